@@ -1,0 +1,56 @@
+"""The tree of our errors: the class says what the caller must do.
+
+    ConnectorError                 anything we raise on purpose; `exit_code` is what the process ends with
+    ├── SettingsError              the operator must correct settings (78)
+    ├── NotProvisionedError        the operator must run `connector provision` (78)
+    ├── DependencyUnavailableError wait and try again; past the start deadline, give up (69)
+    ├── OwnCorruptionError         stop that partition; a human must look (70)
+    └── WriterLostError            throw the producer and all it knew away, begin again from the ledger
+        └── FencedError            the same, and somebody else may be the owner: wait first
+
+Foreign exceptions become one of these at the seam where the foreign library is called.
+"""
+
+import os
+
+
+class ConnectorError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code = os.EX_SOFTWARE
+
+
+class SettingsError(ConnectorError):
+    """Settings are missing or wrong: every problem at once, one line each."""
+
+    exit_code = os.EX_CONFIG
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n  ".join(["settings are missing or wrong:", *problems]))
+        self.problems = problems
+
+
+class NotProvisionedError(ConnectorError):
+    """A topic or subject is missing, or not what the connector needs."""
+
+    exit_code = os.EX_CONFIG
+
+
+class DependencyUnavailableError(ConnectorError):
+    """Kafka or the registry does not answer."""
+
+    exit_code = os.EX_UNAVAILABLE
+
+
+class OwnCorruptionError(ConnectorError):
+    """The ledger cannot be read or contradicts itself."""
+
+    exit_code = os.EX_SOFTWARE
+
+
+class WriterLostError(ConnectorError):
+    """What became of a transaction is unknown, or the producer is of no more use."""
+
+
+class FencedError(WriterLostError):
+    """The broker refused this producer in favour of a newer one."""

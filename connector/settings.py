@@ -1,0 +1,424 @@
+"""Every setting, in one place: names, defaults, limits, and how a wrong one is explained.
+
+Sources, the first wins: arguments, environment (`CONNECTOR_…`, nesting `__`), the YAML file of `--config`.
+Every secret also has a `…_file` twin that names a file holding it.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+from pydantic_settings import SettingsError as PydanticSettingsError
+
+from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.errors import SettingsError
+
+ENV_PREFIX = "CONNECTOR_"
+
+_OWNED_PROPERTIES = frozenset(
+    {
+        "acks",
+        "auto.commit.enable",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.gapless.guarantee",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "isolation.level",
+        "max.in.flight",
+        "max.in.flight.requests.per.connection",
+        "max.poll.interval.ms",
+        "message.max.bytes",
+        "metadata.broker.list",
+        "partition.assignment.strategy",
+        "partitioner",
+        "request.required.acks",
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "sasl.password",
+        "sasl.username",
+        "security.protocol",
+        "session.timeout.ms",
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.key.location",
+        "ssl.key.password",
+        "transaction.timeout.ms",
+        "transactional.id",
+    }
+)
+
+
+def _complain(problems: list[str]) -> None:
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _split_commas(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _parse_json_map(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be a JSON map of librdkafka properties") from None
+
+
+class _Section(BaseModel):
+    """A group of settings: frozen, and unknown names are errors, so a typing mistake never passes silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class _SecretPair(_Section):
+    """A group with secrets, each of which may be given as a value or as a file."""
+
+    def secret(self, name: str) -> str | None:
+        """Return the secret `name`, from its value or its file's content as of now, without the last line break.
+
+        Raises `SettingsError` when the file cannot be read.
+        """
+        value: SecretStr | None = getattr(self, name)
+        if value is not None:
+            return value.get_secret_value()
+        path: Path | None = getattr(self, f"{name}_file")
+        if path is None:
+            return None
+        try:
+            return path.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError([f"{name}_file: cannot be read: {error}"]) from None
+
+    def has_secret(self, name: str) -> bool:
+        """Tell whether the secret `name` was given at all."""
+        return getattr(self, name) is not None or getattr(self, f"{name}_file") is not None
+
+    def _given_twice(self, *names: str) -> list[str]:
+        return [
+            f"give {name} or {name}_file, not both"
+            for name in names
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None
+        ]
+
+
+class XSettings(_SecretPair):
+    """How X is reached."""
+
+    base_url: str = Field("https://api.x.com", description="X's API host.", pattern=r"^https?://[^/?#@\s]+$")
+    bearer_token: SecretStr | None = Field(None, description="App-only bearer token of the X App.")
+    bearer_token_file: Path | None = Field(None, description="File holding the bearer token.")
+    api_key: SecretStr | None = Field(None, description="API key, exchanged for a bearer token.")
+    api_key_file: Path | None = Field(None, description="File holding the API key.")
+    api_key_secret: SecretStr | None = Field(None, description="API key secret, exchanged for a bearer token.")
+    api_key_secret_file: Path | None = Field(None, description="File holding the API key secret.")
+    streams: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
+        ("tweet", "user"), description="Streams to read, comma-separated: tweet, user, like, label."
+    )
+    gzip: bool = Field(default=True, description="Ask X for gzip.")
+    ca_file: Path | None = Field(None, description="CA certificates for X, when a proxy re-signs TLS.")
+    connect_timeout_s: float = Field(10.0, gt=0, le=60, description="Limit for TCP and TLS set-up, in seconds.")
+    silence_timeout_s: float = Field(
+        25.0, gt=21, le=300, description="A connection without a byte for this long is closed; X sends one every 20 s."
+    )
+    line_limit_bytes: int = Field(
+        512 * 1024, ge=1024, le=1024 * 1024, description="A longer line goes to the dead letters, cut to this length."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = self._given_twice("bearer_token", "api_key", "api_key_secret")
+        if unknown := [name for name in self.streams if name not in STREAMS]:
+            problems.append(f"streams: {', '.join(unknown)} unknown; known are {', '.join(STREAMS)}")
+        if not self.streams:
+            problems.append(f"streams: name at least one of {', '.join(STREAMS)}")
+        _complain(problems)
+        return self
+
+    @property
+    def stream_partitions(self) -> tuple[StreamPartition, ...]:
+        """The stream partitions of the chosen streams."""
+        return tuple(partition for partition in STREAM_PARTITIONS if partition.stream in self.streams)
+
+
+class XAccessSettings(XSettings):
+    """How X is reached, by a command that cannot do without a token."""
+
+    @model_validator(mode="after")
+    def _check_access(self) -> Self:
+        has_token = self.has_secret("bearer_token")
+        has_key, has_key_secret = self.has_secret("api_key"), self.has_secret("api_key_secret")
+        if has_token == (has_key or has_key_secret) or has_key != has_key_secret:
+            raise ValueError("give bearer_token (or bearer_token_file), or else both api_key and api_key_secret")
+        return self
+
+
+class SaslSettings(_SecretPair):
+    """SASL credentials for Kafka."""
+
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
+        None, description="SASL mechanism; OAUTHBEARER takes its details from kafka.properties."
+    )
+    username: str | None = Field(None, description="SASL user name.")
+    password: SecretStr | None = Field(None, description="SASL password.")
+    password_file: Path | None = Field(None, description="File holding the SASL password.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _complain(self._given_twice("password"))
+        return self
+
+
+class TlsSettings(_SecretPair):
+    """TLS files for Kafka."""
+
+    ca_file: Path | None = Field(None, description="CA certificates; default: the system's.")
+    certificate_file: Path | None = Field(None, description="Client certificate (mTLS).")
+    key_file: Path | None = Field(None, description="Client key (mTLS).")
+    key_password: SecretStr | None = Field(None, description="Password of the client key.")
+    key_password_file: Path | None = Field(None, description="File holding the password of the client key.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = self._given_twice("key_password")
+        if (self.certificate_file is None) != (self.key_file is None):
+            problems.append("certificate_file and key_file go together")
+        _complain(problems)
+        return self
+
+
+class RetentionSettings(_Section):
+    """How long each kind of topic keeps its records; used by `provision`."""
+
+    events_days: int = Field(14, ge=1, description="Event topics.")
+    profile_days: int = Field(3, ge=1, description="user.profile-modification: it holds personal text.")
+    coverage_days: int = Field(30, ge=1, description="Coverage records.")
+    dead_letter_days: int = Field(30, ge=1, description="Dead letters.")
+    ledger_bytes: int = Field(10 * 1024**3, ge=64 * 1024**2, description="Ledger, bytes a partition; never by age.")
+
+
+class KafkaSettings(_Section):
+    """How Kafka is reached, and what `provision` makes there."""
+
+    bootstrap_servers: str = Field(description="Brokers, comma-separated host:port.", min_length=1)
+    topic_prefix: str = Field(
+        "x.compliance",
+        description="Prefix of all topics, of the consumer group and of the transactional ids; one per X App.",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,99}$",
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Listener protocol."
+    )
+    sasl: SaslSettings = SaslSettings()
+    tls: TlsSettings = TlsSettings()
+    properties: Annotated[dict[str, str | int | float | bool], NoDecode, BeforeValidator(_parse_json_map)] = Field(
+        default_factory=dict,
+        repr=False,
+        description="More librdkafka properties, as a JSON map; those we own are refused.",
+    )
+    group_instance_id: str | None = Field(
+        None,
+        description="Stable id of this replica (a StatefulSet's pod name): restarts then cost no rebalance.",
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+    )
+    headers: bool = Field(default=True, description="CloudEvents headers on event records.")
+    replication_factor: int = Field(3, ge=1, le=32767, description="For provision.")
+    min_insync_replicas: int = Field(2, ge=1, description="For provision.")
+    partitions: int = Field(6, ge=1, le=10_000, description="Partitions of each event topic, for provision; fixed.")
+    retention: RetentionSettings = RetentionSettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = []
+        if owned := sorted(_OWNED_PROPERTIES.intersection(self.properties)):
+            problems.append(f"properties: {', '.join(owned)} belong to the connector; use the named settings, if any")
+        if self.min_insync_replicas > self.replication_factor:
+            problems.append("min_insync_replicas must not be larger than replication_factor")
+        sasl = self.sasl
+        if self.security_protocol.startswith("SASL") and sasl.mechanism is None:
+            problems.append(f"sasl.mechanism is needed with security_protocol {self.security_protocol}")
+        if sasl.mechanism not in {None, "OAUTHBEARER"} and not (sasl.username and sasl.has_secret("password")):
+            problems.append(f"sasl.username and sasl.password (or password_file) are needed for {sasl.mechanism}")
+        _complain(problems)
+        return self
+
+
+class SchemaRegistrySettings(_SecretPair):
+    """How the schema registry is reached (Confluent API; Apicurio: `/apis/ccompat/v7`)."""
+
+    url: str = Field(description="Base URL of the registry's Confluent-compatible API.", pattern=r"^https?://[^@\s]+$")
+    username: str | None = Field(None, description="User name for HTTP Basic.")
+    password: SecretStr | None = Field(None, description="Password for HTTP Basic.")
+    password_file: Path | None = Field(None, description="File holding the password.")
+    ca_file: Path | None = Field(None, description="CA certificates of the registry.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = self._given_twice("password")
+        if bool(self.username) != self.has_secret("password"):
+            problems.append("username and password (or password_file) go together")
+        _complain(problems)
+        return self
+
+
+class HttpSettings(_Section):
+    """The port of /metrics, /livez, /readyz and /status."""
+
+    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - scraped from outside the pod
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+
+
+class LogSettings(_Section):
+    """What is logged, and how; always to stderr."""
+
+    format: Literal["json", "console"] | None = Field(
+        None, description="json or console; default: console on a terminal, else json."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level shown.")
+
+
+class PipelineSettings(_Section):
+    """How a stream partition is worked."""
+
+    start_deadline_s: float = Field(
+        60.0, ge=0, description="How long `run` waits at start for Kafka, registry, topics and subjects."
+    )
+    commit_interval_ms: int = Field(200, ge=10, le=5000, description="Longest time events wait for their transaction.")
+    commit_max_events: int = Field(5000, ge=1, le=5000, description="Most events in one transaction.")
+    idle_commit_interval_s: float = Field(
+        10.0, ge=1, le=60, description="A partition without events commits its coverage this often."
+    )
+    inbox_limit_bytes: int = Field(
+        8 * 1024**2, ge=1024**2, description="Most bytes a stream partition holds unread; then the reader waits."
+    )
+    session_timeout_ms: int = Field(
+        30_000, ge=6_000, le=120_000, description="A silent replica loses its partitions after this long."
+    )
+
+
+_EMPTY: Any = dict
+"""A section that was not given is validated as an empty one, so its missing members are named one by one."""
+
+
+class Settings(BaseSettings):
+    """All settings of the connector."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    x: XSettings = Field(default_factory=_EMPTY)
+    kafka: KafkaSettings = Field(default_factory=_EMPTY)
+    schema_registry: SchemaRegistrySettings = Field(default_factory=_EMPTY)
+    http: HttpSettings = Field(default_factory=_EMPTY)
+    log: LogSettings = Field(default_factory=_EMPTY)
+    pipeline: PipelineSettings = Field(default_factory=_EMPTY)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the YAML file."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+
+class RunSettings(Settings):
+    """The settings of `run`, which needs access to X."""
+
+    x: XAccessSettings = Field(default_factory=_EMPTY)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_settings(kind: type[S], config_file: Path | None = None) -> S:
+    """Read settings of `kind` from the environment and, below it, from the YAML file.
+
+    Raises `SettingsError` with every problem found, each naming the setting and what would be right.
+    """
+    problems = _misspelt_variables(kind, os.environ)
+    if config_file is not None and not config_file.is_file():
+        problems.append(f"--config {config_file}: no such file")
+    try:
+        settings: S = type(kind.__name__, (kind,), {"model_config": SettingsConfigDict(yaml_file=config_file)})()
+    except ValidationError as error:
+        problems += [_explain(kind, problem) for problem in error.errors(include_input=False, include_url=False)]
+    except (PydanticSettingsError, yaml.YAMLError, TypeError, ValueError) as error:
+        problems.append(f"cannot be read: {error}")
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def variable_name(path: tuple[str, ...]) -> str:
+    """Return the environment variable of the setting at `path`: `("http", "port")` is `CONNECTOR_HTTP__PORT`."""
+    return ENV_PREFIX + "__".join(path).upper()
+
+
+def describe_settings(
+    model: type[BaseModel], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Yield the path and the description of every setting below `model`, in order."""
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from describe_settings(section, (*path, name))
+        else:
+            yield (*path, name), field
+
+
+def _misspelt_variables(kind: type[Settings], environment: Mapping[str, str]) -> list[str]:
+    """Find variables of ours that pydantic would ignore: an unknown section, or one underscore where two belong."""
+    known = {variable_name(path) for path, _ in describe_settings(kind)}
+    by_single_underscore = {name.replace("__", "_"): name for name in known}
+    sections = tuple(variable_name((section,)) for section in kind.model_fields)
+    problems = []
+    for name in sorted(environment):
+        if not name.startswith(ENV_PREFIX) or name in known or name in sections:
+            continue
+        if right := by_single_underscore.get(name.replace("__", "_")):
+            problems.append(f"{name}: unknown; did you mean {right}?")
+        elif "__" in name and not name.startswith(tuple(f"{section}__" for section in sections)):
+            problems.append(f"{name}: unknown; sections are {', '.join(kind.model_fields)}")
+    return problems
+
+
+def _explain(kind: type[Settings], problem: ErrorDetails) -> str:
+    path = tuple(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    field = dict(describe_settings(kind)).get(path)
+    if problem["type"] == "extra_forbidden":
+        message = "unknown setting"
+    elif problem["type"] == "missing":
+        message = "is required"
+    hint = f" ({field.description})" if field is not None else ""
+    return f"{variable_name(path)}: {message}{hint}"
