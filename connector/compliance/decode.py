@@ -1,0 +1,218 @@
+"""What one line of a compliance stream is: an event, a system message of X, or a dead letter.
+
+Pure, and total: whatever the bytes are, `decode` answers. Shapes: X API v2 reference, compliance streams.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from connector.compliance.catalog import BY_X_TYPE, EVENT_TYPES, EventType, Field, Kind
+from connector.compliance.identity import UnreadableTimeError, canonical_body, digest, event_id, line_id
+
+_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
+_DETAIL_LIMIT = 300
+
+
+class Reason(StrEnum):
+    """Why a line is a dead letter: a closed set, public."""
+
+    NOT_JSON = "not-json"
+    UNKNOWN_TYPE = "unknown-type"
+    INVALID_BODY = "invalid-body"
+    TOO_LONG = "too-long"
+    UNENCODABLE = "unencodable"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line that is an event of a known type, whole and well formed.
+
+    `fields` holds the type's own record fields and `unknown_fields`; `event_at` is X's text for `event_at_ns`.
+    """
+
+    type: EventType
+    id: bytes
+    key: str
+    event_at: str
+    event_at_ns: int
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A line that is kept as bytes: `line` is its beginning where `length`, in bytes, is more."""
+
+    id: bytes
+    reason: Reason
+    detail: str
+    line: bytes
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class SystemMessage:
+    """A line in which X speaks of the connection, not of content; `problem` is X's most specific word for it."""
+
+    problem: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LongLine:
+    """A line over the limit: its first bytes, its id and its true length in bytes."""
+
+    head: bytes
+    id: bytes
+    length: int
+
+
+def decode(stream: str, line: bytes | LongLine) -> Event | DeadLetter | SystemMessage:
+    """Tell what `line`, without its line end, is."""
+    if isinstance(line, LongLine):
+        return DeadLetter(line.id, Reason.TOO_LONG, f"{line.length} bytes", line.head, line.length)
+    try:
+        return _decode(stream, line)
+    except Exception as error:  # noqa: BLE001 - one bad line must never be more than its own dead letter
+        return _dead(line, line_id(stream, line), Reason.NOT_JSON, _describe(error))
+
+
+def unencodable(event: Event, line: bytes, detail: str) -> DeadLetter:
+    """Return the dead letter of an event that could be read but not written."""
+    return _dead(line, event.id, Reason.UNENCODABLE, detail)
+
+
+def _decode(stream: str, line: bytes) -> Event | DeadLetter | SystemMessage:
+    message = msgspec.json.decode(line)
+    if not isinstance(message, dict):
+        return _dead(line, line_id(stream, line), Reason.NOT_JSON, "not an object")
+    data = message.get("data")
+    if data is None and (system_message := _system_message(message)):
+        return system_message
+    if not isinstance(data, dict) or len(data) != 1:
+        count = len(data) if isinstance(data, dict) else "no"
+        return _dead(line, line_id(stream, line), Reason.UNKNOWN_TYPE, f"{count or 'no'} types under data")
+    [(x_type, body)] = data.items()
+    event_type = BY_X_TYPE.get((stream, x_type))
+    if event_type is None:
+        return _dead(line, _any_id(stream, x_type, body, line), Reason.UNKNOWN_TYPE, f"type {x_type}")
+    try:
+        return _event(event_type, body)
+    except ValueError as error:
+        return _dead(line, _any_id(stream, x_type, body, line), Reason.INVALID_BODY, str(error))
+
+
+def _any_id(stream: str, x_type: str, body: object, line: bytes) -> bytes:
+    """Return the event's id where type and body can be read, else the line's."""
+    try:
+        return event_id(stream, x_type, body) if x_type and isinstance(body, dict) else line_id(stream, line)
+    except UnreadableTimeError:
+        return line_id(stream, line)
+
+
+def _event(event_type: EventType, body: object) -> Event:
+    """Return the event. Raises `ValueError` when the body does not fit the type."""
+    if not isinstance(body, dict):
+        raise ValueError("the body is not an object")  # noqa: TRY004 - bad input of X, not a fault of the caller
+    canonical = canonical_body(body)
+    event_at_ns: Any = canonical.get("event_at")
+    if event_at_ns is None:
+        raise ValueError("event_at: missing")
+    fields = {field.name: _value(field, canonical) for field in event_type.fields}
+    unknown = _unknown(canonical, _KNOWN[event_type])
+    fields["unknown_fields"] = msgspec.json.encode(unknown, order="sorted").decode() if unknown else None
+    key = ":".join(str(fields[name]) for name in event_type.key)
+    event_id_ = digest(event_type.stream, event_type.x_type, canonical)
+    return Event(event_type, event_id_, key, body["event_at"], event_at_ns, fields)
+
+
+def _value(field: Field, body: Mapping[str, Any]) -> object:
+    value: Any = body
+    for name in field.path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None:
+        if field.required:
+            raise ValueError(f"{'.'.join(field.path)}: missing")
+        return None
+    if not _FITS[field.kind](value):
+        raise ValueError(f"{'.'.join(field.path)}: expected {_EXPECTED[field.kind]}")
+    return value
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_ids(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_id, value))
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+
+
+_FITS = {Kind.ID: _is_id, Kind.IDS: _are_ids, Kind.TEXT: _is_text, Kind.TEXTS: _are_texts}
+_EXPECTED = {
+    Kind.ID: "a string of 1 to 19 digits",
+    Kind.IDS: "a list of at least one string of 1 to 19 digits",
+    Kind.TEXT: "text",
+    Kind.TEXTS: "a list of at least one text",
+}
+
+
+def _known_members(event_type: EventType) -> dict[str, Any]:
+    """Return the type's members as a tree whose leaves are None."""
+    tree: dict[str, Any] = {"event_at": None}
+    for field in event_type.fields:
+        node = tree
+        for name in field.path[:-1]:
+            node = node.setdefault(name, {})
+        node[field.path[-1]] = None
+    return tree
+
+
+_KNOWN = {event_type: _known_members(event_type) for event_type in EVENT_TYPES}
+
+
+def _unknown(body: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of `body` that the tree `known` does not name, in their place."""
+    unknown = {}
+    for name, value in body.items():
+        if name not in known:
+            unknown[name] = value
+        elif known[name] is not None and (inner := _unknown(value, known[name])):
+            unknown[name] = inner
+    return unknown
+
+
+def _system_message(message: Mapping[str, Any]) -> SystemMessage | None:
+    """X sends problems bare, or as the first of a list of errors."""
+    errors = message.get("errors")
+    if isinstance(errors, list) and errors:
+        problem = errors[0]
+    elif isinstance(message.get("title"), str) and isinstance(message.get("type"), str):
+        problem = message
+    else:
+        return None
+    if not isinstance(problem, dict):
+        return SystemMessage("error", str(problem)[:_DETAIL_LIMIT])
+    words = (problem.get("disconnect_type"), problem.get("connection_issue"), problem.get("title"))
+    word = next((word for word in words if isinstance(word, str)), "error")
+    detail = problem.get("detail") or problem.get("message") or ""
+    return SystemMessage(word[:_DETAIL_LIMIT], str(detail)[:_DETAIL_LIMIT])
+
+
+def _dead(line: bytes, id_: bytes, reason: Reason, detail: str) -> DeadLetter:
+    return DeadLetter(id_, reason, detail[:_DETAIL_LIMIT], line, len(line))
+
+
+def _describe(error: Exception) -> str:
+    return "nested too deep" if isinstance(error, RecursionError) else str(error)

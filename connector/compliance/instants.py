@@ -1,0 +1,52 @@
+"""RFC 3339 times as integers. X writes `Z` or an offset and 0 to 6 fraction digits; up to 9 are understood."""
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+
+US_PER_S = 1_000_000
+NS_PER_S = 1_000_000_000
+
+_TIME = re.compile(r"(.{19})(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII)
+_TO_THE_SECOND = re.compile(r"\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):\d\d:\d\d", re.ASCII)
+_EARLIEST_S = int(datetime.min.replace(tzinfo=UTC).timestamp())
+_LATEST_S = int(datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp())
+
+
+def parse_ns(text: str) -> int:
+    """Return the instant of an RFC 3339 `text` as nanoseconds since 1970-01-01T00:00:00Z.
+
+    Raises `ValueError` when it is not one, or lies outside the years 1 to 9999 in UTC.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError("not an RFC 3339 time")
+    to_the_second, fraction, sign, hours, minutes = match.groups()
+    seconds = _seconds(to_the_second)
+    if sign is not None:
+        offset = int(hours) * 3600 + int(minutes) * 60
+        seconds += offset if sign == "-" else -offset
+        if not _EARLIEST_S <= seconds <= _LATEST_S:
+            raise ValueError("outside the years 1 to 9999")
+    return seconds * NS_PER_S + (int(fraction.ljust(9, "0")) if fraction else 0)
+
+
+@lru_cache(maxsize=4096)
+def _seconds(to_the_second: str) -> int:
+    """Most events of a moment share their second, so the calendar is asked once for it."""
+    if _TO_THE_SECOND.fullmatch(to_the_second) is None:
+        raise ValueError("not an RFC 3339 time")
+    return int(datetime.fromisoformat(to_the_second.upper()).replace(tzinfo=UTC).timestamp())
+
+
+def format_us(instant_us: int) -> str:
+    """Return an instant, microseconds since 1970, as `2026-01-31T12:00:00.123456Z`.
+
+    An instant beyond what the calendar holds is given as its number.
+    """
+    try:
+        return datetime.fromtimestamp(instant_us // US_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%S") + (
+            f".{instant_us % US_PER_S:06d}Z"
+        )
+    except (OverflowError, ValueError):
+        return str(instant_us)
