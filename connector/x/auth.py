@@ -1,0 +1,76 @@
+"""The bearer token: given, read from a file, or exchanged for key and secret (X API v2, "OAuth 2.0 App-Only").
+
+A token is never logged, and no error holds one.
+"""
+
+import threading
+from collections.abc import Callable
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from connector.errors import SettingsError
+from connector.settings import XSettings
+from connector.x.backoff import Curve
+from connector.x.failure import ConnectFailedError, Failure, http_failure, network_failure
+
+
+class Token:
+    """The token of one X App, shared by all its connections."""
+
+    def __init__(self, settings: XSettings, exchange: Callable[[str, str], str]) -> None:
+        self._settings = settings
+        self._exchange = exchange
+        self._exchanged: str | None = None
+        self._lock = threading.Lock()
+
+    def value(self) -> str:
+        """Return the token to use for a connection made now; a token file is read anew each time.
+
+        Raises `ConnectFailedError` when there is none to be had.
+        """
+        try:
+            if self._settings.has_secret("bearer_token"):
+                return self._secret("bearer_token")
+            with self._lock:
+                if self._exchanged is None:
+                    self._exchanged = self._exchange(self._secret("api_key"), self._secret("api_key_secret"))
+                return self._exchanged
+        except SettingsError as error:
+            raise ConnectFailedError(Failure(Curve.CONFIGURATION, "no-token", str(error))) from None
+
+    def rejected(self) -> None:
+        """Forget an exchanged token, since X no longer accepts it."""
+        with self._lock:
+            self._exchanged = None
+
+    def _secret(self, name: str) -> str:
+        value = (self._settings.secret(name) or "").strip()
+        if not value or not value.isascii() or not value.isprintable():
+            raise SettingsError([f"x.{name}: empty, or holds characters that no token has"])
+        return value
+
+
+def exchange_over(client: httpx.Client) -> Callable[[str, str], str]:
+    """Return a function that exchanges an API key and its secret for a bearer token over `client`."""
+
+    def exchange(api_key: str, api_key_secret: str) -> str:
+        try:
+            response = client.post(
+                "/oauth2/token",
+                auth=(quote(api_key, safe=""), quote(api_key_secret, safe="")),
+                data={"grant_type": "client_credentials"},
+            )
+        except httpx.HTTPError as error:
+            raise ConnectFailedError(network_failure(error)) from error
+        if response.status_code != httpx.codes.OK:
+            raise ConnectFailedError(http_failure(response.status_code, response.headers, response.content, 0.0))
+        try:
+            token: str = msgspec.json.decode(response.content, type=dict[str, str])["access_token"]
+        except (msgspec.DecodeError, KeyError):
+            failure = Failure(Curve.HTTP, "no-token", "X's answer to the token request holds no access_token")
+            raise ConnectFailedError(failure) from None
+        return token
+
+    return exchange

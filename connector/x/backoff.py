@@ -1,0 +1,66 @@
+"""How long to wait before the next attempt, as X asks for it (X API v2, "Consuming streaming data": back-off).
+
+Policies are values, delays are seconds; somebody else waits.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+JITTER = 0.1
+"""Delays are stretched by up to this share, so that partitions and replicas do not march in step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Grows by `step_s` each attempt."""
+
+    step_s: float
+    max_s: float
+
+    def delay_s(self, attempt: int) -> float:
+        """Return the delay after the `attempt`-th failure in a row, counting from 1."""
+        return min(self.max_s, self.step_s * attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Doubles each attempt."""
+
+    first_s: float
+    max_s: float
+
+    def delay_s(self, attempt: int) -> float:
+        """Return the delay after the `attempt`-th failure in a row, counting from 1."""
+        return min(self.max_s, self.first_s * 2.0 ** min(attempt - 1, 64))
+
+
+class Curve(Enum):
+    """Which delays a kind of failure gets."""
+
+    NETWORK = Linear(0.25, 16)
+    HTTP = Exponential(5, 320)
+    RATE_LIMIT = Exponential(60, 960)
+    TOO_MANY_CONNECTIONS = Exponential(4, 60)
+    CONFIGURATION = Exponential(60, 900)
+
+
+class Backoff:
+    """Counts failures in a row, by curve, until a connection delivers its first byte."""
+
+    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
+        self._jitter = jitter
+        self._failures: Counter[Curve] = Counter()
+
+    def failed(self, curve: Curve, at_least_s: float = 0.0) -> float:
+        """Count a failure and return the delay before the next attempt."""
+        self._failures[curve] += 1
+        policy: Linear | Exponential = curve.value
+        delay_s = max(at_least_s, policy.delay_s(self._failures[curve]))
+        return delay_s * (1 + JITTER * self._jitter())
+
+    def delivered(self) -> None:
+        """Begin anew: a connection has brought a byte. An accepted request alone proves nothing."""
+        self._failures.clear()

@@ -1,0 +1,159 @@
+"""One request to a compliance stream and the body that answers it: the only place where streams meet httpx."""
+
+import platform
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from connector import __version__
+from connector.compliance.catalog import STREAMS, StreamPartition
+from connector.compliance.instants import US_PER_S, format_us
+from connector.settings import XSettings
+from connector.x.auth import Token, exchange_over
+from connector.x.clock import wall_us
+from connector.x.failure import (
+    ConnectFailedError,
+    Failure,
+    PlanRefusedError,
+    RateLimit,
+    http_failure,
+    network_failure,
+    read_rate_limit,
+)
+from connector.x.plan import Plan, Replay
+
+USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
+_ERROR_BODY_LIMIT = 64 * 1024
+_UNGRANTABLE = {"backfill_minutes": "99"}
+
+
+class Connection:
+    """An accepted request. `chunks` is for one thread; `close` may be called from any."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self.date_us = _date_us(response)
+        self.rate_limit: RateLimit | None = read_rate_limit(response.headers)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body's bytes as they arrive, decompressed.
+
+        Ends when X ends the body properly. Raises `ConnectFailedError` for every other end.
+        """
+        try:
+            yield from self._response.iter_bytes()
+        except (httpx.HTTPError, OSError) as error:
+            raise ConnectFailedError(network_failure(error)) from error
+
+    def close(self) -> None:
+        """End the connection at once, also under a read that waits in another thread."""
+        stream = self._response.extensions.get("network_stream")
+        raw = stream.get_extra_info("socket") if stream is not None else None
+        if isinstance(raw, socket.socket):
+            try:
+                socket.socket.shutdown(raw, socket.SHUT_RDWR)
+            except OSError:
+                return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._response.close()
+
+
+class XClient:
+    """Opens connections to X.
+
+    Redirects are not followed, so the token goes nowhere else; proxies come from the environment; no connection is
+    kept, so each one looks up X's address afresh.
+    """
+
+    def __init__(self, settings: XSettings) -> None:
+        self._client = httpx.Client(
+            base_url=settings.base_url,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip" if settings.gzip else "identity"},
+            timeout=httpx.Timeout(settings.silence_timeout_s, connect=settings.connect_timeout_s),
+            verify=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+        )
+        self._token = Token(settings, exchange_over(self._client))
+
+    def open(self, partition: StreamPartition, plan: Plan) -> Connection:
+        """Ask X for `plan`. Raises `ConnectFailedError`; `PlanRefusedError` where X does not accept the request."""
+        response = self._get(partition, _parameters(plan))
+        if response.status_code == httpx.codes.OK:
+            return Connection(response)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            self._token.rejected()
+        refused = response.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN}
+        raise (PlanRefusedError if refused else ConnectFailedError)(_failure(response))
+
+    def check_access(self, stream: str) -> None:
+        """Ask X for `stream` in a way it cannot grant, so that no connection is made or disturbed.
+
+        Raises `ConnectFailedError` unless X then objects to the request itself: to neither token nor access.
+        """
+        response = self._get(StreamPartition(stream, 1), _UNGRANTABLE)
+        if response.status_code == httpx.codes.BAD_REQUEST:
+            response.close()
+        else:
+            raise ConnectFailedError(_failure(response))
+
+    def _get(self, partition: StreamPartition, parameters: Mapping[str, str]) -> httpx.Response:
+        token = self._token.value()
+        if STREAMS[partition.stream].partitions is not None:
+            parameters = {"partition": str(partition.number), **parameters}
+        try:
+            request = self._client.build_request(
+                "GET",
+                STREAMS[partition.stream].path,
+                params=parameters,
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            return self._client.send(request, stream=True)
+        except (httpx.HTTPError, OSError) as error:
+            raise ConnectFailedError(network_failure(error)) from error
+
+    def close(self) -> None:
+        """Release what the client holds."""
+        self._client.close()
+
+
+def _parameters(plan: Plan) -> dict[str, str]:
+    if isinstance(plan, Replay):
+        return {"start_time": _to_the_second(plan.start_us), "end_time": _to_the_second(plan.end_us)}
+    return {"backfill_minutes": str(plan.backfill_minutes)} if plan.backfill_minutes else {}
+
+
+def _to_the_second(instant_us: int) -> str:
+    return format_us(instant_us)[:19] + "Z"
+
+
+def _date_us(response: httpx.Response) -> int:
+    """Return X's time of the answer, or the wall clock where X does not say."""
+    try:
+        return int(parsedate_to_datetime(response.headers["date"]).timestamp()) * US_PER_S
+    except (KeyError, ValueError):
+        return wall_us()
+
+
+def _failure(response: httpx.Response) -> Failure:
+    body = bytearray()
+    try:
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > _ERROR_BODY_LIMIT:
+                break
+    except (httpx.HTTPError, OSError):
+        body.clear()
+    finally:
+        response.close()
+    return http_failure(response.status_code, response.headers, bytes(body), _date_us(response) / US_PER_S)

@@ -1,0 +1,46 @@
+"""What a reader hands on, in the order in which X delivered it. Instants are microseconds since 1970 in X's time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connector.compliance.decode import LongLine
+from connector.x.connection import Connection
+from connector.x.plan import Lost, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection was granted; `lost` is what it does not reach."""
+
+    connection: Connection
+    plan: Plan
+    at_us: int
+    lost: Lost | None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Lines read at `at_us`."""
+
+    lines: Sequence[bytes | LongLine]
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAlive:
+    """A keep-alive came at `at_us`; the reader had waited for it, undisturbed, since `waited_since_us`."""
+
+    at_us: int
+    waited_since_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The connection is over; `is_whole` says that X ended the body properly, `tail_bytes` what was cut off."""
+
+    is_whole: bool
+    reason: str
+    tail_bytes: int
+
+
+Delivery = Opened | Received | KeptAlive | Ended

@@ -1,0 +1,52 @@
+"""Up to which instant everything X had queued for a connection is in our hands.
+
+Instants are microseconds since 1970 in X's time. Each rule answers a way in which a simpler one ran ahead of the truth.
+"""
+
+from connector.compliance.instants import US_PER_S
+
+FUTURE_TOLERANCE_US = 5 * US_PER_S
+"""An `event_at` further ahead of its receipt than this says nothing about time."""
+MIN_WAIT_US = 5 * US_PER_S
+"""A keep-alive says something only to a reader that waited at least this long for it."""
+BACKFILL_QUIET_US = 60 * US_PER_S
+"""A backfill is over when this long no event dated before the connect has come."""
+
+
+class Watermark:
+    """Moves forward only. `position` is what the last committed entry said, or a later connection's finding."""
+
+    def __init__(self, position_us: int) -> None:
+        self.position_us = position_us
+        self._connected_at_us = 0
+        self._last_old_us: int | None = None
+
+    def connected(self, at_us: int, *, has_backfill: bool) -> None:
+        """Begin a live connection, answered at `at_us`; with a backfill the watermark holds until that is over."""
+        self._connected_at_us = at_us
+        self._last_old_us = at_us if has_backfill else None
+
+    def advance(self, to_us: int) -> None:
+        """Move to an instant known by other means: the end of a whole replay slice, or of a recorded gap."""
+        self.position_us = max(self.position_us, to_us)
+
+    def events(self, received_at_us: int, earliest_us: int, latest_us: int | None) -> None:
+        """Take events read at `received_at_us`, dated `earliest_us` and later.
+
+        `latest_us` is the latest of their dates that is not beyond the receipt by more than `FUTURE_TOLERANCE_US`.
+        """
+        if self._last_old_us is not None and earliest_us < self._connected_at_us:
+            self._last_old_us = max(self._last_old_us, received_at_us)
+        if latest_us is not None:
+            self._move(received_at_us, min(received_at_us, latest_us))
+
+    def keep_alive(self, received_at_us: int, waited_since_us: int) -> None:
+        """Take a keep-alive for which the reader waited, undisturbed and at least `MIN_WAIT_US`, since that instant."""
+        self._move(received_at_us, waited_since_us)
+
+    def _move(self, received_at_us: int, to_us: int) -> None:
+        if self._last_old_us is not None:
+            if received_at_us - self._last_old_us < BACKFILL_QUIET_US:
+                return
+            self._last_old_us = None
+        self.advance(to_us)
