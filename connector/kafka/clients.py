@@ -1,0 +1,110 @@
+"""The librdkafka properties of every Kafka client the connector makes.
+
+Owns which properties are fixed, which are defaults that `kafka.properties` may override, and why. Must not know what
+the clients are used for beyond that.
+"""
+
+import logging
+from typing import Any
+
+from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames
+from connector.settings import KafkaSettings
+
+TRANSACTION_TIMEOUT_MS = 15_000
+"""The open transaction of a dead producer hides other producers' records from readers for this long."""
+
+_MAX_POLL_INTERVAL_MS = 60_000
+
+_LOGGER = logging.getLogger("librdkafka")
+
+_COMMON_DEFAULTS = {"client.id": "x-compliance-connector"}
+
+# A batch is handed over at once and then flushed by the commit, so lingering costs no time and fills the requests.
+# zstd: records are mostly hexadecimal and decimal ids, which only an entropy coder shrinks.
+_PRODUCER_DEFAULTS = {
+    "linger.ms": 50,
+    "batch.size": MESSAGE_MAX_BYTES // 2,
+    "compression.type": "zstd",
+    "queue.buffering.max.messages": 6_000,  # one transaction of 5,000 events, with the connector's own records
+    "queue.buffering.max.kbytes": 32 * 1024,
+}
+
+
+class ClientProperties(dict[str, Any]):
+    """Properties to make a client from; they hold secrets, so only the names show in a repr."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(sorted(self))})"
+
+
+def admin_config(settings: KafkaSettings) -> ClientProperties:
+    """Return the properties of an admin client."""
+    return _properties(settings, {}, {})
+
+
+def producer_config(settings: KafkaSettings, transactional_id: str) -> ClientProperties:
+    """Return the properties of a transactional producer."""
+    owned = {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+        "enable.idempotence": True,
+        "acks": "all",
+        "partitioner": "murmur2_random",
+        "message.max.bytes": MESSAGE_MAX_BYTES,
+    }
+    return _properties(settings, _PRODUCER_DEFAULTS, owned)
+
+
+def group_consumer_config(settings: KafkaSettings, session_timeout_ms: int) -> ClientProperties:
+    """Return the properties of the consumer whose assignment says which stream partitions are ours."""
+    owned = {
+        "group.id": TopicNames(settings.topic_prefix).group,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": session_timeout_ms,
+        # librdkafka refuses a poll interval shorter than the session.
+        "max.poll.interval.ms": max(_MAX_POLL_INTERVAL_MS, session_timeout_ms),
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "latest",
+        "isolation.level": "read_committed",
+    }
+    if settings.group_instance_id is not None:
+        owned["group.instance.id"] = settings.group_instance_id
+    return _properties(settings, {}, owned)
+
+
+def reader_config(settings: KafkaSettings) -> ClientProperties:
+    """Return the properties of a consumer that is given partitions and offsets, joins no group and commits nothing.
+
+    It names the connector's group only because librdkafka insists on one. A lost offset is an error, never a jump.
+    """
+    owned = {
+        "group.id": TopicNames(settings.topic_prefix).group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+    }
+    return _properties(settings, {}, owned)
+
+
+def _properties(settings: KafkaSettings, defaults: dict[str, Any], owned: dict[str, Any]) -> ClientProperties:
+    return ClientProperties(_COMMON_DEFAULTS | defaults | settings.properties | _connection(settings) | owned)
+
+
+def _connection(settings: KafkaSettings) -> dict[str, Any]:
+    sasl, tls = settings.sasl, settings.tls
+    given = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "security.protocol": settings.security_protocol,
+        "sasl.mechanism": sasl.mechanism,
+        "sasl.username": sasl.username,
+        "sasl.password": sasl.secret("password"),
+        "ssl.ca.location": tls.ca_file and str(tls.ca_file),
+        "ssl.certificate.location": tls.certificate_file and str(tls.certificate_file),
+        "ssl.key.location": tls.key_file and str(tls.key_file),
+        "ssl.key.password": tls.secret("key_password"),
+        "logger": _LOGGER,
+    }
+    return {name: value for name, value in given.items() if value is not None}

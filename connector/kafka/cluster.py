@@ -1,0 +1,128 @@
+"""The brokers, as `provision` and the checks at start see them: topics described and created.
+
+Owns the admin client and the mapping of its errors to ours. Must not know which topics the connector wants, or why.
+"""
+
+import time
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from connector.errors import DependencyUnavailableError, NotProvisionedError, SettingsError
+from connector.kafka.clients import admin_config
+from connector.kafka.topics import TopicSpec
+from connector.settings import KafkaSettings, variable_name
+
+_REQUEST_TIMEOUT_S = 10.0
+_CREATION_DEADLINE_S = 30.0
+_CREATION_POLL_S = 0.1
+
+_UNAUTHORISED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+_REFUSED = frozenset(
+    {
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_PARTITIONS,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_EXCEPTION,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as it is; `config` is its effective configuration, None where we have no right to read it."""
+
+    partitions: int
+    replication: int
+    config: Mapping[str, str] | None = field(hash=False)
+
+
+class Cluster:
+    """The brokers. Every method raises `DependencyUnavailableError` when they do not answer."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._servers = settings.bootstrap_servers
+        self._last_error = ""
+        try:
+            self._admin = AdminClient(admin_config(settings) | {"error_cb": self._remember})
+        except KafkaException as error:
+            problem = f"librdkafka refuses the settings: {error.args[0].str()}"
+            raise SettingsError([f"{variable_name(('kafka',))}: {problem}"]) from None
+
+    def describe(self, names: Collection[str]) -> dict[str, TopicState]:
+        """Return the state of those of the topics that exist; never creates one.
+
+        Raises `NotProvisionedError` where the right to describe a topic is missing.
+        """
+        found, errors = self._settle(
+            self._admin.describe_topics(TopicCollection(list(names)), request_timeout=_REQUEST_TIMEOUT_S)
+        )
+        if forbidden := [name for name, error in errors.items() if error.code() in _UNAUTHORISED]:
+            raise NotProvisionedError(f"no right to describe {', '.join(forbidden)}: grant Describe on these topics")
+        self._raise_unless(KafkaError.UNKNOWN_TOPIC_OR_PART, errors)
+        configs = self._configs(found)
+        return {
+            name: TopicState(
+                partitions=len(topic.partitions),
+                replication=min(len(partition.replicas) for partition in topic.partitions),
+                config=configs.get(name),
+            )
+            for name, topic in found.items()
+        }
+
+    def create(self, specs: Collection[TopicSpec]) -> None:
+        """Create the topics, and return once they can be seen; one that is there already is left alone.
+
+        Raises `NotProvisionedError` where the right is missing or the brokers refuse the topic.
+        """
+        new = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
+        _, errors = self._settle(self._admin.create_topics(new, request_timeout=_REQUEST_TIMEOUT_S))
+        if forbidden := [name for name, error in errors.items() if error.code() in _UNAUTHORISED]:
+            raise NotProvisionedError(f"no right to create {', '.join(forbidden)}: grant Create on these topics")
+        if refused := [f"{name}: {error.str()}" for name, error in errors.items() if error.code() in _REFUSED]:
+            raise NotProvisionedError("\n".join(("the brokers refuse to create topics:", *refused)))
+        self._raise_unless(KafkaError.TOPIC_ALREADY_EXISTS, errors)
+        self._await_topics([spec.name for spec in specs])
+
+    def _configs(self, names: Collection[str]) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        answers = self._admin.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S)
+        found, errors = self._settle({resource.name: future for resource, future in answers.items()})
+        self._raise_unless(KafkaError.TOPIC_AUTHORIZATION_FAILED, errors)
+        return {name: {key: entry.value for key, entry in entries.items()} for name, entries in found.items()}
+
+    def _await_topics(self, names: Collection[str]) -> None:
+        deadline = time.monotonic() + _CREATION_DEADLINE_S
+        while missing := set(names) - self.describe(names).keys():
+            if time.monotonic() > deadline:
+                raise DependencyUnavailableError(
+                    f"created {_CREATION_DEADLINE_S:.0f} s ago, but not there yet: {', '.join(sorted(missing))}"
+                )
+            time.sleep(_CREATION_POLL_S)
+
+    def _settle(self, futures: Mapping[str, Future[Any]]) -> tuple[dict[str, Any], dict[str, KafkaError]]:
+        results, errors = {}, {}
+        for name, future in futures.items():
+            try:
+                results[name] = future.result()
+            except KafkaException as error:
+                errors[name] = error.args[0]
+        return results, errors
+
+    def _raise_unless(self, expected: int, errors: Mapping[str, KafkaError]) -> None:
+        for error in errors.values():
+            if error.code() != expected:
+                self._admin.poll(0)
+                because = f" ({self._last_error})" if self._last_error else ""
+                raise DependencyUnavailableError(f"Kafka at {self._servers} does not answer: {error.str()}{because}")
+
+    def _remember(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name for it
+            self._last_error = error.str()

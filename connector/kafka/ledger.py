@@ -1,0 +1,189 @@
+"""The ledger: one entry a transaction, which says what it held and how far coverage then reached.
+
+Owns the entry and what makes a row of entries consistent. Must not know how entries are read from or sent to Kafka.
+Instants are microseconds since 1970 in X's time.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from connector.compliance.catalog import StreamPartition
+from connector.compliance.encode import decode_plain, split_prefix
+from connector.compliance.identity import ID_BYTES
+from connector.compliance.schemas import LEDGER
+from connector.errors import OwnCorruptionError
+
+
+class Mode(StrEnum):
+    """What a stream partition is doing."""
+
+    LIVE = "live"
+    REPLAY = "replay"
+    DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the lines received."""
+
+    received: int = 0
+    published: int = 0
+    duplicate: int = 0
+    dead_lettered: int = 0
+    control: int = 0
+
+    @property
+    def balance(self) -> int:
+        """Lines that nobody accounts for: not zero is our own fault."""
+        return self.received - self.published - self.duplicate - self.dead_lettered - self.control
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One transaction of one stream partition.
+
+    `sequence` is that of the last event so far; `ids` are those of this transaction's events and dead letters;
+    `oldest_offset` is where the oldest entry stands whose ids still matter, None for this one itself.
+    """
+
+    entry: int
+    writer_id: str
+    partition: StreamPartition
+    covered_until_before_us: int
+    covered_until_us: int
+    covers_to_us: int
+    counts: Counts
+    sequence: int
+    mode: Mode
+    slice_us: tuple[int, int] | None
+    ids: tuple[bytes, ...]
+    oldest_offset: int | None
+    written_at_us: int
+
+    def check(self) -> None:
+        """Raise `OwnCorruptionError` when the entry contradicts itself."""
+        counts = self.counts
+        faults = [
+            fault
+            for fault, is_there in (
+                ("lines are unaccounted for", counts.balance != 0),
+                ("a count is negative", min(counts.published, counts.duplicate, counts.dead_lettered) < 0),
+                ("ids and counts differ", len(self.ids) != counts.published + counts.dead_lettered),
+                ("an id stands twice", len(set(self.ids)) != len(self.ids)),
+                ("coverage moves back", self.covered_until_us < self.covered_until_before_us),
+                ("the entry number is negative", self.entry < 0),
+            )
+            if is_there
+        ]
+        if faults:
+            raise OwnCorruptionError(f"ledger {self.partition} entry {self.entry}: {', '.join(faults)}")
+
+    def check_follows(self, before: "LedgerEntry") -> None:
+        """Raise `OwnCorruptionError` when this entry cannot come right after `before`."""
+        faults = [
+            fault
+            for fault, is_there in (
+                (f"follows entry {before.entry}", self.entry != before.entry + 1),
+                ("begins at another coverage", self.covered_until_before_us != before.covered_until_us),
+                ("the sequence does not add up", self.sequence != before.sequence + self.counts.published),
+            )
+            if is_there
+        ]
+        if faults:
+            raise OwnCorruptionError(f"ledger {self.partition} entry {self.entry}: {', '.join(faults)}")
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the entry as the Avro record of `LedgerEntry.avsc`."""
+        slice_start, slice_end = self.slice_us or (None, None)
+        return {
+            "entry": self.entry,
+            "writer_id": self.writer_id,
+            "stream": self.partition.stream,
+            "stream_partition": self.partition.number,
+            "covered_until_before": self.covered_until_before_us,
+            "covered_until": self.covered_until_us,
+            "covers_to": self.covers_to_us,
+            "received": self.counts.received,
+            "published": self.counts.published,
+            "duplicate": self.counts.duplicate,
+            "dead_lettered": self.counts.dead_lettered,
+            "control": self.counts.control,
+            "sequence": self.sequence,
+            "mode": self.mode.value,
+            "slice_start": slice_start,
+            "slice_end": slice_end,
+            "ids": b"".join(self.ids),
+            "oldest_offset": self.oldest_offset,
+            "written_at": self.written_at_us // 1000,
+        }
+
+
+def read_entry(value: bytes | None, partition: StreamPartition) -> LedgerEntry:
+    """Return the entry in a ledger record's value. Raises `OwnCorruptionError`."""
+    try:
+        _, body = split_prefix(value or b"")
+        entry = _from_record(decode_plain(body, LEDGER.parsed))
+    except ValueError as error:
+        raise OwnCorruptionError(f"ledger {partition}: an entry cannot be read: {error}") from error
+    if entry.partition != partition:
+        raise OwnCorruptionError(f"ledger {partition}: an entry of {entry.partition} stands here")
+    entry.check()
+    return entry
+
+
+def check_row(entries: Iterable[LedgerEntry]) -> None:
+    """Raise `OwnCorruptionError` unless each entry follows the one before."""
+    before: LedgerEntry | None = None
+    for entry in entries:
+        if before is not None:
+            entry.check_follows(before)
+        before = entry
+
+
+def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
+    """Raise `ValueError` for values that no writer writes."""
+    ids, slice_start = record["ids"], record["slice_start"]
+    if len(ids) % ID_BYTES:
+        raise ValueError("ids are cut off")
+    return LedgerEntry(
+        entry=record["entry"],
+        writer_id=record["writer_id"],
+        partition=StreamPartition(record["stream"], record["stream_partition"]),
+        covered_until_before_us=record["covered_until_before"],
+        covered_until_us=record["covered_until"],
+        covers_to_us=record["covers_to"],
+        counts=Counts(
+            record["received"],
+            record["published"],
+            record["duplicate"],
+            record["dead_lettered"],
+            record["control"],
+        ),
+        sequence=record["sequence"],
+        mode=Mode(record["mode"]),
+        slice_us=None if slice_start is None else (slice_start, record["slice_end"]),
+        ids=tuple(ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)),
+        oldest_offset=record["oldest_offset"],
+        written_at_us=record["written_at"] * 1000,
+    )
+
+
+def first_entry(partition: StreamPartition, writer_id: str, now_us: int) -> LedgerEntry:
+    """Return entry 0 of a new stream partition: covered from now on."""
+    return LedgerEntry(
+        entry=0,
+        writer_id=writer_id,
+        partition=partition,
+        covered_until_before_us=now_us,
+        covered_until_us=now_us,
+        covers_to_us=now_us,
+        counts=Counts(),
+        sequence=0,
+        mode=Mode.DISCONNECTED,
+        slice_us=None,
+        ids=(),
+        oldest_offset=None,
+        written_at_us=now_us,
+    )

@@ -1,0 +1,87 @@
+"""Which ledger partitions are ours: one consumer group, joined for its assignment alone. Nothing is consumed.
+
+Owns the group's protocol. Must not know what owning a partition entails.
+"""
+
+from collections.abc import Callable, Collection
+from types import TracebackType
+from typing import Protocol, Self
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
+
+from connector.errors import ConnectorError, DependencyUnavailableError, SettingsError
+from connector.kafka.clients import group_consumer_config
+from connector.kafka.topics import TopicNames
+from connector.settings import KafkaSettings, variable_name
+
+
+class Owner(Protocol):
+    """Who is told of changes; each call is answered before the group goes on."""
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """These ledger partitions are ours from now on."""
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """These are to be given up: finish what is in hand."""
+
+    def lost(self, partitions: Collection[int]) -> None:
+        """These are somebody else's already: commit nothing more."""
+
+
+class Membership:
+    """A member of the group, inside a `with`. Callbacks come from within `poll` and the leaving."""
+
+    def __init__(self, settings: KafkaSettings, session_timeout_ms: int, owner: Owner) -> None:
+        self._instance_id = settings.group_instance_id
+        self._topic = TopicNames(settings.topic_prefix).ledger
+        self._owner = owner
+        self._consumer = Consumer(group_consumer_config(settings, session_timeout_ms))
+        self.has_joined = False
+
+    def poll(self, timeout_s: float, on_trouble: Callable[[str], None]) -> None:
+        """Take part in the group for up to `timeout_s`; passing trouble is told to `on_trouble`.
+
+        Raises `SettingsError` when another process has our instance id, else `DependencyUnavailableError` when the
+        membership is beyond repair. Nothing is owned any more then, though nobody was told.
+        """
+        message = self._consumer.poll(timeout_s)
+        error = message.error() if message is not None else None
+        if error is None:
+            return
+        if error.fatal():
+            raise self._fatal(error)
+        on_trouble(f"{error.name()}: {error.str()}")
+
+    def __enter__(self) -> Self:
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close()
+
+    def _fatal(self, error: KafkaError) -> ConnectorError:
+        if error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED}:  # noqa: SLF001 - public name
+            name = variable_name(("kafka", "group_instance_id"))
+            return SettingsError(
+                [f"{name}: another process uses {self._instance_id!r} too; each replica needs its own"]
+            )
+        return DependencyUnavailableError(f"consumer group: {error.name()}: {error.str()}")
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        places = [TopicPartition(place.topic, place.partition, OFFSET_END) for place in assigned]
+        consumer.incremental_assign(places)
+        consumer.pause(places)
+        self.has_joined = True
+        self._owner.assigned([place.partition for place in assigned])
+
+    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        self._owner.revoked([place.partition for place in revoked])
+        consumer.incremental_unassign(revoked)
+
+    def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
+        self._owner.lost([place.partition for place in lost])
+        consumer.incremental_unassign(lost)

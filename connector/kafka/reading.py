@@ -1,0 +1,174 @@
+"""Topics read back as a downstream reader sees them: committed records only, decoded by the writer's schema.
+
+For commands and checks; the service itself reads nothing but its ledger.
+"""
+
+from collections.abc import Collection, Iterator
+from threading import Event
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from connector.compliance.encode import decode_plain, split_prefix
+from connector.compliance.instants import format_us
+from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.kafka.clients import admin_config, reader_config
+from connector.kafka.registry import RegistryClient
+from connector.settings import KafkaSettings
+
+_TIMEOUT_S = 10.0
+_POLL_S = 0.2
+_US_PER_UNIT = {"timestamp-millis": 1000, "timestamp-micros": 1}
+
+
+class ReadRecord(NamedTuple):
+    """A committed record; header values are bytes."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    headers: dict[str, bytes]
+
+
+class TopicReader:
+    """Reads all partitions of some topics, from their beginning or from now on.
+
+    Making one raises `NotProvisionedError` when a topic is missing; it and every method raise
+    `DependencyUnavailableError` when Kafka does not answer.
+    """
+
+    def __init__(self, settings: KafkaSettings, topics: Collection[str], *, from_beginning: bool = True) -> None:
+        self._settings = settings
+        start = OFFSET_BEGINNING if from_beginning else OFFSET_END
+        self._consumer = Consumer(reader_config(settings))
+        self._consumer.assign([TopicPartition(*place, start) for place in self._places(topics)])
+
+    def follow(self, stop: Event) -> Iterator[ReadRecord]:
+        """Yield records as they come, until `stop` is set."""
+        while not stop.is_set():
+            message = self._poll()
+            if message is not None and not _is_end(message):
+                yield _record(message)
+
+    def to_end(self) -> Iterator[ReadRecord]:
+        """Yield everything that is committed by now."""
+        ends = self._committed_ends()
+        while ends:
+            message = self._poll()
+            if message is None:
+                continue
+            if not _is_end(message):
+                yield _record(message)
+            elif (message.offset() or 0) >= ends.get((message.topic(), message.partition()), 0):
+                ends.pop((message.topic(), message.partition()), None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close()
+
+    def _places(self, topics: Collection[str]) -> list[tuple[str, int]]:
+        try:
+            known = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise _unavailable(error) from error
+        if missing := sorted(set(topics) - set(known)):
+            raise NotProvisionedError(f"missing: {', '.join(missing)}; create with: connector provision")
+        return [(topic, partition) for topic in topics for partition in known[topic].partitions]
+
+    def _committed_ends(self) -> dict[tuple[str | None, int | None], int]:
+        places = self._consumer.assignment()
+        futures = AdminClient(admin_config(self._settings)).list_offsets(
+            {TopicPartition(place.topic, place.partition): OffsetSpec.latest() for place in places},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_TIMEOUT_S,
+        )
+        try:
+            return {
+                (place.topic, place.partition): future.result(_TIMEOUT_S).offset for place, future in futures.items()
+            }
+        except KafkaException as error:
+            raise _unavailable(error) from error
+
+    def _poll(self) -> Message | None:
+        message = self._consumer.poll(_POLL_S)
+        error = message.error() if message is not None else None
+        if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public name
+            return message
+        if error.retriable():
+            return None
+        raise _unavailable(KafkaException(error))
+
+
+class AvroReader:
+    """Decodes values in the registry's wire format; asks the registry once for each schema."""
+
+    def __init__(self, registry: RegistryClient) -> None:
+        self._registry = registry
+        self._schemas: dict[int, dict[str, Any]] = {}
+
+    def decode(self, value: bytes) -> dict[str, Any]:
+        """Return the record, times as the integers they are written as.
+
+        Raises `ValueError` for bytes that are none, `NotProvisionedError` for a schema the registry does not have.
+        """
+        schema, body = self._split(value)
+        return decode_plain(body, schema)
+
+    def decode_readable(self, value: bytes) -> dict[str, Any]:
+        """Return the record with times as RFC 3339 text. Raises as `decode` does."""
+        schema, body = self._split(value)
+        units = {field["name"]: _us_per_unit(field["type"]) for field in schema["fields"]}
+        return {
+            name: format_us(content * unit) if (unit := units[name]) and content is not None else content
+            for name, content in decode_plain(body, schema).items()
+        }
+
+    def _split(self, value: bytes) -> tuple[dict[str, Any], bytes]:
+        schema_id, body = split_prefix(value)
+        if schema_id not in self._schemas:
+            self._schemas[schema_id] = self._registry.writer_schema(schema_id)
+        return self._schemas[schema_id], body
+
+
+def _us_per_unit(avro_type: object) -> int | None:
+    """Return how many microseconds an instant's unit has, or None for what is no instant."""
+    if isinstance(avro_type, list):
+        return next((unit for part in avro_type if (unit := _us_per_unit(part))), None)
+    return _US_PER_UNIT.get(avro_type.get("logicalType", "")) if isinstance(avro_type, dict) else None
+
+
+def _is_end(message: Message) -> bool:
+    return message.error() is not None
+
+
+def _record(message: Message) -> ReadRecord:
+    headers: Any = message.headers() or ()
+    return ReadRecord(
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
+        message.key() or b"",
+        message.value() or b"",
+        {name: value or b"" for name, value in headers},
+    )
+
+
+def _unavailable(error: KafkaException) -> DependencyUnavailableError:
+    return DependencyUnavailableError(f"Kafka does not answer: {error.args[0].str()}")

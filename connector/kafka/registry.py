@@ -1,0 +1,164 @@
+"""The schema registry, spoken to in Confluent's API. Asked at start and by commands, never while events flow.
+
+Owns the mapping of the client's errors to ours. Must not know topics or what a schema describes.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+from fastavro import parse_schema
+from fastavro.schema import SchemaParseException, UnknownType
+
+from connector.compliance.schemas import AvroSchema
+from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
+from connector.settings import SchemaRegistrySettings, variable_name
+
+COMPATIBILITY = "FULL_TRANSITIVE"
+"""Every version of a schema can read, and be read by, every other version."""
+
+_SECTION = variable_name(("schema_registry",))
+_TIMEOUT_S = 10
+_NOT_FOUND = frozenset({40401, 40402, 40403, 40408})  # subject, version, schema; subject without its own level
+_REFUSED_SCHEMA = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
+_REFUSED_CREDENTIALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+class RegistryClient:
+    """A registry. Every method raises `DependencyUnavailableError` when it does not answer.
+
+    Raises `SettingsError`, from any method, when the address or the credentials are wrong.
+    """
+
+    def __init__(self, settings: SchemaRegistrySettings) -> None:
+        self._url = settings.url
+        config: dict[str, Any] = {
+            "url": settings.url,
+            "timeout": _TIMEOUT_S,
+            "max.retries": 1,
+            "retries.wait.ms": 200,
+            "retries.max.wait.ms": 1_000,
+        }
+        if settings.username is not None:
+            config["basic.auth.user.info"] = f"{settings.username}:{settings.secret('password')}"
+        if settings.ca_file is not None:
+            config["ssl.ca.location"] = str(settings.ca_file)
+        try:
+            self._client = SchemaRegistryClient(config)
+        except (OSError, ValueError) as error:
+            raise SettingsError([f"{_SECTION}: cannot be used: {error}"]) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def find(self, subject: str, schema: AvroSchema) -> int | None:
+        """Return the id of exactly this schema under `subject`, or None."""
+        with self._errors():
+            try:
+                return self._client.lookup_schema(subject, _as_registered(schema)).schema_id
+            except SchemaRegistryError as error:
+                if error.error_code in _NOT_FOUND:
+                    return None
+                raise
+
+    def register(self, subject: str, schema: AvroSchema) -> int:
+        """Register `schema` under `subject` and return its id.
+
+        Raises `NotProvisionedError` when the registry refuses it, as incompatible with what is there for example.
+        """
+        with self._errors():
+            try:
+                return self._client.register_schema(subject, _as_registered(schema))
+            except SchemaRegistryError as error:
+                if error.http_status_code in _REFUSED_SCHEMA:
+                    if (registered_by_another := self.find(subject, schema)) is not None:
+                        return registered_by_another
+                    raise NotProvisionedError(
+                        f"subject {subject}: the registry refuses the schema {schema.name}: {error.error_message}"
+                    ) from error
+                raise
+
+    def compatibility(self, subject: str) -> str | None:
+        """Return the compatibility level that `subject` itself has, or None."""
+        with self._errors():
+            try:
+                return self._client.get_compatibility(subject)
+            except SchemaRegistryError as error:
+                if error.error_code in _NOT_FOUND:
+                    return None
+                raise
+
+    def set_compatibility(self, subject: str) -> bool:
+        """Give `subject` the level `COMPATIBILITY`; False when it must be tried again once the subject has a schema."""
+        with self._errors():
+            try:
+                self._client.set_compatibility(subject, COMPATIBILITY)
+            except SchemaRegistryError as error:
+                if error.error_code in _NOT_FOUND:
+                    return False
+                if error.http_status_code == HTTPStatus.CONFLICT:
+                    return self.compatibility(subject) == COMPATIBILITY  # set by another at the same moment
+                raise
+            return True
+
+    def writer_schema(self, schema_id: int) -> dict[str, Any]:
+        """Return the schema with this id, parsed by fastavro.
+
+        Raises `NotProvisionedError` when there is none, or when it is no Avro record.
+        """
+        with self._errors():
+            try:
+                text = self._client.get_schema(schema_id).schema_str
+            except SchemaRegistryError as error:
+                if error.error_code in _NOT_FOUND:
+                    raise NotProvisionedError(f"schema id {schema_id} is not in the registry {self._url}") from error
+                raise
+        return _parse(schema_id, text)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except ConnectorError:
+            raise
+        except SchemaRegistryError as error:
+            raise self._explain(error) from error
+        # The client lets the exceptions of its HTTP library through, and which of two that is depends on the machine.
+        except Exception as error:
+            raise DependencyUnavailableError(
+                f"schema registry {self._url} does not answer: {str(error) or type(error).__name__}"
+            ) from error
+
+    def _explain(self, error: SchemaRegistryError) -> ConnectorError:
+        said = f"{error.error_message or 'no reason given'} (HTTP {error.http_status_code})"
+        if error.http_status_code in _REFUSED_CREDENTIALS:
+            return SettingsError([f"{_SECTION}: {self._url} refuses the credentials: {said}"])
+        if error.http_status_code == HTTPStatus.NOT_FOUND:
+            return SettingsError([f"{_SECTION}__URL: no Confluent-compatible API at {self._url}: {said}"])
+        return DependencyUnavailableError(f"schema registry {self._url} fails: {said}")
+
+
+def _parse(schema_id: int, text: str | None) -> dict[str, Any]:
+    try:
+        parsed = parse_schema(json.loads(text or ""))
+    except (ValueError, SchemaParseException, UnknownType) as error:
+        raise NotProvisionedError(f"schema id {schema_id} is not an Avro schema: {error}") from error
+    if not isinstance(parsed, dict):
+        raise NotProvisionedError(f"schema id {schema_id} is not the schema of a record")
+    return parsed
+
+
+def _as_registered(schema: AvroSchema) -> Schema:
+    return Schema(schema.text, "AVRO")

@@ -1,0 +1,138 @@
+"""Reading a stream partition's ledger back: where it stands, and which ids still matter.
+
+Offsets are no count of entries: markers and aborted records take some too, and an open transaction hides what was
+committed behind it. So the end is the log's own end, and reading is done only at an end-of-partition at or beyond it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from connector.compliance.catalog import StreamPartition
+from connector.errors import DependencyUnavailableError, OwnCorruptionError
+from connector.kafka.clients import admin_config, reader_config
+from connector.kafka.ledger import LedgerEntry, check_row, read_entry
+from connector.kafka.topics import TopicNames
+from connector.settings import KafkaSettings
+
+REQUEST_TIMEOUT_S = 10.0
+STABLE_DEADLINE_S = 60.0
+"""How long the stable offset may stay short of the end: longer than any transaction of ours stays open."""
+_FIRST_STEP_BACK = 16
+_POLL_S = 1.0
+
+
+class Placed(NamedTuple):
+    """A ledger entry and its offset."""
+
+    offset: int
+    entry: LedgerEntry
+
+
+class LedgerReader:
+    """Reads one partition of the ledger topic."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        partition: StreamPartition,
+        should_stop: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._topic = TopicNames(settings.topic_prefix).ledger
+        self._partition = partition
+        self._should_stop = should_stop
+        self._monotonic = monotonic
+
+    def restore(self) -> list[Placed]:
+        """Return the entries whose ids matter, oldest first, the newest last; none for a new partition.
+
+        To be called after `init_transactions`. Raises `OwnCorruptionError` where the ledger cannot be trusted, and
+        `DependencyUnavailableError` where Kafka does not answer.
+        """
+        try:
+            admin = AdminClient(admin_config(self._settings))
+            begin, end = self._edge(admin, OffsetSpec.earliest()), self._edge(admin, OffsetSpec.latest())
+            if begin == end:
+                return self._nothing(end)
+            consumer = Consumer(reader_config(self._settings))
+        except KafkaException as error:
+            raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
+        try:
+            return self._restore(consumer, begin, end)
+        except KafkaException as error:
+            raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
+        finally:
+            consumer.close()
+
+    def _restore(self, consumer: Consumer, begin: int, end: int) -> list[Placed]:
+        start, step, tail = end, _FIRST_STEP_BACK, list[Placed]()
+        while not tail and start > begin:
+            start = max(begin, end - step)
+            step *= 2
+            tail = list(self._read(consumer, start, end))
+        if not tail:
+            return self._nothing(begin)
+        oldest = tail[-1].entry.oldest_offset
+        if oldest is not None and oldest < start:
+            if oldest < begin:
+                raise OwnCorruptionError(
+                    f"ledger {self._partition}: ids of offset {oldest} are needed, but the log begins at {begin}"
+                )
+            tail = [*self._read(consumer, oldest, start), *tail]
+        needed = [placed for placed in tail if placed.offset >= (tail[-1].offset if oldest is None else oldest)]
+        check_row(placed.entry for placed in tail)
+        return needed
+
+    def _nothing(self, begin: int) -> list[Placed]:
+        """Tell a partition that never held an entry from one that lost them."""
+        if begin > 0:
+            raise OwnCorruptionError(
+                f"ledger {self._partition}: empty, but its log begins at {begin}: entries were deleted"
+            )
+        return []
+
+    def _read(self, consumer: Consumer, start: int, end: int) -> Iterator[Placed]:
+        """Yield the committed entries of offsets `start` to `end`, the latter excluded."""
+        ledger_partition = self._partition.ledger_partition
+        consumer.assign([TopicPartition(self._topic, ledger_partition, start)])
+        deadline = self._monotonic() + STABLE_DEADLINE_S
+        while True:
+            message = consumer.poll(_POLL_S)
+            if message is not None:
+                error, offset = message.error(), _offset(message)
+                is_end = error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - public name
+                if offset >= end and (is_end or error is None):
+                    return
+                if is_end:
+                    consumer.seek(TopicPartition(self._topic, ledger_partition, offset))
+                elif error is None:
+                    yield Placed(offset, read_entry(message.value(), self._partition))
+                    deadline = self._monotonic() + STABLE_DEADLINE_S
+                elif not error.retriable():
+                    raise KafkaException(error)
+            if self._should_stop():
+                raise DependencyUnavailableError(f"ledger {self._partition}: stopped while reading it")
+            if self._monotonic() > deadline:
+                raise OwnCorruptionError(
+                    f"ledger {self._partition}: what is committed ends before offset {end} and stays so"
+                )
+
+    def _edge(self, admin: AdminClient, spec: OffsetSpec) -> int:
+        where = TopicPartition(self._topic, self._partition.ledger_partition)
+        futures = admin.list_offsets(
+            {where: spec},
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=REQUEST_TIMEOUT_S,
+        )
+        offset: int = futures[where].result(REQUEST_TIMEOUT_S).offset
+        return offset
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    return -1 if offset is None else offset

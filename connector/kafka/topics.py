@@ -1,0 +1,125 @@
+"""What the connector calls its topics, subjects, group and transactional ids, and how its topics must be made.
+
+Pure. Must not know how a topic is created or looked up, nor what is in a record.
+
+Topics and subjects exist for all streams, whichever are switched on: switching one on later needs nothing but the
+setting.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from connector.compliance.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, EventType, StreamPartition
+from connector.compliance.schemas import COVERAGE, GAP, LEDGER, AvroSchema, event_schema
+from connector.settings import KafkaSettings
+
+MESSAGE_MAX_BYTES = 2 * 1024**2
+"""Largest record, for the producer and for every topic."""
+
+LEDGER_PARTITIONS = len(STREAM_PARTITIONS)
+"""The ledger has exactly one partition for each stream partition."""
+
+_PROFILE_MODIFICATION = BY_NAME["user.profile-modification"]
+
+# Age deletes even the newest record of a quiet topic, so what is state is never deleted by age.
+_STATE = {"retention.ms": "-1", "unclean.leader.election.enable": "false"}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """All names that follow from the prefix.
+
+    The connector's own topics start `PREFIX-`, so that neither a pattern nor a prefixed ACL on the events' `PREFIX.`
+    catches them.
+    """
+
+    prefix: str
+
+    def event(self, event_type: EventType) -> str:
+        """Return the topic of `event_type`, `PREFIX.tweet.delete`."""
+        return f"{self.prefix}.{event_type.name}"
+
+    @property
+    def coverage(self) -> str:
+        """The topic that says how far each stream partition is complete."""
+        return f"{self.prefix}-coverage"
+
+    @property
+    def gap(self) -> str:
+        """The topic of the ranges that the streams cannot bring back."""
+        return f"{self.prefix}-gap"
+
+    @property
+    def dead_letter(self) -> str:
+        """The topic of the lines that could not be understood; their bytes, so it has no subject."""
+        return f"{self.prefix}-dead-letter"
+
+    @property
+    def ledger(self) -> str:
+        """The topic of the connector's own accounts."""
+        return f"{self.prefix}-ledger"
+
+    @property
+    def group(self) -> str:
+        """The consumer group through which replicas share the stream partitions."""
+        return f"{self.prefix}.connector"
+
+    def transactional_id(self, partition: StreamPartition) -> str:
+        """Return the transactional id of the one writer of `partition`, `PREFIX.tweet.1`."""
+        return f"{self.prefix}.{partition.stream}.{partition.number}"
+
+    def schemas(self) -> dict[str, AvroSchema]:
+        """Return the schema of every topic that holds Avro, by topic."""
+        return {self.event(event_type): event_schema(event_type) for event_type in EVENT_TYPES} | {
+            self.coverage: COVERAGE,
+            self.gap: GAP,
+            self.ledger: LEDGER,
+        }
+
+
+def subject(topic: str) -> str:
+    """Return the registry subject of the values of `topic`."""
+    return f"{topic}-value"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it must be; `config` holds Kafka's topic configuration, values as text."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str] = field(hash=False)
+
+
+def topic_specs(settings: KafkaSettings) -> list[TopicSpec]:
+    """Return every topic the connector needs: events in the catalog's order, then its own.
+
+    Coverage, gaps and dead letters have one partition: they are few, and a reader then sees all of them in one order.
+    """
+    names, retention = TopicNames(settings.topic_prefix), settings.retention
+
+    def spec(name: str, partitions: int, more: Mapping[str, str]) -> TopicSpec:
+        config = {
+            "cleanup.policy": "delete",
+            "max.message.bytes": str(MESSAGE_MAX_BYTES),
+            "min.insync.replicas": str(settings.min_insync_replicas),
+        }
+        return TopicSpec(name, partitions, settings.replication_factor, {**config, **more})
+
+    def event(event_type: EventType) -> TopicSpec:
+        days = retention.profile_days if event_type is _PROFILE_MODIFICATION else retention.events_days
+        return spec(names.event(event_type), settings.partitions, _kept_for(days))
+
+    return [
+        *(event(event_type) for event_type in EVENT_TYPES),
+        spec(names.coverage, 1, _kept_for(retention.coverage_days)),
+        spec(names.gap, 1, _STATE | {"retention.bytes": "-1"}),
+        spec(names.dead_letter, 1, _kept_for(retention.dead_letter_days)),
+        spec(names.ledger, LEDGER_PARTITIONS, _STATE | {"retention.bytes": str(retention.ledger_bytes)}),
+    ]
+
+
+def _kept_for(days: int) -> dict[str, str]:
+    return {"retention.ms": str(timedelta(days=days) // timedelta(milliseconds=1))}

@@ -1,0 +1,148 @@
+"""The one transactional producer of a stream partition: whole transactions, and one way out of every unclear state.
+
+Nothing is aborted or repaired here. Whatever goes wrong, the producer is of no more use: its successor's
+`init_transactions` ends what it left open, and the ledger tells what was committed.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from connector.errors import FencedError, WriterLostError
+
+DEADLINE_S = 10.0
+"""How long any transaction call may take; below `transaction.timeout.ms`."""
+SLOW_COMMIT_S = 1.0
+"""A commit that took longer is followed by a new producer.
+
+librdkafka lacks KIP-890: a delayed end of this transaction must find an old epoch, not the next transaction.
+"""
+_QUEUE_FULL_POLL_S = 0.1
+_FENCED = {
+    KafkaError._FENCED,  # noqa: SLF001 - the client's public name for its own codes begins so
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.PRODUCER_FENCED,
+}
+
+
+class Record(NamedTuple):
+    """One Kafka record to be produced; `partition` is None where the key decides."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, str | bytes | None]] | None = None
+    partition: int | None = None
+
+
+class Committed(NamedTuple):
+    """A transaction that is known to be committed: where its ledger entry stands, and how long the commit took."""
+
+    ledger_offset: int
+    duration_s: float
+
+
+class TransactionalWriter:
+    """Makes a producer and fences its predecessors. Every method raises `WriterLostError`, after which it is useless.
+
+    `FencedError` says that a newer producer has the same transactional id.
+    """
+
+    def __init__(self, properties: Mapping[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._properties = dict(properties)
+        self._monotonic = monotonic
+        self._producer = self._make_producer()
+
+    def renew(self) -> None:
+        """Replace the producer by a new one, with a new epoch."""
+        self.close()
+        self._producer = self._make_producer()
+
+    def commit(self, records: Sequence[Record], entry: Record) -> Committed:
+        """Commit `records` and the ledger's `entry` in one transaction."""
+        started = self._monotonic()
+        deadline = started + DEADLINE_S
+        offsets: list[int] = []
+
+        def note(error: KafkaError | None, message: Message) -> None:
+            offset = message.offset()
+            if error is None and offset is not None:
+                offsets.append(offset)
+
+        try:
+            self._producer.begin_transaction()
+            for record in records:
+                self._produce(record, deadline)
+            self._produce(entry, deadline, note)
+            self._producer.flush(DEADLINE_S)
+        except KafkaException as error:
+            raise _lost("produce", error) from error
+        self._resume("commit_transaction", self._producer.commit_transaction, deadline)
+        if not offsets:
+            raise WriterLostError("the commit went through without the ledger entry's offset")
+        return Committed(offsets[0], self._monotonic() - started)
+
+    def poll(self) -> None:
+        """Let the client hand over statistics and errors."""
+        self._producer.poll(0)
+
+    def close(self) -> None:
+        """Give the producer up, whatever it still holds."""
+        self._producer.close()
+
+    def _make_producer(self) -> Producer:
+        try:
+            producer = Producer(self._properties)
+        except KafkaException as error:
+            raise _lost("create the producer", error) from error
+        try:
+            self._resume("init_transactions", producer.init_transactions)
+        except WriterLostError:
+            producer.close()
+            raise
+        return producer
+
+    def _produce(
+        self, record: Record, deadline: float, note: Callable[[KafkaError | None, Message], None] | None = None
+    ) -> None:
+        options: dict[str, Any] = {}
+        if record.partition is not None:
+            options["partition"] = record.partition
+        if note is not None:
+            options["on_delivery"] = note
+        while True:
+            try:
+                self._producer.produce(
+                    record.topic, key=record.key, value=record.value, headers=record.headers, **options
+                )
+            except BufferError:
+                if self._monotonic() > deadline:
+                    raise WriterLostError("produce: the queue stayed full") from None
+                self._producer.poll(_QUEUE_FULL_POLL_S)
+            else:
+                return
+
+    def _resume(self, name: str, call: Callable[[float], None], deadline: float | None = None) -> None:
+        """Call, and call again while the client says that the same call may go on."""
+        end = self._monotonic() + DEADLINE_S if deadline is None else deadline
+        while True:
+            try:
+                call(max(0.1, end - self._monotonic()))
+            except KafkaException as error:
+                if not _error(error).retriable() or self._monotonic() >= end:
+                    raise _lost(name, error) from error
+            else:
+                return
+
+
+def _error(error: KafkaException) -> KafkaError:
+    cause: KafkaError = error.args[0]
+    return cause
+
+
+def _lost(what: str, error: KafkaException) -> WriterLostError:
+    cause = _error(error)
+    kind = FencedError if cause.code() in _FENCED else WriterLostError
+    return kind(f"{what}: {cause.name()}: {cause.str()}")

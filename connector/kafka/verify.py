@@ -1,0 +1,83 @@
+"""The check at start: whether all is there that `run` writes to, and what a writer has to know about it.
+
+Needs Describe on the topics and read access to the subjects; where it may also read topic configurations, it checks
+those that can lose state or records. Changes nothing, ever.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from connector.compliance.catalog import EVENT_TYPES
+from connector.errors import NotProvisionedError
+from connector.kafka.cluster import Cluster, TopicState
+from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import LEDGER_PARTITIONS, MESSAGE_MAX_BYTES, TopicNames, subject
+
+_MEND = "Create what is missing with: connector provision"
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What the writers need to know, each by topic; `max_message_bytes` is never over the producer's own limit."""
+
+    schema_ids: Mapping[str, int]
+    partitions: Mapping[str, int]
+    max_message_bytes: Mapping[str, int]
+
+
+def verify(names: TopicNames, streams: Collection[str], cluster: Cluster, registry: RegistryClient) -> Provisioned:
+    """Check the topics and subjects of `streams` and the connector's own.
+
+    Raises `NotProvisionedError` with everything that is missing or unfit and how to mend it.
+    """
+    events = [names.event(event_type) for event_type in EVENT_TYPES if event_type.stream in streams]
+    own = [names.coverage, names.gap, names.dead_letter, names.ledger]
+    wanted = [*events, *own]
+    topics = cluster.describe(wanted)
+    schemas = {topic: schema for topic, schema in names.schemas().items() if topic in wanted}
+    ids = {topic: registry.find(subject(topic), schema) for topic, schema in schemas.items()}
+    schema_ids = {topic: schema_id for topic, schema_id in ids.items() if schema_id is not None}
+
+    missing = [f"topic {topic} is missing" for topic in wanted if topic not in topics]
+    missing += [
+        f"subject {subject(topic)} does not have the schema {schema.name}"
+        for topic, schema in schemas.items()
+        if topic not in schema_ids
+    ]
+    unfit = [problem for topic in own if topic in topics for problem in _unfit(topic, topics[topic], names)]
+    if missing or unfit:
+        raise NotProvisionedError("\n".join([*unfit, *missing, *([_MEND] if missing else [])]))
+    return Provisioned(
+        schema_ids=schema_ids,
+        partitions={topic: state.partitions for topic, state in topics.items()},
+        max_message_bytes={topic: _max_message_bytes(state) for topic, state in topics.items()},
+    )
+
+
+def _unfit(topic: str, state: TopicState, names: TopicNames) -> Iterator[str]:
+    """Say what is wrong with one of the connector's own topics; `provision` never changes one that exists."""
+    if topic == names.ledger and state.partitions != LEDGER_PARTITIONS:
+        yield (
+            f"topic {topic} has {state.partitions} partitions and must have exactly {LEDGER_PARTITIONS}: if no "
+            "connector ever wrote to it, delete it and run: connector provision; else bring the old topic back"
+        )
+    if topic in {names.ledger, names.gap}:
+        yield from _misconfigured(topic, state, {"cleanup.policy": "delete", "retention.ms": "-1"})
+    if _max_message_bytes(state) < MESSAGE_MAX_BYTES:
+        yield (
+            f"topic {topic} takes records of {_max_message_bytes(state)} bytes only: "
+            f"set its max.message.bytes to {MESSAGE_MAX_BYTES} with Kafka's own tools"
+        )
+
+
+def _misconfigured(topic: str, state: TopicState, wanted: Mapping[str, str]) -> Iterator[str]:
+    if state.config is None:
+        return
+    for key, value in wanted.items():
+        if (actual := state.config.get(key)) != value:
+            yield f"topic {topic} would lose records: {key} is {actual}; set it to {value} with Kafka's own tools"
+
+
+def _max_message_bytes(state: TopicState) -> int:
+    configured = (state.config or {}).get("max.message.bytes")
+    return MESSAGE_MAX_BYTES if configured is None else min(int(configured), MESSAGE_MAX_BYTES)

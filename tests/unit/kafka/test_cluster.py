@@ -1,0 +1,27 @@
+"""What the admin client makes of settings and of brokers that are away."""
+
+import socket
+
+import pytest
+
+from connector.errors import DependencyUnavailableError, SettingsError
+from connector.kafka import cluster as cluster_module
+from connector.kafka.cluster import Cluster
+from connector.settings import KafkaSettings
+
+
+def test_property_that_librdkafka_does_not_know_is_a_settings_error() -> None:
+    """A misspelt property is named."""
+    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1", properties={"linger.mss": 5})
+    with pytest.raises(SettingsError, match=r'CONNECTOR_KAFKA: .*No such configuration property: "linger\.mss"'):
+        Cluster(settings)
+
+
+def test_brokers_that_are_away_are_unavailable_with_address_and_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what was tried and why it failed."""
+    monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 0.5)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(DependencyUnavailableError, match=rf"Kafka at {address} does not answer: .*refused"):
+            Cluster(KafkaSettings(bootstrap_servers=address)).describe(["topic"])

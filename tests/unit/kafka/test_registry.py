@@ -1,0 +1,204 @@
+"""The registry client: what it asks, and what becomes of the registry's errors."""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from connector.compliance.schemas import COVERAGE, GAP, LEDGER
+from connector.demo.registry import DemoRegistry
+from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
+from connector.kafka.registry import RegistryClient
+from connector.settings import SchemaRegistrySettings
+
+
+@pytest.fixture
+def client() -> Iterator[RegistryClient]:
+    """Give a client of an empty registry."""
+    with DemoRegistry() as server, RegistryClient(SchemaRegistrySettings(url=server.url)) as client:
+        yield client
+
+
+class _ScriptedRegistry(HTTPServer):
+    """Answers each request with the next of `answers` (status, body), the last one for ever; keeps the headers."""
+
+    def __init__(self, answers: list[tuple[int, object]]) -> None:
+        super().__init__(("127.0.0.1", 0), _ScriptedHandler)
+        self.answers = answers
+        self.authorizations: list[str | None] = []
+
+
+class _ScriptedHandler(BaseHTTPRequestHandler):
+    server: _ScriptedRegistry
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.authorizations.append(self.headers.get("Authorization"))
+        answers = self.server.answers
+        status, body = answers.pop(0) if len(answers) > 1 else answers[0]
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST = do_PUT = _answer  # noqa: N815 - the names the base class looks for
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+@contextmanager
+def _scripted(*answers: tuple[int, object], **settings: Any) -> Iterator[tuple[RegistryClient, _ScriptedRegistry]]:  # noqa: ANN401 - settings of any type
+    server = _ScriptedRegistry(list(answers))
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        with RegistryClient(SchemaRegistrySettings(url=url, **settings)) as client:
+            yield client, server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_find_without_subject_returns_none(client: RegistryClient) -> None:
+    """An unknown subject is an answer, not an error."""
+    assert client.find("topic-value", GAP) is None
+
+
+def test_find_of_another_schema_returns_none(client: RegistryClient) -> None:
+    """Only exactly our schema counts."""
+    client.register("topic-value", GAP)
+    assert client.find("topic-value", LEDGER) is None
+
+
+def test_find_after_register_returns_the_same_id(client: RegistryClient) -> None:
+    """What was registered is found, and registering again changes nothing."""
+    schema_id = client.register("topic-value", GAP)
+    assert client.find("topic-value", GAP) == schema_id
+    assert client.register("topic-value", GAP) == schema_id
+
+
+def test_compatibility_follows_what_was_set(client: RegistryClient) -> None:
+    """The level is the subject's own, and may be set before its first schema."""
+    assert client.compatibility("topic-value") is None
+    assert client.set_compatibility("topic-value")
+    assert client.compatibility("topic-value") == "FULL_TRANSITIVE"
+
+
+def test_register_of_an_incompatible_schema_names_subject_and_reason(client: RegistryClient) -> None:
+    """The operator learns which subject, which schema and why."""
+    client.set_compatibility("topic-value")
+    client.register("topic-value", GAP)
+    with pytest.raises(NotProvisionedError, match=r"topic-value: .*refuses .*v1\.LedgerEntry: .*no second schema"):
+        client.register("topic-value", LEDGER)
+
+
+def test_register_while_another_registers_the_same_returns_the_id_of_the_other() -> None:
+    """A conflict that leaves our schema in place is no conflict."""
+    conflict = (409, {"error_code": 409, "message": "exists already"})
+    found = (200, {"subject": "topic-value", "version": 1, "id": 7, "schema": GAP.text})
+    with _scripted(conflict, found) as (client, _):
+        assert client.register("topic-value", GAP) == 7
+
+
+def test_set_compatibility_while_another_sets_the_same_is_done() -> None:
+    """A conflict that leaves our level in place is no conflict; one that leaves another is still to do."""
+    conflict = (409, {"error_code": 409, "message": "exists already"})
+    with _scripted(conflict, (200, {"compatibilityLevel": "FULL_TRANSITIVE"})) as (client, _):
+        assert client.set_compatibility("topic-value")
+    with _scripted(conflict, (200, {"compatibilityLevel": "BACKWARD"})) as (client, _):
+        assert not client.set_compatibility("topic-value")
+
+
+def test_set_compatibility_of_a_registry_that_wants_a_schema_first_is_not_done() -> None:
+    """The caller tries again once the subject has a schema."""
+    with _scripted((404, {"error_code": 40401, "message": "Subject not found"})) as (client, _):
+        assert not client.set_compatibility("topic-value")
+
+
+def test_writer_schema_by_id_is_parsed_for_reading(client: RegistryClient) -> None:
+    """A reader gets what fastavro needs."""
+    schema = client.writer_schema(client.register("topic-value", COVERAGE))
+    assert schema["name"] == "x.compliance.v1.Coverage"
+    assert [field["name"] for field in schema["fields"]][:2] == ["stream", "stream_partition"]
+
+
+def test_writer_schema_of_an_unknown_id_says_which(client: RegistryClient) -> None:
+    """A record from elsewhere is not mistaken for a registry that is down."""
+    with pytest.raises(NotProvisionedError, match="schema id 99 is not in the registry"):
+        client.writer_schema(99)
+
+
+@pytest.mark.parametrize("text", ["{", '{"type": "recor"}', '"string"', '["null", "string"]'])
+def test_writer_schema_that_is_no_record_is_refused(text: str) -> None:
+    """Whatever else lies under an id, it is named."""
+    with (
+        _scripted((200, {"schema": text})) as (client, _),
+        pytest.raises(NotProvisionedError, match="schema id 5 is not"),
+    ):
+        client.writer_schema(5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        ((401, {"error_code": 401, "message": "Unauthorized"}), SettingsError, "refuses the credentials: Unauthorized"),
+        ((403, b"<html>"), SettingsError, r"refuses the credentials: .*HTTP 403"),
+        ((404, {"message": "no such path"}), SettingsError, "__URL: no Confluent-compatible API at http"),
+        ((404, b"<html>"), SettingsError, "no Confluent-compatible API"),
+        ((429, {"error_code": 429, "message": "slow down"}), DependencyUnavailableError, "fails: slow down"),
+        ((500, {"error_code": 50001, "message": "store is down"}), DependencyUnavailableError, "fails: store is down"),
+        ((503, b""), DependencyUnavailableError, r"fails: .*HTTP 503"),
+        ((200, b"<html>"), DependencyUnavailableError, "does not answer"),
+    ],
+)
+def test_error_of_the_registry_says_what_to_do(
+    answer: tuple[int, object], kind: type[ConnectorError], message: str
+) -> None:
+    """Wrong settings are told apart from a registry that is down."""
+    with _scripted(answer) as (client, _), pytest.raises(kind, match=message):
+        client.find("topic-value", GAP)
+
+
+@pytest.mark.parametrize("call", ["find", "register", "compatibility", "set_compatibility", "writer_schema"])
+def test_registry_that_is_away_is_unavailable_to_every_call(call: str) -> None:
+    """The message names the address that was tried."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
+        url = f"http://127.0.0.1:{closed.server_port}"
+    arguments: dict[str, tuple[object, ...]] = {
+        "find": ("s", GAP),
+        "register": ("s", GAP),
+        "compatibility": ("s",),
+        "set_compatibility": ("s",),
+        "writer_schema": (1,),
+    }
+    with (
+        RegistryClient(SchemaRegistrySettings(url=url)) as client,
+        pytest.raises(DependencyUnavailableError, match=f"{url} does not answer"),
+    ):
+        getattr(client, call)(*arguments[call])
+
+
+def test_credentials_are_sent_as_http_basic_and_never_told() -> None:
+    """The registry gets them; an error message does not."""
+    with _scripted((401, {"message": "no"}), username="u", password="hush:it") as (client, server):
+        with pytest.raises(SettingsError) as caught:
+            client.find("topic-value", GAP)
+        assert server.authorizations == [f"Basic {b64encode(b'u:hush:it').decode()}"]
+        assert "hush" not in str(caught.value)
+
+
+def test_ca_file_that_cannot_be_read_is_a_settings_error(tmp_path: Path) -> None:
+    """A wrong path is the operator's to correct."""
+    settings = SchemaRegistrySettings(url="https://registry.invalid", ca_file=tmp_path / "none.pem")
+    with pytest.raises(SettingsError, match="CONNECTOR_SCHEMA_REGISTRY: cannot be used"):
+        RegistryClient(settings)

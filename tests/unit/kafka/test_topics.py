@@ -1,0 +1,128 @@
+"""Names follow from the prefix; topics are made as the contract says."""
+
+import pytest
+
+from connector.compliance.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
+from connector.compliance.schemas import COVERAGE, GAP, LEDGER, event_schema
+from connector.kafka.topics import TopicNames, TopicSpec, subject, topic_specs
+from connector.settings import KafkaSettings, RetentionSettings
+
+_DAY_MS = 24 * 60 * 60 * 1000
+_SETTINGS = KafkaSettings(bootstrap_servers="broker:9092")
+_EVENT_TOPICS = [
+    "x.compliance.tweet.delete",
+    "x.compliance.tweet.edit",
+    "x.compliance.tweet.withheld",
+    "x.compliance.tweet.drop",
+    "x.compliance.tweet.undrop",
+    "x.compliance.user.delete",
+    "x.compliance.user.undelete",
+    "x.compliance.user.protect",
+    "x.compliance.user.unprotect",
+    "x.compliance.user.withheld",
+    "x.compliance.user.suspend",
+    "x.compliance.user.unsuspend",
+    "x.compliance.user.profile-modification",
+    "x.compliance.user.scrub-geo",
+    "x.compliance.like.delete",
+    "x.compliance.label.notice",
+    "x.compliance.label.unviewable",
+]
+_OWN_TOPICS = ["x.compliance-coverage", "x.compliance-gap", "x.compliance-dead-letter", "x.compliance-ledger"]
+
+
+def _specs(settings: KafkaSettings = _SETTINGS) -> dict[str, TopicSpec]:
+    return {spec.name: spec for spec in topic_specs(settings)}
+
+
+def test_specs_are_all_topics_of_the_contract_in_order() -> None:
+    """Events of every stream first, then the connector's own."""
+    assert list(_specs()) == [*_EVENT_TOPICS, *_OWN_TOPICS]
+
+
+def test_group_and_transactional_ids_follow_from_the_prefix() -> None:
+    """Both live below the prefix, one transactional id for each stream partition."""
+    names = TopicNames("a.b")
+    assert names.group == "a.b.connector"
+    assert names.transactional_id(StreamPartition("tweet", 3)) == "a.b.tweet.3"
+    assert len({names.transactional_id(partition) for partition in STREAM_PARTITIONS}) == 10
+
+
+def test_own_topics_are_outside_the_events_prefix() -> None:
+    """A pattern or prefixed ACL on the events' prefix catches none of the connector's own."""
+    names = TopicNames("x.compliance")
+    assert [names.coverage, names.gap, names.dead_letter, names.ledger] == _OWN_TOPICS
+    assert not any(name.startswith("x.compliance.") for name in _OWN_TOPICS)
+
+
+def test_schemas_are_those_of_every_topic_but_the_dead_letters() -> None:
+    """Each topic has its own schema, and a subject named after it."""
+    names = TopicNames("x.compliance")
+    schemas = names.schemas()
+    assert list(schemas) == [name for name in [*_EVENT_TOPICS, *_OWN_TOPICS] if name != names.dead_letter]
+    assert all(schemas[names.event(event_type)] is event_schema(event_type) for event_type in EVENT_TYPES)
+    assert (schemas[names.coverage], schemas[names.gap], schemas[names.ledger]) == (COVERAGE, GAP, LEDGER)
+    assert subject(names.event(BY_NAME["tweet.edit"])) == "x.compliance.tweet.edit-value"
+
+
+@pytest.mark.parametrize("name", _EVENT_TOPICS)
+def test_event_topic_is_made_as_the_contract_says(name: str) -> None:
+    """Six partitions, three replicas, 14 days, 3 for what holds personal text."""
+    days = 3 if name.endswith("profile-modification") else 14
+    assert _specs()[name] == TopicSpec(
+        name,
+        partitions=6,
+        replication=3,
+        config={
+            "cleanup.policy": "delete",
+            "retention.ms": str(days * _DAY_MS),
+            "max.message.bytes": "2097152",
+            "min.insync.replicas": "2",
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "partitions", "config"),
+    [
+        ("x.compliance-coverage", 1, {"retention.ms": str(30 * _DAY_MS)}),
+        ("x.compliance-dead-letter", 1, {"retention.ms": str(30 * _DAY_MS)}),
+        (
+            "x.compliance-gap",
+            1,
+            {"retention.ms": "-1", "retention.bytes": "-1", "unclean.leader.election.enable": "false"},
+        ),
+        (
+            "x.compliance-ledger",
+            10,
+            {"retention.ms": "-1", "retention.bytes": "10737418240", "unclean.leader.election.enable": "false"},
+        ),
+    ],
+)
+def test_own_topic_is_made_as_the_contract_says(name: str, partitions: int, config: dict[str, str]) -> None:
+    """What is state is never deleted by age; the ledger has a partition for each stream partition."""
+    common = {"cleanup.policy": "delete", "max.message.bytes": "2097152", "min.insync.replicas": "2"}
+    assert _specs()[name] == TopicSpec(name, partitions, 3, common | config)
+
+
+def test_specs_of_other_settings_follow_them() -> None:
+    """Every setting for provision reaches the topics it is about, and only those."""
+    settings = KafkaSettings(
+        bootstrap_servers="broker:9092",
+        topic_prefix="p",
+        replication_factor=5,
+        min_insync_replicas=4,
+        partitions=12,
+        retention=RetentionSettings(
+            events_days=1, profile_days=2, coverage_days=3, dead_letter_days=4, ledger_bytes=64 * 1024**2
+        ),
+    )
+    specs = _specs(settings)
+    assert {(spec.replication, spec.config["min.insync.replicas"]) for spec in specs.values()} == {(5, "4")}
+    assert {spec.partitions for name, spec in specs.items() if name.startswith("p.")} == {12}
+    assert [specs[name].partitions for name in ("p-coverage", "p-gap", "p-dead-letter", "p-ledger")] == [1, 1, 1, 10]
+    assert specs["p.tweet.delete"].config["retention.ms"] == str(_DAY_MS)
+    assert specs["p.user.profile-modification"].config["retention.ms"] == str(2 * _DAY_MS)
+    assert specs["p-coverage"].config["retention.ms"] == str(3 * _DAY_MS)
+    assert specs["p-dead-letter"].config["retention.ms"] == str(4 * _DAY_MS)
+    assert specs["p-ledger"].config["retention.bytes"] == str(64 * 1024**2)
