@@ -1,0 +1,169 @@
+"""The service, put together: the only module that knows every part."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from connector import __version__
+from connector.compliance.catalog import StreamPartition
+from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.kafka.cluster import Cluster
+from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import TopicNames
+from connector.kafka.verify import Provisioned, verify
+from connector.pipeline.pipeline import Parts, Pipeline
+from connector.settings import RunSettings, Settings
+from connector.supervisor import Supervisor
+from connector.telemetry.happenings import Happenings
+from connector.telemetry.http import HttpServer
+from connector.telemetry.metrics import Metrics
+from connector.telemetry.status import PartitionStatus
+from connector.x.clock import monotonic_us
+from connector.x.connection import XClient
+from connector.x.stall import StallWatch
+
+_RETRY_S = 2.0
+_LIVE_LIMIT_US = 30_000_000
+
+
+class Service:
+    """One replica of the connector; `run` works until it is told to stop."""
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self.statuses = {partition: PartitionStatus() for partition in settings.x.stream_partitions}
+        self._metrics.watch(self.statuses)
+        self._stall_watch = StallWatch()
+        self._supervisor: Supervisor | None = None
+        self._log = structlog.get_logger()
+
+    def run(self, stop: threading.Event, on_listening: Callable[[int], None] = lambda _: None) -> None:
+        """Work until `stop` is set; `on_listening` is told the HTTP port.
+
+        Raises `DependencyUnavailableError` or `NotProvisionedError` when what is needed is not there within the start
+        deadline, `SettingsError` and `OwnCorruptionError` as their names say.
+        """
+        settings = self._settings
+        server = HttpServer(settings.http, self._metrics.registry, self._is_live, self._is_ready, self._status)
+        with server, self._ticking(), _client(settings) as x_client:
+            on_listening(server.port)
+            self._log.info("starting", version=__version__, http_port=server.port, streams=list(settings.x.streams))
+            provisioned = wait_for_dependencies(settings, stop)
+            if provisioned is None:
+                return
+            parts = Parts(
+                settings,
+                provisioned.schema_ids,
+                provisioned.max_message_bytes,
+                x_client.open,
+                self._stall_watch,
+            )
+
+            def make_pipeline(partition: StreamPartition) -> Pipeline:
+                return Pipeline(partition, parts, Happenings(partition, self._metrics, self.statuses[partition]))
+
+            self._supervisor = Supervisor(settings, make_pipeline, self.statuses)
+            self._supervisor.run(stop)
+            self._log.info("stopped")
+
+    @contextmanager
+    def _ticking(self) -> Iterator[None]:
+        stop = threading.Event()
+        threading.Thread(target=self._stall_watch.run, args=(stop,), name="stall-watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            stop.set()
+
+    def _is_live(self) -> bool:
+        return monotonic_us() - self._stall_watch.last_tick_us < _LIVE_LIMIT_US
+
+    def _is_ready(self) -> bool:
+        return self._supervisor is not None and self._supervisor.is_ready
+
+    def _status(self) -> Mapping[str, Any]:
+        return {
+            "version": __version__,
+            "is_ready": self._is_ready(),
+            "partitions": {str(partition): status.as_json() for partition, status in self.statuses.items()},
+        }
+
+
+@contextmanager
+def _client(settings: RunSettings) -> Iterator[XClient]:
+    client = XClient(settings.x)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def wait_for_dependencies(settings: Settings, stop: threading.Event) -> Provisioned | None:
+    """Return what the registry and the topics say once all is there, or None when stopped before.
+
+    Raises the last `DependencyUnavailableError` or `NotProvisionedError` once the start deadline has passed.
+    """
+    deadline = time.monotonic() + settings.pipeline.start_deadline_s
+    log = structlog.get_logger()
+    while not stop.is_set():
+        try:
+            return look_up(settings)
+        except (DependencyUnavailableError, NotProvisionedError) as error:
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("waiting_for_dependencies", detail=str(error))
+        stop.wait(_RETRY_S)
+    return None
+
+
+def look_up(settings: Settings) -> Provisioned:
+    """Return what the registry and the topics say. Raises `DependencyUnavailableError` or `NotProvisionedError`."""
+    with RegistryClient(settings.schema_registry) as registry:
+        names = TopicNames(settings.kafka.topic_prefix)
+        return verify(names, settings.x.streams, Cluster(settings.kafka), registry)
+
+
+def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield a name and a check for each thing that `run` needs.
+
+    A check returns what it found, or raises a `ConnectorError` that says what is wrong.
+    """
+
+    def check_kafka_and_registry() -> str:
+        return f"{len(look_up(settings).max_message_bytes)} topics and their subjects are there"
+
+    yield "Kafka and registry", check_kafka_and_registry
+    with _client(settings) as x_client:
+        for stream in settings.x.streams:
+
+            def check_stream(stream: str = stream) -> str:
+                x_client.check_access(stream)
+                return "X accepts the token"
+
+            yield f"X, {stream} stream", check_stream
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and SIGINT set; a second one ends the process at once."""
+    stop = threading.Event()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,230 @@
+"""The command line: arguments in, exit code out. Data goes to stdout, logs and errors to stderr.
+
+Commands import what they need when they are called, so that each starts fast and none needs another's extra.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from connector import __version__
+from connector.compliance.catalog import BY_NAME, EVENT_TYPES
+from connector.errors import ConnectorError, SettingsError
+from connector.settings import LogSettings, RunSettings, Settings, load_settings
+
+_CLICK_USAGE_ERROR = 2
+
+app = typer.Typer(
+    name="connector",
+    help="Reads X's compliance streams and publishes every event to Kafka, Avro-encoded and exactly once.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="YAML file with settings; CONNECTOR_ variables win over it."),
+]
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    try:
+        app()
+        sys.exit(os.EX_OK)
+    except SystemExit as leaving:
+        sys.exit(os.EX_USAGE if leaving.code == _CLICK_USAGE_ERROR else leaving.code)
+    except ConnectorError as error:
+        typer.echo(f"connector: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(config: ConfigFile = None) -> None:
+    """Run the service until SIGTERM or SIGINT.
+
+    Exit codes: 0 stopped; 69 Kafka or the registry did not answer until the start deadline; 70 the ledger cannot be
+    trusted; 78 settings are wrong, or topics or subjects are missing.
+    """
+    from connector.app import Service, stopping_on_signals  # noqa: PLC0415 - see the module's docstring
+    from connector.telemetry.logs import configure_logs  # noqa: PLC0415 - see the module's docstring
+
+    settings = load_settings(RunSettings, config)
+    configure_logs(settings.log)
+    with stopping_on_signals() as stop:
+        Service(settings).run(stop)
+
+
+@app.command()
+def provision(
+    *,
+    config: ConfigFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
+    output: Annotated[
+        Literal["json", "strimzi"] | None,
+        typer.Option("--output", help="Print the topics for GitOps instead, without asking Kafka."),
+    ] = None,
+    strimzi_cluster: Annotated[
+        str, typer.Option("--strimzi-cluster", help="Name of the Strimzi Kafka cluster, for --output strimzi.")
+    ] = "kafka",
+) -> None:
+    """Create the topics, subjects and compatibility levels that are missing; safe to run again.
+
+    A topic that exists and differs is reported and left alone; the exit code is then 78.
+    """
+    from connector.kafka import manifests  # noqa: PLC0415 - see the module's docstring
+    from connector.kafka.cluster import Cluster  # noqa: PLC0415 - see the module's docstring
+    from connector.kafka.provision import provision as make  # noqa: PLC0415 - see the module's docstring
+    from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
+
+    settings = load_settings(Settings, config)
+    if output == "json":
+        typer.echo(manifests.as_json(settings.kafka))
+    elif output == "strimzi":
+        typer.echo(manifests.as_strimzi(settings.kafka, strimzi_cluster))
+    else:
+        with RegistryClient(settings.schema_registry) as registry:
+            plan = make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
+        for change in plan.changes:
+            typer.echo(f"{'would ' if dry_run else ''}{change}")
+        for difference in plan.differences:
+            typer.echo(str(difference), err=True)
+        if not plan.changes and not plan.differences:
+            typer.echo("nothing to do")
+        raise typer.Exit(plan.exit_code)
+
+
+@app.command()
+def check(
+    *,
+    config: ConfigFile = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Also ask Kafka, the registry and X; disturbs no connection.")
+    ] = False,
+) -> None:
+    """Check the settings and, with --online, everything `run` needs: topics, subjects, access to X."""
+    settings = load_settings(RunSettings, config)
+    typer.echo("ok: settings")
+    if not online:
+        return
+    from connector.app import online_checks  # noqa: PLC0415 - see the module's docstring
+
+    failures = []
+    for name, do_check in online_checks(settings):
+        try:
+            typer.echo(f"ok: {name}: {do_check()}")
+        except ConnectorError as error:
+            typer.echo(f"failed: {name}: {error}")
+            failures.append(error)
+    if failures:
+        raise typer.Exit(failures[0].exit_code)
+
+
+@app.command()
+def tail(
+    events: Annotated[
+        list[str] | None, typer.Argument(metavar="[EVENT]...", help="Such as tweet.delete; default: all.")
+    ] = None,
+    *,
+    config: ConfigFile = None,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Begin with the oldest record instead of the next.")
+    ] = False,
+    to_end: Annotated[
+        bool, typer.Option("--to-end", help="Leave when everything committed so far has been printed.")
+    ] = False,
+) -> None:
+    """Print events from Kafka, decoded, one JSON object a line, until SIGINT."""
+    from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
+    from connector.kafka.reading import AvroReader, TopicReader  # noqa: PLC0415 - see the module's docstring
+    from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
+    from connector.kafka.topics import TopicNames  # noqa: PLC0415 - see the module's docstring
+
+    names = events or [event_type.name for event_type in EVENT_TYPES]
+    if unknown := [name for name in names if name not in BY_NAME]:
+        raise typer.BadParameter(f"{', '.join(unknown)} unknown; known are {', '.join(BY_NAME)}")
+    settings = load_settings(Settings, config)
+    topics = [TopicNames(settings.kafka.topic_prefix).event(BY_NAME[name]) for name in names]
+    with (
+        stopping_on_signals() as stop,
+        RegistryClient(settings.schema_registry) as registry,
+        TopicReader(settings.kafka, topics, from_beginning=from_beginning or to_end) as reader,
+    ):
+        decoder = AvroReader(registry)
+        for record in reader.to_end() if to_end else reader.follow(stop):
+            line = {
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "key": record.key.decode(),
+                "value": decoder.decode_readable(record.value),
+            }
+            typer.echo(json.dumps(line, ensure_ascii=False))
+
+
+@app.command()
+def simulate(  # noqa: PLR0913 - each is an option of the command
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8400,
+    rate: Annotated[float, typer.Option(min=0, help="Events a second, over all stream partitions.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same events.")] = 1,
+    token: Annotated[str, typer.Option(help="The bearer token to accept.")] = "simulator-token",  # noqa: S107 - made up
+    record_limit: Annotated[
+        int, typer.Option(min=1, help="Events remembered for each stream partition, for backfill and replay.")
+    ] = 1_000_000,
+) -> None:
+    """Run a simulated X until SIGTERM or SIGINT; faults are set off under /control/."""
+    try:
+        from connector.simulator.config import SimulatorConfig  # noqa: PLC0415 - see the module's docstring
+        from connector.simulator.server import Simulator  # noqa: PLC0415 - see the module's docstring
+    except ImportError as error:
+        raise SettingsError([f"{error}: install x-compliance-connector[simulator]"]) from error
+    from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
+
+    config = SimulatorConfig(host=host, port=port, rate=rate, seed=seed, token=token, record_limit=record_limit)
+    try:
+        simulator = Simulator(config).start()
+    except OSError as error:
+        raise SettingsError([f"--port {port}: cannot listen on {host}: {error}"]) from error
+    with stopping_on_signals() as stop:
+        typer.echo(simulator.base_url)
+        stop.wait()
+    simulator.stop()
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(envvar="DEMO_SECONDS", min=5, help="How long to run.")] = 30.0,
+) -> None:
+    """Run everything on this machine: a simulated X, a broker, a registry, the service; then count what arrived."""
+    try:
+        from connector.demo.run import run_demo  # noqa: PLC0415 - see the module's docstring
+    except ImportError as error:
+        raise SettingsError([f"{error}: install x-compliance-connector[demo]"]) from error
+    from connector.telemetry.logs import configure_logs  # noqa: PLC0415 - see the module's docstring
+
+    configure_logs(LogSettings(level="error"))
+    raise typer.Exit(run_demo(seconds))

@@ -1,0 +1,91 @@
+"""The committer: takes what the reader delivers and commits it, a transaction at a time."""
+
+import time
+from threading import Event
+
+from connector.kafka.transaction import SLOW_COMMIT_S, TransactionalWriter
+from connector.pipeline.timeline import Draft, Timeline
+from connector.settings import PipelineSettings
+from connector.telemetry.happenings import Happenings
+from connector.x.clock import wall_us
+from connector.x.deliveries import Ended, KeptAlive, Received
+from connector.x.inbox import Inbox
+
+_TICK_S = 1.0
+_MAX_BYTES = 16 * 1024 * 1024
+"""A transaction with this many bytes of records is closed early."""
+
+
+class Committer:
+    """Commits one timeline until it is stopped."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        inbox: Inbox,
+        writer: TransactionalWriter,
+        settings: PipelineSettings,
+        happenings: Happenings,
+    ) -> None:
+        self._timeline = timeline
+        self._inbox = inbox
+        self._writer = writer
+        self._interval_s = settings.commit_interval_ms / 1000
+        self._idle_interval_s = settings.idle_commit_interval_s
+        self._max_events = settings.commit_max_events
+        self._happenings = happenings
+        self._due_at = time.monotonic()
+
+    def run(self, stop: Event) -> None:
+        """Commit until `stop` is set.
+
+        Raises `WriterLostError` when the outcome of a commit is unknown.
+        """
+        has_news = False
+        while not stop.is_set():
+            delivery = self._inbox.take(min(_TICK_S, max(0.0, self._due_at - time.monotonic())))
+            if isinstance(delivery, Received) and self._timeline.pending + len(delivery.lines) > self._max_events:
+                self._commit()
+                has_news = False
+            if delivery is not None:
+                self._timeline.take(delivery)
+                if not has_news and not isinstance(delivery, KeptAlive):
+                    has_news = True
+                    self._due_at = min(self._due_at, time.monotonic() + self._interval_s)
+            if isinstance(delivery, Ended) or self._is_due():
+                self._commit()
+                has_news = False
+
+    def finish(self) -> None:
+        """Commit what is in hand, as the last transaction. Raises `WriterLostError`."""
+        self._timeline.take(Ended(is_whole=False, reason="stopped", tail_bytes=0))
+        self._commit()
+
+    def _is_due(self) -> bool:
+        return time.monotonic() >= self._due_at or self._timeline.pending_bytes >= _MAX_BYTES
+
+    def _commit(self) -> None:
+        draft = self._timeline.draft(wall_us())
+        committed = self._writer.commit(draft.records, draft.entry_record)
+        self._timeline.committed(draft, committed.ledger_offset)
+        self._inbox.settle()
+        self._due_at = time.monotonic() + self._idle_interval_s
+        self._report(draft)
+        if committed.duration_s > SLOW_COMMIT_S:
+            self._happenings.producer_replaced("slow-commit", f"a commit took {committed.duration_s:.1f} s")
+            self._writer.renew()
+
+    def _report(self, draft: Draft) -> None:
+        entry = draft.entry
+        self._happenings.committed(
+            received=entry.counts.received,
+            duplicate=entry.counts.duplicate,
+            control=entry.counts.control,
+            published=draft.published,
+            dead_lettered=draft.dead_lettered,
+            covered_until_us=entry.covered_until_us,
+            sequence=entry.sequence,
+            mode=entry.mode.value,
+        )
+        for lost in draft.lost:
+            self._happenings.lost(lost.start_us, lost.end_us, lost.cause.value)

@@ -1,0 +1,165 @@
+"""One stream partition at work: a reader thread, an inbox, a committer thread, and one way out of every trouble.
+
+A life is: fence the predecessor, restore from the ledger, read and commit. Whatever ends a life but a stop, the next
+one begins in the same way; only a ledger that cannot be trusted ends them all.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from connector.compliance.catalog import StreamPartition
+from connector.errors import ConnectorError, FencedError, OwnCorruptionError
+from connector.kafka.clients import producer_config
+from connector.kafka.ledger import first_entry
+from connector.kafka.restore import LedgerReader, Placed
+from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import TransactionalWriter
+from connector.pipeline.committer import Committer
+from connector.pipeline.records import RecordBuilder
+from connector.pipeline.timeline import Timeline
+from connector.settings import Settings
+from connector.telemetry.happenings import Happenings
+from connector.x.backoff import Exponential
+from connector.x.clock import wall_us
+from connector.x.connection import Connection
+from connector.x.inbox import Inbox
+from connector.x.plan import Plan
+from connector.x.reader import Reader
+from connector.x.stall import StallWatch
+
+FENCED_WAIT = Exponential(6.0, 96.0)
+"""Who is fenced lets the other one work, and does not fence it back at once."""
+TROUBLE_WAIT = Exponential(0.5, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all pipelines of a process share. `schema_ids` and `limits_bytes` are by topic."""
+
+    settings: Settings
+    schema_ids: Mapping[str, int]
+    limits_bytes: Mapping[str, int]
+    open_connection: Callable[[StreamPartition, Plan], Connection]
+    stall_watch: StallWatch
+
+
+class Pipeline:
+    """Works one stream partition from `start` to `stop`."""
+
+    def __init__(self, partition: StreamPartition, parts: Parts, happenings: Happenings) -> None:
+        self.partition = partition
+        self._parts = parts
+        self._happenings = happenings
+        self._names = TopicNames(parts.settings.kafka.topic_prefix)
+        self._records = RecordBuilder(
+            partition,
+            self._names,
+            parts.schema_ids,
+            parts.limits_bytes,
+            has_headers=parts.settings.kafka.headers,
+        )
+        self._stop = threading.Event()
+        self._may_commit = True
+        self._reader: Reader | None = None
+        self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
+
+    def start(self) -> None:
+        """Begin in a thread of its own."""
+        self._happenings.assigned()
+        self._thread.start()
+
+    def stop(self, *, may_commit: bool = True) -> None:
+        """Ask for the end: reading ends at once; the transaction in hand is finished, unless it may not be."""
+        self._may_commit = may_commit
+        self._stop.set()
+        if self._reader is not None:
+            self._reader.stop()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end; tell whether it has come."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the partition is still being worked."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        troubles = fencings = 0
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                self._live()
+            except OwnCorruptionError as error:
+                self._happenings.corrupt(str(error))
+                return
+            except FencedError as error:
+                fencings += 1
+                self._happenings.producer_replaced("fenced", str(error))
+                delay_s = FENCED_WAIT.delay_s(fencings)
+            except Exception as error:  # noqa: BLE001 - a life may end in any way; the ledger tells where to go on
+                if time.monotonic() - began > TROUBLE_WAIT.max_s:
+                    troubles = fencings = 0
+                troubles += 1
+                if not isinstance(error, ConnectorError):
+                    self._happenings.failed(error)
+                self._happenings.producer_replaced("lost", str(error))
+                delay_s = TROUBLE_WAIT.delay_s(troubles)
+            else:
+                break
+            self._happenings.waiting(delay_s)
+            self._stop.wait(delay_s)
+        self._happenings.released()
+
+    def _live(self) -> None:
+        """Work the partition until it is stopped. Raises whatever ends it otherwise."""
+        began = time.monotonic()
+        settings = self._parts.settings.kafka
+        writer = TransactionalWriter(producer_config(settings, self._names.transactional_id(self.partition)))
+        try:
+            timeline = self._restore(writer, began)
+            self._read_and_commit(timeline, writer)
+        finally:
+            writer.close()
+
+    def _restore(self, writer: TransactionalWriter, began: float) -> Timeline:
+        reader = LedgerReader(self._parts.settings.kafka, self.partition, self._stop.is_set)
+        writer_id = uuid.uuid4().hex
+        restored = reader.restore()
+        if not restored:
+            first = first_entry(self.partition, writer_id, wall_us())
+            restored = [Placed(writer.commit([], self._records.ledger(first)).ledger_offset, first)]
+        timeline = Timeline(self.partition, self._records, writer_id, restored)
+        self._happenings.restored(
+            restored[-1].entry.entry, len(timeline.memory), timeline.covered_until_us, time.monotonic() - began
+        )
+        return timeline
+
+    def _read_and_commit(self, timeline: Timeline, writer: TransactionalWriter) -> None:
+        settings = self._parts.settings
+        inbox = Inbox(settings.pipeline.inbox_limit_bytes)
+        committer = Committer(timeline, inbox, writer, settings.pipeline, self._happenings)
+        reader = Reader(
+            partition=self.partition,
+            open_connection=self._parts.open_connection,
+            inbox=inbox,
+            progress=timeline,
+            settings=settings.x,
+            stall_watch=self._parts.stall_watch,
+            happenings=self._happenings,
+        )
+        self._reader = reader
+        thread = threading.Thread(target=reader.run, name=f"reader {self.partition}", daemon=True)
+        thread.start()
+        try:
+            committer.run(self._stop)
+            if self._may_commit:
+                committer.finish()
+        finally:
+            self._reader = None
+            reader.stop()
+            inbox.close()

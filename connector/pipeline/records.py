@@ -1,0 +1,156 @@
+"""Kafka records of everything one stream partition publishes. Pure: values in, records out."""
+
+from collections.abc import Mapping
+
+from connector.compliance.catalog import BY_X_TYPE, StreamPartition
+from connector.compliance.decode import DeadLetter, Event
+from connector.compliance.encode import AvroEncoder
+from connector.compliance.instants import format_us
+from connector.compliance.schemas import COVERAGE, GAP, LEDGER, event_schema
+from connector.kafka.ledger import LedgerEntry, Mode
+from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import Record
+from connector.x.plan import Cause, Lost
+
+_BATCH_OVERHEAD_BYTES = 512
+"""More than Kafka's record batch adds to a lone record (KIP-98: 61 bytes, and a few a header)."""
+
+_LOST_DETAIL = {
+    Cause.OUTAGE_TOO_LONG: "the connector was without X for longer than the 24 hours that X can replay",
+    Cause.REPLAY_REFUSED: "X refused to replay this range",
+    Cause.BACKFILL_REFUSED: "X refused a backfill when the connection was made again",
+    Cause.CONNECT_TOO_SLOW: "X took so long to answer that the backfill asked for no longer reached back far enough",
+}
+
+
+class UnencodableError(ValueError):
+    """An event that was read cannot be written; the message says why."""
+
+
+class RecordBuilder:
+    """Builds the records of one stream partition.
+
+    `schema_ids` and `limits_bytes` (the largest record) are by topic.
+    """
+
+    def __init__(
+        self,
+        partition: StreamPartition,
+        names: TopicNames,
+        schema_ids: Mapping[str, int],
+        limits_bytes: Mapping[str, int],
+        *,
+        has_headers: bool,
+    ) -> None:
+        self._partition = partition
+        self._names = names
+        self._limits = limits_bytes
+        self._key = str(partition).encode()
+        self._coverage = AvroEncoder(COVERAGE, schema_ids[names.coverage])
+        self._gap = AvroEncoder(GAP, schema_ids[names.gap])
+        self._ledger = AvroEncoder(LEDGER, schema_ids[names.ledger])
+        self._has_headers = has_headers
+        self._events = {
+            event_type: (
+                topic := names.event(event_type),
+                AvroEncoder(event_schema(event_type), schema_ids[topic]),
+                self._static_headers(f"x.compliance.{event_type.name}"),
+            )
+            for (stream, _), event_type in BY_X_TYPE.items()
+            if stream == partition.stream
+        }
+
+    def event(self, event: Event, received_at_us: int, sequence: int, delivered_by: str) -> Record:
+        """Return the record of an event. Raises `UnencodableError`."""
+        topic, encoder, static_headers = self._events[event.type]
+        id_text = event.id.hex()
+        fields = {
+            "event_id": id_text,
+            "event_type": event.type.name,
+            "event_at": event.event_at_ns // 1_000_000,
+            "received_at": received_at_us // 1000,
+            "stream": self._partition.stream,
+            "stream_partition": self._partition.number,
+            "sequence": sequence,
+            "delivered_by": delivered_by,
+            **event.fields,
+        }
+        try:
+            value = encoder.encode(fields)
+        except Exception as error:  # whatever the encoder dislikes is this event's matter alone
+            raise UnencodableError(f"{type(error).__name__}: {error}") from error
+        headers: list[tuple[str, str | bytes | None]] | None = None
+        if self._has_headers:
+            headers = [
+                *static_headers,
+                ("ce_id", id_text),
+                ("ce_time", event.event_at),
+                ("ce_subject", event.key),
+            ]
+        record = Record(topic, event.key.encode(), value, headers)
+        if (size := _size_bytes(record)) > self._limits[topic]:
+            raise UnencodableError(f"a record of {size} bytes is over the topic's limit of {self._limits[topic]}")
+        return record
+
+    def dead_letter(self, letter: DeadLetter, received_at_us: int) -> Record:
+        """Return the record of a dead letter, its value cut to what the topic takes."""
+        id_text = letter.id.hex()
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("reason", letter.reason.value),
+            ("detail", letter.detail.encode("utf-8", "replace")),
+            ("length", str(letter.length)),
+            ("event-id", id_text),
+            ("stream", self._partition.stream),
+            ("stream-partition", str(self._partition.number)),
+            ("received-at", format_us(received_at_us)),
+        ]
+        topic = self._names.dead_letter
+        record = Record(topic, id_text.encode(), letter.line, headers)
+        excess = _size_bytes(record) - self._limits[topic]
+        return record if excess <= 0 else record._replace(value=letter.line[:-excess])
+
+    def coverage(self, covered_until_us: int, sequence: int, mode: Mode, written_at_us: int) -> Record:
+        """Return the record that says how far this stream partition is complete."""
+        fields = {
+            "stream": self._partition.stream,
+            "stream_partition": self._partition.number,
+            "covered_until": covered_until_us // 1000,
+            "sequence": sequence,
+            "mode": mode.value,
+            "written_at": written_at_us // 1000,
+        }
+        return Record(self._names.coverage, self._key, self._coverage.encode(fields))
+
+    def gap(self, lost: Lost, written_at_us: int) -> Record:
+        """Return the record of a stretch of time that may be missing, in whole milliseconds around it."""
+        gap_id = f"{self._partition}/{format_us(lost.start_us)}"
+        fields = {
+            "gap_id": gap_id,
+            "stream": self._partition.stream,
+            "stream_partition": self._partition.number,
+            "gap_start": lost.start_us // 1000,
+            "gap_end": -(-lost.end_us // 1000),
+            "state": "lost",
+            "cause": lost.cause.value,
+            "detail": _LOST_DETAIL[lost.cause],
+            "recorded_at": written_at_us // 1000,
+        }
+        return Record(self._names.gap, gap_id.encode(), self._gap.encode(fields))
+
+    def ledger(self, entry: LedgerEntry) -> Record:
+        """Return the record of a ledger entry, on the ledger partition of this stream partition."""
+        value = self._ledger.encode(entry.as_record())
+        return Record(self._names.ledger, self._key, value, None, self._partition.ledger_partition)
+
+    def _static_headers(self, ce_type: str) -> list[tuple[str, str | bytes | None]]:
+        return [
+            ("ce_specversion", "1.0"),
+            ("ce_type", ce_type),
+            ("ce_source", self._partition.source),
+            ("content-type", "application/avro"),
+        ]
+
+
+def _size_bytes(record: Record) -> int:
+    headers = sum(len(name) + len(value or "") for name, value in record.headers or ())
+    return len(record.key) + len(record.value) + headers + _BATCH_OVERHEAD_BYTES

@@ -1,0 +1,232 @@
+"""One stream partition's story since its last restore: deliveries in, transactions out.
+
+Owns sequence, duplicate memory, watermark, counts and coverage. Pure but for its own state: no clock, thread,
+network or Kafka. Whoever fails to commit a draft must throw the timeline away and restore a new one.
+Instants are microseconds since 1970 in X's time, but for `written_at`, which is the wall clock's.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from connector.compliance.catalog import StreamPartition
+from connector.compliance.decode import DeadLetter, Event, LongLine, SystemMessage, decode, unencodable
+from connector.compliance.instants import US_PER_S
+from connector.kafka.ledger import Counts, LedgerEntry, Mode
+from connector.kafka.restore import Placed
+from connector.kafka.transaction import Record
+from connector.pipeline.memory import DuplicateMemory
+from connector.pipeline.records import RecordBuilder, UnencodableError
+from connector.x.deliveries import Delivery, Ended, KeptAlive, Opened, Received
+from connector.x.plan import Live, Lost, Replay
+from connector.x.watermark import FUTURE_TOLERANCE_US, Watermark
+
+COVERAGE_INTERVAL_US = 10 * US_PER_S
+_NS_PER_US = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A transaction ready to be committed: its records, and the ledger entry that accounts for them."""
+
+    records: Sequence[Record]
+    entry: LedgerEntry
+    entry_record: Record
+    published: Counter[str]
+    dead_lettered: Counter[str]
+    lost: Sequence[Lost]
+    has_coverage: bool
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What has been taken up since the last commit."""
+
+    records: list[Record] = field(default_factory=list)
+    size_bytes: int = 0
+    ids: dict[bytes, None] = field(default_factory=dict)
+    received: int = 0
+    duplicate: int = 0
+    control: int = 0
+    published: Counter[str] = field(default_factory=Counter)
+    dead_lettered: Counter[str] = field(default_factory=Counter)
+    covers_to_us: int = 0
+    lost: list[Lost] = field(default_factory=list)
+
+
+class Timeline:
+    """Takes deliveries in order and drafts the transactions that make them last."""
+
+    def __init__(
+        self, partition: StreamPartition, records: RecordBuilder, writer_id: str, restored: Sequence[Placed]
+    ) -> None:
+        self._partition = partition
+        self._records = records
+        self._writer_id = writer_id
+        self.memory = DuplicateMemory()
+        for offset, entry in restored:
+            self.memory.remember(offset, entry.covers_to_us, entry.ids)
+        newest = restored[-1].entry
+        self._entry = newest.entry
+        self._sequence = newest.sequence
+        self.covered_until_us = newest.covered_until_us
+        self.memory.forget(self.covered_until_us)
+        self._watermark = Watermark(self.covered_until_us)
+        self.mode = Mode.DISCONNECTED
+        self._opened: Opened | None = None
+        self.system_message: SystemMessage | None = None
+        self._covered_as: tuple[Mode, int] | None = None
+        self._batch = _Batch()
+
+    @property
+    def pending(self) -> int:
+        """How many lines wait for the next commit."""
+        return self._batch.received
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes of records wait for the next commit."""
+        return self._batch.size_bytes
+
+    def take(self, delivery: Delivery) -> None:
+        """Take up a delivery."""
+        match delivery:
+            case Received():
+                self._received(delivery)
+            case KeptAlive():
+                self._watermark.keep_alive(delivery.at_us, delivery.waited_since_us)
+            case Opened():
+                self._open(delivery)
+            case Ended():
+                self._end(delivery)
+
+    def draft(self, written_at_us: int) -> Draft:
+        """Return the transaction of everything taken up so far."""
+        batch = self._batch
+        covered_until_us = self._watermark.position_us
+        records = [*batch.records, *(self._records.gap(lost, written_at_us) for lost in batch.lost)]
+        has_coverage = self._coverage_is_due(written_at_us)
+        if has_coverage:
+            records.append(self._records.coverage(covered_until_us, self._sequence, self.mode, written_at_us))
+        plan = self._opened.plan if self._opened else None
+        entry = LedgerEntry(
+            entry=self._entry + 1,
+            writer_id=self._writer_id,
+            partition=self._partition,
+            covered_until_before_us=self.covered_until_us,
+            covered_until_us=covered_until_us,
+            covers_to_us=max(batch.covers_to_us, covered_until_us),
+            counts=Counts(
+                batch.received,
+                batch.published.total(),
+                batch.duplicate,
+                batch.dead_lettered.total(),
+                batch.control,
+            ),
+            sequence=self._sequence,
+            mode=self.mode,
+            slice_us=(plan.start_us, plan.end_us) if isinstance(plan, Replay) else None,
+            ids=tuple(batch.ids),
+            oldest_offset=self.memory.oldest_offset,
+            written_at_us=written_at_us,
+        )
+        entry.check()
+        return Draft(
+            records,
+            entry,
+            self._records.ledger(entry),
+            batch.published,
+            batch.dead_lettered,
+            batch.lost,
+            has_coverage,
+        )
+
+    def committed(self, draft: Draft, ledger_offset: int) -> None:
+        """Take note that `draft`, the newest one, is committed, its entry at `ledger_offset`."""
+        entry = draft.entry
+        self._entry, self.covered_until_us = entry.entry, entry.covered_until_us
+        if draft.has_coverage:
+            self._covered_as = (entry.mode, entry.written_at_us)
+        self.memory.remember(ledger_offset, entry.covers_to_us, entry.ids)
+        self.memory.forget(entry.covered_until_us)
+        self._batch = _Batch()
+
+    def _coverage_is_due(self, written_at_us: int) -> bool:
+        if self._covered_as is None:
+            return True
+        mode, last_us = self._covered_as
+        return mode is not self.mode or not 0 <= written_at_us - last_us < COVERAGE_INTERVAL_US
+
+    def _open(self, opened: Opened) -> None:
+        self._opened = opened
+        self.system_message = None
+        if opened.lost is not None:
+            self._batch.lost.append(opened.lost)
+            self._watermark.advance(opened.lost.end_us)
+        if isinstance(opened.plan, Live):
+            self.mode = Mode.LIVE
+            self._watermark.connected(opened.at_us, has_backfill=opened.plan.backfill_minutes > 0)
+        else:
+            self.mode = Mode.REPLAY
+
+    def _end(self, ended: Ended) -> None:
+        plan = self._opened.plan if self._opened else None
+        if isinstance(plan, Replay) and ended.is_whole and self.system_message is None:
+            self._watermark.advance(plan.end_us)
+        self.mode = Mode.DISCONNECTED
+        self._opened = None
+
+    def _received(self, received: Received) -> None:
+        plan = self._opened.plan if self._opened else None
+        is_replay = isinstance(plan, Replay)
+        at_us = received.at_us
+        delivered_by = "replay" if is_replay else "stream"
+        horizon_ns = (at_us + FUTURE_TOLERANCE_US) * _NS_PER_US
+        dates_ns = []
+        for line in received.lines:
+            decoded = decode(self._partition.stream, line)
+            if isinstance(decoded, Event):
+                dates_ns.append(decoded.event_at_ns)
+            self._take_up(decoded, line, at_us, delivered_by)
+        batch = self._batch
+        batch.received += len(received.lines)
+        batch.covers_to_us = max(batch.covers_to_us, plan.end_us if isinstance(plan, Replay) else at_us)
+        if dates_ns and not is_replay:
+            latest_ns = max((date for date in dates_ns if date <= horizon_ns), default=None)
+            self._watermark.events(
+                at_us,
+                min(dates_ns) // _NS_PER_US,
+                None if latest_ns is None else latest_ns // _NS_PER_US,
+            )
+
+    def _take_up(
+        self, decoded: Event | DeadLetter | SystemMessage, line: bytes | LongLine, at_us: int, delivered_by: str
+    ) -> None:
+        batch = self._batch
+        if isinstance(decoded, SystemMessage):
+            batch.control += 1
+            self._heed(decoded)
+            return
+        if decoded.id in batch.ids or decoded.id in self.memory:
+            batch.duplicate += 1
+            return
+        if isinstance(decoded, Event):
+            try:
+                record = self._records.event(decoded, at_us, self._sequence + 1, delivered_by)
+            except UnencodableError as error:
+                decoded = unencodable(decoded, line if isinstance(line, bytes) else line.head, str(error))
+        if isinstance(decoded, Event):
+            self._sequence += 1
+            batch.published[decoded.type.name] += 1
+        else:
+            record = self._records.dead_letter(decoded, at_us)
+            batch.dead_lettered[decoded.reason.value] += 1
+        batch.ids[decoded.id] = None
+        batch.records.append(record)
+        batch.size_bytes += len(record.value)
+
+    def _heed(self, message: SystemMessage) -> None:
+        """X speaks of closing the connection, and does not always do it: we do."""
+        if self._opened is not None and self.system_message is None:
+            self.system_message = message
+            self._opened.connection.close()

@@ -1,0 +1,96 @@
+"""Which stream partitions this process works, and when it starts and stops working them.
+
+Owning a ledger partition is owning its stream partition.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+
+import structlog
+
+from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.errors import ConnectorError, OwnCorruptionError
+from connector.kafka.ownership import Membership
+from connector.pipeline.pipeline import Pipeline
+from connector.settings import Settings
+from connector.telemetry.status import PartitionStatus, State
+
+POLL_S = 0.2
+DRAIN_S = 8.0
+"""How long pipelines may take to finish the transaction in hand."""
+
+
+class Supervisor:
+    """Starts and stops pipelines as ownership changes; `run` is called once, in one thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        make_pipeline: Callable[[StreamPartition], Pipeline],
+        statuses: Mapping[StreamPartition, PartitionStatus],
+    ) -> None:
+        self._make_pipeline = make_pipeline
+        self._statuses = statuses
+        self._pipelines: dict[StreamPartition, Pipeline] = {}
+        self._membership = Membership(settings.kafka, settings.pipeline.session_timeout_ms, self)
+        self._log = structlog.get_logger()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work what is assigned until `stop` is set.
+
+        Raises `SettingsError` when another process has the same group instance id, and `OwnCorruptionError` when all
+        owned partitions stopped for a ledger that cannot be trusted.
+        """
+        with self._membership as membership:
+            try:
+                while not stop.is_set():
+                    membership.poll(POLL_S, self._trouble)
+                    self._check_not_all_corrupt()
+            except ConnectorError:
+                self._release(list(self._pipelines), may_commit=False)
+                raise
+            self._release(list(self._pipelines), may_commit=True)
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether the group was joined and every owned partition is restored."""
+        return self._membership.has_joined and all(
+            self._statuses[partition].state is State.RUNNING for partition in list(self._pipelines)
+        )
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """Begin to work the stream partitions of these ledger partitions."""
+        for partition in _stream_partitions(partitions):
+            if partition not in self._statuses:
+                self._log.warning("stream_is_off", stream=partition.stream, partition=partition.number)
+                continue
+            self._pipelines[partition] = self._make_pipeline(partition)
+            self._pipelines[partition].start()
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """Finish the transactions in hand and let go."""
+        self._release(_stream_partitions(partitions), may_commit=True)
+
+    def lost(self, partitions: Collection[int]) -> None:
+        """Let go without a word: somebody else may be at work already."""
+        self._release(_stream_partitions(partitions), may_commit=False)
+
+    def _release(self, partitions: Collection[StreamPartition], *, may_commit: bool) -> None:
+        pipelines = [self._pipelines.pop(partition) for partition in partitions if partition in self._pipelines]
+        for pipeline in pipelines:
+            pipeline.stop(may_commit=may_commit)
+        for pipeline in pipelines:
+            if not pipeline.join(DRAIN_S):
+                self._log.warning("drain_incomplete", partition=str(pipeline.partition))
+
+    def _trouble(self, detail: str) -> None:
+        self._log.warning("group_error", detail=detail)
+
+    def _check_not_all_corrupt(self) -> None:
+        states = [self._statuses[partition].state for partition in self._pipelines]
+        if states and all(state is State.CORRUPT for state in states):
+            raise OwnCorruptionError("every owned stream partition stopped, since its ledger cannot be trusted")
+
+
+def _stream_partitions(ledger_partitions: Collection[int]) -> list[StreamPartition]:
+    return [STREAM_PARTITIONS[number] for number in sorted(ledger_partitions)]

@@ -1,0 +1,96 @@
+"""The HTTP port: /metrics, /livez, /readyz and /status. It only looks inward and never waits for anyone."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from socketserver import ThreadingMixIn
+from types import TracebackType
+from typing import Any, Self
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from connector.errors import SettingsError
+from connector.settings import HttpSettings, variable_name
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, *_: Any) -> None:  # noqa: ANN401 - the base class's signature
+        """Say nothing: probes and scrapes are no news."""
+
+
+class HttpServer:
+    """Serves from a thread of its own, inside a `with`. Raises `SettingsError` when the port cannot be had."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        registry: CollectorRegistry,
+        is_live: Callable[[], bool],
+        is_ready: Callable[[], bool],
+        status: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        routes: dict[str, WSGIApplication] = {
+            "/metrics": make_wsgi_app(registry),
+            "/livez": _check(is_live),
+            "/readyz": _check(is_ready),
+            "/status": _json(status),
+        }
+        try:
+            self._server = make_server(
+                settings.host, settings.port, _router(routes), server_class=_Server, handler_class=_Handler
+            )
+        except OSError as error:
+            raise SettingsError(
+                [f"{variable_name(('http', 'port'))}: cannot listen on {settings.host}:{settings.port}: {error}"]
+            ) from None
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _router(routes: Mapping[str, WSGIApplication]) -> WSGIApplication:
+    def route(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        application = routes.get(environment["PATH_INFO"])
+        if application is None:
+            return _answer(start, HTTPStatus.NOT_FOUND, "text/plain", "\n".join(routes))
+        return application(environment, start)
+
+    return route
+
+
+def _check(is_well: Callable[[], bool]) -> WSGIApplication:
+    def check(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if is_well():
+            return _answer(start, HTTPStatus.OK, "text/plain", "ok")
+        return _answer(start, HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", "not ok: see /status")
+
+    return check
+
+
+def _json(value: Callable[[], Mapping[str, Any]]) -> WSGIApplication:
+    def show(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        return _answer(start, HTTPStatus.OK, "application/json", json.dumps(value(), indent=2))
+
+    return show
+
+
+def _answer(start: StartResponse, status: HTTPStatus, content_type: str, body: str) -> Iterable[bytes]:
+    content = f"{body}\n".encode()
+    start(f"{status.value} {status.phrase}", [("Content-Type", content_type), ("Content-Length", str(len(content)))])
+    return [content]
