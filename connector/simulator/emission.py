@@ -1,0 +1,124 @@
+"""Owns what happens on X whoever is connected: events come into being, at a rate or at once, and go on record."""
+
+import itertools
+import random
+import threading
+import time
+from datetime import UTC, datetime
+
+from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.simulator.clock import NANOS, SimulatedClock
+from connector.simulator.config import SimulatorConfig
+from connector.simulator.events import EventSource
+from connector.simulator.faults import Burst, EmissionFault
+from connector.simulator.malformed import MalformedSource
+from connector.simulator.record import Emitted, PartitionLog
+
+_SHARES = {"tweet": 0.80, "user": 0.13, "like": 0.06, "label": 0.01}
+"""Each stream's share of the events."""
+
+_TICK_S = 0.01
+_MOST_IN_ARREARS_S = 1.0
+_ONE_HOLD = 1000
+"""Events emitted at most before others get their turn."""
+
+
+class Emission:
+    """Emits events into one log for each stream partition; a thread of its own does so at `rate` events a second."""
+
+    def __init__(self, config: SimulatorConfig, clock: SimulatedClock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._rate = config.rate
+        self._random = random.Random(f"{config.seed}/emission")  # noqa: S311 - made-up events, not secrets
+        self._malformed = MalformedSource()
+        self.logs = {
+            partition: PartitionLog(partition, config.record_limit)
+            for partition in STREAM_PARTITIONS
+            if partition.stream in config.streams
+        }
+        self._sources = {partition: EventSource(config.seed, partition) for partition in self.logs}
+        self._partitions = tuple(self.logs)
+        shares = [_SHARES[p.stream] / sum(q.stream == p.stream for q in self.logs) for p in self.logs]
+        self._cumulative_shares = tuple(itertools.accumulate(shares))
+
+    @property
+    def rate(self) -> float:
+        """Events a second over all stream partitions."""
+        return self._rate
+
+    def set_rate(self, rate: float) -> None:
+        """Emit at `rate` from now on; once this returns, nothing more comes at the old one."""
+        if rate < 0:
+            raise ValueError(f"rate must not be negative: {rate}")
+        with self._lock:
+            self._rate = rate
+
+    def emit(self, count: int, partition: StreamPartition | None = None) -> None:
+        """Emit `count` events now, on `partition` or spread over all."""
+        for start in range(0, count, _ONE_HOLD):
+            with self._lock:
+                self._emit(min(_ONE_HOLD, count - start), partition)
+
+    def emit_line(self, partition: StreamPartition, line: bytes, kind: str) -> None:
+        """Emit exactly this line, given without its ending. Raises `ValueError` when it holds a line feed."""
+        if b"\n" in line:
+            raise ValueError("a line holds no line feed; its ending is added when it is delivered")
+        with self._lock:
+            self._log(partition).append(line, self._clock.now_ns(), kind)
+
+    def emit_fault(self, fault: EmissionFault) -> int:
+        """Emit what `fault` asks for on each of its stream partitions that exist; return how often it happened."""
+        targets = [target for target in fault.targets if target in self.logs] * fault.times
+        for target in targets:
+            if isinstance(fault, Burst):
+                self.emit(fault.events, target)
+            else:
+                now = datetime.fromtimestamp(self._clock.now_ns() / NANOS, tz=UTC).isoformat(timespec="milliseconds")
+                self.emit_line(target, self._malformed.line(fault.kind, target.stream, now), fault.kind)
+        return len(targets)
+
+    def advance(self, seconds: float, rate: float) -> None:
+        """Set the clock forward, emitting at `rate` events a second of the skipped time, spread evenly over it."""
+        count = round(seconds * rate)
+        with self._lock:
+            for _ in range(count):
+                self._clock.advance(seconds / count)
+                self._emit(1, None)
+        if count <= 0:
+            self._clock.advance(seconds)
+
+    def record(self) -> list[Emitted]:
+        """Return everything on record: stream partition by stream partition, each in the order of emission."""
+        return [emitted for log in self.logs.values() for emitted in log.read(0, log.end)]
+
+    def run(self, stop: threading.Event) -> None:
+        """Emit at `rate` until `stop` is set; what the machine cannot keep up with for a second is let go."""
+        arrears, before = 0.0, time.monotonic()
+        while not stop.wait(_TICK_S):
+            now = time.monotonic()
+            arrears = min(arrears + self._rate * (now - before), self._rate * _MOST_IN_ARREARS_S)
+            before = now
+            while arrears >= 1 and not stop.is_set():
+                arrears -= self._emit_due(min(int(arrears), _ONE_HOLD))
+
+    def _emit_due(self, count: int) -> int:
+        with self._lock:
+            if self._rate > 0:
+                self._emit(count, None)
+        return count
+
+    def _emit(self, count: int, partition: StreamPartition | None) -> None:
+        now_ns = self._clock.now_ns()
+        if partition is None:
+            drawn = self._random.choices(self._partitions, cum_weights=self._cumulative_shares, k=count)
+        else:
+            self._log(partition)
+            drawn = [partition] * count
+        for target in drawn:
+            self.logs[target].append(self._sources[target].line(now_ns), now_ns, "event")
+
+    def _log(self, partition: StreamPartition) -> PartitionLog:
+        if partition not in self.logs:
+            raise ValueError(f"no such stream partition here: {partition}")
+        return self.logs[partition]

@@ -1,0 +1,155 @@
+"""Owns one client's socket and HTTP/1.1 on it: requests in, answers out, a body in pieces, every kind of ending.
+
+Knows nothing of what is asked or answered. Errors say what became of the client.
+"""
+
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+import h11
+
+from connector.simulator.faults import Ending
+
+_BLOCKED_S = 0.25
+_RECEIVE_BYTES = 65536
+_SEND_BUFFER_BYTES = 256 * 1024
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+Headers = list[tuple[str, str]]
+
+_TEXT: Headers = [("content-type", "text/plain; charset=utf-8")]
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection."""
+
+
+class SlowClientError(Exception):
+    """The client takes nothing from its socket while too much waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request as it came; header names are lower case."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+
+class HttpConnection:
+    """HTTP/1.1 from the server's side on an accepted socket, which it then owns."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._h11 = h11.Connection(h11.SERVER)
+        self._has_body = True
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+
+    def read_request(self) -> HttpRequest | None:
+        """Wait for the next request; None when there will be none. What is not HTTP is answered 400."""
+        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
+            self._h11.start_next_cycle()
+        if self._h11.our_state is not h11.IDLE:
+            return None
+        self._socket.settimeout(None)
+        try:
+            head = self._next_event()
+            if not isinstance(head, h11.Request):
+                return None
+            body = b""
+            while isinstance(event := self._next_event(), h11.Data):
+                body += event.data
+        except h11.RemoteProtocolError as error:
+            self.respond(error.error_status_hint, f"not HTTP/1.1 as we know it: {error}".encode(), _TEXT)
+            return None
+        except ClientGoneError:
+            return None
+        self._has_body = head.method != b"HEAD"
+        path, _, query = head.target.decode("ascii").partition("?")
+        return HttpRequest(
+            method=head.method.decode("ascii"),
+            path=path,
+            query=dict(parse_qsl(query, keep_blank_values=True)),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
+            body=body,
+        )
+
+    def _next_event(self) -> object:
+        while (event := self._h11.next_event()) is h11.NEED_DATA:
+            try:
+                self._h11.receive_data(self._socket.recv(_RECEIVE_BYTES))
+            except OSError as error:
+                raise ClientGoneError from error
+        return event
+
+    def respond(self, status: int, body: bytes, headers: Headers) -> None:
+        """Send a whole answer. Raises `ClientGoneError`."""
+        head = h11.Response(status_code=status, headers=[*headers, ("content-length", str(len(body)))])
+        events = (head, h11.Data(data=body if self._has_body else b""), h11.EndOfMessage())
+        self._send(b"".join(self._h11.send(event) or b"" for event in events))
+
+    def begin(self, headers: Headers) -> None:
+        """Send the head of a 200 whose chunked body follows in pieces. Raises `ClientGoneError`."""
+        headers = [*headers, ("transfer-encoding", "chunked")]
+        self._send(self._h11.send(h11.Response(status_code=200, headers=headers)) or b"")
+
+    def send_chunk(self, data: bytes, is_hopeless: Callable[[], bool] = lambda: False) -> None:
+        """Send one chunk; while the socket takes nothing, `is_hopeless` is asked now and then.
+
+        Raises `ClientGoneError`, and `SlowClientError` when it is hopeless.
+        """
+        self._send(self._h11.send(h11.Data(data=data)) or b"", is_hopeless)
+
+    def finish(self) -> None:
+        """End the body properly. Raises `ClientGoneError`."""
+        self._send(self._h11.send(h11.EndOfMessage()) or b"")
+
+    def _send(self, data: bytes, is_hopeless: Callable[[], bool] = lambda: False) -> None:
+        rest = memoryview(data)
+        self._socket.settimeout(_BLOCKED_S)
+        while rest:
+            try:
+                rest = rest[self._socket.send(rest) :]
+            except TimeoutError:
+                if is_hopeless():
+                    raise SlowClientError from None
+            except OSError as error:
+                raise ClientGoneError from error
+
+    def wait(self, seconds: float) -> None:
+        """Pass the time, with an eye on the client. Raises `ClientGoneError` as soon as it is gone."""
+        self._socket.settimeout(seconds)
+        try:
+            if not self._socket.recv(_RECEIVE_BYTES):
+                raise ClientGoneError
+        except TimeoutError:
+            return
+        except OSError as error:
+            raise ClientGoneError from error
+
+    def end(self, ending: Ending) -> None:
+        """End the body the given way: only `close` is proper. The socket stays open for `close` and `open`."""
+        if ending == "close":
+            self.finish()
+        elif ending == "reset":
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        if ending in {"drop", "reset"}:
+            self._socket.close()
+
+    def shut_down(self) -> None:
+        """Wake whoever waits on this connection, from another thread: the client counts as gone."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it was closed already
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()

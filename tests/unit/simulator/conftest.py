@@ -1,0 +1,14 @@
+"""A fresh simulator that emits only what a test tells it to."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from connector.simulator import Simulator
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    """Run a simulator with the defaults: every stream, no rate."""
+    with Simulator() as simulator:
+        yield simulator

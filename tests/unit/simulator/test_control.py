@@ -1,0 +1,119 @@
+"""The control endpoints: the library's calls over HTTP, without a token, with clear errors."""
+
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from connector.simulator import Emitted, Simulator, SimulatorConfig
+from connector.simulator.clock import NANOS
+from tests.unit.simulator.reader import LIKE, ask, connected, eventually
+
+
+def _post(sim: Simulator, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+    content = None if body is None else msgspec.json.encode(body)
+    return ask(sim, "POST", f"/control/{path}", content=content)
+
+
+def test_status_tells_the_whole_state_at_a_glance(sim: Simulator) -> None:
+    """Time, emission, faults, connections and answers in one JSON object."""
+    _post(sim, "burst", {"events": 3, "stream": "like", "partition": 1})
+    _post(sim, "faults", {"kind": "drop", "stream": "tweet", "partition": 4})
+    with connected(sim, LIKE):
+        status = ask(sim, "GET", "/control/status").json()
+    assert abs(status["now"] - sim.clock.now_ns() / NANOS) < 5
+    assert (status["emitted"]["like/1"], status["emitted"]["tweet/1"]) == (3, 0)
+    assert (status["armed"], status["fired"], status["answers"]) == ({"drop": 1}, {}, {"200": 1})
+    assert [(c["stream"], c["mode"]) for c in status["connected"]] == [("like", "live")]
+
+
+def test_record_streams_every_line_as_ndjson() -> None:
+    """What comes back, decoded, is the record of the library, bytes that are no text included."""
+    with Simulator(SimulatorConfig(streams=("like", "label"))) as sim:
+        sim.emit(2500)
+        sim.emit_line("like", 1, b"\xff\xfe", "broken")
+        body = ask(sim, "GET", "/control/record").content
+        decode = msgspec.json.Decoder(Emitted).decode
+        assert [decode(line) for line in body.splitlines()] == sim.record()
+        assert len(body.splitlines()) == 2501
+
+
+def test_faults_arms_and_fires(sim: Simulator) -> None:
+    """An armed fault ends the connection; an emission fault happens at once."""
+    with connected(sim, LIKE) as reader:
+        assert _post(sim, "faults", {"kind": "close", "stream": "like"}).status_code == 200
+        assert reader.rest() == b""
+    answer = _post(sim, "faults", {"kind": "broken", "stream": "like"}).json()
+    assert answer == {"armed": {}, "fired": {"close": 1, "broken": 1}}
+    assert [emitted.kind for emitted in sim.record()] == ["broken"]
+
+
+def test_clock_skips_time_with_emission_or_without(sim: Simulator) -> None:
+    """The clock moves; only when asked do events fill the time."""
+    before_ns = sim.clock.now_ns()
+    assert _post(sim, "clock", {"advance_seconds": 3600}).status_code == 200
+    assert sim.clock.now_ns() - before_ns >= 3600 * NANOS
+    assert sim.record() == []
+    _post(sim, "clock", {"advance_seconds": 100, "emitting": True, "rate": 2})
+    assert len(sim.record()) == 200
+
+
+def test_burst_without_a_target_spreads_over_all(sim: Simulator) -> None:
+    """The realistic mix, at once."""
+    assert _post(sim, "burst", {"events": 500}).json() == {"emitted": 500}
+    assert {emitted.stream for emitted in sim.record()} >= {"tweet", "user", "like"}
+
+
+def test_stop_emitting_ends_the_record() -> None:
+    """Once it has answered, the record stays as it is, even if the emitting thread was in arrears."""
+    with Simulator(SimulatorConfig(rate=1_000_000)) as sim:
+        assert eventually(lambda: len(sim.record()) > 10)
+        status = _post(sim, "stop-emitting").json()
+        assert status["rate"] == 0
+        assert not eventually(lambda: len(sim.record()) != sum(status["emitted"].values()), deadline_s=0.1)
+
+
+def test_release_ends_a_stall(sim: Simulator) -> None:
+    """The stalled connection goes on."""
+    _post(sim, "faults", {"kind": "stall", "stream": "like"})
+    with connected(sim, LIKE) as reader:
+        assert eventually(lambda: sim.fired["stall"] == 1)
+        _post(sim, "burst", {"events": 1, "stream": "like", "partition": 1})
+        assert _post(sim, "release").status_code == 200
+        assert reader.lines(1) == [sim.record()[0].line]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "word"),
+    [
+        ("faults", {"kind": "dorp"}, "dorp"),
+        ("faults", {"kind": "drop", "stream": "tweets"}, "tweets"),
+        ("faults", {"kind": "drop", "rset": True}, "rset"),
+        ("clock", {}, "advance_seconds"),
+        ("clock", {"advance_seconds": -1}, "advance_seconds"),
+        ("burst", {"events": 0}, "events"),
+        ("burst", {"events": 1, "stream": "tweet"}, "both stream and partition"),
+        ("burst", {"events": 1, "stream": "tweet", "partition": 9}, "tweet/9"),
+        ("stop-emitting", {"now": True}, "now"),
+    ],
+)
+def test_request_that_cannot_be_obeyed_answers_400_saying_why(
+    sim: Simulator, path: str, body: dict[str, object], word: str
+) -> None:
+    """The member at fault is named, and nothing happened."""
+    response = _post(sim, path, body)
+    assert response.status_code == 400
+    assert word in response.json()["error"]
+    assert (sim.record(), sim.status().armed) == ([], {})
+
+
+def test_request_that_is_not_json_answers_400(sim: Simulator) -> None:
+    """Bytes that are not JSON get an answer."""
+    assert ask(sim, "POST", "/control/faults", content=b"\xff{").status_code == 400
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "nothing"), ("POST", "status"), ("GET", "faults")])
+def test_request_unknown_answers_404(sim: Simulator, method: str, path: str) -> None:
+    """What is not there is said to be not there."""
+    assert ask(sim, method, f"/control/{path}").status_code == 404
