@@ -1,0 +1,74 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint unit integration format venv java lock clean
+
+# $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
+define step
+@echo "==> $(1)"
+@$(2) || { echo "==> failed: $(1)" >&2; exit 1; }
+endef
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
+	@$(BIN)/python -m connector demo
+
+test: java lint unit integration ## Run everything: lint, types, unit tests, tests on real Kafka and registry
+
+lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
+	$(call step,ruff check,$(BIN)/ruff check --quiet .)
+	$(call step,ruff format,$(BIN)/ruff format --quiet --check .)
+	$(call step,mypy,$(BIN)/mypy)
+	$(call step,lint-imports,$(BIN)/lint-imports --no-logo)
+
+unit: $(VENV)/dev.stamp ## Run the unit tests
+	$(call step,unit tests,$(BIN)/python -m pytest tests/unit)
+
+integration: java $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
+	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+	$(call step,integration tests,$(BIN)/python -m pytest tests/integration)
+
+format: $(VENV)/dev.stamp ## Mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix --exit-zero . && $(BIN)/ruff format .
+
+venv: $(VENV)/dev.stamp ## Set up .venv for development
+
+lock: $(VENV)/dev.stamp ## Write requirements/ anew from pyproject.toml, versions that fit stay
+	@$(LOCK) --output-file requirements/runtime.txt
+	@$(LOCK) --extra demo --constraint requirements/runtime.txt --output-file requirements/demo.txt
+	@$(LOCK) --extra demo --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+
+clean: ## Remove all that make has made
+	@rm -rf $(VENV) .work dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+java:
+	@missing=; \
+	command -v mvn >/dev/null || missing="maven"; \
+	{ command -v javac || ls /usr/lib/jvm/*/bin/javac; } >/dev/null 2>&1 || missing="$$missing default-jdk-headless"; \
+	[ -z "$$missing" ] || scripts/install-packages $$missing
+
+$(VENV)/created.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || scripts/install-packages $(notdir $(PYTHON))-venv
+	@echo "==> setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/demo.stamp: requirements/demo.txt | $(VENV)/created.stamp
+	@$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/created.stamp
+	@$(PIP) install --require-hashes --requirement $<
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/demo.stamp

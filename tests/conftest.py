@@ -1,0 +1,19 @@
+"""Owns what all tests share: the session's seed, shown in pytest's header and settable by `CONNECTOR_TEST_SEED`."""
+
+import os
+import secrets
+
+import pytest
+
+_SEED = int(os.environ.get("CONNECTOR_TEST_SEED") or secrets.randbits(32))
+
+
+def pytest_report_header() -> str:
+    """Show the seed, so that a failing run can be repeated."""
+    return f"seed: {_SEED} (repeat with CONNECTOR_TEST_SEED={_SEED})"
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """Give the number that every random choice of a test starts from."""
+    return _SEED

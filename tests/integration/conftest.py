@@ -1,0 +1,47 @@
+"""Owns what integration tests share: one Kafka and one registry a session, and a topic prefix of its own for each test.
+
+`CONNECTOR_TEST_KAFKA` (bootstrap servers) and `CONNECTOR_TEST_REGISTRY` (URL) point the same tests at existing ones.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from tests.rig.kafka import KafkaCluster
+from tests.rig.registry import Registry
+from tests.rig.session import Kafka, SchemaRegistry
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """Start a Kafka broker that all tests of the session share, or take the existing one."""
+    if existing := os.environ.get("CONNECTOR_TEST_KAFKA"):
+        yield Kafka(existing)
+        return
+    with KafkaCluster() as cluster:
+        yield Kafka(cluster.bootstrap_servers)
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[SchemaRegistry]:
+    """Start a schema registry that all tests of the session share, or take the existing one."""
+    if existing := os.environ.get("CONNECTOR_TEST_REGISTRY"):
+        yield SchemaRegistry(existing.rstrip("/"))
+        return
+    with Registry() as server:
+        yield SchemaRegistry(server.url)
+
+
+@pytest.fixture
+def prefix(kafka: Kafka) -> Iterator[str]:
+    """Give a topic prefix that no other test uses, and delete the topics that begin with it afterwards."""
+    name = f"test-{secrets.token_hex(6)}"
+    print(f"topic prefix: {name}")  # noqa: T201 - pytest shows it with a failure
+    yield name
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    if topics := [topic for topic in admin.list_topics(timeout=10).topics if topic.startswith(name)]:
+        for deletion in admin.delete_topics(topics).values():
+            deletion.result()

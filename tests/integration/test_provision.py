@@ -1,0 +1,223 @@
+"""Provisioning and the check at start, against a real broker and a real registry."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from connector.compliance.catalog import STREAMS
+from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.kafka import cluster as cluster_module
+from connector.kafka.cluster import Cluster
+from connector.kafka.provision import Plan, provision
+from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import TopicNames, topic_specs
+from connector.kafka.verify import verify
+from connector.settings import KafkaSettings, SaslSettings, SchemaRegistrySettings, TlsSettings
+from tests.rig.kafka import KafkaCluster
+from tests.rig.session import Kafka, SchemaRegistry
+
+_USERS = {"run": "run-password", "provisioner": "provisioner-password", "stranger": "stranger-password"}
+_RIGHTS = {
+    "run": [AclOperation.DESCRIBE],
+    "provisioner": [AclOperation.CREATE, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS],
+}
+
+
+@pytest.fixture
+def settings(kafka: Kafka, prefix: str) -> KafkaSettings:
+    """Give settings for the session's Kafka, whatever its size."""
+    return KafkaSettings(
+        bootstrap_servers=kafka.bootstrap_servers, topic_prefix=prefix, replication_factor=1, min_insync_replicas=1
+    )
+
+
+@pytest.fixture
+def registry_client(registry: SchemaRegistry) -> Iterator[RegistryClient]:
+    """Give a client of the session's registry."""
+    with RegistryClient(SchemaRegistrySettings(url=registry.url)) as client:
+        yield client
+
+
+def _topics(settings: KafkaSettings) -> dict[str, int]:
+    """Return the partition counts of the topics there are, by a client that is not the connector's."""
+    topics = AdminClient({"bootstrap.servers": settings.bootstrap_servers}).list_topics(timeout=10).topics
+    return {name: len(topic.partitions) for name, topic in topics.items() if name.startswith(settings.topic_prefix)}
+
+
+def _config(settings: KafkaSettings, topic: str) -> dict[str, str]:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+    return {key: entry.value for key, entry in admin.describe_configs([resource])[resource].result(30).items()}
+
+
+def test_provision_of_nothing_makes_every_topic_as_specified(
+    settings: KafkaSettings, registry_client: RegistryClient
+) -> None:
+    """All topics of all streams, with partitions and configuration of the contract."""
+    provision(settings, Cluster(settings), registry_client, dry_run=False)
+    specs = topic_specs(settings)
+    assert _topics(settings) == {spec.name: spec.partitions for spec in specs}
+    for spec in specs:
+        assert _config(settings, spec.name).items() >= spec.config.items()
+
+
+def test_provision_of_nothing_makes_every_subject_with_its_level(
+    settings: KafkaSettings, registry: SchemaRegistry, registry_client: RegistryClient
+) -> None:
+    """Each subject has one version, its own level, and the schema under the id that writers will be given."""
+    cluster = Cluster(settings)
+    provision(settings, cluster, registry_client, dry_run=False)
+    names = TopicNames(settings.topic_prefix)
+    found = verify(names, list(STREAMS), cluster, registry_client)
+    for topic in names.schemas():
+        subject = f"{registry.url}/subjects/{topic}-value"
+        level = httpx.get(f"{registry.url}/config/{topic}-value").json()
+        assert level["compatibilityLevel"] == "FULL_TRANSITIVE"
+        assert httpx.get(f"{subject}/versions").json() == [1]
+        assert httpx.get(f"{subject}/versions/latest").json()["id"] == found.schema_ids[topic]
+
+
+def test_provision_again_finds_nothing_to_do(settings: KafkaSettings, registry_client: RegistryClient) -> None:
+    """What the broker and the registry say afterwards is what was asked for."""
+    cluster = Cluster(settings)
+    first = provision(settings, cluster, registry_client, dry_run=False)
+    assert len(first.changes) == len(topic_specs(settings)) + 2 * len(TopicNames(settings.topic_prefix).schemas())
+    assert provision(settings, cluster, registry_client, dry_run=False) == Plan((), ())
+
+
+def test_dry_run_on_nothing_changes_nothing(settings: KafkaSettings, registry_client: RegistryClient) -> None:
+    """It says what would be done, and neither topic nor subject appears."""
+    result = provision(settings, Cluster(settings), registry_client, dry_run=True)
+    assert len(result.changes) == len(topic_specs(settings)) + 2 * len(TopicNames(settings.topic_prefix).schemas())
+    assert _topics(settings) == {}
+    assert registry_client.compatibility(f"{settings.topic_prefix}-gap-value") is None
+
+
+def test_provision_with_a_topic_that_differs_reports_it_and_leaves_it(
+    settings: KafkaSettings, registry_client: RegistryClient
+) -> None:
+    """The rest is made; the odd one keeps its partitions and its configuration."""
+    topic = f"{settings.topic_prefix}.tweet.delete"
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+    admin.create_topics([NewTopic(topic, 2, 1, config={"retention.ms": "5000"})])[topic].result(30)
+    result = provision(settings, Cluster(settings), registry_client, dry_run=False)
+    assert {str(difference) for difference in result.differences} == {
+        f"topic {topic} differs: partitions is 2, should be 6; left as it is",
+        f"topic {topic} differs: retention.ms is 5000, should be 1209600000; left as it is",
+        f"topic {topic} differs: max.message.bytes is 1048588, should be 2097152; left as it is",
+    }
+    assert result.exit_code == 78
+    assert _topics(settings)[topic] == 2
+    assert _config(settings, topic)["retention.ms"] == "5000"
+    assert len(_topics(settings)) == len(topic_specs(settings))
+
+
+def test_provisioners_at_once_all_succeed(settings: KafkaSettings, registry: SchemaRegistry) -> None:
+    """Whoever comes second to a topic or subject takes it as made."""
+
+    def run(_: int) -> Plan:
+        with RegistryClient(SchemaRegistrySettings(url=registry.url)) as client:
+            return provision(settings, Cluster(settings), client, dry_run=False)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert {result.differences for result in pool.map(run, range(4))} == {()}
+    with RegistryClient(SchemaRegistrySettings(url=registry.url)) as client:
+        assert provision(settings, Cluster(settings), client, dry_run=True) == Plan((), ())
+
+
+def test_provision_that_the_brokers_refuse_gives_their_reason(
+    settings: KafkaSettings, registry_client: RegistryClient
+) -> None:
+    """More replicas than brokers: the topic and the broker's own words are in the error."""
+    settings = settings.model_copy(update={"replication_factor": 1000})
+    with pytest.raises(NotProvisionedError, match=rf"{settings.topic_prefix}\.tweet\.delete: .*replication factor"):
+        provision(settings, Cluster(settings), registry_client, dry_run=False)
+
+
+def test_provision_of_an_incompatible_subject_gives_the_registrys_reason(
+    settings: KafkaSettings, registry: SchemaRegistry, registry_client: RegistryClient
+) -> None:
+    """A schema of somebody else under our subject stops provisioning with subject and reason."""
+    subject = f"{settings.topic_prefix}-gap-value"
+    foreign = '{"type":"record","name":"Gap","namespace":"x.compliance.v1","fields":[{"name":"gap_id","type":"int"}]}'
+    registry_client.set_compatibility(subject)
+    httpx.post(f"{registry.url}/subjects/{subject}/versions", json={"schema": foreign}).raise_for_status()
+    with pytest.raises(NotProvisionedError, match=rf"subject {subject}: .* refuses .*\.Gap: .*ncompatible"):
+        provision(settings, Cluster(settings), registry_client, dry_run=False)
+
+
+def test_verify_of_nothing_creates_nothing(settings: KafkaSettings, registry_client: RegistryClient) -> None:
+    """Looking at a missing topic does not make it."""
+    with pytest.raises(NotProvisionedError, match=r"-ledger is missing[\s\S]*connector provision"):
+        verify(TopicNames(settings.topic_prefix), ["tweet"], Cluster(settings), registry_client)
+    assert _topics(settings) == {}
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[KafkaCluster]:
+    """Start a broker whose users have just the rights that `run` and `provision` are said to need."""
+    with KafkaCluster(users=_USERS) as cluster:
+        acls = [_allow(user, right) for user, rights in _RIGHTS.items() for right in rights]
+        admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+        for created in admin.create_acls(acls).values():
+            created.result(30)
+        yield cluster
+
+
+def _allow(user: str, right: AclOperation) -> AclBinding:
+    allow, prefixed = AclPermissionType.ALLOW, ResourcePatternType.PREFIXED
+    return AclBinding(ResourceType.TOPIC, "guarded", prefixed, f"User:{user}", "*", right, allow)
+
+
+def _as_user(cluster: KafkaCluster, user: str, password: str | None = None) -> KafkaSettings:
+    return KafkaSettings(
+        bootstrap_servers=cluster.addresses["SASL_SSL"],
+        topic_prefix="guarded",
+        replication_factor=1,
+        min_insync_replicas=1,
+        security_protocol="SASL_SSL",
+        sasl=SaslSettings.model_validate(
+            {"mechanism": "SCRAM-SHA-512", "username": user, "password": password or _USERS[user]}
+        ),
+        tls=TlsSettings(ca_file=cluster.certificates / "ca.pem"),
+    )
+
+
+def test_least_rights_are_enough(guarded: KafkaCluster, registry_client: RegistryClient) -> None:
+    """`provision` needs Create, Describe and DescribeConfigs, the check at start only Describe."""
+    provisioner, run = _as_user(guarded, "provisioner"), _as_user(guarded, "run")
+    provision(provisioner, Cluster(provisioner), registry_client, dry_run=False)
+    result = verify(TopicNames("guarded"), ["tweet", "user"], Cluster(run), registry_client)
+    assert result.partitions["guarded-ledger"] == 10
+    assert set(result.max_message_bytes.values()) == {2 * 1024**2}
+
+
+@pytest.mark.parametrize(("user", "right"), [("stranger", "describe"), ("run", "create")])
+def test_provision_without_a_right_names_topics_and_right(
+    guarded: KafkaCluster, registry_client: RegistryClient, user: str, right: str
+) -> None:
+    """Whoever grants rights learns which one is missing."""
+    settings = _as_user(guarded, user).model_copy(update={"topic_prefix": "guarded-other"})
+    with pytest.raises(NotProvisionedError, match=rf"no right to {right} guarded-other\.tweet\.delete, .*: grant"):
+        provision(settings, Cluster(settings), registry_client, dry_run=False)
+
+
+def test_wrong_password_is_said_without_showing_it(guarded: KafkaCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker's refusal is in the error, the password is not."""
+    monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 3.0)
+    settings = _as_user(guarded, "run", "hush-hush")
+    with pytest.raises(DependencyUnavailableError, match="uthentication failed") as caught:
+        Cluster(settings).describe(["guarded-ledger"])
+    assert "hush" not in str(caught.value)

@@ -1,0 +1,102 @@
+"""Owns server processes on this machine: free ports, start, readiness, end, and logs. It knows no server's protocol."""
+
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.rig.java import RigError
+
+LOOPBACK = "127.0.0.1"
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 30.0
+_POLL_INTERVAL_S = 0.05
+_LOG_TAIL_CHARACTERS = 4000
+_PORTS = range(20_000, 32_768)
+"""Below the ports the system hands out by itself: a stopped server's port is still free when it starts again."""
+
+_LAUNCHER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
+"""All servers are started by this one thread: they die with it (`--pdeathsig`), and it lives as long as the process."""
+
+
+def free_port() -> int:
+    """Return a TCP port nobody listens on at the loopback address."""
+    for port in random.SystemRandom().sample(_PORTS, k=100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise RigError("no free port found")
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+    """Poll `condition` until it holds. Raises `RigError` naming `what` when it does not within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RigError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(_POLL_INTERVAL_S)
+
+
+class Server:
+    """One server process; `is_ready` is asked until it answers True, and the log is appended to over restarts."""
+
+    def __init__(self, name: str, command: list[str], log: Path, is_ready: Callable[[], bool]) -> None:
+        self.name = name
+        self.log = log
+        self._command = command
+        self._is_ready = is_ready
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        """Start the process, without waiting for it to be ready."""
+        if self._process is not None:
+            raise RigError(f"{self.name} runs already")
+        guard = [setpriv, "--pdeathsig", "KILL"] if (setpriv := shutil.which("setpriv")) else []
+        with self.log.open("ab") as log:
+            self._process = _LAUNCHER.submit(
+                subprocess.Popen, [*guard, *self._command], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            ).result()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the server answers. Raises `RigError` with the end of its log if it ends first or never does."""
+        try:
+            wait_until(self._is_ready_or_dead, f"{self.name} is ready", _START_TIMEOUT_S)
+        except RigError as error:
+            raise RigError(f"{error}\n{self._log_tail()}") from error
+
+    def _is_ready_or_dead(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            raise RigError(f"{self.name} ended at its start")
+        return self._is_ready()
+
+    def stop(self) -> None:
+        """Ask the process to end and wait for it; a server that runs no more is left alone."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process on the spot (SIGKILL); a server that runs no more is left alone."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.send_signal(how)
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise RigError(f"{self.name} did not end within {_STOP_TIMEOUT_S:g} s\n{self._log_tail()}") from None
+
+    def _log_tail(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL_CHARACTERS:]

@@ -1,0 +1,72 @@
+"""Owns a real Apicurio Registry in memory, spoken to through its Confluent-compatible API."""
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from tests.rig.java import find_java, java_parts
+from tests.rig.process import LOOPBACK, Server, free_port
+
+_OLDEST_JAVA = 21
+
+
+class Registry:
+    """Apicurio Registry on free loopback ports, empty at each start; a context manager."""
+
+    def __init__(self) -> None:
+        port = free_port()
+        self.url = f"http://{LOOPBACK}:{port}/apis/ccompat/v7"
+        self._directory = tempfile.TemporaryDirectory(prefix="registry-")
+        self._server = Server("registry", _command(port), Path(self._directory.name) / "log", self._is_ready)
+
+    def start(self) -> None:
+        """Start and wait until it answers. Raises `RigError` when it does not."""
+        self._server.launch()
+        self._server.wait_until_ready()
+
+    def stop(self) -> None:
+        """Stop; all it held is gone."""
+        self._server.stop()
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/subjects").is_success
+        except httpx.TransportError:
+            return False
+
+    def __enter__(self) -> Self:
+        """Start."""
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill, for nothing is worth saving, and remove all traces."""
+        self._server.kill()
+        self._directory.cleanup()
+
+
+def _command(port: int) -> list[str]:
+    properties = {
+        "quarkus.http.host": LOOPBACK,
+        "quarkus.http.port": port,
+        "quarkus.management.host": LOOPBACK,
+        "quarkus.management.port": free_port(),
+        "apicurio.ccompat.max-subjects": 1_000_000,
+    }
+    return [
+        str(find_java(_OLDEST_JAVA)),
+        "-Xmx512m",
+        "-XX:TieredStopAtLevel=1",
+        *(f"-D{name}={value}" for name, value in properties.items()),
+        "-jar",
+        str(java_parts() / "registry" / "quarkus-run.jar"),
+    ]
