@@ -1,0 +1,158 @@
+"""The generated blocks of `docs/`: tables that restate the catalog, the schemas, the settings and the id vectors.
+
+`python -m tests.unit.docs.tables` writes them anew; `test_docs.py` asserts that nothing would change.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from connector.compliance.catalog import EVENT_TYPES, STREAMS, EventType
+from connector.compliance.schemas import COVERAGE, GAP, AvroSchema, event_schema
+from connector.settings import KafkaSettings, RetentionSettings, XSettings, describe_settings, variable_name
+
+ROOT = Path(__file__).parents[3]
+PAGES = tuple(ROOT / "docs" / name for name in ("access.md", "contract.md", "events.md"))
+VECTORS: dict[str, list[dict[str, str]]] = json.loads(
+    (ROOT / "tests/unit/compliance/event_id_vectors.json").read_text(encoding="utf-8")
+)
+PREFIX: str = KafkaSettings.model_fields["topic_prefix"].default
+
+_BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def avro_fields(schema: AvroSchema) -> list[dict[str, Any]]:
+    """Return the fields of `schema` as its `.avsc` declares them."""
+    fields: list[dict[str, Any]] = json.loads(schema.text)["fields"]
+    return fields
+
+
+def own_fields(event_type: EventType) -> list[dict[str, Any]]:
+    """Return the fields that `event_type` has beside the common ones."""
+    names = {field.name for field in event_type.fields}
+    return [field for field in avro_fields(event_schema(event_type)) if field["name"] in names]
+
+
+def type_name(avro_type: Any) -> str:  # noqa: ANN401 - an Avro type is text, a list or an object
+    """Return how the docs call an Avro type: `string or null`, `array of string`, `timestamp-millis`."""
+    if isinstance(avro_type, list):
+        return " or ".join([*(type_name(branch) for branch in avro_type if branch != "null"), "null"])
+    if isinstance(avro_type, str):
+        return avro_type
+    return f"array of {avro_type['items']}" if avro_type["type"] == "array" else str(avro_type["logicalType"])
+
+
+def key_text(event_type: EventType) -> str:
+    """Return how the docs write the record key of `event_type`."""
+    return "`" + ":".join(event_type.key) + "`"
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    header = tuple(header)
+    lines = [header, ("---",) * len(header), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _topics() -> str:
+    return _table(
+        ("topic", "X's stream", "X's type", "key", "record"),
+        (
+            (f"`{PREFIX}.{kind.name}`", kind.stream, f"`{kind.x_type}`", key_text(kind), f"`{event_schema(kind).name}`")
+            for kind in EVENT_TYPES
+        ),
+    )
+
+
+def _event(event_type: EventType) -> str:
+    path = {field.name: ".".join(field.path) for field in event_type.fields}
+    topic = f"Topic `{PREFIX}.{event_type.name}`, key {key_text(event_type)}, X's type `{event_type.x_type}`.\n\n"
+    return topic + _table(
+        ("field", "type", "in X's body", "meaning"),
+        (
+            (f"`{field['name']}`", type_name(field["type"]), f"`{path[field['name']]}`", field["doc"])
+            for field in own_fields(event_type)
+        ),
+    )
+
+
+def _record(schema: AvroSchema) -> str:
+    return _table(
+        ("field", "type", "meaning"),
+        ((f"`{field['name']}`", type_name(field["type"]), field["doc"]) for field in avro_fields(schema)),
+    )
+
+
+def _retention() -> str:
+    return _table(
+        ("setting", "default", "what"),
+        (
+            (f"`{variable_name(('kafka', 'retention', *path))}`", f"{field.default}", field.description or "")
+            for path, field in describe_settings(RetentionSettings)
+        ),
+    )
+
+
+def _streams() -> str:
+    default = XSettings.model_fields["streams"].default
+    return _table(
+        ("stream", "X's endpoint", "connections", "read by default", "events"),
+        (
+            (
+                f"`{stream.name}`",
+                f"`GET {stream.path}`",
+                f"{stream.partitions or 1}",
+                "yes" if stream.name in default else "no",
+                ", ".join(f"`{kind.x_type}`" for kind in EVENT_TYPES if kind.stream == stream.name),
+            )
+            for stream in STREAMS.values()
+        ),
+    )
+
+
+def _vectors() -> str:
+    events = "\n".join(
+        f"`{vector['name']}`: stream `{vector['stream']}`, type `{vector['x_type']}`, id `{vector['event_id']}`\n\n"
+        f"```json\n{vector['body']}\n```\n"
+        for vector in VECTORS["events"]
+    )
+    dead_letters = "\n".join(
+        f"`{vector['name']}`: a dead letter of stream `{vector['stream']}`, id `{vector['event_id']}`\n\n"
+        f"```text\n{vector['line']}\n```\n"
+        for vector in VECTORS["dead_letters"]
+    )
+    return f"{events}\n{dead_letters}"
+
+
+def _canonical_example() -> str:
+    return f"```json\n{VECTORS['events'][0]['canonical']}\n```\n"
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "topics": _topics,
+    "coverage": partial(_record, COVERAGE),
+    "gap": partial(_record, GAP),
+    "retention": _retention,
+    "streams": _streams,
+    "canonical-example": _canonical_example,
+    "vectors": _vectors,
+    **{event_type.name: partial(_event, event_type) for event_type in EVENT_TYPES},
+}
+"""What fills the block of each name."""
+
+
+def block_names(text: str) -> list[str]:
+    """Return the names of the generated blocks in `text`, in order."""
+    return [match[2] for match in _BLOCK.finditer(text)]
+
+
+def generated(text: str) -> str:
+    """Return `text` with every generated block filled anew."""
+    return _BLOCK.sub(lambda match: f"{match[1]}{BLOCKS[match[2]]()}{match[3]}", text)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(generated(page.read_text(encoding="utf-8")), encoding="utf-8")
