@@ -10,12 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import PydanticUndefined
+
 from connector.compliance.catalog import EVENT_TYPES, STREAMS, EventType
 from connector.compliance.schemas import COVERAGE, GAP, AvroSchema, event_schema
-from connector.settings import KafkaSettings, RetentionSettings, XSettings, describe_settings, variable_name
+from connector.settings import (
+    KafkaSettings,
+    RetentionSettings,
+    RunSettings,
+    XSettings,
+    describe_settings,
+    variable_name,
+)
 
 ROOT = Path(__file__).parents[3]
-PAGES = tuple(ROOT / "docs" / name for name in ("access.md", "contract.md", "events.md"))
+PAGES = tuple(
+    ROOT / name for name in ("docs/access.md", "docs/contract.md", "docs/events.md", "docs/settings.md", "README.md")
+)
 VECTORS: dict[str, list[dict[str, str]]] = json.loads(
     (ROOT / "tests/unit/compliance/event_id_vectors.json").read_text(encoding="utf-8")
 )
@@ -95,6 +106,31 @@ def _retention() -> str:
     )
 
 
+def _settings() -> str:
+    sections: dict[str, list[tuple[str, ...]]] = {}
+    for path, field in describe_settings(RunSettings):
+        default = "**required**" if field.is_required() else _default_text(field.default)
+        row = (f"`{variable_name(path)}`", f"`{'.'.join(path)}`", default, field.description or "")
+        sections.setdefault(path[0], []).append(row)
+    return "\n".join(
+        f"## {section}\n\n{_table(('variable', 'in YAML', 'default', 'meaning'), rows)}"
+        for section, rows in sections.items()
+    )
+
+
+def _default_text(default: object) -> str:
+    if default is None or default is PydanticUndefined:
+        return ""
+    text = ",".join(default) if isinstance(default, tuple) else json.dumps(default).strip('"')
+    return f"`{text.removesuffix('.0')}`"
+
+
+def _reader() -> str:
+    contract = (ROOT / "docs/contract.md").read_text(encoding="utf-8")
+    match = re.search(r"```python\n.*?```\n", contract, re.DOTALL)
+    return match[0] if match else ""
+
+
 def _streams() -> str:
     default = XSettings.model_fields["streams"].default
     return _table(
@@ -136,6 +172,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "gap": partial(_record, GAP),
     "retention": _retention,
     "streams": _streams,
+    "settings": _settings,
+    "reader": _reader,
     "canonical-example": _canonical_example,
     "vectors": _vectors,
     **{event_type.name: partial(_event, event_type) for event_type in EVENT_TYPES},
