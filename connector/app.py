@@ -1,11 +1,12 @@
 """The service, put together: the only module that knows every part."""
 
+import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import structlog
@@ -30,6 +31,8 @@ from connector.x.stall import StallWatch
 
 _RETRY_S = 2.0
 _LIVE_LIMIT_US = 30_000_000
+_KILLED_BY = 128
+"""What a shell adds to the number of the signal that ended a process."""
 
 
 class Service:
@@ -152,18 +155,27 @@ def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str
 
 @contextmanager
 def stopping_on_signals() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set; a second one ends the process at once."""
+    """Yield an event that SIGTERM and SIGINT set; a second one ends the process at once.
+
+    A thread sets it: a handler that did could find the event locked by the very code it interrupts.
+    """
     stop = threading.Event()
+    reading_end, writing_end = socket.socketpair()
+    writing_end.setblocking(False)
 
-    def handle(number: int, _: FrameType | None) -> None:
-        if stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        stop.set()
+    def heed() -> None:
+        while number := reading_end.recv(1):
+            if stop.is_set():
+                os._exit(_KILLED_BY + number[0])
+            stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    threading.Thread(target=heed, name="signals", daemon=True).start()
+    wakeup_before = signal.set_wakeup_fd(writing_end.fileno())
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
+        signal.set_wakeup_fd(wakeup_before)
         for number, handler in before.items():
             signal.signal(number, handler)
+        writing_end.close()

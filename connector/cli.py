@@ -17,6 +17,7 @@ from connector.errors import ConnectorError, SettingsError
 from connector.settings import LogSettings, RunSettings, Settings, load_settings
 
 _CLICK_USAGE_ERROR = 2
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="connector",
@@ -40,6 +41,8 @@ def main() -> NoReturn:
         sys.exit(os.EX_OK)
     except SystemExit as leaving:
         sys.exit(os.EX_USAGE if leaving.code == _CLICK_USAGE_ERROR else leaving.code)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except ConnectorError as error:
         typer.echo(f"connector: {error}", err=True)
         sys.exit(error.exit_code)

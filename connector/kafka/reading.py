@@ -94,15 +94,14 @@ class TopicReader:
 
     def _committed_ends(self) -> dict[tuple[str | None, int | None], int]:
         places = self._consumer.assignment()
-        futures = AdminClient(admin_config(self._settings)).list_offsets(
+        admin = AdminClient(admin_config(self._settings))  # named: were it gone, its futures would never be done
+        futures = admin.list_offsets(
             {TopicPartition(place.topic, place.partition): OffsetSpec.latest() for place in places},
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=_TIMEOUT_S,
         )
         try:
-            return {
-                (place.topic, place.partition): future.result(_TIMEOUT_S).offset for place, future in futures.items()
-            }
+            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
         except KafkaException as error:
             raise _unavailable(error) from error
 

@@ -1,0 +1,110 @@
+"""What the demo shows: a live table on a terminal, plain lines anywhere else. Data comes in, text goes to stdout."""
+
+import sys
+import time
+from collections.abc import Collection
+from os.path import commonprefix
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from connector.demo.landing import Row
+
+_LINE_EVERY_S = 3.0
+_SAMPLE_CHARACTERS = 60
+
+
+class View(Protocol):
+    """Shows the demo between `with` and its end."""
+
+    def say(self, text: str) -> None:
+        """Show `text` for good."""
+
+    def show(self, rows: Collection[Row]) -> None:
+        """Show what has landed by now."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+
+def make_view() -> View:
+    """Return the view that fits stdout."""
+    console = Console(highlight=False)
+    return TableView(console) if sys.stdout.isatty() and not console.is_dumb_terminal else LinesView()
+
+
+class TableView:
+    """A table that is redrawn in place; what is said scrolls by above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False)
+
+    def say(self, text: str) -> None:
+        """Show `text` for good."""
+        self._live.console.print(Text(text))
+
+    def show(self, rows: Collection[Row]) -> None:
+        """Draw the table anew."""
+        table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="bold")
+        prefix = commonprefix([row.topic for row in rows])  # noqa: RUF071 - names, not paths
+        table.add_column(f"{prefix}...", no_wrap=True)
+        table.add_column("records", no_wrap=True, justify="right")
+        table.add_column("last key", no_wrap=True, max_width=20)
+        table.add_column("last record", no_wrap=True, ratio=1)
+        for row in rows:
+            cells = (row.topic.removeprefix(prefix), f"{row.count:,}", row.last_key, row.sample)
+            table.add_row(*map(Text, cells), style="" if row.count else "dim")
+        self._live.update(table, refresh=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._live.stop()
+
+
+class LinesView:
+    """Prints the first record of each topic, how many there are every few seconds, and at the end the counts."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._due = self._began
+        self._seen: set[str] = set()
+        self._rows: Collection[Row] = ()
+
+    def say(self, text: str) -> None:
+        """Print `text`."""
+        print(text, flush=True)  # noqa: T201 - stdout is where the demo shows itself
+
+    def show(self, rows: Collection[Row]) -> None:
+        """Print what is new, the counts only when it is time."""
+        self._rows = rows
+        for row in rows:
+            if row.count and row.topic not in self._seen:
+                self._seen.add(row.topic)
+                self.say(f"       {row.topic}  {row.last_key}  {_shorten(row.sample)}")
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + _LINE_EVERY_S
+            total, topics = sum(row.count for row in rows), sum(row.count > 0 for row in rows)
+            self.say(f"{now - self._began:4.0f} s  {total:,} records on {topics} of {len(rows)} topics")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            self.say("")
+            for row in self._rows:
+                self.say(f"{row.topic:<40}{row.count:>8,}")
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _SAMPLE_CHARACTERS else f"{text[: _SAMPLE_CHARACTERS - 3]}..."

@@ -1,0 +1,91 @@
+"""What the demo shows, without a demo."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from connector.demo import view as view_module
+from connector.demo.landing import Row
+from connector.demo.view import LinesView, TableView, make_view
+
+_ROWS = (
+    Row("p.tweet.delete", 1234, "77", 'tweet/1 #9 {"author_id": "[red]5[/red]"}'),
+    Row("p.user.delete"),
+    Row("p-dead-letter", 1, "abc", "not-json: b'{'"),
+)
+
+
+def _terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=80, height=24, highlight=False, _environ={})
+
+
+def _text(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_stdout_that_is_no_terminal_gets_lines() -> None:
+    """As under pytest."""
+    assert isinstance(make_view(), LinesView)
+
+
+@pytest.mark.parametrize(("term", "expected"), [("xterm", TableView), ("dumb", LinesView)])
+def test_stdout_that_is_a_terminal_gets_a_table_if_it_can_draw_one(
+    monkeypatch: pytest.MonkeyPatch, term: str, expected: type
+) -> None:
+    """A dumb terminal gets lines."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr(view_module, "Console", lambda **_: Console(force_terminal=True, _environ={"TERM": term}))
+    assert isinstance(make_view(), expected)
+
+
+def test_table_shows_every_topic_with_its_count_key_and_sample() -> None:
+    """Content is shown as it is, never taken for markup."""
+    console = _terminal()
+    with TableView(console) as view:
+        view.show(_ROWS)
+    text = _text(console)
+    assert [word in text for word in (".tweet.delete", "1,234", "77", "[red]5[/red]", "-dead-letter")] == [True] * 5
+
+
+def test_table_of_all_topics_fits_a_small_terminal() -> None:
+    """18 rows and a head on 24 lines of 80 columns, however long the content is."""
+    console = _terminal()
+    rows = [Row(f"p.user.profile-modification{number}", 10**6, "9" * 40, "x" * 200) for number in range(18)]
+    with TableView(console) as view:
+        view.show(rows)
+        assert view._live.get_renderable()  # noqa: SLF001 - what is drawn
+        lines = console.render_lines(view._live.get_renderable())  # noqa: SLF001 - what is drawn
+    assert len(lines) == 19
+
+
+def test_lines_show_the_first_record_of_a_topic_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """And every topic's count at the end."""
+    with LinesView() as view:
+        view.show(_ROWS)
+        view.show(_ROWS)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert sum(line[:2] == ["p.tweet.delete", "77"] for line in lines) == 1
+    assert lines[-3:] == [["p.tweet.delete", "1,234"], ["p.user.delete", "0"], ["p-dead-letter", "1"]]
+
+
+def test_lines_show_the_number_of_records_every_few_seconds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and then again only when the time has come."""
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    view = LinesView()
+    for now[0] in (100.0, 101.0, 102.9, 103.1):
+        view.show(_ROWS)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "records" in line]
+    assert lines == ["   0 s  1,235 records on 2 of 3 topics", "   3 s  1,235 records on 2 of 3 topics"]
+
+
+def test_lines_of_a_failed_demo_end_without_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """The error is the last thing to be read."""
+    view = LinesView()
+    with pytest.raises(LookupError), view:
+        raise LookupError
+    assert capsys.readouterr().out == ""
