@@ -161,7 +161,7 @@ def stopping_on_signals() -> Iterator[threading.Event]:
     """
     stop = threading.Event()
     reading_end, writing_end = socket.socketpair()
-    writing_end.setblocking(False)
+    writing_end.setblocking(False)  # noqa: FBT003 - the standard library's signature
 
     def heed() -> None:
         while number := reading_end.recv(1):
