@@ -67,6 +67,7 @@ class Service:
                 provisioned.max_message_bytes,
                 x_client.open,
                 self._stall_watch,
+                threading.Semaphore(settings.x.max_replays),
             )
 
             def make_pipeline(partition: StreamPartition) -> Pipeline:
@@ -164,12 +165,14 @@ def stopping_on_signals() -> Iterator[threading.Event]:
     writing_end.setblocking(False)  # noqa: FBT003 - the standard library's signature
 
     def heed() -> None:
-        while number := reading_end.recv(1):
-            if stop.is_set():
-                os._exit(_KILLED_BY + number[0])
-            stop.set()
+        with reading_end:
+            while number := reading_end.recv(1):
+                if stop.is_set():
+                    os._exit(_KILLED_BY + number[0])
+                stop.set()
 
-    threading.Thread(target=heed, name="signals", daemon=True).start()
+    thread = threading.Thread(target=heed, name="signals", daemon=True)
+    thread.start()
     wakeup_before = signal.set_wakeup_fd(writing_end.fileno())
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -179,3 +182,4 @@ def stopping_on_signals() -> Iterator[threading.Event]:
         for number, handler in before.items():
             signal.signal(number, handler)
         writing_end.close()
+        thread.join()

@@ -7,17 +7,21 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
 from connector import __version__
-from connector.compliance.catalog import BY_NAME, EVENT_TYPES
+from connector.compliance.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
+from connector.compliance.instants import format_us
+from connector.configuration import load_settings
 from connector.errors import ConnectorError, SettingsError
-from connector.settings import LogSettings, RunSettings, Settings, load_settings
+from connector.settings import LogSettings, RunSettings, Settings
 
 _CLICK_USAGE_ERROR = 2
 _INTERRUPTED = 130
+
+S = TypeVar("S", bound=Settings)
 
 app = typer.Typer(
     name="connector",
@@ -48,6 +52,15 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
 
 
+def _configure(kind: type[S], config: Path | None) -> S:
+    """Read the settings and send logs, librdkafka's too, where they say."""
+    from connector.telemetry.logs import configure_logs  # noqa: PLC0415 - see the module's docstring
+
+    settings = load_settings(kind, config)
+    configure_logs(settings.log)
+    return settings
+
+
 def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature
     if value:
         typer.echo(__version__)
@@ -72,10 +85,8 @@ def run(config: ConfigFile = None) -> None:
     trusted; 78 settings are wrong, or topics or subjects are missing.
     """
     from connector.app import Service, stopping_on_signals  # noqa: PLC0415 - see the module's docstring
-    from connector.telemetry.logs import configure_logs  # noqa: PLC0415 - see the module's docstring
 
-    settings = load_settings(RunSettings, config)
-    configure_logs(settings.log)
+    settings = _configure(RunSettings, config)
     with stopping_on_signals() as stop:
         Service(settings).run(stop)
 
@@ -102,7 +113,7 @@ def provision(
     from connector.kafka.provision import provision as make  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
 
-    settings = load_settings(Settings, config)
+    settings = _configure(Settings, config)
     if output == "json":
         typer.echo(manifests.as_json(settings.kafka))
     elif output == "strimzi":
@@ -128,7 +139,7 @@ def check(
     ] = False,
 ) -> None:
     """Check the settings and, with --online, everything `run` needs: topics, subjects, access to X."""
-    settings = load_settings(RunSettings, config)
+    settings = _configure(RunSettings, config)
     typer.echo("ok: settings")
     if not online:
         return
@@ -161,19 +172,19 @@ def tail(
 ) -> None:
     """Print events from Kafka, decoded, one JSON object a line, until SIGINT."""
     from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
-    from connector.kafka.reading import AvroReader, TopicReader  # noqa: PLC0415 - see the module's docstring
+    from connector.kafka.reading import BEGINNING, NOW, AvroReader, TopicReader  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.topics import TopicNames  # noqa: PLC0415 - see the module's docstring
 
     names = events or [event_type.name for event_type in EVENT_TYPES]
     if unknown := [name for name in names if name not in BY_NAME]:
         raise typer.BadParameter(f"{', '.join(unknown)} unknown; known are {', '.join(BY_NAME)}")
-    settings = load_settings(Settings, config)
+    settings = _configure(Settings, config)
     topics = [TopicNames(settings.kafka.topic_prefix).event(BY_NAME[name]) for name in names]
     with (
         stopping_on_signals() as stop,
         RegistryClient(settings.schema_registry) as registry,
-        TopicReader(settings.kafka, topics, from_beginning=from_beginning or to_end) as reader,
+        TopicReader(settings.kafka, topics, BEGINNING if from_beginning or to_end else NOW) as reader,
     ):
         decoder = AvroReader(registry)
         for record in reader.to_end() if to_end else reader.follow(stop):
@@ -184,7 +195,81 @@ def tail(
                 "key": record.key.decode(),
                 "value": decoder.decode_readable(record.value),
             }
-            typer.echo(json.dumps(line, ensure_ascii=False))
+            typer.echo(json.dumps(line))
+
+
+@app.command()
+def gaps(
+    *,
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Print the recorded gaps: what X emitted in them may be missing."""
+    from connector.history import read_gaps  # noqa: PLC0415 - see the module's docstring
+
+    found = read_gaps(_configure(Settings, config))
+    if as_json:
+        for gap in found:
+            typer.echo(json.dumps(gap))
+        return
+    for gap in found:
+        place = f"{gap['stream']}/{gap['stream_partition']}"
+        typer.echo(f"{place:<8} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}")
+    if not found:
+        typer.echo("no gaps")
+
+
+ledger = typer.Typer(help="Audit the connector's ledger, or begin it anew.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
+
+
+@ledger.command()
+def verify(
+    *,
+    config: ConfigFile = None,
+    hours: Annotated[float, typer.Option(min=0, help="How far back to audit; 0: everything there is.")] = 24.0,
+) -> None:
+    """Hold ledger, events and dead letters against each other and print what does not fit.
+
+    Entries must be contiguous and add up, sequences have no holes, and every id of the ledger must be in a topic, and
+    the reverse. The exit code is 70 when something does not fit.
+    """
+    from connector.history import audit_history  # noqa: PLC0415 - see the module's docstring
+    from connector.x.clock import wall_us  # noqa: PLC0415 - see the module's docstring
+
+    since_us = wall_us() - int(hours * 3600 * 1_000_000) if hours else 0
+    is_sound = True
+    for partition, audit in audit_history(_configure(Settings, config), since_us).items():
+        findings = list(audit.findings())
+        is_sound = is_sound and not findings
+        verdict = "does not fit:" if findings else "sound"
+        typer.echo(f"{partition!s:<8} {audit.entries:>8} entries {audit.records:>10} records  {verdict}")
+        for finding in findings:
+            typer.echo(f"         {finding}")
+    if not is_sound:
+        raise typer.Exit(os.EX_SOFTWARE)
+
+
+@ledger.command()
+def reset(
+    *,
+    config: ConfigFile = None,
+    stream: Annotated[str, typer.Option(help="tweet, user, like or label.")],
+    partition: Annotated[int, typer.Option(min=1, max=4, help="The stream's partition; 1 for like and label.")],
+) -> None:
+    """Begin the ledger of one stream partition anew, and record the gap that this leaves.
+
+    For a partition that stopped because its ledger cannot be trusted, once the cause is understood.
+    """
+    from connector.reset import reset_ledger  # noqa: PLC0415 - see the module's docstring
+
+    chosen = StreamPartition(stream, partition)
+    if chosen not in STREAM_PARTITIONS:
+        raise typer.BadParameter(f"there is no {chosen}; known are {', '.join(map(str, STREAM_PARTITIONS))}")
+    lost = reset_ledger(_configure(Settings, config), chosen)
+    typer.echo(f"{chosen}: the ledger begins anew")
+    if lost is not None:
+        typer.echo(f"{chosen}: recorded a gap from {format_us(lost.start_us)} to {format_us(lost.end_us)}")
 
 
 @app.command()

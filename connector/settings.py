@@ -1,19 +1,20 @@
-"""Every setting, in one place: names, defaults, limits, and how a wrong one is explained.
-
-Sources, the first wins: arguments, environment (`CONNECTOR_…`, nesting `__`), the YAML file of `--config`.
-Every secret also has a `…_file` twin that names a file holding it.
-"""
+"""Every setting, in one place: names, defaults and limits. Where values come from is in `configuration`."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -21,7 +22,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
-from pydantic_settings import SettingsError as PydanticSettingsError
 
 from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.errors import SettingsError
@@ -34,6 +34,7 @@ _OWNED_PROPERTIES = frozenset(
         "auto.commit.enable",
         "auto.offset.reset",
         "bootstrap.servers",
+        "delivery.report.only.error",
         "enable.auto.commit",
         "enable.auto.offset.store",
         "enable.gapless.guarantee",
@@ -67,11 +68,6 @@ _OWNED_PROPERTIES = frozenset(
 )
 
 
-def _complain(problems: list[str]) -> None:
-    if problems:
-        raise ValueError("; ".join(problems))
-
-
 def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
@@ -88,11 +84,11 @@ def _parse_json_map(value: object) -> object:
 class _Section(BaseModel):
     """A group of settings: frozen, and unknown names are errors, so a typing mistake never passes silently."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
 
 
 class _SecretPair(_Section):
-    """A group with secrets, each of which may be given as a value or as a file."""
+    """A group with secrets, each of which may be given as a value or, under its `…_file` twin, as a file."""
 
     def secret(self, name: str) -> str | None:
         """Return the secret `name`, from its value or its file's content as of now, without the last line break.
@@ -100,7 +96,7 @@ class _SecretPair(_Section):
         Raises `SettingsError` when the file cannot be read.
         """
         value: SecretStr | None = getattr(self, name)
-        if value is not None:
+        if value:
             return value.get_secret_value()
         path: Path | None = getattr(self, f"{name}_file")
         if path is None:
@@ -111,27 +107,38 @@ class _SecretPair(_Section):
             raise SettingsError([f"{name}_file: cannot be read: {error}"]) from None
 
     def has_secret(self, name: str) -> bool:
-        """Tell whether the secret `name` was given at all."""
-        return getattr(self, name) is not None or getattr(self, f"{name}_file") is not None
+        """Tell whether the secret `name` was given at all; an empty value is none."""
+        return _is_given(name, vars(self))
 
-    def _given_twice(self, *names: str) -> list[str]:
-        return [
-            f"give {name} or {name}_file, not both"
-            for name in names
-            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None
-        ]
+
+def _is_given(secret: str, values: Mapping[str, object]) -> bool:
+    return bool(values.get(secret)) or values.get(f"{secret}_file") is not None
+
+
+# Cross-checks are made with the last of the settings they concern: pydantic makes them whatever else is wrong, so that
+# all problems are found at once.
+
+
+def _check_not_twice(path: Path | None, info: ValidationInfo) -> Path | None:
+    secret = (info.field_name or "").removesuffix("_file")
+    if path is not None and info.data.get(secret):
+        raise ValueError(f"give {secret} or {secret}_file, not both")
+    return path
+
+
+SecretFile = Annotated[Path | None, AfterValidator(_check_not_twice)]
 
 
 class XSettings(_SecretPair):
     """How X is reached."""
 
     base_url: str = Field("https://api.x.com", description="X's API host.", pattern=r"^https?://[^/?#@\s]+$")
-    bearer_token: SecretStr | None = Field(None, description="App-only bearer token of the X App.")
-    bearer_token_file: Path | None = Field(None, description="File holding the bearer token.")
     api_key: SecretStr | None = Field(None, description="API key, exchanged for a bearer token.")
-    api_key_file: Path | None = Field(None, description="File holding the API key.")
+    api_key_file: SecretFile = Field(None, description="File holding the API key.")
     api_key_secret: SecretStr | None = Field(None, description="API key secret, exchanged for a bearer token.")
-    api_key_secret_file: Path | None = Field(None, description="File holding the API key secret.")
+    api_key_secret_file: SecretFile = Field(None, description="File holding the API key secret.")
+    bearer_token: SecretStr | None = Field(None, description="App-only bearer token of the X App.")
+    bearer_token_file: SecretFile = Field(None, description="File holding the bearer token.")
     streams: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
         ("tweet", "user"), description="Streams to read, comma-separated: tweet, user, like, label."
     )
@@ -141,19 +148,19 @@ class XSettings(_SecretPair):
     silence_timeout_s: float = Field(
         25.0, gt=21, le=300, description="A connection without a byte for this long is closed; X sends one every 20 s."
     )
+    max_replays: int = Field(2, ge=1, le=10, description="Stream partitions that may catch up at the same time.")
     line_limit_bytes: int = Field(
         512 * 1024, ge=1024, le=1024 * 1024, description="A longer line goes to the dead letters, cut to this length."
     )
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        problems = self._given_twice("bearer_token", "api_key", "api_key_secret")
-        if unknown := [name for name in self.streams if name not in STREAMS]:
-            problems.append(f"streams: {', '.join(unknown)} unknown; known are {', '.join(STREAMS)}")
-        if not self.streams:
-            problems.append(f"streams: name at least one of {', '.join(STREAMS)}")
-        _complain(problems)
-        return self
+    @field_validator("streams")
+    @classmethod
+    def _check_streams(cls, streams: tuple[str, ...]) -> tuple[str, ...]:
+        if not streams:
+            raise ValueError(f"name at least one of {', '.join(STREAMS)}")
+        if unknown := [name for name in streams if name not in STREAMS]:
+            raise ValueError(f"{', '.join(unknown)} unknown; known are {', '.join(STREAMS)}")
+        return streams
 
     @property
     def stream_partitions(self) -> tuple[StreamPartition, ...]:
@@ -164,13 +171,16 @@ class XSettings(_SecretPair):
 class XAccessSettings(XSettings):
     """How X is reached, by a command that cannot do without a token."""
 
-    @model_validator(mode="after")
-    def _check_access(self) -> Self:
-        has_token = self.has_secret("bearer_token")
-        has_key, has_key_secret = self.has_secret("api_key"), self.has_secret("api_key_secret")
+    @field_validator("bearer_token_file")
+    @classmethod
+    def _check_access(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        values = {**info.data, "bearer_token_file": path}
+        has_token, has_key, has_key_secret = (
+            _is_given(secret, values) for secret in ("bearer_token", "api_key", "api_key_secret")
+        )
         if has_token == (has_key or has_key_secret) or has_key != has_key_secret:
             raise ValueError("give bearer_token (or bearer_token_file), or else both api_key and api_key_secret")
-        return self
+        return path
 
 
 class SaslSettings(_SecretPair):
@@ -181,12 +191,15 @@ class SaslSettings(_SecretPair):
     )
     username: str | None = Field(None, description="SASL user name.")
     password: SecretStr | None = Field(None, description="SASL password.")
-    password_file: Path | None = Field(None, description="File holding the SASL password.")
+    password_file: SecretFile = Field(None, description="File holding the SASL password.")
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _complain(self._given_twice("password"))
-        return self
+    @field_validator("password_file")
+    @classmethod
+    def _check_credentials(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        mechanism, values = info.data.get("mechanism"), {**info.data, "password_file": path}
+        if mechanism not in {None, "OAUTHBEARER"} and not (values.get("username") and _is_given("password", values)):
+            raise ValueError(f"sasl.username and sasl.password (or password_file) are needed for {mechanism}")
+        return path
 
 
 class TlsSettings(_SecretPair):
@@ -196,15 +209,14 @@ class TlsSettings(_SecretPair):
     certificate_file: Path | None = Field(None, description="Client certificate (mTLS).")
     key_file: Path | None = Field(None, description="Client key (mTLS).")
     key_password: SecretStr | None = Field(None, description="Password of the client key.")
-    key_password_file: Path | None = Field(None, description="File holding the password of the client key.")
+    key_password_file: SecretFile = Field(None, description="File holding the password of the client key.")
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        problems = self._given_twice("key_password")
-        if (self.certificate_file is None) != (self.key_file is None):
-            problems.append("certificate_file and key_file go together")
-        _complain(problems)
-        return self
+    @field_validator("key_file")
+    @classmethod
+    def _check_pair(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
+        if (info.data.get("certificate_file") is None) != (key_file is None):
+            raise ValueError("certificate_file and key_file go together")
+        return key_file
 
 
 class RetentionSettings(_Section):
@@ -247,20 +259,27 @@ class KafkaSettings(_Section):
     partitions: int = Field(6, ge=1, le=10_000, description="Partitions of each event topic, for provision; fixed.")
     retention: RetentionSettings = RetentionSettings()
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        problems = []
-        if owned := sorted(_OWNED_PROPERTIES.intersection(self.properties)):
-            problems.append(f"properties: {', '.join(owned)} belong to the connector; use the named settings, if any")
-        if self.min_insync_replicas > self.replication_factor:
-            problems.append("min_insync_replicas must not be larger than replication_factor")
-        sasl = self.sasl
-        if self.security_protocol.startswith("SASL") and sasl.mechanism is None:
-            problems.append(f"sasl.mechanism is needed with security_protocol {self.security_protocol}")
-        if sasl.mechanism not in {None, "OAUTHBEARER"} and not (sasl.username and sasl.has_secret("password")):
-            problems.append(f"sasl.username and sasl.password (or password_file) are needed for {sasl.mechanism}")
-        _complain(problems)
-        return self
+    @field_validator("sasl")
+    @classmethod
+    def _check_mechanism(cls, sasl: SaslSettings, info: ValidationInfo) -> SaslSettings:
+        protocol = info.data.get("security_protocol", "")
+        if protocol.startswith("SASL") and sasl.mechanism is None:
+            raise ValueError(f"sasl.mechanism is needed with security_protocol {protocol}")
+        return sasl
+
+    @field_validator("min_insync_replicas")
+    @classmethod
+    def _check_replicas(cls, minimum: int, info: ValidationInfo) -> int:
+        if minimum > info.data.get("replication_factor", minimum):
+            raise ValueError("must not be larger than replication_factor")
+        return minimum
+
+    @field_validator("properties")
+    @classmethod
+    def _check_properties(cls, properties: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+        if owned := sorted(_OWNED_PROPERTIES.intersection(properties)):
+            raise ValueError(f"{', '.join(owned)} belong to the connector; use the named settings, if any")
+        return properties
 
 
 class SchemaRegistrySettings(_SecretPair):
@@ -269,16 +288,16 @@ class SchemaRegistrySettings(_SecretPair):
     url: str = Field(description="Base URL of the registry's Confluent-compatible API.", pattern=r"^https?://[^@\s]+$")
     username: str | None = Field(None, description="User name for HTTP Basic.")
     password: SecretStr | None = Field(None, description="Password for HTTP Basic.")
-    password_file: Path | None = Field(None, description="File holding the password.")
+    password_file: SecretFile = Field(None, description="File holding the password.")
     ca_file: Path | None = Field(None, description="CA certificates of the registry.")
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        problems = self._given_twice("password")
-        if bool(self.username) != self.has_secret("password"):
-            problems.append("username and password (or password_file) go together")
-        _complain(problems)
-        return self
+    @field_validator("password_file")
+    @classmethod
+    def _check_credentials(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        values = {**info.data, "password_file": path}
+        if bool(values.get("username")) != _is_given("password", values):
+            raise ValueError("username and password (or password_file) go together")
+        return path
 
 
 class HttpSettings(_Section):
@@ -304,7 +323,7 @@ class PipelineSettings(_Section):
         60.0, ge=0, description="How long `run` waits at start for Kafka, registry, topics and subjects."
     )
     commit_interval_ms: int = Field(200, ge=10, le=5000, description="Longest time events wait for their transaction.")
-    commit_max_events: int = Field(5000, ge=1, le=5000, description="Most events in one transaction.")
+    commit_max_events: int = Field(5000, ge=500, le=5000, description="Most events in one transaction.")
     idle_commit_interval_s: float = Field(
         10.0, ge=1, le=60, description="A partition without events commits its coverage this often."
     )
@@ -357,68 +376,6 @@ class RunSettings(Settings):
     x: XAccessSettings = Field(default_factory=_EMPTY)
 
 
-S = TypeVar("S", bound=Settings)
-
-
-def load_settings(kind: type[S], config_file: Path | None = None) -> S:
-    """Read settings of `kind` from the environment and, below it, from the YAML file.
-
-    Raises `SettingsError` with every problem found, each naming the setting and what would be right.
-    """
-    problems = _misspelt_variables(kind, os.environ)
-    if config_file is not None and not config_file.is_file():
-        problems.append(f"--config {config_file}: no such file")
-    try:
-        settings: S = type(kind.__name__, (kind,), {"model_config": SettingsConfigDict(yaml_file=config_file)})()
-    except ValidationError as error:
-        problems += [_explain(kind, problem) for problem in error.errors(include_input=False, include_url=False)]
-    except (PydanticSettingsError, yaml.YAMLError, TypeError, ValueError) as error:
-        problems.append(f"cannot be read: {error}")
-    if problems:
-        raise SettingsError(problems)
-    return settings
-
-
 def variable_name(path: tuple[str, ...]) -> str:
     """Return the environment variable of the setting at `path`: `("http", "port")` is `CONNECTOR_HTTP__PORT`."""
     return ENV_PREFIX + "__".join(path).upper()
-
-
-def describe_settings(
-    model: type[BaseModel], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Yield the path and the description of every setting below `model`, in order."""
-    for name, field in model.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            yield from describe_settings(section, (*path, name))
-        else:
-            yield (*path, name), field
-
-
-def _misspelt_variables(kind: type[Settings], environment: Mapping[str, str]) -> list[str]:
-    """Find variables of ours that pydantic would ignore: an unknown section, or one underscore where two belong."""
-    known = {variable_name(path) for path, _ in describe_settings(kind)}
-    by_single_underscore = {name.replace("__", "_"): name for name in known}
-    sections = tuple(variable_name((section,)) for section in kind.model_fields)
-    problems = []
-    for name in sorted(environment):
-        if not name.startswith(ENV_PREFIX) or name in known or name in sections:
-            continue
-        if right := by_single_underscore.get(name.replace("__", "_")):
-            problems.append(f"{name}: unknown; did you mean {right}?")
-        elif "__" in name and not name.startswith(tuple(f"{section}__" for section in sections)):
-            problems.append(f"{name}: unknown; sections are {', '.join(kind.model_fields)}")
-    return problems
-
-
-def _explain(kind: type[Settings], problem: ErrorDetails) -> str:
-    path = tuple(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    field = dict(describe_settings(kind)).get(path)
-    if problem["type"] == "extra_forbidden":
-        message = "unknown setting"
-    elif problem["type"] == "missing":
-        message = "is required"
-    hint = f" ({field.description})" if field is not None else ""
-    return f"{variable_name(path)}: {message}{hint}"

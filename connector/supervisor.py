@@ -4,6 +4,7 @@ Owning a ledger partition is owning its stream partition.
 """
 
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 
 import structlog
@@ -17,7 +18,7 @@ from connector.telemetry.status import PartitionStatus, State
 
 POLL_S = 0.2
 DRAIN_S = 8.0
-"""How long pipelines may take to finish the transaction in hand."""
+"""How long all pipelines together may take to finish the transaction in hand."""
 
 
 class Supervisor:
@@ -33,6 +34,7 @@ class Supervisor:
         self._statuses = statuses
         self._pipelines: dict[StreamPartition, Pipeline] = {}
         self._membership = Membership(settings.kafka, settings.pipeline.session_timeout_ms, self)
+        self._was_hung = False
         self._log = structlog.get_logger()
 
     def run(self, stop: threading.Event) -> None:
@@ -44,7 +46,10 @@ class Supervisor:
         with self._membership as membership:
             try:
                 while not stop.is_set():
-                    membership.poll(POLL_S, self._trouble)
+                    if self._is_hung():
+                        stop.wait(POLL_S)
+                    else:
+                        membership.poll(POLL_S, self._trouble)
                     self._check_not_all_corrupt()
             except ConnectorError:
                 self._release(list(self._pipelines), may_commit=False)
@@ -79,12 +84,21 @@ class Supervisor:
         pipelines = [self._pipelines.pop(partition) for partition in partitions if partition in self._pipelines]
         for pipeline in pipelines:
             pipeline.stop(may_commit=may_commit)
+        deadline = time.monotonic() + DRAIN_S
         for pipeline in pipelines:
-            if not pipeline.join(DRAIN_S):
+            if not pipeline.join(max(0.0, deadline - time.monotonic())):
                 self._log.warning("drain_incomplete", partition=str(pipeline.partition))
 
     def _trouble(self, detail: str) -> None:
         self._log.warning("group_error", detail=detail)
+
+    def _is_hung(self) -> bool:
+        """Tell whether a pipeline hangs; the group is then no longer polled, and gives our partitions to others."""
+        hung = [str(partition) for partition, pipeline in self._pipelines.items() if pipeline.is_hung]
+        if hung and not self._was_hung:
+            self._log.error("pipeline_hung", partitions=hung)
+        self._was_hung = bool(hung)
+        return self._was_hung
 
     def _check_not_all_corrupt(self) -> None:
         states = [self._statuses[partition].state for partition in self._pipelines]

@@ -108,8 +108,10 @@ def _decode(stream: str, line: bytes) -> Event | DeadLetter | SystemMessage:
 
 def _any_id(stream: str, x_type: str, body: object, line: bytes) -> bytes:
     """Return the event's id where type and body can be read, else the line's."""
+    if not x_type or "\0" in x_type or not isinstance(body, dict):
+        return line_id(stream, line)
     try:
-        return event_id(stream, x_type, body) if x_type and isinstance(body, dict) else line_id(stream, line)
+        return event_id(stream, x_type, body)
     except UnreadableTimeError:
         return line_id(stream, line)
 

@@ -58,7 +58,7 @@ def digest(stream: str, x_type: str, canonical: Mapping[str, object]) -> bytes:
 def line_digest(stream: str) -> "blake2b":
     """Return a hash to be fed the bytes of a line, without its end; its digest is the line's id.
 
-    An empty type counts as unreadable, so these ids are never an event's.
+    A type that is empty or holds a NUL counts as unreadable, so these ids are never an event's.
     """
     return blake2b(b"%b\0\0" % stream.encode(), digest_size=ID_BYTES)
 

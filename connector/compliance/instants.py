@@ -45,8 +45,7 @@ def format_us(instant_us: int) -> str:
     An instant beyond what the calendar holds is given as its number.
     """
     try:
-        return datetime.fromtimestamp(instant_us // US_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%S") + (
-            f".{instant_us % US_PER_S:06d}Z"
-        )
-    except (OverflowError, ValueError):
+        to_the_second = datetime.fromtimestamp(instant_us // US_PER_S, UTC).replace(tzinfo=None).isoformat()
+    except (OverflowError, OSError, ValueError):
         return str(instant_us)
+    return f"{to_the_second}.{instant_us % US_PER_S:06d}Z"

@@ -5,7 +5,7 @@ Instants are microseconds since 1970 in X's time.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -17,11 +17,12 @@ from connector.errors import OwnCorruptionError
 
 
 class Mode(StrEnum):
-    """What a stream partition is doing."""
+    """What a stream partition is doing; `RESET` marks the entry with which `ledger reset` begins a new row."""
 
     LIVE = "live"
     REPLAY = "replay"
     DISCONNECTED = "disconnected"
+    RESET = "reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class LedgerEntry:
             fault
             for fault, is_there in (
                 ("lines are unaccounted for", counts.balance != 0),
-                ("a count is negative", min(counts.published, counts.duplicate, counts.dead_lettered) < 0),
-                ("ids and counts differ", len(self.ids) != counts.published + counts.dead_lettered),
+                ("a count is negative", min(astuple(counts)) < 0),
+                ("ids and counts differ", len(self.ids) != self._expected_ids),
                 ("an id stands twice", len(set(self.ids)) != len(self.ids)),
                 ("coverage moves back", self.covered_until_us < self.covered_until_before_us),
                 ("the entry number is negative", self.entry < 0),
@@ -79,6 +80,13 @@ class LedgerEntry:
         ]
         if faults:
             raise OwnCorruptionError(f"ledger {self.partition} entry {self.entry}: {', '.join(faults)}")
+
+    @property
+    def _expected_ids(self) -> int:
+        """A reset counts nothing; its ids are those that must stay known."""
+        if self.mode is Mode.RESET:
+            return len(self.ids)
+        return self.counts.published + self.counts.dead_lettered
 
     def check_follows(self, before: "LedgerEntry") -> None:
         """Raise `OwnCorruptionError` when this entry cannot come right after `before`."""
@@ -121,7 +129,7 @@ class LedgerEntry:
 
 
 def read_entry(value: bytes | None, partition: StreamPartition) -> LedgerEntry:
-    """Return the entry in a ledger record's value. Raises `OwnCorruptionError`."""
+    """Return the entry in a ledger record's value. Raises `OwnCorruptionError` unless it is whole and sound."""
     try:
         _, body = split_prefix(value or b"")
         entry = _from_record(decode_plain(body, LEDGER.parsed))

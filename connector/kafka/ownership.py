@@ -14,6 +14,9 @@ from connector.kafka.clients import group_consumer_config
 from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings, variable_name
 
+_TWIN = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
+"""Where a consumer's error is fatal, its cause is told in its text alone."""
+
 
 class Owner(Protocol):
     """Who is told of changes; each call is answered before the group goes on."""
@@ -48,7 +51,7 @@ class Membership:
         error = message.error() if message is not None else None
         if error is None:
             return
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - public name
             raise self._fatal(error)
         on_trouble(f"{error.name()}: {error.str()}")
 
@@ -64,7 +67,7 @@ class Membership:
         self._consumer.close()
 
     def _fatal(self, error: KafkaError) -> ConnectorError:
-        if error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED}:  # noqa: SLF001 - public name
+        if _TWIN in error.str():
             name = variable_name(("kafka", "group_instance_id"))
             return SettingsError(
                 [f"{name}: another process uses {self._instance_id!r} too; each replica needs its own"]

@@ -29,6 +29,9 @@ from connector.settings import KafkaSettings
 
 _TIMEOUT_S = 10.0
 _POLL_S = 0.2
+BEGINNING, NOW = OFFSET_BEGINNING, OFFSET_END
+"""Starts that are no instant."""
+_Place = tuple[str | None, int | None]
 _US_PER_UNIT = {"timestamp-millis": 1000, "timestamp-micros": 1}
 
 
@@ -44,17 +47,19 @@ class ReadRecord(NamedTuple):
 
 
 class TopicReader:
-    """Reads all partitions of some topics, from their beginning or from now on.
+    """Reads all partitions of some topics, from their beginning, from an instant or from now on.
+
+    `start` is microseconds since 1970, or `BEGINNING` or `NOW`.
 
     Making one raises `NotProvisionedError` when a topic is missing; it and every method raise
     `DependencyUnavailableError` when Kafka does not answer.
     """
 
-    def __init__(self, settings: KafkaSettings, topics: Collection[str], *, from_beginning: bool = True) -> None:
+    def __init__(self, settings: KafkaSettings, topics: Collection[str], start: int = BEGINNING) -> None:
         self._settings = settings
-        start = OFFSET_BEGINNING if from_beginning else OFFSET_END
         self._consumer = Consumer(reader_config(settings))
-        self._consumer.assign([TopicPartition(*place, start) for place in self._places(topics)])
+        self._consumer.assign(self._starts(topics, start))
+        self._ends_seen: dict[_Place, int] = {}
 
     def follow(self, stop: Event) -> Iterator[ReadRecord]:
         """Yield records as they come, until `stop` is set."""
@@ -64,16 +69,16 @@ class TopicReader:
                 yield _record(message)
 
     def to_end(self) -> Iterator[ReadRecord]:
-        """Yield everything that is committed by now."""
+        """Yield everything that is committed by now and was not yielded before."""
         ends = self._committed_ends()
-        while ends:
+        while any(self._ends_seen.get(place, -1) < end for place, end in ends.items()):
             message = self._poll()
             if message is None:
                 continue
-            if not _is_end(message):
+            if _is_end(message):
+                self._ends_seen[message.topic(), message.partition()] = message.offset() or 0
+            else:
                 yield _record(message)
-            elif (message.offset() or 0) >= ends.get((message.topic(), message.partition()), 0):
-                ends.pop((message.topic(), message.partition()), None)
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +87,15 @@ class TopicReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._consumer.close()
+
+    def _starts(self, topics: Collection[str], start: int) -> list[TopicPartition]:
+        if start < 0:
+            return [TopicPartition(*place, start) for place in self._places(topics)]
+        times = [TopicPartition(*place, start // 1000) for place in self._places(topics)]
+        try:
+            return self._consumer.offsets_for_times(times, timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise _unavailable(error) from error
 
     def _places(self, topics: Collection[str]) -> list[tuple[str, int]]:
         try:
@@ -92,7 +106,7 @@ class TopicReader:
             raise NotProvisionedError(f"missing: {', '.join(missing)}; create with: connector provision")
         return [(topic, partition) for topic in topics for partition in known[topic].partitions]
 
-    def _committed_ends(self) -> dict[tuple[str | None, int | None], int]:
+    def _committed_ends(self) -> dict[_Place, int]:
         places = self._consumer.assignment()
         admin = AdminClient(admin_config(self._settings))  # named: were it gone, its futures would never be done
         futures = admin.list_offsets(
@@ -110,8 +124,8 @@ class TopicReader:
         error = message.error() if message is not None else None
         if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public name
             return message
-        if error.retriable():
-            return None
+        if error.retriable() or error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return None  # librdkafka looks for its group whether or not it is used; a reader needs no right on it
         raise _unavailable(KafkaException(error))
 
 

@@ -23,7 +23,7 @@ COMPATIBILITY = "FULL_TRANSITIVE"
 """Every version of a schema can read, and be read by, every other version."""
 
 _SECTION = variable_name(("schema_registry",))
-_TIMEOUT_S = 10
+_TIMEOUT_S = 5
 _NOT_FOUND = frozenset({40401, 40402, 40403, 40408})  # subject, version, schema; subject without its own level
 _REFUSED_SCHEMA = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
 _REFUSED_CREDENTIALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -40,9 +40,7 @@ class RegistryClient:
         config: dict[str, Any] = {
             "url": settings.url,
             "timeout": _TIMEOUT_S,
-            "max.retries": 1,
-            "retries.wait.ms": 200,
-            "retries.max.wait.ms": 1_000,
+            "max.retries": 0,
         }
         if settings.username is not None:
             config["basic.auth.user.info"] = f"{settings.username}:{settings.secret('password')}"

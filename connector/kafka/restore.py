@@ -32,6 +32,11 @@ class Placed(NamedTuple):
     entry: LedgerEntry
 
 
+class _Raw(NamedTuple):
+    offset: int
+    value: bytes | None
+
+
 class LedgerReader:
     """Reads one partition of the ledger topic."""
 
@@ -70,22 +75,25 @@ class LedgerReader:
             consumer.close()
 
     def _restore(self, consumer: Consumer, begin: int, end: int) -> list[Placed]:
-        start, step, tail = end, _FIRST_STEP_BACK, list[Placed]()
+        start, step, tail = end, _FIRST_STEP_BACK, list[_Raw]()
         while not tail and start > begin:
             start = max(begin, end - step)
             step *= 2
             tail = list(self._read(consumer, start, end))
         if not tail:
             return self._nothing(begin)
-        oldest = tail[-1].entry.oldest_offset
-        if oldest is not None and oldest < start:
-            if oldest < begin:
-                raise OwnCorruptionError(
-                    f"ledger {self._partition}: ids of offset {oldest} are needed, but the log begins at {begin}"
-                )
+        newest = tail[-1]
+        oldest = read_entry(newest.value, self._partition).oldest_offset
+        if oldest is None:
+            oldest = newest.offset
+        elif oldest < begin:
+            raise OwnCorruptionError(
+                f"ledger {self._partition}: ids of offset {oldest} are needed, but the log begins at {begin}"
+            )
+        if oldest < start:
             tail = [*self._read(consumer, oldest, start), *tail]
-        needed = [placed for placed in tail if placed.offset >= (tail[-1].offset if oldest is None else oldest)]
-        check_row(placed.entry for placed in tail)
+        needed = [Placed(raw.offset, read_entry(raw.value, self._partition)) for raw in tail if raw.offset >= oldest]
+        check_row(placed.entry for placed in needed)
         return needed
 
     def _nothing(self, begin: int) -> list[Placed]:
@@ -96,7 +104,7 @@ class LedgerReader:
             )
         return []
 
-    def _read(self, consumer: Consumer, start: int, end: int) -> Iterator[Placed]:
+    def _read(self, consumer: Consumer, start: int, end: int) -> Iterator[_Raw]:
         """Yield the committed entries of offsets `start` to `end`, the latter excluded."""
         ledger_partition = self._partition.ledger_partition
         consumer.assign([TopicPartition(self._topic, ledger_partition, start)])
@@ -109,18 +117,20 @@ class LedgerReader:
                 if offset >= end and (is_end or error is None):
                     return
                 if is_end:
+                    if self._monotonic() > deadline:
+                        raise OwnCorruptionError(
+                            f"ledger {self._partition}: what is committed ends before offset {end} and stays so"
+                        )
                     consumer.seek(TopicPartition(self._topic, ledger_partition, offset))
                 elif error is None:
-                    yield Placed(offset, read_entry(message.value(), self._partition))
+                    yield _Raw(offset, message.value())
                     deadline = self._monotonic() + STABLE_DEADLINE_S
                 elif not error.retriable():
                     raise KafkaException(error)
             if self._should_stop():
                 raise DependencyUnavailableError(f"ledger {self._partition}: stopped while reading it")
-            if self._monotonic() > deadline:
-                raise OwnCorruptionError(
-                    f"ledger {self._partition}: what is committed ends before offset {end} and stays so"
-                )
+            if message is None and self._monotonic() > deadline:
+                raise DependencyUnavailableError(f"ledger {self._partition}: Kafka does not answer")
 
     def _edge(self, admin: AdminClient, spec: OffsetSpec) -> int:
         where = TopicPartition(self._topic, self._partition.ledger_partition)
@@ -129,7 +139,7 @@ class LedgerReader:
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
             request_timeout=REQUEST_TIMEOUT_S,
         )
-        offset: int = futures[where].result(REQUEST_TIMEOUT_S).offset
+        offset: int = futures[where].result().offset
         return offset
 
 

@@ -1,7 +1,8 @@
 """The one transactional producer of a stream partition: whole transactions, and one way out of every unclear state.
 
 Nothing is aborted or repaired here. Whatever goes wrong, the producer is of no more use: its successor's
-`init_transactions` ends what it left open, and the ledger tells what was committed.
+`init_transactions` ends what it left open, and the ledger tells what was committed. A producer is dropped, never
+closed: closing aborts the transaction, which is wrong while the outcome of its commit is unknown.
 """
 
 import time
@@ -57,7 +58,6 @@ class TransactionalWriter:
 
     def renew(self) -> None:
         """Replace the producer by a new one, with a new epoch."""
-        self.close()
         self._producer = self._make_producer()
 
     def commit(self, records: Sequence[Record], entry: Record) -> Committed:
@@ -76,7 +76,6 @@ class TransactionalWriter:
             for record in records:
                 self._produce(record, deadline)
             self._produce(entry, deadline, note)
-            self._producer.flush(DEADLINE_S)
         except KafkaException as error:
             raise _lost("produce", error) from error
         self._resume("commit_transaction", self._producer.commit_transaction, deadline)
@@ -88,20 +87,12 @@ class TransactionalWriter:
         """Let the client hand over statistics and errors."""
         self._producer.poll(0)
 
-    def close(self) -> None:
-        """Give the producer up, whatever it still holds."""
-        self._producer.close()
-
     def _make_producer(self) -> Producer:
         try:
             producer = Producer(self._properties)
         except KafkaException as error:
             raise _lost("create the producer", error) from error
-        try:
-            self._resume("init_transactions", producer.init_transactions)
-        except WriterLostError:
-            producer.close()
-            raise
+        self._resume("init_transactions", producer.init_transactions)
         return producer
 
     def _produce(

@@ -1,7 +1,7 @@
 """The committer: takes what the reader delivers and commits it, a transaction at a time."""
 
 import time
-from threading import Event
+from collections.abc import Callable
 
 from connector.kafka.transaction import SLOW_COMMIT_S, TransactionalWriter
 from connector.pipeline.timeline import Draft, Timeline
@@ -36,13 +36,13 @@ class Committer:
         self._happenings = happenings
         self._due_at = time.monotonic()
 
-    def run(self, stop: Event) -> None:
-        """Commit until `stop` is set.
+    def run(self, must_stop: Callable[[], bool]) -> None:
+        """Commit until `must_stop`, which is asked at least every second or two, says so.
 
         Raises `WriterLostError` when the outcome of a commit is unknown.
         """
         has_news = False
-        while not stop.is_set():
+        while not must_stop():
             delivery = self._inbox.take(min(_TICK_S, max(0.0, self._due_at - time.monotonic())))
             if isinstance(delivery, Received) and self._timeline.pending + len(delivery.lines) > self._max_events:
                 self._commit()

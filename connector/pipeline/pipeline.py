@@ -18,6 +18,7 @@ from connector.kafka.restore import LedgerReader, Placed
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import TransactionalWriter
 from connector.pipeline.committer import Committer
+from connector.pipeline.pulse import Pulse
 from connector.pipeline.records import RecordBuilder
 from connector.pipeline.timeline import Timeline
 from connector.settings import Settings
@@ -30,6 +31,10 @@ from connector.x.plan import Plan
 from connector.x.reader import Reader
 from connector.x.stall import StallWatch
 
+HUNG_S = 45.0
+"""A committer that gave no sign of life for this long hangs: each of its calls is bounded far below that."""
+CORRUPT_WAIT_S = 60.0
+"""How often a ledger that cannot be trusted is looked at again: somebody may have reset it."""
 FENCED_WAIT = Exponential(6.0, 96.0)
 """Who is fenced lets the other one work, and does not fence it back at once."""
 TROUBLE_WAIT = Exponential(0.5, 30.0)
@@ -44,6 +49,7 @@ class Parts:
     limits_bytes: Mapping[str, int]
     open_connection: Callable[[StreamPartition, Plan], Connection]
     stall_watch: StallWatch
+    replay_slots: threading.Semaphore
 
 
 class Pipeline:
@@ -63,6 +69,7 @@ class Pipeline:
         )
         self._stop = threading.Event()
         self._may_commit = True
+        self._pulse = Pulse()
         self._reader: Reader | None = None
         self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
 
@@ -75,8 +82,9 @@ class Pipeline:
         """Ask for the end: reading ends at once; the transaction in hand is finished, unless it may not be."""
         self._may_commit = may_commit
         self._stop.set()
-        if self._reader is not None:
-            self._reader.stop()
+        reader = self._reader
+        if reader is not None:
+            reader.stop()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end; tell whether it has come."""
@@ -84,50 +92,63 @@ class Pipeline:
         return not self._thread.is_alive()
 
     @property
-    def is_alive(self) -> bool:
-        """Tell whether the partition is still being worked."""
-        return self._thread.is_alive()
+    def is_hung(self) -> bool:
+        """Tell whether the committer has stopped giving signs of life, though it was not asked to stop."""
+        return self._pulse.age_s > HUNG_S and not self._stop.is_set()
 
     def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._live_until_stopped()
+            except OwnCorruptionError as error:
+                self._happenings.corrupt(str(error))
+                self._pause(CORRUPT_WAIT_S)
+        self._happenings.released()
+
+    def _live_until_stopped(self) -> None:
+        """Live again and again. Raises `OwnCorruptionError`."""
         troubles = fencings = 0
         while not self._stop.is_set():
             began = time.monotonic()
             try:
                 self._live()
-            except OwnCorruptionError as error:
-                self._happenings.corrupt(str(error))
-                return
-            except FencedError as error:
-                fencings += 1
-                self._happenings.producer_replaced("fenced", str(error))
-                delay_s = FENCED_WAIT.delay_s(fencings)
+            except OwnCorruptionError:
+                raise
             except Exception as error:  # noqa: BLE001 - a life may end in any way; the ledger tells where to go on
                 if time.monotonic() - began > TROUBLE_WAIT.max_s:
                     troubles = fencings = 0
-                troubles += 1
-                if not isinstance(error, ConnectorError):
-                    self._happenings.failed(error)
-                self._happenings.producer_replaced("lost", str(error))
-                delay_s = TROUBLE_WAIT.delay_s(troubles)
+                if isinstance(error, FencedError):
+                    fencings += 1
+                    delay_s = FENCED_WAIT.delay_s(fencings)
+                else:
+                    troubles += 1
+                    delay_s = TROUBLE_WAIT.delay_s(troubles)
+                self._tell(error)
             else:
-                break
+                return
             self._happenings.waiting(delay_s)
-            self._stop.wait(delay_s)
-        self._happenings.released()
+            self._pause(delay_s)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless asked to stop."""
+        self._pulse.rest(seconds)
+        self._stop.wait(seconds)
+
+    def _tell(self, error: Exception) -> None:
+        if not isinstance(error, ConnectorError):
+            self._happenings.failed(error)
+        self._happenings.producer_replaced("fenced" if isinstance(error, FencedError) else "lost", str(error))
 
     def _live(self) -> None:
         """Work the partition until it is stopped. Raises whatever ends it otherwise."""
         began = time.monotonic()
         settings = self._parts.settings.kafka
         writer = TransactionalWriter(producer_config(settings, self._names.transactional_id(self.partition)))
-        try:
-            timeline = self._restore(writer, began)
-            self._read_and_commit(timeline, writer)
-        finally:
-            writer.close()
+        timeline = self._restore(writer, began)
+        self._read_and_commit(timeline, writer)
 
     def _restore(self, writer: TransactionalWriter, began: float) -> Timeline:
-        reader = LedgerReader(self._parts.settings.kafka, self.partition, self._stop.is_set)
+        reader = LedgerReader(self._parts.settings.kafka, self.partition, self._must_stop)
         writer_id = uuid.uuid4().hex
         restored = reader.restore()
         if not restored:
@@ -150,16 +171,22 @@ class Pipeline:
             progress=timeline,
             settings=settings.x,
             stall_watch=self._parts.stall_watch,
-            happenings=self._happenings,
+            replay_slots=self._parts.replay_slots,
+            report=self._happenings,
         )
         self._reader = reader
         thread = threading.Thread(target=reader.run, name=f"reader {self.partition}", daemon=True)
         thread.start()
         try:
-            committer.run(self._stop)
+            committer.run(self._must_stop)
             if self._may_commit:
                 committer.finish()
         finally:
             self._reader = None
             reader.stop()
             inbox.close()
+
+    def _must_stop(self) -> bool:
+        """Give a sign of life, and tell whether to stop."""
+        self._pulse.beat()
+        return self._stop.is_set()

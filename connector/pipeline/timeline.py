@@ -18,7 +18,8 @@ from connector.kafka.transaction import Record
 from connector.pipeline.memory import DuplicateMemory
 from connector.pipeline.records import RecordBuilder, UnencodableError
 from connector.x.deliveries import Delivery, Ended, KeptAlive, Opened, Received
-from connector.x.plan import Live, Lost, Replay
+from connector.x.overlap import Doubt, Overlap
+from connector.x.plan import Live, Lost, Plan, Replay
 from connector.x.watermark import FUTURE_TOLERANCE_US, Watermark
 
 COVERAGE_INTERVAL_US = 10 * US_PER_S
@@ -51,6 +52,7 @@ class _Batch:
     published: Counter[str] = field(default_factory=Counter)
     dead_lettered: Counter[str] = field(default_factory=Counter)
     covers_to_us: int = 0
+    ended: Plan | None = None
     lost: list[Lost] = field(default_factory=list)
 
 
@@ -71,7 +73,12 @@ class Timeline:
         self._sequence = newest.sequence
         self.covered_until_us = newest.covered_until_us
         self.memory.forget(self.covered_until_us)
-        self._watermark = Watermark(self.covered_until_us)
+        self._watermark = Watermark(self.covered_until_us, self._is_backfill_credible)
+        self._overlap = Overlap()
+        self._known_until_us = max(
+            (entry.covers_to_us for _, entry in restored if entry.ids and entry.slice_us is None), default=0
+        )
+        self.doubt: Doubt | None = None
         self.mode = Mode.DISCONNECTED
         self._opened: Opened | None = None
         self.system_message: SystemMessage | None = None
@@ -88,12 +95,17 @@ class Timeline:
         """How many bytes of records wait for the next commit."""
         return self._batch.size_bytes
 
+    @property
+    def again(self) -> Replay | None:
+        """The stretch that X has to bring once more, before anything else."""
+        return self._overlap.again
+
     def take(self, delivery: Delivery) -> None:
         """Take up a delivery."""
         match delivery:
             case Received():
                 self._received(delivery)
-            case KeptAlive():
+            case KeptAlive() if self.mode is Mode.LIVE:  # in a replay it says nothing of the slice
                 self._watermark.keep_alive(delivery.at_us, delivery.waited_since_us)
             case Opened():
                 self._open(delivery)
@@ -108,7 +120,7 @@ class Timeline:
         has_coverage = self._coverage_is_due(written_at_us)
         if has_coverage:
             records.append(self._records.coverage(covered_until_us, self._sequence, self.mode, written_at_us))
-        plan = self._opened.plan if self._opened else None
+        plan = self._opened.plan if self._opened else batch.ended
         entry = LedgerEntry(
             entry=self._entry + 1,
             writer_id=self._writer_id,
@@ -148,7 +160,7 @@ class Timeline:
         if draft.has_coverage:
             self._covered_as = (entry.mode, entry.written_at_us)
         self.memory.remember(ledger_offset, entry.covers_to_us, entry.ids)
-        self.memory.forget(entry.covered_until_us)
+        self.memory.forget(self._overlap.forgettable_until_us(entry.covered_until_us))
         self._batch = _Batch()
 
     def _coverage_is_due(self, written_at_us: int) -> bool:
@@ -159,7 +171,8 @@ class Timeline:
 
     def _open(self, opened: Opened) -> None:
         self._opened = opened
-        self.system_message = None
+        self.system_message = self.doubt = None
+        self._overlap.opened(opened.plan, self.covered_until_us, opened.at_us, self._known_until_us)
         if opened.lost is not None:
             self._batch.lost.append(opened.lost)
             self._watermark.advance(opened.lost.end_us)
@@ -171,45 +184,57 @@ class Timeline:
 
     def _end(self, ended: Ended) -> None:
         plan = self._opened.plan if self._opened else None
-        if isinstance(plan, Replay) and ended.is_whole and self.system_message is None:
-            self._watermark.advance(plan.end_us)
+        if isinstance(plan, Replay) and ended.is_whole and self.system_message is None and self.doubt is None:
+            self.doubt = self._overlap.doubt_slice()
+            if self.doubt is None:
+                self._watermark.advance(plan.end_us)
         self.mode = Mode.DISCONNECTED
-        self._opened = None
+        self._opened, self._batch.ended = None, plan
 
     def _received(self, received: Received) -> None:
+        """Take lines up to the first one that casts doubt on what came before: that has to come again first."""
         plan = self._opened.plan if self._opened else None
-        is_replay = isinstance(plan, Replay)
+        replayed = plan if isinstance(plan, Replay) else None
         at_us = received.at_us
-        delivered_by = "replay" if is_replay else "stream"
-        horizon_ns = (at_us + FUTURE_TOLERANCE_US) * _NS_PER_US
-        dates_ns = []
+        dates_us = []
         for line in received.lines:
+            if self.doubt is not None:
+                break
             decoded = decode(self._partition.stream, line)
+            self._take_up(decoded, line, at_us, "replay" if replayed else "stream")
             if isinstance(decoded, Event):
-                dates_ns.append(decoded.event_at_ns)
-            self._take_up(decoded, line, at_us, delivered_by)
+                dates_us.append(decoded.event_at_ns // _NS_PER_US)
         batch = self._batch
-        batch.received += len(received.lines)
-        batch.covers_to_us = max(batch.covers_to_us, plan.end_us if isinstance(plan, Replay) else at_us)
-        if dates_ns and not is_replay:
-            latest_ns = max((date for date in dates_ns if date <= horizon_ns), default=None)
-            self._watermark.events(
-                at_us,
-                min(dates_ns) // _NS_PER_US,
-                None if latest_ns is None else latest_ns // _NS_PER_US,
-            )
+        batch.covers_to_us = max(batch.covers_to_us, replayed.end_us if replayed else received.latest_us)
+        if dates_us and self.doubt is None:
+            self._date(at_us, dates_us, is_replay=replayed is not None)
+
+    def _date(self, at_us: int, dates_us: Sequence[int], *, is_replay: bool) -> None:
+        """Let the dates of events move the watermark."""
+        latest_us = max((date_us for date_us in dates_us if date_us <= at_us + FUTURE_TOLERANCE_US), default=None)
+        if latest_us is not None:
+            self._known_until_us = max(self._known_until_us, latest_us)
+        if not is_replay:
+            self._watermark.events(at_us, min(dates_us), latest_us)
 
     def _take_up(
         self, decoded: Event | DeadLetter | SystemMessage, line: bytes | LongLine, at_us: int, delivered_by: str
     ) -> None:
         batch = self._batch
         if isinstance(decoded, SystemMessage):
+            batch.received += 1
             batch.control += 1
             self._heed(decoded)
             return
         if decoded.id in batch.ids or decoded.id in self.memory:
+            batch.received += 1
             batch.duplicate += 1
+            self._overlap.repeated()
             return
+        if isinstance(decoded, Event) and (doubt := self._overlap.doubt_new_event(decoded.event_at_ns // _NS_PER_US)):
+            self._give_up(doubt)
+            return
+        batch.received += 1
         if isinstance(decoded, Event):
             try:
                 record = self._records.event(decoded, at_us, self._sequence + 1, delivered_by)
@@ -229,4 +254,15 @@ class Timeline:
         """X speaks of closing the connection, and does not always do it: we do."""
         if self._opened is not None and self.system_message is None:
             self.system_message = message
+            self._opened.connection.close()
+
+    def _is_backfill_credible(self) -> bool:
+        if self.doubt is None and (doubt := self._overlap.doubt_backfill()):
+            self._give_up(doubt)
+        return self.doubt is None
+
+    def _give_up(self, doubt: Doubt) -> None:
+        """End the connection, so that what is in doubt comes first."""
+        self.doubt = doubt
+        if self._opened is not None:
             self._opened.connection.close()

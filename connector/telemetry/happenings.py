@@ -62,6 +62,12 @@ class Happenings:
         if abs(clock_offset_us) > CLOCK_OFFSET_WARNING_US:
             self._log.warning("clock_offset", x_is_ahead_by_s=round(clock_offset_us / US_PER_S))
 
+    def replanned(self) -> None:
+        """X's time shows that the plan it granted loses what a better one can still get: connect again."""
+        self._metrics.connects.labels(*self._where).inc()
+        self._metrics.disconnects.labels(*self._where, "replanned").inc()
+        self._log.info("replanned")
+
     def connect_failed(self, reason: str, detail: str, delay_s: float) -> None:
         """An attempt to connect did not succeed."""
         self._metrics.connect_failures.labels(*self._where, reason).inc()
@@ -80,6 +86,11 @@ class Happenings:
         """X spoke of the connection within the stream."""
         self._status.last_error = f"{problem}: {detail}"
         self._log.warning("system_message", problem=problem, detail=detail)
+
+    def doubted(self, doubt: str) -> None:
+        """What X brought shows that an earlier stretch may not have been whole: it is asked for once more."""
+        self._metrics.doubts.labels(*self._where, doubt).inc()
+        self._log.warning("coverage_doubted", doubt=doubt)
 
     def read(self, size_bytes: int, at_us: int) -> None:
         """Bytes came; called for each chunk, so it only takes notes."""

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from socket import AF_INET6
 from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import Any, Self
@@ -15,9 +16,16 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from connector.errors import SettingsError
 from connector.settings import HttpSettings, variable_name
 
+_POLL_S = 0.1
+"""How soon the server notices that it is to end."""
+
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = AF_INET6
 
 
 class _Handler(WSGIRequestHandler):
@@ -44,14 +52,18 @@ class HttpServer:
         }
         try:
             self._server = make_server(
-                settings.host, settings.port, _router(routes), server_class=_Server, handler_class=_Handler
+                settings.host,
+                settings.port,
+                _router(routes),
+                server_class=_Server6 if ":" in settings.host else _Server,
+                handler_class=_Handler,
             )
         except OSError as error:
             raise SettingsError(
                 [f"{variable_name(('http', 'port'))}: cannot listen on {settings.host}:{settings.port}: {error}"]
             ) from None
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="http", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

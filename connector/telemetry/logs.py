@@ -16,6 +16,9 @@ _SHARED: Sequence[Processor] = (
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
 )
 
+# Local variables may hold secrets, so tracebacks are shown without them.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 _ONE_LINE_A_REQUEST = ("httpx", "httpx2", "httpcore", "httpcore2")
 
 
@@ -23,9 +26,9 @@ def configure_logs(settings: LogSettings) -> None:
     """Send all logs to stderr, as JSON or readable."""
     is_console = settings.format == "console" or (settings.format is None and sys.stderr.isatty())
     renderer: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if is_console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

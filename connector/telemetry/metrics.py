@@ -15,12 +15,13 @@ from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamP
 from connector.compliance.decode import Reason
 from connector.telemetry.status import PartitionStatus, State
 from connector.x.failure import REASONS
+from connector.x.overlap import Doubt
 from connector.x.plan import Cause
 
 NAMESPACE = "compliance_connector"
 _PARTITION_LABELS = ("stream", "partition")
 
-DISCONNECT_REASONS = ("closed", "network", "silent", "stopped", "system-message")
+DISCONNECT_REASONS = ("closed", "network", "replanned", "silent", "stopped", "system-message")
 REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")
 
 
@@ -61,6 +62,7 @@ class Metrics:
         self.lost_seconds = self._counter(
             "lost_seconds", "Time within recorded gaps.", cause=[cause.value for cause in Cause]
         )
+        self.doubts = self._counter("doubts", "Stretches asked for once more.", doubt=[doubt.value for doubt in Doubt])
         self.clock_offset = Gauge(
             f"{NAMESPACE}_clock_offset_seconds",
             "How far X's clock is ahead of ours, as of the latest connection.",

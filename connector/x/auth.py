@@ -10,10 +10,16 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from connector.compliance.instants import US_PER_S
 from connector.errors import SettingsError
 from connector.settings import XSettings
 from connector.x.backoff import Curve
+from connector.x.clock import wall_us
 from connector.x.failure import ConnectFailedError, Failure, http_failure, network_failure
+
+
+class _Answer(msgspec.Struct):
+    access_token: str
 
 
 class Token:
@@ -35,7 +41,8 @@ class Token:
                 return self._secret("bearer_token")
             with self._lock:
                 if self._exchanged is None:
-                    self._exchanged = self._exchange(self._secret("api_key"), self._secret("api_key_secret"))
+                    token = self._exchange(self._secret("api_key"), self._secret("api_key_secret"))
+                    self._exchanged = _checked("the token that X gave", token)
                 return self._exchanged
         except SettingsError as error:
             raise ConnectFailedError(Failure(Curve.CONFIGURATION, "no-token", str(error))) from None
@@ -46,10 +53,14 @@ class Token:
             self._exchanged = None
 
     def _secret(self, name: str) -> str:
-        value = (self._settings.secret(name) or "").strip()
-        if not value or not value.isascii() or not value.isprintable():
-            raise SettingsError([f"x.{name}: empty, or holds characters that no token has"])
-        return value
+        return _checked(f"x.{name}", (self._settings.secret(name) or "").strip())
+
+
+def _checked(name: str, value: str) -> str:
+    """Return `value`. Raises `SettingsError`, which does not hold it, for what cannot go into a header."""
+    if not value or not value.isascii() or not value.isprintable():
+        raise SettingsError([f"{name}: empty, or holds characters that no token has"])
+    return value
 
 
 def exchange_over(client: httpx.Client) -> Callable[[str, str], str]:
@@ -65,12 +76,13 @@ def exchange_over(client: httpx.Client) -> Callable[[str, str], str]:
         except httpx.HTTPError as error:
             raise ConnectFailedError(network_failure(error)) from error
         if response.status_code != httpx.codes.OK:
-            raise ConnectFailedError(http_failure(response.status_code, response.headers, response.content, 0.0))
+            raise ConnectFailedError(
+                http_failure(response.status_code, response.headers, response.content, wall_us() / US_PER_S)
+            )
         try:
-            token: str = msgspec.json.decode(response.content, type=dict[str, str])["access_token"]
-        except (msgspec.DecodeError, KeyError):
+            return msgspec.json.decode(response.content, type=_Answer).access_token
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             failure = Failure(Curve.HTTP, "no-token", "X's answer to the token request holds no access_token")
             raise ConnectFailedError(failure) from None
-        return token
 
     return exchange

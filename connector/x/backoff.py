@@ -48,7 +48,7 @@ class Curve(Enum):
 
 
 class Backoff:
-    """Counts failures in a row, by curve, until a connection delivers its first byte."""
+    """Counts failures in a row, by curve, until a connection delivers."""
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self._jitter = jitter
@@ -62,5 +62,5 @@ class Backoff:
         return delay_s * (1 + JITTER * self._jitter())
 
     def delivered(self) -> None:
-        """Begin anew: a connection has brought a byte. An accepted request alone proves nothing."""
+        """Begin anew: a connection has brought a line. An accepted request alone proves nothing."""
         self._failures.clear()

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from connector.compliance.instants import US_PER_S
 
+MAX_OFFSET_US = 7 * 24 * 3600 * US_PER_S
+
 
 def wall_us() -> int:
     """Return the wall clock."""
@@ -28,8 +30,12 @@ class XClock:
         self._date_minus_monotonic_us: int | None = None
 
     def synchronise(self, date_us: int) -> None:
-        """Take the `Date` of an answer that has just arrived; it is a whole second, cut off, not rounded."""
-        self._date_minus_monotonic_us = date_us - self._monotonic()
+        """Take the `Date` of an answer that has just arrived; it is a whole second, cut off, not rounded.
+
+        One that is `MAX_OFFSET_US` or more off the wall clock is nobody's time and is ignored.
+        """
+        if abs(date_us - self._wall()) < MAX_OFFSET_US:
+            self._date_minus_monotonic_us = date_us - self._monotonic()
 
     def received_at(self) -> int:
         """Return the earliest that X's time can be: nothing read now was sent later than this bound allows."""

@@ -15,7 +15,8 @@ from connector.compliance.catalog import STREAMS, StreamPartition
 from connector.compliance.instants import US_PER_S, format_us
 from connector.settings import XSettings
 from connector.x.auth import Token, exchange_over
-from connector.x.clock import wall_us
+from connector.x.backoff import Curve
+from connector.x.clock import monotonic_us, wall_us
 from connector.x.failure import (
     ConnectFailedError,
     Failure,
@@ -29,6 +30,9 @@ from connector.x.plan import Plan, Replay
 
 USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
 _ERROR_BODY_LIMIT = 64 * 1024
+_ERROR_BODY_TIME_US = 5 * US_PER_S
+_DELIMITERS = {"content-length", "transfer-encoding"}
+_NO_HEADERS: Mapping[str, str] = {}
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
 
@@ -37,18 +41,24 @@ class Connection:
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
+        self._is_delimited = not _DELIMITERS.isdisjoint(response.headers)
         self.date_us = _date_us(response)
         self.rate_limit: RateLimit | None = read_rate_limit(response.headers)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body's bytes as they arrive, decompressed.
 
-        Ends when X ends the body properly. Raises `ConnectFailedError` for every other end.
+        Ends when X ends the body properly. Raises `ConnectFailedError` for every other end, and where a proper one
+        cannot be told from a cut.
         """
         try:
             yield from self._response.iter_bytes()
         except (httpx.HTTPError, OSError) as error:
             raise ConnectFailedError(network_failure(error)) from error
+        if not self._is_delimited:
+            raise ConnectFailedError(
+                Failure(Curve.NETWORK, "network", "the body ended, and nothing says that it is whole")
+            )
 
     def close(self) -> None:
         """End the connection at once, also under a read that waits in another thread."""
@@ -88,7 +98,9 @@ class XClient:
 
     def open(self, partition: StreamPartition, plan: Plan) -> Connection:
         """Ask X for `plan`. Raises `ConnectFailedError`; `PlanRefusedError` where X does not accept the request."""
-        response = self._get(partition, _parameters(plan))
+        # A compressed body may be cut where no one notices; of a replay the end is all that says it is whole.
+        headers = {"Accept-Encoding": "identity"} if isinstance(plan, Replay) else {}
+        response = self._get(partition, _parameters(plan), headers)
         if response.status_code == httpx.codes.OK:
             return Connection(response)
         if response.status_code == httpx.codes.UNAUTHORIZED:
@@ -107,7 +119,9 @@ class XClient:
         else:
             raise ConnectFailedError(_failure(response))
 
-    def _get(self, partition: StreamPartition, parameters: Mapping[str, str]) -> httpx.Response:
+    def _get(
+        self, partition: StreamPartition, parameters: Mapping[str, str], headers: Mapping[str, str] = _NO_HEADERS
+    ) -> httpx.Response:
         token = self._token.value()
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}
@@ -116,7 +130,7 @@ class XClient:
                 "GET",
                 STREAMS[partition.stream].path,
                 params=parameters,
-                headers={"Authorization": f"Bearer {token}"},
+                headers={"Authorization": f"Bearer {token}", **headers},
             )
             return self._client.send(request, stream=True)
         except (httpx.HTTPError, OSError) as error:
@@ -141,16 +155,17 @@ def _date_us(response: httpx.Response) -> int:
     """Return X's time of the answer, or the wall clock where X does not say."""
     try:
         return int(parsedate_to_datetime(response.headers["date"]).timestamp()) * US_PER_S
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return wall_us()
 
 
 def _failure(response: httpx.Response) -> Failure:
     body = bytearray()
     try:
+        began_us = monotonic_us()
         for chunk in response.iter_bytes():
             body += chunk
-            if len(body) > _ERROR_BODY_LIMIT:
+            if len(body) > _ERROR_BODY_LIMIT or monotonic_us() - began_us > _ERROR_BODY_TIME_US:
                 break
     except (httpx.HTTPError, OSError):
         body.clear()

@@ -20,10 +20,11 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Lines read at `at_us`."""
+    """Lines read at `at_us`, as X's time is known to be at least; it is `latest_us` at most."""
 
     lines: Sequence[bytes | LongLine]
     at_us: int
+    latest_us: int
 
 
 @dataclass(frozen=True, slots=True)

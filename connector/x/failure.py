@@ -4,6 +4,7 @@ X's error bodies come in three shapes (X API v2, "Response codes & errors"): a p
 code and message.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,6 +19,8 @@ from connector.x.backoff import Curve
 RATE_LIMIT_CODE = 88
 TOO_MANY_CONNECTIONS = "TooManyConnections"
 MIN_RATE_LIMIT_WAIT_S = 60.0
+MAX_RATE_LIMIT_WAIT_S = 16 * 60.0
+"""X's windows last 15 minutes; a reset further away is no time to wait for."""
 _DETAIL_LIMIT = 300
 
 _ADVICE = {
@@ -60,6 +63,7 @@ class ConnectFailedError(ConnectorError):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.detail)
         self.failure = failure
+        self.exit_code = os.EX_CONFIG if failure.curve is Curve.CONFIGURATION else os.EX_UNAVAILABLE
 
 
 class PlanRefusedError(ConnectFailedError):
@@ -108,7 +112,7 @@ def _too_many(headers: Mapping[str, str], problem: Mapping[str, Any], said: str,
     if problem.get("connection_issue") == TOO_MANY_CONNECTIONS and not is_spent:
         return Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", said)
     until_reset_s = limit.reset_s - now_s if limit is not None and is_spent else 0.0
-    at_least_s = max(MIN_RATE_LIMIT_WAIT_S, until_reset_s)
+    at_least_s = min(max(MIN_RATE_LIMIT_WAIT_S, until_reset_s), MAX_RATE_LIMIT_WAIT_S)
     return Failure(Curve.RATE_LIMIT, "rate-limited", said, at_least_s)
 
 

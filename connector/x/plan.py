@@ -27,6 +27,7 @@ class Cause(StrEnum):
     REPLAY_REFUSED = "replay-refused"
     BACKFILL_REFUSED = "backfill-refused"
     CONNECT_TOO_SLOW = "connect-too-slow"
+    LEDGER_RESET = "ledger-reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def make_plan(covered_until_us: int, now_us: int, allowed: Allowed, *, is_catchi
         overlap_us = NEXT_OVERLAP_US if is_catching_up else FIRST_OVERLAP_US
         start_us = max(covered_until_us - overlap_us, now_us - REPLAY_REACH_US + REPLAY_MARGIN_US)
         end_us = min(max(covered_until_us, start_us) + SLICE_US, now_us - SETTLING_US)
-        return Replay(_whole_second(start_us), _whole_second(end_us))
+        return replay(start_us, end_us)
     return Live(BACKFILL_MAX_MINUTES if allowed.backfill else 0, Cause.REPLAY_REFUSED)
 
 
@@ -100,5 +101,11 @@ def refused(allowed: Allowed, plan: Plan) -> Allowed:
     return Allowed()
 
 
-def _whole_second(instant_us: int) -> int:
-    return instant_us // US_PER_S * US_PER_S
+def replay(start_us: int, end_us: int) -> Replay:
+    """Return the slice between two instants, each cut to the whole second."""
+    return Replay(start_us // US_PER_S * US_PER_S, end_us // US_PER_S * US_PER_S)
+
+
+def is_within_reach(slice_: Replay, now_us: int) -> bool:
+    """Tell whether X can still replay all of a slice."""
+    return slice_.start_us >= now_us - REPLAY_REACH_US + REPLAY_MARGIN_US

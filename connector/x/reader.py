@@ -6,12 +6,10 @@ what is true. Owns the order of things; policies are in `plan` and `backoff`, by
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.decode import LongLine, SystemMessage
 from connector.settings import XSettings
-from connector.telemetry.happenings import Happenings
 from connector.x.backoff import Backoff, Curve
 from connector.x.clock import XClock, monotonic_us
 from connector.x.connection import Connection
@@ -19,7 +17,8 @@ from connector.x.deliveries import Ended, KeptAlive, Opened, Received
 from connector.x.failure import TOO_MANY_CONNECTIONS, ConnectFailedError, Failure, PlanRefusedError
 from connector.x.framing import Framer
 from connector.x.inbox import Inbox, InboxClosedError
-from connector.x.plan import Allowed, Live, Plan, Replay, make_plan, refused, unreached
+from connector.x.plan import Allowed, Live, Plan, Replay, is_within_reach, make_plan, refused, unreached
+from connector.x.ports import Progress, Report
 from connector.x.stall import StallWatch
 from connector.x.watermark import MIN_WAIT_US
 
@@ -27,18 +26,7 @@ MAX_LINES = 500
 """Most lines handed on at once, so that a transaction can be closed between them."""
 LINE_OVERHEAD_BYTES = 100
 _MAX_BYTES = 1024 * 1024
-
-
-class Progress(Protocol):
-    """What the reader must know of what became of its deliveries."""
-
-    @property
-    def covered_until_us(self) -> int:
-        """Coverage as committed."""
-
-    @property
-    def system_message(self) -> SystemMessage | None:
-        """What X said about the latest connection, if anything."""
+_SLOT_WAIT_S = 1.0
 
 
 class Reader:
@@ -53,7 +41,8 @@ class Reader:
         progress: Progress,
         settings: XSettings,
         stall_watch: StallWatch,
-        happenings: Happenings,
+        replay_slots: threading.Semaphore,
+        report: Report,
     ) -> None:
         self._partition = partition
         self._open_connection = open_connection
@@ -61,22 +50,27 @@ class Reader:
         self._progress = progress
         self._line_limit = settings.line_limit_bytes
         self._stall_watch = stall_watch
-        self._happenings = happenings
+        self._replay_slots = replay_slots
+        self._report = report
         self._clock = XClock()
         self._backoff = Backoff()
         self._allowed = Allowed()
         self._is_catching_up = False
-        self._has_delivered = False
+        self._lines_read = 0
         self._stop = threading.Event()
         self._connection: Connection | None = None
 
     def run(self) -> None:
-        """Read until `stop`."""
-        try:
-            while not self._stop.is_set():
-                self._stop.wait(self._attempt())
-        except InboxClosedError:
-            return
+        """Read until `stop`, whatever X does."""
+        while not self._stop.is_set():
+            try:
+                delay_s = self._attempt()
+            except InboxClosedError:
+                return
+            except Exception as error:  # noqa: BLE001 - nothing that comes from outside may end the reading
+                self._report.failed(error)
+                delay_s = self._backoff.failed(Curve.HTTP)
+            self._stop.wait(delay_s)
 
     def stop(self) -> None:
         """End the reading at once, from another thread."""
@@ -88,13 +82,23 @@ class Reader:
         """Make one connection and read it to its end; return how long to wait before the next, in seconds."""
         self._inbox.wait_until_settled()
         covered_until_us = self._progress.covered_until_us
-        plan = make_plan(covered_until_us, self._clock.now(), self._allowed, is_catching_up=self._is_catching_up)
+        plan = self._plan(covered_until_us)
+        if not isinstance(plan, Replay):
+            return self._follow(plan, covered_until_us)
+        if not self._replay_slots.acquire(timeout=_SLOT_WAIT_S):
+            return 0.0
+        try:
+            return self._follow(plan, covered_until_us)
+        finally:
+            self._replay_slots.release()
+
+    def _follow(self, plan: Plan, covered_until_us: int) -> float:
         try:
             connection = self._open_connection(self._partition, plan)
         except PlanRefusedError as error:
             self._allowed = refused(self._allowed, plan)
             if self._allowed != Allowed():
-                self._happenings.connect_failed(error.failure.reason, error.failure.detail, 0.0)
+                self._report.connect_failed(error.failure.reason, error.failure.detail, 0.0)
                 return 0.0
             return self._failed(error.failure)
         except ConnectFailedError as error:
@@ -105,9 +109,18 @@ class Reader:
                 return 0.0
             self._clock.synchronise(connection.date_us)
             lost = unreached(plan, covered_until_us, self._clock.now())
+            if lost is not None and isinstance(plan, Live) and self._plan(covered_until_us) != plan:
+                self._report.replanned()
+                return 0.0
             self._inbox.put(Opened(connection, plan, self._clock.received_at(), lost))
-            self._happenings.connected(_describe(plan), self._clock.offset_us())
+            self._report.connected(_describe(plan), self._clock.offset_us())
             return self._read_to_the_end(connection, plan)
+
+    def _plan(self, covered_until_us: int) -> Plan:
+        again = self._progress.again
+        if again is not None and self._allowed.replay and is_within_reach(again, self._clock.now()):
+            return again
+        return make_plan(covered_until_us, self._clock.now(), self._allowed, is_catching_up=self._is_catching_up)
 
     def _read_to_the_end(self, connection: Connection, plan: Plan) -> float:
         framer = Framer(self._partition.stream, self._line_limit)
@@ -117,41 +130,48 @@ class Reader:
         except ConnectFailedError as error:
             failure = error.failure
         if self._stop.is_set():
-            self._happenings.disconnected("stopped", framer.tail_bytes)
+            self._report.disconnected("stopped", framer.tail_bytes)
             return 0.0
         reason = failure.reason if failure else "closed"
         self._inbox.put(Ended(failure is None, reason, framer.tail_bytes))
         self._inbox.wait_until_settled()
-        message = self._progress.system_message
+        message, doubt = self._progress.system_message, self._progress.doubt
         if message is not None:
-            self._happenings.system_message(message.problem, message.detail)
-        self._happenings.disconnected("system-message" if message else reason, framer.tail_bytes)
+            self._report.system_message(message.problem, message.detail)
+        if doubt is not None:
+            self._report.doubted(doubt.value)
+        self._report.disconnected("system-message" if message else reason, framer.tail_bytes)
         self._is_catching_up = isinstance(plan, Replay) and failure is None and message is None
         if isinstance(plan, Live):
             self._allowed = Allowed()
+        return self._reconnect_delay_s(plan, failure, message)
+
+    def _reconnect_delay_s(self, plan: Plan, failure: Failure | None, message: SystemMessage | None) -> float:
+        """Reconnect at once after a live connection that delivered, and after a whole slice; else as after a failure.
+
+        Part of a slice is no delivery, since it has to come again whole, nor is X's word on the connection: where that
+        is all that ever comes, the delays grow.
+        """
+        has_delivered = isinstance(plan, Live) and self._lines_read > (0 if message is None else 1)
+        if has_delivered or self._is_catching_up:
+            self._backoff.delivered()
         if message is not None and message.problem == TOO_MANY_CONNECTIONS:
             return self._backoff.failed(Curve.TOO_MANY_CONNECTIONS)
-        return self._reconnect_delay_s(failure)
-
-    def _reconnect_delay_s(self, failure: Failure | None) -> float:
-        """Reconnect at once after a connection that delivered, and after a whole slice; else as after a failure."""
-        if self._has_delivered or self._is_catching_up:
+        if has_delivered or self._is_catching_up:
             return 0.0
         return self._backoff.failed(failure.curve if failure else Curve.NETWORK)
 
     def _read(self, connection: Connection, framer: Framer) -> None:
-        self._has_delivered = False
+        self._lines_read = 0
         waited_since_us, began_us = self._clock.received_at(), monotonic_us()
         for chunk in connection.chunks():
             at_us, waited_us = self._clock.received_at(), monotonic_us() - began_us
-            if not self._has_delivered:
-                self._has_delivered = True
-                self._backoff.delivered()
-            self._happenings.read(len(chunk), at_us)
+            self._report.read(len(chunk), at_us)
             lines = framer.feed(chunk)
+            self._lines_read += len(lines)
             contents = [line for line in lines if line]
             if contents:
-                self._hand_on(contents, at_us)
+                self._hand_on(contents, at_us, self._clock.now())
             elif lines and not framer.tail_bytes and self._waited_undisturbed(began_us, waited_us):
                 self._inbox.put(KeptAlive(at_us, waited_since_us))
             waited_since_us, began_us = self._clock.received_at(), monotonic_us()
@@ -159,22 +179,22 @@ class Reader:
     def _waited_undisturbed(self, began_us: int, waited_us: int) -> bool:
         return waited_us >= MIN_WAIT_US and not self._stall_watch.was_stalled_since(began_us)
 
-    def _hand_on(self, lines: Sequence[bytes | LongLine], at_us: int) -> None:
+    def _hand_on(self, lines: Sequence[bytes | LongLine], at_us: int, latest_us: int) -> None:
         """Put lines into the inbox in groups that a transaction can take whole."""
         group: list[bytes | LongLine] = []
         size_bytes = 0
         for line in lines:
             line_bytes = (len(line) if isinstance(line, bytes) else len(line.head)) + LINE_OVERHEAD_BYTES
             if group and (len(group) == MAX_LINES or size_bytes + line_bytes > _MAX_BYTES):
-                self._inbox.put(Received(group, at_us), size_bytes)
+                self._inbox.put(Received(group, at_us, latest_us), size_bytes)
                 group, size_bytes = [], 0
             group.append(line)
             size_bytes += line_bytes
-        self._inbox.put(Received(group, at_us), size_bytes)
+        self._inbox.put(Received(group, at_us, latest_us), size_bytes)
 
     def _failed(self, failure: Failure) -> float:
         delay_s = self._backoff.failed(failure.curve, failure.at_least_s)
-        self._happenings.connect_failed(failure.reason, failure.detail, delay_s)
+        self._report.connect_failed(failure.reason, failure.detail, delay_s)
         return delay_s
 
 

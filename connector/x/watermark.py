@@ -3,6 +3,8 @@
 Instants are microseconds since 1970 in X's time. Each rule answers a way in which a simpler one ran ahead of the truth.
 """
 
+from collections.abc import Callable
+
 from connector.compliance.instants import US_PER_S
 
 FUTURE_TOLERANCE_US = 5 * US_PER_S
@@ -14,10 +16,14 @@ BACKFILL_QUIET_US = 60 * US_PER_S
 
 
 class Watermark:
-    """Moves forward only. `position` is what the last committed entry said, or a later connection's finding."""
+    """Moves forward only, from `position_us`, where the last committed entry said coverage ends.
 
-    def __init__(self, position_us: int) -> None:
+    `is_backfill_credible` is asked once a backfill has gone quiet; while it says no, the watermark holds.
+    """
+
+    def __init__(self, position_us: int, is_backfill_credible: Callable[[], bool] = lambda: True) -> None:
         self.position_us = position_us
+        self._is_backfill_credible = is_backfill_credible
         self._connected_at_us = 0
         self._last_old_us: int | None = None
 
@@ -46,7 +52,7 @@ class Watermark:
 
     def _move(self, received_at_us: int, to_us: int) -> None:
         if self._last_old_us is not None:
-            if received_at_us - self._last_old_us < BACKFILL_QUIET_US:
+            if received_at_us - self._last_old_us < BACKFILL_QUIET_US or not self._is_backfill_credible():
                 return
             self._last_old_us = None
         self.advance(to_us)

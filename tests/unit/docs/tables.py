@@ -14,12 +14,12 @@ from pydantic_core import PydanticUndefined
 
 from connector.compliance.catalog import EVENT_TYPES, STREAMS, EventType
 from connector.compliance.schemas import COVERAGE, GAP, AvroSchema, event_schema
+from connector.configuration import describe_settings
 from connector.settings import (
     KafkaSettings,
     RetentionSettings,
     RunSettings,
     XSettings,
-    describe_settings,
     variable_name,
 )
 

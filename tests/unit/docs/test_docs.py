@@ -13,8 +13,9 @@ from fastavro.validation import validate
 from connector.compliance.catalog import BY_NAME, EVENT_TYPES, EventType
 from connector.compliance.decode import Reason
 from connector.compliance.schemas import event_schema
+from connector.configuration import describe_settings
 from connector.kafka.topics import TopicNames, topic_specs
-from connector.settings import KafkaSettings, RunSettings, describe_settings, variable_name
+from connector.settings import KafkaSettings, RunSettings, variable_name
 from connector.x.backoff import Curve
 from connector.x.failure import MIN_RATE_LIMIT_WAIT_S
 from connector.x.plan import Cause

@@ -1,0 +1,88 @@
+"""Where settings come from, and how wrong ones are explained.
+
+Sources, the first wins: environment (`CONNECTOR_…`, nesting `__`), the YAML file of `--config`.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsConfigDict
+from pydantic_settings import SettingsError as PydanticSettingsError
+
+from connector.errors import SettingsError
+from connector.settings import ENV_PREFIX, Settings, variable_name
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_settings(kind: type[S], config_file: Path | None = None) -> S:
+    """Read settings of `kind` from the environment and, below it, from the YAML file.
+
+    Raises `SettingsError` with every problem found, each naming the setting and what would be right.
+    """
+    problems = _misspelt_variables(kind, os.environ)
+    if config_file is not None and not config_file.is_file():
+        problems.append(f"--config {config_file}: no such file")
+    try:
+        settings: S = type(kind.__name__, (kind,), {"model_config": SettingsConfigDict(yaml_file=config_file)})()
+    except ValidationError as error:
+        problems += [_explain(kind, problem) for problem in error.errors(include_input=False, include_url=False)]
+    except yaml.MarkedYAMLError as error:  # its text may quote the file, and so a secret
+        problems.append(f"--config {config_file}: not YAML{_where(error)}")
+    except (PydanticSettingsError, yaml.YAMLError, OSError, TypeError, ValueError) as error:
+        problems.append(f"cannot be read: {error}")
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _where(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark
+    return "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
+
+
+def describe_settings(
+    model: type[BaseModel], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Yield the path and the description of every setting below `model`, in order."""
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from describe_settings(section, (*path, name))
+        else:
+            yield (*path, name), field
+
+
+def _misspelt_variables(kind: type[Settings], environment: Mapping[str, str]) -> list[str]:
+    """Find variables of ours that pydantic would ignore: an unknown section, or one underscore where two belong."""
+    known = {variable_name(path) for path, _ in describe_settings(kind)}
+    by_single_underscore = {name.replace("__", "_"): name for name in known}
+    sections = tuple(variable_name((section,)) for section in kind.model_fields)
+    problems = []
+    for name in sorted(environment):
+        if not name.startswith(ENV_PREFIX) or name in known or name in sections:
+            continue
+        if right := by_single_underscore.get(name.replace("__", "_")):
+            problems.append(f"{name}: unknown; did you mean {right}?")
+        elif "__" in name and not name.startswith(tuple(f"{section}__" for section in sections)):
+            problems.append(f"{name}: unknown; sections are {', '.join(kind.model_fields)}")
+    return problems
+
+
+def _explain(kind: type[Settings], problem: ErrorDetails) -> str:
+    path = tuple(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    field = dict(describe_settings(kind)).get(path)
+    if problem["type"] == "extra_forbidden":
+        message = "unknown setting"
+    elif problem["type"] == "missing":
+        message = "is required"
+    is_ours = problem["type"] == "value_error"
+    hint = "" if field is None or is_ours else f" ({field.description})"
+    return f"{variable_name(path)}: {message}{hint}"

@@ -1,0 +1,283 @@
+"""The commands as processes: exit codes, what they print and where, signals, and a restart."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import httpx
+import pytest
+
+from connector.compliance.catalog import StreamPartition
+from connector.simulator.config import SimulatorConfig
+from connector.simulator.server import Simulator
+from tests.rig.audit import audit, expected_events, read_history
+from tests.rig.oracle import EVENTS
+from tests.rig.process import LOOPBACK, wait_until
+from tests.rig.readback import read_topics
+from tests.rig.service import (
+    STREAM_PARTITIONS,
+    Config,
+    ConnectorProcess,
+    delete_topics,
+    make_config,
+    override,
+    provisioned,
+    running,
+)
+from tests.rig.session import Kafka, SchemaRegistry
+
+_PARTITIONS = 2
+_OWN_TOPICS = ("coverage", "gap", "dead-letter", "ledger")
+
+
+@pytest.fixture(scope="module")
+def simulator(seed: int) -> Iterator[Simulator]:
+    """Give a simulated X."""
+    with Simulator(SimulatorConfig(seed=seed, rate_limit=10_000)) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def config(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> Iterator[Config]:
+    """Give settings with which everything is provisioned."""
+    prefix = f"test-{token_hex(6)}"
+    settings = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, _PARTITIONS)
+    with provisioned(override(settings, pipeline={"start_deadline_s": 0})) as config:
+        yield config
+
+
+def _run(folder: Path, arguments: list[str], config: Config, exit_code: int = 0) -> ConnectorProcess:
+    """Run a command to its end, which must be that exit code without a stack trace."""
+    with ConnectorProcess(folder, arguments, config) as command:
+        assert command.wait() == exit_code
+        assert "Traceback" not in command.stderr
+        return command
+
+
+def test_provision_dry_run_then_again_does_what_it_said_once(
+    kafka: Kafka, registry: SchemaRegistry, simulator: Simulator, tmp_path: Path
+) -> None:
+    """A dry run prints what the next run does, and a third run finds nothing to do."""
+    prefix = f"test-{token_hex(6)}"
+    config = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, 1)
+    try:
+        planned = _run(tmp_path, ["provision", "--dry-run"], config).stdout.splitlines()
+        assert len(planned) == 17 + 4 + 2 * (17 + 3)
+        done = _run(tmp_path, ["provision"], config).stdout.splitlines()
+        assert planned == [f"would {line}" for line in done]
+        assert _run(tmp_path, ["provision"], config).stdout == "nothing to do\n"
+        differing = _run(tmp_path, ["provision"], override(config, kafka={"partitions": 2}), 78)
+        assert differing.stderr.count("differs: partitions is 1, should be 2; left as it is") == 17
+    finally:
+        delete_topics(kafka.bootstrap_servers, prefix)
+
+
+def test_check_of_right_settings_asks_nobody(config: Config, tmp_path: Path) -> None:
+    """Without --online it needs neither Kafka, registry nor X."""
+    away = override(config, kafka={"bootstrap_servers": f"{LOOPBACK}:9"}, x={"base_url": f"http://{LOOPBACK}:9"})
+    assert _run(tmp_path, ["check"], away).stdout == "ok: settings\n"
+
+
+def test_check_online_with_all_well_says_so_and_makes_no_connection(
+    config: Config, simulator: Simulator, tmp_path: Path
+) -> None:
+    """Every part is found well, and no stream connection was made for it."""
+    before = len(simulator.connections)
+    lines = _run(tmp_path, ["check", "--online"], config).stdout.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["ok"] * 6
+    assert len(simulator.connections) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "exit_code", "says"),
+    [
+        ({"x": {"bearer_token": "hush-hush"}}, 78, "X rejects the token"),
+        ({"x": {"base_url": "http://127.0.0.1:9"}}, 69, "failed: X, tweet stream: "),
+        ({"kafka": {"topic_prefix": "nobody-made-this"}}, 78, "topic nobody-made-this.tweet.delete is missing"),
+    ],
+    ids=["token", "X", "topics"],
+)
+def test_check_online_with_something_wrong_names_it_and_checks_the_rest(
+    config: Config, tmp_path: Path, wrong: Config, exit_code: int, says: str
+) -> None:
+    """The failure is named, everything else is still checked, and the exit code tells settings from outages."""
+    check = _run(tmp_path, ["check", "--online"], override(config, **wrong), exit_code)
+    assert says in check.stdout
+    assert "ok: settings" in check.stdout
+    assert check.stdout.count("ok: ") in {2, 5}
+
+
+def test_tail_prints_all_chosen_and_new_events(config: Config, simulator: Simulator, tmp_path: Path) -> None:
+    """One JSON object a line on stdout: all events, those of chosen types, and those that come while it follows."""
+    prefix = config["kafka"]["topic_prefix"]
+    with running(config) as probe:
+        simulator.emit(300)
+        simulator.emit(100, StreamPartition("label", 1))
+        probe.await_sequences(simulator)
+        printed = _printed(_run(tmp_path, ["tail", "--to-end"], config))
+        expected = {
+            event_id: event
+            for events in expected_events(prefix, simulator.record()).values()
+            for event_id, (_, event) in events.items()
+        }
+        assert {line["value"]["event_id"] for line in printed} == set(expected)
+        assert len(printed) == len(expected)
+        for line in printed:
+            event = expected[line["value"]["event_id"]]
+            assert (line["topic"], line["key"]) == (event.topic, event.key)
+            assert line["value"]["event_at"].endswith("Z")
+        chosen = _printed(_run(tmp_path, ["tail", "--to-end", "label.notice", "tweet.edit"], config))
+        assert {line["topic"] for line in chosen} == {f"{prefix}.label.notice", f"{prefix}.tweet.edit"}
+        assert len(chosen) == sum(
+            line["topic"] in {f"{prefix}.label.notice", f"{prefix}.tweet.edit"} for line in printed
+        )
+        with ConnectorProcess(tmp_path, ["tail", "--from-beginning"], config) as tail:
+            wait_until(lambda: len(_printed(tail)) == len(printed), "it has printed all")
+            simulator.emit(10)
+            wait_until(lambda: len(_printed(tail)) == len(printed) + 10, "it has printed what is new")
+            tail.signal(signal.SIGINT)
+            assert tail.wait(10) == 0
+
+
+def _printed(tail: ConnectorProcess) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in tail.stdout.split("\n")[:-1]]
+
+
+def test_tail_of_an_unknown_event_is_a_usage_error(config: Config, tmp_path: Path) -> None:
+    """The wrong name and the right ones are said."""
+    tail = _run(tmp_path, ["tail", "tweet.delete", "tweet.retweet"], config, 64)
+    assert "tweet.retweet unknown" in tail.stderr
+    assert all(event in tail.stderr for event in EVENTS)
+
+
+def test_tail_of_topics_that_are_missing_names_them_and_the_command(config: Config, tmp_path: Path) -> None:
+    """Nothing to read is no outage."""
+    tail = _run(tmp_path, ["tail"], override(config, kafka={"topic_prefix": "nobody-made-this"}), 78)
+    assert "nobody-made-this.tweet.delete" in tail.stderr
+    assert "connector provision" in tail.stderr
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["run", "--nonsense"], ["simulate", "--port", "many"]])
+def test_wrong_usage_exits_64(tmp_path: Path, arguments: list[str]) -> None:
+    """A wrong command line is told from wrong settings."""
+    assert _run(tmp_path, arguments, {}, 64).stderr
+
+
+def test_simulate_obeys_control_and_feeds_run(config: Config, tmp_path: Path) -> None:
+    """The simulator as a process: bursts and faults by HTTP, its record read back, and a clean end at SIGTERM."""
+    arguments = ["simulate", "--port", "0", "--rate", "0", "--token", "another-token"]
+    with ConnectorProcess(tmp_path, arguments, {}) as simulate:
+        wait_until(lambda: simulate.stdout.endswith("\n"), "it tells its address")
+        x_url = simulate.stdout.strip()
+        prefix = f"test-{token_hex(6)}"
+        with (
+            provisioned(override(config, kafka={"topic_prefix": prefix, "partitions": 1})) as settings,
+            running(override(settings, x={"base_url": x_url, "bearer_token": "another-token"})) as probe,
+        ):
+            wait_until(lambda: len(_control(x_url, "status")["connected"]) == len(STREAM_PARTITIONS), "all connected")
+            _control(x_url, "burst", {"events": 500})
+            _control(x_url, "faults", {"kind": "unknown-type", "stream": "user"})
+            status = _control(x_url, "stop-emitting", {})
+            assert status["fired"] == {"unknown-type": 4}
+            wait_until(lambda: probe.metric("events_published_total") == 500, "all is published")
+            wait_until(lambda: probe.metric("lines_dead_lettered_total") == 4, "the rest are dead letters")
+            recorded = [json.loads(line) for line in httpx.get(f"{x_url}/control/record").text.split("\n")[:-1]]
+            assert len(recorded) == 504
+        simulate.signal(signal.SIGTERM)
+        assert simulate.wait(10) == 0
+
+
+def _control(x_url: str, name: str, body: dict[str, object] | None = None) -> dict[str, dict[str, int]]:
+    url = f"{x_url}/control/{name}"
+    answer = httpx.get(url) if body is None else httpx.post(url, json=body)
+    found: dict[str, dict[str, int]] = answer.raise_for_status().json()
+    return found
+
+
+def test_run_stopped_by_either_signal_commits_what_is_in_hand_and_a_restart_goes_on(
+    kafka: Kafka, registry: SchemaRegistry, tmp_path: Path, seed: int
+) -> None:
+    """Amid a flow of events: exit 0 in time, each partition's last entry says so, nothing is lost or there twice."""
+    prefix = f"test-{token_hex(6)}"
+    with (
+        Simulator(SimulatorConfig(seed=seed, rate=300.0)) as simulator,
+        provisioned(
+            make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, _PARTITIONS)
+        ) as config,
+    ):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            _run_amid_events_until(number, simulator, config, tmp_path)
+            history = read_history(kafka.bootstrap_servers, registry.url, prefix, _PARTITIONS)
+            assert {ledger[-1]["mode"] for ledger in history.ledger.values()} == {"disconnected"}
+        with running(config) as probe:
+            simulator.stop_emitting()
+            probe.await_sequences(simulator)
+        history = read_history(kafka.bootstrap_servers, registry.url, prefix, _PARTITIONS)
+        assert audit(history, simulator.record()) == []
+        assert all(len({entry["writer_id"] for entry in ledger}) == 3 for ledger in history.ledger.values())
+
+
+def _run_amid_events_until(number: signal.Signals, simulator: Simulator, config: Config, folder: Path) -> None:
+    """Run until some events are published, send the signal, and expect a clean end in time."""
+    with ConnectorProcess(folder, ["run"], config) as run:
+        probe = run.probe()
+        probe.await_connected(simulator)
+        wait_until(lambda: probe.metric("events_published_total") > 200, "events flow")
+        began = time.monotonic()
+        run.signal(number)
+        assert run.wait(10) == 0
+        assert time.monotonic() - began < 10
+        assert run.stdout == ""
+        assert run.logged("stopped")
+
+
+def test_run_answers_over_http_without_secrets(config: Config, simulator: Simulator, tmp_path: Path) -> None:
+    """Health, status and metrics answer, an unknown path is told the known ones, and no secret is in any of it."""
+    with ConnectorProcess(tmp_path, ["run"], config) as run:
+        probe = run.probe()
+        probe.await_connected(simulator)
+        answers = {path: httpx.get(f"{probe.url}{path}") for path in ("/livez", "/readyz", "/status", "/metrics", "/")}
+        assert {path: answer.status_code for path, answer in answers.items()} == {
+            "/livez": 200,
+            "/readyz": 200,
+            "/status": 200,
+            "/metrics": 200,
+            "/": 404,
+        }
+        status = answers["/status"].json()
+        assert status["is_ready"]
+        assert set(status["partitions"]) == {f"{stream}/{number}" for stream, number in STREAM_PARTITIONS}
+        assert {partition["state"] for partition in status["partitions"].values()} == {"running"}
+        assert "# HELP compliance_connector_events_published_total" in answers["/metrics"].text
+        assert not [path for path, answer in answers.items() if config["x"]["bearer_token"] in answer.text]
+        run.signal(signal.SIGTERM)
+        assert run.wait(10) == 0
+
+
+def test_run_with_key_and_secret_gets_its_token_and_takes_the_next_one(
+    config: Config, simulator: Simulator, tmp_path: Path
+) -> None:
+    """Key and secret from files are exchanged for the token in force; neither they nor the token are ever printed."""
+    (tmp_path / "key").write_text("simulator-key\n", encoding="utf-8")
+    (tmp_path / "secret").write_text("simulator-secret\n", encoding="utf-8")
+    settings = override(config)
+    del settings["x"]["bearer_token"]
+    settings["x"] |= {"api_key_file": tmp_path / "key", "api_key_secret_file": tmp_path / "secret"}
+    simulator.tokens.invalidate()
+    secrets = ["simulator-key", "simulator-secret", "simulator-token"]
+    with ConnectorProcess(tmp_path, ["run"], settings, secrets) as run:
+        run.probe().await_connected(simulator)
+        run.signal(signal.SIGTERM)
+        assert run.wait(10) == 0
+
+
+def test_own_topics_stay_out_of_the_events_prefix(config: Config, kafka: Kafka) -> None:
+    """A pattern on the events' prefix catches events only; the connector's own topics were written all the same."""
+    prefix = config["kafka"]["topic_prefix"]
+    names = [f"{prefix}-{name}" for name in _OWN_TOPICS]
+    written = {record.topic for record in read_topics(kafka.bootstrap_servers, names)}
+    assert {f"{prefix}-coverage", f"{prefix}-ledger"} <= written

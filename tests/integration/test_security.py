@@ -1,0 +1,157 @@
+"""TLS, SASL and rights: the service and its commands work with exactly the rights written down here."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from connector.simulator.config import SimulatorConfig
+from connector.simulator.faults import Broken
+from connector.simulator.server import Simulator
+from tests.rig import kafka as rig_kafka
+from tests.rig.audit import audit, read_history
+from tests.rig.kafka import KafkaCluster
+from tests.rig.kafka_properties import Layout, broker_properties
+from tests.rig.service import (
+    Config,
+    ConnectorProcess,
+    make_config,
+    override,
+    provision_topics,
+    running,
+)
+from tests.rig.session import SchemaRegistry
+
+_PREFIX = "guarded"
+_PARTITIONS = 2
+_USERS = {"service": "service-password", "reader": "reader-password", "stranger": "stranger-password"}
+
+_LITERAL, _PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
+_RUN_RIGHTS = (
+    (ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
+    (ResourceType.TOPIC, f"{_PREFIX}-coverage", _LITERAL, AclOperation.WRITE),
+    (ResourceType.TOPIC, f"{_PREFIX}-gap", _LITERAL, AclOperation.WRITE),
+    (ResourceType.TOPIC, f"{_PREFIX}-dead-letter", _LITERAL, AclOperation.WRITE),
+    (ResourceType.TOPIC, f"{_PREFIX}-ledger", _LITERAL, AclOperation.WRITE),
+    (ResourceType.TOPIC, f"{_PREFIX}-ledger", _LITERAL, AclOperation.READ),
+    (ResourceType.GROUP, f"{_PREFIX}.connector", _LITERAL, AclOperation.READ),
+    (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
+)
+"""All that `run` needs; Kafka takes Write and Read to include Describe."""
+_TAIL_RIGHTS = ((ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.READ),)
+"""All that `tail` needs."""
+
+
+@dataclass(frozen=True)
+class _Guarded:
+    """A provisioned cluster with rights, and a simulated X."""
+
+    cluster: KafkaCluster
+    registry: SchemaRegistry
+    simulator: Simulator
+
+    def config(self, way: str, user: str = "service") -> Config:
+        """Return the settings with which `user` comes `way`: a SASL mechanism, or `SSL` with a certificate."""
+        listener = "SSL" if way == "SSL" else "SASL_SSL"
+        certificates = self.cluster.certificates
+        config = make_config(
+            self.cluster.addresses[listener], self.registry.url, _PREFIX, self.simulator.base_url, _PARTITIONS
+        )
+        kafka: dict[str, Any] = {"security_protocol": listener, "tls": {"ca_file": str(certificates / "ca.pem")}}
+        if way == "SSL":
+            kafka["tls"] |= {
+                "certificate_file": str(certificates / f"{user}.pem"),
+                "key_file": str(certificates / f"{user}.key"),
+            }
+        elif way == "OAUTHBEARER":
+            kafka["sasl"] = {"mechanism": way}
+            kafka["properties"] = {
+                "enable.sasl.oauthbearer.unsecure.jwt": True,
+                "sasl.oauthbearer.config": f"principal={user}",
+            }
+        else:
+            kafka["sasl"] = {"mechanism": way, "username": user, "password": _USERS[user]}
+        return override(config, kafka=kafka)
+
+
+def _with_oauthbearer(layout: Layout, broker: int) -> str:
+    """Return the broker's properties with OAUTHBEARER (Kafka's own unsecured tokens) as one more mechanism."""
+    module = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
+    return (
+        broker_properties(layout, broker)
+        + "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER\n"
+        + f'listener.name.sasl_ssl.oauthbearer.sasl.jaas.config={module} required unsecuredLoginStringClaim_sub="x";\n'
+    )
+
+
+@pytest.fixture(scope="module")
+def guarded(registry: SchemaRegistry, seed: int) -> Iterator[_Guarded]:
+    """Start a cluster that allows only what the tables above say, provisioned by its administrator."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rig_kafka, "broker_properties", _with_oauthbearer)
+        cluster = KafkaCluster(users=_USERS)
+        with cluster, Simulator(SimulatorConfig(seed=seed)) as simulator:
+            rights = {"service": _RUN_RIGHTS, "reader": _TAIL_RIGHTS}
+            admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+            bindings = [
+                AclBinding(kind, name, pattern, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
+                for user, allowed in rights.items()
+                for kind, name, pattern, operation in allowed
+            ]
+            for created in admin.create_acls(bindings).values():
+                created.result(30)
+            provision_topics(
+                make_config(cluster.bootstrap_servers, registry.url, _PREFIX, simulator.base_url, _PARTITIONS)
+            )
+            yield _Guarded(cluster, registry, simulator)
+
+
+@pytest.mark.parametrize("way", ["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER", "SSL"])
+def test_run_with_least_rights_publishes_everything(guarded: _Guarded, way: str) -> None:
+    """By each way of proving who it is, with the rights written down and no other, everything is published."""
+    simulator = guarded.simulator
+    with running(guarded.config(way)) as probe:
+        probe.await_connected(simulator)
+        simulator.emit(500)
+        simulator.inject(Broken())
+        probe.await_sequences(simulator)
+        assert probe.metric("producers_replaced_total", cause="lost") == 0
+    history = read_history(guarded.cluster.bootstrap_servers, guarded.registry.url, _PREFIX, _PARTITIONS)
+    assert audit(history, simulator.record()) == []
+
+
+def test_check_online_with_the_rights_of_run_finds_all_well(guarded: _Guarded, tmp_path: Path) -> None:
+    """The check before a start needs no more rights than the start, and shows no password."""
+    with ConnectorProcess(tmp_path, ["check", "--online"], guarded.config("SCRAM-SHA-512")) as check:
+        assert check.wait() == 0
+        assert check.stdout.count("ok: ") == 6
+
+
+def test_tail_with_a_right_to_read_events_only_prints_them(guarded: _Guarded, tmp_path: Path) -> None:
+    """Who may read the events can look at them with no right on a group or on the connector's own topics."""
+    with running(guarded.config("PLAIN")) as probe:
+        guarded.simulator.emit(50)
+        probe.await_sequences(guarded.simulator)
+    with ConnectorProcess(tmp_path, ["tail", "--to-end"], guarded.config("PLAIN", "reader")) as tail:
+        assert tail.wait() == 0
+        printed = [json.loads(line)["value"]["event_id"] for line in tail.stdout.split("\n")[:-1]]
+    assert len(printed) == sum(line.kind == "event" for line in guarded.simulator.record())
+
+
+def test_run_without_rights_names_topics_and_right(guarded: _Guarded, tmp_path: Path) -> None:
+    """Whoever grants rights learns which one is missing, and the exit code says that it is no outage."""
+    config = override(guarded.config("PLAIN", "stranger"), pipeline={"start_deadline_s": 0})
+    with ConnectorProcess(tmp_path, ["run"], config) as run:
+        assert run.wait() == 78
+        assert f"no right to describe {_PREFIX}.tweet.delete" in run.stderr

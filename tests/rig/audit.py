@@ -1,0 +1,256 @@
+"""The audit: a whole history in Kafka against everything that X emitted.
+
+Every `check_…` returns its findings as text; none means all is right. Knows the contract and the oracle; must not
+know the connector's code.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connector.simulator.record import Emitted
+from tests.rig.oracle import (
+    EVENTS,
+    LINE_LIMIT_BYTES,
+    ExpectedEvent,
+    expect_dead_letter_id,
+    expect_event,
+    kafka_partition,
+)
+from tests.rig.readback import Decoder, ReadRecord, read_topics
+from tests.rig.service import STREAM_PARTITIONS
+
+_FOUND_ONLY_IN_KAFKA = {"received_at", "sequence", "delivered_by"}
+_OWN = ("coverage", "gap", "dead-letter", "ledger")
+_CLOCK_SLACK_MS = 1500
+"""X tells its time in whole seconds, so a time of receipt may be that much too early."""
+_ID_BYTES = 16
+
+Place = tuple[str, int]
+"""A stream partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event read back."""
+
+    record: ReadRecord
+    fields: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The `event_id`."""
+        return str(self.fields["event_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All topics of a prefix. Events are by stream partition in the order of their sequence, the rest as read."""
+
+    prefix: str
+    partitions: int
+    events: Mapping[Place, Sequence[Event]]
+    dead_letters: Sequence[ReadRecord]
+    coverage: Mapping[Place, Sequence[Mapping[str, Any]]]
+    ledger: Mapping[Place, Sequence[Mapping[str, Any]]]
+    gaps: Sequence[Mapping[str, Any]]
+    ledger_records: Sequence[ReadRecord]
+
+
+def read_history(bootstrap_servers: str, registry_url: str, prefix: str, partitions: int) -> History:
+    """Read everything back; `partitions` is what each event topic has."""
+    decoder = Decoder(registry_url)
+    topics = [*(f"{prefix}.{event}" for event in EVENTS), *(f"{prefix}-{own}" for own in _OWN)]
+    records = read_topics(bootstrap_servers, topics)
+    events: dict[Place, list[Event]] = defaultdict(list)
+    for record in records:
+        if record.topic.startswith(f"{prefix}."):
+            fields = decoder.decode(record.value)
+            events[fields["stream"], fields["stream_partition"]].append(Event(record, fields))
+    own = {name: [record for record in records if record.topic == f"{prefix}-{name}"] for name in _OWN}
+    return History(
+        prefix,
+        partitions,
+        {place: sorted(found, key=lambda event: int(event.fields["sequence"])) for place, found in events.items()},
+        own["dead-letter"],
+        _by_place(own["coverage"], decoder),
+        _by_place(own["ledger"], decoder),
+        [decoder.decode(record.value) for record in own["gap"]],
+        own["ledger"],
+    )
+
+
+def _by_place(records: Sequence[ReadRecord], decoder: Decoder) -> dict[Place, list[Mapping[str, Any]]]:
+    found: dict[Place, list[Mapping[str, Any]]] = defaultdict(list)
+    for record in records:
+        fields = decoder.decode(record.value)
+        place = (fields["stream"], fields["stream_partition"])
+        assert record.key == f"{place[0]}/{place[1]}"
+        found[place].append(fields)
+    return found
+
+
+def expected_events(prefix: str, emitted: Sequence[Emitted]) -> dict[Place, dict[str, tuple[Emitted, ExpectedEvent]]]:
+    """Return what the well-formed lines must become, by stream partition and id, in the order of emission."""
+    expected: dict[Place, dict[str, tuple[Emitted, ExpectedEvent]]] = defaultdict(dict)
+    for line in emitted:
+        if line.kind == "event":
+            event = expect_event(prefix, line.stream, line.partition, line.line)
+            expected[line.stream, line.partition].setdefault(event.id, (line, event))
+    return expected
+
+
+def audit(history: History, emitted: Sequence[Emitted]) -> list[str]:
+    """Return all findings of all checks."""
+    expected = expected_events(history.prefix, emitted)
+    return [
+        *check_once_in_order(history, expected),
+        *check_contents(history, expected),
+        *check_places(history),
+        *check_dead_letters(history, emitted),
+        *check_ledger(history),
+        *check_coverage(history),
+    ]
+
+
+def check_once_in_order(
+    history: History, expected: Mapping[Place, Mapping[str, tuple[Emitted, ExpectedEvent]]]
+) -> Iterator[str]:
+    """Nothing lost, repeated or made up; sequences are 1, 2, 3 …, and follow the order of emission."""
+    for place in STREAM_PARTITIONS:
+        found, wanted = [event.id for event in history.events.get(place, ())], list(expected.get(place, ()))
+        if found == wanted:
+            found_sequence = [event.fields["sequence"] for event in history.events.get(place, ())]
+            if found_sequence != list(range(1, len(wanted) + 1)):
+                yield f"{place}: sequences have gaps or repetitions"
+            continue
+        if lost := set(wanted) - set(found):
+            yield f"{place}: {len(lost)} lost, such as {min(lost)}"
+        if odd := set(found) - set(wanted):
+            yield f"{place}: {len(odd)} made up, such as {min(odd)}"
+        if repeated := [event_id for event_id, count in Counter(found).items() if count > 1]:
+            yield f"{place}: {len(repeated)} repeated, such as {min(repeated)}"
+        if not lost and not odd and not repeated:
+            yield f"{place}: out of order"
+
+
+def check_contents(
+    history: History, expected: Mapping[Place, Mapping[str, tuple[Emitted, ExpectedEvent]]]
+) -> Iterator[str]:
+    """Topic, key, headers and every field are right."""
+    for place, found in history.events.items():
+        for event in found:
+            line, wanted = expected[place].get(event.id, (None, None))
+            if line is not None and wanted is not None:
+                yield from _differences(place, event, line, wanted)
+
+
+def _differences(place: Place, event: Event, line: Emitted, wanted: ExpectedEvent) -> Iterator[str]:
+    record, fields = event.record, dict(event.fields)
+    received_at = fields["received_at"]
+    if not line.emitted_at // 10**6 - _CLOCK_SLACK_MS <= received_at <= record.timestamp_ms:
+        yield f"{place} {event.id}: received at {received_at}, emitted at {line.emitted_at}"
+    if fields["unknown_fields"] is not None:
+        fields["unknown_fields"] = json.loads(fields["unknown_fields"])
+    for what, actual, right in (
+        ("topic", record.topic, wanted.topic),
+        ("key", record.key, wanted.key),
+        ("headers", record.headers, wanted.headers),
+        ("fields", {name: fields[name] for name in fields if name not in _FOUND_ONLY_IN_KAFKA}, wanted.fields),
+        ("fields' names", fields.keys() - wanted.fields.keys(), _FOUND_ONLY_IN_KAFKA),
+        ("way", fields["delivered_by"], "stream"),
+    ):
+        if actual != right:
+            yield f"{place} {event.id}: {what} {actual}, should be {right}"
+
+
+def check_places(history: History) -> Iterator[str]:
+    """Each record is on the partition that murmur2 gives its key; within one, offsets follow the sequence."""
+    for place, found in history.events.items():
+        last_offsets: dict[tuple[str, int], int] = {}
+        for event in found:
+            record = event.record
+            if record.partition != kafka_partition(record.key.encode(), history.partitions):
+                yield f"{place} {event.id}: on partition {record.partition}"
+            if record.offset <= last_offsets.get((record.topic, record.partition), -1):
+                yield f"{place} {event.id}: its offset does not follow its sequence"
+            last_offsets[record.topic, record.partition] = record.offset
+
+
+def check_dead_letters(history: History, emitted: Sequence[Emitted]) -> Iterator[str]:
+    """Each malformed line is there once, byte by byte up to the limit, with its id, length and origin."""
+    wanted = {
+        (expect_dead_letter_id(line.stream, line.line), line.stream, str(line.partition)): line.line
+        for line in emitted
+        if line.kind != "event"
+    }
+    found = Counter(
+        (letter.key, letter.headers["stream"], letter.headers["stream-partition"]) for letter in history.dead_letters
+    )
+    for place in wanted.keys() ^ found.keys():
+        yield f"dead letter {place} is {'missing' if place in wanted else 'made up'}"
+    yield from (f"dead letter {place} is there {count} times" for place, count in found.items() if count > 1)
+    for letter in history.dead_letters:
+        headers = letter.headers
+        line = wanted.get((letter.key, headers["stream"], headers["stream-partition"]), b"")
+        if letter.value != line[:LINE_LIMIT_BYTES]:
+            yield f"dead letter {letter.key}: other bytes: {letter.value[:200]!r}"
+        if (headers["length"], headers["event-id"]) != (str(len(line)), letter.key):
+            yield f"dead letter {letter.key}: wrong headers {headers}"
+
+
+def check_ledger(history: History) -> Iterator[str]:
+    """Entries are contiguous, add up, and name exactly the ids of events and dead letters."""
+    for record in history.ledger_records:
+        stream, _, number = record.key.partition("/")
+        if STREAM_PARTITIONS[record.partition] != (stream, int(number)):
+            yield f"ledger entry of {record.key} on partition {record.partition}"
+    for place in STREAM_PARTITIONS:
+        entries = history.ledger.get(place, ())
+        letters = [
+            letter.key
+            for letter in history.dead_letters
+            if (letter.headers["stream"], int(letter.headers["stream-partition"])) == place
+        ]
+        events = [event.id for event in history.events.get(place, ())]
+        yield from (f"ledger {place}: {finding}" for finding in _ledger_findings(entries, events, letters))
+
+
+def _ledger_findings(entries: Sequence[Mapping[str, Any]], events: list[str], letters: list[str]) -> Iterator[str]:
+    if [entry["entry"] for entry in entries] != list(range(len(entries))):
+        yield "entries are not contiguous"
+    ids: list[str] = []
+    before: Mapping[str, Any] = {"sequence": 0, "covered_until": entries[0]["covered_until_before"]} if entries else {}
+    for entry in entries:
+        number = entry["entry"]
+        if entry["received"] != sum(entry[name] for name in ("published", "duplicate", "dead_lettered", "control")):
+            yield f"entry {number}: lines are unaccounted for"
+        if entry["sequence"] != before["sequence"] + entry["published"]:
+            yield f"entry {number}: sequence and count differ"
+        if entry["covered_until_before"] != before["covered_until"] or entry["covered_until"] < before["covered_until"]:
+            yield f"entry {number}: coverage does not follow"
+        if len(entry["ids"]) != _ID_BYTES * (entry["published"] + entry["dead_lettered"]):
+            yield f"entry {number}: ids and counts differ"
+        ids += [entry["ids"][at : at + _ID_BYTES].hex() for at in range(0, len(entry["ids"]), _ID_BYTES)]
+        before = entry
+    known = set(letters)
+    if [event_id for event_id in ids if event_id not in known] != events:
+        yield "ids and events differ"
+    if [event_id for event_id in ids if event_id in known] != letters:
+        yield "ids and dead letters differ"
+
+
+def check_coverage(history: History) -> Iterator[str]:
+    """Coverage moves forward, never beyond the ledger or the clock, and ends where the ledger ends."""
+    for place, records in history.coverage.items():
+        marks = [(record["covered_until"], record["sequence"]) for record in records]
+        if marks != sorted(marks):
+            yield f"coverage {place}: moves back"
+        for record in records:
+            if record["covered_until"] > record["written_at"]:
+                yield f"coverage {place}: ahead of the clock: {record}"
+        newest = history.ledger[place][-1]
+        if marks[-1] != (newest["covered_until"] // 1000, newest["sequence"]):
+            yield f"coverage {place}: ends at {marks[-1]}, not where the ledger does"

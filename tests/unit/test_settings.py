@@ -1,0 +1,339 @@
+"""Settings: where they come from, how each wrong one is named, and that no secret is ever shown."""
+
+import json
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.compliance.catalog import StreamPartition
+from connector.configuration import describe_settings, load_settings
+from connector.errors import SettingsError
+from connector.settings import (
+    RunSettings,
+    SaslSettings,
+    SchemaRegistrySettings,
+    Settings,
+    TlsSettings,
+    XSettings,
+    variable_name,
+)
+
+_NEEDED = {
+    "CONNECTOR_KAFKA__BOOTSTRAP_SERVERS": "broker:9092",
+    "CONNECTOR_SCHEMA_REGISTRY__URL": "http://registry:8081",
+    "CONNECTOR_X__BEARER_TOKEN": "hush-token",
+}
+_SECRETS = {
+    "CONNECTOR_X__BEARER_TOKEN": "hush-token",
+    "CONNECTOR_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+    "CONNECTOR_KAFKA__SASL__MECHANISM": "PLAIN",
+    "CONNECTOR_KAFKA__SASL__USERNAME": "user",
+    "CONNECTOR_KAFKA__SASL__PASSWORD": "hush-sasl",
+    "CONNECTOR_KAFKA__TLS__KEY_PASSWORD": "hush-key",
+    "CONNECTOR_KAFKA__PROPERTIES": '{"sasl.oauthbearer.client.secret": "hush-oauth"}',
+    "CONNECTOR_SCHEMA_REGISTRY__USERNAME": "user",
+    "CONNECTOR_SCHEMA_REGISTRY__PASSWORD": "hush-registry",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_variables_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("CONNECTOR_"):
+            monkeypatch.delenv(name)
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, *more: dict[str, str]) -> None:
+    for name, value in {key: value for part in (_NEEDED, *more) for key, value in part.items()}.items():
+        monkeypatch.setenv(name, value)
+
+
+def _problems(kind: type[Settings] = RunSettings, config: Path | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(kind, config)
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + str(caught.value)
+    assert "hush" not in shown
+    assert caught.value.exit_code == os.EX_CONFIG
+    return caught.value.problems
+
+
+def _yaml(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "connector.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_needed_settings_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything else has a default."""
+    _set(monkeypatch)
+    settings = load_settings(RunSettings)
+    assert settings.x.secret("bearer_token") == "hush-token"
+    assert settings.x.base_url == "https://api.x.com"
+    assert settings.x.stream_partitions == tuple(
+        StreamPartition(stream, number) for stream in ("tweet", "user") for number in range(1, 5)
+    )
+    assert settings.kafka.topic_prefix == "x.compliance"
+    assert (settings.kafka.replication_factor, settings.kafka.min_insync_replicas) == (3, 2)
+    assert (settings.kafka.partitions, settings.http.port, settings.log.format) == (6, 8080, None)
+
+
+def test_missing_settings_are_all_named_at_once() -> None:
+    """By the variable to set, with what it is for."""
+    problems = "\n".join(_problems())
+    for name in (
+        "CONNECTOR_KAFKA__BOOTSTRAP_SERVERS",
+        "CONNECTOR_SCHEMA_REGISTRY__URL",
+        "CONNECTOR_X__BEARER_TOKEN_FILE",
+    ):
+        assert f"{name}: " in problems
+    assert "bearer_token" in problems
+    assert "Brokers, comma-separated host:port." in problems
+
+
+def test_commands_without_access_to_x_need_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`provision` speaks to Kafka and the registry only."""
+    _set(monkeypatch)
+    monkeypatch.delenv("CONNECTOR_X__BEARER_TOKEN")
+    load_settings(Settings)
+
+
+def test_wrong_settings_of_all_sections_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line each, each by its variable."""
+    wrong = {
+        "CONNECTOR_X__BASE_URL": "api.x.com",
+        "CONNECTOR_X__STREAMS": "tweet,lkie",
+        "CONNECTOR_X__SILENCE_TIMEOUT_S": "20",
+        "CONNECTOR_KAFKA__TOPIC_PREFIX": "under_score",
+        "CONNECTOR_KAFKA__SECURITY_PROTOCOL": "TLS",
+        "CONNECTOR_KAFKA__PROPERTIES": '{"acks": "1", "transactional.id": "mine"}',
+        "CONNECTOR_KAFKA__RETENTION__EVENTS_DAYS": "two weeks",
+        "CONNECTOR_SCHEMA_REGISTRY__URL": "http://user:hush@registry",
+        "CONNECTOR_HTTP__PORT": "70000",
+        "CONNECTOR_LOG__FORMAT": "xml",
+        "CONNECTOR_PIPELINE__SESSION_TIMEOUT_MS": "120001",
+        "CONNECTOR_PIPELINE__COMMIT_MAX_EVENTS": "499",
+    }
+    _set(monkeypatch, wrong)
+    problems = _problems()
+    assert sorted(problem.partition(":")[0] for problem in problems) == sorted(wrong)
+    by_name = {problem.partition(":")[0]: problem for problem in problems}
+    assert "lkie unknown; known are tweet, user, like, label" in by_name["CONNECTOR_X__STREAMS"]
+    assert "acks, transactional.id belong to the connector" in by_name["CONNECTOR_KAFKA__PROPERTIES"]
+
+
+def test_wrong_stream_and_missing_token_are_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All problems at once, also where one is a setting's own and the other is between settings."""
+    _set(monkeypatch, {"CONNECTOR_X__STREAMS": "twete"})
+    monkeypatch.delenv("CONNECTOR_X__BEARER_TOKEN")
+    problems = "\n".join(_problems())
+    assert "twete" in problems
+    assert "bearer_token" in problems
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"CONNECTOR_X__API_KEY": "k"}, "CONNECTOR_X__BEARER_TOKEN_FILE: give bearer_token"),
+        (
+            {"CONNECTOR_X__BEARER_TOKEN_FILE": "f"},
+            "CONNECTOR_X__BEARER_TOKEN_FILE: give bearer_token or bearer_token_file, not both",
+        ),
+        ({"CONNECTOR_KAFKA__MIN_INSYNC_REPLICAS": "4"}, "CONNECTOR_KAFKA__MIN_INSYNC_REPLICAS: must not be larger"),
+        ({"CONNECTOR_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}, "CONNECTOR_KAFKA__SASL: sasl.mechanism is needed"),
+        (
+            {"CONNECTOR_KAFKA__SASL__MECHANISM": "PLAIN"},
+            "CONNECTOR_KAFKA__SASL__PASSWORD_FILE: sasl.username and sasl.password",
+        ),
+        (
+            {"CONNECTOR_KAFKA__TLS__KEY_FILE": "f"},
+            "CONNECTOR_KAFKA__TLS__KEY_FILE: certificate_file and key_file go together",
+        ),
+        (
+            {"CONNECTOR_SCHEMA_REGISTRY__PASSWORD": "hush"},
+            "CONNECTOR_SCHEMA_REGISTRY__PASSWORD_FILE: username and password",
+        ),
+        ({"CONNECTOR_X__STREAMS": " , "}, "CONNECTOR_X__STREAMS: name at least one of"),
+        ({"CONNECTOR_KAFKA__PROPERTIES": "hush"}, "CONNECTOR_KAFKA__PROPERTIES: must be a JSON map"),
+        ({"CONNECTOR_KAFKA__PROPERTIES": '["hush"]'}, "CONNECTOR_KAFKA__PROPERTIES: "),
+        ({"CONNECTOR_KAFKA__PROPERTIES": '{"a": ["hush"]}'}, "CONNECTOR_KAFKA__PROPERTIES__"),
+        ({"CONNECTOR_X": "hush"}, 'cannot be read: error parsing value for field "x"'),
+    ],
+)
+def test_settings_that_do_not_go_together_are_explained(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], fault: str
+) -> None:
+    """What belongs together, what excludes each other, and what is no value at all."""
+    _set(monkeypatch, given)
+    assert any(problem.startswith(fault) for problem in _problems())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["acks", "bootstrap.servers", "metadata.broker.list", "enable.idempotence", "group.id", "group.protocol",
+     "isolation.level", "partitioner", "request.required.acks", "sasl.password", "ssl.key.password",
+     "transaction.timeout.ms", "transactional.id", "delivery.report.only.error"],
+)  # fmt: skip
+def test_property_that_a_promise_rests_on_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Under each of its names."""
+    _set(monkeypatch, {"CONNECTOR_KAFKA__PROPERTIES": json.dumps({name: "hush", "linger.ms": 5})})
+    [problem] = _problems()
+    assert problem.startswith(f"CONNECTOR_KAFKA__PROPERTIES: {name} belong to the connector")
+
+
+def test_lists_and_maps_are_read_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commas with or without spaces; JSON with its kinds of values kept."""
+    properties = {"linger.ms": 5, "socket.keepalive.enable": True, "client.id": "mine"}
+    given = {"CONNECTOR_X__STREAMS": "like, tweet,", "CONNECTOR_KAFKA__PROPERTIES": json.dumps(properties)}
+    _set(monkeypatch, given)
+    settings = load_settings(RunSettings)
+    assert settings.x.streams == ("like", "tweet")
+    assert settings.kafka.properties == properties
+    assert settings.kafka.properties["socket.keepalive.enable"] is True
+    assert settings.x.stream_partitions[-1] == StreamPartition("like", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("CONNECTOR_HTTP_PORT", "did you mean CONNECTOR_HTTP__PORT?"),
+        ("CONNECTOR_KAFKA__SASL_USERNAME", "did you mean CONNECTOR_KAFKA__SASL__USERNAME?"),
+        ("CONNECTOR_SCHEMA__REGISTRY__URL", "did you mean CONNECTOR_SCHEMA_REGISTRY__URL?"),
+        ("CONNECTOR_KAFAK__PARTITIONS", "sections are x, kafka"),
+        ("CONNECTOR_HTTP__PROT", "unknown setting"),
+        ("CONNECTOR_KAFKA__SASL__PASWORD", "unknown setting"),
+    ],
+)
+def test_misspelt_variable_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
+    """A typing mistake never passes silently."""
+    _set(monkeypatch, {name: "hush"})
+    assert any(problem.startswith(f"{name}: ") and hint in problem for problem in _problems())
+
+
+def test_variables_that_only_look_like_ours_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a cluster injects them for a service called `connector`."""
+    injected = ("CONNECTOR_PORT", "CONNECTOR_SERVICE_HOST", "CONNECTOR_PORT_8080_TCP_ADDR")
+    _set(monkeypatch, dict.fromkeys(injected, "tcp://10.0.0.1:8080"))
+    load_settings(RunSettings)
+
+
+def test_variables_win_over_the_file_setting_by_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the file alone says stays."""
+    file = _yaml(
+        tmp_path,
+        "x:\n  streams: [label]\n  gzip: false\nkafka: {properties: {linger.ms: 7}, partitions: 12}\n"
+        "log: {level: debug}\n",
+    )
+    _set(monkeypatch, {"CONNECTOR_KAFKA__PARTITIONS": "24"})
+    settings = load_settings(RunSettings, file)
+    assert (settings.x.streams, settings.x.gzip) == (("label",), False)
+    assert (settings.kafka.properties, settings.kafka.partitions) == ({"linger.ms": 7}, 24)
+    assert settings.log.level == "debug"
+
+
+def test_file_may_hold_everything_and_be_wrong_in_several_places(tmp_path: Path) -> None:
+    """Its settings are named like the variables."""
+    file = _yaml(
+        tmp_path, "x: {bearer_token: hush}\nkafka: {bootstrap_servers: b:1}\nschema_registry: {url: http://r}\n"
+    )
+    load_settings(RunSettings, file)
+    file = _yaml(tmp_path, "x: {bearer_token: hush, streams: nope}\nkafak: {}\nhttp: {port: hush}\n")
+    problems = "\n".join(_problems(config=file))
+    for name in ("X__STREAMS", "KAFAK", "HTTP__PORT", "KAFKA__BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY__URL"):
+        assert f"CONNECTOR_{name}: " in problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x:\n  bearer_token: *hush\n", "x:\n  bearer_token: !hush y\n", 'x: {bearer_token: "hush\n', "x: hush: hush\n",
+     "- hush\n", "hush", "\x00hush", "x: {bearer_token: @hush}\n"],
+)  # fmt: skip
+def test_file_that_is_no_map_in_yaml_is_an_error_without_its_content(tmp_path: Path, text: str) -> None:
+    """A token that YAML trips over is not printed for it."""
+    assert any(
+        "not YAML" in problem or "cannot be read" in problem for problem in _problems(config=_yaml(tmp_path, text))
+    )
+
+
+def test_file_that_is_missing_or_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """No stack trace either way."""
+    assert any("no such file" in problem for problem in _problems(config=tmp_path / "nowhere.yaml"))
+    assert any("no such file" in problem for problem in _problems(config=tmp_path))
+    assert any("cannot be read" in problem for problem in _problems(config=Path("/proc/self/mem")))
+
+
+def test_no_secret_is_shown_by_any_form_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as text nor as JSON, of the whole or of a part; but each can be had."""
+    _set(monkeypatch, _SECRETS)
+    settings = load_settings(RunSettings)
+    for part in (
+        settings,
+        settings.x,
+        settings.kafka,
+        settings.kafka.sasl,
+        settings.kafka.tls,
+        settings.schema_registry,
+    ):
+        assert "hush" not in repr(part) + str(part)
+    assert "hush" not in settings.model_dump_json(exclude={"kafka": {"properties"}})
+    assert settings.kafka.sasl.secret("password") == "hush-sasl"
+    assert settings.kafka.tls.secret("key_password") == "hush-key"
+    assert settings.schema_registry.secret("password") == "hush-registry"
+
+
+def test_no_secret_is_shown_when_something_beside_it_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the message, the traceback or the error's own form."""
+    _set(monkeypatch, _SECRETS, {"CONNECTOR_KAFKA__PARTITIONS": "0", "CONNECTOR_X__API_KEY": "hush-key"})
+    assert len(_problems()) == 2
+
+
+def test_settings_cannot_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was checked stays so."""
+    _set(monkeypatch)
+    settings = load_settings(RunSettings)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.http.port = 1  # type: ignore[misc] # that it is frozen is the point
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "others"),
+    [
+        (XSettings, "bearer_token", {}),
+        (XSettings, "api_key", {}),
+        (XSettings, "api_key_secret", {}),
+        (SaslSettings, "password", {}),
+        (TlsSettings, "key_password", {}),
+        (SchemaRegistrySettings, "password", {"url": "http://r", "username": "u"}),
+    ],
+)
+def test_secret_may_be_given_as_a_file(tmp_path: Path, kind: Any, name: str, others: dict[str, str]) -> None:  # noqa: ANN401 - a settings class
+    """Read when it is asked for, without its last line break; missing, it is an error that names the setting."""
+    file = tmp_path / "secret"
+    settings = kind.model_validate({**others, f"{name}_file": file})
+    assert settings.has_secret(name)
+    for content in (b"hush ", b"hush 2\r\n"):
+        file.write_bytes(content)
+        assert settings.secret(name) == content.decode().rstrip("\r\n")
+    assert "hush" not in repr(settings)
+    for spoil in (lambda: file.write_bytes(b"hush\xff"), file.unlink):
+        spoil()
+        with pytest.raises(SettingsError, match=f"{name}_file: cannot be read") as caught:
+            settings.secret(name)
+        assert "hush" not in str(caught.value)
+
+
+def test_secret_that_was_not_given_is_none() -> None:
+    """Which is for the caller to judge."""
+    settings = XSettings()
+    assert settings.secret("bearer_token") is None
+    assert not settings.has_secret("bearer_token")
+
+
+def test_every_setting_is_described() -> None:
+    """The reference page and the hints are made from this."""
+    described = dict(describe_settings(RunSettings))
+    assert all(field.description for field in described.values())
+    assert variable_name(("kafka", "sasl", "password_file")) == "CONNECTOR_KAFKA__SASL__PASSWORD_FILE"
+    assert ("kafka", "sasl", "password_file") in described
