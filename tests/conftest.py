@@ -1,11 +1,18 @@
-"""Owns what all tests share: the session's seed, shown in pytest's header and settable by `CONNECTOR_TEST_SEED`."""
+"""Owns what all tests share: the session's seed, shown in pytest's header and settable by `CONNECTOR_TEST_SEED`.
+
+And hypothesis' profile: a machine that is busy with other things is no failure, so no example has a deadline.
+"""
 
 import os
 import secrets
 
 import pytest
+from hypothesis import settings
 
 _SEED = int(os.environ.get("CONNECTOR_TEST_SEED") or secrets.randbits(32))
+
+settings.register_profile("connector", deadline=None)
+settings.load_profile("connector")
 
 
 def pytest_report_header() -> str:

@@ -1,0 +1,105 @@
+"""Avro on the wire: what is written reads back in fastavro and in Apache's own library; rubbish does not."""
+
+import io
+from typing import Any
+
+import avro.io
+import avro.schema
+import fastavro
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.compliance.decode import Event, decode
+from connector.compliance.encode import AvroEncoder, decode_plain, split_prefix, without_logical_types
+from connector.compliance.schemas import LEDGER, event_schema
+from tests.unit.compliance.bodies import SAMPLES, Sample
+
+_SCHEMA_ID = 0x01020304
+
+
+def _record(sample: Sample) -> tuple[Event, dict[str, Any]]:
+    event = decode(sample.stream, sample.line)
+    assert isinstance(event, Event)
+    common = {
+        "event_id": event.id.hex(),
+        "event_type": event.type.name,
+        "event_at": event.event_at_ns // 1_000_000,
+        "received_at": 0,
+        "stream": sample.stream,
+        "stream_partition": 1,
+        "sequence": 2**40,
+        "delivered_by": "stream",
+    }
+    return event, common | event.fields
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_encoded_event_is_read_back_by_fastavro_and_apache_avro(sample: Sample) -> None:
+    """Behind the prefix stands the record, whole, for each type."""
+    event, record = _record(sample)
+    schema = event_schema(event.type)
+    value = AvroEncoder(schema, _SCHEMA_ID).encode(record)
+    assert value[:5] == b"\x00\x01\x02\x03\x04"
+    schema_id, body = split_prefix(value)
+    assert schema_id == _SCHEMA_ID
+    plain = without_logical_types(schema.parsed)
+    assert fastavro.schemaless_reader(io.BytesIO(body), plain, None) == record
+    assert decode_plain(body, schema.parsed) == record
+    apache = avro.io.DatumReader(avro.schema.parse(schema.text)).read(avro.io.BinaryDecoder(io.BytesIO(body)))
+    assert isinstance(apache, dict)
+    assert apache.pop("event_at").timestamp() * 1000 == record.pop("event_at")
+    assert apache.pop("received_at").timestamp() == record.pop("received_at")
+    assert apache == record
+
+
+@pytest.mark.parametrize("wrong", [{"tweet_id": None}, {"tweet_id": 1}, {"event_at": "soon"}, {"sequence": 2**63}])
+def test_record_that_does_not_fit_its_schema_is_not_encoded(wrong: dict[str, Any]) -> None:
+    """The encoder objects, so that nothing unreadable is published."""
+    event, record = _record(SAMPLES[0])
+    with pytest.raises((TypeError, ValueError, OverflowError, AttributeError)):
+        AvroEncoder(event_schema(event.type), 1).encode(record | wrong)
+
+
+@pytest.mark.parametrize("value", [b"", b"\x00\x00\x00\x00", b"\x01\x00\x00\x00\x01body", b"{}"])
+def test_value_without_prefix_is_not_split(value: bytes) -> None:
+    """Another magic byte, or too few bytes."""
+    with pytest.raises(ValueError, match="wire format"):
+        split_prefix(value)
+
+
+def _ledger_body() -> bytes:
+    record = dict.fromkeys(("entry", "covered_until_before", "covered_until", "covers_to", "received"), 0)
+    record |= dict.fromkeys(("published", "duplicate", "dead_lettered", "control", "sequence", "written_at"), 0)
+    texts = {"writer_id": "w", "stream": "tweet", "mode": "live", "ids": b"i" * 16}
+    return AvroEncoder(LEDGER, 1).encode({**record, **texts, "stream_partition": 1})[5:]
+
+
+def test_plain_record_holds_times_as_integers_beyond_any_calendar() -> None:
+    """No instant fails to be read for being absurd."""
+    event, record = _record(SAMPLES[0])
+    schema = event_schema(event.type)
+    body = AvroEncoder(schema, 1).encode(record | {"event_at": 2**62})[5:]
+    assert decode_plain(body, schema.parsed)["event_at"] == 2**62
+
+
+@pytest.mark.parametrize("cut", range(len(_ledger_body())))
+def test_plain_record_cut_anywhere_is_rejected(cut: int) -> None:
+    """A record is whole or it is none."""
+    with pytest.raises(ValueError, match="LedgerEntry"):
+        decode_plain(_ledger_body()[:cut], LEDGER.parsed)
+
+
+def test_plain_record_with_bytes_left_over_is_rejected() -> None:
+    """A record stands alone."""
+    with pytest.raises(ValueError, match="left over"):
+        decode_plain(_ledger_body() + b"\x00", LEDGER.parsed)
+
+
+@given(body=st.binary(max_size=80))
+def test_plain_record_of_any_bytes_is_read_or_raises_value_error(body: bytes) -> None:
+    """No other exception comes out."""
+    try:
+        assert "entry" in decode_plain(body, LEDGER.parsed)
+    except ValueError:
+        return

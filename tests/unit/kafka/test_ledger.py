@@ -1,0 +1,164 @@
+"""Ledger entries: they read back as themselves, and every contradiction is found."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.compliance.encode import AvroEncoder
+from connector.compliance.schemas import LEDGER
+from connector.errors import OwnCorruptionError
+from connector.kafka.ledger import Counts, LedgerEntry, Mode, check_row, first_entry, read_entry
+
+_PARTITION = StreamPartition("user", 3)
+_IDS = tuple(bytes([number]) * 16 for number in range(3))
+_ENTRY = LedgerEntry(
+    entry=8,
+    writer_id="w",
+    partition=_PARTITION,
+    covered_until_before_us=1000,
+    covered_until_us=2000,
+    covers_to_us=3000,
+    counts=Counts(received=7, published=2, duplicate=3, dead_lettered=1, control=1),
+    sequence=42,
+    mode=Mode.REPLAY,
+    slice_us=(500, 2500),
+    ids=_IDS,
+    oldest_offset=17,
+    written_at_us=4000,
+)
+_AVRO = AvroEncoder(LEDGER, 1)
+_LONGS = st.integers(0, 2**53)
+
+
+def _value(entry: LedgerEntry = _ENTRY, **changes: Any) -> bytes:  # noqa: ANN401 - fields of the record
+    return _AVRO.encode(entry.as_record() | changes)
+
+
+@st.composite
+def _entries(draw: st.DrawFn) -> LedgerEntry:
+    ids = tuple(draw(st.lists(st.binary(min_size=16, max_size=16), max_size=6, unique=True)))
+    published = draw(st.integers(0, len(ids)))
+    duplicate, control = draw(st.integers(0, 9)), draw(st.integers(0, 9))
+    before, covered = sorted((draw(_LONGS), draw(_LONGS)))
+    return LedgerEntry(
+        entry=draw(_LONGS),
+        writer_id=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=8)),
+        partition=draw(st.sampled_from(STREAM_PARTITIONS)),
+        covered_until_before_us=before,
+        covered_until_us=covered,
+        covers_to_us=draw(_LONGS),
+        counts=Counts(len(ids) + duplicate + control, published, duplicate, len(ids) - published, control),
+        sequence=draw(_LONGS),
+        mode=draw(st.sampled_from(Mode)),
+        slice_us=draw(st.none() | st.tuples(_LONGS, _LONGS)),
+        ids=ids,
+        oldest_offset=draw(st.none() | _LONGS),
+        written_at_us=draw(st.integers(0, 2**43)) * 1000,
+    )
+
+
+@given(entry=_entries())
+def test_entry_reads_back_as_itself(entry: LedgerEntry) -> None:
+    """Every field, for any entry that a writer could write."""
+    assert read_entry(_value(entry), entry.partition) == entry
+
+
+def test_first_entry_is_consistent_and_covers_from_now_on() -> None:
+    """Nothing before it is promised."""
+    entry = first_entry(_PARTITION, "w", 5000)
+    entry.check()
+    assert (entry.entry, entry.sequence, entry.covered_until_us, entry.counts) == (0, 0, 5000, Counts())
+    assert read_entry(_value(entry), _PARTITION) == entry
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"counts": Counts(8, 2, 3, 1, 1)}, "unaccounted"),
+        ({"counts": Counts(6, 2, 2, 1, 2)}, "unaccounted"),
+        ({"counts": Counts(7, 4, 3, -1, 1)}, "negative"),
+        ({"counts": Counts(7, 2, 5, 1, -1)}, "negative"),
+        ({"counts": Counts(7, 2, -1, 1, 5)}, "negative"),
+        ({"counts": Counts(7, 1, 4, 1, 1)}, "ids and counts"),
+        ({"ids": _IDS[:2]}, "ids and counts"),
+        ({"ids": (_IDS[0], _IDS[1], _IDS[0])}, "twice"),
+        ({"covered_until_us": 999}, "moves back"),
+        ({"entry": -1}, "number is negative"),
+    ],
+)
+def test_entry_that_contradicts_itself_is_corrupt(changes: dict[str, Any], fault: str) -> None:
+    """When written as when read."""
+    entry = replace(_ENTRY, **changes)
+    with pytest.raises(OwnCorruptionError, match=fault):
+        entry.check()
+    with pytest.raises(OwnCorruptionError, match=fault):
+        read_entry(_value(entry), _PARTITION)
+
+
+def test_reset_counts_nothing_and_may_keep_ids() -> None:
+    """They are those of what came before it."""
+    reset = replace(_ENTRY, mode=Mode.RESET, counts=Counts())
+    reset.check()
+    assert read_entry(_value(reset), _PARTITION) == reset
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"\x00\x00\x00\x00\x01",
+        b"\x01" + _value()[1:],
+        _value()[:-1],
+        _value() + b"\x00",
+        _value(mode="asleep"),
+        _value(ids=b"x" * 47),
+    ],
+    ids=["null", "empty", "no body", "other magic", "cut", "left over", "mode", "ids cut"],
+)
+def test_entry_that_cannot_be_read_is_corrupt(value: bytes | None) -> None:
+    """Never a guess, and the error names the partition."""
+    with pytest.raises(OwnCorruptionError, match="user/3"):
+        read_entry(value, _PARTITION)
+
+
+@given(value=st.binary(max_size=200))
+def test_any_bytes_are_corrupt(value: bytes) -> None:
+    """No other exception comes out."""
+    with pytest.raises(OwnCorruptionError):
+        read_entry(b"\x00\x00\x00\x00\x01" + value, StreamPartition("user", 3))
+
+
+def test_entry_of_another_partition_is_corrupt() -> None:
+    """It stands where it does not belong."""
+    with pytest.raises(OwnCorruptionError, match="an entry of user/3 stands here"):
+        read_entry(_value(), StreamPartition("user", 4))
+
+
+_NEXT = replace(_ENTRY, entry=9, covered_until_before_us=2000, sequence=44)
+
+
+def test_row_of_entries_that_follow_each_other_is_consistent() -> None:
+    """As is a row of one, or of none."""
+    check_row([_ENTRY, _NEXT, replace(_NEXT, entry=10, sequence=46)])
+    check_row([_NEXT])
+    check_row([])
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"entry": 8}, "follows entry 8"),
+        ({"entry": 10}, "follows entry 8"),
+        ({"covered_until_before_us": 1999}, "another coverage"),
+        ({"sequence": 43}, "does not add up"),
+    ],
+)
+def test_row_that_contradicts_itself_is_corrupt(changes: dict[str, Any], fault: str) -> None:
+    """An entry that is missing, stands twice, or tells another story."""
+    with pytest.raises(OwnCorruptionError, match=fault):
+        check_row([_ENTRY, replace(_NEXT, **changes)])

@@ -1,0 +1,182 @@
+"""Restoring when Kafka does not help: who is silent is not corrupt, and who stays short is."""
+
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+
+from connector.compliance.catalog import StreamPartition
+from connector.compliance.encode import AvroEncoder
+from connector.compliance.schemas import LEDGER
+from connector.errors import DependencyUnavailableError, OwnCorruptionError
+from connector.kafka import restore as restore_module
+from connector.kafka.ledger import LedgerEntry, Mode, first_entry
+from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, Placed
+from connector.settings import KafkaSettings
+
+_PARTITION = StreamPartition("tweet", 1)
+_SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+
+
+class _EndOfPartition:
+    """What the client says at the end of what is committed."""
+
+    def error(self) -> KafkaError:
+        """Say that it is the end."""
+        return KafkaError(KafkaError._PARTITION_EOF)  # noqa: SLF001 - the client's public name
+
+    def __init__(self, offset: int = 5) -> None:
+        self._offset = offset
+
+    def offset(self) -> int:
+        """Say where."""
+        return self._offset
+
+
+class _Entry:
+    """A record of the ledger at an offset."""
+
+    def __init__(self, offset: int, value: bytes) -> None:
+        self._offset, self._value = offset, value
+
+    def error(self) -> None:
+        """Say that it is a record."""
+
+    def offset(self) -> int:
+        """Say where."""
+        return self._offset
+
+    def value(self) -> bytes:
+        """Say what."""
+        return self._value
+
+
+class _Kafka:
+    """Plays admin client and consumer of a ledger from 0 to 10; each poll takes five seconds.
+
+    It gives what is in `log` from the assigned offset on, and then `answer`.
+    """
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.edges = [0, 10]
+        self.log: dict[int, bytes] = {}
+        self.answer: _EndOfPartition | None = None
+        self.is_stopping = False
+        self._at = 0
+
+    def list_offsets(self, wanted: dict[Any, Any], **_: object) -> dict[Any, Future[Any]]:
+        """Answer with the next edge."""
+        future: Future[Any] = Future()
+        future.set_result(type("Result", (), {"offset": self.edges.pop(0)}))
+        return dict.fromkeys(wanted, future)
+
+    def assign(self, where: list[TopicPartition]) -> None:
+        """Take note."""
+        self._at = where[0].offset
+
+    def seek(self, _: object) -> None:
+        """Take note."""
+
+    def close(self) -> None:
+        """Take note."""
+
+    def poll(self, _: float) -> _EndOfPartition | _Entry | None:
+        """Let time pass."""
+        self.now_s += 5.0
+        for offset in sorted(self.log):
+            if offset >= self._at:
+                self._at = offset + 1
+                return _Entry(offset, self.log[offset])
+        return self.answer
+
+    def restore(self) -> list[Placed]:
+        """Restore from this."""
+        return LedgerReader(_SETTINGS, _PARTITION, lambda: self.is_stopping, lambda: self.now_s).restore()
+
+
+@pytest.fixture
+def kafka(monkeypatch: pytest.MonkeyPatch) -> _Kafka:
+    """Give a played Kafka."""
+    kafka = _Kafka()
+    monkeypatch.setattr(restore_module, "AdminClient", lambda _: kafka)
+    monkeypatch.setattr(restore_module, "Consumer", lambda _: kafka)
+    return kafka
+
+
+def test_kafka_that_falls_silent_is_unavailable_and_not_corrupt(kafka: _Kafka) -> None:
+    """An outage in the middle of a restore must not stop a partition for good."""
+    with pytest.raises(DependencyUnavailableError, match="does not answer"):
+        kafka.restore()
+    assert kafka.now_s > STABLE_DEADLINE_S
+
+
+def test_ledger_whose_committed_part_stays_short_is_corrupt(kafka: _Kafka) -> None:
+    """Kafka answers, but what was written last is never decided."""
+    kafka.answer = _EndOfPartition()
+    with pytest.raises(OwnCorruptionError, match="before offset 10"):
+        kafka.restore()
+    assert kafka.now_s > STABLE_DEADLINE_S
+
+
+def test_stop_ends_a_restore(kafka: _Kafka) -> None:
+    """Before its deadline."""
+    kafka.is_stopping = True
+    with pytest.raises(DependencyUnavailableError, match="stopped"):
+        kafka.restore()
+    assert kafka.now_s < STABLE_DEADLINE_S
+
+
+def test_empty_ledger_that_does_not_begin_at_zero_is_corrupt(kafka: _Kafka) -> None:
+    """Entries were deleted; an empty one that does is a new partition."""
+    kafka.edges = [7, 7]
+    with pytest.raises(OwnCorruptionError, match="entries were deleted"):
+        kafka.restore()
+    kafka.edges = [0, 0]
+    assert LedgerReader(_SETTINGS, _PARTITION).restore() == []
+
+
+_FIRST = first_entry(_PARTITION, "w", 1000)
+_RESET = replace(_FIRST, mode=Mode.RESET, ids=(b"i" * 16,), sequence=7)
+_NEXT = replace(_FIRST, entry=1, sequence=7, mode=Mode.LIVE, oldest_offset=5)
+
+
+def _value(entry: LedgerEntry) -> bytes:
+    return AvroEncoder(LEDGER, 1).encode(entry.as_record())
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk", _value(replace(_FIRST, entry=3))], ids=["empty", "junk", "no row"])
+def test_damage_before_a_reset_does_not_matter(kafka: _Kafka, damage: bytes) -> None:
+    """What is before the oldest entry that matters is neither read as an entry nor part of the row."""
+    kafka.log = {0: _value(_FIRST), 3: damage, 5: _value(_RESET)}
+    kafka.answer = _EndOfPartition(10)
+    assert kafka.restore() == [Placed(5, _RESET)]
+    kafka.edges, kafka.log[7] = [0, 10], _value(_NEXT)
+    assert kafka.restore() == [Placed(5, _RESET), Placed(7, _NEXT)]
+
+
+@pytest.mark.parametrize("at", [5, 7])
+def test_damage_to_what_matters_is_corruption(kafka: _Kafka, at: int) -> None:
+    """The newest entry, or one whose ids are needed."""
+    kafka.log = {5: _value(_RESET), 7: _value(_NEXT)} | {at: b"junk"}
+    kafka.answer = _EndOfPartition(10)
+    with pytest.raises(OwnCorruptionError, match="cannot be read"):
+        kafka.restore()
+
+
+def test_row_of_what_matters_that_does_not_fit_is_corruption(kafka: _Kafka) -> None:
+    """Each entry was readable, but one is missing between them."""
+    kafka.log = {5: _value(_RESET), 7: _value(replace(_NEXT, entry=2))}
+    kafka.answer = _EndOfPartition(10)
+    with pytest.raises(OwnCorruptionError, match="follows entry 0"):
+        kafka.restore()
+
+
+def test_entry_that_needs_what_was_deleted_is_corruption(kafka: _Kafka) -> None:
+    """Its ids are gone, so repeats could not be told."""
+    kafka.log = {7: _value(_NEXT)}
+    kafka.edges, kafka.answer = [6, 10], _EndOfPartition(10)
+    with pytest.raises(OwnCorruptionError, match="ids of offset 5 are needed, but the log begins at 6"):
+        kafka.restore()

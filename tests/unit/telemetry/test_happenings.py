@@ -1,0 +1,162 @@
+"""Happenings: each is logged, counted and shown at once."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from connector.compliance.catalog import StreamPartition
+from connector.compliance.instants import US_PER_S
+from connector.telemetry.happenings import Happenings
+from connector.telemetry.metrics import NAMESPACE, Metrics
+from connector.telemetry.status import PartitionStatus, State
+
+_WHERE = {"stream": "user", "partition": "3"}
+
+
+class _Bench:
+    """The happenings of one partition and what they leave behind."""
+
+    def __init__(self) -> None:
+        self.metrics, self.status = Metrics(), PartitionStatus()
+        self.happen = Happenings(StreamPartition("user", 3), self.metrics, self.status)
+
+    def count(self, name: str, **labels: str) -> float | None:
+        """Return a counter's value."""
+        return self.metrics.registry.get_sample_value(f"{NAMESPACE}_{name}_total", {**_WHERE, **labels})
+
+    def committed(self, **figures: Any) -> None:  # noqa: ANN401 - the figures of a transaction
+        """Tell of a transaction."""
+        nothing: dict[str, Any] = dict.fromkeys(("received", "duplicate", "control", "sequence", "covered_until_us"), 0)
+        self.happen.committed(
+            **{**nothing, "published": Counter(), "dead_lettered": Counter(), "mode": "live", **figures}
+        )
+
+
+@pytest.fixture
+def bench() -> _Bench:
+    """Give a partition to which nothing has happened yet."""
+    return _Bench()
+
+
+def test_life_of_a_partition_is_shown_state_by_state(bench: _Bench) -> None:
+    """And logged at INFO, each with stream and partition."""
+    states = []
+    with capture_logs() as logs:
+        bench = _Bench()
+        for happen in (
+            bench.happen.assigned,
+            lambda: bench.happen.restored(4, 2, 5 * US_PER_S, 0.1),
+            lambda: bench.happen.waiting(6.0),
+            lambda: bench.happen.restored(5, 2, 6 * US_PER_S, 0.1),
+            bench.happen.released,
+        ):
+            happen()
+            states.append(bench.status.state)
+    assert states == [State.RESTORING, State.RUNNING, State.WAITING, State.RUNNING, State.NOT_OWNED]
+    assert {(log["log_level"], log["stream"], log["partition"]) for log in logs} == {("info", "user", 3)}
+    assert bench.status.covered_until_us == 6 * US_PER_S
+
+
+def test_failed_connect_is_shown_until_the_next_one_succeeds(bench: _Bench) -> None:
+    """With what X said and when the next attempt is due."""
+    bench.happen.connect_failed("http-401", "rejected", 60.0)
+    assert bench.count("connect_failures", reason="http-401") == 1
+    shown = bench.status.as_json()
+    assert shown["last_error"] == "rejected"
+    assert shown["next_attempt"] is not None
+    bench.happen.connected("live", 0)
+    assert bench.count("connects") == 1
+    shown = bench.status.as_json()
+    assert (shown["last_error"], shown["next_attempt"]) == (None, None)
+
+
+@pytest.mark.parametrize(("offset_s", "warnings"), [(5, 0), (-5, 0), (6, 1), (-6, 1)])
+def test_clock_that_is_off_is_warned_about(offset_s: int, warnings: int) -> None:
+    """In either direction."""
+    with capture_logs() as logs:
+        _Bench().happen.connected("live", offset_s * US_PER_S)
+    assert [log["event"] for log in logs].count("clock_offset") == warnings
+
+
+def test_bytes_are_counted_once_at_the_next_commit(bench: _Bench) -> None:
+    """Nothing is counted while they flow."""
+    bench.happen.read(100, 7)
+    assert bench.count("received_bytes") == 0
+    bench.committed()
+    bench.happen.read(11, 8)
+    bench.committed()
+    assert bench.count("received_bytes") == 111
+    assert bench.status.last_byte_us == 8
+
+
+def test_dead_letters_of_a_transaction_are_one_warning_a_reason(bench: _Bench) -> None:
+    """Not one a line."""
+    with capture_logs() as logs:
+        bench = _Bench()
+        bench.committed(dead_lettered=Counter({"not-json": 900, "too-long": 1}))
+    assert [(log["reason"], log["count"]) for log in logs] == [("not-json", 900), ("too-long", 1)]
+    assert bench.count("lines_dead_lettered", reason="not-json") == 900
+
+
+def test_tail_is_counted_only_where_there_was_one(bench: _Bench) -> None:
+    """An end between two lines cuts nothing off."""
+    bench.happen.disconnected("closed", 0)
+    bench.happen.disconnected("network", 5)
+    assert bench.count("truncated_tails") == 1
+    assert (bench.count("disconnects", reason="closed"), bench.count("disconnects", reason="network")) == (1, 1)
+
+
+def test_what_needs_a_human_is_an_error() -> None:
+    """A gap, a ledger that cannot be trusted, and what nobody foresaw."""
+    with capture_logs() as logs:
+        bench = _Bench()
+        bench.happen.lost(0, 90 * US_PER_S, "replay-refused")
+        bench.happen.corrupt("bad")
+        bench.happen.failed(RuntimeError("r"))
+        bench.happen.producer_replaced("fenced", "f")
+        bench.happen.system_message("SlowReader", "slow")
+    levels = [(log["event"], log["log_level"]) for log in logs]
+    assert levels == [
+        ("gap_recorded", "error"),
+        ("ledger_corrupt", "error"),
+        ("unexpected_error", "error"),
+        ("producer_replaced", "warning"),
+        ("system_message", "warning"),
+    ]
+    assert bench.count("lost_seconds", cause="replay-refused") == 90
+    assert bench.count("producers_replaced", cause="fenced") == 1
+    assert bench.status.last_error == "SlowReader: slow"
+
+
+def test_doubt_is_counted_and_warned_about() -> None:
+    """Odd, but nothing is lost: the stretch is asked for once more."""
+    with capture_logs() as logs:
+        bench = _Bench()
+        bench.happen.doubted("nothing-repeated")
+    assert [(log["event"], log["doubt"], log["log_level"]) for log in logs] == [
+        ("coverage_doubted", "nothing-repeated", "warning")
+    ]
+    assert bench.count("doubts", doubt="nothing-repeated") == 1
+    assert bench.count("doubts", doubt="new-where-all-is-known") == 0
+
+
+def test_connection_given_up_for_a_better_plan_counts_as_made_and_ended() -> None:
+    """X counted it against the budget."""
+    with capture_logs() as logs:
+        bench = _Bench()
+        bench.happen.replanned()
+    assert (bench.count("connects"), bench.count("disconnects", reason="replanned")) == (1, 1)
+    assert [(log["event"], log["log_level"]) for log in logs] == [("replanned", "info")]
+
+
+def test_status_as_json_shows_instants_as_text(bench: _Bench) -> None:
+    """Or null, and absurd ones as numbers."""
+    bench.status.covered_until_us = 1_656_373_781 * US_PER_S
+    bench.status.next_attempt_us = 10**23
+    shown = bench.status.as_json()
+    assert shown["covered_until"] == "2022-06-27T23:49:41.000000Z"
+    assert shown["next_attempt"] == str(10**23)
+    assert shown["last_byte"] is None
+    assert shown["state"] == "not-owned"

@@ -1,0 +1,117 @@
+"""The HTTP port: its routes, and what a probe is told."""
+
+import json
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.parser import text_string_to_metric_families
+
+from connector.errors import SettingsError
+from connector.settings import HttpSettings
+from connector.telemetry.http import HttpServer
+
+
+class _Inside:
+    """What the probes look at."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        Counter("things", "Things.", registry=self.registry).inc()
+        self.is_live = self.is_ready = True
+
+    def server(self, port: int = 0, host: str = "127.0.0.1") -> HttpServer:
+        """Return a server that shows this."""
+        settings = HttpSettings(host=host, port=port)
+        return HttpServer(
+            settings, self.registry, lambda: self.is_live, lambda: self.is_ready, lambda: {"version": "é", "n": None}
+        )
+
+
+@pytest.fixture
+def inside() -> _Inside:
+    """Give something to look at."""
+    return _Inside()
+
+
+@pytest.fixture
+def client(inside: _Inside) -> Iterator[httpx.Client]:
+    """Give a client of a server that runs."""
+    with (
+        inside.server() as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=5, trust_env=False, verify=False) as client,  # noqa: S501 - no TLS here, and loading certificates takes time
+    ):
+        yield client
+
+
+def test_metrics_are_served_as_prometheus_reads_them(client: httpx.Client) -> None:
+    """With its content type."""
+    response = client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    things = next(iter(text_string_to_metric_families(response.text)))
+    assert (things.name, things.samples[0].value) == ("things", 1.0)
+
+
+@pytest.mark.parametrize(("path", "name"), [("/livez", "is_live"), ("/readyz", "is_ready")])
+def test_probe_answers_as_things_stand(client: httpx.Client, inside: _Inside, path: str, name: str) -> None:
+    """Each looks at its own question."""
+    assert (client.get(path).status_code, client.get(path).text) == (200, "ok\n")
+    setattr(inside, name, False)
+    assert client.get(path).status_code == 503
+    assert "/status" in client.get(path).text
+    other = "/readyz" if path == "/livez" else "/livez"
+    assert client.get(other).status_code == 200
+
+
+def test_status_is_json(client: httpx.Client) -> None:
+    """As it is given."""
+    response = client.get("/status?pretty")
+    assert response.headers["content-type"] == "application/json"
+    assert json.loads(response.content) == {"version": "é", "n": None}
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/healthz"])
+def test_unknown_path_names_those_there_are(client: httpx.Client, path: str) -> None:
+    """A wrong probe is told the right one."""
+    response = client.get(path)
+    assert response.status_code == 404
+    assert response.text.split() == ["/metrics", "/livez", "/readyz", "/status"]
+
+
+def test_port_that_is_taken_is_a_settings_error(inside: _Inside) -> None:
+    """Naming the setting, without a stack of foreign errors."""
+    with (
+        inside.server() as server,
+        pytest.raises(SettingsError, match="CONNECTOR_HTTP__PORT: cannot listen on") as caught,
+    ):
+        inside.server(server.port)
+    assert caught.value.__suppress_context__
+
+
+def test_port_is_free_again_after_the_leaving(inside: _Inside) -> None:
+    """A restart in place finds it."""
+    with inside.server() as server:
+        port = server.port
+    with inside.server(port):
+        pass
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6 loopback")
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_port_is_served_on_an_ipv6_host(inside: _Inside, host: str) -> None:
+    """As in a cluster that has nothing else."""
+    with (
+        inside.server(host=host) as server,
+        httpx.Client(base_url=f"http://[::1]:{server.port}", timeout=5, trust_env=False, verify=False) as client,  # noqa: S501 - as above
+    ):
+        assert client.get("/livez").text == "ok\n"

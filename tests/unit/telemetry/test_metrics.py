@@ -1,0 +1,103 @@
+"""The scrape: every metric is there from the start, at zero, under the names that dashboards know."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client import Metric, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
+from connector.compliance.decode import Reason
+from connector.compliance.instants import US_PER_S
+from connector.telemetry.metrics import DISCONNECT_REASONS, NAMESPACE, REPLACEMENT_CAUSES, Metrics
+from connector.telemetry.status import PartitionStatus, State
+from connector.x.failure import REASONS
+from connector.x.overlap import Doubt
+from connector.x.plan import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PARTITION = StreamPartition("tweet", 1)
+
+
+def _scraped(metrics: Metrics) -> dict[str, Metric]:
+    families: Iterable[Metric] = text_string_to_metric_families(generate_latest(metrics.registry).decode())
+    return {family.name: family for family in families if family.name.startswith(NAMESPACE)}
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "values"),
+    [
+        ("connects", None, ()),
+        ("received_bytes", None, ()),
+        ("truncated_tails", None, ()),
+        ("lines_received", None, ()),
+        ("lines_duplicate", None, ()),
+        ("lines_control", None, ()),
+        ("transactions_committed", None, ()),
+        ("connect_failures", "reason", REASONS),
+        ("disconnects", "reason", DISCONNECT_REASONS),
+        ("lines_dead_lettered", "reason", tuple(Reason)),
+        ("producers_replaced", "cause", REPLACEMENT_CAUSES),
+        ("gaps", "cause", tuple(Cause)),
+        ("lost_seconds", "cause", tuple(Cause)),
+        ("doubts", "doubt", tuple(Doubt)),
+    ],
+)
+def test_counter_starts_at_zero_with_every_label(name: str, label: str | None, values: tuple[str, ...]) -> None:
+    """So that a first happening is seen as an increase."""
+    samples = _scraped(Metrics())[f"{NAMESPACE}_{name}"].samples
+    totals = [sample for sample in samples if sample.name.endswith("_total")]
+    expected = {
+        (partition.stream, str(partition.number), value) for partition in STREAM_PARTITIONS for value in values or ("",)
+    }
+    found = {(each.labels["stream"], each.labels["partition"], each.labels.get(label or "", "")) for each in totals}
+    assert found == expected
+    assert {sample.value for sample in totals} == {0.0}
+
+
+def test_published_events_start_at_zero_for_every_type() -> None:
+    """By stream and type, whatever the partition."""
+    samples = _scraped(Metrics())[f"{NAMESPACE}_events_published"].samples
+    found = {(each.labels["stream"], each.labels["type"]) for each in samples if each.name.endswith("_total")}
+    assert found == {(event_type.stream, event_type.name) for event_type in EVENT_TYPES}
+
+
+def test_every_metric_has_a_help_text() -> None:
+    """For whoever meets it in a query."""
+    metrics = Metrics()
+    metrics.watch({_PARTITION: PartitionStatus()})
+    assert all(family.documentation for family in _scraped(metrics).values())
+
+
+@pytest.mark.parametrize(
+    ("state", "owned", "corrupt"),
+    [(State.NOT_OWNED, 0, 0), (State.RESTORING, 1, 0), (State.RUNNING, 1, 0), (State.WAITING, 1, 0),
+     (State.CORRUPT, 1, 1)],
+)  # fmt: skip
+def test_status_of_a_partition_is_shown_at_each_scrape(state: State, owned: int, corrupt: int) -> None:
+    """As it stands then; instants in seconds."""
+    status, metrics = PartitionStatus(), Metrics()
+    metrics.watch({_PARTITION: status})
+    status.state, status.covered_until_us, status.sequence = state, 12 * US_PER_S + 500_000, 7
+    scraped = _scraped(metrics)
+    values = {
+        name: [sample.value for sample in scraped[f"{NAMESPACE}_{name}"].samples]
+        for name in ("partition_owned", "partition_corrupt", "covered_until_timestamp_seconds", "sequence")
+    }
+    assert values == {
+        "partition_owned": [owned],
+        "partition_corrupt": [corrupt],
+        "covered_until_timestamp_seconds": [12.5],
+        "sequence": [7],
+    }
+
+
+def test_what_is_not_known_yet_has_no_sample() -> None:
+    """Zero would be an instant in 1970."""
+    metrics = Metrics()
+    metrics.watch({_PARTITION: PartitionStatus()})
+    scraped = _scraped(metrics)
+    for name in ("covered_until_timestamp_seconds", "last_byte_timestamp_seconds", "sequence"):
+        assert scraped[f"{NAMESPACE}_{name}"].samples == []

@@ -1,0 +1,201 @@
+"""What the supervisor starts and stops as ownership changes."""
+
+import threading
+from collections.abc import Callable
+from typing import Any, Self, cast
+
+import pytest
+
+from connector import supervisor as supervisor_module
+from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.errors import DependencyUnavailableError, OwnCorruptionError, SettingsError
+from connector.pipeline.pipeline import Pipeline
+from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
+from connector.supervisor import DRAIN_S, Supervisor
+from connector.telemetry.status import PartitionStatus, State
+
+_TWEETS = STREAM_PARTITIONS[:4]
+_SETTINGS = Settings(
+    x=XSettings(streams=("tweet",)),
+    kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"),
+    schema_registry=SchemaRegistrySettings(url="http://127.0.0.1:1"),
+)
+
+
+class _Pipeline:
+    """Notes what it is told; ends when it is joined, unless it hangs."""
+
+    def __init__(self, bench: "_Bench", partition: StreamPartition) -> None:
+        self._bench = bench
+        self.partition = partition
+        self.told: list[str] = []
+        self.is_hung = False
+
+    def start(self) -> None:
+        """Begin."""
+        self.told.append("start")
+
+    def stop(self, *, may_commit: bool) -> None:
+        """Ask for the end."""
+        self.told.append("stop" if may_commit else "abandon")
+        self._bench.order.append("stop")
+
+    def join(self, timeout_s: float) -> bool:
+        """Use up the time when hanging."""
+        self._bench.order.append("join")
+        self._bench.waited_s += timeout_s if self._bench.hangs else 0.0
+        return not self._bench.hangs
+
+
+class _Membership:
+    """Plays the group: each poll does the next of `events`; leaving it revokes what is left, as the client does."""
+
+    has_joined = True
+
+    def __init__(self, bench: "_Bench") -> None:
+        self._bench = bench
+
+    def poll(self, _: float, on_trouble: Callable[[str], None]) -> None:
+        """Do the next thing."""
+        if not self._bench.events:
+            self._bench.stop.set()
+            return
+        self._bench.events.pop(0)(on_trouble)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bench.has_left = True
+        self._bench.supervisor.revoked(range(len(STREAM_PARTITIONS)))
+
+
+class _Bench:
+    """A supervisor with a played group and played pipelines."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.events: list[Callable[[Callable[[str], None]], None]] = []
+        self.made: list[_Pipeline] = []
+        self.order: list[str] = []
+        self.hangs = self.has_left = False
+        self.waited_s = 0.0
+        self.stop = threading.Event()
+        self.statuses = {partition: PartitionStatus() for partition in _TWEETS}
+        monkeypatch.setattr(supervisor_module, "Membership", lambda *_: _Membership(self))
+        monkeypatch.setattr(supervisor_module, "time", self)
+        self.supervisor = Supervisor(_SETTINGS, self._make, self.statuses)
+
+    def _make(self, partition: StreamPartition) -> Pipeline:
+        self.made.append(_Pipeline(self, partition))
+        return cast("Pipeline", self.made[-1])
+
+    def monotonic(self) -> float:
+        """Return the supervisor's clock."""
+        return self.waited_s
+
+    def run(self, *events: Callable[[Callable[[str], None]], Any]) -> None:
+        """Let the supervisor go through `events`."""
+        self.events = list(events)
+        self.supervisor.run(self.stop)
+
+    @property
+    def told(self) -> dict[StreamPartition, list[str]]:
+        """What each pipeline was told."""
+        return {pipeline.partition: pipeline.told for pipeline in self.made}
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> _Bench:
+    """Give a supervisor."""
+    return _Bench(monkeypatch)
+
+
+def test_assigned_partitions_are_worked_until_the_stop(bench: _Bench) -> None:
+    """Then each finishes its transaction, before the group is left."""
+    bench.run(lambda _: bench.supervisor.assigned([1, 3]))
+    assert bench.told == {_TWEETS[1]: ["start", "stop"], _TWEETS[3]: ["start", "stop"]}
+    assert bench.has_left
+
+
+def test_partition_of_a_stream_that_is_off_is_not_worked(bench: _Bench) -> None:
+    """It is owned, and said to be off."""
+    bench.run(lambda _: bench.supervisor.assigned([0, 8]))
+    assert list(bench.told) == [_TWEETS[0]]
+
+
+def test_revoked_partitions_finish_and_the_others_go_on(bench: _Bench) -> None:
+    """Only what is named is given up."""
+    bench.events = []
+    bench.supervisor.assigned([0, 1])
+    bench.supervisor.revoked([1, 9])
+    assert bench.told == {_TWEETS[0]: ["start"], _TWEETS[1]: ["start", "stop"]}
+    bench.supervisor.revoked([1])
+    assert bench.told[_TWEETS[1]] == ["start", "stop"]
+
+
+def test_lost_partitions_commit_nothing_more(bench: _Bench) -> None:
+    """Somebody else may be at work already."""
+    bench.supervisor.assigned([2])
+    bench.supervisor.lost([2])
+    assert bench.told == {_TWEETS[2]: ["start", "abandon"]}
+
+
+def test_returning_partition_gets_a_new_pipeline(bench: _Bench) -> None:
+    """A pipeline lives once."""
+    for _ in range(2):
+        bench.supervisor.assigned([0])
+        bench.supervisor.revoked([0])
+    assert [pipeline.told for pipeline in bench.made] == [["start", "stop"]] * 2
+
+
+def test_pipelines_that_hang_delay_the_leaving_by_one_deadline_together(bench: _Bench) -> None:
+    """All are told to stop before any is waited for."""
+    bench.hangs = True
+    bench.run(lambda _: bench.supervisor.assigned([0, 1, 2, 3]))
+    assert bench.order == ["stop"] * 4 + ["join"] * 4
+    assert bench.waited_s <= DRAIN_S
+
+
+@pytest.mark.parametrize("kind", [SettingsError, DependencyUnavailableError])
+def test_membership_beyond_repair_abandons_everything(bench: _Bench, kind: type[Exception]) -> None:
+    """As after a twin with the same instance id: nothing is owned any more, though nobody said so."""
+
+    def fail(_: object) -> None:
+        raise kind(["twin"])
+
+    with pytest.raises(kind):
+        bench.run(lambda _: bench.supervisor.assigned([0]), fail)
+    assert bench.told == {_TWEETS[0]: ["start", "abandon"]}
+    assert bench.has_left
+
+
+def test_trouble_in_the_group_ends_nothing(bench: _Bench) -> None:
+    """It is said and passes."""
+    bench.run(lambda _: bench.supervisor.assigned([0]), lambda tell: tell("a broker is away"), lambda _: None)
+    assert bench.told == {_TWEETS[0]: ["start", "stop"]}
+
+
+def test_last_partition_that_turns_corrupt_ends_the_process(bench: _Bench) -> None:
+    """As long as one is in order, it is worked."""
+
+    def spoil(number: int) -> Callable[[object], None]:
+        def event(_: object) -> None:
+            bench.statuses[_TWEETS[number]].state = State.CORRUPT
+
+        return event
+
+    with pytest.raises(OwnCorruptionError):
+        bench.run(lambda _: bench.supervisor.assigned([0, 1]), spoil(0), lambda _: None, spoil(1), lambda _: None)
+    assert len(bench.events) == 1
+
+
+def test_ready_means_joined_and_every_owned_partition_restored(bench: _Bench) -> None:
+    """A replica that owns nothing is ready too."""
+    supervisor = bench.supervisor
+    assert supervisor.is_ready
+    supervisor.assigned([0, 1])
+    for state in State:
+        bench.statuses[_TWEETS[0]].state, bench.statuses[_TWEETS[1]].state = State.RUNNING, state
+        assert supervisor.is_ready == (state is State.RUNNING)
+    supervisor.revoked([1])
+    assert supervisor.is_ready

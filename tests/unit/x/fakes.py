@@ -1,0 +1,84 @@
+"""What stands in for the world around a reader: clocks that move when told, and connections that follow a script."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Self
+
+import pytest
+
+from connector.compliance.instants import US_PER_S
+from connector.x import clock
+from connector.x.failure import ConnectFailedError, Failure
+
+NOW_US = 1_800_000_000 * US_PER_S
+
+
+class FakeTime:
+    """Stands in for the `time` module; moves by `advance`, the wall alone by `step_wall`."""
+
+    def __init__(self) -> None:
+        self._monotonic_ns = 5_000_000_000_000
+        self._wall_minus_monotonic_ns = NOW_US * 1000 - self._monotonic_ns
+
+    def time_ns(self) -> int:
+        """Return the wall clock."""
+        return self._monotonic_ns + self._wall_minus_monotonic_ns
+
+    def monotonic_ns(self) -> int:
+        """Return the monotonic clock."""
+        return self._monotonic_ns
+
+    @property
+    def now_us(self) -> int:
+        """The wall clock in microseconds."""
+        return self.time_ns() // 1000
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._monotonic_ns += int(seconds * 1_000_000_000)
+
+    def step_wall(self, seconds: float) -> None:
+        """Set the wall clock."""
+        self._wall_minus_monotonic_ns += int(seconds * 1_000_000_000)
+
+
+@pytest.fixture
+def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    """Put a clock that stands still in the place of the system's, for everything that asks `connector.x.clock`."""
+    fake = FakeTime()
+    monkeypatch.setattr(clock, "time", fake)
+    return fake
+
+
+Step = bytes | Failure | Callable[[], None]
+
+
+class FakeConnection:
+    """Delivers a script: chunks, something to do in between, and a failure instead of a proper end."""
+
+    def __init__(self, date_us: int, script: Sequence[Step] = ()) -> None:
+        self.date_us = date_us
+        self.rate_limit = None
+        self._script = script
+        self.closed = threading.Event()
+        self.has_left = False
+
+    def chunks(self) -> Iterator[bytes]:
+        """Play the script; raises `ConnectFailedError`."""
+        for step in self._script:
+            if isinstance(step, Failure):
+                raise ConnectFailedError(step)
+            if isinstance(step, bytes):
+                yield step
+            else:
+                step()
+
+    def close(self) -> None:
+        """Note that somebody closed the connection."""
+        self.closed.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.has_left = True

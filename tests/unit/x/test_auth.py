@@ -1,0 +1,150 @@
+"""The token: where it comes from, when it is asked for again, and that nothing raised ever holds it."""
+
+import base64
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from connector.settings import XSettings
+from connector.x.auth import Token, exchange_over
+from connector.x.backoff import Curve
+from connector.x.failure import MAX_RATE_LIMIT_WAIT_S, ConnectFailedError
+
+_SECRET = "hush"
+_KEYS = {"api_key": "k/1", "api_key_secret": "hush 2"}
+
+
+def _settings(**given: Any) -> XSettings:  # noqa: ANN401 - any setting
+    return XSettings.model_validate(given)
+
+
+def _no_exchange(_key: str, _secret: str) -> str:
+    raise AssertionError("nothing is to be exchanged")
+
+
+def _client(status: int, content: bytes = b"", headers: dict[str, str] | None = None) -> httpx.Client:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content, headers=headers))
+    return httpx.Client(base_url="http://x.invalid", transport=transport)
+
+
+def _shown(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)) + repr(error)
+
+
+def test_given_token_is_used_as_it_is() -> None:
+    """Whatever surrounds it in white space is not part of it."""
+    assert Token(_settings(bearer_token=" t\n"), _no_exchange).value() == "t"
+
+
+def test_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    """A token that the operator replaces is used by the next connection."""
+    file = tmp_path / "token"
+    token = Token(_settings(bearer_token_file=file), _no_exchange)
+    for text in ("one", "two\n"):
+        file.write_text(text, encoding="utf-8")
+        assert token.value() == text.strip()
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"hush\x00", "hush-é".encode(), b"hush\xff", b"hu\nsh"])
+def test_token_file_without_a_token_fails_without_showing_it(tmp_path: Path, content: bytes | None) -> None:
+    """Missing, empty, binary or of several lines: a connection that waits, saying which setting is wrong."""
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConnectFailedError, match="bearer_token") as caught:
+        Token(_settings(bearer_token_file=file), _no_exchange).value()
+    assert (caught.value.failure.reason, caught.value.failure.curve) == ("no-token", Curve.CONFIGURATION)
+    assert "hush" not in _shown(caught.value)
+
+
+def test_key_and_secret_are_exchanged_once_until_rejected() -> None:
+    """X gives the same token each time, so asking again is of use only when it was refused."""
+    asked: list[tuple[str, str]] = []
+
+    def exchange(key: str, secret: str) -> str:
+        asked.append((key, secret))
+        return f"token {len(asked)}"
+
+    token = Token(_settings(**_KEYS), exchange)
+    assert [token.value(), token.value()] == ["token 1", "token 1"]
+    token.rejected()
+    assert token.value() == "token 2"
+    assert asked == [("k/1", "hush 2")] * 2
+
+
+def test_rejected_given_token_is_used_again() -> None:
+    """There is no other; the operator must see to it."""
+    token = Token(_settings(bearer_token="t"), _no_exchange)
+    token.rejected()
+    assert token.value() == "t"
+
+
+@pytest.mark.parametrize("given_token", ["", "hush\r\nx: y", "hush-é"])
+def test_exchanged_token_that_fits_no_header_fails_without_showing_it(given_token: str) -> None:
+    """What X gives is judged like what the operator gives."""
+    with pytest.raises(ConnectFailedError, match="the token that X gave") as caught:
+        Token(_settings(**_KEYS), lambda *_: given_token).value()
+    assert "hush" not in _shown(caught.value)
+
+
+def test_exchange_sends_url_encoded_credentials_as_x_wants_them() -> None:
+    """HTTP Basic over the encoded pair, and a form body."""
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"token_type": "bearer", "access_token": "t", "expires_in": 7200})
+
+    client = httpx.Client(base_url="http://x.invalid", transport=httpx.MockTransport(answer))
+    assert exchange_over(client)("k/1", "hush 2") == "t"
+    [request] = seen
+    assert (request.method, request.url.path) == ("POST", "/oauth2/token")
+    assert request.headers["authorization"] == f"Basic {base64.b64encode(b'k%2F1:hush%202').decode()}"
+    assert request.content == b"grant_type=client_credentials"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[]", b"null", b'{"access_token":null}', b'{"access_token":7}', b'{"access_token":"hush\xff"}',
+     b"<html>hush</html>", b"[" * 100_000],
+)  # fmt: skip
+def test_exchange_answered_with_rubbish_fails_as_x_s_fault(content: bytes) -> None:
+    """Whatever the answer is, the caller learns that there is no token, and no more."""
+    with pytest.raises(ConnectFailedError) as caught:
+        exchange_over(_client(200, content))("k", _SECRET)
+    assert (caught.value.failure.reason, caught.value.failure.curve) == ("no-token", Curve.HTTP)
+    assert "hush" not in _shown(caught.value)
+
+
+def test_exchange_refused_says_what_x_says() -> None:
+    """Bad client credentials are a configuration fault."""
+    body = b'{"errors":[{"code":99,"message":"Unable to verify your credentials"}]}'
+    with pytest.raises(ConnectFailedError, match="Unable to verify your credentials") as caught:
+        exchange_over(_client(403, body))("k", _SECRET)
+    assert caught.value.failure.curve is Curve.CONFIGURATION
+    assert "hush" not in _shown(caught.value)
+
+
+def test_exchange_over_its_budget_waits_for_the_reset_of_now() -> None:
+    """The reset is a moment, and it is reckoned from the present one."""
+    reset_s = int(time.time()) + 300
+    headers = {"x-rate-limit-limit": "1", "x-rate-limit-remaining": "0", "x-rate-limit-reset": str(reset_s)}
+    with pytest.raises(ConnectFailedError) as caught:
+        exchange_over(_client(429, b"", headers))("k", _SECRET)
+    assert 240 < caught.value.failure.at_least_s <= 300 < MAX_RATE_LIMIT_WAIT_S
+
+
+def test_exchange_that_does_not_reach_x_is_a_network_failure() -> None:
+    """It waits as any other connection does."""
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    client = httpx.Client(base_url="http://x.invalid", transport=httpx.MockTransport(fail))
+    with pytest.raises(ConnectFailedError) as caught:
+        exchange_over(client)("k", _SECRET)
+    assert caught.value.failure.curve is Curve.NETWORK

@@ -1,0 +1,500 @@
+"""The reader: the order of things between X and the inbox, with X played by a script."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import pytest
+
+from connector.compliance.catalog import StreamPartition
+from connector.compliance.decode import LongLine, SystemMessage
+from connector.compliance.instants import US_PER_S
+from connector.settings import XSettings
+from connector.telemetry.happenings import Happenings
+from connector.telemetry.metrics import Metrics
+from connector.telemetry.status import PartitionStatus
+from connector.x.backoff import Backoff, Curve
+from connector.x.connection import Connection
+from connector.x.deliveries import Delivery, Ended, KeptAlive, Opened, Received
+from connector.x.failure import ConnectFailedError, Failure, PlanRefusedError
+from connector.x.inbox import Inbox
+from connector.x.overlap import Doubt
+from connector.x.plan import MINUTE_US, Cause, Live, Plan, Replay
+from connector.x.reader import MAX_LINES, Reader
+from connector.x.stall import StallWatch
+from tests.unit.x.fakes import FakeConnection, FakeTime, Step
+
+_PARTITION = StreamPartition("tweet", 1)
+_DEADLINE_S = 5.0
+_REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused"))
+_DOWN = ConnectFailedError(Failure(Curve.NETWORK, "network", "down"))
+_CUT = Failure(Curve.NETWORK, "network", "cut off")
+_OPERATIONAL = SystemMessage("OperationalDisconnect", "d")
+_TOO_MANY = SystemMessage("TooManyConnections", "d")
+
+Answer = ConnectFailedError | Exception | Sequence[Step]
+
+
+class _Stopped(threading.Event):
+    """Notes each delay instead of waiting for it."""
+
+    def __init__(self, delays: list[float]) -> None:
+        super().__init__()
+        self._delays = delays
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Note the delay."""
+        self._delays.append(timeout or 0.0)
+        return self.is_set()
+
+
+class _World:
+    """X, the committer and the clocks around one reader; X gives `answers` in turn and the last one ends the test."""
+
+    def __init__(self, time_: FakeTime) -> None:
+        self.time = time_
+        self.delays: list[float] = []
+        self.inbox = Inbox(64 * 1024 * 1024)
+        self.covered_until_us = time_.now_us
+        self.system_message: SystemMessage | None = None
+        self.doubt: Doubt | None = None
+        self.again: Replay | None = None
+        self.x_ahead_s = 0.0
+        self.plans: list[Plan] = []
+        self.connections: list[FakeConnection] = []
+        self.deliveries: list[Delivery] = []
+        self.messages: list[SystemMessage | None] = []
+        self.metrics = Metrics()
+        self.watch = StallWatch()
+        self.answers: list[Answer] = []
+        self.reader = Reader(
+            partition=_PARTITION,
+            open_connection=self._open,
+            inbox=self.inbox,
+            progress=self,
+            settings=XSettings(line_limit_bytes=1024),
+            stall_watch=self.watch,
+            replay_slots=threading.Semaphore(2),
+            report=Happenings(_PARTITION, self.metrics, PartitionStatus()),
+        )
+        self.reader._stop = _Stopped(self.delays)  # noqa: SLF001 - so that delays are seen, not waited for
+        self.reader._backoff = Backoff(lambda: 0.0)  # noqa: SLF001 - so that delays are exact
+
+    def _open(self, _: StreamPartition, plan: Plan) -> Connection:
+        assert self.inbox.take(0) is None, "a plan was made before all was settled"
+        self.plans.append(plan)
+        if len(self.plans) > len(self.answers):
+            self.reader.stop()
+            self.inbox.close()
+            raise _DOWN
+        answer = self.answers[len(self.plans) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        x_now_us = self.time.now_us + int(self.x_ahead_s * US_PER_S)
+        connection = FakeConnection(x_now_us // US_PER_S * US_PER_S, answer)
+        self.connections.append(connection)
+        return cast("Connection", connection)
+
+    def run(self, *answers: Answer) -> None:
+        """Let the reader run through `answers` to its end, while a committer takes and settles all it delivers."""
+        self.answers = list(answers)
+        thread = threading.Thread(target=self.reader.run)
+        thread.start()
+        until = time.monotonic() + _DEADLINE_S
+        while thread.is_alive() and time.monotonic() < until:
+            delivery = self.inbox.take(0.005)
+            if delivery is not None:
+                self.deliveries.append(delivery)
+                if isinstance(delivery, Ended):
+                    self.system_message = self.messages.pop(0) if self.messages else None
+                    self.inbox.settle()
+        thread.join(_DEADLINE_S)
+        assert not thread.is_alive()
+
+    def wait(self, seconds: float) -> Step:
+        """Return a step of a script in which time passes, and the stall watch ticks meanwhile."""
+
+        def step() -> None:
+            for _ in range(int(seconds * 2)):
+                self.time.advance(0.5)
+                self.watch.tick()
+
+        return step
+
+    def found(self, kind: type[Delivery]) -> list[Any]:
+        """Return the deliveries of one kind."""
+        return [delivery for delivery in self.deliveries if isinstance(delivery, kind)]
+
+    def count(self, name: str, **labels: str) -> float:
+        """Return the value of a counter of this partition."""
+        where = {"stream": "tweet", "partition": "1", **labels}
+        return self.metrics.registry.get_sample_value(f"compliance_connector_{name}_total", where) or 0.0
+
+
+@pytest.fixture
+def world(fake_time: FakeTime) -> Iterator[_World]:
+    """Give a reader in a scripted world."""
+    world = _World(fake_time)
+    yield world
+    world.inbox.close()
+
+
+def test_connection_is_handed_on_from_its_opening_to_its_end(world: _World) -> None:
+    """Opened, lines as they come, Ended with what was cut off; then at once the next connection."""
+    world.run([b'{"a"', b":1}\r\n{}\r\n", b"\r\ncut"], [b"{}\n"])
+    assert [type(delivery) for delivery in world.deliveries] == [Opened, Received, Ended] * 2
+    opened, received, ended = world.deliveries[:3]
+    assert isinstance(opened, Opened)
+    assert opened.plan == Live(1)
+    assert opened.lost is None
+    assert isinstance(received, Received)
+    assert list(received.lines) == [b'{"a":1}', b"{}"]
+    assert ended == Ended(is_whole=True, reason="closed", tail_bytes=3)
+    assert world.delays == [0.0, 0.0, 0.25]
+    assert all(connection.has_left for connection in world.connections)
+    assert world.count("truncated_tails") == 1
+
+
+def test_connection_that_breaks_is_not_whole(world: _World) -> None:
+    """With the reason; and after lines have come, the next attempt is made at once."""
+    world.run([b"{}\r\n", _CUT])
+    assert world.found(Ended) == [Ended(is_whole=False, reason="network", tail_bytes=0)]
+    assert world.delays[0] == 0.0
+    assert world.count("disconnects", reason="network") == 1
+
+
+def test_failures_back_off_until_a_connection_delivers(world: _World) -> None:
+    """Neither an accepted request nor an early end is a delivery; a keep-alive is."""
+    world.run(_DOWN, _DOWN, [], [_CUT], [b"\r\n", _CUT], _DOWN)
+    assert world.delays == [0.25, 0.5, 0.75, 1.0, 0.0, 0.25, 0.5]
+
+
+def test_delay_that_x_asks_for_is_kept(world: _World) -> None:
+    """As for a spent budget."""
+    world.run(ConnectFailedError(Failure(Curve.RATE_LIMIT, "rate-limited", "spent", 700.0)))
+    assert world.delays[0] == 700.0
+    assert world.count("connect_failures", reason="rate-limited") == 1
+
+
+def test_unforeseen_error_is_told_and_reading_goes_on(world: _World) -> None:
+    """Whatever it is, the partition is not left without a reader."""
+    world.run(RuntimeError("boom"), [b"{}\n"])
+    assert len(world.found(Received)) == 1
+    assert world.delays[0] > 0
+
+
+def test_plan_waits_until_everything_before_is_committed(world: _World) -> None:
+    """The next plan starts from what the commit made of the connection before."""
+    world.covered_until_us -= 2 * MINUTE_US
+    covered_later = world.time.now_us - 3 * MINUTE_US + 30 * US_PER_S
+
+    def commit() -> None:
+        world.covered_until_us = covered_later
+
+    world.run([b"{}\n", commit], [])
+    assert world.plans[:2] == [Live(3), Live(4)]
+
+
+def test_refused_replay_falls_back_to_backfill_then_to_a_plain_connection(world: _World) -> None:
+    """At once each time; what each cannot reach is lost, with the cause."""
+    world.covered_until_us -= 60 * MINUTE_US
+    world.run(_REFUSED, _REFUSED, [b"{}\n"], _DOWN)
+    replay, *rest = world.plans
+    assert isinstance(replay, Replay)
+    assert rest[:2] == [Live(5, Cause.REPLAY_REFUSED), Live(0, Cause.REPLAY_REFUSED)]
+    [opened] = world.found(Opened)
+    assert opened.lost.start_us == world.covered_until_us
+    assert opened.lost.cause is Cause.REPLAY_REFUSED
+    assert world.delays[:2] == [0.0, 0.0]
+    assert isinstance(world.plans[3], Replay), "all is worth asking for after a live connection"
+
+
+def test_refused_plain_connection_waits_and_asks_for_everything_again(world: _World) -> None:
+    """The fault was not in the parameters."""
+    world.run(_REFUSED, _REFUSED, _REFUSED)
+    assert world.plans == [Live(1), Live(0, Cause.BACKFILL_REFUSED), Live(1), Live(0, Cause.BACKFILL_REFUSED)]
+    assert world.delays[:2] == [0.0, 60.0]
+
+
+def test_whole_slice_is_followed_by_the_next_with_a_short_overlap(world: _World) -> None:
+    """At once, also after a slice in which nothing happened."""
+    world.covered_until_us -= 60 * MINUTE_US
+
+    def commit() -> None:
+        plan = world.plans[-1]
+        assert isinstance(plan, Replay)
+        world.covered_until_us = plan.end_us
+
+    world.run([commit], [commit])
+    first, second = world.plans[:2]
+    assert isinstance(first, Replay)
+    assert isinstance(second, Replay)
+    assert second.start_us == first.end_us - MINUTE_US
+    assert world.delays[:2] == [0.0, 0.0]
+
+
+def test_interrupted_slice_is_asked_for_again_as_the_first_one(world: _World) -> None:
+    """With the long overlap, as nothing is known of it."""
+    world.covered_until_us -= 60 * MINUTE_US
+    world.run([b"{}\n", _CUT], [b"{}\n"])
+    assert world.plans[0] == world.plans[1]
+    assert world.found(Ended)[0].is_whole is False
+
+
+def test_system_message_in_a_slice_makes_the_next_one_start_afresh(world: _World) -> None:
+    """X ended the body properly, but said that it was not all."""
+    world.covered_until_us -= 60 * MINUTE_US
+    world.messages = [_OPERATIONAL]
+    world.run([b"{}\n", b"{}\n"], [b"{}\n"])
+    assert world.plans[0] == world.plans[1]
+    assert world.count("disconnects", reason="system-message") == 1
+
+
+def test_slice_that_breaks_off_each_time_backs_off_whatever_it_brought(world: _World) -> None:
+    """Part of a slice is no delivery, since all of it has to come again."""
+    world.covered_until_us -= 60 * MINUTE_US
+    world.run([b"{}\n", _CUT], [b"{}\n", _CUT], [b"{}\n", _CUT])
+    assert world.delays[:3] == [0.25, 0.5, 0.75]
+    assert world.plans[0] == world.plans[1] == world.plans[2]
+
+
+def test_slice_that_x_gives_up_each_time_backs_off(world: _World) -> None:
+    """A proper end after a system message is none."""
+    world.covered_until_us -= 60 * MINUTE_US
+    world.messages = [_OPERATIONAL] * 3
+    world.run(*[[b"{}\n"]] * 3)
+    assert world.delays[:3] == [0.25, 0.5, 0.75]
+
+
+def test_stretch_that_is_in_doubt_is_asked_for_before_anything_else(world: _World) -> None:
+    """As it is, whatever the plan would have been; the next plan is made at once."""
+    again = Replay(world.covered_until_us - 20 * MINUTE_US, world.covered_until_us - 5 * MINUTE_US)
+    world.again = again
+
+    def come() -> None:
+        world.again = None
+
+    world.run([come, b"{}\n"], [b"{}\n"])
+    assert world.plans[0] == again
+    assert isinstance(world.plans[1], Live)
+    [opened, _] = world.found(Opened)
+    assert (opened.plan, opened.lost) == (again, None)
+    assert world.delays[0] == 0.0
+
+
+def test_stretch_that_is_in_doubt_and_out_of_x_s_reach_is_not_asked_for(world: _World) -> None:
+    """X would refuse it for ever."""
+    day_us = 24 * 60 * MINUTE_US
+    world.again = Replay(world.covered_until_us - day_us, world.covered_until_us - day_us + MINUTE_US)
+    world.run([b"{}\n"])
+    assert world.plans[0] == Live(1)
+
+
+def test_stretch_that_is_in_doubt_is_not_asked_for_where_x_refuses_replays(world: _World) -> None:
+    """Until a live connection has ended, after which all is worth asking for again."""
+    again = Replay(world.covered_until_us - 20 * MINUTE_US, world.covered_until_us - 5 * MINUTE_US)
+    world.again = again
+    world.run(_REFUSED, [b"{}\n"], [])
+    assert world.plans[:3] == [again, Live(1), again]
+
+
+def test_doubt_is_told_when_the_connection_has_ended(world: _World) -> None:
+    """Once for each connection that gave rise to one."""
+    world.doubt = Doubt.NOTHING_REPEATED
+
+    def settle() -> None:
+        world.doubt = None
+
+    world.run([b"{}\n"], [settle, b"{}\n"])
+    assert world.count("doubts", doubt="nothing-repeated") == 1
+    assert world.count("disconnects", reason="closed") == 2
+
+
+class _Slots:
+    """Replay slots of which others hold all the first `busy` times; notes what is done with them."""
+
+    def __init__(self, *, busy: int) -> None:
+        self._busy = busy
+        self.held = 0
+        self.asked = 0
+
+    def acquire(self, timeout: float) -> bool:
+        """Answer no so often, and then yes."""
+        assert timeout > 0
+        self.asked += 1
+        is_free = self.asked > self._busy
+        self.held += is_free
+        return is_free
+
+    def release(self) -> None:
+        """Give it back."""
+        self.held -= 1
+
+
+def test_replay_waits_for_a_slot_and_gives_it_back_however_it_ends(world: _World) -> None:
+    """A new plan is made after each wait; nothing is asked of X meanwhile."""
+    slots = _Slots(busy=2)
+    world.reader._replay_slots = cast("threading.Semaphore", slots)  # noqa: SLF001 - so that nobody waits
+    world.covered_until_us -= 60 * MINUTE_US
+    held: list[int] = []
+    world.run([lambda: held.append(slots.held), b"{}\n"], _DOWN, RuntimeError("boom"), _REFUSED)
+    assert held == [1]
+    assert slots.held == 0
+    assert slots.asked == 2 + sum(isinstance(plan, Replay) for plan in world.plans)
+
+
+def test_live_connection_needs_no_slot(world: _World) -> None:
+    """However many others replay."""
+    slots = _Slots(busy=10)
+    world.reader._replay_slots = cast("threading.Semaphore", slots)  # noqa: SLF001 - so that nobody waits
+    world.run([b"{}\n"])
+    assert slots.asked == 0
+    assert len(world.found(Opened)) == 1
+
+
+def test_system_message_after_a_delivery_reconnects_at_once(world: _World) -> None:
+    """An established connection that X ends is an ordinary thing."""
+    world.messages = [_OPERATIONAL] * 3
+    world.run(*[[b"{}\n", b"{}\n"]] * 3)
+    assert world.delays[:3] == [0.0] * 3
+
+
+def test_system_message_that_is_all_that_comes_backs_off(world: _World) -> None:
+    """An X that answers every connect with a farewell is not to be hammered."""
+    world.messages = [_OPERATIONAL] * 3
+    world.run(*[[b"{}\n"]] * 3)
+    assert world.delays[:3] == [0.25, 0.5, 0.75]
+
+
+def test_too_many_connections_in_the_stream_backs_off_further_each_time(world: _World) -> None:
+    """From a few seconds up, since the message itself is no delivery."""
+    world.messages = [_TOO_MANY] * 3
+    world.run(*[[b"{}\n"]] * 3)
+    assert world.delays[:3] == [4.0, 8.0, 16.0]
+
+
+def test_keep_alive_after_an_undisturbed_wait_is_handed_on(world: _World) -> None:
+    """With the moment from which the reader waited, by X's time."""
+    began_us = world.time.now_us
+    world.run([world.wait(20), b"\r\n"])
+    assert world.found(KeptAlive) == [KeptAlive(began_us + 20 * US_PER_S, began_us)]
+
+
+def test_keep_alive_after_a_short_wait_proves_nothing(world: _World) -> None:
+    """A slow reader gets them too."""
+    world.run([world.wait(4.5), b"\r\n", world.wait(4.5), b"\r\n", world.wait(5), b"\r\n"])
+    assert len(world.found(KeptAlive)) == 1
+
+
+def test_keep_alive_after_a_stall_proves_nothing(world: _World) -> None:
+    """Who did not run did not wait."""
+
+    def stall() -> None:
+        world.time.advance(20)
+
+    world.run([stall, b"\r\n", stall, world.watch.tick, world.wait(6), b"\r\n", world.wait(6), b"\r\n"])
+    assert len(world.found(KeptAlive)) == 1
+
+
+def test_keep_alive_within_an_unfinished_line_proves_nothing(world: _World) -> None:
+    """What comes after it was queued already."""
+    world.run([world.wait(20), b"\r\n{", world.wait(20), b"}\r\n\r\n"])
+    assert world.found(KeptAlive) == []
+    assert [list(received.lines) for received in world.found(Received)] == [[b"{}"]]
+
+
+def test_large_chunk_is_handed_on_in_groups(world: _World) -> None:
+    """So that a transaction can be closed between them; none is empty, none too large, all in order."""
+    lines = [b"%d" % number for number in range(2 * MAX_LINES + 1)]
+    world.run([b"\n".join(lines) + b"\n"])
+    groups = [list(received.lines) for received in world.found(Received)]
+    assert [len(group) for group in groups] == [MAX_LINES, MAX_LINES, 1]
+    assert [line for group in groups for line in group] == lines
+
+
+def test_large_lines_are_handed_on_in_groups_by_size(world: _World) -> None:
+    """A megabyte at a time, whatever the number of lines."""
+    world.reader._line_limit = 512 * 1024  # noqa: SLF001 - larger than the other tests'
+    world.run([(b"x" * 500_000 + b"\n") * 5])
+    assert [len(received.lines) for received in world.found(Received)] == [2, 2, 1]
+
+
+def test_long_line_is_handed_on_cut(world: _World) -> None:
+    """Between its neighbours."""
+    world.run([b"a\n" + b"x" * 5000 + b"\r\nb\n"])
+    [received] = world.found(Received)
+    before, long, after = received.lines
+    assert (before, after) == (b"a", b"b")
+    assert isinstance(long, LongLine)
+    assert (len(long.head), long.length) == (1024, 5000)
+
+
+def test_jump_of_x_s_clock_plans_again_instead_of_losing(world: _World) -> None:
+    """What X's time shows to be long ago is replayed where it can be, not given up."""
+    world.x_ahead_s = 6 * 3600
+    world.run([b"{}\n"], [b"{}\n"])
+    assert world.plans[0] == Live(1)
+    assert isinstance(world.plans[1], Replay)
+    [opened] = world.found(Opened)
+    assert opened.plan == world.plans[1]
+    assert opened.lost is None
+    assert world.connections[0].has_left
+    assert world.count("disconnects", reason="replanned") == 1
+
+
+def test_jump_of_x_s_clock_beyond_every_replay_is_lost(world: _World) -> None:
+    """In bounds, and only what cannot be had any more."""
+    world.x_ahead_s = 30 * 3600
+    world.run([b"{}\n"], [b"{}\n"])
+    [opened] = world.found(Opened)
+    assert opened.lost.start_us == world.covered_until_us
+    assert opened.lost.end_us == opened.plan.start_us
+    assert opened.lost.cause is Cause.OUTAGE_TOO_LONG
+
+
+def test_lines_are_dated_within_the_bounds_of_x_s_time(world: _World) -> None:
+    """At least the wall clock or X's time, whichever is earlier; at most whichever is later."""
+    world.x_ahead_s = 30.0
+    world.run([b"{}\n"])
+    [received] = world.found(Received)
+    assert received.at_us == world.time.now_us
+    assert received.latest_us >= world.time.now_us + 30 * US_PER_S
+
+
+def _stop_while(world: _World, act: Callable[[], None]) -> None:
+    world.answers = [[act, b"{}\n"]]
+    thread = threading.Thread(target=world.reader.run)
+    thread.start()
+    thread.join(_DEADLINE_S)
+    assert not thread.is_alive()
+
+
+def test_stop_while_reading_ends_the_connection_and_the_reader(world: _World) -> None:
+    """Nothing more is asked of X."""
+    _stop_while(world, world.reader.stop)
+    assert len(world.plans) == 1
+    assert world.connections[0].closed.is_set()
+    assert world.connections[0].has_left
+    assert world.count("disconnects", reason="stopped") == 1
+
+
+def test_closed_inbox_ends_the_reader(world: _World) -> None:
+    """Its committer is gone."""
+    _stop_while(world, world.inbox.close)
+    assert world.connections[0].has_left
+
+
+def test_stop_before_the_connection_is_granted_closes_it_again(world: _World) -> None:
+    """X takes its time to answer; by then nobody wants it."""
+
+    def open_late(_: StreamPartition, plan: Plan) -> Connection:
+        world.plans.append(plan)
+        world.reader.stop()
+        world.connections.append(FakeConnection(world.time.now_us, [b"{}\n"]))
+        return cast("Connection", world.connections[-1])
+
+    world.reader._open_connection = open_late  # noqa: SLF001 - the script has no place for this
+    world.reader.run()
+    assert world.connections[0].has_left
+    assert world.inbox.take(0) is None
