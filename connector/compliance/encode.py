@@ -38,19 +38,26 @@ def split_prefix(value: bytes) -> tuple[int, bytes]:
     return _PREFIX.unpack_from(value)[1], value[_PREFIX.size :]
 
 
-def decode_plain(body: bytes, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of an Avro `body`, with times as the integers they are written as.
+class AvroDecoder:
+    """Reads records of one schema, with times as the integers they are written as."""
 
-    Raises `ValueError` when the body is not a record of `schema`, whole and alone.
-    """
-    buffer = BytesIO(body)
-    try:
-        record = fastavro.schemaless_reader(buffer, without_logical_types(schema), None)
-    except Exception as error:  # fastavro has no error class of its own for bytes that do not fit
-        raise ValueError(f"not a {schema.get('name')} record: {error}") from error
-    if not isinstance(record, dict) or buffer.tell() != len(body):
-        raise ValueError(f"not a {schema.get('name')} record: bytes are left over")
-    return record
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._name = schema.get("name")
+        self._schema = fastavro.parse_schema(without_logical_types(schema))
+
+    def decode(self, body: bytes) -> dict[str, Any]:
+        """Return the record of an Avro `body`.
+
+        Raises `ValueError` when the body is not a record of the schema, whole and alone.
+        """
+        buffer = BytesIO(body)
+        try:
+            record = fastavro.schemaless_reader(buffer, self._schema, None)
+        except Exception as error:  # fastavro has no error class of its own for bytes that do not fit
+            raise ValueError(f"not a {self._name} record: {error}") from error
+        if not isinstance(record, dict) or buffer.tell() != len(body):
+            raise ValueError(f"not a {self._name} record: bytes are left over")
+        return record
 
 
 def without_logical_types(schema: Any) -> Any:  # noqa: ANN401 - a schema is any JSON

@@ -4,16 +4,20 @@ Owns the entry and what makes a row of entries consistent. Must not know how ent
 Instants are microseconds since 1970 in X's time.
 """
 
+import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from connector.compliance.catalog import StreamPartition
-from connector.compliance.encode import decode_plain, split_prefix
+from connector.compliance.encode import AvroDecoder, split_prefix
 from connector.compliance.identity import ID_BYTES
 from connector.compliance.schemas import LEDGER
 from connector.errors import OwnCorruptionError
+
+_ID = struct.Struct(f"{ID_BYTES}s")
+_DECODER = AvroDecoder(LEDGER.parsed)
 
 
 class Mode(StrEnum):
@@ -34,6 +38,11 @@ class Counts:
     duplicate: int = 0
     dead_lettered: int = 0
     control: int = 0
+
+    @property
+    def lowest(self) -> int:
+        """The smallest count."""
+        return min(self.received, self.published, self.duplicate, self.dead_lettered, self.control)
 
     @property
     def balance(self) -> int:
@@ -70,7 +79,7 @@ class LedgerEntry:
             fault
             for fault, is_there in (
                 ("lines are unaccounted for", counts.balance != 0),
-                ("a count is negative", min(astuple(counts)) < 0),
+                ("a count is negative", counts.lowest < 0),
                 ("ids and counts differ", len(self.ids) != self._expected_ids),
                 ("an id stands twice", len(set(self.ids)) != len(self.ids)),
                 ("coverage moves back", self.covered_until_us < self.covered_until_before_us),
@@ -132,7 +141,7 @@ def read_entry(value: bytes | None, partition: StreamPartition) -> LedgerEntry:
     """Return the entry in a ledger record's value. Raises `OwnCorruptionError` unless it is whole and sound."""
     try:
         _, body = split_prefix(value or b"")
-        entry = _from_record(decode_plain(body, LEDGER.parsed))
+        entry = _from_record(_DECODER.decode(body))
     except ValueError as error:
         raise OwnCorruptionError(f"ledger {partition}: an entry cannot be read: {error}") from error
     if entry.partition != partition:
@@ -172,7 +181,7 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
         sequence=record["sequence"],
         mode=Mode(record["mode"]),
         slice_us=None if slice_start is None else (slice_start, record["slice_end"]),
-        ids=tuple(ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)),
+        ids=tuple(event_id for (event_id,) in _ID.iter_unpack(ids)),
         oldest_offset=record["oldest_offset"],
         written_at_us=record["written_at"] * 1000,
     )

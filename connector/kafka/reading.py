@@ -20,7 +20,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from connector.compliance.encode import decode_plain, split_prefix
+from connector.compliance.encode import AvroDecoder, split_prefix
 from connector.compliance.instants import format_us
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.clients import admin_config, reader_config
@@ -134,30 +134,31 @@ class AvroReader:
 
     def __init__(self, registry: RegistryClient) -> None:
         self._registry = registry
-        self._schemas: dict[int, dict[str, Any]] = {}
+        self._known: dict[int, tuple[AvroDecoder, dict[str, int | None]]] = {}
 
     def decode(self, value: bytes) -> dict[str, Any]:
         """Return the record, times as the integers they are written as.
 
         Raises `ValueError` for bytes that are none, `NotProvisionedError` for a schema the registry does not have.
         """
-        schema, body = self._split(value)
-        return decode_plain(body, schema)
+        schema_id, body = split_prefix(value)
+        return self._look_up(schema_id)[0].decode(body)
 
     def decode_readable(self, value: bytes) -> dict[str, Any]:
         """Return the record with times as RFC 3339 text. Raises as `decode` does."""
-        schema, body = self._split(value)
-        units = {field["name"]: _us_per_unit(field["type"]) for field in schema["fields"]}
+        schema_id, body = split_prefix(value)
+        decoder, units = self._look_up(schema_id)
         return {
             name: format_us(content * unit) if (unit := units[name]) and content is not None else content
-            for name, content in decode_plain(body, schema).items()
+            for name, content in decoder.decode(body).items()
         }
 
-    def _split(self, value: bytes) -> tuple[dict[str, Any], bytes]:
-        schema_id, body = split_prefix(value)
-        if schema_id not in self._schemas:
-            self._schemas[schema_id] = self._registry.writer_schema(schema_id)
-        return self._schemas[schema_id], body
+    def _look_up(self, schema_id: int) -> tuple[AvroDecoder, dict[str, int | None]]:
+        if schema_id not in self._known:
+            schema = self._registry.writer_schema(schema_id)
+            units = {field["name"]: _us_per_unit(field["type"]) for field in schema["fields"]}
+            self._known[schema_id] = AvroDecoder(schema), units
+        return self._known[schema_id]
 
 
 def _us_per_unit(avro_type: object) -> int | None:

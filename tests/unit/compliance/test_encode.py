@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.compliance.decode import Event, decode
-from connector.compliance.encode import AvroEncoder, decode_plain, split_prefix, without_logical_types
+from connector.compliance.encode import AvroDecoder, AvroEncoder, split_prefix, without_logical_types
 from connector.compliance.schemas import LEDGER, event_schema
 from tests.unit.compliance.bodies import SAMPLES, Sample
 
@@ -45,7 +45,7 @@ def test_encoded_event_is_read_back_by_fastavro_and_apache_avro(sample: Sample) 
     assert schema_id == _SCHEMA_ID
     plain = without_logical_types(schema.parsed)
     assert fastavro.schemaless_reader(io.BytesIO(body), plain, None) == record
-    assert decode_plain(body, schema.parsed) == record
+    assert AvroDecoder(schema.parsed).decode(body) == record
     apache = avro.io.DatumReader(avro.schema.parse(schema.text)).read(avro.io.BinaryDecoder(io.BytesIO(body)))
     assert isinstance(apache, dict)
     assert apache.pop("event_at").timestamp() * 1000 == record.pop("event_at")
@@ -80,26 +80,26 @@ def test_plain_record_holds_times_as_integers_beyond_any_calendar() -> None:
     event, record = _record(SAMPLES[0])
     schema = event_schema(event.type)
     body = AvroEncoder(schema, 1).encode(record | {"event_at": 2**62})[5:]
-    assert decode_plain(body, schema.parsed)["event_at"] == 2**62
+    assert AvroDecoder(schema.parsed).decode(body)["event_at"] == 2**62
 
 
 @pytest.mark.parametrize("cut", range(len(_ledger_body())))
 def test_plain_record_cut_anywhere_is_rejected(cut: int) -> None:
     """A record is whole or it is none."""
     with pytest.raises(ValueError, match="LedgerEntry"):
-        decode_plain(_ledger_body()[:cut], LEDGER.parsed)
+        AvroDecoder(LEDGER.parsed).decode(_ledger_body()[:cut])
 
 
 def test_plain_record_with_bytes_left_over_is_rejected() -> None:
     """A record stands alone."""
     with pytest.raises(ValueError, match="left over"):
-        decode_plain(_ledger_body() + b"\x00", LEDGER.parsed)
+        AvroDecoder(LEDGER.parsed).decode(_ledger_body() + b"\x00")
 
 
 @given(body=st.binary(max_size=80))
 def test_plain_record_of_any_bytes_is_read_or_raises_value_error(body: bytes) -> None:
     """No other exception comes out."""
     try:
-        assert "entry" in decode_plain(body, LEDGER.parsed)
+        assert "entry" in AvroDecoder(LEDGER.parsed).decode(body)
     except ValueError:
         return
