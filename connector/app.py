@@ -17,7 +17,7 @@ from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
-from connector.kafka.verify import Provisioned, verify
+from connector.kafka.verify import Provisioned, read_limits, verify
 from connector.pipeline.pipeline import Parts, Pipeline
 from connector.settings import RunSettings, Settings
 from connector.supervisor import Supervisor
@@ -61,10 +61,11 @@ class Service:
             provisioned = wait_for_dependencies(settings, stop)
             if provisioned is None:
                 return
+            names = TopicNames(settings.kafka.topic_prefix)
             parts = Parts(
                 settings,
                 provisioned.schema_ids,
-                provisioned.max_message_bytes,
+                lambda: read_limits(names, settings.x.streams, Cluster(settings.kafka)),
                 x_client.open,
                 self._stall_watch,
                 threading.Semaphore(settings.x.max_replays),

@@ -15,7 +15,7 @@ from connector import __version__
 from connector.compliance.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
 from connector.compliance.instants import format_us
 from connector.configuration import load_settings
-from connector.errors import ConnectorError, SettingsError
+from connector.errors import ConnectorError, MissingExtraError, SettingsError
 from connector.settings import LogSettings, RunSettings, Settings
 
 _CLICK_USAGE_ERROR = 2
@@ -289,7 +289,7 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
         from connector.simulator.config import SimulatorConfig  # noqa: PLC0415 - see the module's docstring
         from connector.simulator.server import Simulator  # noqa: PLC0415 - see the module's docstring
     except ImportError as error:
-        raise SettingsError([f"{error}: install x-compliance-connector[simulator]"]) from error
+        raise MissingExtraError("simulator", error) from error
     from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
 
     config = SimulatorConfig(host=host, port=port, rate=rate, seed=seed, token=token, record_limit=record_limit)
@@ -311,7 +311,7 @@ def demo(
     try:
         from connector.demo.run import run_demo  # noqa: PLC0415 - see the module's docstring
     except ImportError as error:
-        raise SettingsError([f"{error}: install x-compliance-connector[demo]"]) from error
+        raise MissingExtraError("demo", error) from error
     from connector.telemetry.logs import configure_logs  # noqa: PLC0415 - see the module's docstring
 
     configure_logs(LogSettings(level="error"))

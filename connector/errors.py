@@ -2,9 +2,11 @@
 
     ConnectorError                 anything we raise on purpose; `exit_code` is what the process ends with
     ├── SettingsError              the operator must correct settings (78)
+    ├── MissingExtraError          the operator must install an extra of the package (78)
     ├── NotProvisionedError        the operator must run `connector provision` (78)
     ├── DependencyUnavailableError wait and try again; past the start deadline, give up (69)
     ├── OwnCorruptionError         stop that partition; a human must look (70)
+    ├── HungError                  end the process, so that others take over (70)
     └── WriterLostError            throw the producer and all it knew away, begin again from the ledger
         └── FencedError            the same, and somebody else may be the owner: wait first
 
@@ -30,6 +32,15 @@ class SettingsError(ConnectorError):
         self.problems = problems
 
 
+class MissingExtraError(ConnectorError):
+    """A command needs packages that come with an extra."""
+
+    exit_code = os.EX_CONFIG
+
+    def __init__(self, extra: str, cause: ImportError) -> None:
+        super().__init__(f"{cause}: install x-compliance-connector[{extra}]")
+
+
 class NotProvisionedError(ConnectorError):
     """A topic or subject is missing, or not what the connector needs."""
 
@@ -44,6 +55,12 @@ class DependencyUnavailableError(ConnectorError):
 
 class OwnCorruptionError(ConnectorError):
     """The ledger cannot be read or contradicts itself."""
+
+    exit_code = os.EX_SOFTWARE
+
+
+class HungError(ConnectorError):
+    """A thread of ours gives no sign of life."""
 
     exit_code = os.EX_SOFTWARE
 

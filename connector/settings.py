@@ -33,6 +33,7 @@ _OWNED_PROPERTIES = frozenset(
         "acks",
         "auto.commit.enable",
         "auto.offset.reset",
+        "batch.size",
         "bootstrap.servers",
         "delivery.report.only.error",
         "enable.auto.commit",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 import structlog
 
 from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.errors import ConnectorError, OwnCorruptionError
+from connector.errors import ConnectorError, HungError, OwnCorruptionError
 from connector.kafka.ownership import Membership
 from connector.pipeline.pipeline import Pipeline
 from connector.settings import Settings
@@ -34,22 +34,19 @@ class Supervisor:
         self._statuses = statuses
         self._pipelines: dict[StreamPartition, Pipeline] = {}
         self._membership = Membership(settings.kafka, settings.pipeline.session_timeout_ms, self)
-        self._was_hung = False
         self._log = structlog.get_logger()
 
     def run(self, stop: threading.Event) -> None:
         """Work what is assigned until `stop` is set.
 
-        Raises `SettingsError` when another process has the same group instance id, and `OwnCorruptionError` when all
-        owned partitions stopped for a ledger that cannot be trusted.
+        Raises `SettingsError` when another process has the same group instance id, `OwnCorruptionError` when all owned
+        partitions stopped for a ledger that cannot be trusted, and `HungError` when one gives no sign of life.
         """
         with self._membership as membership:
             try:
                 while not stop.is_set():
-                    if self._is_hung():
-                        stop.wait(POLL_S)
-                    else:
-                        membership.poll(POLL_S, self._trouble)
+                    membership.poll(POLL_S, self._trouble)
+                    self._check_none_hangs()
                     self._check_not_all_corrupt()
             except ConnectorError:
                 self._release(list(self._pipelines), may_commit=False)
@@ -92,13 +89,10 @@ class Supervisor:
     def _trouble(self, detail: str) -> None:
         self._log.warning("group_error", detail=detail)
 
-    def _is_hung(self) -> bool:
-        """Tell whether a pipeline hangs; the group is then no longer polled, and gives our partitions to others."""
-        hung = [str(partition) for partition, pipeline in self._pipelines.items() if pipeline.is_hung]
-        if hung and not self._was_hung:
-            self._log.error("pipeline_hung", partitions=hung)
-        self._was_hung = bool(hung)
-        return self._was_hung
+    def _check_none_hangs(self) -> None:
+        """End a process that does not know what its own threads do, so that others take its partitions over."""
+        if hung := [str(partition) for partition, pipeline in self._pipelines.items() if pipeline.is_hung]:
+            raise HungError(f"no sign of life from {', '.join(hung)}")
 
     def _check_not_all_corrupt(self) -> None:
         states = [self._statuses[partition].state for partition in self._pipelines]

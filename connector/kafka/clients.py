@@ -21,9 +21,9 @@ _COMMON_DEFAULTS = {"client.id": "x-compliance-connector"}
 
 # A batch is handed over at once and then flushed by the commit, so lingering costs no time and fills the requests.
 # zstd: records are mostly hexadecimal and decimal ids, which only an entropy coder shrinks.
+_BATCH_BYTES = MESSAGE_MAX_BYTES // 2
 _PRODUCER_DEFAULTS = {
     "linger.ms": 50,
-    "batch.size": MESSAGE_MAX_BYTES // 2,
     "compression.type": "zstd",
     "queue.buffering.max.messages": 6_000,  # one transaction of 5,000 events, with the connector's own records
     "queue.buffering.max.kbytes": 32 * 1024,
@@ -42,9 +42,12 @@ def admin_config(settings: KafkaSettings) -> ClientProperties:
     return _properties(settings, {}, {})
 
 
-def producer_config(settings: KafkaSettings, transactional_id: str) -> ClientProperties:
-    """Return the properties of a transactional producer."""
+def producer_config(
+    settings: KafkaSettings, transactional_id: str, batch_limit_bytes: int = MESSAGE_MAX_BYTES
+) -> ClientProperties:
+    """Return the properties of a transactional producer; no batch of several records is over `batch_limit_bytes`."""
     owned = {
+        "batch.size": min(_BATCH_BYTES, batch_limit_bytes // 2),
         "transactional.id": transactional_id,
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         "enable.idempotence": True,

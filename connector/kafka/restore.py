@@ -116,27 +116,31 @@ class LedgerReader:
                 is_end = error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - public name
                 if offset >= end and (is_end or error is None):
                     return
-                if is_end:
-                    if self._monotonic() > deadline:
-                        raise OwnCorruptionError(
-                            f"ledger {self._partition}: what is committed ends before offset {end} and stays so"
-                        )
-                    consumer.seek(TopicPartition(self._topic, ledger_partition, offset))
-                elif error is None:
+                if error is None:
                     yield _Raw(offset, message.value())
                     deadline = self._monotonic() + STABLE_DEADLINE_S
-                elif not error.retriable():
+                elif not is_end and not error.retriable():
                     raise KafkaException(error)
             if self._should_stop():
                 raise DependencyUnavailableError(f"ledger {self._partition}: stopped while reading it")
-            if message is None and self._monotonic() > deadline:
-                raise DependencyUnavailableError(f"ledger {self._partition}: Kafka does not answer")
+            if self._monotonic() > deadline:
+                self._explain_silence(end)
 
-    def _edge(self, admin: AdminClient, spec: OffsetSpec) -> int:
+    def _explain_silence(self, end: int) -> None:
+        """Raise: an open transaction that nobody ends is for a human to end; else Kafka does not answer."""
+        stable = self._edge(AdminClient(admin_config(self._settings)), OffsetSpec.latest(), is_committed=True)
+        if stable < end:
+            raise OwnCorruptionError(
+                f"ledger {self._partition}: a transaction at offset {stable} stays open and hides what follows; "
+                "kafka-transactions.sh can find and abort it"
+            )
+        raise DependencyUnavailableError(f"ledger {self._partition}: Kafka does not answer")
+
+    def _edge(self, admin: AdminClient, spec: OffsetSpec, *, is_committed: bool = False) -> int:
         where = TopicPartition(self._topic, self._partition.ledger_partition)
         futures = admin.list_offsets(
             {where: spec},
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            isolation_level=IsolationLevel.READ_COMMITTED if is_committed else IsolationLevel.READ_UNCOMMITTED,
             request_timeout=REQUEST_TIMEOUT_S,
         )
         offset: int = futures[where].result().offset

@@ -30,9 +30,8 @@ def verify(names: TopicNames, streams: Collection[str], cluster: Cluster, regist
 
     Raises `NotProvisionedError` with everything that is missing or unfit and how to mend it.
     """
-    events = [names.event(event_type) for event_type in EVENT_TYPES if event_type.stream in streams]
-    own = [names.coverage, names.gap, names.dead_letter, names.ledger]
-    wanted = [*events, *own]
+    own = _own(names)
+    wanted = [*_events(names, streams), *own]
     topics = cluster.describe(wanted)
     schemas = {topic: schema for topic, schema in names.schemas().items() if topic in wanted}
     ids = {topic: registry.find(subject(topic), schema) for topic, schema in schemas.items()}
@@ -52,6 +51,21 @@ def verify(names: TopicNames, streams: Collection[str], cluster: Cluster, regist
         partitions={topic: state.partitions for topic, state in topics.items()},
         max_message_bytes={topic: _max_message_bytes(state) for topic, state in topics.items()},
     )
+
+
+def read_limits(names: TopicNames, streams: Collection[str], cluster: Cluster) -> dict[str, int]:
+    """Return the largest record, in bytes, that each topic of `streams` and each of our own takes now."""
+    wanted = [*_events(names, streams), *_own(names)]
+    topics = cluster.describe(wanted)
+    return {topic: _max_message_bytes(topics[topic]) if topic in topics else MESSAGE_MAX_BYTES for topic in wanted}
+
+
+def _events(names: TopicNames, streams: Collection[str]) -> list[str]:
+    return [names.event(event_type) for event_type in EVENT_TYPES if event_type.stream in streams]
+
+
+def _own(names: TopicNames) -> list[str]:
+    return [names.coverage, names.gap, names.dead_letter, names.ledger]
 
 
 def _unfit(topic: str, state: TopicState, names: TopicNames) -> Iterator[str]:

@@ -42,11 +42,15 @@ TROUBLE_WAIT = Exponential(0.5, 30.0)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What all pipelines of a process share. `schema_ids` and `limits_bytes` are by topic."""
+    """What all pipelines of a process share.
+
+    `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may be changed while we
+    work, so each life asks anew.
+    """
 
     settings: Settings
     schema_ids: Mapping[str, int]
-    limits_bytes: Mapping[str, int]
+    read_limits_bytes: Callable[[], Mapping[str, int]]
     open_connection: Callable[[StreamPartition, Plan], Connection]
     stall_watch: StallWatch
     replay_slots: threading.Semaphore
@@ -60,13 +64,6 @@ class Pipeline:
         self._parts = parts
         self._happenings = happenings
         self._names = TopicNames(parts.settings.kafka.topic_prefix)
-        self._records = RecordBuilder(
-            partition,
-            self._names,
-            parts.schema_ids,
-            parts.limits_bytes,
-            has_headers=parts.settings.kafka.headers,
-        )
         self._stop = threading.Event()
         self._may_commit = True
         self._pulse = Pulse()
@@ -143,18 +140,23 @@ class Pipeline:
         """Work the partition until it is stopped. Raises whatever ends it otherwise."""
         began = time.monotonic()
         settings = self._parts.settings.kafka
-        writer = TransactionalWriter(producer_config(settings, self._names.transactional_id(self.partition)))
-        timeline = self._restore(writer, began)
+        limits = self._parts.read_limits_bytes()
+        records = RecordBuilder(
+            self.partition, self._names, self._parts.schema_ids, limits, has_headers=settings.headers
+        )
+        transactional_id = self._names.transactional_id(self.partition)
+        writer = TransactionalWriter(producer_config(settings, transactional_id, min(limits.values())))
+        timeline = self._restore(writer, records, began)
         self._read_and_commit(timeline, writer)
 
-    def _restore(self, writer: TransactionalWriter, began: float) -> Timeline:
+    def _restore(self, writer: TransactionalWriter, records: RecordBuilder, began: float) -> Timeline:
         reader = LedgerReader(self._parts.settings.kafka, self.partition, self._must_stop)
         writer_id = uuid.uuid4().hex
         restored = reader.restore()
         if not restored:
             first = first_entry(self.partition, writer_id, wall_us())
-            restored = [Placed(writer.commit([], self._records.ledger(first)).ledger_offset, first)]
-        timeline = Timeline(self.partition, self._records, writer_id, restored)
+            restored = [Placed(writer.commit([], records.ledger(first)).ledger_offset, first)]
+        timeline = Timeline(self.partition, records, writer_id, restored)
         self._happenings.restored(
             restored[-1].entry.entry, len(timeline.memory), timeline.covered_until_us, time.monotonic() - began
         )

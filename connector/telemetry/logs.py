@@ -1,8 +1,11 @@
 """Logs: one renderer for ours, the standard library's, httpx's and librdkafka's; UTC; always on stderr."""
 
 import logging
+import re
 import sys
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import structlog
 from structlog.types import Processor
@@ -19,7 +22,34 @@ _SHARED: Sequence[Processor] = (
 # Local variables may hold secrets, so tracebacks are shown without them.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
+_NUMBERS = re.compile(r"\d+")
 _ONE_LINE_A_REQUEST = ("httpx", "httpx2", "httpcore", "httpcore2")
+
+
+class OncePerInterval(logging.Filter):
+    """Lets a message through once in `interval_s`, however often it comes: librdkafka repeats itself by the hundred.
+
+    What differs only in its numbers is the same message.
+    """
+
+    def __init__(self, interval_s: float = 10.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._interval_s = interval_s
+        self._monotonic = monotonic
+        self._shown: dict[str, float] = {}
+        self._held_back: Counter[str] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether to show the message, with a count of those held back since the last one like it."""
+        text, now = record.getMessage(), self._monotonic()
+        key = _NUMBERS.sub("", text)
+        if now - self._shown.get(key, -self._interval_s) < self._interval_s:
+            self._held_back[key] += 1
+            return False
+        self._shown = {known: at for known, at in self._shown.items() if now - at < self._interval_s} | {key: now}
+        if held_back := self._held_back.pop(key, 0):
+            record.msg, record.args = f"{text} ({held_back} more like this before)", ()
+        return True
 
 
 def configure_logs(settings: LogSettings) -> None:
@@ -46,5 +76,6 @@ def configure_logs(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
+    logging.getLogger("librdkafka").filters[:] = [OncePerInterval()]
     for name in _ONE_LINE_A_REQUEST:
         logging.getLogger(name).setLevel(logging.WARNING)

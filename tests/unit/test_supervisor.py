@@ -8,7 +8,7 @@ import pytest
 
 from connector import supervisor as supervisor_module
 from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.errors import DependencyUnavailableError, OwnCorruptionError, SettingsError
+from connector.errors import DependencyUnavailableError, HungError, OwnCorruptionError, SettingsError
 from connector.pipeline.pipeline import Pipeline
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
 from connector.supervisor import DRAIN_S, Supervisor
@@ -167,6 +167,17 @@ def test_membership_beyond_repair_abandons_everything(bench: _Bench, kind: type[
         bench.run(lambda _: bench.supervisor.assigned([0]), fail)
     assert bench.told == {_TWEETS[0]: ["start", "abandon"]}
     assert bench.has_left
+
+
+def test_pipeline_that_gives_no_sign_of_life_ends_the_process(bench: _Bench) -> None:
+    """Others take over, and nothing more is committed here."""
+
+    def hang(_: object) -> None:
+        bench.made[0].is_hung = True
+
+    with pytest.raises(HungError, match=str(_TWEETS[0])):
+        bench.run(lambda _: bench.supervisor.assigned([0, 1]), hang)
+    assert bench.told == {_TWEETS[0]: ["start", "abandon"], _TWEETS[1]: ["start", "abandon"]}
 
 
 def test_trouble_in_the_group_ends_nothing(bench: _Bench) -> None:

@@ -93,7 +93,7 @@ class _Bench:
         monkeypatch.setattr(pipeline_module, "LedgerReader", lambda *_: self)
         monkeypatch.setattr(pipeline_module, "Reader", _Reader)
         monkeypatch.setattr(pipeline_module, "time", self)
-        parts = Parts(_SETTINGS, SCHEMA_IDS, LIMITS, cast("Any", None), StallWatch(), threading.Semaphore(2))
+        parts = Parts(_SETTINGS, SCHEMA_IDS, lambda: LIMITS, cast("Any", None), StallWatch(), threading.Semaphore(2))
         self.pipeline = Pipeline(PARTITION, parts, Happenings(PARTITION, self.metrics, self.status))
         self.stop = _Stop()
         self.pipeline._stop = self.stop  # noqa: SLF001 - so that delays are seen, not waited for

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from connector.settings import LogSettings
-from connector.telemetry.logs import configure_logs
+from connector.telemetry.logs import OncePerInterval, configure_logs
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -112,3 +112,22 @@ def test_anything_can_be_logged(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.get_logger().info("e", value=object(), text="\ud800\n")
     [line] = _lines(capsys)
     assert line["text"] == "\ud800\n"
+
+
+def test_repeated_message_is_shown_once_an_interval_with_the_count_of_the_rest() -> None:
+    """A broker that is away makes librdkafka say the same by the hundred, with other numbers each time."""
+    now_s = 0.0
+    once = OncePerInterval(10.0, lambda: now_s)
+
+    def shown(text: str) -> str | None:
+        record = logging.LogRecord("librdkafka", logging.ERROR, "", 0, text, (), None)
+        return record.getMessage() if once.filter(record) else None
+
+    assert shown("FAIL broker:9092 (after 1ms)") == "FAIL broker:9092 (after 1ms)"
+    assert shown("FAIL broker:9092 (after 2ms)") is None
+    assert shown("FAIL broker:9092 (after 3ms)") is None
+    assert shown("another") == "another"
+    now_s = 10.0
+    assert shown("FAIL broker:9092 (after 4ms)") == "FAIL broker:9092 (after 4ms) (2 more like this before)"
+    now_s = 20.0
+    assert shown("FAIL broker:9092 (after 5ms)") == "FAIL broker:9092 (after 5ms)"
