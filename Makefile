@@ -7,7 +7,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit integration format venv java lock clean
+.PHONY: help demo test lint unit integration faults format venv java lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -21,7 +21,7 @@ help: ## Show this list
 demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
 	@$(BIN)/python -m connector demo
 
-test: java lint unit integration ## Run everything: lint, types, unit tests, tests on real Kafka and registry
+test: java lint unit integration faults ## Run everything: lint, types, unit tests, tests on real Kafka and registry, faults
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(call step,ruff check,$(BIN)/ruff check --quiet .)
@@ -35,6 +35,10 @@ unit: $(VENV)/dev.stamp ## Run the unit tests
 integration: java $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,integration tests,$(BIN)/python -m pytest tests/integration)
+
+faults: java $(VENV)/dev.stamp ## Play the fault scenarios; SEED=n repeats, ROUNDS=n plays all of them n times
+	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+	$(call step,fault scenarios,CONNECTOR_TEST_SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults)
 
 format: $(VENV)/dev.stamp ## Mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix --exit-zero . && $(BIN)/ruff format .

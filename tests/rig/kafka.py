@@ -23,6 +23,7 @@ _OLDEST_JAVA = 17
 _ANSWER_TIMEOUT_S = 1.0
 _OPEN_LISTENERS = ("PLAINTEXT",)
 _GUARDED_LISTENERS = ("SSL", "SASL_SSL")
+_PROXIED_LISTENERS = ("PROXIED",)
 
 
 class KafkaCluster:
@@ -32,15 +33,16 @@ class KafkaCluster:
     (name to password) are given `SSL` (client certificate required) and `SASL_SSL` (PLAIN and SCRAM-SHA-512) as well.
     Those two allow only what ACLs grant to `User:NAME`; whoever comes by `PLAINTEXT` may do everything.
     `certificates` then holds `ca.pem`, and `NAME.pem` and `NAME.key` for every user.
+    With a `proxy_port` the first broker listens at `PROXIED` too, and tells who comes that way to find it at that port.
     """
 
-    def __init__(self, brokers: int = 1, users: Mapping[str, str] | None = None) -> None:
+    def __init__(self, brokers: int = 1, users: Mapping[str, str] | None = None, proxy_port: int | None = None) -> None:
         numbers = range(1, brokers + 1)
-        listeners = _OPEN_LISTENERS + (_GUARDED_LISTENERS if users else ())
+        listeners = _OPEN_LISTENERS + (_GUARDED_LISTENERS if users else ()) + (_PROXIED_LISTENERS if proxy_port else ())
         ports = {number: {name: free_port() for name in ("CONTROLLER", *listeners)} for number in numbers}
         self._java = _java_command()
         self._directory = tempfile.TemporaryDirectory(prefix="kafka-")
-        self._layout = Layout(ports, Path(self._directory.name), users or {})
+        self._layout = Layout(ports, Path(self._directory.name), users or {}, proxy_port)
         self._servers = {number: self._server(number) for number in numbers}
         self.addresses = {name: self._layout.addresses(name) for name in listeners}
         self.bootstrap_servers = self.addresses["PLAINTEXT"]

@@ -18,14 +18,20 @@ _QUICK: dict[str, object] = {
 }
 """Small and prompt: nothing here changes what a client is promised."""
 
+_PROTOCOLS = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL"
+
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a cluster lives: the port of each listener of each broker, its folder, and its users' passwords."""
+    """Where a cluster lives: the port of each listener of each broker, its folder, and its users' passwords.
+
+    `proxy_port` is where clients are sent that come by the listener `PROXIED`.
+    """
 
     ports: Mapping[int, Mapping[str, int]]
     folder: Path
     users: Mapping[str, str]
+    proxy_port: int | None = None
 
     def addresses(self, listener: str) -> str:
         """Return the `host:port` of that listener on all brokers, comma-separated."""
@@ -39,14 +45,15 @@ class Layout:
 
 def broker_properties(layout: Layout, broker: int) -> str:
     """Return the content of a broker's properties file."""
-    listeners = ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in layout.ports[broker].items())
+    ports = layout.ports[broker]
+    advertised = {**ports, **({"PROXIED": layout.proxy_port} if "PROXIED" in ports else {})}
     replicas = min(3, len(layout.ports))
     properties: dict[str, object] = {
         "node.id": broker,
         "process.roles": "broker,controller",
-        "listeners": listeners,
-        "advertised.listeners": listeners,
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL",
+        "listeners": _listeners(ports),
+        "advertised.listeners": _listeners(advertised),
+        "listener.security.protocol.map": _PROTOCOLS,
         "inter.broker.listener.name": "PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.bootstrap.servers": layout.addresses("CONTROLLER"),
@@ -59,6 +66,10 @@ def broker_properties(layout: Layout, broker: int) -> str:
     if layout.users:
         properties |= _security_properties(layout)
     return "".join(f"{name}={value}\n" for name, value in properties.items())
+
+
+def _listeners(ports: Mapping[str, int | None]) -> str:
+    return ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in ports.items())
 
 
 def _security_properties(layout: Layout) -> dict[str, object]:

@@ -1,0 +1,56 @@
+"""The places where a replica can be made to fail, what then happens to it, and how it is told.
+
+Shared by the scenarios and the replica's process; knows nothing of the connector.
+"""
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+VARIABLE = "FAULT"
+
+
+class Point(StrEnum):
+    """A place in the work of a replica."""
+
+    AFTER_RECEIVE = "after-receive"
+    AFTER_ENCODE = "after-encode"
+    MID_PRODUCE = "mid-produce"
+    BEFORE_COMMIT = "before-commit"
+    AFTER_COMMIT = "after-commit"
+    RESTORE = "restore"
+    BACKFILL = "backfill"
+    REPLAY = "replay"
+    FIRST_COMMIT = "first-commit"
+    INITIATED = "initiated"
+
+
+class Deed(StrEnum):
+    """What happens at the place."""
+
+    KILL = "kill"
+    STOP = "stop"
+    HANG = "hang"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """At the `passage`-th passage of a point, over all stream partitions of the process, the deed is done."""
+
+    point: Point
+    passage: int = 1
+    deed: Deed = Deed.KILL
+
+    def environment(self, marker: Path) -> dict[str, str]:
+        """Return the variables that arm it; `marker` is the file that will prove that it happened."""
+        return {VARIABLE: f"{self.point} {self.passage} {self.deed} {marker}"}
+
+    @classmethod
+    def from_environment(cls) -> tuple[Self, Path] | None:
+        """Return what is armed, and its marker."""
+        if (text := os.environ.get(VARIABLE)) is None:
+            return None
+        point, passage, deed, marker = text.split(" ", 3)
+        return cls(Point(point), int(passage), Deed(deed)), Path(marker)

@@ -1,0 +1,226 @@
+"""A scenario's stage: X as the truth, replicas as processes that share one prefix, and the verdict in the end.
+
+stage.start("a", Fault(Point.BEFORE_COMMIT, 3)).await_end()
+stage.start("a")
+stage.conclude()
+"""
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from connector.compliance.catalog import StreamPartition
+from connector.simulator.config import SimulatorConfig
+from connector.simulator.faults import Drop, Duplicate
+from connector.simulator.server import Simulator
+from tests.faults.points import Deed, Fault
+from tests.faults.truth import findings, without
+from tests.rig.audit import History, Place, read_history
+from tests.rig.process import wait_until
+from tests.rig.service import (
+    STREAM_PARTITIONS,
+    Config,
+    ConnectorProcess,
+    Probe,
+    make_config,
+    override,
+    provision_topics,
+)
+
+PARTITIONS = 2
+_RATE = 150.0
+_STRIKE_TIMEOUT_S = 60.0
+_SETTLE_TIMEOUT_S = 90.0
+_STOP_LIMIT_S = 10.0
+
+
+class Replica:
+    """One connector process on a stage, and what it was told to do to itself."""
+
+    def __init__(self, name: str, process: ConnectorProcess, fault: Fault | None, marker: Path) -> None:
+        self.name = name
+        self.process = process
+        self._fault = fault
+        self._marker = marker
+        self._probe: Probe | None = None
+
+    @property
+    def probe(self) -> Probe:
+        """Its HTTP side."""
+        if self._probe is None:
+            self._probe = self.process.probe()
+        return self._probe
+
+    @property
+    def is_struck(self) -> bool:
+        """Tell whether its fault happened."""
+        return self._marker.exists()
+
+    def await_strike(self) -> None:
+        """Wait until its fault has happened; a process that kills itself is gone then."""
+        assert self._fault is not None
+        wait_until(lambda: self.is_struck or not self.process.is_running, f"{self._fault} fires", _STRIKE_TIMEOUT_S)
+        assert self.is_struck, f"{self._fault} did not fire; the process ended:\n{self.process.stderr[-4000:]}"
+        if self._fault.deed is Deed.KILL:
+            assert self.process.wait() == -signal.SIGKILL
+
+    def kill(self) -> None:
+        """End it on the spot."""
+        self.process.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def leave(self) -> None:
+        """Ask it to stop, and see that it does so cleanly and in time."""
+        began = time.monotonic()
+        self.process.signal(signal.SIGTERM)
+        assert self.process.wait() == 0, self.process.stderr[-4000:]
+        assert time.monotonic() - began < _STOP_LIMIT_S
+
+    def statuses(self) -> dict[str, dict[str, Any]]:
+        """Return what it says of each stream partition; nothing when it does not answer."""
+        try:
+            statuses: dict[str, dict[str, Any]] = self.probe.status()["partitions"]
+        except httpx.HTTPError:
+            return {}
+        return statuses
+
+    def running(self) -> set[str]:
+        """Return the stream partitions that it works."""
+        return {name for name, status in self.statuses().items() if status["state"] == "running"}
+
+
+class Stage:
+    """One prefix on some servers, in a `with`. Every choice comes from `seed`, which is printed."""
+
+    def __init__(
+        self, bootstrap_servers: str, registry_url: str, folder: Path, seed: int, replication: int = 1
+    ) -> None:
+        self.random = random.Random(seed)  # noqa: S311 - choices of a test, not secrets
+        self.prefix = f"fault-{token_hex(6)}"
+        self.bootstrap_servers = bootstrap_servers
+        self.simulator = Simulator(
+            SimulatorConfig(seed=seed, chunking="random", rate_limit=1_000_000, keep_alive_s=6.0)
+        )
+        self.replicas: list[Replica] = []
+        self.is_clock_ahead = False
+        self._registry_url = registry_url
+        self._folder = folder
+        self._replication = replication
+        self._exits = ExitStack()
+        self._config: Config = {}
+        print(f"seed: {seed}, topic prefix: {self.prefix}")  # noqa: T201 - pytest shows it with a failure
+
+    def __enter__(self) -> Self:
+        self._exits.enter_context(self.simulator)
+        self._config = override(
+            make_config(self.bootstrap_servers, self._registry_url, self.prefix, self.simulator.base_url, PARTITIONS),
+            kafka={"replication_factor": self._replication, "min_insync_replicas": min(2, self._replication)},
+            pipeline={"start_deadline_s": 60},
+        )
+        provision_topics(self._config)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exits.__exit__(kind, error, trace)
+
+    def start(
+        self, name: str, fault: Fault | None = None, *, is_static: bool = False, **sections: Mapping[str, Any]
+    ) -> Replica:
+        """Start a replica; `is_static` makes its name its group instance id, `sections` override settings."""
+        marker = self._folder / f"{name}-{token_hex(4)}.struck"
+        kafka = {**sections.pop("kafka", {}), **({"group_instance_id": name} if is_static else {})}
+        process = self._exits.enter_context(
+            ConnectorProcess(
+                self._folder,
+                ["run"],
+                override(self._config, kafka=kafka, **sections),
+                module="tests.faults.faulty_connector",
+                more=fault.environment(marker) if fault else {},
+            )
+        )
+        replica = Replica(name, process, fault, marker)
+        self.replicas.append(replica)
+        return replica
+
+    def emit_steadily(self, rate: float = _RATE) -> None:
+        """Let X emit from now on, and deliver some lines again and again."""
+        self.simulator.set_rate(rate)
+        for _ in range(100):
+            self.simulator.inject(Duplicate(lines=5, after_lines=self.random.randrange(10, 100)))
+
+    def emit_on(self, places: Iterable[Place], events: int = 20) -> None:
+        """Let X emit some events now, on some stream partitions."""
+        for place in places:
+            self.simulator.emit(events, StreamPartition(*place))
+
+    def let_time_pass(self, seconds: float) -> None:
+        """Set X's clock forward; X emits some events meanwhile."""
+        self.simulator.advance(seconds, emitting=True, rate=1.0)
+        self.is_clock_ahead = True
+
+    def drop_connections(self) -> None:
+        """Let X notice that clients which do not read are gone, as it does after a while: all connections end."""
+        self.simulator.faults.disarm()
+        self.simulator.inject(Drop())
+
+    @property
+    def up(self) -> list[Replica]:
+        """The replicas whose processes run."""
+        return [replica for replica in self.replicas if replica.process.is_running]
+
+    def await_owned(self, within_s: float = 30.0, *, partitions: int = len(STREAM_PARTITIONS)) -> float:
+        """Wait until each of that many stream partitions is worked by one replica; return how long it took."""
+        began = time.monotonic()
+
+        def are_owned() -> bool:
+            owners = Counter(name for replica in self.up for name in replica.running())
+            return len(owners) == partitions and set(owners.values()) == {1}
+
+        wait_until(are_owned, "every stream partition is owned", within_s)
+        return time.monotonic() - began
+
+    def await_caught_up(self, damaged: Collection[Place] = (), timeout_s: float = _SETTLE_TIMEOUT_S) -> None:
+        """Wait until all that X has emitted by now is committed, but for what is damaged, by what the replicas say."""
+        emitted = Counter(
+            f"{line.stream}/{line.partition}"
+            for line in self.simulator.record()
+            if line.kind == "event" and (line.stream, line.partition) not in damaged
+        )
+
+        def missing() -> dict[str, int]:
+            reached: Counter[str] = Counter()
+            for replica in self.up:
+                reached |= Counter({name: status["sequence"] or 0 for name, status in replica.statuses().items()})
+            return {name: count - reached[name] for name, count in emitted.items() if reached[name] < count}
+
+        try:
+            wait_until(lambda: not missing(), "all events are committed", timeout_s)
+        except Exception as error:
+            raise AssertionError(f"{error}; missing: {missing()}") from error
+
+    def read(self) -> History:
+        """Return all that is committed under the prefix."""
+        return read_history(self.bootstrap_servers, self._registry_url, self.prefix, PARTITIONS)
+
+    def conclude(self, damaged: Collection[Place] = ()) -> History:
+        """Settle, stop all replicas, and hold the whole history against what X emitted, but for what was damaged."""
+        self.simulator.stop_emitting()
+        self.await_caught_up(damaged)
+        for replica in self.up:
+            replica.leave()
+        history = without(self.read(), damaged)
+        emitted = [line for line in self.simulator.record() if (line.stream, line.partition) not in damaged]
+        if found := findings(history, emitted, is_clock_ahead=self.is_clock_ahead):
+            raise AssertionError("\n".join(found))
+        return history

@@ -1,0 +1,70 @@
+"""The request that ends a transaction, or its answer, lost or late on the way: promise `every_event_once`."""
+
+import time
+
+import pytest
+
+from tests.faults.stage import Replica, Stage
+from tests.rig.process import wait_until
+from tests.rig.proxy import END_TXN, PRODUCE, KafkaProxy
+
+_SLOW_S = 1.2
+"""More than a commit may take without its producer being replaced."""
+
+
+def _begin(stage: Stage, proxy: KafkaProxy) -> Replica:
+    """Start a replica that speaks through the proxy, with traffic."""
+    replica = stage.start("a", kafka={"bootstrap_servers": proxy.address})
+    stage.await_owned()
+    stage.emit_steadily()
+    stage.await_caught_up()
+    return replica
+
+
+def _victim(stage: Stage) -> str:
+    """Choose a busy stream partition; return its transactional id."""
+    return f"{stage.prefix}.tweet.{stage.random.randint(1, 4)}"
+
+
+def test_commit_answer_lost_is_found_in_the_ledger(stage: Stage, proxy: KafkaProxy) -> None:
+    """The commit went through though nobody said so, with the connection broken or just silent."""
+    replica = _begin(stage, proxy)
+    broken = proxy.lose_answer(END_TXN, _victim(stage))
+    broken.await_caught()
+    broken.cut()
+    stage.await_caught_up()
+    silent = proxy.lose_answer(END_TXN, _victim(stage))
+    silent.await_caught()
+    wait_until(lambda: bool(replica.process.logged("producer_replaced")), "the silent commit is given up")
+    stage.conclude()
+
+
+def test_commit_delayed_until_the_next_transaction_finds_an_old_epoch(stage: Stage, proxy: KafkaProxy) -> None:
+    """Sent again over a new connection it succeeds; the first one comes in the middle of the next transaction."""
+    replica = _begin(stage, proxy)
+    victim = _victim(stage)
+    late = proxy.hold(END_TXN, victim)
+    late.await_caught()
+    following = proxy.hold(PRODUCE, victim, f"{stage.prefix}-ledger")
+    time.sleep(_SLOW_S)  # the length of the fault, nothing is waited for
+    late.cut()
+    following.await_caught()
+    late.release()
+    following.release()
+    stage.conclude()
+    assert "slow-commit" in [entry["cause"] for entry in replica.process.logged("producer_replaced")]
+
+
+@pytest.mark.long
+def test_commit_delayed_until_it_is_given_up_finds_an_old_epoch(stage: Stage, proxy: KafkaProxy) -> None:
+    """The first of them comes when the next transaction's records are all there, and ends nothing."""
+    replica = _begin(stage, proxy)
+    victim = _victim(stage)
+    late = proxy.hold(END_TXN, victim)
+    late.await_caught()
+    wait_until(lambda: bool(replica.process.logged("producer_replaced")), "the commit is given up")
+    following = proxy.hold(END_TXN, victim)
+    following.await_caught()
+    late.release()
+    following.release()
+    stage.conclude()

@@ -1,0 +1,95 @@
+"""Records that do not fit, a registry that is away, replicas that disagree on streams: the rest flows."""
+
+import json
+import string
+
+import httpx
+import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from tests.faults.stage import Stage
+from tests.rig.process import free_port, wait_until
+from tests.rig.proxy import TcpProxy
+from tests.rig.registry import Registry
+
+_LINE_LIMIT = 512 * 1024
+_LOWERED_BYTES = 20_000
+_PLACE = ("user", 2)
+_ANSWER_S = 30.0
+_CHARACTERS = string.ascii_letters + string.digits
+_TAKE_OVER_S = 11.0
+
+
+@pytest.mark.long
+def test_record_over_a_lowered_topic_limit_is_a_dead_letter(stage: Stage) -> None:
+    """A line just under the limit passes; where the topic takes less, that record is kept apart and the rest flows."""
+    before = stage.start("before")
+    stage.await_owned()
+    stage.emit_steadily()
+    stage.simulator.emit_line(*_PLACE, _profile_line(stage, _LINE_LIMIT - 1), "event")
+    stage.await_caught_up()
+    before.leave()
+    _lower_limit(stage.bootstrap_servers, f"{stage.prefix}.user.profile-modification")
+    stage.simulator.emit_line(*_PLACE, _profile_line(stage, 3 * _LOWERED_BYTES), "over the topic's limit")
+    stage.simulator.emit_line(*_PLACE, _profile_line(stage, _LOWERED_BYTES // 2), "event")
+    stage.start("after")
+    history = stage.conclude()
+    assert [letter.headers["reason"] for letter in history.dead_letters] == ["unencodable"]
+
+
+def _address(registry: Registry) -> str:
+    return httpx.URL(registry.url).netloc.decode()
+
+
+def _profile_line(stage: Stage, size: int) -> bytes:
+    """Return a line of exactly that many bytes, which no compression makes much smaller."""
+    body = {"event_at": "2026-01-01T00:00:00Z", "user": {"id": str(size)}, "profile_field": "profile.name"}
+    frame = json.dumps({"data": {"user_profile_modification": {**body, "new_value": ""}}})
+    value = "".join(stage.random.choices(_CHARACTERS, k=size - len(frame)))
+    return json.dumps({"data": {"user_profile_modification": {**body, "new_value": value}}}).encode()
+
+
+def _lower_limit(bootstrap_servers: str, topic: str) -> None:
+    entry = ConfigEntry("max.message.bytes", str(_LOWERED_BYTES), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin.incremental_alter_configs([resource])[resource].result(_ANSWER_S)
+
+
+@pytest.mark.long
+def test_registry_away_at_take_over_only_a_new_replica_waits(stage: Stage, registry: Registry) -> None:
+    """Who is at work takes over without the registry; who starts waits for it."""
+    with TcpProxy(free_port(), _address(registry)) as proxy:
+        through_proxy = {"url": registry.url.replace(_address(registry), proxy.address)}
+        first = stage.start("first")
+        stage.await_owned()
+        stage.emit_steadily()
+        neighbour = stage.start("neighbour", schema_registry=through_proxy)
+        wait_until(lambda: bool(neighbour.running()), "the neighbour has a share")
+        proxy.go_away()
+        first.kill()
+        stage.await_owned(_TAKE_OVER_S)
+        stage.await_caught_up()
+        late = stage.start("late", schema_registry=through_proxy)
+        wait_until(lambda: bool(late.process.logged("waiting_for_dependencies")), "the newcomer waits")
+        proxy.come_back()
+        wait_until(lambda: bool(late.running()), "the newcomer has a share")
+        stage.conclude()
+
+
+@pytest.mark.long
+def test_partition_of_a_stream_that_is_off_is_said_and_left_alone(stage: Stage) -> None:
+    """A replica without likes and labels lets those stand idle and says so; one with all streams works them later."""
+    some = stage.start("some", x={"streams": "tweet,user"})
+    stage.await_owned(partitions=8)
+    assert {(entry["stream"], entry["partition"]) for entry in some.process.logged("stream_is_off")} == {
+        ("like", 1),
+        ("label", 1),
+    }
+    stage.start("all")
+    wait_until(lambda: bool(stage.up[1].running()), "both have a share")
+    some.leave()
+    stage.await_owned()
+    stage.emit_steadily()
+    stage.await_caught_up()
+    stage.conclude()
