@@ -19,7 +19,7 @@ from connector.pipeline.memory import DuplicateMemory
 from connector.pipeline.records import RecordBuilder, UnencodableError
 from connector.x.deliveries import Delivery, Ended, KeptAlive, Opened, Received
 from connector.x.overlap import Doubt, Overlap
-from connector.x.plan import Live, Lost, Plan, Replay
+from connector.x.plan import MINUTE_US, Live, Lost, Plan, Replay
 from connector.x.watermark import FUTURE_TOLERANCE_US, Watermark
 
 COVERAGE_INTERVAL_US = 10 * US_PER_S
@@ -175,7 +175,7 @@ class Timeline:
         self._overlap.opened(opened.plan, self.covered_until_us, opened.at_us, self._known_until_us)
         if opened.lost is not None:
             self._batch.lost.append(opened.lost)
-            self._watermark.advance(opened.lost.end_us)
+            self._watermark.advance(min(opened.lost.end_us, _reach_us(opened)))
         if isinstance(opened.plan, Live):
             self.mode = Mode.LIVE
             self._watermark.connected(opened.at_us, has_backfill=opened.plan.backfill_minutes > 0)
@@ -266,3 +266,9 @@ class Timeline:
         self.doubt = doubt
         if self._opened is not None:
             self._opened.connection.close()
+
+
+def _reach_us(opened: Opened) -> int:
+    """Return from when on X brings everything, at the earliest that X's time can be."""
+    plan = opened.plan
+    return plan.start_us if isinstance(plan, Replay) else opened.at_us - plan.backfill_minutes * MINUTE_US

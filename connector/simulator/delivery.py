@@ -149,10 +149,7 @@ class Delivery:
         return None
 
     def _stall(self, seconds: float | None) -> None:
-        releases = self._faults.releases
-        until_s = float("inf") if seconds is None else time.monotonic() + seconds
-        while self._faults.releases == releases and time.monotonic() < until_s:
-            self._http.wait(_POLL_S)
+        self._faults.wait(seconds, self._http.wait)
         self._forgive_backlog()
 
     def _pause(self, seconds: float) -> None:

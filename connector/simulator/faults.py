@@ -7,7 +7,9 @@ answer wait for the next request; faults of the emission happen when armed, whoe
 """
 
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -19,6 +21,8 @@ from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
 Mode = Literal["live", "replay"]
 Ending = Literal["open", "close", "drop", "reset"]
 """What becomes of the connection: stays open, ends properly, is closed abruptly, or is reset (TCP RST)."""
+
+_POLL_S = 0.02
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -114,6 +118,13 @@ class AcceptAndClose(_Fault, frozen=True, kw_only=True, tag="accept-and-close"):
     mode: Mode | None = None
 
 
+class HoldAnswer(_Fault, frozen=True, kw_only=True, tag="hold-answer"):
+    """A stream request that would be granted is not answered for `seconds`, or until released."""
+
+    seconds: float | None = None
+    mode: Mode | None = None
+
+
 class IgnoreBackfill(_Fault, frozen=True, kw_only=True, tag="ignore-backfill"):
     """A connection that asks for backfill gets live events only."""
 
@@ -157,6 +168,7 @@ Fault = (
     | StreamError
     | Refuse
     | AcceptAndClose
+    | HoldAnswer
     | IgnoreBackfill
     | SlowBackfill
     | EndReplayEarly
@@ -249,12 +261,19 @@ class FaultBoard:
             self._armed[partition].remove(armed)
 
     def release(self) -> None:
-        """End every stall that is going on."""
+        """End every stall and every hold that is going on."""
         with self._lock:
             self._releases += 1
 
+    def wait(self, seconds: float | None, pass_time: Callable[[float], None]) -> None:
+        """Pass the time for `seconds`, or until released, in short pieces."""
+        releases = self.releases
+        until_s = float("inf") if seconds is None else time.monotonic() + seconds
+        while self.releases == releases and time.monotonic() < until_s:
+            pass_time(_POLL_S)
+
     @property
     def releases(self) -> int:
-        """How often stalls were released: a stall ends when this moves."""
+        """How often stalls and holds were released: each ends when this moves."""
         with self._lock:
             return self._releases

@@ -11,7 +11,7 @@ from connector.simulator.answers import NOT_FOUND, RATE_LIMIT_EXCEEDED, TOO_MANY
 from connector.simulator.connections import Slot
 from connector.simulator.delivery import Delivery
 from connector.simulator.encoding import BodyEncoder
-from connector.simulator.faults import Refuse
+from connector.simulator.faults import HoldAnswer, Mode, Refuse
 from connector.simulator.http import Headers, HttpConnection, HttpRequest
 from connector.simulator.world import LoggedRequest, World
 
@@ -59,7 +59,7 @@ def _answer_token(world: World, http: HttpConnection, request: HttpRequest) -> N
 
 def _answer_stream(world: World, http: HttpConnection, request: HttpRequest) -> None:
     budget = world.limiter.spend(request.path, world.clock.now_ns())
-    granted = _grant(world, request, budget)
+    granted = _grant(world, http, request, budget)
     if isinstance(granted, Refusal):
         if granted is RATE_LIMIT_EXCEEDED:
             budget = replace(budget, remaining=0)
@@ -83,17 +83,21 @@ def _answer_stream(world: World, http: HttpConnection, request: HttpRequest) -> 
     http.end(ending)
 
 
-def _grant(world: World, request: HttpRequest, budget: Budget) -> tuple[StreamRequest, Slot] | Refusal:
+def _grant(
+    world: World, http: HttpConnection, request: HttpRequest, budget: Budget
+) -> tuple[StreamRequest, Slot] | Refusal:
     """Apply X's rules in X's order; what is returned with its `Slot` counts as connected."""
     if refusal := world.tokens.check(request):
         return refusal
     if budget.is_spent:
         return RATE_LIMIT_EXCEEDED
-    now_ns = world.clock.now_ns()
-    wanted = admit(request, world.config, now_ns)
+    wanted = admit(request, world.config, world.clock.now_ns())
     if isinstance(wanted, Refusal):
         return wanted
-    slot = Slot(wanted.partition, "replay" if wanted.replay else "live", wanted.backfill_minutes, now_ns)
+    mode: Mode = "replay" if wanted.replay else "live"
+    if hold := world.faults.take(HoldAnswer, wanted.partition, mode):
+        world.faults.wait(hold.seconds, http.wait)
+    slot = Slot(wanted.partition, mode, wanted.backfill_minutes, world.clock.now_ns())
     if refuse := world.faults.take(Refuse, slot.partition, slot.mode):
         return TOO_MANY_CONNECTIONS if refuse.too_many_connections else plain(refuse.status)
     return (wanted, slot) if world.registry.claim(slot) else TOO_MANY_CONNECTIONS

@@ -94,7 +94,7 @@ class World:
             self.faults.count(fault.kind)
 
     def release(self) -> None:
-        """End every stall that is going on."""
+        """End every stall and every hold that is going on."""
         self.faults.release()
 
     @property

@@ -41,10 +41,17 @@ class XClock:
         """Return the earliest that X's time can be: nothing read now was sent later than this bound allows."""
         return min(self._wall(), self._x_time(self._wall()))
 
+    def estimate(self) -> int:
+        """Return X's time as its latest answer tells it, rounded up, and the wall clock before any.
+
+        What X is asked for is reckoned from here. It is too early after a suspension that the monotonic clock did not
+        see; X's next answer shows that.
+        """
+        return self._x_time(self._wall() - US_PER_S) + US_PER_S
+
     def now(self) -> int:
-        """Return the latest that X's time can be: what X is asked for must reach back from here."""
-        wall = self._wall()
-        return max(wall, self._x_time(wall - US_PER_S) + US_PER_S)
+        """Return the latest that X's time can be, whichever of the clocks is wrong."""
+        return max(self._wall(), self.estimate())
 
     def offset_us(self) -> int:
         """Return by how much X's time is ahead of the wall clock, to a second's precision; 0 before any answer."""

@@ -105,8 +105,9 @@ class XClient:
             return Connection(response)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             self._token.rejected()
-        refused = response.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN}
-        raise (PlanRefusedError if refused else ConnectFailedError)(_failure(response))
+        if response.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN}:
+            raise PlanRefusedError(_failure(response), _date_us(response))
+        raise ConnectFailedError(_failure(response))
 
     def check_access(self, stream: str) -> None:
         """Ask X for `stream` in a way it cannot grant, so that no connection is made or disturbed.

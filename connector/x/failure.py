@@ -67,7 +67,11 @@ class ConnectFailedError(ConnectorError):
 
 
 class PlanRefusedError(ConnectFailedError):
-    """X refused the request as it was; asking for less may be granted."""
+    """X refused the request as it was, at `date_us` in X's time; asking for less may be granted."""
+
+    def __init__(self, failure: Failure, date_us: int) -> None:
+        super().__init__(failure)
+        self.date_us = date_us
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,11 @@ def replay(start_us: int, end_us: int) -> Replay:
     return Replay(start_us // US_PER_S * US_PER_S, end_us // US_PER_S * US_PER_S)
 
 
+def is_grantable(plan: Plan, now_us: int) -> bool:
+    """Tell whether X can grant `plan` at all: no replay reaches back further than a day, or into the future."""
+    return not isinstance(plan, Replay) or now_us - REPLAY_REACH_US <= plan.start_us < plan.end_us <= now_us
+
+
 def is_within_reach(slice_: Replay, now_us: int) -> bool:
     """Tell whether X can still replay all of a slice."""
     return slice_.start_us >= now_us - REPLAY_REACH_US + REPLAY_MARGIN_US

@@ -6,6 +6,7 @@ what is true. Owns the order of things; policies are in `plan` and `backoff`, by
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.decode import LongLine, SystemMessage
@@ -17,7 +18,17 @@ from connector.x.deliveries import Ended, KeptAlive, Opened, Received
 from connector.x.failure import TOO_MANY_CONNECTIONS, ConnectFailedError, Failure, PlanRefusedError
 from connector.x.framing import Framer
 from connector.x.inbox import Inbox, InboxClosedError
-from connector.x.plan import Allowed, Live, Plan, Replay, is_within_reach, make_plan, refused, unreached
+from connector.x.plan import (
+    Allowed,
+    Live,
+    Plan,
+    Replay,
+    is_grantable,
+    is_within_reach,
+    make_plan,
+    refused,
+    unreached,
+)
 from connector.x.ports import Progress, Report
 from connector.x.stall import StallWatch
 from connector.x.watermark import MIN_WAIT_US
@@ -96,11 +107,7 @@ class Reader:
         try:
             connection = self._open_connection(self._partition, plan)
         except PlanRefusedError as error:
-            self._allowed = refused(self._allowed, plan)
-            if self._allowed != Allowed():
-                self._report.connect_failed(error.failure.reason, error.failure.detail, 0.0)
-                return 0.0
-            return self._failed(error.failure)
+            return self._refused(error, plan)
         except ConnectFailedError as error:
             return self._failed(error.failure)
         with connection:
@@ -108,7 +115,7 @@ class Reader:
             if self._stop.is_set():
                 return 0.0
             self._clock.synchronise(connection.date_us)
-            lost = unreached(plan, covered_until_us, self._clock.now())
+            lost = unreached(plan, covered_until_us, self._clock.estimate())
             if lost is not None and isinstance(plan, Live) and self._plan(covered_until_us) != plan:
                 self._report.replanned()
                 return 0.0
@@ -116,11 +123,23 @@ class Reader:
             self._report.connected(_describe(plan), self._clock.offset_us())
             return self._read_to_the_end(connection, plan)
 
+    def _refused(self, error: PlanRefusedError, plan: Plan) -> float:
+        """Ask for less at once, unless our clock was wrong: then the plan, not the contract, is at fault."""
+        failure = error.failure
+        self._clock.synchronise(error.date_us)
+        if not is_grantable(plan, self._clock.estimate()):
+            return self._failed(replace(failure, curve=Curve.NETWORK))
+        self._allowed = refused(self._allowed, plan)
+        if self._allowed == Allowed():
+            return self._failed(failure)
+        self._report.connect_failed(failure.reason, failure.detail, 0.0)
+        return 0.0
+
     def _plan(self, covered_until_us: int) -> Plan:
-        again = self._progress.again
-        if again is not None and self._allowed.replay and is_within_reach(again, self._clock.now()):
+        again, now_us = self._progress.again, self._clock.estimate()
+        if again is not None and self._allowed.replay and is_within_reach(again, now_us):
             return again
-        return make_plan(covered_until_us, self._clock.now(), self._allowed, is_catching_up=self._is_catching_up)
+        return make_plan(covered_until_us, now_us, self._allowed, is_catching_up=self._is_catching_up)
 
     def _read_to_the_end(self, connection: Connection, plan: Plan) -> float:
         framer = Framer(self._partition.stream, self._line_limit)
@@ -133,7 +152,8 @@ class Reader:
             self._report.disconnected("stopped", framer.tail_bytes)
             return 0.0
         reason = failure.reason if failure else "closed"
-        self._inbox.put(Ended(failure is None, reason, framer.tail_bytes))
+        is_whole = failure is None and not framer.tail_bytes  # a line cut off is missing, however the body ended
+        self._inbox.put(Ended(is_whole, reason, framer.tail_bytes))
         self._inbox.wait_until_settled()
         message, doubt = self._progress.system_message, self._progress.doubt
         if message is not None:
@@ -141,7 +161,7 @@ class Reader:
         if doubt is not None:
             self._report.doubted(doubt.value)
         self._report.disconnected("system-message" if message else reason, framer.tail_bytes)
-        self._is_catching_up = isinstance(plan, Replay) and failure is None and message is None
+        self._is_catching_up = isinstance(plan, Replay) and is_whole and message is None
         if isinstance(plan, Live):
             self._allowed = Allowed()
         return self._reconnect_delay_s(plan, failure, message)

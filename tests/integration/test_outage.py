@@ -85,7 +85,7 @@ def test_run_before_its_dependencies_starts_once_they_are_there_or_stops_when_to
     assert servers.audit() == []
 
 
-def test_kafka_killed_at_run_time_process_stays_up_or_stops_in_time_and_nothing_is_lost(
+def test_kafka_stopped_at_run_time_process_stays_up_or_stops_in_time_and_nothing_is_lost(
     servers: _Servers, tmp_path: Path
 ) -> None:
     """While Kafka is away it is alive and says what it misses, and goes on afterwards; a stop meanwhile is a clean one.
@@ -96,7 +96,7 @@ def test_kafka_killed_at_run_time_process_stays_up_or_stops_in_time_and_nothing_
     with ConnectorProcess(tmp_path, ["run"], servers.config) as run:
         probe = run.probe()
         probe.await_connected(simulator)
-        servers.kafka.kill(1)
+        servers.kafka.stop(1)
         simulator.emit(300)
         wait_until(lambda: probe.metric("producers_replaced_total") >= 1, "a producer is thrown away")
         assert _are_alive_and_troubled(probe)
@@ -104,7 +104,7 @@ def test_kafka_killed_at_run_time_process_stays_up_or_stops_in_time_and_nothing_
         servers.kafka.start(1)
         probe.await_sequences(simulator, _RECOVERY_TIMEOUT_S)
         probe.await_connected(simulator)
-        servers.kafka.kill(1)
+        servers.kafka.stop(1)
         before = probe.partition("tweet", 1)["received_bytes"]
         simulator.emit(100, StreamPartition("tweet", 1))
         wait_until(lambda: probe.partition("tweet", 1)["received_bytes"] > before, "events are in hand")

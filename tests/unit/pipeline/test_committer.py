@@ -211,7 +211,7 @@ def test_finish_in_the_middle_of_a_slice_does_not_make_it_whole(bench: _Bench) -
 
 def test_commit_is_shown_in_metrics_and_status(bench: _Bench) -> None:
     """What was published, dropped and lost, as the ledger has it."""
-    lost = Lost(NOW_US - MINUTE_US, NOW_US - MINUTE_US // 2, Cause.CONNECT_TOO_SLOW)
+    lost = Lost(NOW_US - 3 * MINUTE_US // 2, NOW_US - MINUTE_US, Cause.CONNECT_TOO_SLOW)
     bench.run(0.0, opened(Live(1), lost=lost), received(line(1), line(1), b"junk", b'{"errors":["e"]}'), 1.0)
     where = {"stream": "tweet", "partition": "2"}
     assert bench.count("events_published", stream="tweet", type="tweet.delete") == 1

@@ -196,6 +196,14 @@ def test_lost_stretch_is_recorded_where_coverage_moves_past_it() -> None:
     assert value_of(gap)["gap_end"] == lost.end_us // 1000
 
 
+def test_lost_stretch_moves_coverage_no_further_than_x_surely_reached_back() -> None:
+    """X tells whole seconds: the record takes the later bound of its time, coverage the earlier one."""
+    lost = Lost(NOW_US - MINUTE_US, NOW_US + US_PER_S, Cause.BACKFILL_REFUSED)
+    ledger = _committed(opened(Live(0), lost=lost), at=timeline(lost.start_us))
+    assert ledger.drafts[0].entry.covered_until_us == NOW_US
+    assert value_of(_of(ledger, NAMES.gap)[0])["gap_end"] == lost.end_us // 1000
+
+
 def test_backfill_holds_coverage_until_it_is_over() -> None:
     """A minute without events from before the connect."""
     ledger = _committed(

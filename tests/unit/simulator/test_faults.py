@@ -1,8 +1,10 @@
 """Each fault on command: it does what it says, so many times, and is counted when it fired."""
 
 import json
+import threading
 import time
 from collections import Counter
+from email.utils import parsedate_to_datetime
 
 import httpx
 import msgspec
@@ -21,6 +23,7 @@ from connector.simulator.faults import (
     Ending,
     EndReplayEarly,
     Fault,
+    HoldAnswer,
     IgnoreBackfill,
     InvalidBody,
     Reorder,
@@ -30,7 +33,7 @@ from connector.simulator.faults import (
     Truncate,
     UnknownType,
 )
-from tests.unit.simulator.reader import LIKE, USER, Reader, connected, eventually, get, lines_of
+from tests.unit.simulator.reader import LIKE, TWEET, USER, Reader, connected, eventually, get, lines_of
 
 _TWEET_1 = StreamPartition("tweet", 1)
 _LIKE = StreamPartition("like", 1)
@@ -119,6 +122,26 @@ def test_stall_notices_that_the_client_went_away(sim: Simulator) -> None:
         assert eventually(lambda: sim.fired["stall"] == 1)
     with connected(sim) as again:
         assert again.response.status_code == 200
+
+
+def test_hold_answer_answers_when_released_with_the_time_of_then(sim: Simulator) -> None:
+    """Neither the `Date` nor a backfill counts from the question."""
+    sim.emit(10, _TWEET_1)
+    sim.inject(HoldAnswer(stream="tweet"))
+    asked_ns = sim.clock.now_ns()
+
+    def release_later() -> None:
+        assert eventually(lambda: sim.fired["hold-answer"] == 1)
+        sim.advance(120)
+        sim.release()
+
+    releasing = threading.Thread(target=release_later)
+    releasing.start()
+    with connected(sim, TWEET, partition=1, backfill_minutes=1) as reader:
+        assert parsedate_to_datetime(reader.response.headers["date"]).timestamp() >= asked_ns // NANOS + 120
+        sim.emit(3, _TWEET_1)
+        assert reader.lines(3) == _recorded(sim)[10:]
+    releasing.join()
 
 
 def test_duplicate_delivers_the_last_lines_again(sim: Simulator) -> None:

@@ -18,7 +18,7 @@ def test_clock_before_any_answer_is_the_wall_clock() -> None:
     time = FakeTime()
     clock = _clock(time)
     time.step_wall(-100)
-    assert clock.received_at() == clock.now() == time.now_us
+    assert clock.received_at() == clock.estimate() == clock.now() == time.now_us
     assert clock.offset_us() == 0
 
 
@@ -38,6 +38,7 @@ def test_bounds_hold_x_s_time_whatever_the_wall_clock_does(skew_us: int, steps: 
         x_us = x_minus_monotonic_us + time.monotonic_ns() // 1000
         assert clock.received_at() <= x_us <= clock.now()
         assert clock.received_at() <= time.now_us <= clock.now()
+        assert 0 <= clock.estimate() - x_us <= US_PER_S
 
 
 def test_offset_says_how_far_x_is_ahead() -> None:

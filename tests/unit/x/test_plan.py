@@ -17,6 +17,7 @@ from connector.x.plan import (
     Live,
     Lost,
     Replay,
+    is_grantable,
     is_within_reach,
     make_plan,
     refused,
@@ -156,3 +157,12 @@ def test_slice_that_is_planned_is_within_reach(away_us: int, *, is_catching_up: 
     plan = make_plan(_NOW - away_us, _NOW, Allowed(), is_catching_up=is_catching_up)
     assert isinstance(plan, Replay)
     assert is_within_reach(plan, _NOW - US_PER_S)
+
+
+def test_plan_is_grantable_within_x_s_reach_and_not_in_its_future() -> None:
+    """Whatever else the contract says; a live connection can always be asked for."""
+    oldest_us = _NOW - REPLAY_REACH_US
+    assert is_grantable(Replay(oldest_us, _NOW), _NOW)
+    assert not is_grantable(Replay(oldest_us - 1, _NOW), _NOW)
+    assert not is_grantable(Replay(oldest_us, _NOW + 1), _NOW)
+    assert is_grantable(Live(5), _NOW)

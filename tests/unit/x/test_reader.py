@@ -20,14 +20,14 @@ from connector.x.deliveries import Delivery, Ended, KeptAlive, Opened, Received
 from connector.x.failure import ConnectFailedError, Failure, PlanRefusedError
 from connector.x.inbox import Inbox
 from connector.x.overlap import Doubt
-from connector.x.plan import MINUTE_US, Cause, Live, Plan, Replay
+from connector.x.plan import MINUTE_US, Allowed, Cause, Live, Plan, Replay, is_grantable, make_plan
 from connector.x.reader import MAX_LINES, Reader
 from connector.x.stall import StallWatch
-from tests.unit.x.fakes import FakeConnection, FakeTime, Step
+from tests.unit.x.fakes import NOW_US, FakeConnection, FakeTime, Step
 
 _PARTITION = StreamPartition("tweet", 1)
 _DEADLINE_S = 5.0
-_REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused"))
+_REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused"), NOW_US - US_PER_S)
 _DOWN = ConnectFailedError(Failure(Curve.NETWORK, "network", "down"))
 _CUT = Failure(Curve.NETWORK, "network", "cut off")
 _OPERATIONAL = SystemMessage("OperationalDisconnect", "d")
@@ -150,7 +150,7 @@ def test_connection_is_handed_on_from_its_opening_to_its_end(world: _World) -> N
     assert opened.lost is None
     assert isinstance(received, Received)
     assert list(received.lines) == [b'{"a":1}', b"{}"]
-    assert ended == Ended(is_whole=True, reason="closed", tail_bytes=3)
+    assert ended == Ended(is_whole=False, reason="closed", tail_bytes=3)
     assert world.delays == [0.0, 0.0, 0.25]
     assert all(connection.has_left for connection in world.connections)
     assert world.count("truncated_tails") == 1
@@ -240,6 +240,15 @@ def test_interrupted_slice_is_asked_for_again_as_the_first_one(world: _World) ->
     world.run([b"{}\n", _CUT], [b"{}\n"])
     assert world.plans[0] == world.plans[1]
     assert world.found(Ended)[0].is_whole is False
+
+
+def test_slice_that_ends_within_a_line_is_asked_for_again(world: _World) -> None:
+    """A line that was cut off is missing, however the body ended."""
+    world.covered_until_us -= 60 * MINUTE_US
+    world.run([b"{}\n{"], [b"{}\n"])
+    assert world.plans[0] == world.plans[1]
+    assert world.found(Ended)[0] == Ended(is_whole=False, reason="closed", tail_bytes=1)
+    assert world.delays[0] == 0.25
 
 
 def test_system_message_in_a_slice_makes_the_next_one_start_afresh(world: _World) -> None:
@@ -451,6 +460,30 @@ def test_jump_of_x_s_clock_beyond_every_replay_is_lost(world: _World) -> None:
     assert opened.lost.start_us == world.covered_until_us
     assert opened.lost.end_us == opened.plan.start_us
     assert opened.lost.cause is Cause.OUTAGE_TOO_LONG
+
+
+@pytest.mark.parametrize("x_ahead_s", [-600, 600])
+def test_refusal_for_the_sake_of_a_wrong_clock_is_no_refusal_of_replays(world: _World, x_ahead_s: int) -> None:
+    """X's answer tells its time: a replay into its future, or from before its reach, is planned again, not given up."""
+    world.x_ahead_s = x_ahead_s
+    world.covered_until_us -= (18 if x_ahead_s < 0 else 30 * 60) * MINUTE_US
+    answer = PlanRefusedError(_REFUSED.failure, world.time.now_us + (x_ahead_s - 1) * US_PER_S)
+    world.run(answer, [b"{}\n"])
+    first, second = world.plans[:2]
+    x_now_us = world.time.now_us + x_ahead_s * US_PER_S
+    assert isinstance(first, Replay)
+    assert not is_grantable(first, x_now_us)
+    assert second == make_plan(world.covered_until_us, x_now_us, Allowed(), is_catching_up=False)
+    assert isinstance(second, Replay)
+    assert world.delays[0] == 0.25
+
+
+@pytest.mark.parametrize("step_s", [-600, 600])
+def test_wall_clock_set_between_two_connections_moves_no_plan(world: _World, step_s: int) -> None:
+    """X's time is known from its answers; a gap or a replay for the wall's sake would be for nothing."""
+    world.run([b"{}\n", lambda: world.time.step_wall(step_s)], _DOWN)
+    assert world.plans[1] == Live(2)
+    assert [opened.lost for opened in world.found(Opened)] == [None]
 
 
 def test_lines_are_dated_within_the_bounds_of_x_s_time(world: _World) -> None:

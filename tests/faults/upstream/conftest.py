@@ -1,0 +1,28 @@
+"""Owns the journey that each scenario of X and time makes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Servers
+from tests.faults.upstream.journey import Journey
+from tests.rig.registry import Registry
+
+
+@pytest.fixture
+def embark(
+    tmp_path: Path, scenario_seed: int, registry: Registry, servers: Servers
+) -> Iterator[Callable[..., Journey]]:
+    """Give a maker of journeys over the streams named, with settings of the simulator."""
+    with ExitStack() as stack:
+
+        def make(streams: str, **simulated: object) -> Journey:
+            bootstrap_servers = servers.kafka.bootstrap_servers
+            journey = Journey(
+                bootstrap_servers, registry.url, tmp_path, scenario_seed, streams=streams, simulated=simulated
+            )
+            return stack.enter_context(journey)
+
+        yield make

@@ -1,0 +1,271 @@
+"""A stage on which time travels: X's clock is set forward, and the connector's clocks with it, so nobody waits.
+
+The service runs in a thread; its way to X can be cut. Every instant is microseconds since 1970 in X's time.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+from unittest import mock
+
+from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS
+from connector.simulator.config import SimulatorConfig
+from connector.simulator.faults import Drop
+from connector.simulator.record import Emitted
+from connector.simulator.server import Simulator
+from connector.simulator.world import LoggedRequest
+from connector.x import clock
+from tests.faults.stage import Stage
+from tests.faults.truth import findings
+from tests.rig.audit import History, Place, check_coverage
+from tests.rig.oracle import expect_event
+from tests.rig.process import free_port, wait_until
+from tests.rig.proxy import TcpProxy
+from tests.rig.service import Probe, live_connections, override, running
+
+US_PER_S = 1_000_000
+_NS_PER_US = 1000
+_MS_TO_US = 1000
+_PATIENCE_S = 60.0
+_STRIDE_S = 20.0
+"""How far time is set forward at once when something is waited for that only time brings."""
+
+
+class Travelling:
+    """Stands in for the module `time`: goes along with X's clock, but for how far off the wall clock is set."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._now_ns = simulator.clock.now_ns
+        self._monotonic_minus_now_ns = time.monotonic_ns() - self._now_ns()
+        self.wall_is_off_s = 0.0
+
+    def time_ns(self) -> int:
+        """Return the wall clock."""
+        return self._now_ns() + round(self.wall_is_off_s * 1e9)
+
+    def monotonic_ns(self) -> int:
+        """Return the monotonic clock."""
+        return self._now_ns() + self._monotonic_minus_now_ns
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is forgiven: lines that X delivered in another order, and lines that lie in a recorded gap.
+
+    A wall clock that was behind X's time says nothing of coverage, and where X says that it brought what it did not,
+    coverage is true only in the end.
+    """
+
+    is_ordered: bool = True
+    is_deceived: bool = False
+    is_wall_behind: bool = False
+    gap_causes: Mapping[str, int] = field(default_factory=dict)
+    """How many gaps there must be, by cause."""
+
+    def forgives(self, finding: str) -> bool:
+        """Tell whether a finding is to be expected."""
+        is_order = finding.endswith("out of order") and not self.is_ordered
+        is_deceit = finding.startswith("coverage") and "covers" in finding and self.is_deceived
+        return finding.startswith("gap ") or is_order or is_deceit
+
+
+_NOTHING = Expected()
+
+
+class Journey(Stage):
+    """A stage with the service in a thread, in a `with`; `streams` are those that are on."""
+
+    def __init__(  # noqa: PLR0913 - what a journey is made of
+        self,
+        bootstrap_servers: str,
+        registry_url: str,
+        folder: Path,
+        seed: int,
+        *,
+        streams: str,
+        simulated: Mapping[str, Any],
+    ) -> None:
+        super().__init__(bootstrap_servers, registry_url, folder, seed)
+        names = tuple(streams.split(","))
+        self.simulator = Simulator(
+            SimulatorConfig(
+                **{"seed": seed, "chunking": "random", "rate_limit": 1_000_000, "streams": names, **simulated}
+            )
+        )
+        self.is_clock_ahead = True
+        self.places = [(place.stream, place.number) for place in STREAM_PARTITIONS if place.stream in names]
+        self.travelling = Travelling(self.simulator)
+        self._streams = streams
+        self._probes: list[Probe] = []
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        _, _, address = self.simulator.base_url.rpartition("/")
+        self.way = self._exits.enter_context(TcpProxy(free_port(), address))
+        self._config = override(self._config, x={"base_url": f"http://{self.way.address}", "streams": self._streams})
+        self._exits.enter_context(mock.patch.object(clock, "time", self.travelling))
+        return self
+
+    @contextmanager
+    def running(self, **sections: Mapping[str, Any]) -> Iterator[Probe]:
+        """Run the service, connected to every stream partition at the beginning; `sections` override settings."""
+        with running(override(self._config, **sections)) as probe:
+            self._probes.append(probe)
+            yield probe
+            self._probes.remove(probe)
+
+    @property
+    def probe(self) -> Probe:
+        """What the running service says."""
+        return self._probes[-1]
+
+    @property
+    def now_us(self) -> int:
+        """X's time."""
+        return self.simulator.clock.now_ns() // _NS_PER_US
+
+    def covered_us(self) -> dict[Place, int]:
+        """Return how far each stream partition is covered, by what the service says."""
+        statuses = self.probe.status()["partitions"]
+        covered = {place: statuses[f"{place[0]}/{place[1]}"]["covered_until"] for place in self.places}
+        return {place: to_us(text) if text else 0 for place, text in covered.items()}
+
+    def await_live(self) -> None:
+        """Wait until X counts a live connection of every stream partition, and the service says the same."""
+
+        def are_live() -> bool:
+            statuses = self.probe.status()["partitions"]
+            modes = {statuses[f"{stream}/{number}"]["mode"] for stream, number in self.places}
+            return modes == {"live"} and len(live_connections(self.simulator)) == len(self.places)
+
+        wait_until(are_live, "every stream partition is live", _PATIENCE_S)
+
+    def await_cut_off(self) -> None:
+        """Wait until X counts no connection any more."""
+        wait_until(
+            lambda: all(connection.ended is not None for connection in self.simulator.connections),
+            "X has noticed that all connections are gone",
+            _PATIENCE_S,
+        )
+
+    def settle(self) -> None:
+        """Let time pass, with an event here and there, until all that X emitted so far is covered."""
+        self.await_live()
+        until_us = self.now_us
+
+        def are_covered() -> bool:
+            self.simulator.advance(_STRIDE_S)
+            self.emit_on(self.places, 1)
+            return min(self.covered_us().values()) > until_us
+
+        wait_until(are_covered, "all is covered", _PATIENCE_S)
+
+    def let_x_emit(self, seconds: float, events: int = 200) -> None:
+        """Let time pass, with that many events spread over it and over all stream partitions."""
+        self.simulator.advance(seconds, emitting=True, rate=events / seconds)
+
+    def cut(self) -> dict[Place, int]:
+        """Put X out of reach; return how far each stream partition was covered by then."""
+        self.way.go_away()
+        self.await_cut_off()
+        wait_until(self._is_disconnected, "the service has noticed that X is gone", _PATIENCE_S)
+        return self.covered_us()
+
+    def _is_disconnected(self) -> bool:
+        statuses = self.probe.status()["partitions"]
+        return {statuses[f"{stream}/{number}"]["mode"] for stream, number in self.places} == {"disconnected"}
+
+    def await_sequences(self) -> None:
+        """Wait until all that X emitted is committed."""
+        self.probe.await_sequences(self.simulator)
+
+    def cut_off(self, seconds: float) -> None:
+        """Keep X out of reach for so long, while it goes on emitting."""
+        self.way.go_away()
+        self.await_cut_off()
+        self.let_x_emit(seconds)
+        self.way.come_back()
+
+    def drop_connections_only(self) -> None:
+        """Let X drop the connections; the faults that are armed stay so."""
+        for stream, number in self.places:
+            self.simulator.inject(Drop(stream=stream, partition=number))
+
+    def asked_since(self, at_us: int, place: Place) -> list[LoggedRequest]:
+        """Return the requests for a stream partition that came at or after an instant."""
+        stream, number = place
+        return [
+            request
+            for request in self.simulator.requests
+            if request.path == STREAMS[stream].path
+            and request.query.get("partition", "1") == str(number)
+            and request.at // _NS_PER_US >= at_us
+        ]
+
+    def verify(self, expected: Expected = _NOTHING) -> History:
+        """Hold the whole history against what X emitted: each event is there once or lies in a recorded gap.
+
+        Coverage is never ahead of the truth nor of the wall clock.
+        """
+        history = self.read()
+        emitted, lost = _told_apart(history, _due(history, self.simulator.record()))
+        found = [
+            finding for finding in findings(history, emitted, is_clock_ahead=True) if not expected.forgives(finding)
+        ]
+        if not expected.is_wall_behind:
+            found += check_coverage(history)
+        causes = Counter(gap["cause"] for gap in history.gaps)
+        if causes != expected.gap_causes:
+            found.append(f"gaps {dict(causes)}, should be {dict(expected.gap_causes)}: {history.gaps}")
+        if found:
+            raise AssertionError("\n".join(found))
+        print(f"emitted: {len(emitted)}, lost in {len(history.gaps)} gaps: {len(lost)}")  # noqa: T201 - shown by pytest
+        return history
+
+
+def to_us(text: str) -> int:
+    """Return microseconds since 1970 of an RFC 3339 time."""
+    return round(datetime.fromisoformat(text).timestamp() * US_PER_S)
+
+
+def lost_lines(history: History, emitted: Sequence[Emitted]) -> list[Emitted]:
+    """Return the lines that lie in a recorded gap and did not arrive."""
+    return _told_apart(history, _due(history, emitted))[1]
+
+
+def _due(history: History, emitted: Sequence[Emitted]) -> list[Emitted]:
+    """Return the lines that arrived or are said to be covered; what came just before the end may be neither."""
+    known = {event.id for events in history.events.values() for event in events}
+    until_us = {place: entries[-1]["covered_until"] for place, entries in history.ledger.items()}
+    return [
+        line
+        for line in emitted
+        if line.emitted_at // _NS_PER_US < until_us.get((line.stream, line.partition), 0)
+        or _is_known(history.prefix, known, line)
+    ]
+
+
+def _told_apart(history: History, emitted: Sequence[Emitted]) -> tuple[list[Emitted], list[Emitted]]:
+    """Return the lines that must be there, and those that lie in a recorded gap and are not."""
+    known = {event.id for events in history.events.values() for event in events}
+    lost = [line for line in emitted if _is_in_gap(history.gaps, line) and not _is_known(history.prefix, known, line)]
+    gone = {id(line) for line in lost}
+    return [line for line in emitted if id(line) not in gone], lost
+
+
+def _is_in_gap(gaps: Sequence[Mapping[str, Any]], line: Emitted) -> bool:
+    at_us = line.emitted_at // _NS_PER_US
+    return any(
+        (gap["stream"], gap["stream_partition"]) == (line.stream, line.partition)
+        and gap["gap_start"] * _MS_TO_US <= at_us < gap["gap_end"] * _MS_TO_US
+        for gap in gaps
+    )
+
+
+def _is_known(prefix: str, known: Collection[str], line: Emitted) -> bool:
+    return line.kind != "event" or expect_event(prefix, line.stream, line.partition, line.line).id in known

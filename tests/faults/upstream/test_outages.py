@@ -1,0 +1,173 @@
+"""X away, and ourselves away, for as long as it takes; X refusing to make up for it: promise `no_silent_gap`."""
+
+from collections.abc import Callable
+
+import pytest
+
+from connector.simulator.faults import AcceptAndClose
+from connector.simulator.world import LoggedRequest
+from tests.faults.upstream.journey import US_PER_S, Expected, Journey, lost_lines, to_us
+from tests.rig.audit import Place
+from tests.rig.process import wait_until
+
+_MINUTE_S = 60.0
+_HOUR_S = 60 * _MINUTE_S
+_RECONNECT_S = 4.0
+"""What a reconnect may take, with what it takes to see that a connection is gone; X tells whole seconds."""
+_FIRST_OVERLAP_S = 5 * _MINUTE_S
+_REACH_S = 24 * _HOUR_S
+_REACH_MARGIN_S = 3 * _MINUTE_S
+
+
+def _begin(journey: Journey) -> None:
+    """Have something committed and covered on every stream partition."""
+    journey.emit_on(journey.places)
+    journey.settle()
+
+
+def _until_behind(journey: Journey, covered_us: dict[Place, int], seconds: float, *, is_at_most: bool) -> None:
+    """Let time pass, with events, until the coverage of the last (at most) or of the first is that far behind."""
+    from_us = min(covered_us.values()) if is_at_most else max(covered_us.values())
+    journey.let_x_emit(seconds - (journey.now_us - from_us) / US_PER_S)
+
+
+def _granted_since(journey: Journey, at_us: int, place: Place) -> list[LoggedRequest]:
+    return [request for request in journey.asked_since(at_us, place) if request.status == 200]
+
+
+def _check_backfilled(journey: Journey, covered_us: dict[Place, int], at_us: int) -> None:
+    """One live connection was asked for, with enough minutes and not one too many."""
+    for place in journey.places:
+        [request] = _granted_since(journey, at_us, place)
+        needed_s = (request.at // 1000 - covered_us[place]) / US_PER_S
+        minutes = float(request.query["backfill_minutes"])
+        assert needed_s <= minutes * _MINUTE_S <= needed_s + 2 * _MINUTE_S + 1
+
+
+def _check_caught_up(journey: Journey, covered_us: dict[Place, int], at_us: int) -> None:
+    """Slices follow one another from before coverage to a few minutes before now; then comes a live connection."""
+    for place in journey.places:
+        *slices, live = _granted_since(journey, at_us, place)
+        assert "backfill_minutes" in live.query
+        starts, ends = ([to_us(each.query[name]) for each in slices] for name in ("start_time", "end_time"))
+        oldest_us = max(covered_us[place] - _FIRST_OVERLAP_S * US_PER_S, slices[0].at // 1000 - _REACH_S * US_PER_S)
+        assert oldest_us - US_PER_S <= starts[0] <= oldest_us + _REACH_MARGIN_S * US_PER_S
+        assert starts[1:] == [end_us - int(_MINUTE_S) * US_PER_S for end_us in ends[:-1]]
+        assert live.at // 1000 - ends[-1] <= 4 * _MINUTE_S * US_PER_S
+        assert all(
+            end_us - start_us <= 20 * _MINUTE_S * US_PER_S for start_us, end_us in zip(starts, ends, strict=True)
+        )
+
+
+@pytest.mark.parametrize(
+    ("is_x", "away_s", "is_backfilled"),
+    [
+        pytest.param(True, 30.0, True, id="x-30s", marks=pytest.mark.long),
+        pytest.param(True, 4 * _MINUTE_S - _RECONNECT_S, True, id="x-under-4min"),
+        pytest.param(True, 4 * _MINUTE_S + 1, False, id="x-over-4min"),
+        pytest.param(True, 20 * _MINUTE_S, False, id="x-20min", marks=pytest.mark.long),
+        pytest.param(True, 6 * _HOUR_S, False, id="x-6h"),
+        pytest.param(False, 30.0, True, id="ourselves-30s"),
+        pytest.param(False, 4 * _MINUTE_S - _RECONNECT_S, True, id="ourselves-under-4min", marks=pytest.mark.long),
+        pytest.param(False, 4 * _MINUTE_S + 1, False, id="ourselves-over-4min", marks=pytest.mark.long),
+        pytest.param(False, 20 * _MINUTE_S, False, id="ourselves-20min"),
+        pytest.param(False, 6 * _HOUR_S, False, id="ourselves-6h", marks=pytest.mark.long),
+    ],
+)
+def test_outage_that_x_can_make_up_for_loses_nothing(
+    embark: Callable[..., Journey],
+    is_x: bool,  # noqa: FBT001 - parametrized
+    away_s: float,
+    is_backfilled: bool,  # noqa: FBT001 - parametrized
+) -> None:
+    """A short one by backfill, a longer one by catching up, and X is asked for just that."""
+    journey = embark("user")
+    with journey.running():
+        _begin(journey)
+        covered_us = journey.cut()
+        if is_x:
+            _until_behind(journey, covered_us, away_s, is_at_most=is_backfilled)
+            back_us = journey.now_us
+            journey.way.come_back()
+            journey.settle()
+    if not is_x:
+        _until_behind(journey, covered_us, away_s, is_at_most=is_backfilled)
+        journey.way.come_back()
+        back_us = journey.now_us
+        with journey.running():
+            journey.settle()
+    journey.verify()
+    (_check_backfilled if is_backfilled else _check_caught_up)(journey, covered_us, back_us)
+
+
+@pytest.mark.parametrize("is_x", [True, pytest.param(False, marks=pytest.mark.long)], ids=["x", "ourselves"])
+def test_outage_beyond_x_s_reach_is_a_gap_of_just_what_cannot_be_had(
+    embark: Callable[..., Journey],
+    is_x: bool,  # noqa: FBT001 - parametrized
+) -> None:
+    """After 30 hours, the first 6 are a gap, with a few minutes of margin; the rest is caught up with."""
+    journey = embark("like")
+    with journey.running():
+        _begin(journey)
+        covered_us = journey.cut()
+        if is_x:
+            journey.let_x_emit(30 * _HOUR_S)
+            back_us = journey.now_us
+            journey.way.come_back()
+            journey.settle()
+    if not is_x:
+        journey.let_x_emit(30 * _HOUR_S)
+        back_us = journey.now_us
+        journey.way.come_back()
+        with journey.running():
+            journey.settle()
+    history = journey.verify(Expected(gap_causes={"outage-too-long": 1}))
+    _check_caught_up(journey, covered_us, back_us)
+    [gap] = history.gaps
+    assert gap["gap_start"] == covered_us["like", 1] // 1000
+    away_us = back_us - covered_us["like", 1]
+    excess_us = gap["gap_end"] * 1000 - gap["gap_start"] * 1000 - (away_us - _REACH_S * US_PER_S)
+    assert 0 <= excess_us <= _REACH_MARGIN_S * US_PER_S
+    assert lost_lines(history, journey.simulator.record())
+
+
+def test_flapping_for_twenty_minutes_loses_nothing(embark: Callable[..., Journey]) -> None:
+    """X takes connections and drops them at once, again and again; coverage waits for what comes of the last."""
+    journey = embark("user")
+    with journey.running():
+        _begin(journey)
+        for flaps in range(1, 6):
+            journey.simulator.inject(AcceptAndClose(stream="user", ending="drop"))
+            journey.drop_connections_only()
+            journey.let_x_emit(4 * _MINUTE_S, 40)
+            dropped = flaps * len(journey.places)
+            wait_until(
+                lambda dropped=dropped: journey.simulator.fired["accept-and-close"] == dropped,  # type: ignore[misc]
+                "X has taken each and dropped it",
+            )
+        journey.settle()
+    journey.verify()
+
+
+@pytest.mark.parametrize("status", [400, pytest.param(403, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("refused", "away_s", "cause"),
+    [("backfill", 90.0, "backfill-refused"), ("replay", 20 * _MINUTE_S, "replay-refused")],
+)
+def test_refusal_of_what_would_make_up_for_an_outage_is_a_gap_and_no_loop(
+    embark: Callable[..., Journey], status: int, refused: str, away_s: float, cause: str
+) -> None:
+    """X is asked once, then for what it does grant; the gap is recorded and the stream goes on."""
+    journey = embark("like", **{f"{refused}_refusal": status})
+    with journey.running():
+        journey.await_live()
+        journey.emit_on(journey.places)
+        journey.settle()
+        journey.cut_off(away_s)
+        back_us = journey.now_us
+        journey.settle()
+        asked = journey.asked_since(back_us, ("like", 1))
+    gaps = {cause: 2 if refused == "backfill" else 1}
+    history = journey.verify(Expected(gap_causes=gaps))
+    assert [request.status for request in asked] == [status, 200]
+    assert lost_lines(history, journey.simulator.record())
