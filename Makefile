@@ -21,7 +21,7 @@ help: ## Show this list
 demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
 	@$(BIN)/python -m connector demo
 
-test: java lint unit integration faults ## Run everything: lint, types, unit tests, tests on real Kafka and registry, faults
+test: java lint unit integration ## Run everything but the faults: lint, types, unit tests, tests on real Kafka and registry
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(call step,ruff check,$(BIN)/ruff check --quiet .)

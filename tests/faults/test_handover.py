@@ -44,7 +44,7 @@ def _await_shared(stage: Stage, replicas: list[Replica]) -> None:
 def test_one_writer_per_partition_when_a_replica_is_stopped_in_mid_commit(stage: Stage) -> None:
     """It sleeps until a neighbour has taken over and committed; awake again it is fenced, and nothing of it shows."""
     point = stage.random.choice([Point.MID_PRODUCE, Point.BEFORE_COMMIT])
-    sleeper = stage.start("sleeper", Fault(point, stage.random.randint(20, 60), Deed.STOP))
+    sleeper = stage.start("sleeper", Fault(point, stage.random.randint(60, 120), Deed.STOP))
     stage.await_owned()
     stage.emit_steadily()
     sleeper.await_strike()
