@@ -61,11 +61,11 @@ class Service:
             provisioned = wait_for_dependencies(settings, stop)
             if provisioned is None:
                 return
-            names = TopicNames(settings.kafka.topic_prefix)
+            names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
             parts = Parts(
                 settings,
                 provisioned.schema_ids,
-                lambda: read_limits(names, settings.x.streams, Cluster(settings.kafka)),
+                lambda: read_limits(names, settings.x.streams, cluster),
                 x_client.open,
                 self._stall_watch,
                 threading.Semaphore(settings.x.max_replays),
