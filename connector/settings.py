@@ -53,6 +53,8 @@ _OWNED_PROPERTIES = frozenset(
         "partition.assignment.strategy",
         "partitioner",
         "request.required.acks",
+        "retry.backoff.max.ms",
+        "retry.backoff.ms",
         "sasl.mechanism",
         "sasl.mechanisms",
         "sasl.password",

@@ -13,6 +13,12 @@ from connector.settings import KafkaSettings
 TRANSACTION_TIMEOUT_MS = 15_000
 """The open transaction of a dead producer hides other producers' records from readers for this long."""
 
+RETRY_BACKOFF_MS = 1_500
+"""How long a producer waits before it sends a request again, give or take librdkafka's 20 %.
+
+Longer than `SLOW_COMMIT_S`, so that a commit whose request was sent twice is always followed by a new producer.
+"""
+
 _MAX_POLL_INTERVAL_MS = 60_000
 
 _LOGGER = logging.getLogger("librdkafka")
@@ -52,6 +58,8 @@ def producer_config(
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         "enable.idempotence": True,
         "acks": "all",
+        "retry.backoff.ms": RETRY_BACKOFF_MS,
+        "retry.backoff.max.ms": RETRY_BACKOFF_MS,
         "partitioner": "murmur2_random",
         "message.max.bytes": MESSAGE_MAX_BYTES,
     }

@@ -18,7 +18,8 @@ DEADLINE_S = 10.0
 SLOW_COMMIT_S = 1.0
 """A commit that took longer is followed by a new producer.
 
-librdkafka lacks KIP-890: a delayed end of this transaction must find an old epoch, not the next transaction.
+librdkafka lacks KIP-890: a delayed end of this transaction must find an old epoch, not the next transaction. The end
+is sent a second time only after the producer's retry back-off, which is longer than this.
 """
 _QUEUE_FULL_POLL_S = 0.1
 _FENCED = {

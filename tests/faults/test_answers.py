@@ -9,7 +9,7 @@ from tests.rig.process import wait_until
 from tests.rig.proxy import END_TXN, PRODUCE, KafkaProxy
 
 _SLOW_S = 1.2
-"""More than a commit may take without its producer being replaced."""
+"""More than a commit may take without its producer being replaced; less, and the retry's own delay makes it so."""
 
 
 def _begin(stage: Stage, proxy: KafkaProxy) -> Replica:
@@ -39,14 +39,17 @@ def test_commit_answer_lost_is_found_in_the_ledger(stage: Stage, proxy: KafkaPro
     stage.conclude()
 
 
-def test_commit_delayed_until_the_next_transaction_finds_an_old_epoch(stage: Stage, proxy: KafkaProxy) -> None:
+@pytest.mark.parametrize("broken_after_s", [0.0, _SLOW_S])
+def test_commit_delayed_until_the_next_transaction_finds_an_old_epoch(
+    stage: Stage, proxy: KafkaProxy, broken_after_s: float
+) -> None:
     """Sent again over a new connection it succeeds; the first one comes in the middle of the next transaction."""
     replica = _begin(stage, proxy)
     victim = _victim(stage)
     late = proxy.hold(END_TXN, victim)
     late.await_caught()
     following = proxy.hold(PRODUCE, victim, f"{stage.prefix}-ledger")
-    time.sleep(_SLOW_S)  # the length of the fault, nothing is waited for
+    time.sleep(broken_after_s)  # the length of the fault, nothing is waited for
     late.cut()
     following.await_caught()
     late.release()

@@ -13,6 +13,7 @@ from connector.kafka.clients import (
     producer_config,
     reader_config,
 )
+from connector.kafka.transaction import SLOW_COMMIT_S
 from connector.settings import KafkaSettings, SaslSettings, TlsSettings
 
 _SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p")
@@ -161,3 +162,10 @@ def test_librdkafka_takes_oauthbearer_by_properties() -> None:
     assert properties["sasl.mechanism"] == "OAUTHBEARER"
     assert "sasl.username" not in properties
     AdminClient(properties)
+
+
+def test_producer_retry_is_later_than_a_commit_may_take() -> None:
+    """A commit that was asked for twice is slow, though librdkafka varies the delay by 20 %."""
+    properties = producer_config(_SETTINGS, "p.tweet.1")
+    assert properties["retry.backoff.max.ms"] == properties["retry.backoff.ms"]
+    assert properties["retry.backoff.ms"] * 0.8 > SLOW_COMMIT_S * 1000
