@@ -55,7 +55,8 @@ class LedgerEntry:
     """One transaction of one stream partition.
 
     `sequence` is that of the last event so far; `ids` are those of this transaction's events and dead letters;
-    `oldest_offset` is where the oldest entry stands whose ids still matter, None for this one itself.
+    `oldest_offset` is where the oldest entry stands whose ids still matter, None for this one itself. Entry 0 is
+    written by the wall clock, before X has told its time; entry 1 may therefore set coverage back.
     """
 
     entry: int
@@ -82,7 +83,7 @@ class LedgerEntry:
                 ("a count is negative", counts.lowest < 0),
                 ("ids and counts differ", len(self.ids) != self._expected_ids),
                 ("an id stands twice", len(set(self.ids)) != len(self.ids)),
-                ("coverage moves back", self.covered_until_us < self.covered_until_before_us),
+                ("coverage moves back", self.covered_until_us < self.covered_until_before_us and self.entry > 1),
                 ("the entry number is negative", self.entry < 0),
             )
             if is_there
@@ -188,7 +189,7 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
 
 
 def first_entry(partition: StreamPartition, writer_id: str, now_us: int) -> LedgerEntry:
-    """Return entry 0 of a new stream partition: covered from now on."""
+    """Return entry 0 of a new stream partition: covered from now on, by the wall clock."""
     return LedgerEntry(
         entry=0,
         writer_id=writer_id,

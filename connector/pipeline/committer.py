@@ -65,6 +65,9 @@ class Committer:
         return time.monotonic() >= self._due_at or self._timeline.pending_bytes >= _MAX_BYTES
 
     def _commit(self) -> None:
+        if not self._timeline.has_begun:
+            self._due_at = time.monotonic() + self._idle_interval_s
+            return
         draft = self._timeline.draft(wall_us())
         committed = self._writer.commit(draft.records, draft.entry_record)
         self._timeline.committed(draft, committed.ledger_offset)

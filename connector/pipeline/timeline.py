@@ -70,6 +70,8 @@ class Timeline:
             self.memory.remember(offset, entry.covers_to_us, entry.ids)
         newest = restored[-1].entry
         self._entry = newest.entry
+        self.has_begun = newest.entry > 0
+        """Whether X has ever been reached: before that, coverage is a guess of the wall clock and nothing to commit."""
         self._sequence = newest.sequence
         self.covered_until_us = newest.covered_until_us
         self.memory.forget(self.covered_until_us)
@@ -173,6 +175,9 @@ class Timeline:
         self._opened = opened
         self.system_message = self.doubt = None
         self._overlap.opened(opened.plan, self.covered_until_us, opened.at_us, self._known_until_us)
+        if not self.has_begun:
+            self._watermark.set_back(opened.at_us)
+            self.has_begun = True
         if opened.lost is not None:
             self._batch.lost.append(opened.lost)
             self._watermark.advance(min(opened.lost.end_us, _reach_us(opened)))

@@ -16,7 +16,7 @@ BACKFILL_QUIET_US = 60 * US_PER_S
 
 
 class Watermark:
-    """Moves forward only, from `position_us`, where the last committed entry said coverage ends.
+    """Moves forward from `position_us`, where the last committed entry said coverage ends.
 
     `is_backfill_credible` is asked once a backfill has gone quiet; while it says no, the watermark holds.
     """
@@ -31,6 +31,10 @@ class Watermark:
         """Begin a live connection, answered at `at_us`; with a backfill the watermark holds until that is over."""
         self._connected_at_us = at_us
         self._last_old_us = at_us if has_backfill else None
+
+    def set_back(self, to_us: int) -> None:
+        """Begin no later than at an instant: X's first answer shows that the clock it began by was ahead."""
+        self.position_us = min(self.position_us, to_us)
 
     def advance(self, to_us: int) -> None:
         """Move to an instant known by other means: the end of a whole replay slice, or of a recorded gap."""

@@ -52,6 +52,28 @@ def test_wall_clock_off_at_a_start_after_an_outage_nothing_is_given_up(
     journey.verify(Expected(is_wall_behind=step_s < 0))
 
 
+@pytest.mark.parametrize("step_s", [_STEP_S, -_STEP_S])
+def test_wall_clock_off_at_the_first_start_coverage_begins_with_x(
+    embark: Callable[..., Journey], step_s: float
+) -> None:
+    """X is away at first; its first answer then says when it is, and an outage soon after is made up for."""
+    journey = embark("user")
+    journey.travelling.wall_is_off_s = step_s
+    journey.way.go_away()
+    with journey.running():
+        wait_until(lambda: journey.probe.is_ready, "all wait for X")
+        journey.way.come_back()
+        journey.await_live()
+        journey.travelling.wall_is_off_s = 0.0
+        journey.emit_on(journey.places)
+        journey.settle()
+    journey.let_x_emit(_AWAY_S / 4)
+    with journey.running():
+        journey.await_live()
+        journey.settle()
+    journey.verify(Expected(is_wall_behind=step_s < 0))
+
+
 @pytest.mark.parametrize(
     "held_s", [pytest.param(_CONNECT_S, marks=pytest.mark.long), _LONG_CONNECT_S], ids=["60s", "5min"]
 )

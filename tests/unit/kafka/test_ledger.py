@@ -38,6 +38,15 @@ def _value(entry: LedgerEntry = _ENTRY, **changes: Any) -> bytes:  # noqa: ANN40
     return _AVRO.encode(entry.as_record() | changes)
 
 
+def test_coverage_may_move_back_in_entry_1_alone() -> None:
+    """Entry 0 is by the wall clock; X's first answer may show that it was ahead."""
+    first = first_entry(_PARTITION, "w", 2000)
+    back = replace(first, covered_until_us=1000, entry=1)
+    check_row([first, read_entry(_value(back), _PARTITION)])
+    with pytest.raises(OwnCorruptionError, match="coverage moves back"):
+        replace(back, entry=2).check()
+
+
 @st.composite
 def _entries(draw: st.DrawFn) -> LedgerEntry:
     ids = tuple(draw(st.lists(st.binary(min_size=16, max_size=16), max_size=6, unique=True)))

@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from connector.compliance.instants import US_PER_S
 from connector.errors import FencedError, WriterLostError
-from connector.kafka.ledger import Mode
+from connector.kafka.ledger import Mode, first_entry
+from connector.kafka.restore import Placed
 from connector.kafka.transaction import Committed, Record
 from connector.pipeline import committer as committer_module
 from connector.pipeline.committer import Committer
@@ -86,7 +88,8 @@ class _Bench:
     def __init__(self, clock: _Time) -> None:
         self.clock = clock
         self.writer = _Writer(clock)
-        self.timeline = timeline(NOW_US - MINUTE_US)
+        begun = replace(first_entry(PARTITION, "w", NOW_US - MINUTE_US), entry=7)
+        self.timeline = timeline(restored=[Placed(3, begun)])
         self.metrics = Metrics()
         self.status = PartitionStatus()
         self.settings = PipelineSettings(commit_max_events=1000)
@@ -129,6 +132,17 @@ def test_first_transaction_is_made_at_once(bench: _Bench) -> None:
     bench.run(0.0)
     assert bench.writer.at_s == [0.0]
     assert NAMES.coverage in {record.topic for record in bench.writer.transactions[0][0]}
+
+
+def test_new_partition_commits_nothing_before_x_is_reached(bench: _Bench) -> None:
+    """Until then its coverage is a guess; from then on all is as ever, and a stop before leaves nothing."""
+    bench.timeline = timeline(NOW_US - MINUTE_US)
+    bench.run(25.0)
+    assert bench.committer is not None
+    bench.committer.finish()
+    assert bench.writer.at_s == []
+    bench.run(opened(), 25.0)
+    assert bench.writer.at_s == [25.0, 35.0, 45.0]
 
 
 def test_events_wait_for_the_interval_at_most(bench: _Bench) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -28,6 +29,7 @@ _SETTINGS = Settings(
     kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p"),
     schema_registry=SchemaRegistrySettings(url="http://127.0.0.1:1"),
 )
+_KNOWN = Placed(7, replace(first_entry(PARTITION, "before", NOW_US), entry=5))
 
 
 class _Stop(threading.Event):
@@ -46,17 +48,16 @@ class _Stop(threading.Event):
 
 
 class _Writer(FakeWriter):
-    """A writer that says when so many transactions are `awaited` and there."""
+    """A writer that says when its first transaction is there."""
 
-    def __init__(self, awaited: int, committed: threading.Event) -> None:
+    def __init__(self, committed: threading.Event) -> None:
         super().__init__()
-        self._awaited, self._committed = awaited, committed
+        self._committed = committed
 
     def commit(self, records: Sequence[Record], entry: Record) -> Committed:
         """Note the transaction."""
         committed = super().commit(records, entry)
-        if len(self.transactions) == self._awaited:
-            self._committed.set()
+        self._committed.set()
         return committed
 
 
@@ -88,7 +89,7 @@ class _Bench:
         self.writers: list[_Writer] = []
         self.clock_s = 0.0
         self.life_s = 0.0
-        self.awaited, self.committed = 2, threading.Event()
+        self.committed = threading.Event()
         monkeypatch.setattr(pipeline_module, "TransactionalWriter", self._begin)
         monkeypatch.setattr(pipeline_module, "LedgerReader", lambda *_: self)
         monkeypatch.setattr(pipeline_module, "Reader", _Reader)
@@ -106,7 +107,7 @@ class _Bench:
         fate = self.fates.pop(0)
         if fate is not None:
             raise fate
-        self.writers.append(_Writer(self.awaited, self.committed))
+        self.writers.append(_Writer(self.committed))
         return self.writers[-1]
 
     def monotonic(self) -> float:
@@ -183,29 +184,28 @@ def test_ledger_that_cannot_be_trusted_stops_the_pipeline_until_somebody_mends_i
 
 
 def test_new_partition_is_put_on_record_before_anything_else(bench: _Bench) -> None:
-    """Entry 0, then entry 1 by the committer of the same life."""
+    """Entry 0; and nothing more while X is not reached."""
     bench.fates = [None]
     bench.pipeline.start()
     assert bench.committed.wait(_DEADLINE_S)
     states = [bench.status.state]
-    bench.pipeline.stop(may_commit=False)
+    bench.pipeline.stop(may_commit=True)
     assert bench.pipeline.join(_DEADLINE_S)
     [writer] = bench.writers
-    assert [entry.entry for _, entry in writer.transactions] == [0, 1]
-    assert len({entry.writer_id for _, entry in writer.transactions}) == 1
+    assert [entry.entry for _, entry in writer.transactions] == [0]
     assert [*states, bench.status.state] == [State.RUNNING, State.NOT_OWNED]
 
 
 def test_known_partition_goes_on_from_its_ledger(bench: _Bench) -> None:
     """With the next entry, and coverage where it was."""
-    bench.ledger = lambda: [Placed(7, first_entry(PARTITION, "before", NOW_US))]
-    bench.fates, bench.awaited = [None], 1
+    bench.ledger = lambda: [_KNOWN]
+    bench.fates = [None]
     bench.pipeline.start()
     assert bench.committed.wait(_DEADLINE_S)
     bench.pipeline.stop(may_commit=True)
     assert bench.pipeline.join(_DEADLINE_S)
     entries = [entry for _, entry in bench.writers[0].transactions]
-    assert [entry.entry for entry in entries] == list(range(1, len(entries) + 1))
+    assert [entry.entry for entry in entries] == list(range(6, len(entries) + 6))
     assert entries[0].covered_until_before_us == NOW_US
     assert entries[0].writer_id != "before"
 
@@ -213,10 +213,11 @@ def test_known_partition_goes_on_from_its_ledger(bench: _Bench) -> None:
 @pytest.mark.parametrize("may_commit", [True, False])
 def test_stopped_pipeline_makes_a_last_transaction_only_if_it_may(bench: _Bench, *, may_commit: bool) -> None:
     """Who lost the partition commits nothing more."""
+    bench.ledger = lambda: [_KNOWN]
     bench.fates = [None]
     bench.pipeline.start()
     assert bench.committed.wait(_DEADLINE_S)
     bench.pipeline.stop(may_commit=may_commit)
     assert bench.pipeline.join(_DEADLINE_S)
-    assert len(bench.writers[0].transactions) == (3 if may_commit else 2)
+    assert len(bench.writers[0].transactions) == (2 if may_commit else 1)
     assert bench.stop.delays == []

@@ -123,6 +123,21 @@ def test_events_move_coverage_at_commit() -> None:
     assert ledger.drafts[0].entry.covered_until_before_us == NOW_US - MINUTE_US
 
 
+def test_first_answer_of_x_sets_back_a_coverage_that_began_ahead_of_it() -> None:
+    """Entry 0 is by the wall clock, which may be fast; after it coverage never moves back."""
+    at = timeline(NOW_US + 10 * MINUTE_US)
+    assert not at.has_begun
+    ledger = _committed(opened(at_us=NOW_US), at=at)
+    assert (at.has_begun, at.covered_until_us) == (True, NOW_US)
+    at.take(opened(at_us=NOW_US - MINUTE_US))
+    assert ledger.commit().entry.covered_until_us == NOW_US
+
+
+def test_first_answer_of_x_leaves_a_coverage_that_began_behind_it() -> None:
+    """What lies between has still to be asked for."""
+    assert _committed(opened(at_us=NOW_US), at=timeline(NOW_US - MINUTE_US)).at.covered_until_us == NOW_US - MINUTE_US
+
+
 @pytest.mark.parametrize("ahead_s", [6, 10**9])
 def test_event_from_the_future_does_not_move_coverage(ahead_s: int) -> None:
     """Its neighbours do."""

@@ -162,3 +162,12 @@ def test_it_never_moves_back_nor_beyond_what_it_was_told(calls: list[tuple[objec
                 bound_us = to_us
         assert position_us <= watermark.position_us <= max(position_us, bound_us)
         position_us = watermark.position_us
+
+
+def test_set_back_never_moves_forward() -> None:
+    """X's first answer may show that a watermark began ahead of it, not that more is covered."""
+    watermark = Watermark(100)
+    watermark.set_back(200)
+    assert watermark.position_us == 100
+    watermark.set_back(50)
+    assert watermark.position_us == 50
