@@ -5,8 +5,10 @@ the clients are used for beyond that.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
+from connector.kafka.statistics import ProducerStatistics, read_statistics
 from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames
 from connector.settings import KafkaSettings
 
@@ -33,6 +35,7 @@ _PRODUCER_DEFAULTS = {
     "compression.type": "zstd",
     "queue.buffering.max.messages": 6_000,  # one transaction of 5,000 events, with the connector's own records
     "queue.buffering.max.kbytes": 32 * 1024,
+    "statistics.interval.ms": 10_000,
 }
 
 
@@ -49,10 +52,23 @@ def admin_config(settings: KafkaSettings) -> ClientProperties:
 
 
 def producer_config(
-    settings: KafkaSettings, transactional_id: str, batch_limit_bytes: int = MESSAGE_MAX_BYTES
+    settings: KafkaSettings,
+    transactional_id: str,
+    batch_limit_bytes: int = MESSAGE_MAX_BYTES,
+    on_statistics: Callable[[ProducerStatistics], None] = lambda _: None,
 ) -> ClientProperties:
-    """Return the properties of a transactional producer; no batch of several records is over `batch_limit_bytes`."""
+    """Return the properties of a transactional producer; no batch of several records is over `batch_limit_bytes`.
+
+    `on_statistics` is told how the producer fares, from within its calls.
+    """
+
+    def tell(text: str) -> None:
+        statistics = read_statistics(text)
+        if statistics is not None:
+            on_statistics(statistics)
+
     owned = {
+        "stats_cb": tell,
         "batch.size": min(_BATCH_BYTES, batch_limit_bytes // 2),
         "transactional.id": transactional_id,
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
