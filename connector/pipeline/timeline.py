@@ -17,6 +17,7 @@ from connector.kafka.restore import Placed
 from connector.kafka.transaction import Record
 from connector.pipeline.memory import DuplicateMemory
 from connector.pipeline.records import RecordBuilder, UnencodableError
+from connector.telemetry.delays import Arrival
 from connector.x.deliveries import Delivery, Ended, KeptAlive, Opened, Received
 from connector.x.overlap import Doubt, Overlap
 from connector.x.plan import MINUTE_US, Live, Lost, Plan, Replay
@@ -35,6 +36,7 @@ class Draft:
     entry_record: Record
     published: Counter[str]
     dead_lettered: Counter[str]
+    arrivals: Sequence[Arrival]
     lost: Sequence[Lost]
     has_coverage: bool
 
@@ -51,6 +53,7 @@ class _Batch:
     control: int = 0
     published: Counter[str] = field(default_factory=Counter)
     dead_lettered: Counter[str] = field(default_factory=Counter)
+    arrivals: list[Arrival] = field(default_factory=list)
     covers_to_us: int = 0
     ended: Plan | None = None
     lost: list[Lost] = field(default_factory=list)
@@ -151,6 +154,7 @@ class Timeline:
             self._records.ledger(entry),
             batch.published,
             batch.dead_lettered,
+            batch.arrivals,
             batch.lost,
             has_coverage,
         )
@@ -201,15 +205,19 @@ class Timeline:
         plan = self._opened.plan if self._opened else None
         replayed = plan if isinstance(plan, Replay) else None
         at_us = received.at_us
-        dates_us = []
+        dates_us, new_us = [], []
         for line in received.lines:
             if self.doubt is not None:
                 break
-            decoded = decode(self._partition.stream, line)
+            decoded, sequence = decode(self._partition.stream, line), self._sequence
             self._take_up(decoded, line, at_us, "replay" if replayed else "stream")
             if isinstance(decoded, Event):
                 dates_us.append(decoded.event_at_ns // _NS_PER_US)
+                if self._sequence > sequence:
+                    new_us.append(dates_us[-1])
         batch = self._batch
+        if new_us:
+            batch.arrivals.append(Arrival(at_us, new_us, is_live=replayed is None))
         batch.covers_to_us = max(batch.covers_to_us, replayed.end_us if replayed else received.latest_us)
         if dates_us and self.doubt is None:
             self._date(at_us, dates_us, is_replay=replayed is not None)

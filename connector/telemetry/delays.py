@@ -1,0 +1,90 @@
+"""How long events were under way, as histograms that are filled a transaction at a time. Pure: no clock.
+
+Owns the buckets and how a whole transaction falls into them at once. Must not know Prometheus.
+All instants and delays are microseconds; what a histogram gives away is seconds.
+"""
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
+
+from connector.compliance.instants import US_PER_S
+
+BOUNDS_S = (0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0, 600.0, 3600.0)
+"""Upper bounds of the buckets; 5 and 240 are what the objectives are measured at."""
+
+_BOUNDS_US = tuple(int(bound_s * US_PER_S) for bound_s in BOUNDS_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """New events read at the same moment `at_us`, with the dates X gave them."""
+
+    at_us: int
+    event_at_us: Sequence[int]
+    is_live: bool
+
+
+class Filled(NamedTuple):
+    """What a histogram holds: how many delays were at most each bound and any, and their sum in seconds."""
+
+    counts: Sequence[int]
+    sum_s: float
+
+
+class DelayHistogram:
+    """Delays of one kind in one stream partition; filled and read from any thread."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BOUNDS_US) + 1)
+        self._sum_us = 0
+        self._lock = threading.Lock()
+
+    def add(self, delay_us: int, count: int) -> None:
+        """Take up `count` events that were all under way for `delay_us`; below zero counts as zero."""
+        delay_us = max(0, delay_us)
+        with self._lock:
+            self._counts[bisect_left(_BOUNDS_US, delay_us)] += count
+            self._sum_us += delay_us * count
+
+    def add_since(self, since_us: Sequence[int], until_us: int) -> None:
+        """Take up one event for each instant of `since_us`, which is sorted; later ones than `until_us` count as zero.
+
+        A walk over the bounds, not over the events.
+        """
+        past = bisect_right(since_us, until_us)
+        at_most = [len(since_us) - bisect_left(since_us, until_us - bound_us) for bound_us in _BOUNDS_US]
+        with self._lock:
+            for place, (count, before) in enumerate(zip([*at_most, len(since_us)], [0, *at_most], strict=True)):
+                self._counts[place] += count - before
+            self._sum_us += until_us * past - sum(since_us[:past])
+
+    def read(self) -> Filled:
+        """Return all that was taken up so far."""
+        with self._lock:
+            return Filled(tuple(accumulate(self._counts)), self._sum_us / US_PER_S)
+
+
+class Delays:
+    """The three delays of one stream partition's events."""
+
+    def __init__(self) -> None:
+        self.event_to_received = DelayHistogram()
+        self.received_to_committed = DelayHistogram()
+        self.event_to_committed = DelayHistogram()
+
+    def add(self, arrivals: Sequence[Arrival], committed_at_us: int, x_ahead_us: int) -> None:
+        """Take up the events of a transaction committed at `committed_at_us`, by the clock of the arrivals.
+
+        X's clock, by which events are dated, is `x_ahead_us` ahead of that. What a replay brings is late by nature:
+        only how long we took ourselves counts.
+        """
+        for arrival in arrivals:
+            self.received_to_committed.add(committed_at_us - arrival.at_us, len(arrival.event_at_us))
+            if arrival.is_live:
+                dates_us = sorted(arrival.event_at_us)
+                self.event_to_received.add_since(dates_us, arrival.at_us + x_ahead_us)
+                self.event_to_committed.add_since(dates_us, committed_at_us + x_ahead_us)
