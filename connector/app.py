@@ -5,13 +5,9 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import structlog
-
-from connector import __version__
 from connector.compliance.catalog import StreamPartition
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.cluster import Cluster
@@ -24,9 +20,11 @@ from connector.supervisor import Supervisor
 from connector.telemetry.happenings import Happenings
 from connector.telemetry.http import HttpServer
 from connector.telemetry.metrics import Metrics
-from connector.telemetry.status import PartitionStatus
-from connector.x.clock import monotonic_us
+from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.status import ServiceStatus, Statuses
+from connector.x.clock import monotonic_us, wall_us
 from connector.x.connection import XClient
+from connector.x.failure import RateLimit
 from connector.x.stall import StallWatch
 
 _RETRY_S = 2.0
@@ -41,11 +39,13 @@ class Service:
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
         self._metrics = Metrics()
-        self.statuses = {partition: PartitionStatus() for partition in settings.x.stream_partitions}
-        self._metrics.watch(self.statuses)
+        self.statuses = Statuses(settings.x.stream_partitions)
+        self._status = ServiceStatus(
+            self.statuses, settings.pipeline.inbox_limit_bytes, settings.kafka.group_instance_id, wall_us()
+        )
+        self._metrics.watch(self._status)
+        self._happenings = ServiceHappenings(self._metrics, self._status)
         self._stall_watch = StallWatch()
-        self._supervisor: Supervisor | None = None
-        self._log = structlog.get_logger()
 
     def run(self, stop: threading.Event, on_listening: Callable[[int], None] = lambda _: None) -> None:
         """Work until `stop` is set; `on_listening` is told the HTTP port.
@@ -54,11 +54,14 @@ class Service:
         deadline, `SettingsError` and `OwnCorruptionError` as their names say.
         """
         settings = self._settings
-        server = HttpServer(settings.http, self._metrics.registry, self._is_live, self._is_ready, self._status)
-        with server, self._ticking(), _client(settings) as x_client:
+        status = self._status
+        server = HttpServer(
+            settings.http, self._metrics.registry, self._is_live, lambda: status.is_ready, status.as_json
+        )
+        with server, self._ticking(), _client(settings, self._happenings.answered) as x_client:
             on_listening(server.port)
-            self._log.info("starting", version=__version__, http_port=server.port, streams=list(settings.x.streams))
-            provisioned = wait_for_dependencies(settings, stop)
+            self._happenings.starting(server.port, settings.x.streams)
+            provisioned = wait_for_dependencies(settings, stop, self._happenings)
             if provisioned is None:
                 return
             names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
@@ -72,11 +75,11 @@ class Service:
             )
 
             def make_pipeline(partition: StreamPartition) -> Pipeline:
-                return Pipeline(partition, parts, Happenings(partition, self._metrics, self.statuses[partition]))
+                return Pipeline(partition, parts, Happenings(partition, self._metrics, self.statuses.renew(partition)))
 
-            self._supervisor = Supervisor(settings, make_pipeline, self.statuses)
-            self._supervisor.run(stop)
-            self._log.info("stopped")
+            status.group = supervisor = Supervisor(settings, make_pipeline, self.statuses, self._happenings)
+            supervisor.run(stop)
+            self._happenings.stopped()
 
     @contextmanager
     def _ticking(self) -> Iterator[None]:
@@ -90,40 +93,33 @@ class Service:
     def _is_live(self) -> bool:
         return monotonic_us() - self._stall_watch.last_tick_us < _LIVE_LIMIT_US
 
-    def _is_ready(self) -> bool:
-        return self._supervisor is not None and self._supervisor.is_ready
-
-    def _status(self) -> Mapping[str, Any]:
-        return {
-            "version": __version__,
-            "is_ready": self._is_ready(),
-            "partitions": {str(partition): status.as_json() for partition, status in self.statuses.items()},
-        }
-
 
 @contextmanager
-def _client(settings: RunSettings) -> Iterator[XClient]:
-    client = XClient(settings.x)
+def _client(
+    settings: RunSettings, on_answer: Callable[[str, int, RateLimit | None], None] = lambda *_: None
+) -> Iterator[XClient]:
+    client = XClient(settings.x, on_answer)
     try:
         yield client
     finally:
         client.close()
 
 
-def wait_for_dependencies(settings: Settings, stop: threading.Event) -> Provisioned | None:
+def wait_for_dependencies(
+    settings: Settings, stop: threading.Event, happenings: ServiceHappenings
+) -> Provisioned | None:
     """Return what the registry and the topics say once all is there, or None when stopped before.
 
     Raises the last `DependencyUnavailableError` or `NotProvisionedError` once the start deadline has passed.
     """
     deadline = time.monotonic() + settings.pipeline.start_deadline_s
-    log = structlog.get_logger()
     while not stop.is_set():
         try:
             return look_up(settings)
         except (DependencyUnavailableError, NotProvisionedError) as error:
             if time.monotonic() >= deadline:
                 raise
-            log.warning("waiting_for_dependencies", detail=str(error))
+            happenings.waiting_for_dependencies(str(error))
         stop.wait(_RETRY_S)
     return None
 

@@ -5,16 +5,15 @@ Owning a ledger partition is owning its stream partition.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-
-import structlog
+from collections.abc import Callable, Collection
 
 from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.errors import ConnectorError, HungError, OwnCorruptionError
 from connector.kafka.ownership import Membership
 from connector.pipeline.pipeline import Pipeline
 from connector.settings import Settings
-from connector.telemetry.status import PartitionStatus, State
+from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.status import State, Statuses
 
 POLL_S = 0.2
 DRAIN_S = 8.0
@@ -28,13 +27,14 @@ class Supervisor:
         self,
         settings: Settings,
         make_pipeline: Callable[[StreamPartition], Pipeline],
-        statuses: Mapping[StreamPartition, PartitionStatus],
+        statuses: Statuses,
+        happenings: ServiceHappenings,
     ) -> None:
         self._make_pipeline = make_pipeline
         self._statuses = statuses
         self._pipelines: dict[StreamPartition, Pipeline] = {}
         self._membership = Membership(settings.kafka, settings.pipeline.session_timeout_ms, self)
-        self._log = structlog.get_logger()
+        self._happenings = happenings
 
     def run(self, stop: threading.Event) -> None:
         """Work what is assigned until `stop` is set.
@@ -45,7 +45,7 @@ class Supervisor:
         with self._membership as membership:
             try:
                 while not stop.is_set():
-                    membership.poll(POLL_S, self._trouble)
+                    membership.poll(POLL_S, self._happenings.group_troubled)
                     self._check_none_hangs()
                     self._check_not_all_corrupt()
             except ConnectorError:
@@ -54,9 +54,14 @@ class Supervisor:
             self._release(list(self._pipelines), may_commit=True)
 
     @property
+    def has_joined(self) -> bool:
+        """Tell whether this process is a member of the group."""
+        return self._membership.has_joined
+
+    @property
     def is_ready(self) -> bool:
         """Tell whether the group was joined and every owned partition is restored."""
-        return self._membership.has_joined and all(
+        return self.has_joined and all(
             self._statuses[partition].state is State.RUNNING for partition in list(self._pipelines)
         )
 
@@ -64,7 +69,7 @@ class Supervisor:
         """Begin to work the stream partitions of these ledger partitions."""
         for partition in _stream_partitions(partitions):
             if partition not in self._statuses:
-                self._log.warning("stream_is_off", stream=partition.stream, partition=partition.number)
+                self._happenings.stream_is_off(partition)
                 continue
             self._pipelines[partition] = self._make_pipeline(partition)
             self._pipelines[partition].start()
@@ -84,10 +89,8 @@ class Supervisor:
         deadline = time.monotonic() + DRAIN_S
         for pipeline in pipelines:
             if not pipeline.join(max(0.0, deadline - time.monotonic())):
-                self._log.warning("drain_incomplete", partition=str(pipeline.partition))
-
-    def _trouble(self, detail: str) -> None:
-        self._log.warning("group_error", detail=detail)
+                self._happenings.drain_incomplete(pipeline.partition)
+            self._statuses.renew(pipeline.partition)
 
     def _check_none_hangs(self) -> None:
         """End a process that does not know what its own threads do, so that others take its partitions over."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from connector.kafka.transaction import SLOW_COMMIT_S, TransactionalWriter
 from connector.pipeline.timeline import Draft, Timeline
 from connector.settings import PipelineSettings
-from connector.telemetry.happenings import Happenings
+from connector.telemetry.happenings import Happenings, Transaction
 from connector.x.clock import wall_us
 from connector.x.deliveries import Ended, KeptAlive, Received
 from connector.x.inbox import Inbox
@@ -69,26 +69,32 @@ class Committer:
             self._due_at = time.monotonic() + self._idle_interval_s
             return
         draft = self._timeline.draft(wall_us())
+        self._happenings.drafted(draft.entry.covered_until_us)
         committed = self._writer.commit(draft.records, draft.entry_record)
         self._timeline.committed(draft, committed.ledger_offset)
         self._inbox.settle()
         self._due_at = time.monotonic() + self._idle_interval_s
-        self._report(draft)
+        self._report(draft, committed.duration_s)
         if committed.duration_s > SLOW_COMMIT_S:
             self._happenings.producer_replaced("slow-commit", f"a commit took {committed.duration_s:.1f} s")
             self._writer.renew()
 
-    def _report(self, draft: Draft) -> None:
+    def _report(self, draft: Draft, duration_s: float) -> None:
         entry = draft.entry
         self._happenings.committed(
-            received=entry.counts.received,
-            duplicate=entry.counts.duplicate,
-            control=entry.counts.control,
-            published=draft.published,
-            dead_lettered=draft.dead_lettered,
-            covered_until_us=entry.covered_until_us,
-            sequence=entry.sequence,
-            mode=entry.mode.value,
+            Transaction(
+                received=entry.counts.received,
+                duplicate=entry.counts.duplicate,
+                control=entry.counts.control,
+                published=draft.published,
+                dead_lettered=draft.dead_lettered,
+                arrivals=draft.arrivals,
+                covered_until_us=entry.covered_until_us,
+                sequence=entry.sequence,
+                mode=entry.mode.value,
+                known_ids=len(self._timeline.memory),
+                duration_s=duration_s,
+            )
         )
         for lost in draft.lost:
             self._happenings.lost(lost.start_us, lost.end_us, lost.cause.value)

@@ -145,7 +145,9 @@ class Pipeline:
             self.partition, self._names, self._parts.schema_ids, limits, has_headers=settings.headers
         )
         transactional_id = self._names.transactional_id(self.partition)
-        writer = TransactionalWriter(producer_config(settings, transactional_id, min(limits.values())))
+        writer = TransactionalWriter(
+            producer_config(settings, transactional_id, min(limits.values()), self._happenings.told)
+        )
         timeline = self._restore(writer, records, began)
         self._read_and_commit(timeline, writer)
 
@@ -177,6 +179,7 @@ class Pipeline:
             report=self._happenings,
         )
         self._reader = reader
+        self._happenings.began_to_read(lambda: inbox.waiting_bytes)
         thread = threading.Thread(target=reader.run, name=f"reader {self.partition}", daemon=True)
         thread.start()
         try:

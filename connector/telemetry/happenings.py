@@ -4,29 +4,63 @@ Levels: INFO the life cycle, WARNING odd but nothing lost, ERROR lost or a human
 once an event.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import structlog
 
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.instants import US_PER_S, format_us
+from connector.kafka.statistics import ProducerStatistics
+from connector.telemetry.delays import Arrival
+from connector.telemetry.gauges import labels_of
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus, State
-from connector.x.clock import wall_us
+from connector.x.clock import monotonic_us, wall_us
+from connector.x.plan import Plan, Replay
 
 CLOCK_OFFSET_WARNING_US = 5 * US_PER_S
 
 
+class _Clocks(NamedTuple):
+    """How the clock by which receipts are told stood to the monotonic one, and X's to it, at the latest receipt."""
+
+    received_ahead_of_monotonic_us: int
+    x_ahead_of_received_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """The figures of one committed transaction; `known_ids` are in the duplicate memory after it."""
+
+    received: int
+    duplicate: int
+    control: int
+    published: Mapping[str, int]
+    dead_lettered: Mapping[str, int]
+    arrivals: Sequence[Arrival]
+    covered_until_us: int
+    sequence: int
+    mode: str
+    known_ids: int
+    duration_s: float
+
+
 class Happenings:
-    """The happenings of one stream partition."""
+    """The happenings of one stream partition, while one pipeline works it."""
 
     def __init__(self, partition: StreamPartition, metrics: Metrics, status: PartitionStatus) -> None:
-        self._where = (partition.stream, str(partition.number))
+        self._where = labels_of(partition)
         self._stream = partition.stream
         self._metrics = metrics
         self._status = status
-        self._counted_bytes = 0
+        self._received_bytes = metrics.received_bytes.labels(*self._where)
+        self._transaction_duration = metrics.transaction_duration.labels(*self._where)
+        self._delays = metrics.delays[partition]
+        self._x_ahead_of_wall_us = 0
+        self._clocks: _Clocks | None = None
+        self._producer = ProducerStatistics()
         self._log = structlog.get_logger().bind(stream=partition.stream, partition=partition.number)
 
     def assigned(self) -> None:
@@ -36,8 +70,10 @@ class Happenings:
 
     def restored(self, entry: int, ids: int, covered_until_us: int, duration_s: float) -> None:
         """The ledger was read back."""
-        self._status.state = State.RUNNING
-        self._status.covered_until_us = covered_until_us
+        status = self._status
+        status.state = State.RUNNING
+        status.covered_until_us = status.watermark_us = covered_until_us
+        status.duplicate_memory_ids = ids
         self._log.info(
             "partition_restored",
             entry=entry,
@@ -46,21 +82,34 @@ class Happenings:
             duration_s=round(duration_s, 3),
         )
 
+    def began_to_read(self, inbox_bytes: Callable[[], int]) -> None:
+        """A reader fills an inbox, in which `inbox_bytes` wait."""
+        self._status.inbox_bytes = inbox_bytes
+
     def released(self) -> None:
         """We no longer work the partition."""
         self._status.state = State.NOT_OWNED
-        self._status.mode = "disconnected"
+        self._status.idle()
         self._log.info("partition_released")
 
-    def connected(self, plan: str, clock_offset_us: int) -> None:
+    def connected(self, plan: Plan, clock_offset_us: int) -> None:
         """X granted a connection."""
-        self._metrics.connects.labels(*self._where).inc()
-        self._metrics.clock_offset.labels(*self._where).set(clock_offset_us / US_PER_S)
-        self._status.next_attempt_us = None
-        self._status.last_error = None
-        self._log.info("connected", plan=plan)
-        if abs(clock_offset_us) > CLOCK_OFFSET_WARNING_US:
-            self._log.warning("clock_offset", x_is_ahead_by_s=round(clock_offset_us / US_PER_S))
+        metrics, status = self._metrics, self._status
+        metrics.connects.labels(*self._where).inc()
+        if not isinstance(plan, Replay) and plan.backfill_minutes:
+            metrics.backfills.labels(*self._where).inc()
+        status.plan = _describe(plan)
+        status.next_attempt_us = None
+        self._log.info("connected", plan=status.plan)
+        self._note_clock(clock_offset_us)
+
+    def _note_clock(self, offset_us: int) -> None:
+        """X's clock and ours differ by so much, or up to a second more, since X cuts it off to whole seconds."""
+        self._status.clock_offset_s = offset_us / US_PER_S
+        is_same = -US_PER_S < offset_us <= 0
+        self._x_ahead_of_wall_us = 0 if is_same else offset_us + US_PER_S // 2
+        if abs(offset_us) > CLOCK_OFFSET_WARNING_US:
+            self._log.warning("clock_offset", x_is_ahead_by_s=round(offset_us / US_PER_S))
 
     def replanned(self) -> None:
         """X's time shows that the plan it granted loses what a better one can still get: connect again."""
@@ -71,7 +120,7 @@ class Happenings:
     def connect_failed(self, reason: str, detail: str, delay_s: float) -> None:
         """An attempt to connect did not succeed."""
         self._metrics.connect_failures.labels(*self._where, reason).inc()
-        self._status.last_error = detail
+        self._note_error(detail)
         self._status.next_attempt_us = wall_us() + int(delay_s * US_PER_S)
         self._log.warning("connect_failed", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
 
@@ -80,11 +129,18 @@ class Happenings:
         self._metrics.disconnects.labels(*self._where, reason).inc()
         if tail_bytes:
             self._metrics.truncated_tails.labels(*self._where).inc()
+        self._status.plan = None
         self._log.info("disconnected", reason=reason, tail_bytes=tail_bytes)
+
+    def slice_ended(self, *, is_whole: bool) -> None:
+        """A replay slice came to its end, properly, or was interrupted and has to come again."""
+        outcome = "whole" if is_whole else "interrupted"
+        self._metrics.replay_slices.labels(*self._where, outcome).inc()
+        self._log.info("replay_slice_ended", outcome=outcome)
 
     def system_message(self, problem: str, detail: str) -> None:
         """X spoke of the connection within the stream."""
-        self._status.last_error = f"{problem}: {detail}"
+        self._note_error(f"{problem}: {detail}")
         self._log.warning("system_message", problem=problem, detail=detail)
 
     def doubted(self, doubt: str) -> None:
@@ -94,61 +150,94 @@ class Happenings:
 
     def read(self, size_bytes: int, at_us: int) -> None:
         """Bytes came; called for each chunk, so it only takes notes."""
+        self._received_bytes.inc(size_bytes)
         self._status.received_bytes += size_bytes
         self._status.last_byte_us = at_us
+        self._clocks = _Clocks(at_us - monotonic_us(), wall_us() + self._x_ahead_of_wall_us - at_us)
 
-    def committed(  # noqa: PLR0913 - the figures of one transaction
-        self,
-        *,
-        received: int,
-        duplicate: int,
-        control: int,
-        published: Mapping[str, int],
-        dead_lettered: Mapping[str, int],
-        covered_until_us: int,
-        sequence: int,
-        mode: str,
-    ) -> None:
+    def drafted(self, watermark_us: int) -> None:
+        """A transaction is about to be committed, with which coverage would reach `watermark_us`."""
+        self._status.watermark_us = watermark_us
+
+    def committed(self, transaction: Transaction) -> None:
         """A transaction is committed."""
-        metrics, status, where = self._metrics, self._status, self._where
-        metrics.transactions.labels(*where).inc()
-        metrics.received.labels(*where).inc(received)
-        metrics.duplicates.labels(*where).inc(duplicate)
-        metrics.control.labels(*where).inc(control)
-        for name, count in published.items():
+        self._count_lines(transaction)
+        self._metrics.transactions.labels(*self._where).inc()
+        self._transaction_duration.observe(transaction.duration_s)
+        status = self._status
+        status.covered_until_us, status.sequence = transaction.covered_until_us, transaction.sequence
+        status.mode, status.duplicate_memory_ids = transaction.mode, transaction.known_ids
+        if transaction.arrivals:
+            status.last_event_us = transaction.arrivals[-1].at_us
+        if self._clocks is not None:
+            committed_at_us = monotonic_us() + self._clocks.received_ahead_of_monotonic_us
+            self._delays.add(transaction.arrivals, committed_at_us, self._clocks.x_ahead_of_received_us)
+
+    def _count_lines(self, transaction: Transaction) -> None:
+        metrics, where = self._metrics, self._where
+        metrics.received.labels(*where).inc(transaction.received)
+        metrics.duplicates.labels(*where).inc(transaction.duplicate)
+        metrics.control.labels(*where).inc(transaction.control)
+        for name, count in transaction.published.items():
             metrics.published.labels(self._stream, name).inc(count)
-        for reason, count in dead_lettered.items():
-            metrics.dead_lettered.labels(*where, reason).inc(count)
-            self._log.warning("dead_lettered", reason=reason, count=count)
-        received_bytes = status.received_bytes
-        metrics.received_bytes.labels(*where).inc(received_bytes - self._counted_bytes)
-        self._counted_bytes = received_bytes
-        status.covered_until_us, status.sequence, status.mode = covered_until_us, sequence, mode
+        for reason, count in transaction.dead_lettered.items():
+            self.dead_lettered(reason, count)
+
+    def dead_lettered(self, reason: str, count: int) -> None:
+        """So many lines of a transaction are on the dead-letter topic."""
+        self._metrics.dead_lettered.labels(*self._where, reason).inc(count)
+        self._log.warning("dead_lettered", reason=reason, count=count)
 
     def lost(self, start_us: int, end_us: int, cause: str) -> None:
         """A gap was recorded: what X emitted in it may be missing for good."""
         self._metrics.gaps.labels(*self._where, cause).inc()
         self._metrics.lost_seconds.labels(*self._where, cause).inc((end_us - start_us) / US_PER_S)
-        self._log.error("gap_recorded", start=format_us(start_us), end=format_us(end_us), cause=cause)
+        start, end = format_us(start_us), format_us(end_us)
+        self._status.gaps_recorded += 1
+        self._status.last_gap = f"{start} to {end}: {cause}"
+        self._log.error("gap_recorded", start=start, end=end, cause=cause)
+
+    def told(self, statistics: ProducerStatistics) -> None:
+        """The producer told of itself; a lower count than before is that of a new one."""
+        before, self._producer, self._status.producer = self._producer, statistics, statistics
+        for counter, now, then in (
+            (self._metrics.transmit_retries, statistics.transmit_retries, before.transmit_retries),
+            (self._metrics.transmit_errors, statistics.transmit_errors, before.transmit_errors),
+        ):
+            counter.labels(*self._where).inc(now - then if now >= then else now)
 
     def producer_replaced(self, cause: str, detail: str) -> None:
         """A producer was thrown away; nothing is lost."""
         self._metrics.producers_replaced.labels(*self._where, cause).inc()
-        self._status.last_error = detail
+        self._producer, self._status.producer = ProducerStatistics(), None
+        self._note_error(detail)
         self._log.warning("producer_replaced", cause=cause, detail=detail)
 
     def waiting(self, delay_s: float) -> None:
         """The partition begins again from the ledger, after a wait."""
         self._status.state = State.WAITING
+        self._status.idle()
+        self._status.next_attempt_us = wall_us() + int(delay_s * US_PER_S)
         self._log.info("partition_waiting", delay_s=round(delay_s, 1))
 
     def corrupt(self, detail: str) -> None:
         """The ledger cannot be trusted: the partition stops until a human has looked."""
         self._status.state = State.CORRUPT
-        self._status.last_error = detail
+        self._status.idle()
+        self._note_error(detail)
         self._log.error("ledger_corrupt", detail=detail)
 
     def failed(self, error: Exception) -> None:
         """Something happened that nobody foresaw."""
+        self._note_error(f"{type(error).__name__}: {error}")
         fields: dict[str, Any] = {"exc_info": error}
         self._log.error("unexpected_error", **fields)
+
+    def _note_error(self, detail: str) -> None:
+        self._status.last_error, self._status.last_error_at_us = detail, wall_us()
+
+
+def _describe(plan: Plan) -> str:
+    if isinstance(plan, Replay):
+        return f"replay of {format_us(plan.start_us)} to {format_us(plan.end_us)}"
+    return f"live, {plan.backfill_minutes} min of backfill" if plan.backfill_minutes else "live"

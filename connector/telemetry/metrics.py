@@ -1,43 +1,93 @@
-"""Every metric, and the scrape of them. The only module that knows prometheus_client.
+"""Every counter, and the registry that a scrape reads. With `gauges` the only place that knows prometheus_client.
 
 Labels come from closed sets and are set to zero at start, so that a first happening is seen as an increase.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Info, PlatformCollector, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from connector import __version__
-from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
+from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS
 from connector.compliance.decode import Reason
-from connector.telemetry.status import PartitionStatus, State
+from connector.telemetry.delays import Delays
+from connector.telemetry.gauges import (
+    NAMESPACE,
+    PARTITION_LABELS,
+    DelayCollector,
+    ServiceCollector,
+    StatusCollector,
+    labels_of,
+)
+from connector.telemetry.status import ServiceStatus
 from connector.x.failure import REASONS
 from connector.x.overlap import Doubt
 from connector.x.plan import Cause
 
-NAMESPACE = "compliance_connector"
-_PARTITION_LABELS = ("stream", "partition")
-
 DISCONNECT_REASONS = ("closed", "network", "replanned", "silent", "stopped", "system-message")
 REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")
+SLICE_OUTCOMES = ("whole", "interrupted")
+HTTP_CODES = ("200", "400", "401", "403", "404", "429", "500", "502", "503", "504")
+OTHER = "other"
+PLANS = ("live", "replay")
+_TRANSACTION_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
-    """All counters of one process, on a registry of its own."""
+    """All metrics of one process, on a registry of its own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library does not say
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         Info(f"{NAMESPACE}_build", "Version of the connector.", registry=self.registry).info(
             {"version": __version__, "python": sys.version.split()[0]}
         )
+        self._count_connections()
+        self._count_lines()
+        self._count_transactions()
+        self._count_drift()
+        self.delays = {partition: Delays() for partition in STREAM_PARTITIONS}
+        self.registry.register(DelayCollector(self.delays))
+
+    def watch(self, status: ServiceStatus) -> None:
+        """Show the status at each scrape."""
+        self.registry.register(ServiceCollector(status))
+        self.registry.register(StatusCollector(status.partitions))
+
+    def _count_connections(self) -> None:
         self.connects = self._counter("connects", "Connections that X granted.")
+        self.backfills = self._counter("backfills", "Connections that X granted with a backfill.")
         self.connect_failures = self._counter("connect_failures", "Attempts to connect that failed.", reason=REASONS)
         self.disconnects = self._counter("disconnects", "Connections that ended.", reason=DISCONNECT_REASONS)
+        self.replay_slices = self._counter(
+            "replay_slices", "Replay slices that ended, properly or not.", outcome=SLICE_OUTCOMES
+        )
+        self.http_responses = self._stream_counter(
+            "http_responses", "X's answers to requests for a stream, by status code.", code=(*HTTP_CODES, OTHER)
+        )
+        self.connects_waiting = Gauge(
+            f"{NAMESPACE}_connects_waiting",
+            "Attempts to connect that wait for the connect budget.",
+            ("stream", "plan"),
+            registry=self.registry,
+        )
+        for stream in STREAMS:
+            for plan in PLANS:
+                self.connects_waiting.labels(stream, plan)
+
+    def _count_lines(self) -> None:
         self.received_bytes = self._counter("received_bytes", "Bytes read from X, decompressed.")
         self.truncated_tails = self._counter("truncated_tails", "Unfinished lines at the end of a connection.")
         self.received = self._counter("lines_received", "Lines taken up, without keep-alives.")
@@ -54,67 +104,60 @@ class Metrics:
         )
         for event_type in EVENT_TYPES:
             self.published.labels(event_type.stream, event_type.name)
+
+    def _count_transactions(self) -> None:
+        causes = [cause.value for cause in Cause]
         self.transactions = self._counter("transactions_committed", "Transactions committed.")
+        self.transaction_duration = Histogram(
+            f"{NAMESPACE}_transaction_duration_seconds",
+            "How long a transaction took, from its first record to the end of its commit.",
+            PARTITION_LABELS,
+            buckets=_TRANSACTION_BOUNDS_S,
+            registry=self.registry,
+        )
+        for partition in STREAM_PARTITIONS:
+            self.transaction_duration.labels(*labels_of(partition))
         self.producers_replaced = self._counter(
             "producers_replaced", "Producers thrown away.", cause=REPLACEMENT_CAUSES
         )
-        self.gaps = self._counter("gaps", "Gaps recorded.", cause=[cause.value for cause in Cause])
-        self.lost_seconds = self._counter(
-            "lost_seconds", "Time within recorded gaps.", cause=[cause.value for cause in Cause]
+        self.transmit_retries = self._counter(
+            "kafka_transmit_retries", "Requests to Kafka that were sent again, by librdkafka's count."
         )
+        self.transmit_errors = self._counter(
+            "kafka_transmit_errors", "Requests to Kafka that failed to be sent, by librdkafka's count."
+        )
+        self.gaps = self._counter("gaps", "Gaps recorded.", cause=causes)
+        self.lost_seconds = self._counter("lost_seconds", "Time within recorded gaps.", cause=causes)
         self.doubts = self._counter("doubts", "Stretches asked for once more.", doubt=[doubt.value for doubt in Doubt])
-        self.clock_offset = Gauge(
-            f"{NAMESPACE}_clock_offset_seconds",
-            "How far X's clock is ahead of ours, as of the latest connection.",
-            _PARTITION_LABELS,
-            registry=self.registry,
-        )
 
-    def watch(self, statuses: Mapping[StreamPartition, PartitionStatus]) -> None:
-        """Show the statuses at each scrape."""
-        self.registry.register(_StatusCollector(statuses))
+    def _count_drift(self) -> None:
+        self.unknown_types = self._stream_counter("unknown_types", "Lines of a type that the connector does not know.")
+        self.unknown_fields = self._stream_counter(
+            "unknown_fields", "Events with a member that the connector does not know, by its name.", field=(OTHER,)
+        )
 
     def _counter(self, name: str, documentation: str, **more_labels: Iterable[str]) -> Counter:
-        counter = Counter(
-            f"{NAMESPACE}_{name}", documentation, (*_PARTITION_LABELS, *more_labels), registry=self.registry
-        )
-        for partition in STREAM_PARTITIONS:
-            where = (partition.stream, str(partition.number))
+        places = [labels_of(partition) for partition in STREAM_PARTITIONS]
+        return self._counter_at(name, documentation, PARTITION_LABELS, places, more_labels)
+
+    def _stream_counter(self, name: str, documentation: str, **more_labels: Iterable[str]) -> Counter:
+        return self._counter_at(name, documentation, ("stream",), [(stream,) for stream in STREAMS], more_labels)
+
+    def _counter_at(
+        self,
+        name: str,
+        documentation: str,
+        labels: tuple[str, ...],
+        places: Iterable[tuple[str, ...]],
+        more_labels: dict[str, Iterable[str]],
+    ) -> Counter:
+        """Return a counter that is zero at each place, for each value of the one more label there may be."""
+        counter = Counter(f"{NAMESPACE}_{name}", documentation, (*labels, *more_labels), registry=self.registry)
+        for place in places:
             if more_labels:
                 [values] = more_labels.values()
                 for value in values:
-                    counter.labels(*where, value)
+                    counter.labels(*place, value)
             else:
-                counter.labels(*where)
+                counter.labels(*place)
         return counter
-
-
-class _StatusCollector(Collector):
-    """Turns statuses into samples when asked, so that nothing is set while events flow."""
-
-    def __init__(self, statuses: Mapping[StreamPartition, PartitionStatus]) -> None:
-        self._statuses = statuses
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield one family a gauge."""
-        owned = self._gauge("partition_owned", "1 where this process works the stream partition.")
-        corrupt = self._gauge("partition_corrupt", "1 where the ledger contradicts itself and the partition stopped.")
-        covered = self._gauge("covered_until_timestamp_seconds", "Everything before this instant is committed.")
-        last_byte = self._gauge("last_byte_timestamp_seconds", "When the latest byte came from X.")
-        sequence = self._gauge("sequence", "Sequence of the last committed event.")
-        for partition, status in self._statuses.items():
-            labels = (partition.stream, str(partition.number))
-            owned.add_metric(labels, status.state is not State.NOT_OWNED)
-            corrupt.add_metric(labels, status.state is State.CORRUPT)
-            for family, value, scale in (
-                (covered, status.covered_until_us, 1e-6),
-                (last_byte, status.last_byte_us, 1e-6),
-                (sequence, status.sequence, 1),
-            ):
-                if value is not None:
-                    family.add_metric(labels, value * scale)
-        return owned, corrupt, covered, last_byte, sequence
-
-    @staticmethod
-    def _gauge(name: str, documentation: str) -> GaugeMetricFamily:
-        return GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, labels=_PARTITION_LABELS)

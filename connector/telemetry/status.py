@@ -1,10 +1,20 @@
-"""What each stream partition is doing, as /status and the metrics show it. Plain attributes, written by its threads."""
+"""What the process and each of its stream partitions are doing, as /status and the metrics show it.
 
-from dataclasses import asdict, dataclass
+Plain attributes, written by the threads they tell of. Must not know Prometheus.
+"""
+
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
-from connector.compliance.instants import format_us
+from connector import __version__
+from connector.compliance.catalog import StreamPartition
+from connector.compliance.instants import US_PER_S, format_us
+from connector.kafka.statistics import ProducerStatistics
+from connector.x.clock import wall_us
+from connector.x.failure import RateLimit
 
 
 class State(StrEnum):
@@ -17,25 +27,136 @@ class State(StrEnum):
     CORRUPT = "corrupt"
 
 
+MODES = ("live", "replay", "disconnected")
+
+
+def _nothing() -> int:
+    return 0
+
+
 @dataclass(slots=True)
 class PartitionStatus:
-    """One stream partition; instants are microseconds since 1970."""
+    """One stream partition, from when it was assigned on; instants and times are microseconds, instants since 1970."""
 
     state: State = State.NOT_OWNED
     mode: str = "disconnected"
+    plan: str | None = None
     covered_until_us: int | None = None
+    watermark_us: int | None = None
     sequence: int | None = None
     last_byte_us: int | None = None
+    last_event_us: int | None = None
     received_bytes: int = 0
+    inbox_bytes: Callable[[], int] = _nothing
+    duplicate_memory_ids: int = 0
     last_error: str | None = None
+    last_error_at_us: int | None = None
     next_attempt_us: int | None = None
+    gaps_recorded: int = 0
+    last_gap: str | None = None
+    clock_offset_s: float | None = None
+    producer: ProducerStatistics | None = None
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether this process works the stream partition."""
+        return self.state is not State.NOT_OWNED
+
+    def idle(self) -> None:
+        """Take note that nothing is read or committed for now; what is known of coverage stays."""
+        self.mode, self.plan, self.inbox_bytes, self.producer = "disconnected", None, _nothing, None
 
     def as_json(self) -> dict[str, Any]:
         """Return the status with instants as RFC 3339 text."""
         shown: dict[str, Any] = {}
-        for name, value in asdict(self).items():
+        for name in _SHOWN:
+            value = getattr(self, name)
             if name.endswith("_us"):
                 shown[name.removesuffix("_us")] = None if value is None else format_us(value)
             else:
-                shown[name] = value
+                shown[name] = value() if callable(value) else value
         return shown
+
+
+_SHOWN = tuple(member.name for member in fields(PartitionStatus) if member.name != "producer")
+
+
+class Statuses(Mapping[StreamPartition, PartitionStatus]):
+    """The statuses of all stream partitions that this process may be given.
+
+    Each begins anew when the partition is taken up or let go: what a thread says of a life that is over is not shown.
+    """
+
+    def __init__(self, partitions: Iterable[StreamPartition]) -> None:
+        self._current = {partition: PartitionStatus() for partition in partitions}
+
+    def renew(self, partition: StreamPartition) -> PartitionStatus:
+        """Return a new status of the partition, which is shown from now on."""
+        self._current[partition] = PartitionStatus()
+        return self._current[partition]
+
+    def __getitem__(self, partition: StreamPartition) -> PartitionStatus:
+        return self._current[partition]
+
+    def __iter__(self) -> Iterator[StreamPartition]:
+        return iter(self._current)
+
+    def __len__(self) -> int:
+        return len(self._current)
+
+
+class Group(Protocol):
+    """How this process stands in the consumer group."""
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether it is a member."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is a member, and every owned stream partition is restored."""
+
+
+@dataclass(slots=True)
+class ServiceStatus:
+    """What concerns the process as a whole; `rate_limits` are X's latest words on each stream's endpoint."""
+
+    partitions: Statuses
+    inbox_limit_bytes: int
+    instance_id: str | None
+    started_at_us: int
+    group: Group | None = None
+    rate_limits: dict[str, RateLimit] = field(default_factory=dict)
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether this process is a member of the consumer group."""
+        return self.group is not None and self.group.has_joined
+
+    @property
+    def is_ready(self) -> bool:
+        """What /readyz says."""
+        return self.group is not None and self.group.is_ready
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """The streams that are switched on."""
+        return frozenset(partition.stream for partition in self.partitions)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what /status shows."""
+        return {
+            "version": __version__,
+            "host": socket.gethostname(),
+            "group_instance_id": self.instance_id,
+            "started_at": format_us(self.started_at_us),
+            "now": format_us(wall_us()),
+            "is_ready": self.is_ready,
+            "has_joined_group": self.has_joined,
+            "rate_limits": {stream: _rate_limit_as_json(said) for stream, said in list(self.rate_limits.items())},
+            "partitions": {str(partition): status.as_json() for partition, status in self.partitions.items()},
+        }
+
+
+def _rate_limit_as_json(said: RateLimit) -> dict[str, Any]:
+    return {"limit": said.limit, "remaining": said.remaining, "reset": format_us(said.reset_s * US_PER_S)}

@@ -3,7 +3,7 @@
 import platform
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
@@ -86,7 +86,11 @@ class XClient:
     kept, so each one looks up X's address afresh.
     """
 
-    def __init__(self, settings: XSettings) -> None:
+    def __init__(
+        self, settings: XSettings, on_answer: Callable[[str, int, RateLimit | None], None] = lambda *_: None
+    ) -> None:
+        """`on_answer` is told the stream, status code and rate limit of each answer to a request for a stream."""
+        self._on_answer = on_answer
         self._client = httpx.Client(
             base_url=settings.base_url,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip" if settings.gzip else "identity"},
@@ -133,9 +137,11 @@ class XClient:
                 params=parameters,
                 headers={"Authorization": f"Bearer {token}", **headers},
             )
-            return self._client.send(request, stream=True)
+            response = self._client.send(request, stream=True)
         except (httpx.HTTPError, OSError) as error:
             raise ConnectFailedError(network_failure(error)) from error
+        self._on_answer(partition.stream, response.status_code, read_rate_limit(response.headers))
+        return response
 
     def close(self) -> None:
         """Release what the client holds."""

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from connector.compliance.decode import SystemMessage
 from connector.x.overlap import Doubt
-from connector.x.plan import Replay
+from connector.x.plan import Plan, Replay
 
 
 class Progress(Protocol):
@@ -30,7 +30,7 @@ class Progress(Protocol):
 class Report(Protocol):
     """Is told what happens between the reader and X."""
 
-    def connected(self, plan: str, clock_offset_us: int) -> None:
+    def connected(self, plan: Plan, clock_offset_us: int) -> None:
         """X granted a connection."""
 
     def replanned(self) -> None:
@@ -41,6 +41,9 @@ class Report(Protocol):
 
     def disconnected(self, reason: str, tail_bytes: int) -> None:
         """A connection ended; `tail_bytes` of an unfinished line were dropped."""
+
+    def slice_ended(self, *, is_whole: bool) -> None:
+        """A replay slice came to its end, as X has it or as it was cut off."""
 
     def system_message(self, problem: str, detail: str) -> None:
         """X spoke of the connection within the stream."""

@@ -120,7 +120,7 @@ class Reader:
                 self._report.replanned()
                 return 0.0
             self._inbox.put(Opened(connection, plan, self._clock.received_at(), lost))
-            self._report.connected(_describe(plan), self._clock.offset_us())
+            self._report.connected(plan, self._clock.offset_us())
             return self._read_to_the_end(connection, plan)
 
     def _refused(self, error: PlanRefusedError, plan: Plan) -> float:
@@ -164,6 +164,8 @@ class Reader:
         self._is_catching_up = isinstance(plan, Replay) and is_whole and message is None
         if isinstance(plan, Live):
             self._allowed = Allowed()
+        else:
+            self._report.slice_ended(is_whole=self._is_catching_up)
         return self._reconnect_delay_s(plan, failure, message)
 
     def _reconnect_delay_s(self, plan: Plan, failure: Failure | None, message: SystemMessage | None) -> float:
@@ -216,9 +218,3 @@ class Reader:
         delay_s = self._backoff.failed(failure.curve, failure.at_least_s)
         self._report.connect_failed(failure.reason, failure.detail, delay_s)
         return delay_s
-
-
-def _describe(plan: Plan) -> str:
-    if isinstance(plan, Replay):
-        return "replay"
-    return f"live, {plan.backfill_minutes} min of backfill" if plan.backfill_minutes else "live"

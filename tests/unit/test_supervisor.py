@@ -12,7 +12,9 @@ from connector.errors import DependencyUnavailableError, HungError, OwnCorruptio
 from connector.pipeline.pipeline import Pipeline
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
 from connector.supervisor import DRAIN_S, Supervisor
-from connector.telemetry.status import PartitionStatus, State
+from connector.telemetry.metrics import Metrics
+from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.status import ServiceStatus, State, Statuses
 
 _TWEETS = STREAM_PARTITIONS[:4]
 _SETTINGS = Settings(
@@ -80,10 +82,15 @@ class _Bench:
         self.hangs = self.has_left = False
         self.waited_s = 0.0
         self.stop = threading.Event()
-        self.statuses = {partition: PartitionStatus() for partition in _TWEETS}
+        self.statuses = Statuses(_TWEETS)
         monkeypatch.setattr(supervisor_module, "Membership", lambda *_: _Membership(self))
         monkeypatch.setattr(supervisor_module, "time", self)
-        self.supervisor = Supervisor(_SETTINGS, self._make, self.statuses)
+        self.supervisor = Supervisor(
+            _SETTINGS,
+            self._make,
+            self.statuses,
+            ServiceHappenings(Metrics(), ServiceStatus(self.statuses, 0, None, 0)),
+        )
 
     def _make(self, partition: StreamPartition) -> Pipeline:
         self.made.append(_Pipeline(self, partition))

@@ -1,6 +1,7 @@
 """Happenings: each is logged, counted and shown at once."""
 
 from collections import Counter
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ from structlog.testing import capture_logs
 
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.instants import US_PER_S
-from connector.telemetry.happenings import Happenings
-from connector.telemetry.metrics import NAMESPACE, Metrics
+from connector.telemetry.gauges import NAMESPACE
+from connector.telemetry.happenings import Happenings, Transaction
+from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus, State
+from connector.x.plan import Live
 
 _WHERE = {"stream": "user", "partition": "3"}
 
@@ -28,10 +31,9 @@ class _Bench:
 
     def committed(self, **figures: Any) -> None:  # noqa: ANN401 - the figures of a transaction
         """Tell of a transaction."""
-        nothing: dict[str, Any] = dict.fromkeys(("received", "duplicate", "control", "sequence", "covered_until_us"), 0)
-        self.happen.committed(
-            **{**nothing, "published": Counter(), "dead_lettered": Counter(), "mode": "live", **figures}
-        )
+        nothing: dict[str, Any] = {field.name: 0 for field in fields(Transaction)}
+        empty = {"published": Counter(), "dead_lettered": Counter(), "arrivals": (), "mode": "live"}
+        self.happen.committed(Transaction(**{**nothing, **empty, **figures}))
 
 
 @pytest.fixture
@@ -59,34 +61,32 @@ def test_life_of_a_partition_is_shown_state_by_state(bench: _Bench) -> None:
     assert bench.status.covered_until_us == 6 * US_PER_S
 
 
-def test_failed_connect_is_shown_until_the_next_one_succeeds(bench: _Bench) -> None:
-    """With what X said and when the next attempt is due."""
+def test_failed_connect_is_shown_with_its_time_and_the_next_attempt_until_that_is_made(bench: _Bench) -> None:
+    """What X said stays, for whoever comes later."""
     bench.happen.connect_failed("http-401", "rejected", 60.0)
     assert bench.count("connect_failures", reason="http-401") == 1
     shown = bench.status.as_json()
     assert shown["last_error"] == "rejected"
     assert shown["next_attempt"] is not None
-    bench.happen.connected("live", 0)
+    bench.happen.connected(Live(0), 0)
     assert bench.count("connects") == 1
     shown = bench.status.as_json()
-    assert (shown["last_error"], shown["next_attempt"]) == (None, None)
+    assert (shown["last_error"], shown["next_attempt"]) == ("rejected", None)
+    assert shown["last_error_at"] is not None
 
 
 @pytest.mark.parametrize(("offset_s", "warnings"), [(5, 0), (-5, 0), (6, 1), (-6, 1)])
 def test_clock_that_is_off_is_warned_about(offset_s: int, warnings: int) -> None:
     """In either direction."""
     with capture_logs() as logs:
-        _Bench().happen.connected("live", offset_s * US_PER_S)
+        _Bench().happen.connected(Live(0), offset_s * US_PER_S)
     assert [log["event"] for log in logs].count("clock_offset") == warnings
 
 
-def test_bytes_are_counted_once_at_the_next_commit(bench: _Bench) -> None:
-    """Nothing is counted while they flow."""
+def test_bytes_are_counted_though_nothing_is_committed(bench: _Bench) -> None:
+    """As when Kafka is away."""
     bench.happen.read(100, 7)
-    assert bench.count("received_bytes") == 0
-    bench.committed()
     bench.happen.read(11, 8)
-    bench.committed()
     assert bench.count("received_bytes") == 111
     assert bench.status.last_byte_us == 8
 

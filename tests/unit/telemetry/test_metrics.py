@@ -9,8 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
 from connector.compliance.decode import Reason
 from connector.compliance.instants import US_PER_S
-from connector.telemetry.metrics import DISCONNECT_REASONS, NAMESPACE, REPLACEMENT_CAUSES, Metrics
-from connector.telemetry.status import PartitionStatus, State
+from connector.telemetry.gauges import NAMESPACE
+from connector.telemetry.metrics import DISCONNECT_REASONS, REPLACEMENT_CAUSES, Metrics
+from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.failure import REASONS
 from connector.x.overlap import Doubt
 from connector.x.plan import Cause
@@ -64,11 +65,18 @@ def test_published_events_start_at_zero_for_every_type() -> None:
     assert found == {(event_type.stream, event_type.name) for event_type in EVENT_TYPES}
 
 
+def _watching(status: PartitionStatus | None = None) -> Metrics:
+    """Return the metrics of a process that may be given one stream partition, of which `status` tells."""
+    metrics, statuses = Metrics(), Statuses([_PARTITION])
+    if status is not None:
+        statuses._current[_PARTITION] = status  # noqa: SLF001 - as it stands at the scrape
+    metrics.watch(ServiceStatus(statuses, 1000, None, 0))
+    return metrics
+
+
 def test_every_metric_has_a_help_text() -> None:
     """For whoever meets it in a query."""
-    metrics = Metrics()
-    metrics.watch({_PARTITION: PartitionStatus()})
-    assert all(family.documentation for family in _scraped(metrics).values())
+    assert all(family.documentation for family in _scraped(_watching()).values())
 
 
 @pytest.mark.parametrize(
@@ -78,10 +86,7 @@ def test_every_metric_has_a_help_text() -> None:
 )  # fmt: skip
 def test_status_of_a_partition_is_shown_at_each_scrape(state: State, owned: int, corrupt: int) -> None:
     """As it stands then; instants in seconds."""
-    status, metrics = PartitionStatus(), Metrics()
-    metrics.watch({_PARTITION: status})
-    status.state, status.covered_until_us, status.sequence = state, 12 * US_PER_S + 500_000, 7
-    scraped = _scraped(metrics)
+    scraped = _scraped(_watching(PartitionStatus(state, covered_until_us=12 * US_PER_S + 500_000, sequence=7)))
     values = {
         name: [sample.value for sample in scraped[f"{NAMESPACE}_{name}"].samples]
         for name in ("partition_owned", "partition_corrupt", "covered_until_timestamp_seconds", "sequence")
@@ -89,15 +94,13 @@ def test_status_of_a_partition_is_shown_at_each_scrape(state: State, owned: int,
     assert values == {
         "partition_owned": [owned],
         "partition_corrupt": [corrupt],
-        "covered_until_timestamp_seconds": [12.5],
-        "sequence": [7],
+        "covered_until_timestamp_seconds": [12.5] * owned,
+        "sequence": [7] * owned,
     }
 
 
 def test_what_is_not_known_yet_has_no_sample() -> None:
     """Zero would be an instant in 1970."""
-    metrics = Metrics()
-    metrics.watch({_PARTITION: PartitionStatus()})
-    scraped = _scraped(metrics)
+    scraped = _scraped(_watching(PartitionStatus(State.RESTORING)))
     for name in ("covered_until_timestamp_seconds", "last_byte_timestamp_seconds", "sequence"):
         assert scraped[f"{NAMESPACE}_{name}"].samples == []

@@ -1,0 +1,170 @@
+"""What is read only when a scrape asks for it, so that nothing is set while events flow.
+
+A stream partition that is not owned has no sample but `partition_owned`, `partition_corrupt` and `partition_mode`, all
+of them 0: what was true of it here is somebody else's to say now.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from connector.compliance.catalog import STREAMS, StreamPartition
+from connector.kafka.statistics import ProducerStatistics
+from connector.telemetry.delays import BOUNDS_S, DelayHistogram, Delays
+from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State
+
+NAMESPACE = "compliance_connector"
+PARTITION_LABELS = ("stream", "partition")
+_US = 1e-6
+_LE = (*map(str, BOUNDS_S), "+Inf")
+
+
+def labels_of(partition: StreamPartition) -> tuple[str, str]:
+    """Return the values of `PARTITION_LABELS`."""
+    return partition.stream, str(partition.number)
+
+
+def _gauge(name: str, documentation: str, labels: Iterable[str] = PARTITION_LABELS) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, labels=list(labels))
+
+
+class StatusCollector(Collector):
+    """One sample a gauge and stream partition, where there is something to say."""
+
+    def __init__(self, statuses: Mapping[StreamPartition, PartitionStatus]) -> None:
+        self._statuses = statuses
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield one family a gauge."""
+        owned = _gauge("partition_owned", "1 where this process works the stream partition.")
+        corrupt = _gauge("partition_corrupt", "1 where the ledger contradicts itself and the partition stopped.")
+        mode = _gauge(
+            "partition_mode",
+            "1 for what an owned stream partition is doing, 0 for the rest.",
+            (*PARTITION_LABELS, "mode"),
+        )
+        values = {name: _gauge(name, documentation) for name, documentation in _VALUES.items()}
+        for partition, status in self._statuses.items():
+            where = labels_of(partition)
+            owned.add_metric(where, status.is_owned)
+            corrupt.add_metric(where, status.state is State.CORRUPT)
+            for name in MODES:
+                mode.add_metric((*where, name), status.is_owned and status.mode == name)
+            for name, value in _values_of(status).items():
+                if value is not None and status.is_owned:
+                    values[name].add_metric(where, value)
+        return owned, corrupt, mode, *values.values()
+
+
+_VALUES = {
+    "covered_until_timestamp_seconds": "Everything before this instant is committed.",
+    "watermark_timestamp_seconds": "Everything before this instant has been read; committed at the next commit.",
+    "last_byte_timestamp_seconds": "When the latest byte came from X.",
+    "last_event_timestamp_seconds": "When the latest new event was received.",
+    "sequence": "Sequence of the last committed event.",
+    "clock_offset_seconds": "How far X's clock is ahead of ours, as of the latest connection.",
+    "inbox_bytes": "Bytes read from X that wait for the committer.",
+    "duplicate_memory_ids": "Ids that are remembered to recognise duplicates.",
+    "kafka_queue_messages": "Records that the producer has not yet delivered.",
+    "kafka_queue_bytes": "Bytes of records that the producer has not yet delivered.",
+    "kafka_broker_round_trip_seconds": "Average round trip to the slowest broker, in librdkafka's latest interval.",
+}
+
+
+def _values_of(status: PartitionStatus) -> dict[str, float | None]:
+    return {
+        "covered_until_timestamp_seconds": _seconds(status.covered_until_us),
+        "watermark_timestamp_seconds": _seconds(status.watermark_us),
+        "last_byte_timestamp_seconds": _seconds(status.last_byte_us),
+        "last_event_timestamp_seconds": _seconds(status.last_event_us),
+        "sequence": status.sequence,
+        "clock_offset_seconds": status.clock_offset_s,
+        "inbox_bytes": status.inbox_bytes(),
+        "duplicate_memory_ids": status.duplicate_memory_ids,
+        **_values_of_producer(status.producer),
+    }
+
+
+def _values_of_producer(producer: ProducerStatistics | None) -> dict[str, float | None]:
+    if producer is None:
+        return {}
+    return {
+        "kafka_queue_messages": producer.queue_messages,
+        "kafka_queue_bytes": producer.queue_bytes,
+        "kafka_broker_round_trip_seconds": producer.round_trip_s,
+    }
+
+
+def _seconds(instant_us: int | None) -> float | None:
+    return None if instant_us is None else instant_us * _US
+
+
+class ServiceCollector(Collector):
+    """What concerns the process, or a stream as a whole."""
+
+    def __init__(self, status: ServiceStatus) -> None:
+        self._status = status
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield one family a gauge."""
+        status = self._status
+        ready = _gauge("ready", "1 when /readyz says so.", ())
+        ready.add_metric((), status.is_ready)
+        joined = _gauge("group_joined", "1 while a member of the consumer group.", ())
+        joined.add_metric((), status.has_joined)
+        limit = _gauge("inbox_limit_bytes", "Most bytes that a stream partition holds unread.", ())
+        limit.add_metric((), status.inbox_limit_bytes)
+        enabled = _gauge("stream_enabled", "1 where the settings switch the stream on.", ("stream",))
+        for stream in STREAMS:
+            enabled.add_metric((stream,), stream in status.streams)
+        return ready, joined, limit, enabled, *self._rate_limits()
+
+    def _rate_limits(self) -> Iterable[Metric]:
+        limit = _gauge("rate_limit", "Connects that X allows in a window, as its latest answer says.", ("stream",))
+        remaining = _gauge(
+            "rate_limit_remaining", "Connects left in X's window, as its latest answer says.", ("stream",)
+        )
+        reset = _gauge(
+            "rate_limit_reset_timestamp_seconds", "When X's window ends, as its latest answer says.", ("stream",)
+        )
+        for stream, said in list(self._status.rate_limits.items()):
+            limit.add_metric((stream,), said.limit)
+            remaining.add_metric((stream,), said.remaining)
+            reset.add_metric((stream,), said.reset_s)
+        return limit, remaining, reset
+
+
+class DelayCollector(Collector):
+    """The histograms that `delays` fills."""
+
+    def __init__(self, delays: Mapping[StreamPartition, Delays]) -> None:
+        self._delays = delays
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield one family a kind of delay."""
+        yield self._family(
+            "event_received_delay_seconds",
+            "From X's date of an event to its receipt; live only.",
+            {partition: delays.event_to_received for partition, delays in self._delays.items()},
+        )
+        yield self._family(
+            "received_committed_delay_seconds",
+            "From the receipt of an event to the end of its commit.",
+            {partition: delays.received_to_committed for partition, delays in self._delays.items()},
+        )
+        yield self._family(
+            "event_committed_delay_seconds",
+            "From X's date of an event to the end of its commit; live only.",
+            {partition: delays.event_to_committed for partition, delays in self._delays.items()},
+        )
+
+    @staticmethod
+    def _family(
+        name: str, documentation: str, histograms: Mapping[StreamPartition, DelayHistogram]
+    ) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(f"{NAMESPACE}_{name}", documentation, labels=PARTITION_LABELS)
+        for partition, histogram in histograms.items():
+            filled = histogram.read()
+            family.add_metric(labels_of(partition), list(zip(_LE, filled.counts, strict=True)), filled.sum_s)
+        return family

@@ -1,0 +1,51 @@
+"""What can happen to the process as a whole: one function each, as for a stream partition in `happenings`."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from connector import __version__
+from connector.compliance.catalog import StreamPartition
+from connector.telemetry.metrics import HTTP_CODES, OTHER, Metrics
+from connector.telemetry.status import ServiceStatus
+from connector.x.failure import RateLimit
+
+
+class ServiceHappenings:
+    """The happenings of one process."""
+
+    def __init__(self, metrics: Metrics, status: ServiceStatus) -> None:
+        self._metrics = metrics
+        self._status = status
+        self._log = structlog.get_logger()
+
+    def starting(self, http_port: int, streams: Sequence[str]) -> None:
+        """The process listens for probes, and looks for what it needs."""
+        self._log.info("starting", version=__version__, http_port=http_port, streams=list(streams))
+
+    def waiting_for_dependencies(self, detail: str) -> None:
+        """Kafka, the registry, a topic or a subject is not there yet; asked again until the start deadline."""
+        self._log.warning("waiting_for_dependencies", detail=detail)
+
+    def stopped(self) -> None:
+        """The process was told to stop, and has let go of everything."""
+        self._log.info("stopped")
+
+    def group_troubled(self, detail: str) -> None:
+        """The consumer group's client has trouble that passes by itself."""
+        self._log.warning("group_error", detail=detail)
+
+    def stream_is_off(self, partition: StreamPartition) -> None:
+        """The group gave us a stream partition that the settings switch off: nobody works it."""
+        self._log.warning("stream_is_off", stream=partition.stream, partition=partition.number)
+
+    def drain_incomplete(self, partition: StreamPartition) -> None:
+        """A stream partition was let go before its last transaction was over; its next owner ends that."""
+        self._log.warning("drain_incomplete", stream=partition.stream, partition=partition.number)
+
+    def answered(self, stream: str, status_code: int, rate_limit: RateLimit | None) -> None:
+        """X answered a request for a stream, and may have said what is left of the rate limit."""
+        code = str(status_code) if str(status_code) in HTTP_CODES else OTHER
+        self._metrics.http_responses.labels(stream, code).inc()
+        if rate_limit is not None:
+            self._status.rate_limits[stream] = rate_limit
