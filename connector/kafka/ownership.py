@@ -86,5 +86,6 @@ class Membership:
         consumer.incremental_unassign(revoked)
 
     def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
+        self.has_joined = False
         self._owner.lost([place.partition for place in lost])
         consumer.incremental_unassign(lost)
