@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from connector.kafka.verify import Provisioned, read_limits, verify
 from connector.pipeline.pipeline import Parts, Pipeline
 from connector.settings import RunSettings, Settings
 from connector.supervisor import Supervisor
+from connector.telemetry.exposition import Exposition
 from connector.telemetry.happenings import Happenings
 from connector.telemetry.http import HttpServer
 from connector.telemetry.metrics import Metrics
@@ -28,6 +30,8 @@ from connector.x.failure import RateLimit
 from connector.x.stall import StallWatch
 
 _RETRY_S = 2.0
+_SWITCH_INTERVAL_S = 0.0005
+"""How long a busy thread may keep the interpreter: an HTTP answer asks for it several times, after up to 20 others."""
 _LIVE_LIMIT_US = 30_000_000
 _KILLED_BY = 128
 """What a shell adds to the number of the signal that ended a process."""
@@ -55,10 +59,10 @@ class Service:
         """
         settings = self._settings
         status = self._status
-        server = HttpServer(
-            settings.http, self._metrics.registry, self._is_live, lambda: status.is_ready, status.as_json
-        )
-        with server, self._ticking(), _client(settings, self._happenings.answered) as x_client:
+        exposition = Exposition(self._metrics.registry, self._happenings.metrics_failed)
+        server = HttpServer(settings.http, exposition.text, self._is_live, lambda: status.is_ready, status.as_json)
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        with exposition, server, self._ticking(), _client(settings, self._happenings.answered) as x_client:
             on_listening(server.port)
             self._happenings.starting(server.port, settings.x.streams)
             provisioned = wait_for_dependencies(settings, stop, self._happenings)

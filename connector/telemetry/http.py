@@ -11,10 +11,9 @@ from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
-
 from connector.errors import SettingsError
 from connector.settings import HttpSettings, variable_name
+from connector.telemetry.exposition import CONTENT_TYPE
 
 _POLL_S = 0.1
 """How soon the server notices that it is to end."""
@@ -39,13 +38,13 @@ class HttpServer:
     def __init__(
         self,
         settings: HttpSettings,
-        registry: CollectorRegistry,
+        metrics: Callable[[], bytes | None],
         is_live: Callable[[], bool],
         is_ready: Callable[[], bool],
         status: Callable[[], Mapping[str, Any]],
     ) -> None:
         routes: dict[str, WSGIApplication] = {
-            "/metrics": make_wsgi_app(registry),
+            "/metrics": _metrics(metrics),
             "/livez": _check(is_live),
             "/readyz": _check(is_ready),
             "/status": _json(status),
@@ -80,29 +79,38 @@ def _router(routes: Mapping[str, WSGIApplication]) -> WSGIApplication:
     def route(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         application = routes.get(environment["PATH_INFO"])
         if application is None:
-            return _answer(start, HTTPStatus.NOT_FOUND, "text/plain", "\n".join(routes))
+            return _answer(start, HTTPStatus.NOT_FOUND, "text/plain", "".join(f"{path}\n" for path in routes).encode())
         return application(environment, start)
 
     return route
 
 
+def _metrics(text: Callable[[], bytes | None]) -> WSGIApplication:
+    def show(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        content = text()
+        if content is None:
+            return _answer(start, HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"the numbers are too old\n")
+        return _answer(start, HTTPStatus.OK, CONTENT_TYPE, content)
+
+    return show
+
+
 def _check(is_well: Callable[[], bool]) -> WSGIApplication:
     def check(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         if is_well():
-            return _answer(start, HTTPStatus.OK, "text/plain", "ok")
-        return _answer(start, HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", "not ok: see /status")
+            return _answer(start, HTTPStatus.OK, "text/plain", b"ok\n")
+        return _answer(start, HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"not ok: see /status\n")
 
     return check
 
 
 def _json(value: Callable[[], Mapping[str, Any]]) -> WSGIApplication:
     def show(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        return _answer(start, HTTPStatus.OK, "application/json", json.dumps(value(), indent=2))
+        return _answer(start, HTTPStatus.OK, "application/json", f"{json.dumps(value(), indent=2)}\n".encode())
 
     return show
 
 
-def _answer(start: StartResponse, status: HTTPStatus, content_type: str, body: str) -> Iterable[bytes]:
-    content = f"{body}\n".encode()
+def _answer(start: StartResponse, status: HTTPStatus, content_type: str, content: bytes) -> Iterable[bytes]:
     start(f"{status.value} {status.phrase}", [("Content-Type", content_type), ("Content-Length", str(len(content)))])
     return [content]

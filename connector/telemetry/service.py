@@ -49,3 +49,7 @@ class ServiceHappenings:
         self._metrics.http_responses.labels(stream, code).inc()
         if rate_limit is not None:
             self._status.rate_limits[stream] = rate_limit
+
+    def metrics_failed(self, error: Exception) -> None:
+        """The text of a scrape could not be written: a fault of ours, and /metrics fails until it is mended."""
+        self._log.error("metrics_failed", exc_info=error)

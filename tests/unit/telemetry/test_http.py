@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from connector.errors import SettingsError
@@ -18,15 +17,18 @@ class _Inside:
     """What the probes look at."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        Counter("things", "Things.", registry=self.registry).inc()
+        self.metrics: bytes | None = b"# TYPE things_total counter\nthings_total 1.0\n"
         self.is_live = self.is_ready = True
 
     def server(self, port: int = 0, host: str = "127.0.0.1") -> HttpServer:
         """Return a server that shows this."""
         settings = HttpSettings(host=host, port=port)
         return HttpServer(
-            settings, self.registry, lambda: self.is_live, lambda: self.is_ready, lambda: {"version": "é", "n": None}
+            settings,
+            lambda: self.metrics,
+            lambda: self.is_live,
+            lambda: self.is_ready,
+            lambda: {"version": "é", "n": None},
         )
 
 
@@ -52,6 +54,12 @@ def test_metrics_are_served_as_prometheus_reads_them(client: httpx.Client) -> No
     assert response.headers["content-type"].startswith("text/plain; version=")
     things = next(iter(text_string_to_metric_families(response.text)))
     assert (things.name, things.samples[0].value) == ("things", 1.0)
+
+
+def test_metrics_that_are_too_old_are_no_answer(client: httpx.Client, inside: _Inside) -> None:
+    """Prometheus then counts the target as down."""
+    inside.metrics = None
+    assert client.get("/metrics").status_code == 503
 
 
 @pytest.mark.parametrize(("path", "name"), [("/livez", "is_live"), ("/readyz", "is_ready")])

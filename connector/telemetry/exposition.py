@@ -1,0 +1,66 @@
+"""The text of a scrape, written ahead of time by a thread of its own.
+
+Writing it takes many milliseconds of Python, which under full load has to be shared with all who read and commit. A
+scrape that finds it written waits for nobody.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+INTERVAL_S = 1.0
+"""How old the numbers of a scrape may be, give or take the writing."""
+STALE_S = 10.0
+"""Older numbers are none: better no scrape than a false one."""
+
+
+class Exposition:
+    """Writes what is in `registry` again and again, inside a `with`; a trouble with it is told to `on_trouble`."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        on_trouble: Callable[[Exception], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._on_trouble = on_trouble
+        self._monotonic = monotonic
+        self._text = b""
+        self._written_at = float("-inf")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="exposition", daemon=True)
+
+    def text(self) -> bytes | None:
+        """Return the latest text, or None where that is too old."""
+        return self._text if self._monotonic() - self._written_at <= STALE_S else None
+
+    def write(self) -> None:
+        """Write the text anew."""
+        at = self._monotonic()
+        try:
+            self._text = generate_latest(self._registry)
+        except Exception as error:  # noqa: BLE001 - numbers that cannot be shown are no reason to stop
+            self._on_trouble(error)
+        else:
+            self._written_at = at
+
+    def _run(self) -> None:
+        while not self._stop.wait(INTERVAL_S):
+            self.write()
+
+    def __enter__(self) -> Self:
+        self.write()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
