@@ -20,7 +20,7 @@ from connector.settings import RunSettings, Settings
 from connector.supervisor import Supervisor
 from connector.telemetry.exposition import Exposition
 from connector.telemetry.happenings import Happenings
-from connector.telemetry.http import HttpServer
+from connector.telemetry.http import HttpServer, Pages
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.service import ServiceHappenings
 from connector.telemetry.status import ServiceStatus, Statuses
@@ -59,8 +59,11 @@ class Service:
         """
         settings = self._settings
         status = self._status
-        exposition = Exposition(self._metrics.registry, self._happenings.metrics_failed)
-        server = HttpServer(settings.http, exposition.text, self._is_live, lambda: status.is_ready, status.as_json)
+        exposition = Exposition(self._metrics.registry, self._happenings.http_failed)
+        pages = Pages(
+            exposition.text, self._is_live, lambda: status.is_ready, status.as_json, self._happenings.http_failed
+        )
+        server = HttpServer(settings.http, pages)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         with exposition, server, self._ticking(), _client(settings, self._happenings.answered) as x_client:
             on_listening(server.port)

@@ -104,12 +104,16 @@ class Happenings:
         self._note_clock(clock_offset_us)
 
     def _note_clock(self, offset_us: int) -> None:
-        """X's clock and ours differ by so much, or up to a second more, since X cuts it off to whole seconds."""
+        """Keep how far X's clock is ahead of ours: `offset_us`, or up to a second more, since X cuts seconds off."""
         self._status.clock_offset_s = offset_us / US_PER_S
         is_same = -US_PER_S < offset_us <= 0
         self._x_ahead_of_wall_us = 0 if is_same else offset_us + US_PER_S // 2
         if abs(offset_us) > CLOCK_OFFSET_WARNING_US:
-            self._log.warning("clock_offset", x_is_ahead_by_s=round(offset_us / US_PER_S))
+            self.clock_is_off(offset_us)
+
+    def clock_is_off(self, offset_us: int) -> None:
+        """X's clock and ours differ by more than 5 s; the connector reckons in X's time."""
+        self._log.warning("clock_offset", x_is_ahead_by_s=round(offset_us / US_PER_S))
 
     def replanned(self) -> None:
         """X's time shows that the plan it granted loses what a better one can still get: connect again."""

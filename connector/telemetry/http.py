@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from socket import AF_INET6
 from socketserver import ThreadingMixIn
@@ -22,6 +23,9 @@ _POLL_S = 0.1
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
+    def handle_error(self, *_: Any) -> None:  # noqa: ANN401 - the base class's signature
+        """Say nothing: the client has gone, since what else can fail is caught where it is answered."""
+
 
 class _Server6(_Server):
     address_family = AF_INET6
@@ -32,28 +36,32 @@ class _Handler(WSGIRequestHandler):
         """Say nothing: probes and scrapes are no news."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What there is to show; `metrics` is None where the numbers are too old, `on_failure` is told what went wrong."""
+
+    metrics: Callable[[], bytes | None]
+    is_live: Callable[[], bool]
+    is_ready: Callable[[], bool]
+    status: Callable[[], Mapping[str, Any]]
+    on_failure: Callable[[Exception], None]
+
+
 class HttpServer:
     """Serves from a thread of its own, inside a `with`. Raises `SettingsError` when the port cannot be had."""
 
-    def __init__(
-        self,
-        settings: HttpSettings,
-        metrics: Callable[[], bytes | None],
-        is_live: Callable[[], bool],
-        is_ready: Callable[[], bool],
-        status: Callable[[], Mapping[str, Any]],
-    ) -> None:
-        routes: dict[str, WSGIApplication] = {
-            "/metrics": _metrics(metrics),
-            "/livez": _check(is_live),
-            "/readyz": _check(is_ready),
-            "/status": _json(status),
+    def __init__(self, settings: HttpSettings, pages: Pages) -> None:
+        routes = {
+            "/metrics": _metrics(pages.metrics),
+            "/livez": _check(pages.is_live),
+            "/readyz": _check(pages.is_ready),
+            "/status": _json(pages.status),
         }
         try:
             self._server = make_server(
                 settings.host,
                 settings.port,
-                _router(routes),
+                _router(routes, pages.on_failure),
                 server_class=_Server6 if ":" in settings.host else _Server,
                 handler_class=_Handler,
             )
@@ -75,12 +83,16 @@ class HttpServer:
         self._server.server_close()
 
 
-def _router(routes: Mapping[str, WSGIApplication]) -> WSGIApplication:
+def _router(routes: Mapping[str, WSGIApplication], on_failure: Callable[[Exception], None]) -> WSGIApplication:
     def route(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         application = routes.get(environment["PATH_INFO"])
         if application is None:
             return _answer(start, HTTPStatus.NOT_FOUND, "text/plain", "".join(f"{path}\n" for path in routes).encode())
-        return application(environment, start)
+        try:
+            return application(environment, start)
+        except Exception as error:  # noqa: BLE001 - a probe that fails is no reason to print to stderr, or to end
+            on_failure(error)
+            return _answer(start, HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"failed: see the log\n")
 
     return route
 

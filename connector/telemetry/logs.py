@@ -1,17 +1,25 @@
-"""Logs: one renderer for ours, the standard library's, httpx's and librdkafka's; UTC; always on stderr."""
+"""Logs: one renderer for ours, the standard library's, httpx's and librdkafka's; UTC; always on stderr.
+
+A line of ours has an event name that stays as it is; a line with a `logger` is a library's, in its words.
+"""
 
 import logging
-import re
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor, WrappedLogger
 
 from connector.settings import LogSettings
+from connector.telemetry.repeats import Repeats
 
+WARNING_INTERVAL_S = 60.0
+LIBRARY_INTERVAL_S = 10.0
+REPEATED = "repeated"
+"""The field that says how many warnings like this one were held back before it."""
+
+_FIRST = ("time", "level", "event")
 _SHARED: Sequence[Processor] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -22,46 +30,77 @@ _SHARED: Sequence[Processor] = (
 # Local variables may hold secrets, so tracebacks are shown without them.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
-_NUMBERS = re.compile(r"\d+")
 _ONE_LINE_A_REQUEST = ("httpx", "httpx2", "httpcore", "httpcore2")
 
 
-class OncePerInterval(logging.Filter):
-    """Lets a message through once in `interval_s`, however often it comes: librdkafka repeats itself by the hundred.
+class WarningLimit:
+    """Holds back a warning of ours that was just shown: an attempt that fails for the 500th time is no news.
 
-    What differs only in its numbers is the same message.
+    Errors are always shown, and so is the course of life.
     """
 
-    def __init__(self, interval_s: float = 10.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, repeats: Repeats) -> None:
+        self._repeats = repeats
+
+    def __call__(self, _: WrappedLogger, level: str, event: EventDict) -> EventDict:
+        """Return the event with the count of those before it, or raise `structlog.DropEvent`."""
+        if level != "warning":
+            return event
+        text = " ".join(f"{name}={value}" for name, value in event.items() if isinstance(value, str))
+        held_back = self._repeats.held_back_before(text, event.get("partition"))
+        if held_back is None:
+            raise structlog.DropEvent
+        return {**event, REPEATED: held_back} if held_back else event
+
+
+class LibrdkafkaLimit(logging.Filter):
+    """Holds back what librdkafka repeats by the hundred, and lets none of it be more than a warning.
+
+    To it, that a newer producer fenced ours is critical. What really is lost or needs a human, we say ourselves.
+    """
+
+    def __init__(self, repeats: Repeats) -> None:
         super().__init__()
-        self._interval_s = interval_s
-        self._monotonic = monotonic
-        self._shown: dict[str, float] = {}
-        self._held_back: Counter[str] = Counter()
+        self._repeats = repeats
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether to show the message, with a count of those held back since the last one like it."""
-        text, now = record.getMessage(), self._monotonic()
-        key = _NUMBERS.sub("", text)
-        if now - self._shown.get(key, -self._interval_s) < self._interval_s:
-            self._held_back[key] += 1
-            return False
-        self._shown = {known: at for known, at in self._shown.items() if now - at < self._interval_s} | {key: now}
-        if held_back := self._held_back.pop(key, 0):
+        """Tell whether to show the message."""
+        if record.levelno > logging.WARNING:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            if not logging.getLogger(record.name).isEnabledFor(logging.WARNING):
+                return False
+        text = record.getMessage()
+        held_back = self._repeats.held_back_before(text)
+        if held_back:
             record.msg, record.args = f"{text} ({held_back} more like this before)", ()
-        return True
+        return held_back is not None
+
+
+def _in_order(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Put what every line has first."""
+    return {**{name: event[name] for name in _FIRST}, **event}
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """A thread died of what nobody foresaw."""
+    name = failed.thread.name if failed.thread is not None else ""
+    structlog.get_logger().error("thread_failed", thread=name, exc_info=failed.exc_value)
 
 
 def configure_logs(settings: LogSettings) -> None:
-    """Send all logs to stderr, as JSON or readable."""
+    """Send all logs to stderr, as JSON or readable, and what else Python would print there too."""
     is_console = settings.format == "console" or (settings.format is None and sys.stderr.isatty())
     renderer: list[Processor] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if is_console
-        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, _in_order, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            WarningLimit(Repeats(WARNING_INTERVAL_S)),
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -69,13 +108,15 @@ def configure_logs(settings: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    logging.getLogger("librdkafka").filters[:] = [OncePerInterval()]
+    logging.getLogger("librdkafka").filters[:] = [LibrdkafkaLimit(Repeats(LIBRARY_INTERVAL_S))]
     for name in _ONE_LINE_A_REQUEST:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _thread_failed

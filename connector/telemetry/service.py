@@ -50,6 +50,6 @@ class ServiceHappenings:
         if rate_limit is not None:
             self._status.rate_limits[stream] = rate_limit
 
-    def metrics_failed(self, error: Exception) -> None:
-        """The text of a scrape could not be written: a fault of ours, and /metrics fails until it is mended."""
-        self._log.error("metrics_failed", exc_info=error)
+    def http_failed(self, error: Exception) -> None:
+        """A scrape could not be written, or a request not be answered: a fault of ours, and it stays until mended."""
+        self._log.error("http_failed", exc_info=error)

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connector.errors import SettingsError
 from connector.settings import HttpSettings
-from connector.telemetry.http import HttpServer
+from connector.telemetry.http import HttpServer, Pages
 
 
 class _Inside:
@@ -19,16 +19,21 @@ class _Inside:
     def __init__(self) -> None:
         self.metrics: bytes | None = b"# TYPE things_total counter\nthings_total 1.0\n"
         self.is_live = self.is_ready = True
+        self.status: dict[str, object] = {"version": "é", "n": None}
+        self.errors: list[Exception] = []
 
     def server(self, port: int = 0, host: str = "127.0.0.1") -> HttpServer:
         """Return a server that shows this."""
         settings = HttpSettings(host=host, port=port)
         return HttpServer(
             settings,
-            lambda: self.metrics,
-            lambda: self.is_live,
-            lambda: self.is_ready,
-            lambda: {"version": "é", "n": None},
+            Pages(
+                lambda: self.metrics,
+                lambda: self.is_live,
+                lambda: self.is_ready,
+                lambda: self.status,
+                self.errors.append,
+            ),
         )
 
 
@@ -78,6 +83,16 @@ def test_status_is_json(client: httpx.Client) -> None:
     response = client.get("/status?pretty")
     assert response.headers["content-type"] == "application/json"
     assert json.loads(response.content) == {"version": "é", "n": None}
+
+
+def test_answer_that_fails_is_a_500_and_told_once(
+    client: httpx.Client, inside: _Inside, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is printed beside the log."""
+    inside.status = {"n": object()}
+    assert client.get("/status").status_code == 500
+    assert [type(error) for error in inside.errors] == [TypeError]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/healthz"])

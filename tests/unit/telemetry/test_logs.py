@@ -2,14 +2,23 @@
 
 import json
 import logging
-from collections.abc import Iterator
+import threading
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import pytest
 import structlog
 
 from connector.settings import LogSettings
-from connector.telemetry.logs import OncePerInterval, configure_logs
+from connector.telemetry.logs import (
+    LIBRARY_INTERVAL_S,
+    WARNING_INTERVAL_S,
+    LibrdkafkaLimit,
+    WarningLimit,
+    configure_logs,
+)
+from connector.telemetry.repeats import Repeats
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -18,7 +27,11 @@ Level = Literal["debug", "info", "warning", "error"]
 def _logs_as_before() -> Iterator[None]:
     root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in ("httpx", "httpcore")}
     handlers, level, config = list(root.handlers), root.level, structlog.get_config()
+    hook, filters = threading.excepthook, list(logging.getLogger("librdkafka").filters)
     yield
+    threading.excepthook = hook
+    logging.getLogger("librdkafka").filters[:] = filters
+    logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.configure(**config)
@@ -41,11 +54,12 @@ def test_json_logs_are_one_object_a_line_for_ours_and_others(capsys: pytest.Capt
     _configure()
     structlog.get_logger().bind(stream="tweet").info("connected", plan="live")
     logging.getLogger("librdkafka").warning("broker %s is away", 1, extra={"facility": "FAIL"})
-    ours, theirs = _lines(capsys)
+    ours, theirs = lines = _lines(capsys)
+    assert [list(line)[:3] for line in lines] == [["time", "level", "event"]] * 2
     assert ours.pop("time").endswith("Z")
     assert ours == {"event": "connected", "level": "info", "stream": "tweet", "plan": "live"}
     assert theirs.pop("time").endswith("Z")
-    assert theirs == {"event": "broker 1 is away", "level": "warning", "facility": "FAIL"}
+    assert theirs == {"event": "broker 1 is away", "level": "warning", "logger": "librdkafka", "facility": "FAIL"}
 
 
 @pytest.mark.parametrize("form", ["console", None])
@@ -114,20 +128,132 @@ def test_anything_can_be_logged(capsys: pytest.CaptureFixture[str]) -> None:
     assert line["text"] == "\ud800\n"
 
 
-def test_repeated_message_is_shown_once_an_interval_with_the_count_of_the_rest() -> None:
-    """A broker that is away makes librdkafka say the same by the hundred, with other numbers each time."""
+class _Clock:
+    """A clock to be set."""
+
     now_s = 0.0
-    once = OncePerInterval(10.0, lambda: now_s)
 
-    def shown(text: str) -> str | None:
-        record = logging.LogRecord("librdkafka", logging.ERROR, "", 0, text, (), None)
-        return record.getMessage() if once.filter(record) else None
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now_s
 
-    assert shown("FAIL broker:9092 (after 1ms)") == "FAIL broker:9092 (after 1ms)"
-    assert shown("FAIL broker:9092 (after 2ms)") is None
-    assert shown("FAIL broker:9092 (after 3ms)") is None
-    assert shown("another") == "another"
-    now_s = 10.0
-    assert shown("FAIL broker:9092 (after 4ms)") == "FAIL broker:9092 (after 4ms) (2 more like this before)"
-    now_s = 20.0
-    assert shown("FAIL broker:9092 (after 5ms)") == "FAIL broker:9092 (after 5ms)"
+
+def _librdkafka(clock: _Clock) -> Callable[[str, int], str | None]:
+    """Return a function that logs as librdkafka does, and returns the line, with its level, if it is shown."""
+    limit = LibrdkafkaLimit(Repeats(LIBRARY_INTERVAL_S, clock))
+
+    def shown(text: str, level: int = logging.ERROR) -> str | None:
+        record = logging.LogRecord("librdkafka", level, "", 0, text, (), None)
+        return f"{record.levelname} {record.getMessage()}" if limit.filter(record) else None
+
+    return shown
+
+
+def test_repeated_message_of_librdkafka_is_shown_once_an_interval_with_the_count_of_the_rest() -> None:
+    """A broker that is away makes librdkafka say the same by the hundred, with other numbers each time."""
+    clock = _Clock()
+    shown = _librdkafka(clock)
+    assert shown("FAIL broker:9092 (after 1ms)", logging.INFO) == "INFO FAIL broker:9092 (after 1ms)"
+    assert shown("FAIL broker:9092 (after 2ms)", logging.INFO) is None
+    assert shown("FAIL broker:9092 (after 3ms)", logging.INFO) is None
+    assert shown("another", logging.INFO) == "INFO another"
+    clock.now_s = LIBRARY_INTERVAL_S
+    expected = "INFO FAIL broker:9092 (after 4ms) (2 more like this before)"
+    assert shown("FAIL broker:9092 (after 4ms)", logging.INFO) == expected
+    clock.now_s = 2 * LIBRARY_INTERVAL_S
+    assert shown("FAIL broker:9092 (after 5ms)", logging.INFO) == "INFO FAIL broker:9092 (after 5ms)"
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR, logging.CRITICAL])
+def test_librdkafka_says_nothing_worse_than_a_warning(level: int) -> None:
+    """That it was fenced is critical to it, and expected by us."""
+    assert _librdkafka(_Clock())("fenced", level) == "WARNING fenced"
+
+
+def test_librdkafka_is_silent_where_only_errors_are_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Since its errors are warnings."""
+    _configure(level="error")
+    logging.getLogger("librdkafka").critical("fenced")
+    assert _lines(capsys) == []
+
+
+def _warnings(clock: _Clock) -> Callable[..., dict[str, Any] | None]:
+    """Return a function that logs a happening, and returns the line if it is shown."""
+    limit = WarningLimit(Repeats(WARNING_INTERVAL_S, clock))
+
+    def shown(level: str = "warning", **event: Any) -> dict[str, Any] | None:  # noqa: ANN401 - any field
+        try:
+            return dict(limit(None, level, {"event": "connect_failed", **event}))
+        except structlog.DropEvent:
+            return None
+
+    return shown
+
+
+def test_repeated_warning_is_shown_once_an_interval_with_the_count_of_the_rest() -> None:
+    """Whatever its numbers are."""
+    clock = _Clock()
+    shown = _warnings(clock)
+    assert shown(reason="network", next_attempt_s=0.25) is not None
+    for attempt in range(500):
+        clock.now_s += WARNING_INTERVAL_S / 501
+        assert shown(reason="network", next_attempt_s=attempt) is None
+    clock.now_s = WARNING_INTERVAL_S
+    line = shown(reason="network", next_attempt_s=16.0)
+    assert line == {"event": "connect_failed", "reason": "network", "next_attempt_s": 16.0, "repeated": 500}
+    clock.now_s = 2 * WARNING_INTERVAL_S
+    assert "repeated" not in (shown(reason="network") or {"repeated": 0})
+
+
+def test_other_warnings_are_not_held_back() -> None:
+    """Another reason, another stream partition."""
+    shown = _warnings(_Clock())
+    for event in (
+        {"reason": "network", "partition": 1},
+        {"reason": "network", "partition": 2},
+        {"reason": "silent", "partition": 1},
+    ):
+        assert shown(**event) is not None
+        assert shown(**event) is None
+
+
+@pytest.mark.parametrize("level", ["info", "error"])
+def test_only_warnings_are_held_back(level: str) -> None:
+    """What is lost is said each time, and so is the course of life."""
+    shown = _warnings(_Clock())
+    assert [shown(level, cause="c") for _ in range(3)] == [{"event": "connect_failed", "cause": "c"}] * 3
+
+
+def test_repeats_forget_the_oldest_of_too_many() -> None:
+    """X's words are endless, our memory is not."""
+    repeats = Repeats(10.0, _Clock())
+    texts = ["x" * size for size in range(1, 1002)]
+    assert {repeats.held_back_before(text) for text in texts} == {0}
+    assert repeats.held_back_before(texts[-1]) is None
+    assert repeats.held_back_before(texts[0]) == 0
+
+
+def test_warnings_limited_by_the_configuration_are_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """For each stream partition."""
+    _configure()
+    for _ in range(3):
+        for partition in (1, 2):
+            structlog.get_logger().bind(partition=partition).warning("connect_failed", detail="d")
+    assert [line["partition"] for line in _lines(capsys)] == [1, 2]
+
+
+def test_what_python_says_by_itself_goes_through_the_same_renderer(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its warnings, and the end of a thread."""
+    _configure()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=False)
+        logging.captureWarnings(capture=True)
+        warnings.warn("old ways", DeprecationWarning, stacklevel=1)
+    thread = threading.Thread(target=_fail, args=["s"], name="worker")
+    thread.start()
+    thread.join()
+    warned, died = _lines(capsys)
+    assert (warned["logger"], warned["level"], "old ways" in warned["event"]) == ("py.warnings", "warning", True)
+    assert (died["event"], died["level"], died["thread"]) == ("thread_failed", "error", "worker")
+    assert died["exception"][0]["exc_type"] == "RuntimeError"
