@@ -6,7 +6,7 @@ once an event.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
@@ -234,8 +234,7 @@ class Happenings:
     def failed(self, error: Exception) -> None:
         """Something happened that nobody foresaw."""
         self._note_error(f"{type(error).__name__}: {error}")
-        fields: dict[str, Any] = {"exc_info": error}
-        self._log.error("unexpected_error", **fields)
+        self._log.error("unexpected_error", exc_info=error)
 
     def _note_error(self, detail: str) -> None:
         self._status.last_error, self._status.last_error_at_us = detail, wall_us()

@@ -22,10 +22,21 @@ from connector.settings import (
     XSettings,
     variable_name,
 )
+from tests.unit.docs.log_events import log_events
+from tests.unit.docs.metric_table import REASONS, metric_rows, uses
 
 ROOT = Path(__file__).parents[3]
 PAGES = tuple(
-    ROOT / name for name in ("docs/access.md", "docs/contract.md", "docs/events.md", "docs/settings.md", "README.md")
+    ROOT / name
+    for name in (
+        "docs/access.md",
+        "docs/contract.md",
+        "docs/events.md",
+        "docs/logs.md",
+        "docs/metrics.md",
+        "docs/settings.md",
+        "README.md",
+    )
 )
 VECTORS: dict[str, list[dict[str, str]]] = json.loads(
     (ROOT / "tests/unit/compliance/event_id_vectors.json").read_text(encoding="utf-8")
@@ -166,6 +177,44 @@ def _canonical_example() -> str:
     return f"```json\n{VECTORS['events'][0]['canonical']}\n```\n"
 
 
+def _logs() -> str:
+    return _table(
+        ("event", "level", "what has happened", "fields"),
+        (
+            (f"`{event.name}`", event.level, event.meaning, ", ".join(f"`{name}`" for name in event.fields))
+            for event in log_events()
+        ),
+    )
+
+
+def _metrics() -> str:
+    return _table(
+        ("metric", "type", "labels", "unit", "what it tells", "used by"),
+        (
+            (
+                f"`{row.name}`",
+                row.kind,
+                ", ".join(f"`{label}`" for label in row.labels),
+                row.unit,
+                row.meaning,
+                ", ".join(uses(row.name)) or REASONS.get(row.name, ""),
+            )
+            for row in metric_rows()
+        ),
+    )
+
+
+def _metric_labels() -> str:
+    return _table(
+        ("metric", "label", "values"),
+        (
+            (f"`{row.name}`", f"`{label}`", ", ".join(f"`{value}`" for value in values))
+            for row in metric_rows()
+            for label, values in row.values.items()
+        ),
+    )
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "topics": _topics,
     "coverage": partial(_record, COVERAGE),
@@ -173,6 +222,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "retention": _retention,
     "streams": _streams,
     "settings": _settings,
+    "logs": _logs,
+    "metrics": _metrics,
+    "metric-labels": _metric_labels,
     "reader": _reader,
     "canonical-example": _canonical_example,
     "vectors": _vectors,

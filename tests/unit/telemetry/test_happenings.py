@@ -1,6 +1,7 @@
 """Happenings: each is logged, counted and shown at once."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -9,11 +10,14 @@ from structlog.testing import capture_logs
 
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.instants import US_PER_S
+from connector.kafka.statistics import ProducerStatistics
+from connector.telemetry import happenings as happenings_module
+from connector.telemetry.delays import Arrival
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.happenings import Happenings, Transaction
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus, State
-from connector.x.plan import Live
+from connector.x.plan import Live, Replay
 
 _WHERE = {"stream": "user", "partition": "3"}
 
@@ -160,3 +164,117 @@ def test_status_as_json_shows_instants_as_text(bench: _Bench) -> None:
     assert shown["next_attempt"] == str(10**23)
     assert shown["last_byte"] is None
     assert shown["state"] == "not-owned"
+
+
+def test_connection_with_a_backfill_is_counted_as_one(bench: _Bench) -> None:
+    """A replay and a plain live connection are none."""
+    for plan in (Live(0), Live(3), Replay(0, 900 * US_PER_S)):
+        bench.happen.connected(plan, 0)
+    assert (bench.count("connects"), bench.count("backfills")) == (3, 1)
+
+
+def test_plan_of_the_connection_is_shown_while_it_lasts(bench: _Bench) -> None:
+    """In words."""
+    shown = []
+    for plan in (Live(0), Live(3), Replay(0, 900 * US_PER_S)):
+        bench.happen.connected(plan, 0)
+        shown.append(bench.status.plan)
+    bench.happen.disconnected("closed", 0)
+    assert [*shown, bench.status.plan] == [
+        "live",
+        "live, 3 min of backfill",
+        "replay of 1970-01-01T00:00:00.000000Z to 1970-01-01T00:15:00.000000Z",
+        None,
+    ]
+
+
+def test_replay_slice_is_counted_by_how_it_ended(bench: _Bench) -> None:
+    """Whole, or to come again."""
+    for is_whole in (True, False, True):
+        bench.happen.slice_ended(is_whole=is_whole)
+    assert (bench.count("replay_slices", outcome="whole"), bench.count("replay_slices", outcome="interrupted")) == (
+        2,
+        1,
+    )
+
+
+def test_partition_that_waits_or_stopped_reads_nothing(bench: _Bench) -> None:
+    """What it was doing is over; how far it is covered stays true."""
+    ends: tuple[Callable[[], None], ...] = (
+        lambda: bench.happen.waiting(6.0),
+        lambda: bench.happen.corrupt("bad"),
+        bench.happen.released,
+    )
+    for end in ends:
+        bench.happen.restored(1, 0, 5, 0.1)
+        bench.happen.began_to_read(lambda: 77)
+        bench.happen.connected(Live(0), 0)
+        bench.committed(covered_until_us=9)
+        assert (bench.status.mode, bench.status.inbox_bytes()) == ("live", 77)
+        end()
+        assert (bench.status.mode, bench.status.plan, bench.status.inbox_bytes()) == ("disconnected", None, 0)
+        assert bench.status.covered_until_us == 9
+
+
+def test_next_life_is_shown_as_the_next_attempt(bench: _Bench) -> None:
+    """As the next connect is."""
+    bench.happen.waiting(6.0)
+    assert bench.status.next_attempt_us is not None
+
+
+def test_watermark_is_shown_from_the_draft_and_coverage_from_the_commit(bench: _Bench) -> None:
+    """They are apart while Kafka does not answer."""
+    bench.happen.drafted(9)
+    bench.committed(covered_until_us=8, known_ids=4)
+    assert (bench.status.watermark_us, bench.status.covered_until_us) == (9, 8)
+    assert bench.status.duplicate_memory_ids == 4
+
+
+def test_gap_is_shown_until_the_partition_is_let_go(bench: _Bench) -> None:
+    """How many there are, and the latest with its bounds and cause."""
+    bench.happen.lost(0, 1, "replay-refused")
+    bench.happen.lost(0, 90 * US_PER_S, "outage-too-long")
+    assert (bench.status.gaps_recorded, bench.status.last_gap) == (
+        2,
+        "1970-01-01T00:00:00.000000Z to 1970-01-01T00:01:30.000000Z: outage-too-long",
+    )
+
+
+def test_producer_s_counts_go_on_over_its_successors(bench: _Bench) -> None:
+    """Each begins at zero; a new one shows by a lower count, or was said to come."""
+    for retries in (2, 5, 1, 1):
+        bench.happen.told(ProducerStatistics(transmit_retries=retries, transmit_errors=1))
+    shown = [bench.status.producer]
+    bench.happen.producer_replaced("slow-commit", "a commit took 1.2 s")
+    assert [*shown, bench.status.producer] == [ProducerStatistics(transmit_retries=1, transmit_errors=1), None]
+    bench.happen.told(ProducerStatistics(transmit_retries=1))
+    assert (bench.count("kafka_transmit_retries"), bench.count("kafka_transmit_errors")) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    ("x_ahead_s", "date_s", "expected_s"),
+    [
+        pytest.param(-0.4, -3.0, 3.0, id="clocks agree but for the second that X cuts off"),
+        pytest.param(60.0, 57.0, 3.5, id="X is a minute ahead and some of a second"),
+        pytest.param(-60.0, -63.0, 3.5, id="X is a minute behind, but for some of a second"),
+    ],
+)
+def test_delays_are_told_by_x_s_clock(
+    bench: _Bench, monkeypatch: pytest.MonkeyPatch, x_ahead_s: float, date_s: float, expected_s: float
+) -> None:
+    """Receipts are told by the earlier of two clocks, commits by the time since; ours may be set meanwhile."""
+    wall_us, monotonic_us = 1_000_000 * US_PER_S, 77 * US_PER_S
+    monkeypatch.setattr(happenings_module, "wall_us", lambda: wall_us)
+    monkeypatch.setattr(happenings_module, "monotonic_us", lambda: monotonic_us)
+    bench.happen.connected(Live(0), int(x_ahead_s * US_PER_S))
+    at_us = wall_us + int(min(0.0, x_ahead_s) * US_PER_S)
+    bench.happen.read(10, at_us)
+    wall_us += 3600 * US_PER_S
+    monotonic_us += 2 * US_PER_S
+    date_us = 1_000_000 * US_PER_S + int(date_s * US_PER_S)
+    bench.committed(arrivals=[Arrival(at_us, [date_us], is_live=True)])
+    delays = bench.metrics.delays[StreamPartition("user", 3)]
+    assert delays.event_to_received.read().sum_s == pytest.approx(expected_s)
+    assert delays.received_to_committed.read().sum_s == pytest.approx(2.0)
+    assert delays.event_to_committed.read().sum_s == pytest.approx(expected_s + 2.0)
+    assert bench.status.last_event_us == at_us

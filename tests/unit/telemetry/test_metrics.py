@@ -6,12 +6,21 @@ import pytest
 from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
+from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.compliance.decode import Reason
 from connector.compliance.instants import US_PER_S
+from connector.kafka.ledger import Mode
 from connector.telemetry.gauges import NAMESPACE
-from connector.telemetry.metrics import DISCONNECT_REASONS, REPLACEMENT_CAUSES, Metrics
-from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
+from connector.telemetry.metrics import (
+    DISCONNECT_REASONS,
+    HTTP_CODES,
+    OTHER,
+    PLANS,
+    REPLACEMENT_CAUSES,
+    SLICE_OUTCOMES,
+    Metrics,
+)
+from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.failure import REASONS
 from connector.x.overlap import Doubt
 from connector.x.plan import Cause
@@ -44,6 +53,10 @@ def _scraped(metrics: Metrics) -> dict[str, Metric]:
         ("gaps", "cause", tuple(Cause)),
         ("lost_seconds", "cause", tuple(Cause)),
         ("doubts", "doubt", tuple(Doubt)),
+        ("backfills", None, ()),
+        ("replay_slices", "outcome", SLICE_OUTCOMES),
+        ("kafka_transmit_retries", None, ()),
+        ("kafka_transmit_errors", None, ()),
     ],
 )
 def test_counter_starts_at_zero_with_every_label(name: str, label: str | None, values: tuple[str, ...]) -> None:
@@ -56,6 +69,43 @@ def test_counter_starts_at_zero_with_every_label(name: str, label: str | None, v
     found = {(each.labels["stream"], each.labels["partition"], each.labels.get(label or "", "")) for each in totals}
     assert found == expected
     assert {sample.value for sample in totals} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "values"),
+    [
+        ("http_responses", "code", (*HTTP_CODES, OTHER)),
+        ("unknown_types", None, ()),
+        ("unknown_fields", "field", (OTHER,)),
+        ("connects_waiting", "plan", PLANS),
+    ],
+)
+def test_figure_of_a_stream_starts_at_zero_with_every_label(
+    name: str, label: str | None, values: tuple[str, ...]
+) -> None:
+    """As those of a stream partition do."""
+    samples = _scraped(Metrics())[f"{NAMESPACE}_{name}"].samples
+    found = {(each.labels["stream"], each.labels.get(label or "", "")): each.value for each in samples}
+    assert found == {(stream, value): 0.0 for stream in STREAMS for value in values or ("",)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "event_received_delay_seconds",
+        "received_committed_delay_seconds",
+        "event_committed_delay_seconds",
+        "transaction_duration_seconds",
+    ],
+)
+def test_histogram_starts_at_zero_for_every_stream_partition(name: str) -> None:
+    """With all its buckets; they are no counters of their own age."""
+    samples = _scraped(Metrics())[f"{NAMESPACE}_{name}"].samples
+    assert {each.value for each in samples} == {0.0}
+    counts = [each for each in samples if each.name.endswith("_count")]
+    infinite = [each for each in samples if each.labels.get("le") == "+Inf"]
+    assert len(counts) == len(infinite) == len(STREAM_PARTITIONS)
+    assert {each.name.removeprefix(f"{NAMESPACE}_{name}_") for each in samples} == {"bucket", "sum", "count"}
 
 
 def test_published_events_start_at_zero_for_every_type() -> None:
@@ -104,3 +154,28 @@ def test_what_is_not_known_yet_has_no_sample() -> None:
     scraped = _scraped(_watching(PartitionStatus(State.RESTORING)))
     for name in ("covered_until_timestamp_seconds", "last_byte_timestamp_seconds", "sequence"):
         assert scraped[f"{NAMESPACE}_{name}"].samples == []
+
+
+def test_partition_that_is_not_owned_has_no_values() -> None:
+    """They are its owner's to show; what this process knew of it may be long ago."""
+    status = PartitionStatus(covered_until_us=1, sequence=2, last_byte_us=3, clock_offset_s=4.0)
+    shown = {name: family.samples for name, family in _scraped(_watching(status)).items()}
+    where = {"stream": _PARTITION.stream, "partition": str(_PARTITION.number)}
+    gauges = {
+        name.removeprefix(f"{NAMESPACE}_"): {each.value for each in samples}
+        for name, samples in shown.items()
+        if [each for each in samples if where.items() <= each.labels.items() and each.name == name]
+    }
+    assert gauges == {"partition_owned": {0}, "partition_corrupt": {0}, "partition_mode": {0}}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_mode_of_an_owned_partition_is_one_of_a_closed_set(mode: str) -> None:
+    """One is 1, the others are 0."""
+    family = _scraped(_watching(PartitionStatus(State.RUNNING, mode)))[f"{NAMESPACE}_partition_mode"]
+    assert {each.labels["mode"]: each.value for each in family.samples} == {each: each == mode for each in MODES}
+
+
+def test_modes_are_those_of_the_ledger() -> None:
+    """But for the one that only an offline command writes."""
+    assert set(MODES) == set(Mode) - {Mode.RESET}

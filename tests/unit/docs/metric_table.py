@@ -1,0 +1,111 @@
+"""Every metric as a scrape shows it, and who looks at it: an alert, a panel, or nobody for a stated reason."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client import Metric
+
+from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS
+from connector.kafka.statistics import ProducerStatistics
+from connector.telemetry.metrics import Metrics
+from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
+from connector.x.failure import RateLimit
+
+ROOT = Path(__file__).parents[3]
+RULES = ROOT / "helm/monitoring/rules.yaml"
+DASHBOARD = ROOT / "helm/monitoring/dashboard.json"
+
+REASONS = {
+    "python_info": "Says which Python runs; nothing depends on it.",
+    "process_max_fds": "The limit that process_open_fds is compared with when it matters.",
+    "process_virtual_memory_bytes": "Comes with the library; resident memory is what a limit counts.",
+    "process_start_time_seconds": "For a restart count by hand: `changes(process_start_time_seconds[1d])`.",
+}
+"""Why a metric is there although no alert and no panel uses it."""
+
+_PLACES = ("stream", "partition")
+_SUFFIXES = {"counter": "_total", "info": "_info"}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One metric, named as in a query; a histogram without its suffixes. `values` are those of its own labels."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    unit: str
+    meaning: str
+    values: Mapping[str, Sequence[str]]
+
+
+def metric_rows() -> list[MetricRow]:
+    """Return all metrics of a process that has everything to show, in the order of a scrape."""
+    return [_row(family) for family in _full().registry.collect()]
+
+
+def _full() -> Metrics:
+    """Return the metrics of a process that owns all stream partitions and knows all there is to know of them."""
+    statuses = Statuses(STREAM_PARTITIONS)
+    for status in statuses.values():
+        _fill(status)
+    service = ServiceStatus(statuses, 1, None, 0)
+    service.rate_limits = dict.fromkeys(STREAMS, RateLimit(1, 1, 1))
+    metrics = Metrics()
+    metrics.watch(service)
+    return metrics
+
+
+def _fill(status: PartitionStatus) -> None:
+    status.state, status.producer = State.RUNNING, ProducerStatistics()
+    status.covered_until_us = status.watermark_us = status.last_byte_us = status.last_event_us = status.sequence = 1
+    status.clock_offset_s = 0.0
+
+
+def _row(family: Metric) -> MetricRow:
+    name = family.name + _SUFFIXES.get(family.type, "")
+    labels = {label: None for sample in family.samples for label in sample.labels if label != "le"}
+    values = {
+        label: list(dict.fromkeys(sample.labels[label] for sample in family.samples if label in sample.labels))
+        for label in labels
+        if (label not in _PLACES and family.type == "counter") or label == "mode"
+    }
+    kind = "gauge" if family.type == "info" else family.type
+    return MetricRow(name, kind, tuple(labels), _unit(name), family.documentation, values)
+
+
+def _unit(name: str) -> str:
+    if "_timestamp_seconds" in name or name == "process_start_time_seconds":
+        return "Unix time, s"
+    units = {"_seconds": "s", "_seconds_total": "s", "_bytes": "bytes", "_bytes_total": "bytes"}
+    return next((unit for suffix, unit in units.items() if name.endswith(suffix)), "")
+
+
+def uses(name: str) -> list[str]:
+    """Return the alerts, recording rules and panels whose queries name the metric, in the order of the files."""
+    pattern = re.compile(rf"\b{name}(_bucket|_sum|_count)?\b")
+    return list(dict.fromkeys(user for user, query in [*_rule_queries(), *_panel_queries()] if pattern.search(query)))
+
+
+def _rule_queries() -> Iterator[tuple[str, str]]:
+    if RULES.exists():
+        for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]:
+            for rule in group["rules"]:
+                yield f"alert {rule['alert']}" if "alert" in rule else f"rule {rule['record']}", str(rule["expr"])
+
+
+def _panel_queries() -> Iterator[tuple[str, str]]:
+    if DASHBOARD.exists():
+        yield from _queries_of(json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"])
+
+
+def _queries_of(panels: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    for panel in panels:
+        yield from _queries_of(panel.get("panels", []))
+        for target in panel.get("targets", []):
+            yield f"panel {panel['title']}", target.get("expr", "")
