@@ -187,6 +187,26 @@ def test_pipeline_that_gives_no_sign_of_life_ends_the_process(bench: _Bench) -> 
     assert bench.told == {_TWEETS[0]: ["start", "abandon"], _TWEETS[1]: ["start", "abandon"]}
 
 
+@pytest.mark.parametrize("hangs", [True, False])
+def test_partition_let_go_is_shown_as_such_whatever_its_threads_still_say(
+    bench: _Bench,
+    hangs: bool,  # noqa: FBT001 - parametrized
+) -> None:
+    """Also when it comes back at once and its predecessor ends late."""
+    bench.hangs = hangs
+    bench.supervisor.assigned([0])
+    late = bench.statuses[_TWEETS[0]]
+    late.state, late.covered_until_us = State.RUNNING, 7
+    bench.supervisor.revoked([0])
+    shown = bench.statuses[_TWEETS[0]]
+    assert (shown.state, shown.covered_until_us) == (State.NOT_OWNED, None)
+    bench.supervisor.assigned([0])
+    bench.statuses[_TWEETS[0]].state = State.RUNNING
+    late.state = State.NOT_OWNED
+    assert bench.supervisor.is_ready
+    assert bench.statuses[_TWEETS[0]].is_owned
+
+
 def test_trouble_in_the_group_ends_nothing(bench: _Bench) -> None:
     """It is said and passes."""
     bench.run(lambda _: bench.supervisor.assigned([0]), lambda tell: tell("a broker is away"), lambda _: None)

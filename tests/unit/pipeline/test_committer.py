@@ -236,5 +236,17 @@ def test_commit_is_shown_in_metrics_and_status(bench: _Bench) -> None:
     assert bench.count("gaps", **where, cause="connect-too-slow") == 1
     assert bench.count("lost_seconds", **where, cause="connect-too-slow") == 30
     assert bench.count("transactions_committed", **where) == 2
+    sample = bench.metrics.registry.get_sample_value
+    assert sample("compliance_connector_transaction_duration_seconds_count", where) == 2
+    assert (bench.status.last_event_us, bench.status.duplicate_memory_ids) == (NOW_US, 2)
+    assert bench.status.watermark_us == lost.end_us
     assert (bench.status.sequence, bench.status.mode) == (1, "live")
     assert bench.status.covered_until_us == lost.end_us
+
+
+def test_watermark_is_shown_though_the_commit_fails(bench: _Bench) -> None:
+    """Coverage is not."""
+    bench.writer.error = WriterLostError("l")
+    with pytest.raises(WriterLostError):
+        bench.run(received(line(1, NOW_US - US_PER_S)))
+    assert (bench.status.watermark_us, bench.status.covered_until_us) == (NOW_US - US_PER_S, None)

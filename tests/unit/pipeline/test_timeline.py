@@ -13,9 +13,10 @@ from connector.kafka.ledger import Mode
 from connector.kafka.transaction import Record
 from connector.pipeline.memory import KEEP_US
 from connector.pipeline.timeline import COVERAGE_INTERVAL_US, Timeline
+from connector.telemetry.delays import Arrival
 from connector.x.deliveries import Delivery, Ended, KeptAlive, Opened, Received
 from connector.x.overlap import Doubt
-from connector.x.plan import MINUTE_US, Cause, Live, Lost, Replay
+from connector.x.plan import MINUTE_US, Cause, Live, Lost, Plan, Replay
 from connector.x.watermark import BACKFILL_QUIET_US
 from tests.unit.pipeline.fakes import (
     NAMES,
@@ -98,6 +99,23 @@ def test_line_known_from_an_earlier_transaction_is_a_duplicate() -> None:
     ledger.at.take(received(line(1), b"junk"))
     assert ledger.commit().entry.counts.duplicate == 2
     assert len(_events(ledger)) == 1
+
+
+@pytest.mark.parametrize(("plan", "is_live"), [(Live(5), True), (_SLICE, False)])
+def test_new_events_are_told_with_receipt_and_date(plan: Plan, is_live: bool) -> None:  # noqa: FBT001 - parametrized
+    """Each once: no duplicate, dead letter or system message has a delay; nor has a later transaction the same."""
+    second_us = NOW_US + US_PER_S
+    ledger = _committed(
+        opened(plan),
+        received(line(1, _SLICE.start_us), line(2, NOW_US - 7), line(1, _SLICE.start_us), b"junk"),
+        received(line(2, NOW_US - 7), _SYSTEM, at_us=second_us),
+        received(line(3, second_us), at_us=second_us),
+    )
+    ledger.commit()
+    assert [list(draft.arrivals) for draft in ledger.drafts] == [
+        [Arrival(NOW_US, [_SLICE.start_us, NOW_US - 7], is_live), Arrival(second_us, [second_us], is_live)],
+        [],
+    ]
 
 
 def test_event_that_cannot_be_written_is_its_own_dead_letter() -> None:

@@ -1,8 +1,8 @@
 """Happenings: each is logged, counted and shown at once."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import pytest
@@ -200,12 +200,8 @@ def test_replay_slice_is_counted_by_how_it_ended(bench: _Bench) -> None:
 
 def test_partition_that_waits_or_stopped_reads_nothing(bench: _Bench) -> None:
     """What it was doing is over; how far it is covered stays true."""
-    ends: tuple[Callable[[], None], ...] = (
-        lambda: bench.happen.waiting(6.0),
-        lambda: bench.happen.corrupt("bad"),
-        bench.happen.released,
-    )
-    for end in ends:
+    happen = bench.happen
+    for end in (partial(happen.waiting, 6.0), partial(happen.corrupt, "bad"), partial(happen.released)):
         bench.happen.restored(1, 0, 5, 0.1)
         bench.happen.began_to_read(lambda: 77)
         bench.happen.connected(Live(0), 0)

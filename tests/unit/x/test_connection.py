@@ -18,7 +18,7 @@ from connector.settings import XSettings
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.faults import AcceptAndClose, Close, Drop, Refuse, Truncate
 from connector.x.connection import Connection, XClient
-from connector.x.failure import ConnectFailedError, PlanRefusedError
+from connector.x.failure import ConnectFailedError, PlanRefusedError, RateLimit
 from connector.x.plan import Live, Plan, Replay
 from tests.unit.x.fakes import NOW_US
 
@@ -273,6 +273,28 @@ def test_refusal_is_classified(status: int, kind: type[ConnectFailedError], reas
         assert sim.faults.fired["refuse"] == 1
     assert type(caught.value) is kind
     assert caught.value.failure.reason == reason
+
+
+def test_answers_are_told_with_what_they_say_of_the_rate_limit() -> None:
+    """Granted or refused; a request that is not answered is none."""
+    told: list[tuple[str, int, int | None]] = []
+
+    def note(stream: str, status_code: int, rate_limit: RateLimit | None) -> None:
+        told.append((stream, status_code, None if rate_limit is None else rate_limit.remaining))
+
+    settings = {"bearer_token": "simulator-token"}
+    with Simulator() as sim:
+        client = XClient(XSettings.model_validate({**settings, "base_url": sim.base_url}), note)
+        with client.open(StreamPartition("user", 1), Live(0)) as connection:
+            assert connection.rate_limit is not None
+            sim.inject(Refuse(status=503))
+            with pytest.raises(ConnectFailedError):
+                client.open(_TWEET_1, Live(0))
+    with pytest.raises(ConnectFailedError):
+        client.open(_TWEET_1, Live(0))
+    client.close()
+    assert [(stream, status_code) for stream, status_code, _ in told] == [("user", 200), ("tweet", 503)]
+    assert told[0][2] == connection.rate_limit.remaining
 
 
 def test_second_connection_to_a_partition_is_one_too_many() -> None:

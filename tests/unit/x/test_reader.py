@@ -164,6 +164,21 @@ def test_connection_that_breaks_is_not_whole(world: _World) -> None:
     assert world.count("disconnects", reason="network") == 1
 
 
+def test_replay_slices_are_told_by_how_they_ended(world: _World) -> None:
+    """Broken off, cut within a line, whole; a live connection is none."""
+    world.covered_until_us -= 60 * MINUTE_US
+    world.run([_CUT], [b"cut"], [b"{}\n"])
+    assert world.count("replay_slices", outcome="interrupted") == 2
+    assert world.count("replay_slices", outcome="whole") == 1
+
+
+def test_live_connection_is_no_slice(world: _World) -> None:
+    """However it ended; where it came with a backfill, that is told."""
+    world.run([_CUT], [b"{}\n"])
+    assert world.count("replay_slices", outcome="interrupted") == world.count("replay_slices", outcome="whole") == 0
+    assert world.count("backfills") == world.count("connects") == 2
+
+
 def test_failures_back_off_until_a_connection_delivers(world: _World) -> None:
     """Neither an accepted request nor an early end is a delivery; a keep-alive is."""
     world.run(_DOWN, _DOWN, [], [_CUT], [b"\r\n", _CUT], _DOWN)
