@@ -7,7 +7,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit integration faults format venv java lock clean
+.PHONY: help demo test lint unit integration faults format venv java prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -21,7 +21,7 @@ help: ## Show this list
 demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
 	@$(BIN)/python -m connector demo
 
-test: java lint unit integration ## Run everything but the faults: lint, types, unit tests, tests on real Kafka and registry
+test: java prometheus lint unit integration ## Run everything but the faults: lint, types, unit tests, tests on real Kafka and registry
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(call step,ruff check,$(BIN)/ruff check --quiet .)
@@ -32,7 +32,7 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 unit: $(VENV)/dev.stamp ## Run the unit tests
 	$(call step,unit tests,$(BIN)/python -m pytest tests/unit)
 
-integration: java $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
+integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,integration tests,$(BIN)/python -m pytest tests/integration)
 
@@ -59,6 +59,9 @@ java:
 	command -v mvn >/dev/null || missing="maven"; \
 	{ command -v javac || ls /usr/lib/jvm/*/bin/javac; } >/dev/null 2>&1 || missing="$$missing default-jdk-headless"; \
 	[ -z "$$missing" ] || scripts/install-packages $$missing
+
+prometheus:
+	@command -v promtool >/dev/null || scripts/install-packages prometheus
 
 $(VENV)/created.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -80,6 +80,7 @@ class Supervisor:
 
     def lost(self, partitions: Collection[int]) -> None:
         """Let go without a word: somebody else may be at work already."""
+        self._happenings.partitions_lost(len(partitions))
         self._release(_stream_partitions(partitions), may_commit=False)
 
     def _release(self, partitions: Collection[StreamPartition], *, may_commit: bool) -> None:

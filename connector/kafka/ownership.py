@@ -38,7 +38,10 @@ class Membership:
         self._instance_id = settings.group_instance_id
         self._topic = TopicNames(settings.topic_prefix).ledger
         self._owner = owner
-        self._consumer = Consumer(group_consumer_config(settings, session_timeout_ms))
+        properties = group_consumer_config(settings, session_timeout_ms)
+        self._errors: list[KafkaError] = []
+        properties["error_cb"] = self._errors.append
+        self._consumer = Consumer(properties)
         self.has_joined = False
 
     def poll(self, timeout_s: float, on_trouble: Callable[[str], None]) -> None:
@@ -48,12 +51,14 @@ class Membership:
         membership is beyond repair. Nothing is owned any more then, though nobody was told.
         """
         message = self._consumer.poll(timeout_s)
+        while self._errors:
+            on_trouble(_told(self._errors.pop(0)))
         error = message.error() if message is not None else None
         if error is None:
             return
         if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - public name
             raise self._fatal(error)
-        on_trouble(f"{error.name()}: {error.str()}")
+        on_trouble(_told(error))
 
     def __enter__(self) -> Self:
         self._consumer.subscribe(
@@ -72,7 +77,7 @@ class Membership:
             return SettingsError(
                 [f"{name}: another process uses {self._instance_id!r} too; each replica needs its own"]
             )
-        return DependencyUnavailableError(f"consumer group: {error.name()}: {error.str()}")
+        return DependencyUnavailableError(f"consumer group: {_told(error)}")
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         places = [TopicPartition(place.topic, place.partition, OFFSET_END) for place in assigned]
@@ -89,3 +94,7 @@ class Membership:
         self.has_joined = False
         self._owner.lost([place.partition for place in lost])
         consumer.incremental_unassign(lost)
+
+
+def _told(error: KafkaError) -> str:
+    return f"{error.name()}: {error.str()}"

@@ -8,6 +8,7 @@ from connector import __version__
 from connector.compliance.catalog import StreamPartition
 from connector.telemetry.metrics import HTTP_CODES, OTHER, Metrics
 from connector.telemetry.status import ServiceStatus
+from connector.x.clock import wall_us
 from connector.x.failure import RateLimit
 
 
@@ -25,6 +26,7 @@ class ServiceHappenings:
 
     def waiting_for_dependencies(self, detail: str) -> None:
         """Kafka, the registry, a topic or a subject is not there yet; asked again until the start deadline."""
+        self._note_error(detail)
         self._log.warning("waiting_for_dependencies", detail=detail)
 
     def stopped(self) -> None:
@@ -33,7 +35,13 @@ class ServiceHappenings:
 
     def group_troubled(self, detail: str) -> None:
         """The consumer group's client has trouble that passes by itself."""
+        self._note_error(detail)
         self._log.warning("group_error", detail=detail)
+
+    def partitions_lost(self, count: int) -> None:
+        """The group gave our stream partitions to others, since it had not heard of us: nothing more is committed."""
+        self._note_error(f"the consumer group took {count} partitions away, since it had not heard of this process")
+        self._log.warning("partitions_lost", count=count)
 
     def stream_is_off(self, partition: StreamPartition) -> None:
         """The group gave us a stream partition that the settings switch off: nobody works it."""
@@ -53,3 +61,6 @@ class ServiceHappenings:
     def http_failed(self, error: Exception) -> None:
         """A scrape could not be written, or a request not be answered: a fault of ours, and it stays until mended."""
         self._log.error("http_failed", exc_info=error)
+
+    def _note_error(self, detail: str) -> None:
+        self._status.last_error, self._status.last_error_at_us = detail, wall_us()

@@ -85,6 +85,7 @@ class Statuses(Mapping[StreamPartition, PartitionStatus]):
     """The statuses of all stream partitions that this process may be given.
 
     Each begins anew when the partition is taken up or let go: what a thread says of a life that is over is not shown.
+    Only the last error stays, with its time: whoever looks later wants to know.
     """
 
     def __init__(self, partitions: Iterable[StreamPartition]) -> None:
@@ -92,7 +93,10 @@ class Statuses(Mapping[StreamPartition, PartitionStatus]):
 
     def renew(self, partition: StreamPartition) -> PartitionStatus:
         """Return a new status of the partition, which is shown from now on."""
-        self._current[partition] = PartitionStatus()
+        before = self._current[partition]
+        self._current[partition] = PartitionStatus(
+            last_error=before.last_error, last_error_at_us=before.last_error_at_us
+        )
         return self._current[partition]
 
     def __getitem__(self, partition: StreamPartition) -> PartitionStatus:
@@ -126,6 +130,8 @@ class ServiceStatus:
     instance_id: str | None
     started_at_us: int
     group: Group | None = None
+    last_error: str | None = None
+    last_error_at_us: int | None = None
     rate_limits: dict[str, RateLimit] = field(default_factory=dict)
 
     @property
@@ -153,6 +159,8 @@ class ServiceStatus:
             "now": format_us(wall_us()),
             "is_ready": self.is_ready,
             "has_joined_group": self.has_joined,
+            "last_error": self.last_error,
+            "last_error_at": None if self.last_error_at_us is None else format_us(self.last_error_at_us),
             "rate_limits": {stream: _rate_limit_as_json(said) for stream, said in list(self.rate_limits.items())},
             "partitions": {str(partition): status.as_json() for partition, status in self.partitions.items()},
         }

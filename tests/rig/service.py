@@ -271,11 +271,14 @@ class ConnectorProcess:
         """Tell whether it has not ended."""
         return self._process.poll() is None
 
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the log entries so far."""
+        complete = self.stderr.split("\n")[:-1]
+        return [json.loads(line) for line in complete if line.startswith("{")]
+
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return the log entries of that name so far."""
-        complete = self.stderr.split("\n")[:-1]
-        entries = [json.loads(line) for line in complete if line.startswith("{")]
-        return [entry for entry in entries if entry["event"] == event]
+        return [entry for entry in self.entries() if entry["event"] == event]
 
     def probe(self) -> Probe:
         """Return the HTTP side of `run`, once it listens."""

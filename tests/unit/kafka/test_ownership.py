@@ -1,20 +1,24 @@
 """Whether the group counts us in, as its callbacks tell."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from connector.kafka import ownership
 from connector.kafka.ownership import Membership
 from connector.settings import KafkaSettings
 
+_SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+
 
 class _Consumer:
     """Plays the client: keeps the callbacks, and notes what is assigned."""
 
-    def __init__(self, _: object) -> None:
+    def __init__(self, properties: Mapping[str, Any]) -> None:
+        self._error_cb = properties["error_cb"]
+        self.troubles: list[KafkaError] = []
         self.callbacks: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
         self.assigned: set[int] = set()
 
@@ -29,6 +33,12 @@ class _Consumer:
     def incremental_unassign(self, places: list[TopicPartition]) -> None:
         """Note what is not."""
         self.assigned -= {place.partition for place in places}
+
+    def poll(self, _: float) -> None:
+        """Tell of troubles, in the way of the client."""
+        for trouble in self.troubles:
+            self._error_cb(trouble)
+        self.troubles.clear()
 
     def pause(self, _: object) -> None:
         """Consume nothing anyway."""
@@ -60,14 +70,25 @@ class _Owner:
         self.told.append(("lost", list(partitions)))
 
 
-def test_member_is_none_from_losing_its_partitions_until_it_is_assigned_some_or_none(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[_Consumer]:
+    """Give the client that a membership makes, once it has."""
+    made: list[_Consumer] = []
+
+    def make(properties: Mapping[str, Any]) -> _Consumer:
+        made.append(_Consumer(properties))
+        return made[-1]
+
+    monkeypatch.setattr(ownership, "Consumer", make)
+    return made
+
+
+def test_member_is_none_from_losing_its_partitions_until_it_is_assigned_some_or_none(made: list[_Consumer]) -> None:
     """To give some up is no loss; an empty assignment makes a member too."""
-    consumer, owner = _Consumer(None), _Owner()
-    monkeypatch.setattr(ownership, "Consumer", lambda _: consumer)
+    owner = _Owner()
     joined = []
-    with Membership(KafkaSettings(bootstrap_servers="127.0.0.1:1"), 6000, owner) as membership:
+    with Membership(_SETTINGS, 6000, owner) as membership:
+        [consumer] = made
         joined.append(membership.has_joined)
         for change in (("on_assign", 1, 2), ("on_revoke", 2), ("on_lost", 1), ("on_assign",)):
             consumer.play(*change)
@@ -75,3 +96,13 @@ def test_member_is_none_from_losing_its_partitions_until_it_is_assigned_some_or_
     assert joined == [False, True, True, False, True]
     assert owner.told == [("assigned", [1, 2]), ("revoked", [2]), ("lost", [1]), ("assigned", [])]
     assert consumer.assigned == set()
+
+
+def test_trouble_that_the_client_tells_aside_is_told_once(made: list[_Consumer]) -> None:
+    """Brokers that are away are no error of any message."""
+    told: list[str] = []
+    with Membership(_SETTINGS, 6000, _Owner()) as membership:
+        made[0].troubles.append(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))  # noqa: SLF001 - public name
+        for _ in range(2):
+            membership.poll(0.0, told.append)
+    assert told == ["_ALL_BROKERS_DOWN: 1/1 brokers are down"]

@@ -10,7 +10,7 @@ from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS, StreamParti
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.metrics import HTTP_CODES, OTHER, Metrics
 from connector.telemetry.service import ServiceHappenings
-from connector.telemetry.status import ServiceStatus, State, Statuses
+from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.failure import RateLimit
 
 _PARTITION = StreamPartition("tweet", 1)
@@ -98,6 +98,7 @@ def test_settings_are_shown(bench: _Bench) -> None:
         (lambda happen: happen.starting(8080, ("tweet",)), "starting", "info"),
         (lambda happen: happen.waiting_for_dependencies("no Kafka"), "waiting_for_dependencies", "warning"),
         (lambda happen: happen.group_troubled("_TRANSPORT"), "group_error", "warning"),
+        (lambda happen: happen.partitions_lost(4), "partitions_lost", "warning"),
         (lambda happen: happen.stream_is_off(_PARTITION), "stream_is_off", "warning"),
         (lambda happen: happen.drain_incomplete(_PARTITION), "drain_incomplete", "warning"),
         (lambda happen: happen.http_failed(RuntimeError("r")), "http_failed", "error"),
@@ -119,3 +120,22 @@ def test_status_of_a_life_that_is_over_is_not_shown(bench: _Bench) -> None:
     before.state = State.NOT_OWNED
     assert statuses[_PARTITION].is_owned
     assert len(statuses) == 4
+
+
+def test_last_error_of_a_partition_outlives_its_life(bench: _Bench) -> None:
+    """With its time, and nothing else does."""
+    statuses = bench.status.partitions
+    status = statuses.renew(_PARTITION)
+    status.state, status.sequence, status.last_error, status.last_error_at_us = State.RUNNING, 7, "Kafka is away", 5
+    assert statuses.renew(_PARTITION) == PartitionStatus(last_error="Kafka is away", last_error_at_us=5)
+
+
+def test_trouble_of_the_process_is_shown_with_its_time(bench: _Bench) -> None:
+    """Also while no stream partition is owned, and after it has passed."""
+    shown = [bench.status.as_json()["last_error"]]
+    bench.happen.waiting_for_dependencies("no Kafka")
+    shown.append(bench.status.as_json()["last_error"])
+    bench.happen.group_troubled("_TRANSPORT: away")
+    shown.append(bench.status.as_json()["last_error"])
+    assert shown == [None, "no Kafka", "_TRANSPORT: away"]
+    assert bench.status.as_json()["last_error_at"] <= bench.status.as_json()["now"]
