@@ -8,7 +8,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 from connector.compliance.instants import US_PER_S
@@ -84,7 +84,11 @@ class Delays:
         """
         for arrival in arrivals:
             self.received_to_committed.add(committed_at_us - arrival.at_us, len(arrival.event_at_us))
-            if arrival.is_live:
-                dates_us = sorted(arrival.event_at_us)
-                self.event_to_received.add_since(dates_us, arrival.at_us + x_ahead_us)
-                self.event_to_committed.add_since(dates_us, committed_at_us + x_ahead_us)
+        live = [arrival for arrival in arrivals if arrival.is_live]
+        if not live:
+            return
+        last_us = live[-1].at_us
+        as_if_read_last_us = [date_us + last_us - each.at_us for each in live for date_us in each.event_at_us]
+        self.event_to_received.add_since(sorted(as_if_read_last_us), last_us + x_ahead_us)
+        dates_us = sorted(chain.from_iterable(each.event_at_us for each in live))
+        self.event_to_committed.add_since(dates_us, committed_at_us + x_ahead_us)

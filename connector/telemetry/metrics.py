@@ -4,6 +4,7 @@ Labels come from closed sets and are set to zero at start, so that a first happe
 """
 
 import sys
+import time
 from collections.abc import Iterable
 
 from prometheus_client import (
@@ -54,6 +55,11 @@ class Metrics:
         Info(f"{NAMESPACE}_build", "Version of the connector.", registry=self.registry).info(
             {"version": __version__, "python": sys.version.split()[0]}
         )
+        Gauge(
+            f"{NAMESPACE}_scrape_timestamp_seconds",
+            "When the numbers of this scrape were read.",
+            registry=self.registry,
+        ).set_function(time.time)
         self._count_connections()
         self._count_lines()
         self._count_transactions()

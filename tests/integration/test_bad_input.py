@@ -279,8 +279,9 @@ def _redeliver(simulator: Simulator, probe: Probe) -> dict[Place, float]:
         simulator.inject(Drop(stream=stream, partition=partition))
 
     def duplicates() -> dict[Place, float]:
+        metrics = probe.metrics()
         return {
-            (stream, partition): probe.metric("lines_duplicate_total", stream=stream, partition=str(partition))
+            (stream, partition): metrics.total("lines_duplicate_total", stream=stream, partition=str(partition))
             for stream, partition in counts
         }
 
@@ -342,11 +343,11 @@ def story(kafka: Kafka, registry: SchemaRegistry, seed: int) -> Iterator[_Story]
             duplicates = _redeliver(simulator, probe)
             _send_controls(simulator, probe)
             _cut_lines(simulator, probe)
+            metrics = probe.metrics()
             dead_lettered = {
-                reason: probe.metric("lines_dead_lettered_total", reason=reason)
+                reason: metrics.total("lines_dead_lettered_total", reason=reason)
                 for reason in ("not-json", "unknown-type", "invalid-body", "too-long", "unencodable")
             }
-            metrics = probe.metrics()
         emitted = [line for line in simulator.record() if line.kind != "cut"]
         history = read_history(kafka.bootstrap_servers, registry.url, prefix, _PARTITIONS)
         yield _Story(simulator, emitted, history, dead_lettered, duplicates, metrics.total)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -139,13 +140,23 @@ class Probe:
         return httpx.get(f"{self.url}/livez").status_code == httpx.codes.OK
 
     def metrics(self) -> "Metrics":
-        """Return /metrics as of now."""
-        text = httpx.get(f"{self.url}/metrics").raise_for_status().text
-        return Metrics([sample for family in text_string_to_metric_families(text) for sample in family.samples])
+        """Return /metrics as of now, once the numbers are no older than the call."""
+        called_at, scrapes = time.time(), list[Metrics]()
+
+        def are_new() -> bool:
+            scrapes.append(self._scrape())
+            return scrapes[-1].total("scrape_timestamp_seconds") >= called_at
+
+        wait_until(are_new, "the numbers are written anew")
+        return scrapes[-1]
 
     def metric(self, name: str, **labels: str) -> float:
         """Return a total of /metrics as of now."""
         return self.metrics().total(name, **labels)
+
+    def _scrape(self) -> "Metrics":
+        text = httpx.get(f"{self.url}/metrics").raise_for_status().text
+        return Metrics([sample for family in text_string_to_metric_families(text) for sample in family.samples])
 
     def await_connected(self, simulator: Simulator, partitions: int = len(STREAM_PARTITIONS)) -> None:
         """Wait until the connector is ready and X counts that many live connections."""

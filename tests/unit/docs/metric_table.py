@@ -21,6 +21,7 @@ RULES = ROOT / "helm/monitoring/rules.yaml"
 DASHBOARD = ROOT / "helm/monitoring/dashboard.json"
 
 REASONS = {
+    "compliance_connector_scrape_timestamp_seconds": "Tells how much older than the scrape its numbers are.",
     "python_info": "Says which Python runs; nothing depends on it.",
     "process_max_fds": "The limit that process_open_fds is compared with when it matters.",
     "process_virtual_memory_bytes": "Comes with the library; resident memory is what a limit counts.",

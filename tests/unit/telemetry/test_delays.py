@@ -53,3 +53,24 @@ def test_delays_of_live_events_count_from_their_date_those_of_replayed_ones_only
     half = US_PER_S // 2
     assert delays.event_to_received.read() == _one_by_one([7 * half, 9 * half] if is_live else [])
     assert delays.event_to_committed.read() == _one_by_one([9 * half, 11 * half] if is_live else [])
+
+
+def test_delays_of_several_arrivals_count_each_from_its_own_receipt() -> None:
+    """Though they fall into the buckets together."""
+    delays = Delays()
+    arrivals = [
+        Arrival(_AT_US, [_AT_US - US_PER_S], is_live=True),
+        Arrival(_AT_US + 50 * US_PER_S, [_AT_US + 48 * US_PER_S, _AT_US + 60 * US_PER_S], is_live=True),
+    ]
+    delays.add(arrivals, _AT_US + 100 * US_PER_S, 0)
+    second = US_PER_S
+    assert delays.event_to_received.read() == _one_by_one([second, 2 * second, 0])
+    assert delays.received_to_committed.read() == _one_by_one([100 * second, 50 * second, 50 * second])
+    assert delays.event_to_committed.read() == _one_by_one([101 * second, 52 * second, 40 * second])
+
+
+def test_transaction_without_events_has_no_delays() -> None:
+    """As an idle stream partition commits them."""
+    delays = Delays()
+    delays.add([], _AT_US, 0)
+    assert delays.received_to_committed.read() == _one_by_one([])
