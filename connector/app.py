@@ -98,7 +98,10 @@ class Service:
             stop.set()
 
     def _is_live(self) -> bool:
-        return monotonic_us() - self._stall_watch.last_tick_us < _LIVE_LIMIT_US
+        """Tell whether our own threads tick: never what X, Kafka or the registry do."""
+        group = self._status.group
+        is_ticking = monotonic_us() - self._stall_watch.last_tick_us < _LIVE_LIMIT_US
+        return is_ticking and not (group is not None and group.is_hung)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.errors import ConnectorError, HungError, OwnCorruptionError
 from connector.kafka.ownership import Membership
 from connector.pipeline.pipeline import Pipeline
+from connector.pipeline.pulse import Pulse
 from connector.settings import Settings
 from connector.telemetry.service import ServiceHappenings
 from connector.telemetry.status import State, Statuses
@@ -18,6 +19,10 @@ from connector.telemetry.status import State, Statuses
 POLL_S = 0.2
 DRAIN_S = 8.0
 """How long all pipelines together may take to finish the transaction in hand."""
+
+
+HUNG_S = 60.0
+"""How long the group may go without a poll, releases included; it gives our partitions to others after as long."""
 
 
 class Supervisor:
@@ -35,6 +40,7 @@ class Supervisor:
         self._pipelines: dict[StreamPartition, Pipeline] = {}
         self._membership = Membership(settings.kafka, settings.pipeline.session_timeout_ms, self)
         self._happenings = happenings
+        self._pulse = Pulse()
 
     def run(self, stop: threading.Event) -> None:
         """Work what is assigned until `stop` is set.
@@ -45,6 +51,7 @@ class Supervisor:
         with self._membership as membership:
             try:
                 while not stop.is_set():
+                    self._pulse.beat()
                     membership.poll(POLL_S, self._happenings.group_troubled)
                     self._check_none_hangs()
                     self._check_not_all_corrupt()
@@ -52,6 +59,11 @@ class Supervisor:
                 self._release(list(self._pipelines), may_commit=False)
                 raise
             self._release(list(self._pipelines), may_commit=True)
+
+    @property
+    def is_hung(self) -> bool:
+        """Tell whether the thread that polls the group gives no sign of life."""
+        return self._pulse.age_s > HUNG_S
 
     @property
     def has_joined(self) -> bool:

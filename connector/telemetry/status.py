@@ -117,6 +117,10 @@ class Group(Protocol):
         """Whether it is a member."""
 
     @property
+    def is_hung(self) -> bool:
+        """Whether nobody takes part in it any more, though somebody should."""
+
+    @property
     def is_ready(self) -> bool:
         """Whether it is a member, and every owned stream partition is restored."""
 

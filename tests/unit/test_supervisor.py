@@ -9,9 +9,10 @@ import pytest
 from connector import supervisor as supervisor_module
 from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.errors import DependencyUnavailableError, HungError, OwnCorruptionError, SettingsError
+from connector.pipeline import pulse as pulse_module
 from connector.pipeline.pipeline import Pipeline
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
-from connector.supervisor import DRAIN_S, Supervisor
+from connector.supervisor import DRAIN_S, HUNG_S, Supervisor
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.service import ServiceHappenings
 from connector.telemetry.status import ServiceStatus, State, Statuses
@@ -205,6 +206,21 @@ def test_partition_let_go_is_shown_as_such_whatever_its_threads_still_say(
     late.state = State.NOT_OWNED
     assert bench.supervisor.is_ready
     assert bench.statuses[_TWEETS[0]].is_owned
+
+
+def test_supervisor_that_does_not_come_back_to_the_group_hangs(bench: _Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe then says so, since a process in which that hangs owns nothing and never will again."""
+    monkeypatch.setattr(pulse_module, "time", bench)
+    seen = []
+
+    def hang(_: object) -> None:
+        for _ in range(2):
+            seen.append(bench.supervisor.is_hung)
+            bench.waited_s += HUNG_S + 0.1
+        seen.append(bench.supervisor.is_hung)
+
+    bench.run(hang, lambda _: seen.append(bench.supervisor.is_hung))
+    assert seen == [False, True, True, False]
 
 
 def test_trouble_in_the_group_ends_nothing(bench: _Bench) -> None:

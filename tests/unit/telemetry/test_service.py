@@ -21,6 +21,7 @@ class _Group(NamedTuple):
 
     has_joined: bool
     is_ready: bool
+    is_hung: bool = False
 
 
 class _Bench:
