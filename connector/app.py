@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,8 +29,6 @@ from connector.x.failure import RateLimit
 from connector.x.stall import StallWatch
 
 _RETRY_S = 2.0
-_SWITCH_INTERVAL_S = 0.0005
-"""How long a busy thread may keep the interpreter: an HTTP answer asks for it several times, after up to 20 others."""
 _LIVE_LIMIT_US = 30_000_000
 _KILLED_BY = 128
 """What a shell adds to the number of the signal that ended a process."""
@@ -64,7 +61,6 @@ class Service:
             exposition.text, self._is_live, lambda: status.is_ready, status.as_json, self._happenings.http_failed
         )
         server = HttpServer(settings.http, pages)
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         with exposition, server, self._ticking(), _client(settings, self._happenings.answered) as x_client:
             on_listening(server.port)
             self._happenings.starting(server.port, settings.x.streams)

@@ -20,6 +20,8 @@ from connector.settings import LogSettings, RunSettings, Settings
 
 _CLICK_USAGE_ERROR = 2
 _INTERRUPTED = 130
+_SWITCH_INTERVAL_S = 0.0005
+"""How long a busy thread may keep the interpreter: an HTTP answer asks for it several times, after up to 20 others."""
 
 S = TypeVar("S", bound=Settings)
 
@@ -87,6 +89,7 @@ def run(config: ConfigFile = None) -> None:
     from connector.app import Service, stopping_on_signals  # noqa: PLC0415 - see the module's docstring
 
     settings = _configure(RunSettings, config)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with stopping_on_signals() as stop:
         Service(settings).run(stop)
 
