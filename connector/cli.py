@@ -5,6 +5,7 @@ Commands import what they need when they are called, so that each starts fast an
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, TypeVar
@@ -16,10 +17,11 @@ from connector.compliance.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS
 from connector.compliance.instants import format_us
 from connector.configuration import load_settings
 from connector.errors import ConnectorError, MissingExtraError, SettingsError
-from connector.settings import LogSettings, RunSettings, Settings
+from connector.settings import HttpSettings, LogSettings, RunSettings, Settings, variable_name
 
 _CLICK_USAGE_ERROR = 2
 _INTERRUPTED = 130
+_TERMINATED = 143
 _SWITCH_INTERVAL_S = 0.0005
 """How long a busy thread may keep the interpreter: an HTTP answer asks for it several times, after up to 20 others."""
 
@@ -42,6 +44,7 @@ ConfigFile = Annotated[
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _leave)
     try:
         app()
         sys.exit(os.EX_OK)
@@ -52,6 +55,11 @@ def main() -> NoReturn:
     except ConnectorError as error:
         typer.echo(f"connector: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def _leave(*_: object) -> NoReturn:
+    """End on SIGTERM, which the kernel drops for a container's first process unless it has a handler (signal(7))."""
+    raise SystemExit(_TERMINATED)
 
 
 def _configure(kind: type[S], config: Path | None) -> S:
@@ -157,6 +165,25 @@ def check(
             failures.append(error)
     if failures:
         raise typer.Exit(failures[0].exit_code)
+
+
+@app.command()
+def health(
+    *,
+    ready: Annotated[bool, typer.Option("--ready", help="Ask whether it is ready, too.")] = False,
+    host: Annotated[str, typer.Option(help="Where the service runs.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar=variable_name(("http", "port")), min=1, max=65535, help="Its HTTP port.")
+    ] = HttpSettings.model_fields["port"].default,
+) -> None:
+    """Ask a running service whether it is alive, as a container's health check does.
+
+    Exit codes: 0 it is; 69 it is not, or does not answer.
+    """
+    from connector.telemetry.http import ask  # noqa: PLC0415 - see the module's docstring
+
+    for path in ("/livez", "/readyz") if ready else ("/livez",):
+        typer.echo(f"{path}: {ask(host, port, path)}")
 
 
 @app.command()

@@ -48,7 +48,7 @@ class NotProvisionedError(ConnectorError):
 
 
 class DependencyUnavailableError(ConnectorError):
-    """Kafka or the registry does not answer."""
+    """Kafka, the registry, or the service whose health is asked for does not answer as it should."""
 
     exit_code = os.EX_UNAVAILABLE
 

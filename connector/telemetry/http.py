@@ -1,10 +1,14 @@
-"""The HTTP port: /metrics, /livez, /readyz and /status. It only looks inward and never waits for anyone."""
+"""The HTTP port: /metrics, /livez, /readyz and /status, and how to ask it.
+
+Answering, it only looks inward and never waits for anyone.
+"""
 
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from socket import AF_INET6
 from socketserver import ThreadingMixIn
 from types import TracebackType
@@ -12,12 +16,13 @@ from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from connector.errors import SettingsError
+from connector.errors import DependencyUnavailableError, SettingsError
 from connector.settings import HttpSettings, variable_name
 from connector.telemetry.exposition import CONTENT_TYPE
 
 _POLL_S = 0.1
 """How soon the server notices that it is to end."""
+_ANSWER_TIMEOUT_S = 5.0
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -81,6 +86,25 @@ class HttpServer:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def ask(host: str, port: int, path: str) -> str:
+    """Return the text that a service answers with 200 at `path`.
+
+    Raises `DependencyUnavailableError` with what it says when it answers otherwise, or with why it does not.
+    """
+    connection = HTTPConnection(host, port, timeout=_ANSWER_TIMEOUT_S)  # heeds no proxy variables, unlike urllib
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace").strip()
+    except (OSError, HTTPException) as error:
+        raise DependencyUnavailableError(f"{path} at {host}:{port} does not answer: {error!r}") from error
+    finally:
+        connection.close()
+    if answer.status != HTTPStatus.OK:
+        raise DependencyUnavailableError(f"{path} at {host}:{port} answers {answer.status}: {text}")
+    return text
 
 
 def _router(routes: Mapping[str, WSGIApplication], on_failure: Callable[[Exception], None]) -> WSGIApplication:

@@ -2,15 +2,16 @@
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from connector.errors import SettingsError
+from connector.errors import DependencyUnavailableError, SettingsError
 from connector.settings import HttpSettings
-from connector.telemetry.http import HttpServer, Pages
+from connector.telemetry.http import HttpServer, Pages, ask
 
 
 class _Inside:
@@ -138,3 +139,40 @@ def test_port_is_served_on_an_ipv6_host(inside: _Inside, host: str) -> None:
         httpx.Client(base_url=f"http://[::1]:{server.port}", timeout=5, trust_env=False, verify=False) as client,  # noqa: S501 - as above
     ):
         assert client.get("/livez").text == "ok\n"
+
+
+def test_asking_returns_what_a_well_service_says(inside: _Inside) -> None:
+    """The text of its answer, without the line break."""
+    with inside.server() as server:
+        assert ask("127.0.0.1", server.port, "/livez") == "ok"
+
+
+def test_asking_a_service_that_is_not_well_raises_what_it_says(inside: _Inside) -> None:
+    """With the address, the status and its words."""
+    inside.is_ready = False
+    with inside.server() as server, pytest.raises(DependencyUnavailableError) as caught:
+        ask("127.0.0.1", server.port, "/readyz")
+    assert str(caught.value) == f"/readyz at 127.0.0.1:{server.port} answers 503: not ok: see /status"
+
+
+def test_asking_where_nobody_listens_raises_why() -> None:
+    """With the address and the system's reason."""
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        port = somebody.getsockname()[1]
+    with pytest.raises(DependencyUnavailableError, match=rf"/livez at 127\.0\.0\.1:{port} does not answer: .*refused"):
+        ask("127.0.0.1", port, "/livez")
+
+
+def test_asking_somebody_who_speaks_no_http_raises_why() -> None:
+    """A port that another program took is no sign of life."""
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        threading.Thread(target=_answer_nonsense, args=(somebody,), daemon=True).start()
+        with pytest.raises(DependencyUnavailableError, match="does not answer: BadStatusLine"):
+            ask("127.0.0.1", somebody.getsockname()[1], "/livez")
+
+
+def _answer_nonsense(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(1024)
+        connection.sendall(b"220 mail.example.com ESMTP\r\n")
