@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -46,9 +46,10 @@ format: $(VENV)/dev.stamp ## Mend what ruff can mend
 venv: $(VENV)/dev.stamp ## Set up .venv for development
 
 lock: $(VENV)/dev.stamp ## Write requirements/ anew from pyproject.toml, versions that fit stay
-	@$(LOCK) --output-file requirements/runtime.txt
-	@$(LOCK) --extra demo --constraint requirements/runtime.txt --output-file requirements/demo.txt
-	@$(LOCK) --extra demo --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+	@$(LOCK) pyproject.toml --extra simulator --output-file requirements/runtime.txt
+	@$(LOCK) pyproject.toml --extra demo --constraint requirements/runtime.txt --output-file requirements/demo.txt
+	@$(LOCK) pyproject.toml --extra demo --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+	@$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 
 clean: ## Remove all that make has made
 	@rm -rf $(VENV) .work dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
