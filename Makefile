@@ -7,7 +7,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit integration faults format venv java prometheus lock clean
+.PHONY: help demo test lint unit integration deploy image-test faults format venv java prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -16,12 +16,12 @@ define step
 endef
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
 	@$(BIN)/python -m connector demo
 
-test: java prometheus lint unit integration ## Run everything but the faults: lint, types, unit tests, tests on real Kafka and registry
+test: java prometheus lint unit integration deploy ## Run everything but faults and image: lint, types, unit tests, real Kafka and registry, compose
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(call step,ruff check,$(BIN)/ruff check --quiet .)
@@ -35,6 +35,15 @@ unit: $(VENV)/dev.stamp ## Run the unit tests
 integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,integration tests,$(BIN)/python -m pytest tests/integration)
+
+deploy: $(VENV)/dev.stamp ## Check the Dockerfile, the compose file, and that what is written down twice agrees
+	$(call step,deployment tests,$(BIN)/python -m pytest tests/deploy)
+
+image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on a real broker; needs root and Debian
+	@{ command -v podman && command -v buildah && command -v debootstrap; } >/dev/null \
+		|| scripts/install-packages buildah debootstrap podman runc || true
+	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+	$(call step,image tests,$(BIN)/python -m pytest -rs tests/image)
 
 faults: java $(VENV)/dev.stamp ## Play the fault scenarios; SEED=n repeats, ROUNDS=n plays all of them n times
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)

@@ -1,0 +1,184 @@
+"""The compose file: the real Compose takes it, each service is locked in, and our own code takes what it says."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+from typer.core import TyperCommand
+
+from connector.cli import app
+from connector.configuration import describe_settings, load_settings
+from connector.settings import RunSettings, Settings, variable_name
+from connector.simulator.config import SimulatorConfig
+from tests.deploy.compose import (
+    FILE,
+    PROFILES,
+    ROOT,
+    ComposeError,
+    Service,
+    every_service,
+    model,
+    own_services,
+    services,
+    settings_of,
+)
+
+SERVICES = pytest.mark.parametrize("service", every_service().values(), ids=every_service())
+OWN = pytest.mark.parametrize("service", own_services().values(), ids=own_services())
+
+
+@pytest.mark.parametrize("profiles", PROFILES, ids=str)
+def test_file_is_taken_by_compose_without_a_warning(profiles: tuple[str, ...]) -> None:
+    """With any choice of profiles, and no variable set."""
+    assert model(profiles)["name"] == "x-compliance"
+
+
+def test_file_with_a_misspelt_key_is_refused_by_compose(tmp_path: Path) -> None:
+    """The check above can fail."""
+    wrong = tmp_path / FILE.name
+    wrong.write_text(FILE.read_text(encoding="utf-8").replace("depends_on:", "depend_on:", 1), encoding="utf-8")
+    with pytest.raises(ComposeError, match="depend_on"):
+        model(file=wrong)
+
+
+def test_profiles_bring_up_what_they_say() -> None:
+    """X or the simulator; Prometheus and Grafana only where asked for, or where it is for real."""
+    simulated = {"kafka", "registry", "simulator", "provision", "connector", "deletes"}
+    real = {"kafka", "registry", "provision-real", "connector-real", "deletes-real"}
+    observability = {"prometheus", "grafana"}
+    assert services().keys() == simulated
+    assert services(("observability",)).keys() == simulated | observability
+    assert services(("real",)).keys() == real | observability
+
+
+@SERVICES
+def test_service_has_no_rights_it_does_not_need(service: Service) -> None:
+    """No capability, no way to gain one, nothing of the host's but read-only files, and no port but on loopback."""
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "network_mode", "pid", "ipc", "devices"} & service.keys()
+    assert {port["host_ip"] for port in service.get("ports", [])} <= {"127.0.0.1"}
+    for mount in service.get("volumes", []):
+        assert mount["type"] == "volume" or mount["read_only"]
+
+
+@OWN
+def test_own_service_cannot_write_to_its_image(service: Service) -> None:
+    """The connector needs no place to write to."""
+    assert service["read_only"]
+    assert "volumes" not in service
+    assert "tmpfs" not in service
+
+
+@SERVICES
+def test_image_is_pinned_to_a_release(service: Service) -> None:
+    """Its tag begins with a full version."""
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", service["image"])
+
+
+@SERVICES
+def test_start_is_ordered_by_health(service: Service) -> None:
+    """Whoever is waited for has a health check, or is a one-shot that is waited for until it is done."""
+    for name, condition in service.get("depends_on", {}).items():
+        awaited = every_service()[name]
+        if condition["condition"] == "service_healthy":
+            assert awaited["healthcheck"]["test"][0] == "CMD"
+        else:
+            assert condition["condition"] == "service_completed_successfully"
+            assert awaited["command"] == ["provision"]
+            assert awaited["restart"] == "no"
+
+
+def test_ports_on_the_host_are_all_different() -> None:
+    """Any choice of profiles may run together."""
+    ports = [port["published"] for service in every_service().values() for port in service.get("ports", [])]
+    assert len(ports) == len(set(ports)) > 5
+
+
+@SERVICES
+def test_files_that_are_mounted_are_in_the_project(service: Service) -> None:
+    """Compose would make a folder of a file that is missing."""
+    for mount in service.get("volumes", []):
+        if mount["type"] == "bind" and _is_here(Path(mount["source"])):
+            assert Path(mount["source"]).is_file()
+            assert Path(mount["source"]).is_relative_to(ROOT)
+
+
+def _is_here(source: Path) -> bool:
+    return "monitoring" not in source.parts or source.parent.is_dir()
+
+
+@OWN
+def test_command_is_one_that_the_command_line_takes(service: Service) -> None:
+    """With all its arguments and options."""
+    name, *arguments = service["command"]
+    _command(name).make_context(name, list(arguments))
+
+
+def _command(name: str) -> TyperCommand:
+    """Return the command of that name, as it is parsed."""
+    group = typer.main.get_group(app)
+    command = group.commands[name]
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+@OWN
+def test_variables_are_settings_that_the_settings_code_takes(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by its name, and all together are enough for the command."""
+    variables = settings_of(service)
+    assert variables.keys() <= {variable_name(path) for path, _ in describe_settings(RunSettings)}
+    if service["command"][0] == "simulate":
+        assert not variables
+        return
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    load_settings(RunSettings if service["command"][0] == "run" else Settings)
+
+
+def test_secrets_come_from_files_alone() -> None:
+    """No service has a secret in its environment; each names the file that Compose mounts for it."""
+    for service in every_service().values():
+        assert not [name for name in service.get("environment", {}) if re.search(r"(TOKEN|PASSWORD|SECRET|KEY)$", name)]
+        mounted = [secret["target"] for secret in service.get("secrets", [])]
+        named = [value for name, value in settings_of(service).items() if name.endswith("_FILE")]
+        assert mounted == named
+
+
+def test_secrets_of_the_simulator_are_here_and_those_of_x_are_not() -> None:
+    """The first start needs no file; the file for the real token is never committed, and has an example."""
+    secrets = model()["secrets"] | model(("real",))["secrets"]
+    assert Path(secrets["simulator-token"]["file"]).read_text(encoding="utf-8").strip() == SimulatorConfig().token
+    real = Path(secrets["x-bearer-token"]["file"])
+    assert f"{real.relative_to(ROOT)}" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert real.with_name(f"{real.name}.example").is_file()
+
+
+def test_connector_asks_the_simulator_where_it_listens() -> None:
+    """Its address is the simulator's name and default port, which is the published one and the one that is checked."""
+    [port] = [parameter.default for parameter in _command("simulate").params if parameter.name == "port"]
+    simulator = services()["simulator"]
+    assert settings_of(services()["connector"])["CONNECTOR_X__BASE_URL"] == f"http://simulator:{port}"
+    assert [published["target"] for published in simulator["ports"]] == [port]
+    assert simulator["healthcheck"]["test"][-1].endswith(f"/{port}")
+
+
+def test_simulated_and_real_events_never_share_a_topic() -> None:
+    """The simulated ones have the default prefix; whatever works on the real ones has another."""
+    prefixes: dict[bool, set[str | None]] = {False: set(), True: set()}
+    for service in own_services().values():
+        if settings := settings_of(service):
+            prefixes["real" in service["profiles"]].add(settings.get("CONNECTOR_KAFKA__TOPIC_PREFIX"))
+    assert prefixes == {False: {None}, True: {"real.x.compliance"}}
+
+
+def test_prometheus_scrapes_the_connectors_at_their_port() -> None:
+    """By the names of the services."""
+    scrape = yaml.safe_load((ROOT / "compose/prometheus.yaml").read_text(encoding="utf-8"))
+    [lookup] = scrape["scrape_configs"][0]["dns_sd_configs"]
+    running = {name: service for name, service in own_services().items() if service["command"] == ["run"]}
+    assert set(lookup["names"]) == running.keys()
+    for service in running.values():
+        assert [port["target"] for port in service["ports"]] == [lookup["port"]]
