@@ -1,13 +1,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+HELM := .work/tools/helm
+HELM_VERSION := v4.3.1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit integration deploy image-test faults format venv java prometheus lock clean
+.PHONY: help demo test lint unit integration chart deploy image-test faults format venv java prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -21,7 +23,7 @@ help: ## Show this list
 demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
 	@$(BIN)/python -m connector demo
 
-test: java prometheus lint unit integration deploy ## Run everything but faults and image: lint, types, unit tests, real Kafka and registry, compose
+test: java prometheus lint unit integration chart deploy ## Run everything but faults and image: lint, types, unit tests, real Kafka and registry, chart, compose
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(call step,ruff check,$(BIN)/ruff check --quiet .)
@@ -35,6 +37,9 @@ unit: $(VENV)/dev.stamp ## Run the unit tests
 integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,integration tests,$(BIN)/python -m pytest tests/integration)
+
+chart: $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; what follows from it is written by `python -m tests.chart.generate`
+	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)
 
 deploy: $(VENV)/dev.stamp ## Check the Dockerfile, the compose file, and that what is written down twice agrees
 	$(call step,deployment tests,$(BIN)/python -m pytest tests/deploy)
@@ -72,6 +77,12 @@ java:
 
 prometheus:
 	@command -v promtool >/dev/null || scripts/install-packages prometheus
+
+$(HELM)-$(HELM_VERSION).stamp:
+	@command -v go >/dev/null || scripts/install-packages golang-go
+	@echo "==> building Helm $(HELM_VERSION)"
+	@GOBIN=$(CURDIR)/$(dir $(HELM)) go install -trimpath -ldflags='-s -w' helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)
+	@touch $@
 
 $(VENV)/created.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

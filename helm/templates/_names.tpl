@@ -1,0 +1,63 @@
+{{/* Names, labels and the image: what every manifest says about itself. */}}
+
+{{/* At most 40 characters: Kubernetes puts the names of pods and Jobs, which are longer, into labels of at most 63. */}}
+{{- define "connector.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "connector.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "connector.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- end -}}
+
+{{/* What a selector may hold: never changed, since most selectors cannot be. Called with (list . COMPONENT). */}}
+{{- define "connector.selectorLabels" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{/* The labels of an object. Called with (list . COMPONENT). */}}
+{{- define "connector.labels" -}}
+{{- $root := index . 0 -}}
+{{- $own := dict
+      "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+      "app.kubernetes.io/version" ($root.Values.image.tag | default $root.Chart.AppVersion | trunc 63)
+      "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- mergeOverwrite (dict) $root.Values.commonLabels $own (include "connector.selectorLabels" . | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* Name, labels and annotations of an object. Called with (list . COMPONENT SUFFIX), and more labels and annotations. */}}
+{{- define "connector.metadata" -}}
+{{- $root := index . 0 -}}
+{{- $labels := include "connector.labels" . | fromYaml -}}
+{{- $annotations := $root.Values.commonAnnotations -}}
+{{- if gt (len .) 3 }}{{ $labels = merge (dict) $labels (index . 3) }}{{ end -}}
+{{- if gt (len .) 4 }}{{ $annotations = merge (dict) (index . 4) $annotations }}{{ end -}}
+name: {{ include "connector.fullname" $root }}{{ index . 2 }}
+namespace: {{ $root.Release.Namespace }}
+labels:
+  {{- toYaml $labels | nindent 2 }}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The labels of a pod: no version, so that a new chart alone restarts nothing. Called with (list . COMPONENT LABELS). */}}
+{{- define "connector.podLabels" -}}
+{{- $root := index . 0 -}}
+{{- mergeOverwrite (dict) $root.Values.commonLabels (index . 2) (include "connector.selectorLabels" . | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{- define "connector.image" -}}
+{{- with .Values.image -}}
+{{- if .registry }}{{ .registry }}/{{ end }}{{ .repository -}}
+{{- if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,80 @@
+{{/* The parts that the pods of the service, the provisioning Job and the test have in common. */}}
+
+{{/* Called with `.`. */}}
+{{- define "connector.podSpec" -}}
+serviceAccountName: {{ include "connector.serviceAccountName" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* A container that runs the command with the settings. Called with (list . ROLE ARGUMENTS). */}}
+{{- define "connector.container" -}}
+{{- $root := index . 0 -}}
+{{- $credentials := include "connector.credentials" . | fromYaml -}}
+image: {{ include "connector.image" $root | quote }}
+imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+args:
+  {{- range index . 2 }}
+  - {{ . }}
+  {{- end }}
+  - --config={{ include "connector.configFile" $root }}
+{{- with concat $credentials.env $root.Values.extraEnv }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Called with (list . ROLE). */}}
+{{- define "connector.mounts" -}}
+- name: config
+  mountPath: {{ include "connector.configFile" (index . 0) | dir }}
+  readOnly: true
+{{- if (include "connector.credentials" . | fromYaml).sources }}
+- name: secrets
+  mountPath: {{ include "connector.secretsFolder" (index . 0) }}
+  readOnly: true
+{{- end }}
+{{- with (index . 0).Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Called with (list . ROLE). */}}
+{{- define "connector.volumes" -}}
+- name: config
+  configMap:
+    name: {{ include "connector.fullname" (index . 0) }}
+{{- with (include "connector.credentials" . | fromYaml).sources }}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- toYaml . | nindent 6 }}
+{{- end }}
+{{- with (index . 0).Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,154 @@
+{{/* Combinations that cannot work, all at once, each with what to set. What one value may be is in values.schema.json. */}}
+
+{{- define "connector.validate" -}}
+{{- $problems := compact (list
+      (include "connector.validate.required" .)
+      (include "connector.validate.x" .)
+      (include "connector.validate.kafka" .)
+      (include "connector.validate.schemaRegistry" .)
+      (include "connector.validate.provisioning" .)
+      (include "connector.validate.authorities" .)
+      (include "connector.validate.config" .)
+      (include "connector.validate.monitoring" .)) -}}
+{{- if $problems }}{{ printf "these values need a hand:\n%s" (join "\n" $problems) | fail }}{{ end -}}
+{{- end -}}
+
+{{- define "connector.validate.required" -}}
+{{- $problems := list -}}
+{{- if not .Values.image.repository -}}
+{{- $problems = append $problems (printf "- image.repository: is required. There is no public image: run `docker build -t REPOSITORY:%s .` at the root of the source and `docker push REPOSITORY:%s`, then set image.repository to REPOSITORY" .Chart.AppVersion .Chart.AppVersion) -}}
+{{- end -}}
+{{- if not .Values.kafka.bootstrapServers -}}
+{{- $problems = append $problems "- kafka.bootstrapServers: is required: set it to your brokers, such as kafka-bootstrap:9092" -}}
+{{- end -}}
+{{- if not .Values.schemaRegistry.url -}}
+{{- $problems = append $problems "- schemaRegistry.url: is required: set it to the registry's Confluent-compatible API, such as http://registry:8080/apis/ccompat/v7" -}}
+{{- end -}}
+{{- join "\n" $problems -}}
+{{- end -}}
+
+{{- define "connector.validate.x" -}}
+{{- with .Values.x -}}
+{{- $hasValue := or .bearerToken .apiKey .apiKeySecret -}}
+{{- if and .existingSecret $hasValue -}}
+- x.existingSecret: set it, or x.bearerToken, x.apiKey and x.apiKeySecret, not both
+{{- else if or .existingSecret (dig "x" "bearer_token_file" "" $.Values.config) (dig "x" "api_key_file" "" $.Values.config) -}}
+{{- else if eq .auth "bearerToken" -}}
+{{- if or .apiKey .apiKeySecret -}}
+- x.auth: is bearerToken, but x.apiKey or x.apiKeySecret is set: set x.auth to apiKey
+{{- else if not .bearerToken -}}
+- x.existingSecret: is required: `kubectl create secret generic x-credentials --from-file={{ .secretKeys.bearerToken }}=FILE`, then set x.existingSecret to x-credentials
+{{- end -}}
+{{- else if .bearerToken -}}
+- x.auth: is apiKey, but x.bearerToken is set: set x.auth to bearerToken
+{{- else if not (and .apiKey .apiKeySecret) -}}
+- x.existingSecret: is required: `kubectl create secret generic x-credentials --from-file={{ .secretKeys.apiKey }}=FILE --from-file={{ .secretKeys.apiKeySecret }}=FILE`, then set x.existingSecret to x-credentials
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "connector.validate.kafka" -}}
+{{- $problems := list -}}
+{{- with .Values.kafka -}}
+{{- $isSasl := hasPrefix "SASL" .securityProtocol -}}
+{{- $isTls := hasSuffix "SSL" .securityProtocol -}}
+{{- $needsPassword := and $isSasl .sasl.mechanism (ne .sasl.mechanism "OAUTHBEARER") -}}
+{{- if and $isSasl (not .sasl.mechanism) -}}
+{{- $problems = append $problems (printf "- kafka.sasl.mechanism: is needed with kafka.securityProtocol %s: set it to what the listener takes, such as SCRAM-SHA-512" .securityProtocol) -}}
+{{- end -}}
+{{- if and $needsPassword (not .sasl.username) -}}
+{{- $problems = append $problems (printf "- kafka.sasl.username: is needed for %s: set it" .sasl.mechanism) -}}
+{{- end -}}
+{{- if and $needsPassword (not (or .sasl.existingSecret .sasl.password (dig "kafka" "sasl" "password_file" "" $.Values.config))) -}}
+{{- $problems = append $problems (printf "- kafka.sasl.existingSecret: is needed for %s: set it to a Secret whose key `%s` holds the password" .sasl.mechanism .sasl.secretKeys.password) -}}
+{{- end -}}
+{{- if and .sasl.existingSecret .sasl.password -}}
+{{- $problems = append $problems "- kafka.sasl.existingSecret: set it or kafka.sasl.password, not both" -}}
+{{- end -}}
+{{- if and (not $isSasl) (or .sasl.mechanism .sasl.username .sasl.existingSecret .sasl.password) -}}
+{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but kafka.sasl is set: set it to SASL_SSL (or SASL_PLAINTEXT)" .securityProtocol) -}}
+{{- end -}}
+{{- if and (not $isTls) (or .tls.ca.configMap .tls.ca.secret .tls.existingSecret) -}}
+{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but kafka.tls is set: set it to SSL or SASL_SSL" .securityProtocol) -}}
+{{- end -}}
+{{- if gt (int .minInsyncReplicas) (int .replicationFactor) -}}
+{{- $problems = append $problems "- kafka.minInsyncReplicas: must not be larger than kafka.replicationFactor" -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $problems -}}
+{{- end -}}
+
+{{- define "connector.validate.schemaRegistry" -}}
+{{- with .Values.schemaRegistry -}}
+{{- $hasPassword := or .existingSecret .password (dig "schema_registry" "password_file" "" $.Values.config) -}}
+{{- if and .existingSecret .password -}}
+- schemaRegistry.existingSecret: set it or schemaRegistry.password, not both
+{{- else if and .username (not $hasPassword) -}}
+- schemaRegistry.existingSecret: is needed with schemaRegistry.username: set it to a Secret whose key `{{ .secretKeys.password }}` holds the password
+{{- else if and $hasPassword (not (or .username (dig "schema_registry" "username" "" $.Values.config))) -}}
+- schemaRegistry.username: is needed with a password: set it
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "connector.validate.provisioning" -}}
+{{- $problems := list -}}
+{{- with .Values.provisioning.kafka.sasl -}}
+{{- if ne (empty .username) (empty .existingSecret) -}}
+{{- $problems = append $problems "- provisioning.kafka.sasl: username and existingSecret go together: set both, or none for those of kafka.sasl" -}}
+{{- end -}}
+{{- if and .existingSecret (not (hasPrefix "SASL" $.Values.kafka.securityProtocol)) -}}
+{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but provisioning.kafka.sasl is set: set it to SASL_SSL (or SASL_PLAINTEXT)" $.Values.kafka.securityProtocol) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.provisioning.kafka.tls.existingSecret (not (hasSuffix "SSL" .Values.kafka.securityProtocol)) -}}
+{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but provisioning.kafka.tls is set: set it to SSL or SASL_SSL" .Values.kafka.securityProtocol) -}}
+{{- end -}}
+{{- with .Values.provisioning.schemaRegistry -}}
+{{- if ne (empty .username) (empty .existingSecret) -}}
+{{- $problems = append $problems "- provisioning.schemaRegistry: username and existingSecret go together: set both, or none for those of schemaRegistry" -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $problems -}}
+{{- end -}}
+
+{{- define "connector.validate.authorities" -}}
+{{- $problems := list -}}
+{{- range $name, $ca := dict "x.ca" .Values.x.ca "kafka.tls.ca" .Values.kafka.tls.ca "schemaRegistry.ca" .Values.schemaRegistry.ca -}}
+{{- if and $ca.configMap $ca.secret -}}
+{{- $problems = append $problems (printf "- %s: set configMap or secret, not both" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $problems -}}
+{{- end -}}
+
+{{/* `config` must not take away what the manifests rely on, nor put a secret into a ConfigMap. */}}
+{{- define "connector.validate.config" -}}
+{{- $problems := list -}}
+{{- range $path, $instead := dict
+      "x.bearer_token" "x.existingSecret"
+      "x.api_key" "x.existingSecret"
+      "x.api_key_secret" "x.existingSecret"
+      "kafka.sasl.password" "kafka.sasl.existingSecret"
+      "kafka.tls.key_password" "kafka.tls.existingSecret and kafka.tls.secretKeys.keyPassword"
+      "schema_registry.password" "schemaRegistry.existingSecret"
+      "kafka.group_instance_id" "nothing: every pod is given its own name"
+      "http.port" "http.port among the values" -}}
+{{- $node := $.Values.config -}}
+{{- $names := splitList "." $path -}}
+{{- range initial $names -}}
+{{- $next := get (kindIs "map" $node | ternary $node (dict)) . -}}
+{{- $node = kindIs "map" $next | ternary $next (dict) -}}
+{{- end -}}
+{{- if hasKey $node (last $names) -}}
+{{- $problems = append $problems (printf "- config.%s: does not belong there; set %s" $path $instead) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $problems -}}
+{{- end -}}
+
+{{- define "connector.validate.monitoring" -}}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
+- podMonitor.enabled: set it or serviceMonitor.enabled, not both, else everything is counted twice
+{{- end -}}
+{{- end -}}

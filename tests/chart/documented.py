@@ -1,0 +1,87 @@
+"""The chart's values as `values.yaml` documents them: path, default and the comment above.
+
+The comments are the one source of the descriptions in `values.schema.json` and in the chart's README.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tests.chart.chart import CHART
+
+VALUES = CHART / "values.yaml"
+SCHEMA = CHART / "values.schema.json"
+README = CHART / "README.md"
+
+_BLOCK = re.compile(r"(<!-- generated: values -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of the chart; `default` is JSON text."""
+
+    path: tuple[str, ...]
+    default: str
+    description: str
+
+
+def documented_values() -> list[Value]:
+    """Return every value that the schema takes as a leaf, in the order of `values.yaml`."""
+    text = VALUES.read_text(encoding="utf-8")
+    return list(_leaves(yaml.compose(text), json.loads(SCHEMA.read_text(encoding="utf-8")), text.split("\n"), ()))
+
+
+def _leaves(node: yaml.Node | None, schema: dict[str, Any], lines: list[str], path: tuple[str, ...]) -> Iterator[Value]:
+    if not isinstance(node, yaml.MappingNode):
+        raise TypeError(f"{'.'.join(path)}: is no map in values.yaml, but has members in values.schema.json")
+    for key, value in node.value:
+        here = (*path, key.value)
+        member = schema["properties"].get(key.value, {"description": ""})
+        if "description" in member:
+            default = yaml.safe_load(yaml.serialize(value))
+            yield Value(here, json.dumps(default), _comment_above(lines, key.start_mark.line))
+        else:
+            yield from _leaves(value, member, lines, here)
+
+
+def _comment_above(lines: list[str], line: int) -> str:
+    comment: list[str] = []
+    while line and (text := lines[line - 1].strip()).startswith("#"):
+        comment.insert(0, text.removeprefix("#").strip())
+        line -= 1
+    return " ".join(comment)
+
+
+def described_schema(schema: dict[str, Any], descriptions: dict[tuple[str, ...], str]) -> dict[str, Any]:
+    """Return `schema` with the description of every leaf that `descriptions` knows."""
+
+    def describe(node: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        if path in descriptions:
+            return {**node, "description": descriptions[path]}
+        if "description" in node:
+            return node
+        members = {key: describe(member, (*path, key)) for key, member in node["properties"].items()}
+        return {**node, "properties": members}
+
+    return describe(schema, ())
+
+
+def schema_text() -> str:
+    """Return `values.schema.json` with the descriptions that `values.yaml` gives now."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    descriptions = {value.path: value.description for value in documented_values()}
+    return json.dumps(described_schema(schema, descriptions), indent=2, ensure_ascii=False) + "\n"
+
+
+def readme_text() -> str:
+    """Return the chart's README with the table of values that `values.yaml` gives now."""
+    rows = [
+        f"| `{'.'.join(value.path)}` | `{value.default}` | {value.description} |".replace("``", "")
+        for value in documented_values()
+    ]
+    table = "\n".join(("| value | default | meaning |", "| --- | --- | --- |", *rows))
+    return _BLOCK.sub(lambda match: f"{match[1]}{table}\n{match[2]}", README.read_text(encoding="utf-8"))

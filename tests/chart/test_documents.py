@@ -1,0 +1,103 @@
+"""What is generated from the chart is what it would be now, and Helm finds nothing to say."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from connector import __version__
+from tests.chart.chart import CHART, ROOT, VALUES_FILES, helm, render_text
+from tests.chart.documented import README, SCHEMA, VALUES, documented_values, readme_text, schema_text
+from tests.chart.golden import golden_file, golden_text
+
+FILES = pytest.mark.parametrize("name", VALUES_FILES)
+
+
+@FILES
+def test_lint_of_each_values_file_finds_nothing(name: str) -> None:
+    """Helm's own linter, with its warnings as errors."""
+    helm("lint", "--strict", str(CHART), "--values", str(VALUES_FILES[name]))
+
+
+@FILES
+def test_render_of_each_values_file_is_the_golden_one(name: str) -> None:
+    """`python -m tests.chart.generate` would change nothing."""
+    assert golden_file(name).read_text(encoding="utf-8") == golden_text(name)
+
+
+def test_golden_renders_are_those_of_the_values_files() -> None:
+    """None is left over from a file that is gone."""
+    assert {path.stem for path in golden_file("any").parent.iterdir()} == set(VALUES_FILES)
+
+
+def test_schema_and_readme_say_what_the_comments_of_the_values_say() -> None:
+    """`python -m tests.chart.generate` would change nothing."""
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text()
+    assert README.read_text(encoding="utf-8") == readme_text()
+
+
+def _members(node: dict[str, Any], path: str = "") -> dict[str, dict[str, Any]]:
+    """Return the parts of a schema by path: members after a dot, items after `[]`."""
+    found = {path: node}
+    for name, member in node.get("properties", {}).items():
+        found |= _members(member, f"{path}.{name}")
+    return found | (_members(node["items"], f"{path}[]") if "items" in node else {})
+
+
+def test_every_value_is_in_the_schema_with_a_description() -> None:
+    """Neither knows a value that the other lacks, and none goes unexplained."""
+    members = _members(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    leaves = {path for path, node in members.items() if path and "description" in node and "[]" not in path}
+    values = {"." + ".".join(value.path): value for value in documented_values()}
+    assert {path for path in leaves if not path.startswith((".config.", ".global"))} == values.keys()
+    assert all(members[path]["description"] for path in leaves)
+    assert all(value.description for value in values.values())
+
+
+def test_schema_takes_no_unknown_name_in_our_own_objects() -> None:
+    """A typing mistake is an error wherever the names are ours, and only there."""
+    members = _members(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    open_objects = {path for path, node in members.items() if "properties" in node and node["additionalProperties"]}
+    assert open_objects == set()
+
+
+def test_chart_names_the_version_of_the_service() -> None:
+    """Without a tag, the image of this very version is run."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert chart["appVersion"] == __version__
+
+
+def test_each_values_file_says_what_it_is_for() -> None:
+    """The first line is a comment."""
+    assert all(path.read_text(encoding="utf-8").startswith("# ") for path in [*VALUES_FILES.values(), VALUES])
+
+
+def test_notes_name_the_next_commands_and_warn_of_secrets_as_values() -> None:
+    """The three commands of a first install are there, and secrets in values are named but not shown."""
+    arguments = ("install", "demo", str(CHART), "--dry-run=client", "--values")
+    plain = helm(*arguments, str(VALUES_FILES["defaults"])).partition("NOTES:")[2]
+    assert all(command in plain for command in ("rollout status", "helm test", "port-forward"))
+    assert "WARNING" not in plain
+    notes = helm(*arguments, str(VALUES_FILES["sasl-tls"])).partition("NOTES:")[2]
+    given = "x.apiKey, x.apiKeySecret, kafka.sasl.password, schemaRegistry.password"
+    assert f"WARNING: secrets were given as values ({given})" in " ".join(notes.split())
+    assert "made-up" not in notes
+
+
+def test_install_commands_of_the_readmes_render() -> None:
+    """The `helm install` that the READMEs show is taken as it stands."""
+    for page in (README, ROOT / "README.md"):
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        [line] = [line for line in text.splitlines() if line.startswith("$ helm install ")]
+        _, _, _, release, _, *options = line.split()
+        assert "kind: StatefulSet" in helm("template", release, str(CHART), *options)
+        assert f"/x-compliance-connector:{__version__} ." in text
+
+
+def test_text_with_templates_of_values_is_taken_as_text() -> None:
+    """A value that looks like YAML or like a template changes nothing but itself."""
+    odd = "a: b # {{ .Values }} ' \" \\"
+    assert json.dumps(odd) in json.dumps(
+        [*yaml.safe_load_all(render_text("defaults", {"podAnnotations": {"odd": odd}}))]
+    )

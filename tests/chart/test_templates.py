@@ -1,0 +1,373 @@
+"""What each template gives, switch by switch."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from connector import __version__
+from tests.chart.chart import (
+    CHART,
+    VALUES_FILES,
+    Manifest,
+    Manifests,
+    config_text,
+    kinds,
+    only,
+    pods,
+    render,
+    service_container,
+    service_pod,
+)
+
+FILES = pytest.mark.parametrize("name", VALUES_FILES)
+_NAME = "demo-x-compliance-connector"
+
+
+def _provision_job(values: Manifest | None = None) -> Manifest:
+    return only(render("defaults", values), "Job")
+
+
+def _sources(manifests: Manifests, kind: str = "StatefulSet") -> dict[str, str]:
+    """Return where each mounted credential of a pod comes from, by its path: `SECRET/KEY`."""
+    [volume] = [volume for volume in pods(manifests)[kind]["spec"]["volumes"] if volume["name"] == "secrets"]
+    return {
+        item["path"]: f"{source['name']}/{item['key']}"
+        for entry in volume["projected"]["sources"]
+        for source in entry.values()
+        for item in source["items"]
+    }
+
+
+def test_defaults_make_what_a_service_needs_and_no_more() -> None:
+    """No Secret, no monitor, no network policy unless asked for."""
+    made = ["ConfigMap", "Job", "Pod", "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"]
+    assert kinds(render("defaults")) == made
+
+
+def test_minimal_values_make_even_less() -> None:
+    """Everything optional can be switched off."""
+    assert kinds(render("minimal")) == ["ConfigMap", "Job", "Pod", "Secret", "Service", "StatefulSet"]
+    pod = service_pod(render("minimal"))
+    assert pod["serviceAccountName"] == "default"
+    assert "topologySpreadConstraints" not in pod
+    assert "resources" not in pod["containers"][0]
+
+
+@FILES
+def test_every_object_carries_the_recommended_labels_and_the_namespace(name: str) -> None:
+    """Also those that users may add labels to."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    for manifest in render(name):
+        if manifest["metadata"]["name"].endswith(("-extra", "-text")):
+            continue
+        labels = manifest["metadata"]["labels"]
+        assert {
+            f"app.kubernetes.io/{label}" for label in ("name", "instance", "version", "component", "managed-by")
+        } < {*labels}
+        assert labels["helm.sh/chart"] == f"{chart['name']}-{chart['version']}"
+        assert manifest["metadata"]["namespace"] == "streams"
+
+
+@FILES
+def test_selectors_are_minimal_and_choose_the_service_alone(name: str) -> None:
+    """Neither the provisioning Job's pods nor the test's are taken for replicas."""
+    manifests = render(name)
+    service = only(manifests, "Service")["spec"]["selector"]
+    chosen = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
+    assert service.keys() == chosen
+    assert only(manifests, "StatefulSet")["spec"]["selector"]["matchLabels"] == service
+    for budget in (manifest for manifest in manifests if manifest["kind"] == "PodDisruptionBudget"):
+        assert budget["spec"]["selector"]["matchLabels"] == service
+    matching = [kind for kind, pod in pods(manifests).items() if service.items() <= pod["metadata"]["labels"].items()]
+    assert matching == ["StatefulSet"]
+
+
+def test_labels_of_users_do_not_replace_those_of_the_selectors() -> None:
+    """Whatever they are called."""
+    ours = "app.kubernetes.io/name"
+    values = {"commonLabels": {ours: "other", "team": "trust"}, "podLabels": {ours: "another", "role": "reader"}}
+    manifests = render("defaults", values)
+    labels = pods(manifests)["StatefulSet"]["metadata"]["labels"]
+    assert (labels[ours], labels["team"], labels["role"]) == ("x-compliance-connector", "trust", "reader")
+    assert only(manifests, "StatefulSet")["metadata"]["labels"][ours] == "x-compliance-connector"
+
+
+def test_service_is_headless_and_governs_the_pods() -> None:
+    """The StatefulSet names it, and it leads to the port that the container opens."""
+    manifests = render("defaults")
+    service = only(manifests, "Service")
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["metadata"]["name"] == only(manifests, "StatefulSet")["spec"]["serviceName"]
+    assert service["spec"]["ports"] == [{"name": "http", "port": 8080, "targetPort": "http"}]
+
+
+def test_replicas_have_no_claims_and_start_without_waiting_for_each_other() -> None:
+    """State is in Kafka alone."""
+    spec = only(render("defaults"), "StatefulSet")["spec"]
+    assert "volumeClaimTemplates" not in spec
+    assert (spec["replicas"], spec["podManagementPolicy"]) == (2, "Parallel")
+
+
+def test_probes_ask_the_named_port_for_life_and_readiness() -> None:
+    """Readiness never restarts a container, and life never looks outward."""
+    container = service_container(render("defaults"))
+    asked = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    live, ready = {"path": "/livez", "port": "http"}, {"path": "/readyz", "port": "http"}
+    assert asked == {"startupProbe": live, "livenessProbe": live, "readinessProbe": ready}
+
+
+@pytest.mark.parametrize(
+    ("image", "reference"),
+    [
+        ({"repository": "connector"}, f"connector:{__version__}"),
+        ({"repository": "connector", "tag": "2"}, "connector:2"),
+        (
+            {"repository": "team/connector", "registry": "example.com:5000"},
+            f"example.com:5000/team/connector:{__version__}",
+        ),
+        ({"repository": "c", "tag": "2", "digest": "sha256:" + "0" * 64}, "c@sha256:" + "0" * 64),
+    ],
+)
+def test_image_is_put_together(image: Manifest, reference: str) -> None:
+    """In all three pods."""
+    made = {pod["spec"]["containers"][0]["image"] for pod in pods(render("defaults", {"image": image})).values()}
+    assert made == {reference}
+
+
+def test_change_of_configuration_restarts_the_pods_and_makes_a_new_job() -> None:
+    """A change of anything else does neither."""
+
+    def marks(values: Manifest) -> tuple[str, str]:
+        manifests = render("defaults", values)
+        annotations = pods(manifests)["StatefulSet"]["metadata"]["annotations"]
+        return annotations["checksum/config"], only(manifests, "Job")["metadata"]["name"]
+
+    before = marks({})
+    assert marks({"replicas": 5, "serviceMonitor": {"enabled": True}}) == before
+    after = marks({"kafka": {"topicPrefix": "other"}})
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
+def test_new_kafka_password_restarts_the_pods_and_a_new_token_does_not() -> None:
+    """A token is read from its file again; clients of Kafka keep the password they began with."""
+
+    def annotations(values: Manifest) -> Any:  # noqa: ANN401 - a manifest's part
+        return pods(render("sasl-tls", values))["StatefulSet"]["metadata"]["annotations"]
+
+    assert annotations({"x": {"apiKey": "another"}}) == annotations({})
+    assert annotations({"kafka": {"sasl": {"password": "another"}}}) != annotations({})
+
+
+def test_values_that_are_secrets_are_in_secrets_alone() -> None:
+    """Each in one of its own, and in nothing else that is rendered."""
+    manifests = render("sasl-tls")
+    assert {
+        manifest["metadata"]["name"]: manifest["stringData"] for manifest in manifests if manifest["kind"] == "Secret"
+    } == {
+        f"{_NAME}-x": {"api-key": "made-up-key", "api-key-secret": "made-up-key-secret"},
+        f"{_NAME}-kafka": {"password": "made-up-password"},
+        f"{_NAME}-schema-registry": {"password": "made-up-registry-password"},
+    }
+    assert "made-up" not in str([manifest for manifest in manifests if manifest["kind"] != "Secret"])
+
+
+def test_credentials_of_values_are_mounted_from_the_secrets_made_for_them() -> None:
+    """Name and key of source and mount agree."""
+    assert _sources(render("sasl-tls")) == {
+        "x/api-key": f"{_NAME}-x/api-key",
+        "x/api-key-secret": f"{_NAME}-x/api-key-secret",
+        "x/ca.crt": "proxy-ca/ca.crt",
+        "kafka/password": f"{_NAME}-kafka/password",
+        "kafka/ca.crt": "kafka-ca/ca.crt",
+        "schema-registry/password": f"{_NAME}-schema-registry/password",
+        "schema-registry/ca.crt": "registry-ca/ca.pem",
+    }
+
+
+def test_existing_secrets_are_mounted_and_none_is_made() -> None:
+    """By the names and keys that the values give."""
+    manifests = render("existing-secrets")
+    assert "Secret" not in kinds(manifests)
+    assert _sources(manifests) == {
+        "x/api-key": "x-credentials/key",
+        "x/api-key-secret": "x-credentials/secret",
+        "kafka/password": "kafka-connector/password",
+        "kafka/tls.crt": "kafka-connector-tls/tls.crt",
+        "kafka/tls.key": "kafka-connector-tls/tls.key",
+        "kafka/tls-key-password": "kafka-connector-tls/password",
+        "kafka/ca.crt": "kafka-ca/ca.crt",
+        "schema-registry/password": "registry-connector/password",
+    }
+
+
+def test_provisioning_has_credentials_of_its_own_where_they_are_given() -> None:
+    """Creating topics needs rights that the service need not have."""
+    manifests = render("existing-secrets")
+    assert _sources(manifests, "Job") == {
+        "kafka/password": "kafka-provisioner/password",
+        "kafka/tls.crt": "kafka-provisioner-tls/tls.crt",
+        "kafka/tls.key": "kafka-provisioner-tls/tls.key",
+        "kafka/ca.crt": "kafka-ca/ca.crt",
+        "schema-registry/password": "registry-provisioner/password",
+    }
+    variables = {entry["name"]: entry["value"] for entry in pods(manifests)["Job"]["spec"]["containers"][0]["env"]}
+    assert variables["CONNECTOR_KAFKA__SASL__USERNAME"] == "provisioner"
+    assert variables["CONNECTOR_SCHEMA_REGISTRY__USERNAME"] == "provisioner"
+
+
+def test_token_file_of_ones_own_needs_no_secret() -> None:
+    """A file that a sidecar or a CSI driver brings is named under `config`."""
+    config = {"x": {"bearer_token_file": "/vault/token"}}
+    manifests = render("defaults", {"x": {"existingSecret": ""}, "config": config})
+    assert "CONNECTOR_X__BEARER_TOKEN_FILE" not in str(manifests)
+    assert "bearer_token_file: /vault/token" in config_text(manifests)
+
+
+def test_config_wins_over_the_values_above_it() -> None:
+    """It is merged in, not put in place of the rest."""
+    text = config_text(render("defaults", {"config": {"log": {"level": "error"}, "kafka": {"headers": False}}}))
+    assert "level: error" in text
+    assert "format: json" in text
+    assert "headers: false" in text
+    assert "bootstrap_servers: kafka-bootstrap:9092" in text
+
+
+def test_provisioning_is_a_plain_job_that_gives_up_where_trying_again_is_useless() -> None:
+    """No hook, so the service waits beside it; exit code 78 ends it."""
+    job = _provision_job()
+    assert "annotations" not in job["metadata"]
+    [rule] = job["spec"]["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [78])
+    assert rule["onExitCodes"]["containerName"] == job["spec"]["template"]["spec"]["containers"][0]["name"]
+    assert "ttlSecondsAfterFinished" not in job["spec"]
+    assert _provision_job({"provisioning": {"ttlSecondsAfterFinished": 0}})["spec"]["ttlSecondsAfterFinished"] == 0
+
+
+def test_provisioning_that_is_off_leaves_no_job() -> None:
+    """Topics then come from elsewhere."""
+    assert "Job" not in kinds(render("no-provisioning"))
+
+
+def test_spread_constraint_without_a_selector_is_given_the_replicas_own() -> None:
+    """One that has its own keeps it."""
+    manifests = render("defaults")
+    ours = only(manifests, "StatefulSet")["spec"]["selector"]
+    constraints = service_pod(manifests)["topologySpreadConstraints"]
+    assert [constraint["labelSelector"] for constraint in constraints] == [ours, ours]
+    [kept] = service_pod(render("everything"))["topologySpreadConstraints"]
+    assert kept["labelSelector"] == {"matchLabels": {"team": "trust"}}
+
+
+def test_placement_concerns_all_pods_and_affinity_the_service() -> None:
+    """The provisioning Job must be schedulable where the service is."""
+    for pod in pods(render("everything")).values():
+        spec = pod["spec"]
+        assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
+        assert spec["tolerations"][0]["key"] == "dedicated"
+        assert spec["priorityClassName"] == "important"
+        assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert "affinity" in service_pod(render("everything"))
+
+
+def test_extras_are_added() -> None:
+    """Variables, volumes, mounts, containers and manifests, the latter with templates filled in."""
+    manifests = render("everything")
+    pod = service_pod(manifests)
+    assert [container["name"] for container in pod["containers"]] == ["connector", "sidecar"]
+    for made in pods(manifests).values():
+        container = made["spec"]["containers"][0]
+        assert {"name": "scratch", "emptyDir": {}} in made["spec"]["volumes"]
+        assert {"name": "scratch", "mountPath": "/tmp"} in container["volumeMounts"]  # noqa: S108 - in the pod
+        assert {"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"} in container["env"]
+    extra = {manifest["metadata"]["name"]: manifest["data"] for manifest in manifests if "data" in manifest}
+    assert extra["demo-compliance-extra"] == {"release": "demo"}
+    assert extra["demo-text"] == {"replicas": "3"}
+
+
+def test_annotations_of_users_are_on_objects_and_pods() -> None:
+    """Common ones everywhere, the others where they say."""
+    manifests = render("everything")
+    assert only(manifests, "ServiceAccount")["metadata"]["annotations"] == {
+        "example.com/owner": "trust",
+        "example.com/role": "reader",
+    }
+    annotations = pods(manifests)["StatefulSet"]["metadata"]["annotations"]
+    assert (annotations["example.com/owner"], annotations["example.com/scrape"]) == ("trust", "true")
+    assert only(manifests, "Job")["metadata"]["annotations"]["example.com/kind"] == "provisioning"
+
+
+@pytest.mark.parametrize(
+    ("kind", "switch", "endpoints"),
+    [("ServiceMonitor", "serviceMonitor", "endpoints"), ("PodMonitor", "podMonitor", "podMetricsEndpoints")],
+)
+def test_monitor_scrapes_the_port_of_the_service(kind: str, switch: str, endpoints: str) -> None:
+    """One or the other, by the same selector and the same named port."""
+    manifests = render("defaults", {switch: {"enabled": True, "labels": {"release": "prometheus"}}})
+    monitor = only(manifests, kind)
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"] == only(manifests, "Service")["spec"]["selector"]
+    assert monitor["spec"][endpoints] == [{"port": "http", "path": "/metrics"}]
+
+
+def _ports(rules: list[Manifest]) -> list[list[int]]:
+    return [[port["port"] for port in rule["ports"]] for rule in rules]
+
+
+def test_network_policy_opens_what_the_settings_need() -> None:
+    """Metrics in; DNS, the brokers' ports, the registry's, X's and the test's out. Nothing else."""
+    policy = only(render("sasl-tls", {"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert _ports(policy["ingress"]) == [[8080]]
+    assert _ports(policy["egress"]) == [[53, 53], [9093], [8443], [443], [8080]]
+    assert [rule.get("to") for rule in policy["egress"]][1:4] == [None, None, None]
+
+
+def test_network_policy_concerns_every_pod_of_the_release() -> None:
+    """The provisioning Job and the test need the same ways out."""
+    manifests = render("everything")
+    chosen = only(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"].items()
+    assert all(chosen <= pod["metadata"]["labels"].items() for pod in pods(manifests).values())
+
+
+def test_network_policy_takes_who_and_where() -> None:
+    """What the values name is all that is open, and the test can still ask for readiness."""
+    policy = only(render("everything"), "NetworkPolicy")["spec"]
+    sources = policy["ingress"][0]["from"]
+    assert sources[0] == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert sources[1]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "test"
+    assert policy["egress"][1]["to"] == [{"podSelector": {"matchLabels": {"app": "kafka"}}}]
+    assert _ports(policy["egress"]) == [[53, 53], [9092, 9094], [80], [443], [9090], [3128]]
+
+
+def test_test_asks_the_service_for_readiness() -> None:
+    """By the name and the port that the release's Service has."""
+    manifests = render("everything")
+    [_, ready] = pods(manifests)["Pod"]["spec"]["containers"]
+    service = only(manifests, "Service")
+    address = f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}/readyz"
+    assert address in ready["command"][-1]
+    compile(ready["command"][-1], "ready", "exec")
+
+
+def test_long_names_leave_room_for_what_kubernetes_adds() -> None:
+    """Names of pods and Jobs become labels of at most 63 characters."""
+    manifests = render("defaults", {"nameOverride": "a" * 40})
+    job, replicas = only(manifests, "Job"), only(manifests, "StatefulSet")
+    assert len(job["metadata"]["name"]) <= 63
+    assert len(replicas["metadata"]["name"] + "-" + "0123456789") <= 63
+
+
+@FILES
+def test_upgrade_from_the_defaults_changes_no_immutable_field(name: str) -> None:
+    """Whatever is switched on later; only another name makes another release of it."""
+    before, after = render("defaults"), render(name, {"nameOverride": "", "fullnameOverride": ""})
+    mutable = {"replicas", "template", "updateStrategy"}
+    old, new = (only(manifests, "StatefulSet") for manifests in (before, after))
+    assert old["metadata"]["name"] == new["metadata"]["name"]
+    assert [key for key in {*old["spec"], *new["spec"]} - mutable if old["spec"].get(key) != new["spec"].get(key)] == []
+    assert only(before, "Service")["spec"]["clusterIP"] == only(after, "Service")["spec"]["clusterIP"]
+    jobs = {manifest["metadata"]["name"]: manifest["spec"] for manifest in before if manifest["kind"] == "Job"}
+    for manifest in after:
+        if manifest["kind"] == "Job":
+            assert jobs.get(manifest["metadata"]["name"], manifest["spec"]) == manifest["spec"]

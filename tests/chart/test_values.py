@@ -1,0 +1,251 @@
+"""Wrong values are refused, each with a message that names it: every rule of the schema and every combination."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from connector.configuration import describe_settings
+from connector.settings import KafkaSettings, LogSettings, SaslSettings, Settings, XSettings
+from connector.supervisor import DRAIN_S
+from tests.chart.chart import CHART, HelmError, Manifest, nested, render
+from tests.chart.documented import SCHEMA
+
+_SCHEMA: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+_MAKES_WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
+    "additionalProperties": lambda node: {"unknown": 1} if node["additionalProperties"] is False else {"wrong": {}},
+    "enum": lambda _: "unknown",
+    "pattern": lambda _: " @\n/?",
+    "minimum": lambda node: node["minimum"] - 1,
+    "maximum": lambda node: node["maximum"] + 1,
+    "maxLength": lambda node: "a" * (node["maxLength"] + 1),
+    "minLength": lambda _: "",
+    "minItems": lambda _: [],
+    "uniqueItems": lambda _: ["tweet", "tweet"],
+    "required": lambda _: {},
+    "type": lambda node: {"wrong": 1} if "integer" in node["type"] else 1,
+}
+"""For each keyword of the schema, what makes a value that breaks it."""
+_NO_RULES = {"$schema", "description", "items", "properties"}
+
+
+def _rules(node: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]:
+    """Yield path, keyword and node of every rule of the schema; `0` is the first item of an array."""
+    for keyword in node.keys() - _NO_RULES:
+        yield path, keyword, node
+    for name, member in node.get("properties", {}).items():
+        yield from _rules(member, (*path, name))
+    if "items" in node:
+        yield from _rules(node["items"], (*path, "0"))
+
+
+def _at(path: tuple[str, ...], value: object) -> Any:  # noqa: ANN401 - JSON
+    for name in reversed(path):
+        value = [value] if name == "0" else {name: value}
+    return value
+
+
+def _merge(one: Manifest, other: Manifest) -> Manifest:
+    both = dict(one)
+    for key, value in other.items():
+        both[key] = _merge(both[key], value) if isinstance(both.get(key), dict) and isinstance(value, dict) else value
+    return both
+
+
+def _is_below(path: tuple[str, ...], others: set[tuple[str, ...]]) -> bool:
+    return any(path[: len(other)] == other or other[: len(path)] == path for other in others)
+
+
+def _batches() -> Iterator[dict[tuple[str, ...], tuple[str, Any]]]:
+    """Yield all rules in as few batches as can be: within one, no wrong value hides another."""
+    waiting = [(path, keyword, node) for path, keyword, node in _rules(_SCHEMA) if path or keyword != "type"]
+    while waiting:
+        batch: dict[tuple[str, ...], tuple[str, Any]] = {}
+        later = []
+        for path, keyword, node in waiting:
+            if _is_below(path, set(batch)):
+                later.append((path, keyword, node))
+            else:
+                batch[path] = keyword, _MAKES_WRONG[keyword](node)
+        yield batch
+        waiting = later
+
+
+def _refused_places(values: Manifest) -> set[str]:
+    """Return where Helm finds fault, such as `/x/streams/0`; where a map stands, it keeps it against anything else."""
+    with pytest.raises(HelmError) as refused:
+        render("defaults", values)
+    kept = re.findall(r"cannot overwrite table with non table for x-compliance-connector\.(\S+)", str(refused.value))
+    faults = re.findall(r"^ *- at '([^']*)': (?!validation failed)", str(refused.value), re.MULTILINE)
+    return {*faults, *("/" + place.replace(".", "/") for place in kept)}
+
+
+def test_every_rule_of_the_schema_refuses_what_breaks_it() -> None:
+    """For each rule there is a value that Helm refuses at that very place."""
+    missed = []
+    for batch in _batches():
+        values: Manifest = {}
+        for path, (_, value) in batch.items():
+            values = _merge(values, _at(path, value))
+        places = _refused_places(values)
+        for path, (keyword, _) in batch.items():
+            if not any(f"{place}/".startswith("/".join(("", *path, ""))) for place in places):
+                missed.append((path, keyword))
+    assert missed == []
+
+
+_NONE: Manifest = {"x": {"existingSecret": ""}, "kafka": {"bootstrapServers": ""}, "schemaRegistry": {"url": ""}}
+_SASL: Manifest = {"securityProtocol": "SASL_SSL", "sasl": {"mechanism": "PLAIN", "username": "u"}}
+COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
+    ({"image": {"repository": ""}}, "image.repository: is required. There is no public image: run `docker build -t"),
+    (_NONE, "kafka.bootstrapServers: is required: set it to your brokers"),
+    (_NONE, "schemaRegistry.url: is required: set it to the registry's"),
+    (
+        _NONE,
+        "x.existingSecret: is required: `kubectl create secret generic x-credentials --from-file=bearer-token=FILE`",
+    ),
+    (
+        {"x": {"existingSecret": "", "auth": "apiKey", "apiKey": "k"}},
+        "x.existingSecret: is required: `kubectl create secret generic x-credentials --from-file=api-key=FILE --from",
+    ),
+    ({"x": {"bearerToken": "t"}}, "x.existingSecret: set it, or x.bearerToken, x.apiKey and x.apiKeySecret, not both"),
+    ({"x": {"existingSecret": "", "apiKey": "k"}}, "x.auth: is bearerToken, but x.apiKey or x.apiKeySecret is set"),
+    (
+        {"x": {"existingSecret": "", "auth": "apiKey", "bearerToken": "t"}},
+        "x.auth: is apiKey, but x.bearerToken is set: set x.auth to bearerToken",
+    ),
+    (
+        {"kafka": {"securityProtocol": "SASL_PLAINTEXT"}},
+        "kafka.sasl.mechanism: is needed with kafka.securityProtocol SASL_PLAINTEXT: set it",
+    ),
+    ({"kafka": {**_SASL, "sasl": {"mechanism": "PLAIN"}}}, "kafka.sasl.username: is needed for PLAIN: set it"),
+    (
+        {"kafka": _SASL},
+        "kafka.sasl.existingSecret: is needed for PLAIN: set it to a Secret whose key `password` holds the password",
+    ),
+    (
+        {"kafka": {**_SASL, "sasl": {**_SASL["sasl"], "existingSecret": "s", "password": "p"}}},
+        "kafka.sasl.existingSecret: set it or kafka.sasl.password, not both",
+    ),
+    (
+        {"kafka": {"sasl": {"username": "u"}}},
+        "kafka.securityProtocol: is PLAINTEXT, but kafka.sasl is set: set it to SASL_SSL",
+    ),
+    (
+        {"kafka": {"tls": {"ca": {"secret": "s"}}}},
+        "kafka.securityProtocol: is PLAINTEXT, but kafka.tls is set: set it to SSL or SASL_SSL",
+    ),
+    ({"kafka": {"minInsyncReplicas": 4}}, "kafka.minInsyncReplicas: must not be larger than kafka.replicationFactor"),
+    (
+        {"schemaRegistry": {"username": "u", "existingSecret": "s", "password": "p"}},
+        "schemaRegistry.existingSecret: set it or schemaRegistry.password, not both",
+    ),
+    ({"schemaRegistry": {"username": "u"}}, "schemaRegistry.existingSecret: is needed with schemaRegistry.username"),
+    ({"schemaRegistry": {"password": "p"}}, "schemaRegistry.username: is needed with a password: set it"),
+    (
+        {"provisioning": {"kafka": {"sasl": {"username": "u"}}}},
+        "provisioning.kafka.sasl: username and existingSecret go together",
+    ),
+    (
+        {"provisioning": {"kafka": {"sasl": {"username": "u", "existingSecret": "s"}}}},
+        "kafka.securityProtocol: is PLAINTEXT, but provisioning.kafka.sasl is set",
+    ),
+    (
+        {"provisioning": {"kafka": {"tls": {"existingSecret": "s"}}}},
+        "kafka.securityProtocol: is PLAINTEXT, but provisioning.kafka.tls is set",
+    ),
+    (
+        {"provisioning": {"schemaRegistry": {"existingSecret": "s"}}},
+        "provisioning.schemaRegistry: username and existingSecret go together",
+    ),
+    ({"x": {"ca": {"configMap": "c", "secret": "s"}}}, "x.ca: set configMap or secret, not both"),
+    ({"kafka": {"tls": {"ca": {"configMap": "c", "secret": "s"}}}}, "kafka.tls.ca: set configMap or secret, not both"),
+    ({"schemaRegistry": {"ca": {"configMap": "c", "secret": "s"}}}, "schemaRegistry.ca: set configMap or secret, not"),
+    (
+        {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
+        "podMonitor.enabled: set it or serviceMonitor.enabled, not both",
+    ),
+)
+
+
+@pytest.mark.parametrize(("values", "message"), COMBINATIONS, ids=[message[:40] for _, message in COMBINATIONS])
+def test_combination_that_cannot_work_is_refused_with_what_to_set(values: Manifest, message: str) -> None:
+    """The complaint begins with the name of a value and says what would be right."""
+    with pytest.raises(HelmError, match=rf"\n- {re.escape(message)}"):
+        render("defaults", values)
+
+
+def test_all_problems_are_said_at_once() -> None:
+    """Who forgets four things is told of four."""
+    with pytest.raises(HelmError) as refused:
+        render("defaults", {**_NONE, "image": {"repository": ""}})
+    assert str(refused.value).count("\n- ") == 4
+
+
+def test_every_message_of_the_chart_has_a_case_above() -> None:
+    """A combination that is refused is also tried."""
+    text = (CHART / "templates/_validate.tpl").read_text(encoding="utf-8")
+    messages = re.findall(r'(?:"|^)- ([a-zA-Z.]+: .*?)(?:%s|\{\{|"|$)', text, re.MULTILINE)
+    tried = [message for _, message in COMBINATIONS]
+    assert len(messages) > 15
+    assert [m for m in messages if not any(case.startswith(m) or m.startswith(case) for case in tried)] == []
+
+
+_PATHS = {".".join(path) for path, _ in describe_settings(Settings)}
+_SECRETS = sorted(path for path in _PATHS if f"{path}_file" in _PATHS)
+
+
+@pytest.mark.parametrize("path", [*_SECRETS, "kafka.group_instance_id", "http.port"])
+def test_config_with_what_the_chart_owns_is_refused(path: str) -> None:
+    """No secret comes into a ConfigMap, and nothing the manifests rely on is taken away."""
+    with pytest.raises(HelmError, match=rf"\n- config\.{path}: does not belong there; set "):
+        render("defaults", {"config": nested(path, "hush")})
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "field"),
+    [
+        ("kafka.topicPrefix", KafkaSettings, "topic_prefix"),
+        ("x.baseUrl", XSettings, "base_url"),
+    ],
+)
+def test_patterns_are_those_of_the_settings(path: str, settings: type[BaseModel], field: str) -> None:
+    """What the chart takes, the service takes."""
+    [pattern] = [rule.pattern for rule in settings.model_fields[field].metadata if hasattr(rule, "pattern")]
+    assert _node(path)["pattern"] == pattern
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "field"),
+    [
+        ("kafka.securityProtocol", KafkaSettings, "security_protocol"),
+        ("kafka.sasl.mechanism", SaslSettings, "mechanism"),
+        ("log.level", LogSettings, "level"),
+        ("log.format", LogSettings, "format"),
+    ],
+)
+def test_choices_are_those_of_the_settings(path: str, settings: type[BaseModel], field: str) -> None:
+    """What the chart offers, the service knows, and the reverse."""
+    schema = settings.model_json_schema()["properties"][field]
+    choices = next(branch["enum"] for branch in [schema, *schema.get("anyOf", [])] if "enum" in branch)
+    assert [choice for choice in _node(path)["enum"] if choice] == choices
+
+
+def test_config_has_the_sections_of_the_settings() -> None:
+    """No section of the YAML file is out of reach, none is made up."""
+    assert list(_node("config")["properties"]) == list(Settings.model_fields)
+
+
+def test_least_grace_period_leaves_time_for_the_stop() -> None:
+    """The shortest time that the schema lets a pod have for its stop is well above what the stop takes."""
+    assert _node("terminationGracePeriodSeconds")["minimum"] >= DRAIN_S + 5
+
+
+def _node(path: str) -> dict[str, Any]:
+    node = _SCHEMA
+    for name in path.split("."):
+        node = node["properties"][name]
+    return node
