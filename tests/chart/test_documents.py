@@ -87,7 +87,7 @@ def test_notes_name_the_next_commands_and_warn_of_secrets_as_values() -> None:
 
 def test_install_commands_of_the_readmes_render() -> None:
     """The `helm install` that the READMEs show is taken as it stands."""
-    for page in (README, ROOT / "README.md"):
+    for page in (README, ROOT / "README.md", ROOT / "docs/deploy.md"):
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         [line] = [line for line in text.splitlines() if line.startswith("$ helm install ")]
         _, _, _, release, _, *options = line.split()

@@ -1,0 +1,101 @@
+"""docs/deploy.md and the chart's README say what is so: rights, versions, values and links."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from confluent_kafka.admin import AclOperation, ResourcePatternType, ResourceType
+
+from connector.configuration import describe_settings
+from connector.settings import KafkaSettings, Settings
+from tests.chart.chart import CHART, ROOT
+from tests.chart.documented import README, documented_values
+from tests.integration.test_provision import _RIGHTS
+from tests.integration.test_security import _PREFIX, _RUN_RIGHTS
+
+_PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+_DEFAULT_PREFIX: str = KafkaSettings.model_fields["topic_prefix"].default
+_PATTERNS = {"prefixed": ResourcePatternType.PREFIXED, "literal": ResourcePatternType.LITERAL}
+_RESOURCES = {
+    "Topic": ResourceType.TOPIC,
+    "Group": ResourceType.GROUP,
+    "TransactionalId": ResourceType.TRANSACTIONAL_ID,
+}
+_OPERATIONS = {
+    "Create": AclOperation.CREATE,
+    "Describe": AclOperation.DESCRIBE,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+}
+
+
+def _rights(whose: str) -> set[tuple[ResourceType, str, ResourcePatternType, AclOperation]]:
+    """Return the rights in the table of `whose`, for the prefix that the tests on real Kafka use."""
+    table = _PAGE.partition(f"<!-- rights of {whose} -->\n")[2].partition("\n\n")[0]
+    rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return {
+        (_RESOURCES[kind], name.replace(_DEFAULT_PREFIX, _PREFIX), _PATTERNS[pattern], _OPERATIONS[operation])
+        for kind, name, pattern, operations in rows
+        for operation in operations.split(", ")
+    }
+
+
+def test_rights_of_the_service_are_those_that_it_is_tested_with() -> None:
+    """On real Kafka it works with exactly these."""
+    assert _rights("the service") == set(_RUN_RIGHTS)
+
+
+def test_rights_of_the_provisioner_are_those_that_it_is_tested_with() -> None:
+    """On real Kafka it works with exactly these."""
+    topics = {(ResourceType.TOPIC, _PREFIX, ResourcePatternType.PREFIXED, right) for right in _RIGHTS["provisioner"]}
+    assert _rights("the provisioner") == topics
+
+
+@pytest.mark.parametrize("version", ["4.3.1", "3.3.3"])
+def test_versions_said_to_be_tested_are_those_of_the_rig(version: str) -> None:
+    """Kafka's and Apicurio's."""
+    assert f">{version}</" in (ROOT / "tests/java/pom.xml").read_text(encoding="utf-8")
+    assert version in _PAGE
+
+
+def test_version_of_helm_said_to_be_tried_is_the_one_that_make_builds() -> None:
+    """Its minor version."""
+    [version] = re.findall(
+        r"^HELM_VERSION := v(\d+\.\d+)\.", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert f"Helm 4 ({version})" in _PAGE
+
+
+def test_values_and_settings_that_the_page_names_exist() -> None:
+    """What looks like the path of a value or of a setting is one."""
+    values = {".".join(value.path) for value in documented_values()}
+    settings = {".".join(path) for path, _ in describe_settings(Settings)}
+    sections = {value.partition(".")[0] for value in [*values, *settings]}
+    named = {
+        name
+        for name in re.findall(r"`([a-zA-Z_]+(?:\.[a-zA-Z_]+)+)(?:=\w+)?`", _PAGE)
+        if name.partition(".")[0] in sections and not name.startswith(_DEFAULT_PREFIX)
+    }
+    assert len(named) > 8
+    assert {
+        name for name in named - values - settings if not any(value.startswith(f"{name}.") for value in values)
+    } == set()
+
+
+def test_defaults_that_the_page_names_are_the_defaults() -> None:
+    """Days of retention and times."""
+    chart = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    assert f"`terminationGracePeriodSeconds` is {chart['terminationGracePeriodSeconds']}" in _PAGE
+    for path, field in describe_settings(Settings):
+        if path[:2] == ("kafka", "retention") and path[-1].endswith("_days") and f"`{'.'.join(path)}`" in _PAGE:
+            assert f"{field.default} days, `{'.'.join(path)}`" in _PAGE
+
+
+@pytest.mark.parametrize("page", [ROOT / "docs/deploy.md", README], ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    """Every relative link."""
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+    assert links
+    assert all((page.parent / target).exists() for target in links)
