@@ -1,6 +1,7 @@
 """The chart's values as `values.yaml` documents them: path, default and the comment above.
 
-The comments are the one source of the descriptions in `values.schema.json` and in the chart's README.
+The comments are the one source of the descriptions in `values.schema.json` and in the chart's README. What may stand
+under `config` follows from the settings.
 """
 
 import json
@@ -11,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from connector.configuration import describe_settings
+from connector.settings import Settings
 from tests.chart.chart import CHART
 
 VALUES = CHART / "values.yaml"
@@ -70,9 +73,22 @@ def described_schema(schema: dict[str, Any], descriptions: dict[tuple[str, ...],
     return describe(schema, ())
 
 
+def config_schema() -> dict[str, Any]:
+    """Return the members that `config` may have, by the names of the settings; what they may be, the service says."""
+    sections: dict[str, Any] = {}
+    for (*way, name), field in describe_settings(Settings):
+        members = sections
+        for section in way:
+            empty = {"type": "object", "additionalProperties": False, "properties": {}}
+            members = members.setdefault(section, empty)["properties"]
+        members[name] = {"description": field.description}
+    return sections
+
+
 def schema_text() -> str:
-    """Return `values.schema.json` with the descriptions that `values.yaml` gives now."""
+    """Return `values.schema.json` with the descriptions that `values.yaml` and the settings give now."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    schema["properties"]["config"]["properties"] = config_schema()
     descriptions = {value.path: value.description for value in documented_values()}
     return json.dumps(described_schema(schema, descriptions), indent=2, ensure_ascii=False) + "\n"
 

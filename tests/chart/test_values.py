@@ -234,11 +234,6 @@ def test_choices_are_those_of_the_settings(path: str, settings: type[BaseModel],
     assert [choice for choice in _node(path)["enum"] if choice] == choices
 
 
-def test_config_has_the_sections_of_the_settings() -> None:
-    """No section of the YAML file is out of reach, none is made up."""
-    assert list(_node("config")["properties"]) == list(Settings.model_fields)
-
-
 def test_least_grace_period_leaves_time_for_the_stop() -> None:
     """The shortest time that the schema lets a pod have for its stop is well above what the stop takes."""
     assert _node("terminationGracePeriodSeconds")["minimum"] >= DRAIN_S + 5
