@@ -21,13 +21,8 @@ _CONTAINERS = {"StatefulSet": RunSettings, "Job": Settings, "Pod": RunSettings}
 """The kind of settings that the first container of each pod reads."""
 
 
-def _containers() -> Iterator[tuple[str, str]]:
-    for name in VALUES_FILES:
-        for kind in pods(render(name)):
-            yield name, kind
-
-
-CONTAINERS = pytest.mark.parametrize(("name", "kind"), [*_containers()])
+_PODS = [(name, kind) for name in VALUES_FILES for kind in _CONTAINERS if (name, kind) != ("no-provisioning", "Job")]
+EACH_POD = pytest.mark.parametrize(("name", "kind"), _PODS)
 
 
 def _first_container(name: str, kind: str) -> tuple[Manifest, Manifest]:
@@ -67,7 +62,7 @@ def _as_in_the_pod(name: str, kind: str, root: Path) -> Iterator[list[str]]:
         yield [argument.replace("/etc/connector", f"{root}/etc/connector") for argument in container["args"]]
 
 
-@CONTAINERS
+@EACH_POD
 def test_settings_of_each_pod_are_loaded_and_every_secret_can_be_read(name: str, kind: str, tmp_path: Path) -> None:
     """The real code takes the file and the variables, and finds each file that they name."""
     with _as_in_the_pod(name, kind, tmp_path) as arguments:
@@ -91,7 +86,7 @@ def _value(settings: Settings, path: tuple[str, ...]) -> Any:  # noqa: ANN401 - 
     return value
 
 
-@CONTAINERS
+@EACH_POD
 def test_command_of_each_pod_is_one_of_the_connectors(name: str, kind: str, tmp_path: Path) -> None:
     """The command takes the arguments, and the settings are right for it."""
     with _as_in_the_pod(name, kind, tmp_path) as arguments:
@@ -101,7 +96,7 @@ def test_command_of_each_pod_is_one_of_the_connectors(name: str, kind: str, tmp_
             assert CliRunner().invoke(app, ["check", config]).exit_code == 0
 
 
-@CONTAINERS
+@EACH_POD
 def test_every_variable_is_a_setting(name: str, kind: str) -> None:
     """No pod has a variable of ours that the service would not know, and no secret in any."""
     _, container = _first_container(name, kind)
@@ -110,7 +105,7 @@ def test_every_variable_is_a_setting(name: str, kind: str) -> None:
     assert ours.isdisjoint({variable_name(path) for path in _SECRETS})
 
 
-@CONTAINERS
+@EACH_POD
 def test_no_file_is_mounted_by_sub_path(name: str, kind: str) -> None:
     """A mount by subPath never changes, so a rotated token would not arrive."""
     spec, _ = _first_container(name, kind)
@@ -177,9 +172,7 @@ def test_every_other_setting_is_reached_by_config(path: tuple[str, ...]) -> None
 
 def test_every_secret_is_reached_by_a_file() -> None:
     """Each secret of the settings comes from a mounted file in one of the values files."""
-    variables = {
-        entry["name"] for name, kind in _containers() for entry in _first_container(name, kind)[1].get("env", [])
-    }
+    variables = {entry["name"] for name, kind in _PODS for entry in _first_container(name, kind)[1].get("env", [])}
     assert {f"{variable_name(path)}_FILE" for path in _SECRETS} <= variables
 
 
@@ -189,3 +182,9 @@ def test_service_listens_where_probes_and_service_look(tmp_path: Path) -> None:
         port = load_settings(RunSettings, Path(arguments[-1].removeprefix("--config="))).http.port
     _, container = _first_container("everything", "StatefulSet")
     assert [port] == [entry["containerPort"] for entry in container["ports"]] == [9090]
+
+
+@pytest.mark.parametrize("name", VALUES_FILES)
+def test_each_pod_that_is_rendered_is_looked_at_above(name: str) -> None:
+    """None is left out of the tests of this file."""
+    assert {kind for file, kind in _PODS if file == name} == pods(render(name)).keys()
