@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from connector import __version__
+from connector.cli import app
 from tests.chart.chart import (
     CHART,
     VALUES_FILES,
@@ -345,9 +347,9 @@ def test_test_asks_the_service_for_readiness() -> None:
     manifests = render("everything")
     [_, ready] = pods(manifests)["Pod"]["spec"]["containers"]
     service = only(manifests, "Service")
-    address = f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}/readyz"
-    assert address in ready["command"][-1]
-    compile(ready["command"][-1], "ready", "exec")
+    address = [f"--host={service['metadata']['name']}", f"--port={service['spec']['ports'][0]['port']}"]
+    assert ready["args"] == ["health", "--ready", *address]
+    assert CliRunner().invoke(app, [*ready["args"], "--help"]).exit_code == 0
 
 
 def test_long_names_leave_room_for_what_kubernetes_adds() -> None:
