@@ -54,7 +54,7 @@ def every_service() -> dict[str, Service]:
 
 def own_services() -> dict[str, Service]:
     """Return the services that run the connector's image, by name."""
-    return {name: each for name, each in every_service().items() if "build" in each}
+    return {name: each for name, each in every_service().items() if each["image"].startswith("x-compliance-connector:")}
 
 
 def settings_of(service: Service) -> dict[str, str]:

@@ -78,6 +78,15 @@ def test_image_is_pinned_to_a_release(service: Service) -> None:
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", service["image"])
 
 
+@pytest.mark.parametrize("profiles", PROFILES[:-1], ids=str)
+def test_image_is_built_once_for_all_who_run_it(profiles: tuple[str, ...]) -> None:
+    """By whom the others wait for; nobody takes it from a registry."""
+    own = {name: each for name, each in services(profiles).items() if name in own_services()}
+    [builder] = [name for name, service in own.items() if "build" in service]
+    assert builder.startswith("provision")
+    assert {each["pull_policy"] for name, each in own.items() if name != builder} == {"never"}
+
+
 @SERVICES
 def test_start_is_ordered_by_health(service: Service) -> None:
     """Whoever is waited for has a health check, or is a one-shot that is waited for until it is done."""
