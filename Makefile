@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit integration chart deploy image-test faults format venv java prometheus lock clean
+.PHONY: help demo test lint unit integration monitoring chart deploy image-test faults format venv java prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -23,7 +23,7 @@ help: ## Show this list
 demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
 	@$(BIN)/python -m connector demo
 
-test: java prometheus lint unit integration chart deploy ## Run everything but faults and image: lint, types, unit tests, real Kafka and registry, chart, compose
+test: java prometheus lint unit integration monitoring chart deploy ## Run everything but faults and image: lint, types, unit tests, real Kafka and registry, alerts, chart, compose
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(call step,ruff check,$(BIN)/ruff check --quiet .)
@@ -49,6 +49,10 @@ image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on 
 		|| scripts/install-packages buildah debootstrap podman runc || true
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,image tests,$(BIN)/python -m pytest -rs tests/image)
+
+monitoring: java prometheus $(VENV)/dev.stamp ## Run the tests of alert rules, dashboard and runbook
+	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+	$(call step,monitoring tests,$(BIN)/python -m pytest tests/monitoring)
 
 faults: java $(VENV)/dev.stamp ## Play the fault scenarios; SEED=n repeats, ROUNDS=n plays all of them n times
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)

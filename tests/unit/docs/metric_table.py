@@ -22,10 +22,10 @@ DASHBOARD = ROOT / "helm/monitoring/dashboard.json"
 
 REASONS = {
     "compliance_connector_scrape_timestamp_seconds": "Tells how much older than the scrape its numbers are.",
-    "python_info": "Says which Python runs; nothing depends on it.",
-    "process_max_fds": "The limit that process_open_fds is compared with when it matters.",
+    "compliance_connector_sequence": "For those who compare it with the records' `sequence`.",
+    "compliance_connector_stream_enabled": "Says why a stream has no gauges: it is switched off.",
     "process_virtual_memory_bytes": "Comes with the library; resident memory is what a limit counts.",
-    "process_start_time_seconds": "For a restart count by hand: `changes(process_start_time_seconds[1d])`.",
+    "python_info": "Says which Python runs; nothing depends on it.",
 }
 """Why a metric is there although no alert and no panel uses it."""
 
@@ -90,23 +90,34 @@ def _unit(name: str) -> str:
 def uses(name: str) -> list[str]:
     """Return the alerts, recording rules and panels whose queries name the metric, in the order of the files."""
     pattern = re.compile(rf"\b{name}(_bucket|_sum|_count)?\b")
-    return list(dict.fromkeys(user for user, query in [*_rule_queries(), *_panel_queries()] if pattern.search(query)))
+    return list(dict.fromkeys(user for user, query in [*rule_queries(), *panel_queries()] if pattern.search(query)))
 
 
-def _rule_queries() -> Iterator[tuple[str, str]]:
-    if RULES.exists():
-        for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]:
-            for rule in group["rules"]:
-                yield f"alert {rule['alert']}" if "alert" in rule else f"rule {rule['record']}", str(rule["expr"])
+def rules() -> list[dict[str, Any]]:
+    """Return all rules, in the order of the file."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
 
 
-def _panel_queries() -> Iterator[tuple[str, str]]:
-    if DASHBOARD.exists():
-        yield from _queries_of(json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"])
+def alerts() -> list[dict[str, Any]]:
+    """Return the rules that alert."""
+    return [rule for rule in rules() if "alert" in rule]
 
 
-def _queries_of(panels: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    for panel in panels:
-        yield from _queries_of(panel.get("panels", []))
+def panels() -> list[dict[str, Any]]:
+    """Return all panels of the dashboard, the headings of its rows among them."""
+    content: list[dict[str, Any]] = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    return content
+
+
+def rule_queries() -> Iterator[tuple[str, str]]:
+    """Give the queries of all rules, each with what it is of."""
+    for rule in rules():
+        yield f"alert {rule['alert']}" if "alert" in rule else f"rule {rule['record']}", str(rule["expr"])
+
+
+def panel_queries() -> Iterator[tuple[str, str]]:
+    """Give the queries of all panels, each with what it is of."""
+    for panel in panels():
         for target in panel.get("targets", []):
-            yield f"panel {panel['title']}", target.get("expr", "")
+            yield f"panel {panel['title']}", target["expr"]

@@ -23,7 +23,7 @@ from connector.settings import (
     variable_name,
 )
 from tests.unit.docs.log_events import log_events
-from tests.unit.docs.metric_table import REASONS, metric_rows, uses
+from tests.unit.docs.metric_table import REASONS, alerts, metric_rows, uses
 
 ROOT = Path(__file__).parents[3]
 PAGES = tuple(
@@ -34,6 +34,7 @@ PAGES = tuple(
         "docs/events.md",
         "docs/logs.md",
         "docs/metrics.md",
+        "docs/runbook.md",
         "docs/settings.md",
         "README.md",
     )
@@ -215,6 +216,16 @@ def _metric_labels() -> str:
     )
 
 
+def _alerts() -> str:
+    return _table(
+        ("alert", "severity", "fires after"),
+        (
+            (f"[{rule['alert']}](#{rule['alert'].lower()})", rule["labels"]["severity"], rule.get("for", "at once"))
+            for rule in alerts()
+        ),
+    )
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "topics": _topics,
     "coverage": partial(_record, COVERAGE),
@@ -225,6 +236,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "logs": _logs,
     "metrics": _metrics,
     "metric-labels": _metric_labels,
+    "alerts": _alerts,
     "reader": _reader,
     "canonical-example": _canonical_example,
     "vectors": _vectors,

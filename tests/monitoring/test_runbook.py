@@ -1,0 +1,72 @@
+"""The runbook says what to do in words that are true: every alert, every command, every query."""
+
+import re
+import shlex
+
+import pytest
+from typer.testing import CliRunner
+
+from connector.cli import app
+from connector.x.failure import REASONS
+from connector.x.plan import Cause
+from tests.monitoring.queries import code_blocks, commands, selectors
+from tests.unit.docs.log_events import log_events
+from tests.unit.docs.metric_table import ROOT, alerts, metric_rows
+
+PAGE = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+
+
+def section(alert: str) -> str:
+    """Return what the runbook says of an alert."""
+    _, _, rest = PAGE.partition(f"\n### {alert}\n")
+    return re.split(r"\n##+ ", rest, maxsplit=1)[0]
+
+
+def _alerts_under(heading: str) -> list[str]:
+    _, _, rest = PAGE.partition(f"\n## {heading}\n")
+    return re.findall(r"^### (.+)$", rest.partition("\n## ")[0], re.MULTILINE)
+
+
+@pytest.mark.parametrize(("heading", "severity"), [("Pages", "page"), ("Tickets", "ticket")])
+def test_sections_are_those_of_the_alerts(heading: str, severity: str) -> None:
+    """One for each, in the order of the rules, under how urgent it is."""
+    assert _alerts_under(heading) == [alert["alert"] for alert in alerts() if alert["labels"]["severity"] == severity]
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_section_says_what_it_means_and_what_is_at_stake(alert: dict[str, str]) -> None:
+    """Whoever is woken up learns first how bad it is."""
+    text = " ".join(section(alert["alert"]).split())
+    assert text.startswith("**Means** ")
+    assert "**At stake** " in text
+
+
+@pytest.mark.parametrize("command", [line for line in commands(PAGE) if line.startswith("connector ")])
+def test_command_is_one_of_ours(command: str) -> None:
+    """The command line knows the command and all its options."""
+    result = CliRunner().invoke(app, [*shlex.split(command)[1:], "--help"])
+    assert result.exit_code == 0, result.output
+    assert "Usage: " in result.output
+
+
+@pytest.mark.parametrize("query", list(code_blocks(PAGE, "promql")))
+def test_query_asks_for_metrics_that_there_are(query: str) -> None:
+    """It is PromQL, and of the service's metrics."""
+    known = {row.name for row in metric_rows()}
+    for selector in selectors(query):
+        assert str(selector.name).removesuffix("_bucket") in known
+
+
+def test_log_events_that_are_looked_for_exist() -> None:
+    """Every event by which a command searches the log is one."""
+    asked = set(re.findall(r'\.event == "(\w+)"', PAGE))
+    assert asked
+    assert asked <= {event.name for event in log_events()}
+
+
+def test_gap_causes_and_reasons_to_fail_are_all_there() -> None:
+    """The tables leave no value out that the connector can give."""
+    gap, not_live = section("ComplianceGapRecorded"), section("CompliancePartitionNotLive")
+    assert [cause for cause in Cause if f"`{cause.value}`" not in gap] == []
+    named = [reason for reason in REASONS if reason != "http-other"]
+    assert [reason for reason in named if f"`{reason}`" not in not_live] == []
