@@ -38,7 +38,7 @@ integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka an
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,integration tests,$(BIN)/python -m pytest tests/integration)
 
-chart: $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; what follows from it is written by `python -m tests.chart.generate`
+chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; what follows from it is written by `python -m tests.chart.generate`
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)
 
 deploy: $(VENV)/dev.stamp ## Check the Dockerfile, the compose file, and that what is written down twice agrees

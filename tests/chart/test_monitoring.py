@@ -1,0 +1,57 @@
+"""Rules and dashboard come out of the chart as they stand in `helm/monitoring`, and Prometheus takes the rules."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.chart.chart import CHART, kinds, only, render
+
+_RULES = (CHART / "monitoring/rules.yaml").read_text(encoding="utf-8")
+_RUNBOOK = "docs/runbook.md"
+
+
+def _rules(**values: object) -> Any:  # noqa: ANN401 - a manifest's part
+    return only(render("defaults", {"prometheusRule": {"enabled": True, **values}}), "PrometheusRule")["spec"]
+
+
+def test_rules_are_those_of_the_file() -> None:
+    """Nothing in them is taken for a template of Helm's."""
+    assert _rules() == yaml.safe_load(_RULES)
+
+
+def test_runbook_of_ones_own_takes_the_place_of_ours() -> None:
+    """In every alert that has one, with the anchor kept."""
+    assert _RUNBOOK in _RULES
+    moved = yaml.safe_load(_RULES.replace(_RUNBOOK, "https://example.com/runbook"))
+    assert _rules(runbookUrl="https://example.com/runbook") == moved
+
+
+def test_rendered_rules_pass_promtool(tmp_path: Path) -> None:
+    """With all its lints."""
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump(_rules()), encoding="utf-8")
+    command = ["promtool", "check", "rules", "--lint=all", "--lint-fatal", str(file)]
+    done = subprocess.run(  # noqa: S603 - our own arguments
+        command, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_dashboard_is_the_file_under_a_name_of_the_release() -> None:
+    """Grafana's sidecar finds it by its label, and two releases do not write one file."""
+    manifests = render("everything")
+    [dashboard] = [manifest for manifest in manifests if manifest["metadata"]["name"].endswith("-dashboard")]
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert dashboard["metadata"]["annotations"]["grafana_folder"] == "compliance"
+    [(name, text)] = dashboard["data"].items()
+    assert name == "demo-compliance.json"
+    assert json.loads(text) == json.loads((CHART / "monitoring/dashboard.json").read_text(encoding="utf-8"))
+
+
+def test_neither_is_there_unless_asked_for() -> None:
+    """The Operator's kinds may not exist in the cluster."""
+    assert "PrometheusRule" not in kinds(render("defaults"))
+    assert kinds(render("defaults")).count("ConfigMap") == 1
