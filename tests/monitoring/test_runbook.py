@@ -41,9 +41,10 @@ def test_section_says_what_it_means_and_what_is_at_stake(alert: dict[str, str]) 
     assert "**At stake** " in text
 
 
-@pytest.mark.parametrize("command", [line for line in commands(PAGE) if line.startswith("connector ")])
+@pytest.mark.parametrize("command", [line for line in commands(PAGE) if re.match(r"(connector|verify) ", line)])
 def test_command_is_one_of_ours(command: str) -> None:
     """The command line knows the command and all its options."""
+    command = re.sub("^verify", "connector ledger verify", command)
     result = CliRunner().invoke(app, [*shlex.split(command)[1:], "--help"])
     assert result.exit_code == 0, result.output
     assert "Usage: " in result.output
