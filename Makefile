@@ -50,7 +50,7 @@ image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on 
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,image tests,$(BIN)/python -m pytest -rs tests/image)
 
-monitoring: java prometheus $(VENV)/dev.stamp ## Run the tests of alert rules, dashboard and runbook
+monitoring: java prometheus $(VENV)/dev.stamp ## Run the tests of alert rules, dashboard and runbook, on a real Prometheus too
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,monitoring tests,$(BIN)/python -m pytest tests/monitoring)
 
