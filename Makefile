@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit integration monitoring chart deploy image-test faults format venv java prometheus lock clean
+.PHONY: help demo test lint unit integration monitoring chart deploy image-test faults bench format venv java prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -58,6 +58,10 @@ faults: java $(VENV)/dev.stamp ## Play the fault scenarios; SEED=n repeats, ROUN
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,fault scenarios,CONNECTOR_TEST_SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults)
 
+bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 9 minutes; BENCH=--short only tries that it runs
+	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+	@$(BIN)/python -m benchmarks --json .work/bench.json $(BENCH)
+
 format: $(VENV)/dev.stamp ## Mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix --exit-zero . && $(BIN)/ruff format .
 
@@ -68,6 +72,7 @@ lock: $(VENV)/dev.stamp ## Write requirements/ anew from pyproject.toml, version
 	@$(LOCK) pyproject.toml --extra demo --constraint requirements/runtime.txt --output-file requirements/demo.txt
 	@$(LOCK) pyproject.toml --extra demo --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 	@$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
+	@$(LOCK) pyproject.toml --extra demo --group bench --constraint requirements/dev.txt --output-file requirements/bench.txt
 
 clean: ## Remove all that make has made
 	@rm -rf $(VENV) .work dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -104,3 +109,7 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/created.stamp
 	@$(PIP) install --require-hashes --requirement $<
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/bench.stamp: requirements/bench.txt $(VENV)/dev.stamp
+	@$(PIP) install --require-hashes --requirement $<
+	@touch $@

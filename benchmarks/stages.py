@@ -1,0 +1,141 @@
+"""Where the time goes: each step of the path by itself, one after the other in one thread."""
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from benchmarks.corpus import read_lines
+from benchmarks.feeding import Feeding
+from benchmarks.stand import Stand, partitions_of
+from benchmarks.throughput import STREAM_NAMES, encoded_records, make_builder
+from connector.compliance.catalog import StreamPartition
+from connector.compliance.decode import Event, decode
+from connector.compliance.identity import event_id
+from connector.kafka.clients import producer_config
+from connector.kafka.ledger import first_entry
+from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import Record, TransactionalWriter
+from connector.pipeline.memory import DuplicateMemory
+from connector.settings import RunSettings
+from connector.x.connection import XClient
+from connector.x.framing import Framer
+from connector.x.plan import Live
+
+_LINE_LIMIT = 512 * 1024
+_PARTITION = StreamPartition("tweet", 1)
+
+Stages = dict[str, float]
+"""Microseconds an event, by step."""
+
+
+def measure_stages(stand: Stand, events_per_transaction: int) -> Stages:
+    """Measure every step once, over the events of all streams."""
+    lines = {
+        partition: [line.rstrip() for line in read_lines(stand.folder, partition)[: events_per_transaction // 8]]
+        for partition in partitions_of(STREAM_NAMES)
+    }
+    with stand.config("http://127.0.0.1:1", STREAM_NAMES) as config:
+        settings = RunSettings.model_validate(config)
+        return {
+            "read, 1 event a chunk": _read(stand, 1),
+            "read, 20 events a chunk": _read(stand, 20),
+            "frame": _frame(stand),
+            **_of_lines(lines, settings),
+            **_commit(stand, settings, events_per_transaction),
+        }
+
+
+def _read(stand: Stand, events_per_chunk: int) -> float:
+    """Read a stream partition through the connector's client; CPU, since the reader waits for the feeder."""
+    size = sum(map(len, read_lines(stand.folder, _PARTITION)))
+    with Feeding(stand.folder, [_PARTITION], events_per_chunk=events_per_chunk) as feeding:
+        feeding.listen()
+        settings: Any = {"base_url": feeding.url, "bearer_token": "simulator-token", "gzip": False}
+        client = XClient(RunSettings.model_fields["x"].annotation(**settings))
+        with client.open(_PARTITION, Live(0)) as connection:
+            began = time.thread_time()
+            for chunk in connection.chunks():
+                size -= len(chunk)
+                if size <= 0:
+                    break
+            return _us(time.thread_time() - began, len(read_lines(stand.folder, _PARTITION)))
+
+
+def _frame(stand: Stand) -> float:
+    chunks = read_lines(stand.folder, _PARTITION)
+    framer = Framer(_PARTITION.stream, _LINE_LIMIT)
+    return _time(lambda: [framer.feed(chunk) for chunk in chunks], len(chunks))
+
+
+def _of_lines(lines: Mapping[StreamPartition, list[bytes]], settings: RunSettings) -> Stages:
+    """Measure what is done with a line up to its record."""
+    count = sum(map(len, lines.values()))
+    decoded = [
+        (partition, event)
+        for partition, own in lines.items()
+        for event in (decode(partition.stream, line) for line in own)
+        if isinstance(event, Event)
+    ]
+    bodies = [
+        (partition.stream, *next(iter(msgspec.json.decode(line)["data"].items())))
+        for partition, own in lines.items()
+        for line in own
+    ]
+    builders = {partition: make_builder(partition, settings, has_headers=True) for partition in lines}
+    bare = {partition: make_builder(partition, settings, has_headers=False) for partition in lines}
+    memory = DuplicateMemory()
+    memory.remember(0, 0, tuple(event.id for _, event in decoded))
+    whole = _time(
+        lambda: [decode(partition.stream, line) for partition, own in lines.items() for line in own], count
+    )
+    identify = _time(lambda: [event_id(*body) for body in bodies], count)
+    encode_bare = _time(lambda: [bare[place].event(event, 1, 1, "stream") for place, event in decoded], count)
+    encode = _time(lambda: [builders[place].event(event, 1, 1, "stream") for place, event in decoded], count)
+    return {
+        "decode": whole - identify,
+        "identify": identify,
+        "duplicate check": _time(lambda: [event.id in memory for _, event in decoded], count),
+        "encode": encode_bare,
+        "headers": encode - encode_bare,
+    }
+
+
+def _commit(stand: Stand, settings: RunSettings, events: int) -> Stages:
+    """Measure whole transactions, with and without headers; the writer asks its clock before, between and after."""
+    names = TopicNames(settings.kafka.topic_prefix)
+    builder = make_builder(_PARTITION, settings, has_headers=True)
+    entry = builder.ledger(first_entry(_PARTITION, "0" * 32, time.time_ns() // 1000))
+    records = list(encoded_records(stand, settings, events))
+    moments: list[float] = []
+
+    def clock() -> float:
+        moments.append(time.perf_counter())
+        return moments[-1]
+
+    writer = TransactionalWriter(producer_config(settings.kafka, names.transactional_id(_PARTITION)), clock)
+
+    def commit(records: list[Record]) -> tuple[float, float]:
+        writer.commit([], entry)
+        moments.clear()
+        writer.commit(records, entry)
+        steps = [_us(after - before, len(records)) for before, after in pairwise(moments)]
+        return steps[0], sum(steps[1:])
+
+    commit(records)
+    bare_produce, _ = commit([record._replace(headers=None) for record in records])
+    produce, end = commit(records)
+    return {"produce": bare_produce, "produce headers": produce - bare_produce, "commit": end}
+
+
+def _time(work: Callable[[], object], count: int) -> float:
+    work()
+    began = time.perf_counter()
+    work()
+    return _us(time.perf_counter() - began, count)
+
+
+def _us(seconds: float, events: int) -> float:
+    return seconds / events * 1e6

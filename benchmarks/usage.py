@@ -1,0 +1,31 @@
+"""What a process takes of this machine, as Linux tells it."""
+
+import os
+import time
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
+
+
+def cpu_s(pid: int) -> float:
+    """Return the seconds of CPU a process has used, all its threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+def rss_bytes(pid: int) -> int:
+    """Return the memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
+
+
+class Stopwatch:
+    """Wall clock and CPU of a process since it was made."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._began = time.time(), cpu_s(pid)
+
+    def read(self) -> tuple[float, float]:
+        """Return the seconds passed, and the seconds of CPU used."""
+        return time.time() - self._began[0], cpu_s(self._pid) - self._began[1]
