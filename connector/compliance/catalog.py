@@ -77,9 +77,9 @@ class Field:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EventType:
-    """One type of event: what X calls it, where it goes, what it holds.
+    """One type of event: what X calls it, where it goes, what it holds; each there is stands once in `EVENT_TYPES`.
 
     `key` names the record fields that, joined with a colon, are the record key.
     """

@@ -3,18 +3,17 @@
 Pure, and total: whatever the bytes are, `decode` answers. Shapes: X API v2 reference, compliance streams.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from connector.compliance.catalog import BY_X_TYPE, EVENT_TYPES, EventType, Field, Kind
-from connector.compliance.identity import UnreadableTimeError, canonical_body, digest, event_id, line_id
+from connector.compliance.catalog import EVENT_TYPES, EventType, Field, Kind
+from connector.compliance.identity import UnreadableTimeError, canonical_body, digest, event_id, id_prefix, line_id
 
-_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
+_ID_LENGTH = 19
 _DETAIL_LIMIT = 300
 
 
@@ -28,8 +27,7 @@ class Reason(StrEnum):
     UNENCODABLE = "unencodable"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """A line that is an event of a known type, whole and well formed.
 
     `fields` holds the type's own record fields and `unknown_fields`; `event_at` is X's text for `event_at_ns`.
@@ -97,11 +95,11 @@ def _decode(stream: str, line: bytes) -> Event | DeadLetter | SystemMessage:
         count = len(data) if isinstance(data, dict) else "no"
         return _dead(line, line_id(stream, line), Reason.UNKNOWN_TYPE, f"{count or 'no'} types under data")
     [(x_type, body)] = data.items()
-    event_type = BY_X_TYPE.get((stream, x_type))
-    if event_type is None:
+    shape = _SHAPES.get((stream, x_type))
+    if shape is None:
         return _dead(line, _any_id(stream, x_type, body, line), Reason.UNKNOWN_TYPE, f"type {x_type}")
     try:
-        return _event(event_type, body)
+        return _event(shape, body)
     except ValueError as error:
         return _dead(line, _any_id(stream, x_type, body, line), Reason.INVALID_BODY, str(error))
 
@@ -116,7 +114,7 @@ def _any_id(stream: str, x_type: str, body: object, line: bytes) -> bytes:
         return line_id(stream, line)
 
 
-def _event(event_type: EventType, body: object) -> Event:
+def _event(shape: "_Shape", body: object) -> Event:
     """Return the event. Raises `ValueError` when the body does not fit the type."""
     if not isinstance(body, dict):
         raise ValueError("the body is not an object")  # noqa: TRY004 - bad input of X, not a fault of the caller
@@ -124,29 +122,28 @@ def _event(event_type: EventType, body: object) -> Event:
     event_at_ns: Any = canonical.get("event_at")
     if event_at_ns is None:
         raise ValueError("event_at: missing")
-    fields = {field.name: _value(field, canonical) for field in event_type.fields}
-    unknown = _unknown(canonical, _KNOWN[event_type])
+    fields = {member.field.name: _value(member, canonical) for member in shape.members}
+    unknown = _unknown(canonical, shape.known)
     fields["unknown_fields"] = msgspec.json.encode(unknown, order="sorted").decode() if unknown else None
-    key = ":".join(str(fields[name]) for name in event_type.key)
-    event_id_ = digest(event_type.stream, event_type.x_type, canonical)
-    return Event(event_type, event_id_, key, body["event_at"], event_at_ns, fields)
+    key = ":".join([fields[name] for name in shape.type.key])
+    return Event(shape.type, digest(shape.id_prefix, canonical), key, body["event_at"], event_at_ns, fields)
 
 
-def _value(field: Field, body: Mapping[str, Any]) -> object:
+def _value(member: "_Member", body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what the field's kind is
     value: Any = body
-    for name in field.path:
+    for name in member.field.path:
         value = value.get(name) if isinstance(value, dict) else None
     if value is None:
-        if field.required:
-            raise ValueError(f"{'.'.join(field.path)}: missing")
+        if member.field.required:
+            raise ValueError(f"{'.'.join(member.field.path)}: missing")
         return None
-    if not _FITS[field.kind](value):
-        raise ValueError(f"{'.'.join(field.path)}: expected {_EXPECTED[field.kind]}")
+    if not member.fits(value):
+        raise ValueError(f"{'.'.join(member.field.path)}: expected {_EXPECTED[member.field.kind]}")
     return value
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
+    return isinstance(value, str) and value.isdigit() and value.isascii() and len(value) <= _ID_LENGTH
 
 
 def _is_text(value: object) -> bool:
@@ -181,7 +178,32 @@ def _known_members(event_type: EventType) -> dict[str, Any]:
     return tree
 
 
-_KNOWN = {event_type: _known_members(event_type) for event_type in EVENT_TYPES}
+class _Member(msgspec.Struct, frozen=True):
+    """A field, and what tells whether a value fits it."""
+
+    field: Field
+    fits: Callable[[object], bool]
+
+
+class _Shape(msgspec.Struct, frozen=True):
+    """An event type, with what reading its bodies takes: worked out once, for it is asked for with every line."""
+
+    type: EventType
+    id_prefix: bytes
+    members: tuple[_Member, ...]
+    known: dict[str, Any]
+
+
+def _shape(event_type: EventType) -> _Shape:
+    return _Shape(
+        event_type,
+        id_prefix(event_type.stream, event_type.x_type),
+        tuple(_Member(field, _FITS[field.kind]) for field in event_type.fields),
+        _known_members(event_type),
+    )
+
+
+_SHAPES = {(event_type.stream, event_type.x_type): _shape(event_type) for event_type in EVENT_TYPES}
 
 
 def _unknown(body: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:

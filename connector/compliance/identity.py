@@ -29,7 +29,7 @@ def event_id(stream: str, x_type: str, body: Mapping[str, object]) -> bytes:
 
     Raises `UnreadableTimeError` or `TooDeepError`.
     """
-    return digest(stream, x_type, canonical_body(body))
+    return digest(id_prefix(stream, x_type), canonical_body(body))
 
 
 def canonical_body(body: Mapping[str, object]) -> dict[str, object]:
@@ -37,7 +37,7 @@ def canonical_body(body: Mapping[str, object]) -> dict[str, object]:
 
     Raises `UnreadableTimeError` or `TooDeepError`.
     """
-    canonical = {name: _without_nulls(value, 1) for name, value in body.items() if value is not None}
+    canonical = _without_null_members(body, 0)
     event_at = canonical.get("event_at")
     if event_at is not None:
         if not isinstance(event_at, str):
@@ -49,10 +49,14 @@ def canonical_body(body: Mapping[str, object]) -> dict[str, object]:
     return canonical
 
 
-def digest(stream: str, x_type: str, canonical: Mapping[str, object]) -> bytes:
-    """Return the 16-byte id of the event with this canonical body."""
-    text = msgspec.json.encode(canonical, order="sorted")
-    return blake2b(b"%b\0%b\0%b" % (stream.encode(), x_type.encode(), text), digest_size=ID_BYTES).digest()
+def id_prefix(stream: str, x_type: str) -> bytes:
+    """Return what stands before the canonical body in the bytes that are hashed."""
+    return b"%b\0%b\0" % (stream.encode(), x_type.encode())
+
+
+def digest(prefix: bytes, canonical: Mapping[str, object]) -> bytes:
+    """Return the 16-byte id of the event with this `id_prefix` and canonical body."""
+    return blake2b(prefix + msgspec.json.encode(canonical, order="sorted"), digest_size=ID_BYTES).digest()
 
 
 def line_digest(stream: str) -> "blake2b":
@@ -70,16 +74,21 @@ def line_id(stream: str, line: bytes) -> bytes:
     return digest.digest()
 
 
-def _without_nulls(value: object, depth: int) -> object:
-    if isinstance(value, dict):
-        _check_depth(depth)
-        return {name: _without_nulls(member, depth + 1) for name, member in value.items() if member is not None}
-    if isinstance(value, list):
-        _check_depth(depth)
-        return [_without_nulls(element, depth + 1) for element in value]
-    return value
-
-
-def _check_depth(depth: int) -> None:
+def _without_null_members(members: Mapping[str, object], depth: int) -> dict[str, object]:
     if depth > MAX_DEPTH:
         raise TooDeepError(f"nested deeper than {MAX_DEPTH}")
+    return {
+        name: value if isinstance(value, str) else _without_nulls(value, depth + 1)
+        for name, value in members.items()
+        if value is not None
+    }
+
+
+def _without_nulls(value: object, depth: int) -> object:
+    if isinstance(value, dict):
+        return _without_null_members(value, depth)
+    if isinstance(value, list):
+        if depth > MAX_DEPTH:
+            raise TooDeepError(f"nested deeper than {MAX_DEPTH}")
+        return [_without_nulls(element, depth + 1) for element in value]
+    return value

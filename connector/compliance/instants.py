@@ -7,8 +7,9 @@ from functools import lru_cache
 US_PER_S = 1_000_000
 NS_PER_S = 1_000_000_000
 
-_TIME = re.compile(r"(.{19})(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII)
 _TO_THE_SECOND = re.compile(r"\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):\d\d:\d\d", re.ASCII)
+_TO_THE_SECOND_LENGTH = 19
+_FRACTION_AND_ZONE = re.compile(r"(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII)
 _EARLIEST_S = int(datetime.min.replace(tzinfo=UTC).timestamp())
 _LATEST_S = int(datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp())
 
@@ -18,25 +19,32 @@ def parse_ns(text: str) -> int:
 
     Raises `ValueError` when it is not one, or lies outside the years 1 to 9999 in UTC.
     """
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise ValueError("not an RFC 3339 time")
-    to_the_second, fraction, sign, hours, minutes = match.groups()
-    seconds = _seconds(to_the_second)
-    if sign is not None:
-        offset = int(hours) * 3600 + int(minutes) * 60
-        seconds += offset if sign == "-" else -offset
-        if not _EARLIEST_S <= seconds <= _LATEST_S:
-            raise ValueError("outside the years 1 to 9999")
-    return seconds * NS_PER_S + (int(fraction.ljust(9, "0")) if fraction else 0)
+    fraction_ns, offset_s = _fraction_and_offset(text[_TO_THE_SECOND_LENGTH:])
+    seconds = _seconds(text[:_TO_THE_SECOND_LENGTH]) - offset_s
+    if offset_s and not _EARLIEST_S <= seconds <= _LATEST_S:
+        raise ValueError("outside the years 1 to 9999")
+    return seconds * NS_PER_S + fraction_ns
+
+
+# Most events of a moment share their second, and all share the few ways to end a time: both are worked out once.
 
 
 @lru_cache(maxsize=4096)
 def _seconds(to_the_second: str) -> int:
-    """Most events of a moment share their second, so the calendar is asked once for it."""
     if _TO_THE_SECOND.fullmatch(to_the_second) is None:
         raise ValueError("not an RFC 3339 time")
     return int(datetime.fromisoformat(to_the_second.upper()).replace(tzinfo=UTC).timestamp())
+
+
+@lru_cache(maxsize=4096)
+def _fraction_and_offset(rest: str) -> tuple[int, int]:
+    """Return the nanoseconds, and by how many seconds the zone is ahead of UTC."""
+    match = _FRACTION_AND_ZONE.fullmatch(rest)
+    if match is None:
+        raise ValueError("not an RFC 3339 time")
+    fraction, sign, hours, minutes = match.groups()
+    offset_s = int(hours) * 3600 + int(minutes) * 60 if sign else 0
+    return int(fraction.ljust(9, "0")) if fraction else 0, -offset_s if sign == "-" else offset_s
 
 
 def format_us(instant_us: int) -> str:
