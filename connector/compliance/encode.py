@@ -4,7 +4,8 @@ Wire format (Confluent Schema Registry, "Wire format"): a zero byte, the schema 
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -14,6 +15,7 @@ from connector.compliance.schemas import AvroSchema
 
 _MAGIC = 0
 _PREFIX = struct.Struct(">bI")
+_LONG_BITS = 64
 
 
 class AvroEncoder:
@@ -29,6 +31,76 @@ class AvroEncoder:
         buffer.write(self._prefix)
         fastavro.schemaless_writer(buffer, self._schema, record)
         return buffer.getvalue()
+
+
+class EventEncoder:
+    """Writes the events of one schema: the very bytes of `AvroEncoder`, in a fraction of the time.
+
+    `constants` are the fields that are the same in every record; they are encoded once.
+    """
+
+    def __init__(self, schema: AvroSchema, schema_id: int, constants: Mapping[str, str | int]) -> None:
+        self._steps: list[tuple[bytes, str, Callable[[Any], bytes]]] = []
+        constant = _PREFIX.pack(_MAGIC, schema_id)
+        for field in schema.parsed["fields"]:
+            name, write = field["name"], _writer(field["type"])
+            if name in constants:
+                constant += write(constants[name])
+            else:
+                self._steps.append((constant, name, write))
+                constant = b""
+        self._end = constant
+
+    def encode(self, record: Mapping[str, Any]) -> bytes:
+        """Return `record`, the fields that are no constants, times in the unit of their field, as prefix and Avro body.
+
+        Raises `AttributeError`, `KeyError`, `OverflowError`, `TypeError` or `UnicodeError` when it does not fit.
+        """
+        parts = [before + write(record[name]) for before, name, write in self._steps]
+        parts.append(self._end)
+        return b"".join(parts)
+
+
+def _writer(avro_type: object) -> Callable[[Any], bytes]:
+    """Return what writes a value of `avro_type` (Avro specification, "Binary encoding")."""
+    match avro_type:
+        case "string":
+            return _text
+        case "int" | "long" | {"type": "long"}:
+            return _long
+        case ["null", "string"]:
+            return _optional_text
+        case {"type": "array", "items": "string"}:
+            return _texts
+    raise TypeError(f"events have no fields of the Avro type {avro_type}")
+
+
+def _text(value: str) -> bytes:
+    utf8 = value.encode()
+    return _long(len(utf8)) + utf8
+
+
+def _optional_text(value: str | None) -> bytes:
+    return b"\0" if value is None else b"\2" + _text(value)
+
+
+def _texts(values: Sequence[str]) -> bytes:
+    block = _long(len(values)) + b"".join(map(_text, values)) if values else b""
+    return block + b"\0"
+
+
+@lru_cache(maxsize=4096)
+def _long(value: int) -> bytes:
+    """Zigzag, then seven bits a byte. Most are lengths, or times that the events of a moment share."""
+    rest = (value << 1) ^ (value >> (_LONG_BITS - 1))
+    if rest >> _LONG_BITS:
+        raise OverflowError(f"{value} is no 64-bit integer")
+    written = bytearray()
+    while rest > 0x7F:  # noqa: PLR2004 - seven bits
+        written.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    written.append(rest)
+    return bytes(written)
 
 
 def split_prefix(value: bytes) -> tuple[int, bytes]:

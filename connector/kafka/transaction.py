@@ -29,13 +29,16 @@ _FENCED = {
 }
 
 
+Headers = list[tuple[str, str | bytes | None]]
+
+
 class Record(NamedTuple):
     """One Kafka record to be produced; `partition` is None where the key decides."""
 
     topic: str
     key: bytes
     value: bytes
-    headers: list[tuple[str, str | bytes | None]] | None = None
+    headers: Headers | None = None
     partition: int | None = None
 
 

@@ -1,15 +1,17 @@
 """Kafka records of everything one stream partition publishes. Pure: values in, records out."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from connector.compliance.catalog import BY_X_TYPE, StreamPartition
+from connector.compliance.catalog import EVENT_TYPES, EventType, StreamPartition
 from connector.compliance.decode import DeadLetter, Event
-from connector.compliance.encode import AvroEncoder
+from connector.compliance.encode import AvroEncoder, EventEncoder
+from connector.compliance.identity import ID_BYTES
 from connector.compliance.instants import format_us
 from connector.compliance.schemas import COVERAGE, GAP, LEDGER, event_schema
 from connector.kafka.ledger import LedgerEntry, Mode
 from connector.kafka.topics import TopicNames
-from connector.kafka.transaction import Record
+from connector.kafka.transaction import Headers, Record
 from connector.x.plan import Cause, Lost
 
 _BATCH_OVERHEAD_BYTES = 512
@@ -51,52 +53,41 @@ class RecordBuilder:
         self._gap = AvroEncoder(GAP, schema_ids[names.gap])
         self._ledger = AvroEncoder(LEDGER, schema_ids[names.ledger])
         self._has_headers = has_headers
-        self._events = {
-            event_type: (
-                topic := names.event(event_type),
-                AvroEncoder(event_schema(event_type), schema_ids[topic]),
-                self._static_headers(f"x.compliance.{event_type.name}"),
-            )
-            for (stream, _), event_type in BY_X_TYPE.items()
-            if stream == partition.stream
+        self._routes = {
+            event_type: self._route(event_type, names.event(event_type), schema_ids)
+            for event_type in EVENT_TYPES
+            if event_type.stream == partition.stream
         }
 
     def event(self, event: Event, received_at_us: int, sequence: int, delivered_by: str) -> Record:
         """Return the record of an event. Raises `UnencodableError`."""
-        topic, encoder, static_headers = self._events[event.type]
+        route = self._routes[event.type]
         id_text = event.id.hex()
         fields = {
             "event_id": id_text,
-            "event_type": event.type.name,
             "event_at": event.event_at_ns // 1_000_000,
             "received_at": received_at_us // 1000,
-            "stream": self._partition.stream,
-            "stream_partition": self._partition.number,
             "sequence": sequence,
             "delivered_by": delivered_by,
             **event.fields,
         }
         try:
-            value = encoder.encode(fields)
+            value = route.encoder.encode(fields)
         except Exception as error:  # whatever the encoder dislikes is this event's matter alone
             raise UnencodableError(f"{type(error).__name__}: {error}") from error
-        headers: list[tuple[str, str | bytes | None]] | None = None
+        headers = None
         if self._has_headers:
-            headers = [
-                *static_headers,
-                ("ce_id", id_text),
-                ("ce_time", event.event_at),
-                ("ce_subject", event.key),
-            ]
-        record = Record(topic, event.key.encode(), value, headers)
-        if (size := _size_bytes(record)) > self._limits[topic]:
-            raise UnencodableError(f"a record of {size} bytes is over the topic's limit of {self._limits[topic]}")
-        return record
+            headers = [*route.headers, ("ce_id", id_text), ("ce_time", event.event_at), ("ce_subject", event.key)]
+        key = event.key.encode()
+        size = route.fixed_bytes + len(value) + 2 * len(key) + len(event.event_at)
+        if size > route.limit_bytes:
+            raise UnencodableError(f"a record of {size} bytes is over the topic's limit of {route.limit_bytes}")
+        return Record(route.topic, key, value, headers)
 
     def dead_letter(self, letter: DeadLetter, received_at_us: int) -> Record:
         """Return the record of a dead letter, its value cut to what the topic takes."""
         id_text = letter.id.hex()
-        headers: list[tuple[str, str | bytes | None]] = [
+        headers: Headers = [
             ("reason", letter.reason.value),
             ("detail", letter.detail.encode("utf-8", "replace")),
             ("length", str(letter.length)),
@@ -143,13 +134,40 @@ class RecordBuilder:
         value = self._ledger.encode(entry.as_record())
         return Record(self._names.ledger, self._key, value, None, self._partition.ledger_partition)
 
-    def _static_headers(self, ce_type: str) -> list[tuple[str, str | bytes | None]]:
-        return [
+    def _route(self, event_type: EventType, topic: str, schema_ids: Mapping[str, int]) -> "_Route":
+        constants: dict[str, str | int] = {
+            "event_type": event_type.name,
+            "stream": self._partition.stream,
+            "stream_partition": self._partition.number,
+        }
+        headers: Headers = [
             ("ce_specversion", "1.0"),
-            ("ce_type", ce_type),
+            ("ce_type", f"x.compliance.{event_type.name}"),
             ("ce_source", self._partition.source),
             ("content-type", "application/avro"),
         ]
+        of_each: Headers = [("ce_id", "0" * 2 * ID_BYTES), ("ce_time", None), ("ce_subject", None)]
+        return _Route(
+            topic,
+            EventEncoder(event_schema(event_type), schema_ids[topic], constants),
+            headers,
+            _size_bytes(Record(topic, b"", b"", [*headers, *of_each])),
+            self._limits[topic],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What all records of an event type have in common.
+
+    `fixed_bytes` is a record's size without its value, and without its key and time, which stand in the headers too.
+    """
+
+    topic: str
+    encoder: EventEncoder
+    headers: Headers
+    fixed_bytes: int
+    limit_bytes: int
 
 
 def _size_bytes(record: Record) -> int:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.compliance.catalog import EVENT_TYPES, EventType
 from connector.compliance.decode import Event, decode
-from connector.compliance.encode import AvroDecoder, AvroEncoder, split_prefix, without_logical_types
-from connector.compliance.schemas import LEDGER, event_schema
+from connector.compliance.encode import AvroDecoder, AvroEncoder, EventEncoder, split_prefix, without_logical_types
+from connector.compliance.schemas import LEDGER, AvroSchema, event_schema
 from tests.unit.compliance.bodies import SAMPLES, Sample
 
 _SCHEMA_ID = 0x01020304
@@ -103,3 +104,74 @@ def test_plain_record_of_any_bytes_is_read_or_raises_value_error(body: bytes) ->
         assert "entry" in AvroDecoder(LEDGER.parsed).decode(body)
     except ValueError:
         return
+
+
+_LONGS = st.integers(-(2**63), 2**63 - 1)
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def _values(avro_type: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401 - an Avro type is text, a list or an object
+    match avro_type:
+        case "string":
+            return _TEXTS
+        case "int":
+            return st.integers(1, 4)
+        case "long" | {"type": "long"}:
+            return _LONGS
+        case ["null", other]:
+            return st.none() | _values(other)
+        case {"type": "array", "items": items}:
+            return st.lists(_values(items))
+    raise AssertionError(avro_type)
+
+
+def _records(schema: AvroSchema) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({field["name"]: _values(field["type"]) for field in schema.parsed["fields"]})
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.name)
+@given(data=st.data())
+def test_event_encoder_of_any_record_writes_the_bytes_of_fastavro(event_type: EventType, data: st.DataObject) -> None:
+    """Whatever the values are, and whichever fields are constants: none, some, or all."""
+    schema = event_schema(event_type)
+    record = data.draw(_records(schema))
+    constants = {name: record[name] for name in data.draw(st.sets(st.sampled_from(sorted(record))))}
+    written = EventEncoder(schema, _SCHEMA_ID, constants).encode(record)
+    assert written == AvroEncoder(schema, _SCHEMA_ID).encode(record)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tweet_id": None},
+        {"tweet_id": 1},
+        {"tweet_id": b"1"},
+        {"tweet_id": "\ud800"},
+        {"quote_tweet_id": 1},
+        {"event_at": "soon"},
+        {"event_at": 0.5},
+        {"sequence": 2**63},
+        {"sequence": -(2**63) - 1},
+        {"sequence": None},
+    ],
+)
+def test_event_encoder_of_a_record_that_does_not_fit_raises(wrong: dict[str, Any]) -> None:
+    """What fastavro objects to, or turns into what it is not, is not written."""
+    event, record = _record(SAMPLES[0])
+    with pytest.raises((TypeError, OverflowError, AttributeError, UnicodeError)):
+        EventEncoder(event_schema(event.type), _SCHEMA_ID, {}).encode(record | wrong)
+
+
+def test_event_encoder_of_an_incomplete_record_raises() -> None:
+    """A field that is neither a constant nor in the record is missed."""
+    event, record = _record(SAMPLES[0])
+    del record["sequence"]
+    with pytest.raises(KeyError, match="sequence"):
+        EventEncoder(event_schema(event.type), _SCHEMA_ID, {}).encode(record)
+
+
+def test_event_encoder_of_a_schema_with_other_types_is_refused() -> None:
+    """A type that events do not have is noticed when the encoder is made, not with the first event."""
+    schema = AvroSchema("Odd", "", {"fields": [{"name": "odd", "type": "double"}]})
+    with pytest.raises(TypeError, match="double"):
+        EventEncoder(schema, _SCHEMA_ID, {})
