@@ -7,7 +7,7 @@ headers, no ledger: what a crash or a reconnect repeats or loses stays so. Recor
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,8 +24,12 @@ from connector.kafka.topics import TopicNames
 Feed = Callable[[], Iterator[Any]]
 
 
-def main(url: str, bootstrap_servers: str, registry_url: str, prefix: str, partitions: str, events: int) -> None:
-    """Carry `events` events, as many from each of the partitions, then say how that ended and wait to be killed."""
+def main(arguments: Sequence[str]) -> None:
+    """Carry so many events, as many from each of the partitions, then say that it is done and wait to be killed.
+
+    `arguments` are X's URL, bootstrap servers, the registry's URL, the topic prefix, partitions and number of events.
+    """
+    url, bootstrap_servers, registry_url, prefix, partitions, events = arguments
     producer = Producer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -39,7 +43,7 @@ def main(url: str, bootstrap_servers: str, registry_url: str, prefix: str, parti
     places = [StreamPartition(name.split("/")[0], int(name.split("/")[1])) for name in partitions.split(",")]
     with ThreadPoolExecutor(len(places)) as pool:
         for done in [
-            pool.submit(writer.carry, place.stream, _feed(url, place), events // len(places)) for place in places
+            pool.submit(writer.carry, place.stream, _feed(url, place), int(events) // len(places)) for place in places
         ]:
             done.result()
     assert producer.flush() == 0
@@ -53,9 +57,7 @@ class _Writer:
     def __init__(self, producer: Producer, registry: SchemaRegistryClient, names: TopicNames) -> None:
         self._producer = producer
         self._topics = {event_type: names.event(event_type) for event_type in EVENT_TYPES}
-        self._contexts = {
-            topic: SerializationContext(topic, MessageField.VALUE) for topic in self._topics.values()
-        }
+        self._contexts = {topic: SerializationContext(topic, MessageField.VALUE) for topic in self._topics.values()}
         self._serializers = {
             event_type: AvroSerializer(
                 registry, _own_schema(event_type), conf={"subject.name.strategy": record_subject_name_strategy}
@@ -84,12 +86,14 @@ class _Writer:
 
 
 def _feed(url: str, place: StreamPartition) -> Feed:
-    stream = Client(base_url=url, bearer_token="simulator-token").stream  # noqa: S106 - made up
-    partitioned = {"tweet": stream.posts_compliance, "user": stream.users_compliance}
-    whole = {"like": stream.likes_compliance, "label": stream.labels_compliance}
-    if place.stream in whole:
-        return whole[place.stream]
-    return lambda: partitioned[place.stream](partition=place.number)
+    stream: Any = Client(base_url=url, bearer_token="simulator-token").stream  # noqa: S106 - made up
+    feeds: dict[str, Feed] = {
+        "tweet": lambda: stream.posts_compliance(partition=place.number),
+        "user": lambda: stream.users_compliance(partition=place.number),
+        "like": stream.likes_compliance,
+        "label": stream.labels_compliance,
+    }
+    return feeds[place.stream]
 
 
 def _value(body: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401 - X's JSON
@@ -104,9 +108,14 @@ def _own_schema(event_type: EventType) -> str:
     schema = json.loads(event_schema(event_type).text)
     fields = [field for field in schema["fields"] if field["name"] in names]
     return json.dumps(
-        {"type": "record", "namespace": "script", "name": schema["name"], "fields": [*fields, {"name": "event_at", "type": "string"}]}
+        {
+            "type": "record",
+            "namespace": "script",
+            "name": schema["name"],
+            "fields": [*fields, {"name": "event_at", "type": "string"}],
+        }
     )
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:6], events=int(sys.argv[6]))
+    main(sys.argv[1:])

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 
@@ -19,7 +18,7 @@ from connector.kafka.ledger import first_entry
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Record, TransactionalWriter
 from connector.pipeline.memory import DuplicateMemory
-from connector.settings import RunSettings
+from connector.settings import RunSettings, XSettings
 from connector.x.connection import XClient
 from connector.x.framing import Framer
 from connector.x.plan import Live
@@ -53,8 +52,8 @@ def _read(stand: Stand, events_per_chunk: int) -> float:
     size = sum(map(len, read_lines(stand.folder, _PARTITION)))
     with Feeding(stand.folder, [_PARTITION], events_per_chunk=events_per_chunk) as feeding:
         feeding.listen()
-        settings: Any = {"base_url": feeding.url, "bearer_token": "simulator-token", "gzip": False}
-        client = XClient(RunSettings.model_fields["x"].annotation(**settings))
+        settings = XSettings.model_validate({"base_url": feeding.url, "bearer_token": "simulator-token"})
+        client = XClient(settings)
         with client.open(_PARTITION, Live(0)) as connection:
             began = time.thread_time()
             for chunk in connection.chunks():
@@ -88,9 +87,7 @@ def _of_lines(lines: Mapping[StreamPartition, list[bytes]], settings: RunSetting
     bare = {partition: make_builder(partition, settings, has_headers=False) for partition in lines}
     memory = DuplicateMemory()
     memory.remember(0, 0, tuple(event.id for _, event in decoded))
-    whole = _time(
-        lambda: [decode(partition.stream, line) for partition, own in lines.items() for line in own], count
-    )
+    whole = _time(lambda: [decode(partition.stream, line) for partition, own in lines.items() for line in own], count)
     identify = _time(lambda: [event_id(*body) for body in bodies], count)
     encode_bare = _time(lambda: [bare[place].event(event, 1, 1, "stream") for place, event in decoded], count)
     encode = _time(lambda: [builders[place].event(event, 1, 1, "stream") for place, event in decoded], count)

@@ -36,9 +36,7 @@ class Stand:
     def connector(self, config: Config, replicas: int = 1) -> Iterator[list[tuple[int, Probe]]]:
         """Run `connector run` as processes; give the process id and the HTTP side of each."""
         with ExitStack() as stack:
-            processes = [
-                stack.enter_context(ConnectorProcess(self.folder, ["run"], config)) for _ in range(replicas)
-            ]
+            processes = [stack.enter_context(ConnectorProcess(self.folder, ["run"], config)) for _ in range(replicas)]
             yield [(process.pid, process.probe()) for process in processes]
 
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from confluent_kafka import Producer
 
+from benchmarks.corpus import read_lines
 from benchmarks.feeding import Feeding, drain
 from benchmarks.stand import Stand, await_committed, partitions_of
 from benchmarks.usage import Stopwatch
@@ -21,8 +21,6 @@ from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames
 from connector.kafka.transaction import Record
 from connector.pipeline.records import RecordBuilder
 from connector.settings import RunSettings
-
-from benchmarks.corpus import read_lines
 
 STREAM_NAMES = tuple(STREAMS)
 
