@@ -22,6 +22,8 @@ librdkafka lacks KIP-890: a delayed end of this transaction must find an old epo
 is sent a second time only after the producer's retry back-off, which is longer than this.
 """
 _QUEUE_FULL_POLL_S = 0.1
+_BY_KEY = -1
+"""librdkafka's RD_KAFKA_PARTITION_UA."""
 _FENCED = {
     KafkaError._FENCED,  # noqa: SLF001 - the client's public name for its own codes begins so
     KafkaError.INVALID_PRODUCER_EPOCH,
@@ -33,13 +35,13 @@ Headers = list[tuple[str, str | bytes | None]]
 
 
 class Record(NamedTuple):
-    """One Kafka record to be produced; `partition` is None where the key decides."""
+    """One Kafka record to be produced; `partition` is left as it is where the key decides."""
 
     topic: str
     key: bytes
     value: bytes
     headers: Headers | None = None
-    partition: int | None = None
+    partition: int = _BY_KEY
 
 
 class Committed(NamedTuple):
@@ -102,15 +104,10 @@ class TransactionalWriter:
     def _produce(
         self, record: Record, deadline: float, note: Callable[[KafkaError | None, Message], None] | None = None
     ) -> None:
-        options: dict[str, Any] = {}
-        if record.partition is not None:
-            options["partition"] = record.partition
-        if note is not None:
-            options["on_delivery"] = note
         while True:
             try:
                 self._producer.produce(
-                    record.topic, key=record.key, value=record.value, headers=record.headers, **options
+                    record.topic, record.value, record.key, record.partition, note, headers=record.headers
                 )
             except BufferError:
                 if self._monotonic() > deadline:

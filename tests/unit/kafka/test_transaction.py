@@ -1,5 +1,6 @@
 """Transactions over a played producer: what each error means, and that nothing is taken for granted."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from connector.errors import FencedError, WriterLostError
 from connector.kafka import transaction
-from connector.kafka.transaction import DEADLINE_S, Record, TransactionalWriter
+from connector.kafka.transaction import DEADLINE_S, Headers, Record, TransactionalWriter
 
 _ENTRY = Record("ledger", b"tweet/1", b"entry", None, 3)
 _RECORDS = [Record("events", b"1", b"a", [("h", "v")]), Record("events", b"2", b"b")]
@@ -45,11 +46,19 @@ class _Producer:
         """Begin."""
         self._bench.called("begin_transaction")
 
-    def produce(self, topic: str, **options: Any) -> None:  # noqa: ANN401 - the client's options
+    def produce(  # noqa: PLR0913, PLR0917 - the client's signature
+        self,
+        topic: str,
+        value: bytes,
+        key: bytes,
+        partition: int,
+        on_delivery: Callable[..., None] | None,
+        headers: Headers | None,
+    ) -> None:
         """Take a record."""
         self._bench.called("produce")
-        self._callbacks.append(options.pop("on_delivery", None))
-        self._bench.produced.append((topic, options))
+        self._callbacks.append(on_delivery)
+        self._bench.produced.append(Record(topic, key, value, headers, partition))
 
     def flush(self, timeout: float) -> int:
         """Deliver what there is."""
@@ -85,7 +94,7 @@ class _Bench:
         self.errors: dict[str, list[Exception | None]] = {}
         self.calls: list[str] = []
         self.timeouts: list[float] = []
-        self.produced: list[tuple[str, dict[str, Any]]] = []
+        self.produced: list[Record] = []
         self.producers: list[_Producer] = []
         self.report: tuple[KafkaError | None, _Message] = (None, _Message(71))
         self.now_s = 0.0
@@ -131,11 +140,7 @@ def test_commit_puts_all_records_and_the_entry_into_one_transaction(bench: _Benc
     """The entry last, on its own partition; the answer says where it stands and how long it took."""
     committed = bench.writer().commit(_RECORDS, _ENTRY)
     assert bench.calls[1:] == ["begin_transaction", "produce", "produce", "produce", "commit_transaction"]
-    assert bench.produced == [
-        ("events", {"key": b"1", "value": b"a", "headers": [("h", "v")]}),
-        ("events", {"key": b"2", "value": b"b", "headers": None}),
-        ("ledger", {"key": b"tweet/1", "value": b"entry", "headers": None, "partition": 3}),
-    ]
+    assert bench.produced == [*_RECORDS, _ENTRY]
     assert (committed.ledger_offset, committed.duration_s) == (71, 5.0)
 
 
@@ -202,7 +207,7 @@ def test_full_queue_is_served_until_there_is_room(bench: _Bench) -> None:
     bench.errors["produce"] = [BufferError(), BufferError(), None]
     writer.commit(_RECORDS, _ENTRY)
     assert bench.calls.count("poll") == 2
-    assert [topic for topic, _ in bench.produced] == ["events", "events", "ledger"]
+    assert [record.topic for record in bench.produced] == ["events", "events", "ledger"]
 
 
 def test_queue_that_stays_full_ends_the_writer_at_the_deadline(bench: _Bench) -> None:

@@ -28,7 +28,7 @@ def test_event_of_each_type_is_routed_keyed_and_encoded(sample: Sample) -> None:
     """Topic of its type, key of its entity, and every field of the contract."""
     event = _event(sample)
     record = builder(StreamPartition(sample.stream, 1)).event(event, NOW_US + 999, 41, "replay")
-    assert (record.topic, record.key, record.partition) == (f"p.{sample.name}", sample.key.encode(), None)
+    assert (record.topic, record.key, record.partition) == (f"p.{sample.name}", sample.key.encode(), -1)
     assert value_of(record) == {
         "event_id": event.id.hex(),
         "event_type": sample.name,
