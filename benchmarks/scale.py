@@ -1,0 +1,104 @@
+"""Two replicas, the duplicate memory, restoring, catching up."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from benchmarks.feeding import Feeding
+from benchmarks.prefill import prefill
+from benchmarks.stand import Stand, await_committed, committed, partitions_of
+from benchmarks.throughput import STREAM_NAMES
+from benchmarks.usage import rss_bytes
+from connector.compliance.catalog import StreamPartition
+from connector.kafka.restore import LedgerReader
+from connector.pipeline.memory import DuplicateMemory
+from connector.settings import RunSettings
+from tests.rig.process import wait_until
+from tests.rig.service import Probe
+
+_STREAM_NAMES = ("tweet", "user")
+_EVENTS_PER_CHUNK = 20
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """How long it took to read a ledger back that knows so many ids."""
+
+    ids: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """A stretch of the past read again: how long it was, and how long that took."""
+
+    stretch_s: float
+    events: int
+    seconds: float
+
+
+def measure_replicas(stand: Stand, events: int, replicas: int) -> float:
+    """Return the events/s of so many connectors together, from the first byte fed to the last event committed."""
+    partitions = partitions_of(STREAM_NAMES)
+    with (
+        Feeding(stand.folder, partitions, events_per_chunk=_EVENTS_PER_CHUNK) as feeding,
+        stand.config(feeding.url, STREAM_NAMES) as config,
+        stand.connector(config, replicas) as connectors,
+    ):
+        probes = [probe for _, probe in connectors]
+        share = len(partitions) // replicas
+        owned = partial(_has_restored, partitions=share)
+        wait_until(lambda: all(map(owned, probes)), f"each of {replicas} has {share} partitions", _PATIENCE_S)
+        feeding.listen()
+        began = feeding.started()
+        await_committed(probes, events)
+        return events / (time.time() - began)
+
+
+def measure_restore(stand: Stand, ids: int) -> Restore:
+    """Write a ledger with `ids` ids and read it back."""
+    partition = StreamPartition("tweet", 1)
+    with stand.config("http://127.0.0.1:1", _STREAM_NAMES) as config:
+        settings = RunSettings.model_validate(config).kafka
+        prefill(settings, partition, ids)
+        began = time.perf_counter()
+        memory = DuplicateMemory()
+        for offset, entry in LedgerReader(settings, partition).restore():
+            memory.remember(offset, entry.covers_to_us, entry.ids)
+        return Restore(len(memory), time.perf_counter() - began)
+
+
+def measure_memory(stand: Stand, ids: int) -> int:
+    """Return the bytes that a connector holds once it has read back ledgers with `ids` ids together."""
+    partitions = partitions_of(_STREAM_NAMES)
+    with stand.config("http://127.0.0.1:1", _STREAM_NAMES) as config:
+        settings = RunSettings.model_validate(config).kafka
+        for partition in partitions:
+            prefill(settings, partition, ids // len(partitions))
+        with stand.connector(config) as [(pid, probe)]:
+            wait_until(lambda: _has_restored(probe, len(partitions)), "all ledgers are read back", _PATIENCE_S)
+            return rss_bytes(pid)
+
+
+def measure_catch_up(stand: Stand, stretch_s: int, rate: int) -> CatchUp:
+    """Let a connector read `stretch_s` seconds of the past again, `rate` events/s of all its stream partitions."""
+    partitions = partitions_of(_STREAM_NAMES)
+    with (
+        Feeding(stand.folder, partitions, events_per_chunk=_EVENTS_PER_CHUNK, replay_rate=rate) as feeding,
+        stand.config(feeding.url, _STREAM_NAMES) as config,
+    ):
+        settings = RunSettings.model_validate(config).kafka
+        for partition in partitions:
+            prefill(settings, partition, 0, covered_s_ago=stretch_s)
+        with stand.connector(config) as [(_, probe)]:
+            wait_until(lambda: _has_restored(probe, len(partitions)), "all ledgers are read back", _PATIENCE_S)
+            feeding.listen()
+            began = time.time()
+            seconds = feeding.started() - began
+            return CatchUp(stretch_s, committed(probe), seconds)
+
+
+def _has_restored(probe: Probe, partitions: int) -> bool:
+    states = [partition["state"] for partition in probe.status()["partitions"].values()]
+    return states.count("running") == partitions
