@@ -3,6 +3,7 @@
 Commands import what they need when they are called, so that each starts fast and none needs another's extra.
 """
 
+import gc
 import json
 import os
 import signal
@@ -98,6 +99,9 @@ def run(config: ConfigFile = None) -> None:
 
     settings = _configure(RunSettings, config)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    # A batch holds many thousands of records, none in a cycle: with Python's own thresholds (700, 10, 10) the
+    # collector goes through them again and again and finds nothing.
+    gc.set_threshold(10_000, 100, 100)
     with stopping_on_signals() as stop:
         Service(settings).run(stop)
 
