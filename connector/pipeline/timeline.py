@@ -206,11 +206,12 @@ class Timeline:
         replayed = plan if isinstance(plan, Replay) else None
         at_us = received.at_us
         dates_us, new_us = [], []
+        delivered_by = "replay" if replayed else "stream"
         for line in received.lines:
             if self.doubt is not None:
                 break
             decoded, sequence = decode(self._partition.stream, line), self._sequence
-            self._take_up(decoded, line, at_us, "replay" if replayed else "stream")
+            self._take_up(decoded, line, at_us, delivered_by)
             if isinstance(decoded, Event):
                 dates_us.append(decoded.event_at_ns // _NS_PER_US)
                 if self._sequence > sequence:

@@ -39,7 +39,8 @@ class XClock:
 
     def received_at(self) -> int:
         """Return the earliest that X's time can be: nothing read now was sent later than this bound allows."""
-        return min(self._wall(), self._x_time(self._wall()))
+        wall = self._wall()
+        return min(wall, self._x_time(wall))
 
     def estimate(self) -> int:
         """Return X's time as its latest answer tells it, rounded up, and the wall clock before any.
