@@ -99,6 +99,7 @@ class Feeder:
     def _replay(self, chunks: Sequence[bytes], start: int, end: int) -> Parts:
         """Yield what belongs to each second: always the same, whoever asks."""
         count = self._options.replay_rate // self._options.connections // self._options.events_per_chunk
+        assert count, "less than a chunk a second"
         for second in range(start, end):
             first = second * count % (len(chunks) - count)
             yield dated_within(b"".join(chunks[first : first + count]), second)

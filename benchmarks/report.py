@@ -94,7 +94,7 @@ def _throughput(rounds: Sequence[Round]) -> Iterator[tuple[str, str]]:
             yield name, f"{rate:,.0f} events/s, {cpu:.1f} µs CPU/event"
     yield (
         "librdkafka alone, records encoded before",
-        f"{median(each.ceiling_events_per_s for each in rounds):,.0f} records/s",
+        f"{median(each.ceiling_events_per_s for each in rounds):,.0f} events/s",
     )
     yield "feeder alone, 1 event a chunk", f"{median(each.feeder_events_per_s for each in rounds):,.0f} events/s"
     yield from _ratios(rounds)
@@ -127,7 +127,7 @@ def _latencies(latencies: Sequence[Latency]) -> Iterator[tuple[str, str]]:
         knows = f" ({each.ids_known:,} ids known)" if each.ids_known else ""
         yield (
             f"memory at {each.rate:,.0f} events/s{knows}",
-            f"{before:,.0f} MiB at the begin, {after:,.0f} MiB at the end",
+            f"{before:,.0f} MiB, then {after:,.0f} MiB",
         )
 
 

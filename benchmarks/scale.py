@@ -17,7 +17,7 @@ from tests.rig.process import wait_until
 from tests.rig.service import Probe
 
 _STREAM_NAMES = ("tweet", "user")
-_EVENTS_PER_CHUNK = 20
+_EVENTS_PER_CHUNK = 25
 _PATIENCE_S = 60.0
 
 
