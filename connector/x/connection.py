@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -16,6 +16,7 @@ from connector.compliance.instants import US_PER_S, format_us
 from connector.settings import XSettings
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
+from connector.x.chunks import ChunkMerger
 from connector.x.clock import monotonic_us, wall_us
 from connector.x.failure import (
     ConnectFailedError,
@@ -136,6 +137,7 @@ class XClient:
                 STREAMS[partition.stream].path,
                 params=parameters,
                 headers={"Authorization": f"Bearer {token}", **headers},
+                extensions={"trace": _merge_small_chunks},
             )
             response = self._client.send(request, stream=True)
         except (httpx.HTTPError, OSError) as error:
@@ -146,6 +148,23 @@ class XClient:
     def close(self) -> None:
         """Release what the client holds."""
         self._client.close()
+
+
+def _merge_small_chunks(event: str, info: Mapping[str, Any]) -> None:
+    """Put a `ChunkMerger` between each new connection, which httpcore's `trace` shows, and the client."""
+    if not event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+        return
+    stream, merger = info["return_value"], ChunkMerger()
+    read = stream.read
+
+    def read_merged(max_bytes: int, timeout: float | None = None) -> bytes:
+        while True:
+            data: bytes = read(max_bytes, timeout)
+            merged = merger.feed(data)
+            if merged or not data:
+                return merged
+
+    stream.read = read_merged
 
 
 def _parameters(plan: Plan) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 import gzip
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,6 +22,7 @@ from connector.simulator.faults import AcceptAndClose, Close, Drop, Refuse, Trun
 from connector.x.connection import Connection, XClient
 from connector.x.failure import ConnectFailedError, PlanRefusedError, RateLimit
 from connector.x.plan import Live, Plan, Replay
+from tests.rig.certificates import write_certificates
 from tests.unit.x.fakes import NOW_US
 
 _TWEET_1 = StreamPartition("tweet", 1)
@@ -353,3 +356,43 @@ def test_nobody_listening_is_a_network_failure() -> None:
     with _client(base_url) as client, pytest.raises(ConnectFailedError) as caught:
         client.open(_TWEET_1, Live(0))
     assert caught.value.failure.reason == "network"
+
+
+@contextmanager
+def _sending_small_chunks(lines: list[bytes], folder: Path | None) -> Iterator[str]:
+    """Answer one request with a chunk for each line, all at once; over TLS with a certificate of `folder`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            if folder is not None:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(folder / "broker.pem")
+                connection = context.wrap_socket(connection, server_side=True)
+            with connection:
+                connection.recv(65536)
+                chunks = b"".join(b"%x\r\n%b\r\n" % (len(line), line) for line in lines)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+                connection.recv(1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"{'https' if folder else 'http'}://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_lines_in_chunks_of_their_own_come_in_large_pieces(tmp_path: Path, is_tls: bool) -> None:  # noqa: FBT001 - parametrized
+    """The client does not go through each chunk by itself, over plain TCP or TLS, and the body is whole."""
+    folder = tmp_path / "certificates"
+    write_certificates(folder, [])
+    lines = [b'{"data": %d}\r\n' % number for number in range(2000)]
+    given = {"ca_file": folder / "ca.pem"} if is_tls else {}
+    with (
+        _sending_small_chunks(lines, folder if is_tls else None) as url,
+        _client(url, **given) as client,
+        client.open(_TWEET_1, Live(0)) as connection,
+    ):
+        pieces = list(connection.chunks())
+    assert b"".join(pieces) == b"".join(lines)
+    assert len(pieces) < len(lines) / 20
