@@ -27,6 +27,8 @@ _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\n"
     b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
 )
+_KEEP_ALIVE = b"2\r\n\r\n\r\n"
+_KEEP_ALIVE_S = 10.0
 _LAST_CHUNK = b"0\r\n\r\n"
 _BY_PATH = {stream.path: stream.name for stream in STREAMS.values()}
 
@@ -54,7 +56,10 @@ class Feeder:
 
     def __init__(self, options: Options, say: Callable[[dict[str, float]], None]) -> None:
         self._options = options
-        self._all_connected = threading.Barrier(options.connections, lambda: say({"started": time.time()}))
+        self._say = say
+        self._connected: set[StreamPartition] = set()
+        self._all_connected = threading.Event()
+        self._lock = threading.Lock()
         self._prepared: dict[StreamPartition, Sequence[bytes]] = {}
 
     def prepare(self, partitions: Sequence[StreamPartition]) -> None:
@@ -75,10 +80,19 @@ class Feeder:
                     connection.sendall(part)
                 connection.sendall(_LAST_CHUNK)
                 return
-            self._all_connected.wait()
+            self._connect(partition)
+            while not self._all_connected.wait(_KEEP_ALIVE_S):
+                connection.sendall(_KEEP_ALIVE)
             for part in self._live(chunks):
                 connection.sendall(part)
             connection.recv(1)  # until the other side has had enough
+
+    def _connect(self, partition: StreamPartition) -> None:
+        with self._lock:
+            self._connected.add(partition)
+            if len(self._connected) == self._options.connections and not self._all_connected.is_set():
+                self._say({"started": time.time()})
+                self._all_connected.set()
 
     def _live(self, chunks: Sequence[bytes]) -> Parts:
         if self._options.replay_rate:
