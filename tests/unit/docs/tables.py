@@ -133,8 +133,10 @@ def _settings() -> str:
 def _default_text(default: object) -> str:
     if default is None or default is PydanticUndefined:
         return ""
+    if isinstance(default, float):
+        default = int(default) if default.is_integer() else default
     text = ",".join(default) if isinstance(default, tuple) else json.dumps(default).strip('"')
-    return f"`{text.removesuffix('.0')}`"
+    return f"`{text}`"
 
 
 def _reader() -> str:
