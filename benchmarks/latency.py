@@ -23,7 +23,7 @@ from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamP
 from connector.compliance.encode import AvroDecoder, split_prefix
 from connector.compliance.schemas import event_schema
 from connector.kafka.clients import reader_config
-from connector.kafka.ledger import read_entry
+from connector.kafka.ledger import decode_shipped, read_entry
 from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings, RunSettings
 from tests.rig.service import Probe
@@ -99,7 +99,9 @@ def _watching(settings: KafkaSettings) -> Iterator[Visible]:
         while not stop.is_set():
             for message in consumer.consume(_BATCH, _POLL_S):
                 partition = STREAM_PARTITIONS[message.partition() or 0]
-                visible[partition].append((read_entry(message.value(), partition).sequence, time.time()))
+                visible[partition].append(
+                    (read_entry(message.value(), partition, decode_shipped).sequence, time.time())
+                )
 
     thread = threading.Thread(target=watch)
     thread.start()

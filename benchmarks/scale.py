@@ -10,6 +10,7 @@ from benchmarks.stand import Stand, await_committed, committed, partitions_of
 from benchmarks.throughput import STREAM_NAMES
 from benchmarks.usage import rss_bytes
 from connector.compliance.catalog import StreamPartition
+from connector.kafka.ledger import decode_shipped
 from connector.kafka.restore import LedgerReader
 from connector.pipeline.memory import DuplicateMemory
 from connector.settings import RunSettings
@@ -64,7 +65,7 @@ def measure_restore(stand: Stand, ids: int) -> Restore:
         prefill(settings, partition, ids)
         began = time.perf_counter()
         memory = DuplicateMemory()
-        for offset, entry in LedgerReader(settings, partition).restore():
+        for offset, entry in LedgerReader(settings, partition, decode_shipped).restore():
             memory.remember(offset, entry.covers_to_us, entry.ids)
         return Restore(len(memory), time.perf_counter() - began)
 

@@ -7,10 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from connector.compliance.catalog import StreamPartition
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.cluster import Cluster
+from connector.kafka.ledger import EntryDecoder
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
 from connector.kafka.verify import Provisioned, read_limits, verify
@@ -71,6 +74,7 @@ class Service:
             parts = Parts(
                 settings,
                 provisioned.schema_ids,
+                EntryDecoder(partial(_writer_schema, settings)).decode,
                 lambda: read_limits(names, settings.x.streams, cluster),
                 x_client.open,
                 self._stall_watch,
@@ -135,6 +139,11 @@ def look_up(settings: Settings) -> Provisioned:
     with RegistryClient(settings.schema_registry) as registry:
         names = TopicNames(settings.kafka.topic_prefix)
         return verify(names, settings.x.streams, Cluster(settings.kafka), registry)
+
+
+def _writer_schema(settings: Settings, schema_id: int) -> dict[str, Any]:
+    with RegistryClient(settings.schema_registry) as registry:
+        return registry.writer_schema(schema_id)
 
 
 def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str]]]:

@@ -3,14 +3,14 @@
 Owns which topics are read and in which order. Must not know what makes an audit fail.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from connector.audit import PartitionAudit
 from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
 from connector.compliance.instants import US_PER_S
 from connector.errors import OwnCorruptionError
-from connector.kafka.ledger import read_entry
+from connector.kafka.ledger import EntryDecoder, read_entry
 from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
@@ -47,23 +47,28 @@ def audit_history(settings: Settings, since_us: int) -> dict[StreamPartition, Pa
         TopicReader(settings.kafka, records, since_us) as events,
     ):
         decoder = AvroReader(registry)
-        _take_entries(audits, ledger.to_end(), is_recent=False)
+        decode_entry = EntryDecoder(registry.writer_schema).decode
+        _take_entries(audits, ledger.to_end(), decode_entry, is_recent=False)
         for record in events.to_end():
             if record.topic == names.dead_letter:
                 _take_dead_letter(audits, record)
             else:
                 _take_event(audits, record, decoder.decode)
-        _take_entries(audits, ledger.to_end(), is_recent=True)
+        _take_entries(audits, ledger.to_end(), decode_entry, is_recent=True)
     return audits
 
 
 def _take_entries(
-    audits: dict[StreamPartition, PartitionAudit], records: Iterable[ReadRecord], *, is_recent: bool
+    audits: dict[StreamPartition, PartitionAudit],
+    records: Iterable[ReadRecord],
+    decode: Callable[[bytes], Mapping[str, Any]],
+    *,
+    is_recent: bool,
 ) -> None:
     for record in records:
         audit = audits[STREAM_PARTITIONS[record.partition]]
         try:
-            audit.entry(read_entry(record.value, audit.partition), is_recent=is_recent)
+            audit.entry(read_entry(record.value, audit.partition, decode), is_recent=is_recent)
         except OwnCorruptionError as error:
             audit.unreadable(f"offset {record.offset}: {error}")
 

@@ -111,11 +111,15 @@ def split_prefix(value: bytes) -> tuple[int, bytes]:
 
 
 class AvroDecoder:
-    """Reads records of one schema, with times as the integers they are written as."""
+    """Reads records written with one schema, with times as the integers they are written as.
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    `as_schema` is the one to which they are resolved (Avro specification, "Schema Resolution"), if it is another.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], as_schema: Mapping[str, Any] | None = None) -> None:
         self._name = schema.get("name")
         self._schema = fastavro.parse_schema(without_logical_types(schema))
+        self._as_schema = None if as_schema is None else fastavro.parse_schema(without_logical_types(as_schema))
 
     def decode(self, body: bytes) -> dict[str, Any]:
         """Return the record of an Avro `body`.
@@ -124,7 +128,7 @@ class AvroDecoder:
         """
         buffer = BytesIO(body)
         try:
-            record = fastavro.schemaless_reader(buffer, self._schema, None)
+            record = fastavro.schemaless_reader(buffer, self._schema, self._as_schema)
         except Exception as error:  # fastavro has no error class of its own for bytes that do not fit
             raise ValueError(f"not a {self._name} record: {error}") from error
         if not isinstance(record, dict) or buffer.tell() != len(body):

@@ -5,7 +5,7 @@ Instants are microseconds since 1970 in X's time.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,7 +14,7 @@ from connector.compliance.catalog import StreamPartition
 from connector.compliance.encode import AvroDecoder, split_prefix
 from connector.compliance.identity import ID_BYTES
 from connector.compliance.schemas import LEDGER
-from connector.errors import OwnCorruptionError
+from connector.errors import NotProvisionedError, OwnCorruptionError
 
 _ID = struct.Struct(f"{ID_BYTES}s")
 _DECODER = AvroDecoder(LEDGER.parsed)
@@ -138,11 +138,51 @@ class LedgerEntry:
         }
 
 
-def read_entry(value: bytes | None, partition: StreamPartition) -> LedgerEntry:
+def decode_shipped(value: bytes) -> Mapping[str, Any]:
+    """Return a ledger record, as the schema shipped here. Raises `ValueError` for bytes that do not fit it."""
+    _, body = split_prefix(value)
+    return _DECODER.decode(body)
+
+
+class EntryDecoder:
+    """Decodes ledger records with the schema shipped here, and those that it does not fit with the schema they name.
+
+    So a restore needs the registry only for what another version of the connector has written. `writer_schema` asks
+    the registry for the schema of an id.
+    """
+
+    def __init__(self, writer_schema: Callable[[int], Mapping[str, Any]]) -> None:
+        self._writer_schema = writer_schema
+        self._others: dict[int, AvroDecoder] = {}
+
+    def decode(self, value: bytes) -> Mapping[str, Any]:
+        """Return the record.
+
+        Raises `ValueError` for bytes that are none, `DependencyUnavailableError` when the registry has to be asked and
+        does not answer.
+        """
+        try:
+            return decode_shipped(value)
+        except ValueError:
+            schema_id, body = split_prefix(value)
+            return self._look_up(schema_id).decode(body)
+
+    def _look_up(self, schema_id: int) -> AvroDecoder:
+        if schema_id not in self._others:
+            try:
+                written = self._writer_schema(schema_id)
+            except NotProvisionedError as error:
+                raise ValueError(str(error)) from error
+            self._others[schema_id] = AvroDecoder(written, LEDGER.parsed)
+        return self._others[schema_id]
+
+
+def read_entry(
+    value: bytes | None, partition: StreamPartition, decode: Callable[[bytes], Mapping[str, Any]]
+) -> LedgerEntry:
     """Return the entry in a ledger record's value. Raises `OwnCorruptionError` unless it is whole and sound."""
     try:
-        _, body = split_prefix(value or b"")
-        entry = _from_record(_DECODER.decode(body))
+        entry = _from_record(decode(value or b""))
     except ValueError as error:
         raise OwnCorruptionError(f"ledger {partition}: an entry cannot be read: {error}") from error
     if entry.partition != partition:

@@ -5,8 +5,8 @@ committed behind it. So the end is the log's own end, and reading is done only a
 """
 
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -44,12 +44,14 @@ class LedgerReader:
         self,
         settings: KafkaSettings,
         partition: StreamPartition,
+        decode: Callable[[bytes], Mapping[str, Any]],
         should_stop: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._topic = TopicNames(settings.topic_prefix).ledger
         self._partition = partition
+        self._decode = decode
         self._should_stop = should_stop
         self._monotonic = monotonic
 
@@ -83,7 +85,7 @@ class LedgerReader:
         if not tail:
             return self._nothing(begin)
         newest = tail[-1]
-        oldest = read_entry(newest.value, self._partition).oldest_offset
+        oldest = read_entry(newest.value, self._partition, self._decode).oldest_offset
         if oldest is None:
             oldest = newest.offset
         elif oldest < begin:
@@ -92,7 +94,11 @@ class LedgerReader:
             )
         if oldest < start:
             tail = [*self._read(consumer, oldest, start), *tail]
-        needed = [Placed(raw.offset, read_entry(raw.value, self._partition)) for raw in tail if raw.offset >= oldest]
+        needed = [
+            Placed(raw.offset, read_entry(raw.value, self._partition, self._decode))
+            for raw in tail
+            if raw.offset >= oldest
+        ]
         check_row(placed.entry for placed in needed)
         return needed
 

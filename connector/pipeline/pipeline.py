@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from connector.compliance.catalog import StreamPartition
 from connector.errors import ConnectorError, FencedError, OwnCorruptionError
@@ -50,6 +51,7 @@ class Parts:
 
     settings: Settings
     schema_ids: Mapping[str, int]
+    decode_entry: Callable[[bytes], Mapping[str, Any]]
     read_limits_bytes: Callable[[], Mapping[str, int]]
     open_connection: Callable[[StreamPartition, Plan], Connection]
     stall_watch: StallWatch
@@ -152,7 +154,7 @@ class Pipeline:
         self._read_and_commit(timeline, writer)
 
     def _restore(self, writer: TransactionalWriter, records: RecordBuilder, began: float) -> Timeline:
-        reader = LedgerReader(self._parts.settings.kafka, self.partition, self._must_stop)
+        reader = LedgerReader(self._parts.settings.kafka, self.partition, self._parts.decode_entry, self._must_stop)
         writer_id = uuid.uuid4().hex
         restored = reader.restore()
         if not restored:

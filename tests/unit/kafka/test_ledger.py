@@ -1,8 +1,10 @@
 """Ledger entries: they read back as themselves, and every contradiction is found."""
 
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
+import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +12,8 @@ from hypothesis import strategies as st
 from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.compliance.encode import AvroEncoder
 from connector.compliance.schemas import LEDGER
-from connector.errors import OwnCorruptionError
-from connector.kafka.ledger import Counts, LedgerEntry, Mode, check_row, first_entry, read_entry
+from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
+from connector.kafka.ledger import Counts, EntryDecoder, LedgerEntry, Mode, check_row, first_entry, read_entry
 
 _PARTITION = StreamPartition("user", 3)
 _IDS = tuple(bytes([number]) * 16 for number in range(3))
@@ -38,11 +40,19 @@ def _value(entry: LedgerEntry = _ENTRY, **changes: Any) -> bytes:  # noqa: ANN40
     return _AVRO.encode(entry.as_record() | changes)
 
 
+def _refuse(schema_id: int) -> dict[str, Any]:
+    raise NotProvisionedError(f"schema id {schema_id} is not in the registry")
+
+
+def _read(value: bytes | None, partition: StreamPartition = _PARTITION) -> LedgerEntry:
+    return read_entry(value, partition, EntryDecoder(_refuse).decode)
+
+
 def test_coverage_may_move_back_in_entry_1_alone() -> None:
     """Entry 0 is by the wall clock; X's first answer may show that it was ahead."""
     first = first_entry(_PARTITION, "w", 2000)
     back = replace(first, covered_until_us=1000, entry=1)
-    check_row([first, read_entry(_value(back), _PARTITION)])
+    check_row([first, _read(_value(back), _PARTITION)])
     with pytest.raises(OwnCorruptionError, match="coverage moves back"):
         replace(back, entry=2).check()
 
@@ -73,7 +83,7 @@ def _entries(draw: st.DrawFn) -> LedgerEntry:
 @given(entry=_entries())
 def test_entry_reads_back_as_itself(entry: LedgerEntry) -> None:
     """Every field, for any entry that a writer could write."""
-    assert read_entry(_value(entry), entry.partition) == entry
+    assert _read(_value(entry), entry.partition) == entry
 
 
 def test_first_entry_is_consistent_and_covers_from_now_on() -> None:
@@ -81,7 +91,7 @@ def test_first_entry_is_consistent_and_covers_from_now_on() -> None:
     entry = first_entry(_PARTITION, "w", 5000)
     entry.check()
     assert (entry.entry, entry.sequence, entry.covered_until_us, entry.counts) == (0, 0, 5000, Counts())
-    assert read_entry(_value(entry), _PARTITION) == entry
+    assert _read(_value(entry), _PARTITION) == entry
 
 
 @pytest.mark.parametrize(
@@ -105,14 +115,14 @@ def test_entry_that_contradicts_itself_is_corrupt(changes: dict[str, Any], fault
     with pytest.raises(OwnCorruptionError, match=fault):
         entry.check()
     with pytest.raises(OwnCorruptionError, match=fault):
-        read_entry(_value(entry), _PARTITION)
+        _read(_value(entry), _PARTITION)
 
 
 def test_reset_counts_nothing_and_may_keep_ids() -> None:
     """They are those of what came before it."""
     reset = replace(_ENTRY, mode=Mode.RESET, counts=Counts())
     reset.check()
-    assert read_entry(_value(reset), _PARTITION) == reset
+    assert _read(_value(reset), _PARTITION) == reset
 
 
 @pytest.mark.parametrize(
@@ -132,20 +142,20 @@ def test_reset_counts_nothing_and_may_keep_ids() -> None:
 def test_entry_that_cannot_be_read_is_corrupt(value: bytes | None) -> None:
     """Never a guess, and the error names the partition."""
     with pytest.raises(OwnCorruptionError, match="user/3"):
-        read_entry(value, _PARTITION)
+        _read(value, _PARTITION)
 
 
 @given(value=st.binary(max_size=200))
 def test_any_bytes_are_corrupt(value: bytes) -> None:
     """No other exception comes out."""
     with pytest.raises(OwnCorruptionError):
-        read_entry(b"\x00\x00\x00\x00\x01" + value, StreamPartition("user", 3))
+        _read(b"\x00\x00\x00\x00\x01" + value, StreamPartition("user", 3))
 
 
 def test_entry_of_another_partition_is_corrupt() -> None:
     """It stands where it does not belong."""
     with pytest.raises(OwnCorruptionError, match="an entry of user/3 stands here"):
-        read_entry(_value(), StreamPartition("user", 4))
+        _read(_value(), StreamPartition("user", 4))
 
 
 _NEXT = replace(_ENTRY, entry=9, covered_until_before_us=2000, sequence=44)
@@ -171,3 +181,32 @@ def test_row_that_contradicts_itself_is_corrupt(changes: dict[str, Any], fault: 
     """An entry that is missing, stands twice, or tells another story."""
     with pytest.raises(OwnCorruptionError, match=fault):
         check_row([_ENTRY, replace(_NEXT, **changes)])
+
+
+def test_entry_of_a_later_schema_is_resolved_by_the_registry() -> None:
+    """A field that this version does not know is skipped; the registry is asked once, and only for that."""
+    later = {**LEDGER.parsed, "fields": [*LEDGER.parsed["fields"], {"name": "new", "type": "string", "default": ""}]}
+    asked: list[int] = []
+
+    def look_up(schema_id: int) -> dict[str, Any]:
+        asked.append(schema_id)
+        return later
+
+    decode = EntryDecoder(look_up).decode
+    body = BytesIO()
+    fastavro.schemaless_writer(body, later, {**_ENTRY.as_record(), "new": "n"})
+    value = b"\x00\x00\x00\x00\x09" + body.getvalue()
+    assert read_entry(_value(), _PARTITION, decode) == _ENTRY
+    assert asked == []
+    assert [read_entry(value, _PARTITION, decode) for _ in range(2)] == [_ENTRY, _ENTRY]
+    assert asked == [9]
+
+
+def test_entry_of_a_later_schema_waits_for_the_registry() -> None:
+    """While it does not answer nobody knows whether the entry is sound."""
+
+    def be_away(_: int) -> dict[str, Any]:
+        raise DependencyUnavailableError("registry away")
+
+    with pytest.raises(DependencyUnavailableError):
+        read_entry(_value()[:-1], _PARTITION, EntryDecoder(be_away).decode)

@@ -10,14 +10,21 @@ from confluent_kafka import KafkaError, TopicPartition
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.encode import AvroEncoder
 from connector.compliance.schemas import LEDGER
-from connector.errors import DependencyUnavailableError, OwnCorruptionError
+from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
 from connector.kafka import restore as restore_module
-from connector.kafka.ledger import LedgerEntry, Mode, first_entry
+from connector.kafka.ledger import EntryDecoder, LedgerEntry, Mode, first_entry
 from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, Placed
 from connector.settings import KafkaSettings
 
 _PARTITION = StreamPartition("tweet", 1)
 _SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+
+
+def _refuse(schema_id: int) -> dict[str, Any]:
+    raise NotProvisionedError(f"schema id {schema_id} is not in the registry")
+
+
+_decode = EntryDecoder(_refuse).decode
 
 
 class _EndOfPartition:
@@ -91,7 +98,7 @@ class _Kafka:
 
     def restore(self) -> list[Placed]:
         """Restore from this."""
-        return LedgerReader(_SETTINGS, _PARTITION, lambda: self.is_stopping, lambda: self.now_s).restore()
+        return LedgerReader(_SETTINGS, _PARTITION, _decode, lambda: self.is_stopping, lambda: self.now_s).restore()
 
 
 @pytest.fixture
@@ -134,7 +141,7 @@ def test_empty_ledger_that_does_not_begin_at_zero_is_corrupt(kafka: _Kafka) -> N
     with pytest.raises(OwnCorruptionError, match="entries were deleted"):
         kafka.restore()
     kafka.edges = [0, 0]
-    assert LedgerReader(_SETTINGS, _PARTITION).restore() == []
+    assert LedgerReader(_SETTINGS, _PARTITION, _decode).restore() == []
 
 
 _FIRST = first_entry(_PARTITION, "w", 1000)

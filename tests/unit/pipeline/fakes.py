@@ -9,7 +9,7 @@ import fastavro
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.encode import split_prefix, without_logical_types
 from connector.compliance.instants import US_PER_S, format_us
-from connector.kafka.ledger import LedgerEntry, first_entry, read_entry
+from connector.kafka.ledger import LedgerEntry, decode_shipped, first_entry, read_entry
 from connector.kafka.restore import Placed
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Committed, Record, TransactionalWriter
@@ -84,7 +84,7 @@ class Ledger:
     def commit(self, written_at_us: int = NOW_US) -> Draft:
         """Draft and commit; the entry must read back and follow the one before."""
         draft = self.at.draft(written_at_us)
-        entry = read_entry(draft.entry_record.value, PARTITION)
+        entry = read_entry(draft.entry_record.value, PARTITION, decode_shipped)
         entry.check_follows(self.placed[-1].entry)
         self.placed.append(Placed(self.placed[-1].offset + 2, entry))
         self.drafts.append(draft)
@@ -111,7 +111,7 @@ class FakeWriter:
         """Note the transaction."""
         if self.error is not None:
             raise self.error
-        self.transactions.append((records, read_entry(entry.value, PARTITION)))
+        self.transactions.append((records, read_entry(entry.value, PARTITION, decode_shipped)))
         return Committed(len(self.transactions), self.duration_s)
 
     def renew(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from connector.errors import DependencyUnavailableError, FencedError, OwnCorruptionError, WriterLostError
-from connector.kafka.ledger import first_entry
+from connector.kafka.ledger import decode_shipped, first_entry
 from connector.kafka.restore import Placed
 from connector.kafka.transaction import Committed, Record
 from connector.pipeline import pipeline as pipeline_module
@@ -94,7 +94,15 @@ class _Bench:
         monkeypatch.setattr(pipeline_module, "LedgerReader", lambda *_: self)
         monkeypatch.setattr(pipeline_module, "Reader", _Reader)
         monkeypatch.setattr(pipeline_module, "time", self)
-        parts = Parts(_SETTINGS, SCHEMA_IDS, lambda: LIMITS, cast("Any", None), StallWatch(), threading.Semaphore(2))
+        parts = Parts(
+            _SETTINGS,
+            SCHEMA_IDS,
+            decode_shipped,
+            lambda: LIMITS,
+            cast("Any", None),
+            StallWatch(),
+            threading.Semaphore(2),
+        )
         self.pipeline = Pipeline(PARTITION, parts, Happenings(PARTITION, self.metrics, self.status))
         self.stop = _Stop()
         self.pipeline._stop = self.stop  # noqa: SLF001 - so that delays are seen, not waited for

@@ -7,7 +7,7 @@ import pytest
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.decode import DeadLetter, Event, Reason, decode
 from connector.compliance.instants import format_us
-from connector.kafka.ledger import Mode, first_entry, read_entry
+from connector.kafka.ledger import Mode, decode_shipped, first_entry, read_entry
 from connector.pipeline.records import UnencodableError
 from connector.x.plan import Cause, Lost
 from tests.unit.compliance.bodies import EVENT_AT, EVENT_AT_NS, SAMPLES, TWEET_DELETE, Sample, line_of
@@ -160,7 +160,7 @@ def test_ledger_entry_goes_to_the_partition_s_own_place() -> None:
     entry = first_entry(PARTITION, "w", NOW_US)
     record = builder().ledger(entry)
     assert (record.topic, record.key, record.partition) == (NAMES.ledger, b"tweet/2", PARTITION.ledger_partition)
-    assert read_entry(record.value, PARTITION) == entry
+    assert read_entry(record.value, PARTITION, decode_shipped) == entry
 
 
 def test_unknown_members_travel_with_the_event() -> None:
