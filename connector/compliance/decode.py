@@ -3,9 +3,10 @@
 Pure, and total: whatever the bytes are, `decode` answers. Shapes: X API v2 reference, compliance streams.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from connector.compliance.identity import UnreadableTimeError, canonical_body, d
 
 _ID_LENGTH = 19
 _DETAIL_LIMIT = 300
+_NAME_LIMIT = 60
+_MOST_NAMES = 20
 
 
 class Reason(StrEnum):
@@ -30,7 +33,8 @@ class Reason(StrEnum):
 class Event(msgspec.Struct, frozen=True):
     """A line that is an event of a known type, whole and well formed.
 
-    `fields` holds the type's own record fields and `unknown_fields`; `event_at` is X's text for `event_at_ns`.
+    `fields` holds the type's own record fields and `unknown_fields`; `event_at` is X's text for `event_at_ns`;
+    `unknown_names` are the first of the members that the type does not have, as dotted paths.
     """
 
     type: EventType
@@ -39,17 +43,22 @@ class Event(msgspec.Struct, frozen=True):
     event_at: str
     event_at_ns: int
     fields: dict[str, Any]
+    unknown_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A line that is kept as bytes: `line` is its beginning where `length`, in bytes, is more."""
+    """A line that is kept as bytes: `line` is its beginning where `length`, in bytes, is more.
+
+    `unknown_type` is X's name of a type that the catalog does not have.
+    """
 
     id: bytes
     reason: Reason
     detail: str
     line: bytes
     length: int
+    unknown_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +106,9 @@ def _decode(stream: str, line: bytes) -> Event | DeadLetter | SystemMessage:
     [(x_type, body)] = data.items()
     shape = _SHAPES.get((stream, x_type))
     if shape is None:
-        return _dead(line, _any_id(stream, x_type, body, line), Reason.UNKNOWN_TYPE, f"type {x_type}")
+        id_ = _any_id(stream, x_type, body, line)
+        detail = f"type {x_type}"[:_DETAIL_LIMIT]
+        return DeadLetter(id_, Reason.UNKNOWN_TYPE, detail, line, len(line), x_type[:_NAME_LIMIT])
     try:
         return _event(shape, body)
     except ValueError as error:
@@ -126,7 +137,8 @@ def _event(shape: "_Shape", body: object) -> Event:
     unknown = _unknown(canonical, shape.known)
     fields["unknown_fields"] = msgspec.json.encode(unknown, order="sorted").decode() if unknown else None
     key = ":".join([fields[name] for name in shape.type.key])
-    return Event(shape.type, digest(shape.id_prefix, canonical), key, body["event_at"], event_at_ns, fields)
+    names = tuple(islice(_names(unknown, shape.known), _MOST_NAMES)) if unknown else ()
+    return Event(shape.type, digest(shape.id_prefix, canonical), key, body["event_at"], event_at_ns, fields, names)
 
 
 def _value(member: "_Member", body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what the field's kind is
@@ -215,6 +227,15 @@ def _unknown(body: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any
         elif known[name] is not None and (inner := _unknown(value, known[name])):
             unknown[name] = inner
     return unknown
+
+
+def _names(unknown: Mapping[str, Any], known: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the paths of unknown members, each cut to a bounded length."""
+    for name, value in unknown.items():
+        if known.get(name) is None:
+            yield f"{path}{name}"[:_NAME_LIMIT]
+        else:
+            yield from _names(value, known[name], f"{path}{name}.")
 
 
 def _system_message(message: Mapping[str, Any]) -> SystemMessage | None:

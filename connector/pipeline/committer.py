@@ -96,5 +96,6 @@ class Committer:
                 duration_s=duration_s,
             )
         )
+        self._happenings.drifted(draft.unknown_types, draft.unknown_fields)
         for lost in draft.lost:
             self._happenings.lost(lost.start_us, lost.end_us, lost.cause.value)

@@ -36,6 +36,8 @@ class Draft:
     entry_record: Record
     published: Counter[str]
     dead_lettered: Counter[str]
+    unknown_types: Counter[str]
+    unknown_fields: Counter[str]
     arrivals: Sequence[Arrival]
     lost: Sequence[Lost]
     has_coverage: bool
@@ -53,6 +55,8 @@ class _Batch:
     control: int = 0
     published: Counter[str] = field(default_factory=Counter)
     dead_lettered: Counter[str] = field(default_factory=Counter)
+    unknown_types: Counter[str] = field(default_factory=Counter)
+    unknown_fields: Counter[str] = field(default_factory=Counter)
     arrivals: list[Arrival] = field(default_factory=list)
     covers_to_us: int = 0
     ended: Plan | None = None
@@ -154,6 +158,8 @@ class Timeline:
             self._records.ledger(entry),
             batch.published,
             batch.dead_lettered,
+            batch.unknown_types,
+            batch.unknown_fields,
             batch.arrivals,
             batch.lost,
             has_coverage,
@@ -257,9 +263,12 @@ class Timeline:
         if isinstance(decoded, Event):
             self._sequence += 1
             batch.published[decoded.type.name] += 1
+            batch.unknown_fields.update(decoded.unknown_names)
         else:
             record = self._records.dead_letter(decoded, at_us)
             batch.dead_lettered[decoded.reason.value] += 1
+            if decoded.unknown_type is not None:
+                batch.unknown_types[decoded.unknown_type] += 1
         batch.ids[decoded.id] = None
         batch.records.append(record)
         batch.size_bytes += len(record.value)

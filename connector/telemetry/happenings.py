@@ -192,6 +192,27 @@ class Happenings:
         self._metrics.dead_lettered.labels(*self._where, reason).inc(count)
         self._log.warning("dead_lettered", reason=reason, count=count)
 
+    def drifted(self, types: Mapping[str, int], members: Mapping[str, int]) -> None:
+        """So many lines and events of a transaction had types and members that the catalog does not have."""
+        metrics, stream = self._metrics, self._stream
+        for name, count in types.items():
+            metrics.unknown_types.labels(stream).inc(count)
+            if metrics.type_names.meet(stream, name)[1]:
+                self.type_is_new(name)
+        for name, count in members.items():
+            label, is_new = metrics.field_names.meet(stream, name)
+            metrics.unknown_fields.labels(stream, label).inc(count)
+            if is_new:
+                self.field_is_new(name)
+
+    def type_is_new(self, name: str) -> None:
+        """X sent an event of a type that the connector does not know, for the first time: see the dead letters."""
+        self._log.warning("unknown_type", type=name)
+
+    def field_is_new(self, name: str) -> None:
+        """X sent a member that the connector does not know, for the first time: it is in `unknown_fields`."""
+        self._log.warning("unknown_field", field=name)
+
     def lost(self, start_us: int, end_us: int, cause: str) -> None:
         """A gap was recorded: what X emitted in it may be missing for good."""
         self._metrics.gaps.labels(*self._where, cause).inc()

@@ -22,6 +22,7 @@ from connector import __version__
 from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS
 from connector.compliance.decode import Reason
 from connector.telemetry.delays import Delays
+from connector.telemetry.drift import OTHER, Names
 from connector.telemetry.gauges import (
     NAMESPACE,
     PARTITION_LABELS,
@@ -39,7 +40,6 @@ DISCONNECT_REASONS = ("closed", "network", "replanned", "silent", "stopped", "sy
 REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")
 SLICE_OUTCOMES = ("whole", "interrupted")
 HTTP_CODES = ("200", "400", "401", "403", "404", "429", "500", "502", "503", "504")
-OTHER = "other"
 PLANS = ("live", "replay")
 _TRANSACTION_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -137,6 +137,7 @@ class Metrics:
         self.doubts = self._counter("doubts", "Stretches asked for once more.", doubt=[doubt.value for doubt in Doubt])
 
     def _count_drift(self) -> None:
+        self.type_names, self.field_names = Names(), Names()
         self.unknown_types = self._stream_counter("unknown_types", "Lines of a type that the connector does not know.")
         self.unknown_fields = self._stream_counter(
             "unknown_fields", "Events with a member that the connector does not know, by its name.", field=(OTHER,)

@@ -6,7 +6,8 @@ import structlog
 
 from connector import __version__
 from connector.compliance.catalog import StreamPartition
-from connector.telemetry.metrics import HTTP_CODES, OTHER, Metrics
+from connector.telemetry.drift import OTHER
+from connector.telemetry.metrics import HTTP_CODES, Metrics
 from connector.telemetry.status import ServiceStatus
 from connector.x.clock import wall_us
 from connector.x.failure import RateLimit

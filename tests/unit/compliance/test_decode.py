@@ -67,6 +67,7 @@ def test_unknown_members_of_each_type_are_kept_in_their_place(sample: Sample) ->
     unknown = event.fields.pop("unknown_fields")
     assert event.fields == sample.fields
     assert json.loads(unknown) == {"a": {"b": 2**70}, inner: {"z": [1]}}
+    assert set(event.unknown_names) == {"a", f"{inner}.z"}
 
 
 @by_sample
@@ -354,3 +355,26 @@ def test_decode_of_any_mutated_event_answers(sample: Sample, data: st.DataObject
 def test_decode_of_any_damaged_line_answers(sample: Sample, at: int, junk: bytes, cut: int) -> None:
     """A few bytes anywhere in a good line are replaced by others."""
     _check_total(sample.stream, sample.line[:at] + junk + sample.line[at + cut :])
+
+
+def test_names_of_unknown_members_are_few_and_short() -> None:
+    """Whatever a body holds, what is counted by name stays bounded."""
+    event = _event("tweet", line_of("delete", _delete(**{f"{number:05}" * 100: 1 for number in range(1000)})))
+    assert len(event.unknown_names) == 20
+    assert {len(name) for name in event.unknown_names} == {60}
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (line_of("brand_new", {}), "brand_new"),
+        (line_of("x" * 5000, {}), "x" * 60),
+        (line_of("delete", {}), None),
+        (b'{"data": {}}', None),
+    ],
+)
+def test_dead_letter_of_an_unknown_type_names_it(line: bytes, name: str | None) -> None:
+    """Only where there is one type, and it is unknown."""
+    letter = decode("tweet", line)
+    assert isinstance(letter, DeadLetter)
+    assert letter.unknown_type == name

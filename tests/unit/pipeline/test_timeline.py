@@ -520,3 +520,14 @@ def _follow(at: Timeline, before: Ledger) -> Ledger:
     ledger = Ledger(at)
     ledger.placed = list(before.placed)
     return ledger
+
+
+def test_unknown_types_and_members_are_told_by_name_once_an_event() -> None:
+    """Not for a duplicate; nor does a later transaction tell them again."""
+    new_member = line(1).replace(b'"7"', b'"7", "why": 1')
+    new_type = b'{"data":{"brand_new":{}}}'
+    ledger = _committed(opened(), received(new_member, new_member, new_type, new_type, line(2)))
+    ledger.at.take(received(line(3), new_member))
+    ledger.commit()
+    told = [(dict(draft.unknown_types), dict(draft.unknown_fields)) for draft in ledger.drafts]
+    assert told == [({"brand_new": 1}, {"tweet.why": 1}), ({}, {})]

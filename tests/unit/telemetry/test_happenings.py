@@ -13,6 +13,7 @@ from connector.compliance.instants import US_PER_S
 from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry import happenings as happenings_module
 from connector.telemetry.delays import Arrival
+from connector.telemetry.drift import MOST_NAMES
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.happenings import Happenings, Transaction
 from connector.telemetry.metrics import Metrics
@@ -274,3 +275,30 @@ def test_delays_are_told_by_x_s_clock(
     assert delays.received_to_committed.read().sum_s == pytest.approx(2.0)
     assert delays.event_to_committed.read().sum_s == pytest.approx(expected_s + 2.0)
     assert bench.status.last_event_us == at_us
+
+
+def test_unknown_names_are_counted_each_and_logged_once(bench: _Bench) -> None:
+    """Over all partitions of the stream; another stream has names of its own."""
+    other = Happenings(StreamPartition("user", 1), bench.metrics, PartitionStatus())
+    with capture_logs() as logs:
+        for happen in (bench.happen, other, bench.happen):
+            happen.drifted({"user_merge": 2}, {"user.why": 3})
+        Happenings(StreamPartition("like", 1), bench.metrics, PartitionStatus()).drifted({}, {"user.why": 1})
+    assert [(log["event"], log["stream"]) for log in logs] == [
+        ("unknown_type", "user"),
+        ("unknown_field", "user"),
+        ("unknown_field", "like"),
+    ]
+    value = bench.metrics.registry.get_sample_value
+    assert value(f"{NAMESPACE}_unknown_types_total", {"stream": "user"}) == 6
+    assert value(f"{NAMESPACE}_unknown_fields_total", {"stream": "user", "field": "user.why"}) == 9
+    assert value(f"{NAMESPACE}_unknown_fields_total", {"stream": "like", "field": "user.why"}) == 1
+
+
+def test_unknown_names_beyond_the_first_few_are_counted_as_other(bench: _Bench) -> None:
+    """And not logged: whatever X sends, labels and log lines stay few."""
+    with capture_logs() as logs:
+        bench.happen.drifted({}, {f"f{number}": 1 for number in range(MOST_NAMES + 5)})
+    assert len(logs) == MOST_NAMES
+    value = bench.metrics.registry.get_sample_value
+    assert value(f"{NAMESPACE}_unknown_fields_total", {"stream": "user", "field": "other"}) == 5

@@ -10,11 +10,11 @@ from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS
 from connector.compliance.decode import Reason
 from connector.compliance.instants import US_PER_S
 from connector.kafka.ledger import Mode
+from connector.telemetry.drift import OTHER
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.metrics import (
     DISCONNECT_REASONS,
     HTTP_CODES,
-    OTHER,
     PLANS,
     REPLACEMENT_CAUSES,
     SLICE_OUTCOMES,

@@ -7,8 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.telemetry.drift import OTHER
 from connector.telemetry.gauges import NAMESPACE
-from connector.telemetry.metrics import HTTP_CODES, OTHER, Metrics
+from connector.telemetry.metrics import HTTP_CODES, Metrics
 from connector.telemetry.service import ServiceHappenings
 from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.failure import RateLimit
