@@ -242,19 +242,21 @@ class Timeline:
     ) -> None:
         batch = self._batch
         if isinstance(decoded, SystemMessage):
-            batch.received += 1
             batch.control += 1
             self._heed(decoded)
-            return
-        if decoded.id in batch.ids or decoded.id in self.memory:
-            batch.received += 1
+        elif decoded.id in batch.ids or decoded.id in self.memory:
             batch.duplicate += 1
             self._overlap.repeated()
-            return
-        if isinstance(decoded, Event) and (doubt := self._overlap.doubt_new_event(decoded.event_at_ns // _NS_PER_US)):
+        elif isinstance(decoded, Event) and (doubt := self._overlap.doubt_new_event(decoded.event_at_ns // _NS_PER_US)):
             self._give_up(doubt)
             return
+        else:
+            self._write(decoded, line, at_us, delivered_by)
         batch.received += 1
+
+    def _write(self, decoded: Event | DeadLetter, line: bytes | LongLine, at_us: int, delivered_by: str) -> None:
+        """Make the record of what is new: an event's, or a dead letter's where it is none or cannot be written."""
+        batch = self._batch
         if isinstance(decoded, Event):
             try:
                 record = self._records.event(decoded, at_us, self._sequence + 1, delivered_by)
