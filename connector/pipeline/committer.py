@@ -8,7 +8,7 @@ from connector.pipeline.timeline import Draft, Timeline
 from connector.settings import PipelineSettings
 from connector.telemetry.happenings import Happenings, Transaction
 from connector.x.clock import wall_us
-from connector.x.deliveries import Ended, KeptAlive, Received
+from connector.x.deliveries import Delivery, Ended, KeptAlive, Received
 from connector.x.inbox import Inbox
 
 _TICK_S = 1.0
@@ -35,36 +35,41 @@ class Committer:
         self._max_events = settings.commit_max_events
         self._happenings = happenings
         self._due_at = time.monotonic()
+        self._has_news = False
 
     def run(self, must_stop: Callable[[], bool]) -> None:
         """Commit until `must_stop`, which is asked at least every second or two, says so.
 
         Raises `WriterLostError` when the outcome of a commit is unknown.
         """
-        has_news = False
         while not must_stop():
-            delivery = self._inbox.take(min(_TICK_S, max(0.0, self._due_at - time.monotonic())))
-            if isinstance(delivery, Received) and self._timeline.pending + len(delivery.lines) > self._max_events:
+            wait_s = min(_TICK_S, max(0.0, self._due_at - time.monotonic()))
+            self._inbox.wait(wait_s, is_gathering=self._has_news)
+            for delivery in self._inbox.take():
+                self._take(delivery)
+                if must_stop():
+                    return
+            if time.monotonic() >= self._due_at:
                 self._commit()
-                has_news = False
-            if delivery is not None:
-                self._timeline.take(delivery)
-                if not has_news and not isinstance(delivery, KeptAlive):
-                    has_news = True
-                    self._due_at = min(self._due_at, time.monotonic() + self._interval_s)
-            if isinstance(delivery, Ended) or self._is_due():
-                self._commit()
-                has_news = False
 
     def finish(self) -> None:
         """Commit what is in hand, as the last transaction. Raises `WriterLostError`."""
         self._timeline.take(Ended(is_whole=False, reason="stopped", tail_bytes=0))
         self._commit()
 
-    def _is_due(self) -> bool:
-        return time.monotonic() >= self._due_at or self._timeline.pending_bytes >= _MAX_BYTES
+    def _take(self, delivery: Delivery) -> None:
+        """Take a delivery up; commit where a transaction would grow too large with it, or a connection has ended."""
+        if isinstance(delivery, Received) and self._timeline.pending + len(delivery.lines) > self._max_events:
+            self._commit()
+        self._timeline.take(delivery)
+        if not self._has_news and not isinstance(delivery, KeptAlive):
+            self._has_news = True
+            self._due_at = min(self._due_at, time.monotonic() + self._interval_s)
+        if isinstance(delivery, Ended) or self._timeline.pending_bytes >= _MAX_BYTES:
+            self._commit()
 
     def _commit(self) -> None:
+        self._has_news = False
         if not self._timeline.has_begun:
             self._due_at = time.monotonic() + self._idle_interval_s
             return

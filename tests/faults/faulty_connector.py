@@ -65,11 +65,11 @@ def _flush(writer: TransactionalWriter) -> None:
 def _after_receive(wire: Tripwire) -> None:
     take = Inbox.take
 
-    def taking(self: Inbox, timeout_s: float) -> Delivery | None:
-        delivery = take(self, timeout_s)
-        if isinstance(delivery, Received):
-            wire.pass_by()
-        return delivery
+    def taking(self: Inbox) -> Iterator[Delivery]:
+        for delivery in take(self):
+            if isinstance(delivery, Received):
+                wire.pass_by()
+            yield delivery
 
     Inbox.take = taking  # type: ignore[method-assign] # wrapped, see the module's docstring
 

@@ -1,7 +1,7 @@
 """When the committer commits, what it leaves together, and what it does when that fails."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -61,21 +61,26 @@ class _Inbox:
 
     def __init__(self, clock: _Time, stop: threading.Event, script: list[Delivery | float]) -> None:
         self._clock, self._stop, self._script = clock, stop, script
+        self._is_empty = False
         self.settled = 0
 
-    def take(self, timeout_s: float) -> Delivery | None:
-        """Return what is next, or None when time has passed."""
+    def wait(self, timeout_s: float, *, is_gathering: bool) -> None:
+        """Let time pass if that is what comes next, and then nothing comes; gathering or not, a delivery is there."""
+        del is_gathering
+        self._is_empty = bool(self._script) and isinstance(self._script[0], float)
         if not self._script:
             self._stop.set()
-            return None
-        step = self._script.pop(0)
-        if not isinstance(step, float):
-            return step
-        passed_s = min(timeout_s, step)
-        self._clock.now_s += passed_s
-        if step - passed_s > 1e-9:
-            self._script.insert(0, step - passed_s)
-        return None
+            return
+        step = self._script[0]
+        if isinstance(step, float):
+            passed_s = min(timeout_s, step)
+            self._clock.now_s += passed_s
+            self._script[:1] = [step - passed_s] if step - passed_s > 1e-9 else []
+
+    def take(self) -> Iterator[Delivery]:
+        """Yield what comes before time passes again."""
+        while not self._is_empty and self._script and not isinstance(self._script[0], float):
+            yield self._script.pop(0)  # type: ignore[misc] # no float, as the condition says
 
     def settle(self) -> None:
         """Count."""

@@ -82,7 +82,7 @@ class _World:
         self.reader._backoff = Backoff(lambda: 0.0)  # noqa: SLF001 - so that delays are exact
 
     def _open(self, _: StreamPartition, plan: Plan) -> Connection:
-        assert self.inbox.take(0) is None, "a plan was made before all was settled"
+        assert list(self.inbox.take()) == [], "a plan was made before all was settled"
         self.plans.append(plan)
         if len(self.plans) > len(self.answers):
             self.reader.stop()
@@ -103,8 +103,8 @@ class _World:
         thread.start()
         until = time.monotonic() + _DEADLINE_S
         while thread.is_alive() and time.monotonic() < until:
-            delivery = self.inbox.take(0.005)
-            if delivery is not None:
+            self.inbox.wait(0.005)
+            for delivery in self.inbox.take():
                 self.deliveries.append(delivery)
                 if isinstance(delivery, Ended):
                     self.system_message = self.messages.pop(0) if self.messages else None
@@ -545,4 +545,4 @@ def test_stop_before_the_connection_is_granted_closes_it_again(world: _World) ->
     world.reader._open_connection = open_late  # noqa: SLF001 - the script has no place for this
     world.reader.run()
     assert world.connections[0].has_left
-    assert world.inbox.take(0) is None
+    assert list(world.inbox.take()) == []
