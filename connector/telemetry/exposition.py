@@ -13,7 +13,7 @@ from typing import Self
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-INTERVAL_S = 1.0
+INTERVAL_S = 2.0
 """How old the numbers of a scrape may be, give or take the writing."""
 STALE_S = 10.0
 """Older numbers are none: better no scrape than a false one."""
