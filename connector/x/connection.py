@@ -3,6 +3,7 @@
 import platform
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -33,6 +34,9 @@ USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_vers
 _ERROR_BODY_LIMIT = 64 * 1024
 _ERROR_BODY_TIME_US = 5 * US_PER_S
 _DELIMITERS = {"content-length", "transfer-encoding"}
+_LITTLE_BYTES = 16 * 1024
+_GATHER_S = 0.02
+"""After so little was read, more is left to come for so long: waking up for an event costs more than the event."""
 _NO_HEADERS: Mapping[str, str] = {}
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
@@ -53,7 +57,10 @@ class Connection:
         cannot be told from a cut.
         """
         try:
-            yield from self._response.iter_bytes()
+            for chunk in self._response.iter_bytes():
+                yield chunk
+                if len(chunk) < _LITTLE_BYTES:
+                    time.sleep(_GATHER_S)
         except (httpx.HTTPError, OSError) as error:
             raise ConnectFailedError(network_failure(error)) from error
         if not self._is_delimited:

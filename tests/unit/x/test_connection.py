@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +20,7 @@ from connector.compliance.instants import US_PER_S
 from connector.settings import XSettings
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.faults import AcceptAndClose, Close, Drop, Refuse, Truncate
+from connector.x import connection as connection_module
 from connector.x.connection import Connection, XClient
 from connector.x.failure import ConnectFailedError, PlanRefusedError, RateLimit
 from connector.x.plan import Live, Plan, Replay
@@ -396,3 +398,19 @@ def test_lines_in_chunks_of_their_own_come_in_large_pieces(tmp_path: Path, is_tl
         pieces = list(connection.chunks())
     assert b"".join(pieces) == b"".join(lines)
     assert len(pieces) < len(lines) / 20
+
+
+@pytest.mark.parametrize(("line_bytes", "pauses"), [(100, 1), (20_000, 0)])
+def test_little_is_followed_by_a_pause_and_much_is_not(
+    monkeypatch: pytest.MonkeyPatch, line_bytes: int, pauses: int
+) -> None:
+    """A trickle is read in fewer, larger pieces; a flood as fast as it comes."""
+    slept: list[float] = []
+    monkeypatch.setattr(connection_module, "time", SimpleNamespace(sleep=slept.append))
+    with (
+        _sending_small_chunks([b"x" * line_bytes], None) as url,
+        _client(url) as client,
+        client.open(_TWEET_1, Live(0)) as connection,
+    ):
+        assert [len(piece) for piece in connection.chunks()] == [line_bytes]
+    assert len(slept) == pauses
