@@ -16,7 +16,7 @@ from connector.compliance.identity import ID_BYTES
 from connector.compliance.schemas import LEDGER
 from connector.errors import NotProvisionedError, OwnCorruptionError
 
-_ID = struct.Struct(f"{ID_BYTES}s")
+_ID = f"{ID_BYTES}s"
 _DECODER = AvroDecoder(LEDGER.parsed)
 
 
@@ -222,7 +222,7 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
         sequence=record["sequence"],
         mode=Mode(record["mode"]),
         slice_us=None if slice_start is None else (slice_start, record["slice_end"]),
-        ids=tuple(event_id for (event_id,) in _ID.iter_unpack(ids)),
+        ids=struct.unpack(_ID * (len(ids) // ID_BYTES), ids),
         oldest_offset=record["oldest_offset"],
         written_at_us=record["written_at"] * 1000,
     )
