@@ -54,9 +54,9 @@ monitoring: java prometheus $(VENV)/dev.stamp ## Run the tests of alert rules, d
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,monitoring tests,$(BIN)/python -m pytest tests/monitoring)
 
-faults: java $(VENV)/dev.stamp ## Play the fault scenarios; SEED=n repeats, ROUNDS=n plays all of them n times
+faults: java $(VENV)/dev.stamp ## Play the short fault scenarios; ROUNDS=n deals n hands from a deck of all, SEED=n repeats a run
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,fault scenarios,CONNECTOR_TEST_SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/faults)
+	$(call step,fault scenarios,CONNECTOR_TEST_SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -n 2 --maxschedchunk 1 tests/faults)
 
 bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 9 minutes; BENCH=--short only tries that it runs
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)

@@ -9,7 +9,8 @@ import secrets
 import pytest
 from hypothesis import settings
 
-_SEED = int(os.environ.get("CONNECTOR_TEST_SEED") or secrets.randbits(32))
+SEED = int(os.environ.get("CONNECTOR_TEST_SEED") or secrets.randbits(32))
+os.environ["CONNECTOR_TEST_SEED"] = str(SEED)  # the same for all workers of pytest-xdist
 
 settings.register_profile("connector", deadline=None)
 settings.load_profile("connector")
@@ -17,10 +18,10 @@ settings.load_profile("connector")
 
 def pytest_report_header() -> str:
     """Show the seed, so that a failing run can be repeated."""
-    return f"seed: {_SEED} (repeat with CONNECTOR_TEST_SEED={_SEED})"
+    return f"seed: {SEED} (repeat with CONNECTOR_TEST_SEED={SEED})"
 
 
 @pytest.fixture(scope="session")
 def seed() -> int:
     """Give the number that every random choice of a test starts from."""
-    return _SEED
+    return SEED

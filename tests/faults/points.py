@@ -43,6 +43,11 @@ class Fault:
     passage: int = 1
     deed: Deed = Deed.KILL
 
+    @property
+    def kind(self) -> str:
+        """The kind of fault, as scenarios name it."""
+        return f"{self.deed} at {self.point}"
+
     def environment(self, marker: Path) -> dict[str, str]:
         """Return the variables that arm it; `marker` is the file that will prove that it happened."""
         return {VARIABLE: f"{self.point} {self.passage} {self.deed} {marker}"}

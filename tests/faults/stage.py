@@ -49,7 +49,7 @@ class Replica:
     def __init__(self, name: str, process: ConnectorProcess, fault: Fault | None, marker: Path) -> None:
         self.name = name
         self.process = process
-        self._fault = fault
+        self.fault = fault
         self._marker = marker
         self._probe: Probe | None = None
 
@@ -67,10 +67,10 @@ class Replica:
 
     def await_strike(self) -> None:
         """Wait until its fault has happened; a process that kills itself is gone then."""
-        assert self._fault is not None
-        wait_until(lambda: self.is_struck or not self.process.is_running, f"{self._fault} fires", _STRIKE_TIMEOUT_S)
-        assert self.is_struck, f"{self._fault} did not fire; the process ended:\n{self.process.stderr[-4000:]}"
-        if self._fault.deed is Deed.KILL:
+        assert self.fault is not None
+        wait_until(lambda: self.is_struck or not self.process.is_running, f"{self.fault} fires", _STRIKE_TIMEOUT_S)
+        assert self.is_struck, f"{self.fault} did not fire; the process ended:\n{self.process.stderr[-4000:]}"
+        if self.fault.deed is Deed.KILL:
             assert self.process.wait() == -signal.SIGKILL
 
     def kill(self) -> None:
@@ -117,6 +117,7 @@ class Stage:
         self._replication = replication
         self._exits = ExitStack()
         self._config: Config = {}
+        self._noted = Counter[str]()
         print(f"seed: {seed}, topic prefix: {self.prefix}")  # noqa: T201 - pytest shows it with a failure
 
     def __enter__(self) -> Self:
@@ -208,6 +209,17 @@ class Stage:
             wait_until(lambda: not missing(), "all events are committed", timeout_s)
         except Exception as error:
             raise AssertionError(f"{error}; missing: {missing()}") from error
+
+    def note(self, kind: str) -> None:
+        """Take note of a fault that has happened and that only the scenario can tell of."""
+        self._noted[kind] += 1
+
+    @property
+    def fired(self) -> Counter[str]:
+        """How often each kind of fault has happened: what was noted, what replicas did to themselves, what X did."""
+        struck = Counter(replica.fault.kind for replica in self.replicas if replica.fault and replica.is_struck)
+        by_x = Counter({f"X: {kind}": count for kind, count in self.simulator.fired.items()})
+        return self._noted + struck + by_x
 
     def read(self) -> History:
         """Return all that is committed under the prefix."""

@@ -11,6 +11,11 @@ from tests.rig.proxy import END_TXN, PRODUCE, KafkaProxy
 _SLOW_S = 1.2
 """More than a commit may take without its producer being replaced; less, and the retry's own delay makes it so."""
 
+_BROKEN = "commit: answer lost, connection broken"
+_SILENT = "commit: answer lost, connection silent"
+_LATE = "commit: late by a transaction"
+_GIVEN_UP = "commit: late after it was given up"
+
 
 def _begin(stage: Stage, proxy: KafkaProxy) -> Replica:
     """Start a replica that speaks through the proxy, with traffic."""
@@ -26,19 +31,23 @@ def _victim(stage: Stage) -> str:
     return f"{stage.prefix}.tweet.{stage.random.randint(1, 4)}"
 
 
+@pytest.mark.fires(_BROKEN, _SILENT)
 def test_commit_answer_lost_is_found_in_the_ledger(stage: Stage, proxy: KafkaProxy) -> None:
     """The commit went through though nobody said so, with the connection broken or just silent."""
     replica = _begin(stage, proxy)
     broken = proxy.lose_answer(END_TXN, _victim(stage))
     broken.await_caught()
     broken.cut()
+    stage.note(_BROKEN)
     stage.await_caught_up()
     silent = proxy.lose_answer(END_TXN, _victim(stage))
     silent.await_caught()
+    stage.note(_SILENT)
     wait_until(lambda: bool(replica.process.logged("producer_replaced")), "the silent commit is given up")
     stage.conclude()
 
 
+@pytest.mark.fires(_LATE)
 @pytest.mark.parametrize("broken_after_s", [0.0, _SLOW_S])
 def test_commit_delayed_until_the_next_transaction_finds_an_old_epoch(
     stage: Stage, proxy: KafkaProxy, broken_after_s: float
@@ -53,12 +62,14 @@ def test_commit_delayed_until_the_next_transaction_finds_an_old_epoch(
     late.cut()
     following.await_caught()
     late.release()
+    stage.note(_LATE)
     following.release()
     stage.conclude()
     assert "slow-commit" in [entry["cause"] for entry in replica.process.logged("producer_replaced")]
 
 
 @pytest.mark.long
+@pytest.mark.fires(_GIVEN_UP)
 def test_commit_delayed_until_it_is_given_up_finds_an_old_epoch(stage: Stage, proxy: KafkaProxy) -> None:
     """The first of them comes when the next transaction's records are all there, and ends nothing."""
     replica = _begin(stage, proxy)
@@ -69,5 +80,6 @@ def test_commit_delayed_until_it_is_given_up_finds_an_old_epoch(stage: Stage, pr
     following = proxy.hold(END_TXN, victim)
     following.await_caught()
     late.release()
+    stage.note(_GIVEN_UP)
     following.release()
     stage.conclude()

@@ -23,8 +23,12 @@ _MOST_ON_TOP_BYTES = 100 * 1024**2
 _HEAVY_RATE = 1000.0
 _POLL_S = 0.25
 _ANSWER_S = 30.0
+_ALL_AWAY = "broker: all away"
+_LEADER_KILLED = "broker: leader killed meanwhile"
+_RESTARTED = "broker: restarted in turn"
 
 
+@pytest.mark.fires(_ALL_AWAY)
 def test_bounded_while_all_brokers_are_away(stage: Stage, proxy: KafkaProxy) -> None:
     """Under load the process holds no more than its inboxes; afterwards it goes on by itself and misses nothing."""
     replica = stage.start("a", kafka={"bootstrap_servers": proxy.address}, pipeline={"inbox_limit_bytes": _INBOX_LIMIT})
@@ -34,12 +38,20 @@ def test_bounded_while_all_brokers_are_away(stage: Stage, proxy: KafkaProxy) -> 
     before = _resident_bytes(replica)
     proxy.go_away()
     stage.simulator.set_rate(_HEAVY_RATE)
-    most = _most_resident_bytes(replica, _AWAY_S)
+    most = _most_resident_bytes(replica, _AWAY_S / 2)
+    sequences = _sequences(replica)
+    most = max(most, _most_resident_bytes(replica, _AWAY_S / 2))
+    assert _sequences(replica) == sequences
+    stage.note(_ALL_AWAY)
     stage.emit_steadily()
     proxy.come_back()
     stage.await_caught_up(timeout_s=_GOES_ON_S)
     assert most < before + len(STREAM_PARTITIONS) * _INBOX_LIMIT + _MOST_ON_TOP_BYTES
     stage.conclude()
+
+
+def _sequences(replica: Replica) -> dict[str, int]:
+    return {name: status["sequence"] for name, status in replica.statuses().items()}
 
 
 def _resident_bytes(replica: Replica) -> int:
@@ -60,6 +72,7 @@ def _most_resident_bytes(replica: Replica, for_s: float) -> int:
 
 
 @pytest.mark.long
+@pytest.mark.fires("stop at before-commit", "stop at restore", _LEADER_KILLED, _RESTARTED)
 def test_every_event_once_whatever_broker_goes(trio: KafkaCluster, make_stage: Callable[..., Stage]) -> None:
     """The transactions' coordinator dies in mid-commit, the ledger's leader in a restore, then all restart in turn."""
     stage = make_stage(trio.bootstrap_servers, replication=3)
@@ -72,6 +85,7 @@ def test_every_event_once_whatever_broker_goes(trio: KafkaCluster, make_stage: C
     _lose_a_leader_meanwhile(stage, trio, replica, f"{stage.prefix}-ledger")
     for broker in stage.random.sample((1, 2, 3), 3):
         trio.stop(broker)
+        stage.note(_RESTARTED)
         trio.start(broker)
         stage.await_caught_up(timeout_s=_GOES_ON_S)
     stage.conclude()
@@ -82,6 +96,7 @@ def _lose_a_leader_meanwhile(stage: Stage, trio: KafkaCluster, replica: Replica,
     replica.await_strike()
     leader = stage.random.choice(_leaders(stage.bootstrap_servers, topic))
     trio.kill(leader)
+    stage.note(_LEADER_KILLED)
     wait_until(lambda: leader not in _leaders(stage.bootstrap_servers, topic), f"{topic} has other leaders")
     replica.process.signal(signal.SIGCONT)
     stage.await_caught_up(timeout_s=_GOES_ON_S)

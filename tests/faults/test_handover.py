@@ -12,9 +12,13 @@ _SESSION_S = 6.0
 _GRACEFUL_S = 10.0
 _TAKE_OVER_S = _SESSION_S + 5.0
 _HANG_NOTICED_S = 150.0
+_SCALED = "replicas: scaled and replaced"
+_KILLED = "replicas: killed among others"
+_TWIN = "replicas: twin instance id"
 
 
 @pytest.mark.long
+@pytest.mark.fires(_SCALED, _KILLED)
 def test_every_event_once_through_scaling_and_a_rolling_restart(stage: Stage) -> None:
     """1 replica, then 3, each of them replaced in turn, one killed, then 1 again: nobody waits long for an owner."""
     first = stage.start("a")
@@ -26,9 +30,11 @@ def test_every_event_once_through_scaling_and_a_rolling_restart(stage: Stage) ->
         replica.leave()
         stage.start(f"new-{number}")
         stage.await_owned(_GRACEFUL_S)
+        stage.note(_SCALED)
     _await_shared(stage, stage.up)
     killed, leaving, _ = stage.random.sample(stage.up, 3)
     killed.kill()
+    stage.note(_KILLED)
     stage.await_owned(_TAKE_OVER_S)
     leaving.leave()
     stage.await_owned(_GRACEFUL_S)
@@ -41,9 +47,10 @@ def _await_shared(stage: Stage, replicas: list[Replica]) -> None:
     stage.await_owned()
 
 
-def test_one_writer_per_partition_when_a_replica_is_stopped_in_mid_commit(stage: Stage) -> None:
+@pytest.mark.parametrize("kind", [pytest.param("stop at mid-produce", marks=pytest.mark.long), "stop at before-commit"])
+def test_one_writer_per_partition_when_a_replica_is_stopped_in_mid_commit(stage: Stage, kind: str) -> None:
     """It sleeps until a neighbour has taken over and committed; awake again it is fenced, and nothing of it shows."""
-    point = stage.random.choice([Point.MID_PRODUCE, Point.BEFORE_COMMIT])
+    point = Point(kind.removeprefix("stop at "))
     sleeper = stage.start("sleeper", Fault(point, stage.random.randint(60, 120), Deed.STOP))
     stage.await_owned()
     stage.emit_steadily()
@@ -63,6 +70,7 @@ def _is_fenced(replica: Replica) -> bool:
     return any(entry["cause"] == "fenced" for entry in replica.process.logged("producer_replaced"))
 
 
+@pytest.mark.fires(_TWIN)
 def test_twin_instance_id_ends_the_older_with_the_name(stage: Stage) -> None:
     """Of two replicas with one group instance id the older leaves with exit code 78, naming it; the younger works."""
     older = stage.start("twin", is_static=True)
@@ -70,6 +78,7 @@ def test_twin_instance_id_ends_the_older_with_the_name(stage: Stage) -> None:
     stage.emit_steadily()
     younger = stage.start("twin", is_static=True)
     assert older.process.wait() == 78
+    stage.note(_TWIN)
     assert "CONNECTOR_KAFKA__GROUP_INSTANCE_ID: another process uses 'twin'" in older.process.stderr
     stage.await_owned()
     assert len(younger.running()) == 10
@@ -77,6 +86,7 @@ def test_twin_instance_id_ends_the_older_with_the_name(stage: Stage) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.fires("hang at before-commit")
 def test_one_writer_per_partition_when_a_replica_hangs(stage: Stage) -> None:
     """A replica in which a thread stands still ends itself, though its client sends heartbeats; nobody fights."""
     healthy = stage.start("healthy")

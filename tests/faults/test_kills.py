@@ -20,6 +20,7 @@ _LATEST_PASSAGE = 8
 _AWAY_S = 600.0
 
 
+@pytest.mark.fires("kill at first-commit", *(f"kill at {point}" for point in _AT_WORK))
 def test_every_event_once_whenever_a_replica_is_killed(stage: Stage) -> None:
     """One replica after another dies, at each of the points, the first one before the first commit ever."""
     stage.start("a", Fault(Point.FIRST_COMMIT, stage.random.randint(1, 10)), is_static=True).await_strike()
@@ -36,6 +37,7 @@ def test_every_event_once_whenever_a_replica_is_killed(stage: Stage) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.fires("kill at replay")
 def test_order_per_entity_when_killed_while_catching_up(stage: Stage) -> None:
     """A replica that was away for ten minutes dies twice while it catches up; what was missed still comes first."""
     stage.start("a", is_static=True)

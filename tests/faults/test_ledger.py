@@ -1,35 +1,57 @@
 """Ledgers that are not as they were left: promise `own_corruption_always_stops_us`."""
 
+import pytest
+
 from tests.faults.ledger_damage import LedgerDamage
-from tests.faults.stage import Stage
+from tests.faults.stage import Replica, Stage
 from tests.rig.process import wait_until
 from tests.rig.service import STREAM_PARTITIONS
 
+_GARBLED = "ledger: last entry damaged"
+_EMPTIED = "ledger: emptied by retention"
+_ABORTED = "ledger: aborted transaction at its end"
+_ALL_GARBLED = "ledger: all damaged"
 
-def test_own_corruption_always_stops_us(stage: Stage) -> None:
-    """Partitions with a garbled last entry or a lost ledger stop and say so; an aborted tail disturbs nobody."""
+
+def _leave_a_history(stage: Stage) -> LedgerDamage:
+    """Have events committed on every stream partition, and nobody at work."""
     stage.start("before")
     stage.await_owned()
     stage.emit_steadily()
     stage.await_caught_up()
     stage.simulator.stop_emitting()
+    stage.await_caught_up()
     stage.up[0].leave()
-    garbled, emptied, aborted = stage.random.sample(range(len(STREAM_PARTITIONS)), 3)
-    damage = LedgerDamage(stage.bootstrap_servers, stage.prefix)
-    damage.garble(garbled)
-    damage.empty(emptied)
-    damage.abort_after(aborted)
+    return LedgerDamage(stage.bootstrap_servers, stage.prefix)
 
-    replica = stage.start("after")
-    stage.await_owned(partitions=len(STREAM_PARTITIONS) - 2)
-    wait_until(lambda: replica.probe.metric("partition_corrupt") == 2, "two partitions are corrupt")
-    for number, reason in ((garbled, "cannot be read"), (emptied, "entries were deleted")):
+
+def _await_stopped(stage: Stage, replica: Replica, reasons: dict[int, str]) -> None:
+    """Wait until the stream partitions with those ledger partitions stand still and say why, and the others work."""
+    stage.await_owned(partitions=len(STREAM_PARTITIONS) - len(reasons))
+    wait_until(lambda: replica.probe.metric("partition_corrupt") == len(reasons), "the damaged ones are corrupt")
+    for number, reason in reasons.items():
         stream, partition = STREAM_PARTITIONS[number]
         status = replica.probe.partition(stream, partition)
         assert status["state"] == "corrupt"
         assert reason in status["last_error"]
         assert replica.probe.metric("partition_corrupt", stream=stream, partition=str(partition)) == 1
-    stage.emit_on(place for number, place in enumerate(STREAM_PARTITIONS) if number not in {garbled, emptied})
+    stage.emit_on(place for number, place in enumerate(STREAM_PARTITIONS) if number not in reasons)
+    stage.await_caught_up()
+
+
+@pytest.mark.fires(_GARBLED, _EMPTIED, _ABORTED, _ALL_GARBLED)
+def test_own_corruption_always_stops_us(stage: Stage) -> None:
+    """Partitions with a garbled last entry or a lost ledger stop and say so; an aborted tail disturbs nobody."""
+    damage = _leave_a_history(stage)
+    garbled, emptied, aborted = stage.random.sample(range(len(STREAM_PARTITIONS)), 3)
+    damage.garble(garbled)
+    damage.empty(emptied)
+    damage.abort_after(aborted)
+
+    _await_stopped(stage, stage.start("after"), {garbled: "cannot be read", emptied: "entries were deleted"})
+    stage.note(_GARBLED)
+    stage.note(_EMPTIED)
+    stage.note(_ABORTED)
     damage.empty(garbled)
     stage.conclude(damaged={STREAM_PARTITIONS[garbled], STREAM_PARTITIONS[emptied]})
 
@@ -38,3 +60,4 @@ def test_own_corruption_always_stops_us(stage: Stage) -> None:
     last = stage.start("last")
     assert last.process.wait() == 70
     assert "its ledger cannot be trusted" in last.process.stderr
+    stage.note(_ALL_GARBLED)

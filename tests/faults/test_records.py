@@ -18,9 +18,13 @@ _PLACE = ("user", 2)
 _ANSWER_S = 30.0
 _CHARACTERS = string.ascii_letters + string.digits
 _TAKE_OVER_S = 11.0
+_TOO_LARGE = "record: over its topic's limit"
+_AWAY = "registry: away at a take-over"
+_DIFFERENT = "replicas: different streams"
 
 
 @pytest.mark.long
+@pytest.mark.fires(_TOO_LARGE)
 def test_record_over_a_lowered_topic_limit_is_a_dead_letter(stage: Stage) -> None:
     """A line just under the limit passes; where the topic takes less, that record is kept apart and the rest flows."""
     before = stage.start("before")
@@ -35,6 +39,7 @@ def test_record_over_a_lowered_topic_limit_is_a_dead_letter(stage: Stage) -> Non
     stage.start("after")
     history = stage.conclude()
     assert [letter.headers["reason"] for letter in history.dead_letters] == ["unencodable"]
+    stage.note(_TOO_LARGE)
 
 
 def _address(registry: Registry) -> str:
@@ -57,6 +62,7 @@ def _lower_limit(bootstrap_servers: str, topic: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.fires(_AWAY)
 def test_registry_away_at_take_over_only_a_new_replica_waits(stage: Stage, registry: Registry) -> None:
     """Who is at work takes over without the registry; who starts waits for it."""
     with TcpProxy(free_port(), _address(registry)) as proxy:
@@ -72,12 +78,14 @@ def test_registry_away_at_take_over_only_a_new_replica_waits(stage: Stage, regis
         stage.await_caught_up()
         late = stage.start("late", schema_registry=through_proxy)
         wait_until(lambda: bool(late.process.logged("waiting_for_dependencies")), "the newcomer waits")
+        stage.note(_AWAY)
         proxy.come_back()
         wait_until(lambda: bool(late.running()), "the newcomer has a share")
         stage.conclude()
 
 
 @pytest.mark.long
+@pytest.mark.fires(_DIFFERENT)
 def test_partition_of_a_stream_that_is_off_is_said_and_left_alone(stage: Stage) -> None:
     """A replica without likes and labels lets those stand idle and says so; one with all streams works them later."""
     some = stage.start("some", x={"streams": "tweet,user"})
@@ -88,6 +96,7 @@ def test_partition_of_a_stream_that_is_off_is_said_and_left_alone(stage: Stage) 
     }
     stage.start("all")
     wait_until(lambda: bool(stage.up[1].running()), "both have a share")
+    stage.note(_DIFFERENT)
     some.leave()
     stage.await_owned()
     stage.emit_steadily()

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Servers
+from tests.faults.stage import Stage
 from tests.faults.upstream.journey import Journey
 from tests.rig.registry import Registry
 
 
 @pytest.fixture
 def embark(
-    tmp_path: Path, scenario_seed: int, registry: Registry, servers: Servers
+    tmp_path: Path, scenario_seed: int, registry: Registry, servers: Servers, stages: list[Stage]
 ) -> Iterator[Callable[..., Journey]]:
     """Give a maker of journeys over the streams named, with settings of the simulator."""
     with ExitStack() as stack:
@@ -23,6 +24,7 @@ def embark(
             journey = Journey(
                 bootstrap_servers, registry.url, tmp_path, scenario_seed, streams=streams, simulated=simulated
             )
+            stages.append(journey)
             return stack.enter_context(journey)
 
         yield make

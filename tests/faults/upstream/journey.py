@@ -129,6 +129,12 @@ class Journey(Stage):
         """X's time."""
         return self.simulator.clock.now_ns() // _NS_PER_US
 
+    def set_wall_off(self, seconds: float, kind: str) -> None:
+        """Set the wall clock off by so much, and see that the connector's own wall clock is: that kind of fault."""
+        self.travelling.wall_is_off_s = seconds
+        assert abs(clock.wall_us() - self.now_us - seconds * US_PER_S) < US_PER_S
+        self.note(kind)
+
     def covered_us(self) -> dict[Place, int]:
         """Return how far each stream partition is covered, by what the service says."""
         statuses = self.probe.status()["partitions"]

@@ -12,8 +12,12 @@ _STEP_S = 600.0
 _AWAY_S = 20 * 60.0
 _CONNECT_S = 60.0
 _LONG_CONNECT_S = 5 * 60.0
+_STEPPED = "clock: wall clock stepped at work"
+_OFF_AT_START = "clock: wall clock off at a start"
+_OFF_AT_FIRST = "clock: wall clock off at the first start"
 
 
+@pytest.mark.fires(_STEPPED)
 @pytest.mark.parametrize("step_s", [_STEP_S, -_STEP_S])
 @pytest.mark.parametrize("away_s", [30.0, pytest.param(_AWAY_S, marks=pytest.mark.long)], ids=["backfill", "catch-up"])
 def test_wall_clock_stepped_at_run_time_nothing_is_given_up(
@@ -24,7 +28,7 @@ def test_wall_clock_stepped_at_run_time_nothing_is_given_up(
     with journey.running():
         journey.emit_on(journey.places)
         journey.settle()
-        journey.travelling.wall_is_off_s = step_s
+        journey.set_wall_off(step_s, _STEPPED)
         journey.emit_on(journey.places)
         journey.cut_off(away_s)
         journey.await_live()
@@ -34,6 +38,7 @@ def test_wall_clock_stepped_at_run_time_nothing_is_given_up(
     journey.verify(Expected(is_wall_behind=step_s < 0))
 
 
+@pytest.mark.fires(_OFF_AT_START)
 @pytest.mark.parametrize("step_s", [_STEP_S, -_STEP_S])
 def test_wall_clock_off_at_a_start_after_an_outage_nothing_is_given_up(
     embark: Callable[..., Journey], step_s: float
@@ -44,7 +49,7 @@ def test_wall_clock_off_at_a_start_after_an_outage_nothing_is_given_up(
         journey.emit_on(journey.places)
         journey.settle()
     journey.let_x_emit(_AWAY_S / 2)
-    journey.travelling.wall_is_off_s = step_s
+    journey.set_wall_off(step_s, _OFF_AT_START)
     with journey.running():
         journey.await_live()
         journey.travelling.wall_is_off_s = 0.0
@@ -52,13 +57,14 @@ def test_wall_clock_off_at_a_start_after_an_outage_nothing_is_given_up(
     journey.verify(Expected(is_wall_behind=step_s < 0))
 
 
+@pytest.mark.fires(_OFF_AT_FIRST)
 @pytest.mark.parametrize("step_s", [_STEP_S, -_STEP_S])
 def test_wall_clock_off_at_the_first_start_coverage_begins_with_x(
     embark: Callable[..., Journey], step_s: float
 ) -> None:
     """X is away at first; its first answer then says when it is, and an outage soon after is made up for."""
     journey = embark("user")
-    journey.travelling.wall_is_off_s = step_s
+    journey.set_wall_off(step_s, _OFF_AT_FIRST)
     journey.way.go_away()
     with journey.running():
         wait_until(lambda: journey.probe.is_ready, "all wait for X")
@@ -74,6 +80,7 @@ def test_wall_clock_off_at_the_first_start_coverage_begins_with_x(
     journey.verify(Expected(is_wall_behind=step_s < 0))
 
 
+@pytest.mark.fires("X: hold-answer")
 @pytest.mark.parametrize(
     "held_s", [pytest.param(_CONNECT_S, marks=pytest.mark.long), _LONG_CONNECT_S], ids=["60s", "5min"]
 )

@@ -23,6 +23,7 @@ _LARGE_BYTES = 256 * 1024
 _LARGE_LINES = 160
 """More than all the sockets on the way hold."""
 _PLACE = ("user", 1)
+_SLOW_READER = "connection: dropped for slow reading"
 
 
 def _large_line(number: int) -> bytes:
@@ -45,16 +46,16 @@ def _commits_that_wait() -> Iterator[threading.Event]:
 
 
 @pytest.mark.parametrize(
-    ("away_s", "mode", "fault"),
+    ("kind", "away_s", "mode", "fault"),
     [
-        (_AWAY_S, "live", Drop),
-        pytest.param(_AWAY_S, "live", Truncate, marks=pytest.mark.long),
-        pytest.param(_LONG_AWAY_S, "replay", Drop, marks=pytest.mark.long),
-        (_LONG_AWAY_S, "replay", Truncate),
+        ("connection: dropped in a backfill", _AWAY_S, "live", Drop),
+        pytest.param("connection: cut in a backfill's line", _AWAY_S, "live", Truncate, marks=pytest.mark.long),
+        pytest.param("connection: dropped in a slice", _LONG_AWAY_S, "replay", Drop, marks=pytest.mark.long),
+        ("connection: cut in a slice's line", _LONG_AWAY_S, "replay", Truncate),
     ],
 )
 def test_connection_lost_on_the_way_back_nothing_is_lost(
-    embark: Callable[..., Journey], away_s: float, mode: Mode, fault: type[Drop | Truncate]
+    embark: Callable[..., Journey], kind: str, away_s: float, mode: Mode, fault: type[Drop | Truncate]
 ) -> None:
     """In the middle of a backfill or a slice, twice: it starts again, and coverage did not believe in the half."""
     journey = embark("user")
@@ -70,8 +71,10 @@ def test_connection_lost_on_the_way_back_nothing_is_lost(
         journey.settle()
     journey.verify()
     assert journey.simulator.fired[fault.__name__.lower()] == 2 * len(journey.places)
+    journey.note(kind)
 
 
+@pytest.mark.fires("X: truncate")
 def test_slice_that_ends_properly_within_a_line_is_not_whole(embark: Callable[..., Journey]) -> None:
     """A line that was cut off is a line that is missing, whatever HTTP says."""
     journey = embark("user")
@@ -88,6 +91,7 @@ def test_slice_that_ends_properly_within_a_line_is_not_whole(embark: Callable[..
     assert journey.simulator.fired["truncate"] == len(journey.places)
 
 
+@pytest.mark.fires("X: slow-backfill", "X: stall")
 def test_slow_backfill_with_keep_alives_before_and_in_it_holds_coverage(embark: Callable[..., Journey]) -> None:
     """Neither a keep-alive nor the passing of a minute ends it, only a minute without anything old."""
     journey = embark("user", keep_alive_s=5.5)
@@ -110,9 +114,10 @@ def test_slow_backfill_with_keep_alives_before_and_in_it_holds_coverage(embark: 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("point", [Point.BACKFILL, Point.REPLAY])
-def test_connector_killed_while_x_paces_what_it_brings_nothing_is_lost(stage: Stage, point: Point) -> None:
+@pytest.mark.parametrize("kind", ["kill at backfill", "kill at replay"])
+def test_connector_killed_while_x_paces_what_it_brings_nothing_is_lost(stage: Stage, kind: str) -> None:
     """The process that starts again asks for all that the killed one had not committed."""
+    point = Point(kind.removeprefix("kill at "))
     first = stage.start("a")
     stage.await_owned()
     stage.emit_steadily()
@@ -128,6 +133,7 @@ def test_connector_killed_while_x_paces_what_it_brings_nothing_is_lost(stage: St
     stage.conclude()
 
 
+@pytest.mark.fires("X: ignore-backfill")
 def test_backfill_that_x_ignores_is_doubted_once_and_made_up_for(embark: Callable[..., Journey]) -> None:
     """Nothing known comes again though something must: the stretch is replayed, logged and counted."""
     journey = embark("user")
@@ -144,6 +150,7 @@ def test_backfill_that_x_ignores_is_doubted_once_and_made_up_for(embark: Callabl
     assert journey.simulator.fired["ignore-backfill"] == len(journey.places)
 
 
+@pytest.mark.fires("X: end-replay-early")
 def test_slice_that_x_ends_early_is_doubted_once_and_made_up_for(embark: Callable[..., Journey]) -> None:
     """The overlap of the next one brings something new: the slice is asked for once more, logged and counted."""
     journey = embark("user")
@@ -161,6 +168,7 @@ def test_slice_that_x_ends_early_is_doubted_once_and_made_up_for(embark: Callabl
     assert journey.simulator.fired["end-replay-early"] == len(journey.places)
 
 
+@pytest.mark.fires(_SLOW_READER)
 def test_slow_reader_that_x_disconnects_gets_what_x_had_buffered(embark: Callable[..., Journey]) -> None:
     """Commits that take long fill the inbox, the reader waits, X buffers and then drops the connection."""
     journey = embark("user", buffer_limit_bytes=_LARGE_BYTES, gzip=False)
@@ -171,12 +179,14 @@ def test_slow_reader_that_x_disconnects_gets_what_x_had_buffered(embark: Callabl
         for number in range(_LARGE_LINES):
             journey.simulator.emit_line(*_PLACE, _large_line(number), "event")
         wait_until(lambda: journey.simulator.status().endings.get("slow-reader", 0) > 0, "X drops the slow reader")
+        journey.note(_SLOW_READER)
         may_commit.set()
         journey.settle()
     journey.verify()
 
 
 @pytest.mark.long
+@pytest.mark.fires("X: close")
 def test_connections_closed_properly_at_any_time_nothing_is_lost(embark: Callable[..., Journey]) -> None:
     """As X does when it restarts its servers."""
     journey = embark("user")

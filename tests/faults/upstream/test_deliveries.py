@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from connector.simulator.faults import Broken, Duplicate, InvalidBody, Reorder, UnknownType
 from tests.faults.upstream.journey import US_PER_S, Expected, Journey
 from tests.rig.audit import Place
@@ -12,6 +14,9 @@ from tests.rig.audit import Place
 _AWAY_S = 120.0
 _LONG_AWAY_S = 50 * 60.0
 _TWEETS: Place = ("tweet", 1)
+_MISDATED = "events: misdated"
+_RESPELLED = "events: respelled or nearly the same"
+_TOGETHER = "events: catch-up while X emits"
 
 
 def _delete(journey: Journey, tweet_id: int, dated_s: float = 0.0, **members: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -24,6 +29,7 @@ def _emit(journey: Journey, *bodies: dict[str, Any]) -> None:
         journey.simulator.emit_line(*_TWEETS, json.dumps({"data": {"delete": body}}).encode(), "event")
 
 
+@pytest.mark.fires("X: duplicate", "X: reorder", _MISDATED)
 def test_every_event_once_whatever_is_repeated_reordered_or_misdated(embark: Callable[..., Journey]) -> None:
     """Lines again, lines in another order, dates of 90 s ago and of tomorrow, through a backfill and a catch-up."""
     journey = embark("tweet")
@@ -36,6 +42,7 @@ def test_every_event_once_whatever_is_repeated_reordered_or_misdated(embark: Cal
                 journey.simulator.inject(Reorder(stream="tweet", lines=6, after_lines=2))
             dates_s = (-90.0, 3.0, 6.0, 86_400.0, -86_400.0)
             _emit(journey, *(_delete(journey, 1000 + turn, dates_s[turn % 5]) for turn in range(20)))
+            journey.note(_MISDATED)
             journey.emit_on(journey.places, 60)
             journey.await_sequences()
             journey.cut_off(away_s)
@@ -47,6 +54,7 @@ def test_every_event_once_whatever_is_repeated_reordered_or_misdated(embark: Cal
     assert min(fired["duplicate"], fired["reorder"]) >= 4 * len(journey.places)
 
 
+@pytest.mark.fires(_RESPELLED)
 def test_every_event_once_however_it_is_spelled_and_none_merged(embark: Callable[..., Journey]) -> None:
     """Another spelling of `event_at` or of the order is the same event; a new field or another Quote Tweet is not."""
     journey = embark("tweet")
@@ -70,8 +78,11 @@ def test_every_event_once_however_it_is_spelled_and_none_merged(embark: Callable
     found = [event.fields for event in history.events[_TWEETS] if event.fields["tweet_id"] == "4"]
     assert [fields["quote_tweet_id"] for fields in found] == [None, None, "50", "51", "52", "53", "54"]
     assert [fields["unknown_fields"] for fields in found[:2]] == [None, '{"reason":"new"}']
+    assert sum(entry["duplicate"] for entry in history.ledger[_TWEETS]) >= 2 * len(same) + 2 * len(others)
+    journey.note(_RESPELLED)
 
 
+@pytest.mark.fires("X: unknown-type", "X: invalid-body", "X: broken")
 def test_bad_input_never_stops_us(embark: Callable[..., Journey]) -> None:
     """A storm of lines nobody can read, live, in a backfill and in a catch-up: kept apart once, the rest flows."""
     journey = embark("user")
@@ -88,6 +99,7 @@ def test_bad_input_never_stops_us(embark: Callable[..., Journey]) -> None:
     assert reasons == {"not-json", "unknown-type", "invalid-body"}
 
 
+@pytest.mark.fires(_TOGETHER)
 def test_order_per_entity_in_catch_up(embark: Callable[..., Journey]) -> None:
     """What was missed comes before what is live, and the events of an entity in their order, slice after slice."""
     journey = embark("user")
@@ -105,3 +117,4 @@ def test_order_per_entity_in_catch_up(embark: Callable[..., Journey]) -> None:
     history = journey.verify()
     ways = [[event.fields["delivered_by"] for event in events] for events in history.events.values()]
     assert all("replay" in way and way[-1] == "stream" for way in ways)
+    journey.note(_TOGETHER)

@@ -19,6 +19,10 @@ _REACH_S = 24 * _HOUR_S
 _REACH_MARGIN_S = 3 * _MINUTE_S
 
 
+def _is_x_away(kind: str) -> bool:
+    return kind.startswith("away: X")
+
+
 def _begin(journey: Journey) -> None:
     """Have something committed and covered on every stream partition."""
     journey.emit_on(journey.places)
@@ -60,27 +64,28 @@ def _check_caught_up(journey: Journey, covered_us: dict[Place, int], at_us: int)
 
 
 @pytest.mark.parametrize(
-    ("is_x", "away_s", "is_backfilled"),
+    ("kind", "away_s", "is_backfilled"),
     [
-        pytest.param(True, 30.0, True, id="x-30s", marks=pytest.mark.long),
-        pytest.param(True, 4 * _MINUTE_S - _RECONNECT_S, True, id="x-under-4min"),
-        pytest.param(True, 4 * _MINUTE_S + 1, False, id="x-over-4min"),
-        pytest.param(True, 20 * _MINUTE_S, False, id="x-20min", marks=pytest.mark.long),
-        pytest.param(True, 6 * _HOUR_S, False, id="x-6h"),
-        pytest.param(False, 30.0, True, id="ourselves-30s"),
-        pytest.param(False, 4 * _MINUTE_S - _RECONNECT_S, True, id="ourselves-under-4min", marks=pytest.mark.long),
-        pytest.param(False, 4 * _MINUTE_S + 1, False, id="ourselves-over-4min", marks=pytest.mark.long),
-        pytest.param(False, 20 * _MINUTE_S, False, id="ourselves-20min"),
-        pytest.param(False, 6 * _HOUR_S, False, id="ourselves-6h", marks=pytest.mark.long),
+        pytest.param("away: X, 30 s", 30.0, True, marks=pytest.mark.long),
+        ("away: X, under 4 min", 4 * _MINUTE_S - _RECONNECT_S, True),
+        ("away: X, over 4 min", 4 * _MINUTE_S + 1, False),
+        pytest.param("away: X, 20 min", 20 * _MINUTE_S, False, marks=pytest.mark.long),
+        ("away: X, 6 h", 6 * _HOUR_S, False),
+        ("away: ourselves, 30 s", 30.0, True),
+        pytest.param("away: ourselves, under 4 min", 4 * _MINUTE_S - _RECONNECT_S, True, marks=pytest.mark.long),
+        pytest.param("away: ourselves, over 4 min", 4 * _MINUTE_S + 1, False, marks=pytest.mark.long),
+        ("away: ourselves, 20 min", 20 * _MINUTE_S, False),
+        pytest.param("away: ourselves, 6 h", 6 * _HOUR_S, False, marks=pytest.mark.long),
     ],
 )
 def test_outage_that_x_can_make_up_for_loses_nothing(
     embark: Callable[..., Journey],
-    is_x: bool,  # noqa: FBT001 - parametrized
+    kind: str,
     away_s: float,
     is_backfilled: bool,  # noqa: FBT001 - parametrized
 ) -> None:
     """A short one by backfill, a longer one by catching up, and X is asked for just that."""
+    is_x = _is_x_away(kind)
     journey = embark("user")
     with journey.running():
         _begin(journey)
@@ -98,14 +103,13 @@ def test_outage_that_x_can_make_up_for_loses_nothing(
             journey.settle()
     journey.verify()
     (_check_backfilled if is_backfilled else _check_caught_up)(journey, covered_us, back_us)
+    journey.note(kind)
 
 
-@pytest.mark.parametrize("is_x", [True, pytest.param(False, marks=pytest.mark.long)], ids=["x", "ourselves"])
-def test_outage_beyond_x_s_reach_is_a_gap_of_just_what_cannot_be_had(
-    embark: Callable[..., Journey],
-    is_x: bool,  # noqa: FBT001 - parametrized
-) -> None:
+@pytest.mark.parametrize("kind", ["away: X, 30 h", pytest.param("away: ourselves, 30 h", marks=pytest.mark.long)])
+def test_outage_beyond_x_s_reach_is_a_gap_of_just_what_cannot_be_had(embark: Callable[..., Journey], kind: str) -> None:
     """After 30 hours, the first 6 are a gap, with a few minutes of margin; the rest is caught up with."""
+    is_x = _is_x_away(kind)
     journey = embark("like")
     with journey.running():
         _begin(journey)
@@ -129,8 +133,10 @@ def test_outage_beyond_x_s_reach_is_a_gap_of_just_what_cannot_be_had(
     excess_us = gap["gap_end"] * 1000 - gap["gap_start"] * 1000 - (away_us - _REACH_S * US_PER_S)
     assert 0 <= excess_us <= _REACH_MARGIN_S * US_PER_S
     assert lost_lines(history, journey.simulator.record())
+    journey.note(kind)
 
 
+@pytest.mark.fires("X: accept-and-close")
 def test_flapping_for_twenty_minutes_loses_nothing(embark: Callable[..., Journey]) -> None:
     """X takes connections and drops them at once, again and again; coverage waits for what comes of the last."""
     journey = embark("user")
@@ -151,13 +157,17 @@ def test_flapping_for_twenty_minutes_loses_nothing(embark: Callable[..., Journey
 
 @pytest.mark.parametrize("status", [400, pytest.param(403, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
-    ("refused", "away_s", "cause"),
-    [("backfill", 90.0, "backfill-refused"), ("replay", 20 * _MINUTE_S, "replay-refused")],
+    ("kind", "away_s", "cause"),
+    [
+        ("refused: backfill", 90.0, "backfill-refused"),
+        ("refused: replay", 20 * _MINUTE_S, "replay-refused"),
+    ],
 )
 def test_refusal_of_what_would_make_up_for_an_outage_is_a_gap_and_no_loop(
-    embark: Callable[..., Journey], status: int, refused: str, away_s: float, cause: str
+    embark: Callable[..., Journey], status: int, kind: str, away_s: float, cause: str
 ) -> None:
     """X is asked once, then for what it does grant; the gap is recorded and the stream goes on."""
+    refused = kind.removeprefix("refused: ")
     journey = embark("like", **{f"{refused}_refusal": status})
     with journey.running():
         journey.await_live()
@@ -171,3 +181,4 @@ def test_refusal_of_what_would_make_up_for_an_outage_is_a_gap_and_no_loop(
     history = journey.verify(Expected(gap_causes=gaps))
     assert [request.status for request in asked] == [status, 200]
     assert lost_lines(history, journey.simulator.record())
+    journey.note(kind)
