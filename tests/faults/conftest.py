@@ -150,11 +150,11 @@ def stages() -> list[Stage]:
 def make_stage(
     tmp_path: Path, scenario_seed: int, registry: Registry, stages: list[Stage]
 ) -> Iterator[Callable[..., Stage]]:
-    """Give a maker of stages on given bootstrap servers."""
+    """Give a maker of stages on given bootstrap servers, with settings of the simulator."""
     with ExitStack() as stack:
 
-        def make(bootstrap_servers: str, replication: int = 1) -> Stage:
-            stages.append(Stage(bootstrap_servers, registry.url, tmp_path, scenario_seed, replication))
+        def make(bootstrap_servers: str, replication: int = 1, **simulated: object) -> Stage:
+            stages.append(Stage(bootstrap_servers, registry.url, tmp_path, scenario_seed, replication, **simulated))
             return stack.enter_context(stages[-1])
 
         yield make

@@ -102,13 +102,21 @@ class Stage:
     """One prefix on some servers, in a `with`. Every choice comes from `seed`, which is printed."""
 
     def __init__(
-        self, bootstrap_servers: str, registry_url: str, folder: Path, seed: int, replication: int = 1
+        self,
+        bootstrap_servers: str,
+        registry_url: str,
+        folder: Path,
+        seed: int,
+        replication: int = 1,
+        **simulated: Any,  # noqa: ANN401 - settings of the simulator
     ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - choices of a test, not secrets
         self.prefix = f"fault-{token_hex(6)}"
         self.bootstrap_servers = bootstrap_servers
         self.simulator = Simulator(
-            SimulatorConfig(seed=seed, chunking="random", rate_limit=1_000_000, keep_alive_s=6.0)
+            SimulatorConfig(
+                **{"seed": seed, "chunking": "random", "rate_limit": 1_000_000, "keep_alive_s": 6.0, **simulated}
+            )
         )
         self.replicas: list[Replica] = []
         self.is_clock_ahead = False

@@ -14,7 +14,6 @@ from typing import Any, Self
 from unittest import mock
 
 from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS
-from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Drop
 from connector.simulator.record import Emitted
 from connector.simulator.server import Simulator
@@ -90,12 +89,9 @@ class Journey(Stage):
         streams: str,
         simulated: Mapping[str, Any],
     ) -> None:
-        super().__init__(bootstrap_servers, registry_url, folder, seed)
         names = tuple(streams.split(","))
-        self.simulator = Simulator(
-            SimulatorConfig(
-                **{"seed": seed, "chunking": "random", "rate_limit": 1_000_000, "streams": names, **simulated}
-            )
+        super().__init__(
+            bootstrap_servers, registry_url, folder, seed, **{"streams": names, "keep_alive_s": 20.0, **simulated}
         )
         self.is_clock_ahead = True
         self.places = [(place.stream, place.number) for place in STREAM_PARTITIONS if place.stream in names]

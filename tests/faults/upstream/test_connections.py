@@ -159,7 +159,7 @@ def test_slice_that_x_ends_early_is_doubted_once_and_made_up_for(embark: Callabl
         journey.settle()
         journey.way.go_away()
         journey.await_cut_off()
-        journey.let_x_emit(_LONG_AWAY_S, 400)
+        journey.let_x_emit(_LONG_AWAY_S, 2000)
         journey.simulator.inject(EndReplayEarly(stream="user"))
         journey.way.come_back()
         journey.settle()

@@ -107,7 +107,7 @@ def test_outage_that_x_can_make_up_for_loses_nothing(
 
 
 @pytest.mark.parametrize("kind", ["away: X, 30 h", pytest.param("away: ourselves, 30 h", marks=pytest.mark.long)])
-def test_outage_beyond_x_s_reach_is_a_gap_of_just_what_cannot_be_had(embark: Callable[..., Journey], kind: str) -> None:
+def test_no_silent_gap_after_an_outage_beyond_x_s_reach(embark: Callable[..., Journey], kind: str) -> None:
     """After 30 hours, the first 6 are a gap, with a few minutes of margin; the rest is caught up with."""
     is_x = _is_x_away(kind)
     journey = embark("like")
