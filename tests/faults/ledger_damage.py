@@ -15,12 +15,14 @@ class LedgerDamage:
     def __init__(self, bootstrap_servers: str, prefix: str) -> None:
         self._servers = bootstrap_servers
         self._topic = f"{prefix}-ledger"
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
 
-    def garble(self, partition: int) -> None:
-        """Commit a record that is no entry, as the last one."""
+    def garble(self, partition: int) -> int:
+        """Commit a record that is no entry, as the last one; return the offset at which the log then ends."""
         producer = self._begin(partition, b"\x00\x00\x00\x00\x01 this is no ledger entry")
         producer.commit_transaction(_TIMEOUT_S)
         producer.close()
+        return self._end(partition)
 
     def abort_after(self, partition: int) -> None:
         """Leave an aborted transaction behind the last entry."""
@@ -28,12 +30,14 @@ class LedgerDamage:
         producer.abort_transaction(_TIMEOUT_S)
         producer.close()
 
-    def empty(self, partition: int) -> None:
-        """Delete all records, as retention would."""
-        admin = AdminClient({"bootstrap.servers": self._servers})
+    def empty(self, partition: int, until: int | None = None) -> None:
+        """Delete all records, or those before an offset, as retention would."""
+        before = TopicPartition(self._topic, partition, self._end(partition) if until is None else until)
+        self._admin.delete_records([before])[before].result(_TIMEOUT_S)
+
+    def _end(self, partition: int) -> int:
         place = TopicPartition(self._topic, partition)
-        end = admin.list_offsets({place: OffsetSpec.latest()})[place].result(_TIMEOUT_S).offset
-        admin.delete_records([TopicPartition(self._topic, partition, end)])[place].result(_TIMEOUT_S)
+        return int(self._admin.list_offsets({place: OffsetSpec.latest()})[place].result(_TIMEOUT_S).offset)
 
     def _begin(self, partition: int, value: bytes) -> Producer:
         producer = Producer({"bootstrap.servers": self._servers, "transactional.id": f"damage-{self._topic}"})

@@ -5,6 +5,7 @@ stage.start("a")
 stage.conclude()
 """
 
+import os
 import random
 import signal
 import time
@@ -161,6 +162,25 @@ class Stage:
         replica = Replica(name, process, fault, marker)
         self.replicas.append(replica)
         return replica
+
+    def command(self, *arguments: str) -> tuple[int, str]:
+        """Run a command of the connector to its end; return its exit code and what it printed."""
+        with ConnectorProcess(self._folder, list(arguments), self._config) as process:
+            return process.wait(), process.stdout
+
+    def unsound(self) -> dict[Place, list[str]]:
+        """Return what `connector ledger verify` finds, by stream partition; nothing means that all is sound."""
+        code, text = self.command("ledger", "verify")
+        found: dict[Place, list[str]] = {}
+        findings_of_place: list[str] = []
+        for line in text.splitlines():
+            if line.startswith(" "):
+                findings_of_place.append(line.strip())
+            elif line.endswith("does not fit:"):
+                stream, _, number = line.split()[0].partition("/")
+                findings_of_place = found[stream, int(number)] = []
+        assert code == (os.EX_SOFTWARE if found else os.EX_OK), text
+        return found
 
     def emit_steadily(self, rate: float = _RATE) -> None:
         """Let X emit from now on, and deliver some lines again and again."""

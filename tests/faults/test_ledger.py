@@ -1,9 +1,12 @@
 """Ledgers that are not as they were left: promise `own_corruption_always_stops_us`."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.faults.ledger_damage import LedgerDamage
 from tests.faults.stage import Replica, Stage
+from tests.rig.audit import check_once_in_order, expected_events
 from tests.rig.process import wait_until
 from tests.rig.service import STREAM_PARTITIONS
 
@@ -11,12 +14,15 @@ _GARBLED = "ledger: last entry damaged"
 _EMPTIED = "ledger: emptied by retention"
 _ABORTED = "ledger: aborted transaction at its end"
 _ALL_GARBLED = "ledger: all damaged"
+_READ_AGAIN_S = 90.0
+"""A replica reads a ledger that it cannot trust again every minute."""
 
 
 def _leave_a_history(stage: Stage) -> LedgerDamage:
     """Have events committed on every stream partition, and nobody at work."""
     stage.start("before")
     stage.await_owned()
+    stage.emit_on(STREAM_PARTITIONS)
     stage.emit_steadily()
     stage.await_caught_up()
     stage.simulator.stop_emitting()
@@ -36,7 +42,7 @@ def _await_stopped(stage: Stage, replica: Replica, reasons: dict[int, str]) -> N
         assert reason in status["last_error"]
         assert replica.probe.metric("partition_corrupt", stream=stream, partition=str(partition)) == 1
     stage.emit_on(place for number, place in enumerate(STREAM_PARTITIONS) if number not in reasons)
-    stage.await_caught_up()
+    stage.await_caught_up({STREAM_PARTITIONS[number] for number in reasons})
 
 
 @pytest.mark.fires(_GARBLED, _EMPTIED, _ABORTED, _ALL_GARBLED)
@@ -61,3 +67,37 @@ def test_own_corruption_always_stops_us(stage: Stage) -> None:
     assert last.process.wait() == 70
     assert "its ledger cannot be trusted" in last.process.stderr
     stage.note(_ALL_GARBLED)
+
+
+@pytest.mark.long
+@pytest.mark.fires(_GARBLED, _EMPTIED)
+def test_own_corruption_mended_by_a_reset_leaves_a_gap_and_nothing_twice(stage: Stage) -> None:
+    """The damaged partitions go on within a minute, with what they knew; the gap and the damage itself are told."""
+    damage = _leave_a_history(stage)
+    garbled, emptied = stage.random.sample(range(len(STREAM_PARTITIONS)), 2)
+    garbled_end = damage.garble(garbled)
+    damage.empty(emptied)
+    damaged = {STREAM_PARTITIONS[number] for number in (garbled, emptied)}
+    _await_stopped(stage, stage.start("after"), {garbled: "cannot be read", emptied: "entries were deleted"})
+    stage.note(_GARBLED)
+    stage.note(_EMPTIED)
+    assert set(stage.unsound()) == damaged
+
+    for stream, partition in damaged:
+        assert stage.command("ledger", "reset", f"--stream={stream}", f"--partition={partition}")[0] == 0
+    stage.await_owned(_READ_AGAIN_S)
+    stage.emit_on(STREAM_PARTITIONS)
+    stage.await_caught_up()
+    [[finding]] = stage.unsound().values()
+    assert "cannot be read" in finding
+    damage.empty(garbled, garbled_end)
+    stage.conclude(damaged)
+    assert stage.unsound() == {}
+    history = stage.read()
+    assert list(check_once_in_order(history, expected_events(stage.prefix, stage.simulator.record()))) == []
+    assert sorted((gap["stream"], gap["stream_partition"]) for gap in history.gaps) == sorted(damaged)
+    for gap in history.gaps:
+        marks = [record["covered_until"] for record in history.coverage[gap["stream"], gap["stream_partition"]]]
+        assert gap["cause"] == "ledger-reset"
+        ends = {end for start, end in pairwise(marks) if start == gap["gap_start"]}
+        assert ends & {gap["gap_end"], gap["gap_end"] - 1}  # a gap's end is rounded up, coverage down

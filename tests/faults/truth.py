@@ -58,6 +58,7 @@ def without(history: History, places: Collection[Place]) -> History:
         coverage=others(history.coverage),
         ledger=others(history.ledger),
         dead_letters=[letter for letter in history.dead_letters if _origin(letter) not in places],
+        gaps=[gap for gap in history.gaps if (gap["stream"], gap["stream_partition"]) not in places],
     )
 
 
