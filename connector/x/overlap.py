@@ -75,13 +75,18 @@ class Overlap:
         return Doubt.NEW_WHERE_ALL_IS_KNOWN
 
     def doubt_backfill(self) -> Doubt | None:
-        """Judge a live connection whose backfill is over: it must have brought something that is known."""
+        """Judge a live connection whose backfill is over: it must have brought something that is known.
+
+        The answer's time is the earliest that X's time can be, which with a wall clock far behind is before what is
+        covered; coverage is never ahead of X's time, so the stretch ends there at least, and X can always grant it.
+        """
         if not isinstance(self._plan, Live):
             return None
         self._slice_before = None
         if not self._must_repeat or self._has_repeated or self._trusts_backfill:
             return None
-        self.again, self._trusts_backfill = replay(self._covered_us - FIRST_OVERLAP_US, self._at_us), True
+        end_us = max(self._at_us, self._covered_us)
+        self.again, self._trusts_backfill = replay(self._covered_us - FIRST_OVERLAP_US, end_us), True
         return Doubt.NOTHING_REPEATED
 
     def doubt_slice(self) -> Doubt | None:

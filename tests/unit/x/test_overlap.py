@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from connector.compliance.instants import US_PER_S
 from connector.x.overlap import LATENESS_US, Doubt, Overlap
-from connector.x.plan import FIRST_OVERLAP_US, MINUTE_US, NEXT_OVERLAP_US, SLICE_US, Live, Plan, Replay
+from connector.x.plan import FIRST_OVERLAP_US, MINUTE_US, NEXT_OVERLAP_US, SLICE_US, Live, Plan, Replay, is_grantable
 from tests.unit.x.fakes import NOW_US
 
 _C = NOW_US - 60 * MINUTE_US
@@ -125,6 +125,21 @@ def test_backfill_that_repeats_nothing_of_what_it_must_is_made_up_for_by_a_repla
     overlap.opened(Live(2), NOW_US - MINUTE_US, NOW_US + 1, NOW_US - MINUTE_US)
     assert overlap.doubt_backfill() is Doubt.NOTHING_REPEATED
     assert overlap.again == Replay(NOW_US - MINUTE_US - FIRST_OVERLAP_US, NOW_US)
+
+
+@given(behind_us=st.integers(0, 24 * 60 * MINUTE_US), away_us=st.integers(0, 4 * MINUTE_US))
+def test_stretch_to_make_up_for_a_backfill_can_be_granted_whatever_the_wall_clock_says(
+    behind_us: int, away_us: int
+) -> None:
+    """A wall clock that is behind dates the answer before what is covered; X would refuse such a stretch for ever."""
+    overlap = Overlap()
+    covered_us = NOW_US - away_us
+    overlap.opened(Live(5), covered_us, NOW_US - behind_us, covered_us)
+    assert overlap.doubt_backfill() is Doubt.NOTHING_REPEATED
+    assert overlap.again is not None
+    assert is_grantable(overlap.again, NOW_US)
+    assert overlap.again.start_us <= covered_us - FIRST_OVERLAP_US
+    assert overlap.again.end_us > covered_us - US_PER_S
 
 
 @pytest.mark.parametrize(
