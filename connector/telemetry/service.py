@@ -46,7 +46,7 @@ class ServiceHappenings:
 
     def stream_is_off(self, partition: StreamPartition) -> None:
         """The group gave us a stream partition that the settings switch off: nobody works it."""
-        self._log.warning("stream_is_off", stream=partition.stream, partition=partition.number)
+        self._log.info("stream_is_off", stream=partition.stream, partition=partition.number)
 
     def drain_incomplete(self, partition: StreamPartition) -> None:
         """A stream partition was let go before its last transaction was over; its next owner ends that."""

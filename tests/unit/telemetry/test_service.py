@@ -101,7 +101,7 @@ def test_settings_are_shown(bench: _Bench) -> None:
         (lambda happen: happen.waiting_for_dependencies("no Kafka"), "waiting_for_dependencies", "warning"),
         (lambda happen: happen.group_troubled("_TRANSPORT"), "group_error", "warning"),
         (lambda happen: happen.partitions_lost(4), "partitions_lost", "warning"),
-        (lambda happen: happen.stream_is_off(_PARTITION), "stream_is_off", "warning"),
+        (lambda happen: happen.stream_is_off(_PARTITION), "stream_is_off", "info"),
         (lambda happen: happen.drain_incomplete(_PARTITION), "drain_incomplete", "warning"),
         (lambda happen: happen.http_failed(RuntimeError("r")), "http_failed", "error"),
         (lambda happen: happen.stopped(), "stopped", "info"),
