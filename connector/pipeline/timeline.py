@@ -231,7 +231,9 @@ class Timeline:
 
     def _date(self, at_us: int, dates_us: Sequence[int], *, is_replay: bool) -> None:
         """Let the dates of events move the watermark."""
-        latest_us = max((date_us for date_us in dates_us if date_us <= at_us + FUTURE_TOLERANCE_US), default=None)
+        answer_us = self._opened.answer_us if self._opened else 0
+        credible_us = at_us + answer_us + FUTURE_TOLERANCE_US
+        latest_us = max((date_us for date_us in dates_us if date_us <= credible_us), default=None)
         if latest_us is not None:
             self._known_until_us = max(self._known_until_us, latest_us)
         if not is_replay:

@@ -10,11 +10,15 @@ from connector.x.plan import Lost, Plan
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A connection was granted; `lost` is what it does not reach."""
+    """A connection was granted; `lost` is what it does not reach.
+
+    X's time may be later than its answer says by as much as that was on its way: at most `answer_us`.
+    """
 
     connection: Connection
     plan: Plan
     at_us: int
+    answer_us: int
     lost: Lost | None
 
 

@@ -104,6 +104,7 @@ class Reader:
             self._replay_slots.release()
 
     def _follow(self, plan: Plan, covered_until_us: int) -> float:
+        asked_us = monotonic_us()
         try:
             connection = self._open_connection(self._partition, plan)
         except PlanRefusedError as error:
@@ -115,11 +116,12 @@ class Reader:
             if self._stop.is_set():
                 return 0.0
             self._clock.synchronise(connection.date_us)
+            answer_us = monotonic_us() - asked_us
             lost = unreached(plan, covered_until_us, self._clock.estimate())
             if lost is not None and isinstance(plan, Live) and self._plan(covered_until_us) != plan:
                 self._report.replanned()
                 return 0.0
-            self._inbox.put(Opened(connection, plan, self._clock.received_at(), lost))
+            self._inbox.put(Opened(connection, plan, self._clock.received_at(), answer_us, lost))
             self._report.connected(plan, self._clock.offset_us())
             return self._read_to_the_end(connection, plan)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from connector.compliance.instants import US_PER_S
 
 FUTURE_TOLERANCE_US = 5 * US_PER_S
-"""An `event_at` further ahead of its receipt than this says nothing about time."""
+"""An `event_at` further ahead of the latest that X's time can be at its receipt says nothing about time."""
 MIN_WAIT_US = 5 * US_PER_S
 """A keep-alive says something only to a reader that waited at least this long for it."""
 BACKFILL_QUIET_US = 60 * US_PER_S
@@ -43,7 +43,7 @@ class Watermark:
     def events(self, received_at_us: int, earliest_us: int, latest_us: int | None) -> None:
         """Take events read at `received_at_us`, dated `earliest_us` and later.
 
-        `latest_us` is the latest of their dates that is not beyond the receipt by more than `FUTURE_TOLERANCE_US`.
+        `latest_us` is the latest of their dates that is credible: see `FUTURE_TOLERANCE_US`.
         """
         if self._last_old_us is not None and earliest_us < self._connected_at_us:
             self._last_old_us = max(self._last_old_us, received_at_us)

@@ -63,9 +63,9 @@ def timeline(covered_until_us: int = NOW_US, restored: Sequence[Placed] = ()) ->
     return Timeline(PARTITION, builder(), "w", restored or [first])
 
 
-def opened(plan: Plan | None = None, at_us: int = NOW_US, lost: Lost | None = None) -> Opened:
+def opened(plan: Plan | None = None, at_us: int = NOW_US, lost: Lost | None = None, answer_us: int = 0) -> Opened:
     """Return the opening of a connection, live without backfill unless said otherwise."""
-    return Opened(cast("Connection", FakeConnection(at_us)), plan or Live(0), at_us, lost)
+    return Opened(cast("Connection", FakeConnection(at_us)), plan or Live(0), at_us, answer_us, lost)
 
 
 def received(*lines: bytes, at_us: int = NOW_US) -> Received:

@@ -166,6 +166,15 @@ def test_event_from_the_future_does_not_move_coverage(ahead_s: int) -> None:
     assert ledger.at.covered_until_us == NOW_US - 1
 
 
+def test_event_ahead_by_no_more_than_the_answer_was_on_its_way_moves_coverage_to_its_receipt() -> None:
+    """X's `Date` was that old when it came, so what seems to lie ahead need not."""
+    begin = opened(answer_us=20 * US_PER_S)
+    ledger = _committed(begin, received(line(1, NOW_US + 26 * US_PER_S)), at=timeline(NOW_US - MINUTE_US))
+    assert ledger.at.covered_until_us == NOW_US - MINUTE_US
+    ledger.at.take(received(line(2, NOW_US + 24 * US_PER_S)))
+    assert ledger.commit().entry.covered_until_us == NOW_US
+
+
 def test_dead_letters_and_duplicates_move_coverage_as_far_as_they_are_dated() -> None:
     """A known event says as much about time as a new one, junk says nothing."""
     ledger = _committed(opened(), received(line(1, NOW_US)), at=timeline(NOW_US - MINUTE_US))

@@ -61,6 +61,7 @@ class _World:
         self.doubt: Doubt | None = None
         self.again: Replay | None = None
         self.x_ahead_s = 0.0
+        self.answer_s = 0.0
         self.plans: list[Plan] = []
         self.connections: list[FakeConnection] = []
         self.deliveries: list[Delivery] = []
@@ -92,6 +93,7 @@ class _World:
         if isinstance(answer, Exception):
             raise answer
         x_now_us = self.time.now_us + int(self.x_ahead_s * US_PER_S)
+        self.time.advance(self.answer_s)
         connection = FakeConnection(x_now_us // US_PER_S * US_PER_S, answer)
         self.connections.append(connection)
         return cast("Connection", connection)
@@ -209,6 +211,15 @@ def test_plan_waits_until_everything_before_is_committed(world: _World) -> None:
 
     world.run([b"{}\n", commit], [])
     assert world.plans[:2] == [Live(3), Live(4)]
+
+
+def test_answer_that_takes_long_says_how_much_later_x_may_have_it(world: _World) -> None:
+    """Its `Date` may be as old as the request."""
+    world.answer_s = 20.0
+    world.run([b"{}\n"])
+    [opened] = world.found(Opened)
+    assert opened.answer_us == 20 * US_PER_S
+    assert opened.at_us == NOW_US
 
 
 def test_refused_replay_falls_back_to_backfill_then_to_a_plain_connection(world: _World) -> None:
