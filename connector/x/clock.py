@@ -9,6 +9,8 @@ from collections.abc import Callable
 from connector.compliance.instants import US_PER_S
 
 MAX_OFFSET_US = 7 * 24 * 3600 * US_PER_S
+MAX_LEAD_US = 5 * 60 * US_PER_S
+"""How far a wall clock that is ahead of X's answers is believed: so long must ids stay known for its sake."""
 
 
 def wall_us() -> int:
@@ -51,8 +53,9 @@ class XClock:
         return self._x_time(self._wall() - US_PER_S) + US_PER_S
 
     def now(self) -> int:
-        """Return the latest that X's time can be, whichever of the clocks is wrong."""
-        return max(self._wall(), self.estimate())
+        """Return the latest that X's time can be, whichever of the clocks is wrong, by `MAX_LEAD_US` at most."""
+        estimate = self.estimate()
+        return min(max(self._wall(), estimate), estimate + MAX_LEAD_US)
 
     def offset_us(self) -> int:
         """Return by how much X's time is ahead of the wall clock, to a second's precision; 0 before any answer."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.compliance.instants import US_PER_S
-from connector.x.clock import MAX_OFFSET_US, XClock
+from connector.x.clock import MAX_LEAD_US, MAX_OFFSET_US, XClock
 from tests.unit.x.fakes import NOW_US, FakeTime
 
 
@@ -37,7 +37,8 @@ def test_bounds_hold_x_s_time_whatever_the_wall_clock_does(skew_us: int, steps: 
         time.step_wall(step_s)
         x_us = x_minus_monotonic_us + time.monotonic_ns() // 1000
         assert clock.received_at() <= x_us <= clock.now()
-        assert clock.received_at() <= time.now_us <= clock.now()
+        assert clock.received_at() <= time.now_us
+        assert min(time.now_us, x_us + MAX_LEAD_US) <= clock.now() <= x_us + US_PER_S + MAX_LEAD_US
         assert 0 <= clock.estimate() - x_us <= US_PER_S
 
 
