@@ -1,9 +1,10 @@
 """Topics read back as a downstream reader sees them: committed records only, decoded by the writer's schema.
 
-For commands and checks; the service itself reads nothing but its ledger.
+For commands and checks; the service itself reads its ledger, and coverage only where it has none.
 """
 
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from threading import Event
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -29,6 +30,8 @@ from connector.settings import KafkaSettings
 
 _TIMEOUT_S = 10.0
 _POLL_S = 0.2
+_SILENCE_S = 30.0
+"""How long Kafka may bring nothing of what it says is there."""
 BEGINNING, NOW = OFFSET_BEGINNING, OFFSET_END
 """Starts that are no instant."""
 _Place = tuple[str | None, int | None]
@@ -68,13 +71,19 @@ class TopicReader:
             if message is not None and not _is_end(message):
                 yield _record(message)
 
-    def to_end(self) -> Iterator[ReadRecord]:
-        """Yield everything that is committed by now and was not yielded before."""
+    def to_end(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[ReadRecord]:
+        """Yield everything that is committed by now and was not yielded before, or less when asked to stop."""
         ends = self._committed_ends()
+        deadline = time.monotonic() + _SILENCE_S
         while any(self._ends_seen.get(place, -1) < end for place, end in ends.items()):
             message = self._poll()
+            if should_stop():
+                return
             if message is None:
+                if time.monotonic() > deadline:
+                    raise DependencyUnavailableError(f"Kafka does not answer: nothing came for {_SILENCE_S:.0f} s")
                 continue
+            deadline = time.monotonic() + _SILENCE_S
             if _is_end(message):
                 self._ends_seen[message.topic(), message.partition()] = message.offset() or 0
             else:

@@ -15,6 +15,7 @@ from connector.compliance.catalog import StreamPartition
 from connector.errors import DependencyUnavailableError, OwnCorruptionError
 from connector.kafka.clients import admin_config, reader_config
 from connector.kafka.ledger import LedgerEntry, check_row, read_entry
+from connector.kafka.reading import TopicReader
 from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings
 
@@ -76,6 +77,13 @@ class LedgerReader:
         finally:
             consumer.close()
 
+    def end(self) -> int:
+        """Return the offset of the next record. Raises `DependencyUnavailableError`."""
+        try:
+            return self._edge(AdminClient(admin_config(self._settings)), OffsetSpec.latest())
+        except KafkaException as error:
+            raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
+
     def _restore(self, consumer: Consumer, begin: int, end: int) -> list[Placed]:
         start, step, tail = end, _FIRST_STEP_BACK, list[_Raw]()
         while not tail and start > begin:
@@ -99,6 +107,10 @@ class LedgerReader:
             for raw in tail
             if raw.offset >= oldest
         ]
+        if not needed or needed[0].offset != oldest:
+            raise OwnCorruptionError(
+                f"ledger {self._partition}: ids of offset {oldest} are needed, but no entry stands there"
+            )
         check_row(placed.entry for placed in needed)
         return needed
 
@@ -151,6 +163,20 @@ class LedgerReader:
         )
         offset: int = futures[where].result().offset
         return offset
+
+
+def check_is_new(settings: KafkaSettings, partition: StreamPartition, should_stop: Callable[[], bool]) -> None:
+    """Tell a stream partition that has no ledger yet from one whose ledger topic was deleted and created again.
+
+    Raises `OwnCorruptionError` for the latter: there are records of its coverage. Raises `DependencyUnavailableError`
+    where Kafka does not answer, or when asked to stop.
+    """
+    key = str(partition).encode()
+    with TopicReader(settings, [TopicNames(settings.topic_prefix).coverage]) as reader:
+        if any(record.key == key for record in reader.to_end(should_stop)):
+            raise OwnCorruptionError(f"ledger {partition}: empty, but its coverage is recorded: entries were deleted")
+    if should_stop():
+        raise DependencyUnavailableError(f"coverage of {partition}: stopped while reading it")
 
 
 def _offset(message: Message) -> int:

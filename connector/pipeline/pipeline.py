@@ -15,7 +15,7 @@ from connector.compliance.catalog import StreamPartition
 from connector.errors import ConnectorError, FencedError, OwnCorruptionError
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import first_entry
-from connector.kafka.restore import LedgerReader, Placed
+from connector.kafka.restore import LedgerReader, Placed, check_is_new
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import TransactionalWriter
 from connector.pipeline.committer import Committer
@@ -158,6 +158,7 @@ class Pipeline:
         writer_id = uuid.uuid4().hex
         restored = reader.restore()
         if not restored:
+            check_is_new(self._parts.settings.kafka, self.partition, self._must_stop)
             first = first_entry(self.partition, writer_id, wall_us())
             restored = [Placed(writer.commit([], records.ledger(first)).ledger_offset, first)]
         timeline = Timeline(self.partition, records, writer_id, restored)

@@ -41,6 +41,7 @@ _LITERAL, _PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
 _RUN_RIGHTS = (
     (ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
     (ResourceType.TOPIC, f"{_PREFIX}-coverage", _LITERAL, AclOperation.WRITE),
+    (ResourceType.TOPIC, f"{_PREFIX}-coverage", _LITERAL, AclOperation.READ),
     (ResourceType.TOPIC, f"{_PREFIX}-gap", _LITERAL, AclOperation.WRITE),
     (ResourceType.TOPIC, f"{_PREFIX}-dead-letter", _LITERAL, AclOperation.WRITE),
     (ResourceType.TOPIC, f"{_PREFIX}-ledger", _LITERAL, AclOperation.WRITE),

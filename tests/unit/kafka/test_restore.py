@@ -163,6 +163,14 @@ def test_damage_before_a_reset_does_not_matter(kafka: _Kafka, damage: bytes) -> 
     assert kafka.restore() == [Placed(5, _RESET), Placed(7, _NEXT)]
 
 
+def test_beginning_of_several_entries_is_restored_whole(kafka: _Kafka) -> None:
+    """A reset with many ids: all its entries are number 0."""
+    second = replace(_RESET, ids=(b"j" * 16,), covered_until_before_us=1000, oldest_offset=5)
+    kafka.log = {5: _value(_RESET), 6: _value(second), 7: _value(_NEXT)}
+    kafka.answer = _EndOfPartition(10)
+    assert kafka.restore() == [Placed(5, _RESET), Placed(6, second), Placed(7, _NEXT)]
+
+
 @pytest.mark.parametrize("at", [5, 7])
 def test_damage_to_what_matters_is_corruption(kafka: _Kafka, at: int) -> None:
     """The newest entry, or one whose ids are needed."""
@@ -177,6 +185,15 @@ def test_row_of_what_matters_that_does_not_fit_is_corruption(kafka: _Kafka) -> N
     kafka.log = {5: _value(_RESET), 7: _value(replace(_NEXT, entry=2))}
     kafka.answer = _EndOfPartition(10)
     with pytest.raises(OwnCorruptionError, match="follows entry 0"):
+        kafka.restore()
+
+
+@pytest.mark.parametrize("oldest_offset", [6, 5000], ids=["between entries", "beyond the log"])
+def test_entry_that_needs_what_is_not_there_is_corruption(kafka: _Kafka, oldest_offset: int) -> None:
+    """As in a ledger that was copied to other offsets: it is neither new nor to be trusted."""
+    kafka.log = {5: _value(_RESET), 7: _value(replace(_NEXT, oldest_offset=oldest_offset))}
+    kafka.answer = _EndOfPartition(10)
+    with pytest.raises(OwnCorruptionError, match=f"ids of offset {oldest_offset} are needed, but no entry stands"):
         kafka.restore()
 
 

@@ -92,6 +92,7 @@ class _Bench:
         self.committed = threading.Event()
         monkeypatch.setattr(pipeline_module, "TransactionalWriter", self._begin)
         monkeypatch.setattr(pipeline_module, "LedgerReader", lambda *_: self)
+        monkeypatch.setattr(pipeline_module, "check_is_new", lambda *_: None)
         monkeypatch.setattr(pipeline_module, "Reader", _Reader)
         monkeypatch.setattr(pipeline_module, "time", self)
         parts = Parts(
