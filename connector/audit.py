@@ -60,6 +60,13 @@ class PartitionAudit:
         """Take note of a ledger record that is no sound entry."""
         self._findings.append(why)
 
+    def record(self, event_id: bytes, sequence: int | None) -> None:
+        """Take an event that was read, or a dead letter, which has no sequence."""
+        if sequence is None:
+            self.dead_letter(event_id)
+        else:
+            self.event(event_id, sequence)
+
     def event(self, event_id: bytes, sequence: int) -> None:
         """Take an event that was read."""
         if event_id in self._events:

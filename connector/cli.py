@@ -206,6 +206,7 @@ def tail(
 ) -> None:
     """Print events from Kafka, decoded, one JSON object a line, until SIGINT."""
     from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
+    from connector.kafka.accounts import StrangerError, strangers_told  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.reading import BEGINNING, NOW, AvroReader, TopicReader  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.topics import TopicNames  # noqa: PLC0415 - see the module's docstring
@@ -221,15 +222,20 @@ def tail(
         TopicReader(settings.kafka, topics, BEGINNING if from_beginning or to_end else NOW) as reader,
     ):
         decoder = AvroReader(registry)
-        for record in reader.to_end() if to_end else reader.follow(stop):
+        for record in reader.to_end(stop.is_set) if to_end else reader.follow(stop):
             line = {
                 "topic": record.topic,
                 "partition": record.partition,
                 "offset": record.offset,
-                "key": record.key.decode(),
-                "value": decoder.decode_readable(record.value),
+                "key": record.key.decode(errors="backslashreplace"),
             }
-            typer.echo(json.dumps(line))
+            try:
+                with strangers_told(record):
+                    line["value"] = decoder.decode_readable(record.value)
+            except StrangerError as error:
+                _tell_strangers([str(error)])
+            else:
+                typer.echo(json.dumps(line))
 
 
 @app.command()
@@ -241,7 +247,8 @@ def gaps(
     """Print the recorded gaps: what X emitted in them may be missing."""
     from connector.history import read_gaps  # noqa: PLC0415 - see the module's docstring
 
-    found = read_gaps(_configure(Settings, config))
+    found, strangers = read_gaps(_configure(Settings, config))
+    _tell_strangers(strangers)
     if as_json:
         for gap in found:
             typer.echo(json.dumps(gap))
@@ -266,20 +273,23 @@ def verify(
     """Hold ledger, events and dead letters against each other and print what does not fit.
 
     Entries must be contiguous and add up, sequences have no holes, and every id of the ledger must be in a topic, and
-    the reverse. The exit code is 70 when something does not fit.
+    the reverse, as far back as `kafka.retention` keeps the topics. The exit code is 70 when something does not fit.
     """
     from connector.history import audit_history  # noqa: PLC0415 - see the module's docstring
     from connector.x.clock import wall_us  # noqa: PLC0415 - see the module's docstring
 
-    since_us = wall_us() - int(hours * 3600 * 1_000_000) if hours else 0
-    is_sound = True
-    for partition, audit in audit_history(_configure(Settings, config), since_us).items():
+    now_us = wall_us()
+    since_us = max(0, now_us - int(hours * 3600 * 1_000_000)) if hours else 0
+    audited = audit_history(_configure(Settings, config), since_us, now_us)
+    is_sound = not audited.strangers
+    for partition, audit in audited.partitions.items():
         findings = list(audit.findings())
         is_sound = is_sound and not findings
         verdict = "does not fit:" if findings else "sound"
         typer.echo(f"{partition!s:<8} {audit.entries:>8} entries {audit.records:>10} records  {verdict}")
         for finding in findings:
             typer.echo(f"         {finding}")
+    _tell_strangers(audited.strangers)
     if not is_sound:
         raise typer.Exit(os.EX_SOFTWARE)
 
@@ -300,10 +310,17 @@ def reset(
     chosen = StreamPartition(stream, partition)
     if chosen not in STREAM_PARTITIONS:
         raise typer.BadParameter(f"there is no {chosen}; known are {', '.join(map(str, STREAM_PARTITIONS))}")
-    lost = reset_ledger(_configure(Settings, config), chosen)
+    lost, strangers = reset_ledger(_configure(Settings, config), chosen)
+    _tell_strangers(strangers)
     typer.echo(f"{chosen}: the ledger begins anew")
     if lost is not None:
         typer.echo(f"{chosen}: recorded a gap from {format_us(lost.start_us)} to {format_us(lost.end_us)}")
+
+
+def _tell_strangers(strangers: list[str]) -> None:
+    """Say that there are records which the connector cannot have written, and what is wrong with the first."""
+    if strangers:
+        typer.echo(f"{len(strangers)} records are not the connector's, such as {strangers[0]}", err=True)
 
 
 @app.command()

@@ -56,7 +56,8 @@ class LedgerEntry:
 
     `sequence` is that of the last event so far; `ids` are those of this transaction's events and dead letters;
     `oldest_offset` is where the oldest entry stands whose ids still matter, None for this one itself. Entry 0 is
-    written by the wall clock, before X has told its time; entry 1 may therefore set coverage back.
+    written by the wall clock, before X has told its time; entry 1 may therefore set coverage back. All entries with
+    which a reset begins anew are number 0.
     """
 
     entry: int
@@ -103,7 +104,7 @@ class LedgerEntry:
         faults = [
             fault
             for fault, is_there in (
-                (f"follows entry {before.entry}", self.entry != before.entry + 1),
+                (f"follows entry {before.entry}", self.entry != (0 if self.mode is Mode.RESET else before.entry + 1)),
                 ("begins at another coverage", self.covered_until_before_us != before.covered_until_us),
                 ("the sequence does not add up", self.sequence != before.sequence + self.counts.published),
             )
