@@ -60,7 +60,7 @@ def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
     the other. What is older than the retention of a topic is not missed.
     """
     names = TopicNames(settings.kafka.topic_prefix)
-    kept_us = {stream: now_us - _retention_us(settings, stream) + _EXPIRY_US for stream in STREAMS}
+    kept_us = {stream: now_us - retention_us(settings, stream) + _EXPIRY_US for stream in STREAMS}
     audits = {
         partition: PartitionAudit(partition, max(since_us, kept_us[partition.stream]))
         for partition in STREAM_PARTITIONS
@@ -86,7 +86,7 @@ def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
     return Audited(audits, strangers)
 
 
-def _retention_us(settings: Settings, stream: str) -> int:
+def retention_us(settings: Settings, stream: str) -> int:
     """Return how long the events of `stream` and the dead letters are kept at least, by the settings."""
     names = TopicNames(settings.kafka.topic_prefix)
     topics = {names.event(event_type) for event_type in EVENT_TYPES if event_type.stream == stream}
