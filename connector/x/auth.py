@@ -5,6 +5,7 @@ A token is never logged, and no error holds one.
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import quote
 
 import httpx
@@ -45,7 +46,10 @@ class Token:
                     self._exchanged = _checked("the token that X gave", token)
                 return self._exchanged
         except SettingsError as error:
-            raise ConnectFailedError(Failure(Curve.CONFIGURATION, "no-token", str(error))) from None
+            failure = Failure(Curve.CONFIGURATION, "no-token", str(error), is_sent=False)
+            raise ConnectFailedError(failure) from None
+        except ConnectFailedError as error:  # the stream was not asked, and what X counts is the token endpoint's
+            raise ConnectFailedError(replace(error.failure, rate_limit=None, is_sent=False)) from error
 
     def rejected(self) -> None:
         """Forget an exchanged token, since X no longer accepts it."""

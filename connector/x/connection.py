@@ -48,7 +48,7 @@ class Connection:
         self._response = response
         self._is_delimited = not _DELIMITERS.isdisjoint(response.headers)
         self.date_us = _date_us(response)
-        self.rate_limit: RateLimit | None = read_rate_limit(response.headers)
+        self.rate_limit: RateLimit | None = read_rate_limit(response.headers, self.date_us / US_PER_S)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body's bytes as they arrive, decompressed.
@@ -149,7 +149,8 @@ class XClient:
             response = self._client.send(request, stream=True)
         except (httpx.HTTPError, OSError) as error:
             raise ConnectFailedError(network_failure(error)) from error
-        self._on_answer(partition.stream, response.status_code, read_rate_limit(response.headers))
+        limit = read_rate_limit(response.headers, _date_us(response) / US_PER_S)
+        self._on_answer(partition.stream, response.status_code, limit)
         return response
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ MIN_RATE_LIMIT_WAIT_S = 60.0
 MAX_RATE_LIMIT_WAIT_S = 16 * 60.0
 """X's windows last 15 minutes; a reset further away is no time to wait for."""
 _DETAIL_LIMIT = 300
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 _ADVICE = {
     400: ("http-400", "X does not accept the request's parameters; the contract may not include them"),
@@ -49,12 +50,17 @@ REASONS = (
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no connection; `reason` is from a small closed set, `detail` is for people."""
+    """Why there is no connection; `reason` is from a small closed set, `detail` is for people.
+
+    `rate_limit` is what X's answer says of it; `is_sent` is False where the request cannot have reached X.
+    """
 
     curve: Curve
     reason: str
     detail: str
     at_least_s: float = 0.0
+    rate_limit: "RateLimit | None" = None
+    is_sent: bool = True
 
 
 class ConnectFailedError(ConnectorError):
@@ -76,48 +82,51 @@ class PlanRefusedError(ConnectFailedError):
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """What X says is left of an endpoint's connects; `reset_s` is UNIX seconds."""
+    """What X says is left of an endpoint's connects; `reset_s` and `said_at_s` are UNIX seconds in X's time."""
 
     limit: int
     remaining: int
     reset_s: int
+    said_at_s: float
 
 
-def read_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
-    """Return X's rate-limit headers, or None when they are not all there."""
+def read_rate_limit(headers: Mapping[str, str], said_at_s: float) -> RateLimit | None:
+    """Return X's rate-limit headers, or None when they are not all there and sane."""
     try:
-        values = [int(headers[f"x-rate-limit-{name}"]) for name in ("limit", "remaining", "reset")]
+        limit, remaining, reset_s = (int(headers[f"x-rate-limit-{name}"]) for name in ("limit", "remaining", "reset"))
     except (KeyError, ValueError):
         return None
-    return RateLimit(*values)
+    return RateLimit(limit, remaining, reset_s, said_at_s) if limit > 0 and remaining >= 0 else None
 
 
 def network_failure(error: httpx.HTTPError | OSError) -> Failure:
     """Classify an exception of the HTTP library."""
     reason = "silent" if isinstance(error, httpx.ReadTimeout) else "network"
-    return Failure(Curve.NETWORK, reason, f"{type(error).__name__}: {error}"[:_DETAIL_LIMIT])
+    detail = f"{type(error).__name__}: {error}"[:_DETAIL_LIMIT]
+    return Failure(Curve.NETWORK, reason, detail, is_sent=not isinstance(error, _UNSENT))
 
 
 def http_failure(status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> Failure:
     """Classify an answer that is not 200; `now_s` is X's time in UNIX seconds."""
     problem = _problem(body)
     said = _said(problem)
+    limit = read_rate_limit(headers, now_s)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return _too_many(headers, problem, said, now_s)
+        return _too_many(limit, problem, said, now_s)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Failure(Curve.HTTP, "http-5xx", f"HTTP {status}: {said}")
+        return Failure(Curve.HTTP, "http-5xx", f"HTTP {status}: {said}", rate_limit=limit)
     reason, advice = _ADVICE.get(status, ("http-other", "X gives an unexpected answer"))
-    return Failure(Curve.CONFIGURATION, reason, f"HTTP {status}: {advice}; X says: {said or 'nothing'}")
+    detail = f"HTTP {status}: {advice}; X says: {said or 'nothing'}"
+    return Failure(Curve.CONFIGURATION, reason, detail, rate_limit=limit)
 
 
-def _too_many(headers: Mapping[str, str], problem: Mapping[str, Any], said: str, now_s: float) -> Failure:
-    limit = read_rate_limit(headers)
+def _too_many(limit: RateLimit | None, problem: Mapping[str, Any], said: str, now_s: float) -> Failure:
     is_spent = problem.get("code") == RATE_LIMIT_CODE or (limit is not None and limit.remaining == 0)
     if problem.get("connection_issue") == TOO_MANY_CONNECTIONS and not is_spent:
-        return Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", said)
+        return Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", said, rate_limit=limit)
     until_reset_s = limit.reset_s - now_s if limit is not None and is_spent else 0.0
     at_least_s = min(max(MIN_RATE_LIMIT_WAIT_S, until_reset_s), MAX_RATE_LIMIT_WAIT_S)
-    return Failure(Curve.RATE_LIMIT, "rate-limited", said, at_least_s)
+    return Failure(Curve.RATE_LIMIT, "rate-limited", said, at_least_s, limit)
 
 
 def _problem(body: bytes) -> Mapping[str, Any]:

@@ -56,7 +56,7 @@ def _full() -> Metrics:
     for status in statuses.values():
         _fill(status)
     service = ServiceStatus(statuses, 1, None, 0)
-    service.rate_limits = dict.fromkeys(STREAMS, RateLimit(1, 1, 1))
+    service.rate_limits = dict.fromkeys(STREAMS, RateLimit(1, 1, 1, 0.0))
     metrics = Metrics()
     metrics.watch(service)
     return metrics

@@ -63,8 +63,8 @@ def test_answer_of_x_is_counted_by_its_code(bench: _Bench, status_code: int, cod
 def test_rate_limit_is_shown_as_x_said_it_last(bench: _Bench) -> None:
     """In the metrics and in /status; an answer that says nothing of it changes nothing."""
     assert bench.value("rate_limit_remaining", stream="user") is None
-    bench.happen.answered("user", 200, RateLimit(100, 98, 1_656_373_800))
-    bench.happen.answered("user", 200, RateLimit(100, 97, 1_656_373_800))
+    bench.happen.answered("user", 200, RateLimit(100, 98, 1_656_373_800, 0.0))
+    bench.happen.answered("user", 200, RateLimit(100, 97, 1_656_373_800, 0.0))
     bench.happen.answered("user", 503, None)
     assert bench.value("rate_limit", stream="user") == 100
     assert bench.value("rate_limit_remaining", stream="user") == 97

@@ -97,7 +97,9 @@ def test_spent_budget_with_an_absurd_reset_waits_for_a_window_at_most(reset: str
 def test_too_many_connections_with_budget_left_does_not_wait_for_the_reset(headers: dict[str, str]) -> None:
     """A dead connection of ours is forgotten by X long before that."""
     failure = http_failure(429, headers, _TOO_MANY, _NOW_S)
-    assert failure == Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", "at the maximum", 0.0)
+    limit = read_rate_limit(headers, _NOW_S)
+    expected = Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", "at the maximum", 0.0, limit)
+    assert failure == expected
 
 
 @pytest.mark.parametrize("missing", [None, "limit", "remaining", "reset"])
@@ -105,12 +107,12 @@ def test_rate_limit_is_read_from_all_three_headers_or_not_at_all(missing: str | 
     """Half of it is of no use, nor is what is no number."""
     headers = {name: value for name, value in _headers(7).items() if missing is None or missing not in name}
     if missing is None:
-        limit = read_rate_limit(headers)
+        limit = read_rate_limit(headers, 0.0)
         assert limit is not None
         assert (limit.limit, limit.remaining, limit.reset_s) == (100, 7, _NOW_S + 300)
     else:
-        assert read_rate_limit(headers) is None
-        assert read_rate_limit({**headers, f"x-rate-limit-{missing}": "soon"}) is None
+        assert read_rate_limit(headers, 0.0) is None
+        assert read_rate_limit({**headers, f"x-rate-limit-{missing}": "soon"}, 0.0) is None
 
 
 @given(status=st.integers(300, 599), body=st.binary(max_size=60), values=st.lists(st.text(max_size=9), max_size=3))
@@ -137,6 +139,38 @@ def test_network_failure_says_whether_it_was_silence(error: httpx.HTTPError | OS
     failure = network_failure(error)
     assert (failure.curve, failure.reason) == (Curve.NETWORK, reason)
     assert type(error).__name__ in failure.detail
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 503])
+def test_answer_that_refuses_says_what_is_left_too(status: int) -> None:
+    """Every answer is a word on the budget, not only a granted one."""
+    failure = http_failure(status, _headers(7), b"", _NOW_S)
+    assert failure.rate_limit == read_rate_limit(_headers(7), _NOW_S)
+    assert failure.is_sent
+
+
+@pytest.mark.parametrize(
+    ("error", "is_sent"),
+    [
+        (httpx.ConnectError("c"), False),
+        (httpx.ConnectTimeout("c"), False),
+        (httpx.ProxyError("p"), False),
+        (httpx.ReadTimeout("r"), True),
+        (httpx.RemoteProtocolError("p"), True),
+        (httpx.WriteError("w"), True),
+        (ConnectionResetError("reset"), True),
+    ],
+)
+def test_network_failure_says_whether_x_can_have_counted_the_request(error: httpx.HTTPError, *, is_sent: bool) -> None:
+    """What never left costs nothing; where that is not sure, it does."""
+    assert network_failure(error).is_sent is is_sent
+
+
+@pytest.mark.parametrize(("limit", "remaining"), [("0", "0"), ("-1", "1"), ("100", "-3")])
+def test_rate_limit_that_makes_no_sense_is_none(limit: str, remaining: str) -> None:
+    """Nothing may be reckoned from it."""
+    headers = {**_headers(7), "x-rate-limit-limit": limit, "x-rate-limit-remaining": remaining}
+    assert read_rate_limit(headers, _NOW_S) is None
 
 
 def test_network_failure_s_detail_is_short() -> None:
