@@ -29,6 +29,7 @@ from connector.telemetry.status import ServiceStatus, Statuses
 from connector.x.clock import monotonic_us, wall_us
 from connector.x.connection import XClient
 from connector.x.failure import RateLimit
+from connector.x.gate import Gate
 from connector.x.stall import StallWatch
 
 _RETRY_S = 2.0
@@ -47,6 +48,7 @@ class Service:
         self._status = ServiceStatus(
             self.statuses, settings.pipeline.inbox_limit_bytes, settings.kafka.group_instance_id, wall_us()
         )
+        self._gate = self._status.gate = Gate(settings.x.max_replays)
         self._metrics.watch(self._status)
         self._happenings = ServiceHappenings(self._metrics, self._status)
         self._stall_watch = StallWatch()
@@ -78,7 +80,7 @@ class Service:
                 lambda: read_limits(names, settings.x.streams, cluster),
                 x_client.open,
                 self._stall_watch,
-                threading.Semaphore(settings.x.max_replays),
+                self._gate,
             )
 
             def make_pipeline(partition: StreamPartition) -> Pipeline:

@@ -54,7 +54,7 @@ class Committer:
 
     def finish(self) -> None:
         """Commit what is in hand, as the last transaction. Raises `WriterLostError`."""
-        self._timeline.take(Ended(is_whole=False, reason="stopped", tail_bytes=0))
+        self._timeline.take(Ended(is_whole=False))
         self._commit()
 
     def _take(self, delivery: Delivery) -> None:

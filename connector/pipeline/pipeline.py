@@ -27,6 +27,7 @@ from connector.telemetry.happenings import Happenings
 from connector.x.backoff import Exponential
 from connector.x.clock import wall_us
 from connector.x.connection import Connection
+from connector.x.gate import Gate
 from connector.x.inbox import Inbox
 from connector.x.plan import Plan
 from connector.x.reader import Reader
@@ -55,7 +56,7 @@ class Parts:
     read_limits_bytes: Callable[[], Mapping[str, int]]
     open_connection: Callable[[StreamPartition, Plan], Connection]
     stall_watch: StallWatch
-    replay_slots: threading.Semaphore
+    gate: Gate
 
 
 class Pipeline:
@@ -178,7 +179,7 @@ class Pipeline:
             progress=timeline,
             settings=settings.x,
             stall_watch=self._parts.stall_watch,
-            replay_slots=self._parts.replay_slots,
+            gate=self._parts.gate,
             report=self._happenings,
         )
         self._reader = reader

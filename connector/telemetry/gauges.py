@@ -4,6 +4,7 @@ A stream partition that is not owned has no sample but `partition_owned`, `parti
 of them 0: what was true of it here is somebody else's to say now.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -13,6 +14,8 @@ from connector.compliance.catalog import STREAMS, StreamPartition
 from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry.delays import BOUNDS_S, DelayHistogram, Delays
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State
+from connector.x.gate import WaitsFor
+from connector.x.plan import Replay
 
 NAMESPACE = "compliance_connector"
 PARTITION_LABELS = ("stream", "partition")
@@ -118,7 +121,21 @@ class ServiceCollector(Collector):
         enabled = _gauge("stream_enabled", "1 where the settings switch the stream on.", ("stream",))
         for stream in STREAMS:
             enabled.add_metric((stream,), stream in status.streams)
-        return ready, joined, limit, enabled, *self._rate_limits()
+        return ready, joined, limit, enabled, self._connects_waiting(), *self._rate_limits()
+
+    def _connects_waiting(self) -> Metric:
+        waiting = _gauge(
+            "connects_waiting", "Attempts to connect that wait for the connect budget.", ("stream", "plan")
+        )
+        counts = Counter(
+            (each.partition.stream, isinstance(each.plan, Replay))
+            for each in self._status.waiting
+            if each.waits_for is WaitsFor.CONNECT_BUDGET
+        )
+        for stream in STREAMS:
+            for name, is_replay in (("live", False), ("replay", True)):
+                waiting.add_metric((stream, name), counts[stream, is_replay])
+        return waiting
 
     def _rate_limits(self) -> Iterable[Metric]:
         limit = _gauge("rate_limit", "Connects that X allows in a window, as its latest answer says.", ("stream",))

@@ -16,7 +16,7 @@ from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry.delays import Arrival
 from connector.telemetry.gauges import labels_of
 from connector.telemetry.metrics import Metrics
-from connector.telemetry.status import PartitionStatus, State
+from connector.telemetry.status import PartitionStatus, State, describe
 from connector.x.clock import monotonic_us, wall_us
 from connector.x.plan import Plan, Replay
 
@@ -98,7 +98,7 @@ class Happenings:
         metrics.connects.labels(*self._where).inc()
         if not isinstance(plan, Replay) and plan.backfill_minutes:
             metrics.backfills.labels(*self._where).inc()
-        status.plan = _describe(plan)
+        status.plan = describe(plan)
         status.next_attempt_us = None
         self._log.info("connected", plan=status.plan)
         self._note_clock(clock_offset_us)
@@ -125,8 +125,12 @@ class Happenings:
         """An attempt to connect did not succeed."""
         self._metrics.connect_failures.labels(*self._where, reason).inc()
         self._note_error(detail)
-        self._status.next_attempt_us = wall_us() + int(delay_s * US_PER_S)
+        self.postponed(delay_s)
         self._log.warning("connect_failed", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
+
+    def postponed(self, delay_s: float | None) -> None:
+        """The next attempt comes after a delay, or when others are done; called about once a second while it waits."""
+        self._status.next_attempt_us = None if delay_s is None else wall_us() + int(delay_s * US_PER_S)
 
     def disconnected(self, reason: str, tail_bytes: int) -> None:
         """A connection ended."""
@@ -259,9 +263,3 @@ class Happenings:
 
     def _note_error(self, detail: str) -> None:
         self._status.last_error, self._status.last_error_at_us = detail, wall_us()
-
-
-def _describe(plan: Plan) -> str:
-    if isinstance(plan, Replay):
-        return f"replay of {format_us(plan.start_us)} to {format_us(plan.end_us)}"
-    return f"live, {plan.backfill_minutes} min of backfill" if plan.backfill_minutes else "live"

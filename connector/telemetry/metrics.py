@@ -40,7 +40,6 @@ DISCONNECT_REASONS = ("closed", "network", "replanned", "silent", "stopped", "sy
 REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")
 SLICE_OUTCOMES = ("whole", "interrupted")
 HTTP_CODES = ("200", "400", "401", "403", "404", "429", "500", "502", "503", "504")
-PLANS = ("live", "replay")
 _TRANSACTION_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -83,15 +82,6 @@ class Metrics:
         self.http_responses = self._stream_counter(
             "http_responses", "X's answers to requests for a stream, by status code.", code=(*HTTP_CODES, OTHER)
         )
-        self.connects_waiting = Gauge(
-            f"{NAMESPACE}_connects_waiting",
-            "Attempts to connect that wait for the connect budget.",
-            ("stream", "plan"),
-            registry=self.registry,
-        )
-        for stream in STREAMS:
-            for plan in PLANS:
-                self.connects_waiting.labels(stream, plan)
 
     def _count_lines(self) -> None:
         self.received_bytes = self._counter("received_bytes", "Bytes read from X, decompressed.")

@@ -4,7 +4,7 @@ Plain attributes, written by the threads they tell of. Must not know Prometheus.
 """
 
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Protocol
@@ -15,6 +15,8 @@ from connector.compliance.instants import US_PER_S, format_us
 from connector.kafka.statistics import ProducerStatistics
 from connector.x.clock import wall_us
 from connector.x.failure import RateLimit
+from connector.x.gate import Gate, Waiting
+from connector.x.plan import Plan, Replay
 
 
 class State(StrEnum):
@@ -137,6 +139,7 @@ class ServiceStatus:
     last_error: str | None = None
     last_error_at_us: int | None = None
     rate_limits: dict[str, RateLimit] = field(default_factory=dict)
+    gate: Gate | None = None
 
     @property
     def has_joined(self) -> bool:
@@ -153,6 +156,11 @@ class ServiceStatus:
         """The streams that are switched on."""
         return frozenset(partition.stream for partition in self.partitions)
 
+    @property
+    def waiting(self) -> Sequence[Waiting]:
+        """The attempts to connect that wait, the first one first."""
+        return () if self.gate is None else self.gate.waiting()
+
     def as_json(self) -> dict[str, Any]:
         """Return what /status shows."""
         return {
@@ -166,9 +174,27 @@ class ServiceStatus:
             "last_error": self.last_error,
             "last_error_at": None if self.last_error_at_us is None else format_us(self.last_error_at_us),
             "rate_limits": {stream: _rate_limit_as_json(said) for stream, said in list(self.rate_limits.items())},
+            "connects_left": {} if self.gate is None else self.gate.remaining(),
+            "connects_waiting": [_waiting_as_json(waiting) for waiting in self.waiting],
             "partitions": {str(partition): status.as_json() for partition, status in self.partitions.items()},
         }
 
 
 def _rate_limit_as_json(said: RateLimit) -> dict[str, Any]:
     return {"limit": said.limit, "remaining": said.remaining, "reset": format_us(said.reset_s * US_PER_S)}
+
+
+def _waiting_as_json(waiting: Waiting) -> dict[str, Any]:
+    return {
+        "partition": str(waiting.partition),
+        "plan": describe(waiting.plan),
+        "waits_for": waiting.waits_for.value,
+        "at_least_s": None if waiting.wait_s is None else round(waiting.wait_s, 1),
+    }
+
+
+def describe(plan: Plan) -> str:
+    """Return what is asked of X, in words."""
+    if isinstance(plan, Replay):
+        return f"replay of {format_us(plan.start_us)} to {format_us(plan.end_us)}"
+    return f"live, {plan.backfill_minutes} min of backfill" if plan.backfill_minutes else "live"

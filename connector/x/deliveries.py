@@ -41,11 +41,9 @@ class KeptAlive:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The connection is over; `is_whole` says that X ended the body properly, `tail_bytes` what was cut off."""
+    """The connection is over; `is_whole` says that X ended the body properly, and not within a line."""
 
     is_whole: bool
-    reason: str
-    tail_bytes: int
 
 
 Delivery = Opened | Received | KeptAlive | Ended

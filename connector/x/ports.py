@@ -39,6 +39,9 @@ class Report(Protocol):
     def connect_failed(self, reason: str, detail: str, delay_s: float) -> None:
         """An attempt to connect did not succeed; the next one comes after `delay_s` seconds."""
 
+    def postponed(self, delay_s: float | None) -> None:
+        """The next attempt comes after `delay_s` seconds or more, or at a time that is not known yet."""
+
     def disconnected(self, reason: str, tail_bytes: int) -> None:
         """A connection ended; `tail_bytes` of an unfinished line were dropped."""
 

@@ -99,7 +99,7 @@ class _Story:
         else:
             self._take(self.x.backfill(plan, now_us), now_us + US_PER_S)
             self._live(now_us, now_us + live_s * US_PER_S)
-        at.take(Ended(is_whole=at.doubt is None, reason="closed", tail_bytes=0))
+        at.take(Ended(is_whole=at.doubt is None))
         self.ledger.commit(self.now_us)
         self._is_catching_up = isinstance(plan, Replay)
         if at.doubt is not None:

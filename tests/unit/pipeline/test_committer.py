@@ -26,7 +26,7 @@ from tests.unit.x.fakes import NOW_US
 if TYPE_CHECKING:
     from connector.x.inbox import Inbox
 
-_ENDED = Ended(is_whole=True, reason="closed", tail_bytes=0)
+_ENDED = Ended(is_whole=True)
 _KEPT_ALIVE = KeptAlive(NOW_US, NOW_US - 6 * US_PER_S)
 
 

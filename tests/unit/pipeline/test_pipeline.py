@@ -18,6 +18,7 @@ from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus, State
 from connector.x.deliveries import KeptAlive
+from connector.x.gate import Gate
 from connector.x.inbox import Inbox
 from connector.x.stall import StallWatch
 from tests.unit.pipeline.fakes import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter
@@ -102,7 +103,7 @@ class _Bench:
             lambda: LIMITS,
             cast("Any", None),
             StallWatch(),
-            threading.Semaphore(2),
+            Gate(2),
         )
         self.pipeline = Pipeline(PARTITION, parts, Happenings(PARTITION, self.metrics, self.status))
         self.stop = _Stop()

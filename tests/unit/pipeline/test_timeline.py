@@ -33,8 +33,8 @@ from tests.unit.pipeline.fakes import (
 from tests.unit.x.fakes import NOW_US, FakeConnection
 
 _SYSTEM = b'{"errors":[{"title":"t","disconnect_type":"SlowReader","detail":"too slow"}]}'
-_WHOLE = Ended(is_whole=True, reason="closed", tail_bytes=0)
-_BROKEN = Ended(is_whole=False, reason="network", tail_bytes=3)
+_WHOLE = Ended(is_whole=True)
+_BROKEN = Ended(is_whole=False)
 _SLICE = Replay(NOW_US - 60 * MINUTE_US, NOW_US - 45 * MINUTE_US)
 
 

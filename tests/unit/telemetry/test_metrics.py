@@ -15,7 +15,6 @@ from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.metrics import (
     DISCONNECT_REASONS,
     HTTP_CODES,
-    PLANS,
     REPLACEMENT_CAUSES,
     SLICE_OUTCOMES,
     Metrics,
@@ -77,7 +76,6 @@ def test_counter_starts_at_zero_with_every_label(name: str, label: str | None, v
         ("http_responses", "code", (*HTTP_CODES, OTHER)),
         ("unknown_types", None, ()),
         ("unknown_fields", "field", (OTHER,)),
-        ("connects_waiting", "plan", PLANS),
     ],
 )
 def test_figure_of_a_stream_starts_at_zero_with_every_label(

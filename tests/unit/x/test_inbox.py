@@ -79,9 +79,7 @@ def test_wait_ends_with_a_delivery() -> None:
     assert list(inbox.take()) == [_delivery(7)]
 
 
-@pytest.mark.parametrize(
-    ("urgent", "size_bytes"), [(_delivery(9), 30), (Ended(is_whole=True, reason="closed", tail_bytes=0), 0)]
-)
+@pytest.mark.parametrize(("urgent", "size_bytes"), [(_delivery(9), 30), (Ended(is_whole=True), 0)])
 def test_gathering_goes_on_until_enough_came_or_a_connection_ended(urgent: Delivery, size_bytes: int) -> None:
     """Half of what the inbox holds is enough; a delivery here and there wakes nobody."""
     inbox = Inbox(100)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -14,14 +15,19 @@ from connector.settings import XSettings
 from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus
+from connector.x import lifecycle
+from connector.x import reader as reader_module
 from connector.x.backoff import Backoff, Curve
+from connector.x.body import MAX_LINES
 from connector.x.connection import Connection
 from connector.x.deliveries import Delivery, Ended, KeptAlive, Opened, Received
-from connector.x.failure import ConnectFailedError, Failure, PlanRefusedError
+from connector.x.failure import ConnectFailedError, Failure, PlanRefusedError, RateLimit
+from connector.x.gate import Gate, Turn
 from connector.x.inbox import Inbox
+from connector.x.lifecycle import TABLE, Happening, State, next_step
 from connector.x.overlap import Doubt
 from connector.x.plan import MINUTE_US, Allowed, Cause, Live, Plan, Replay, is_grantable, make_plan
-from connector.x.reader import MAX_LINES, Reader
+from connector.x.reader import Outcome, Reader
 from connector.x.stall import StallWatch
 from tests.unit.x.fakes import NOW_US, FakeConnection, FakeTime, Step
 
@@ -39,13 +45,13 @@ Answer = ConnectFailedError | Exception | Sequence[Step]
 class _Stopped(threading.Event):
     """Notes each delay instead of waiting for it."""
 
-    def __init__(self, delays: list[float]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._delays = delays
+        self.waited_s = 0.0
 
     def wait(self, timeout: float | None = None) -> bool:
         """Note the delay."""
-        self._delays.append(timeout or 0.0)
+        self.waited_s += timeout or 0.0
         return self.is_set()
 
 
@@ -55,6 +61,7 @@ class _World:
     def __init__(self, time_: FakeTime) -> None:
         self.time = time_
         self.delays: list[float] = []
+        """How long the reader waited after each attempt."""
         self.inbox = Inbox(64 * 1024 * 1024)
         self.covered_until_us = time_.now_us
         self.system_message: SystemMessage | None = None
@@ -69,6 +76,8 @@ class _World:
         self.metrics = Metrics()
         self.watch = StallWatch()
         self.answers: list[Answer] = []
+        self.gate = Gate(2)
+        self.status = PartitionStatus()
         self.reader = Reader(
             partition=_PARTITION,
             open_connection=self._open,
@@ -76,14 +85,16 @@ class _World:
             progress=self,
             settings=XSettings(line_limit_bytes=1024),
             stall_watch=self.watch,
-            replay_slots=threading.Semaphore(2),
-            report=Happenings(_PARTITION, self.metrics, PartitionStatus()),
+            gate=self.gate,
+            report=Happenings(_PARTITION, self.metrics, self.status),
         )
-        self.reader._stop = _Stopped(self.delays)  # noqa: SLF001 - so that delays are seen, not waited for
+        self.reader._stop = self.stopped = _Stopped()  # noqa: SLF001 - so that delays are seen, not waited for
         self.reader._backoff = Backoff(lambda: 0.0)  # noqa: SLF001 - so that delays are exact
 
     def _open(self, _: StreamPartition, plan: Plan) -> Connection:
         assert list(self.inbox.take()) == [], "a plan was made before all was settled"
+        if self.plans:
+            self._note_delay()
         self.plans.append(plan)
         if len(self.plans) > len(self.answers):
             self.reader.stop()
@@ -98,6 +109,10 @@ class _World:
         self.connections.append(connection)
         return cast("Connection", connection)
 
+    def _note_delay(self) -> None:
+        self.delays.append(self.stopped.waited_s)
+        self.stopped.waited_s = 0.0
+
     def run(self, *answers: Answer) -> None:
         """Let the reader run through `answers` to its end, while a committer takes and settles all it delivers."""
         self.answers = list(answers)
@@ -110,7 +125,7 @@ class _World:
                 self.deliveries.append(delivery)
                 if isinstance(delivery, Ended):
                     self.system_message = self.messages.pop(0) if self.messages else None
-                    self.inbox.settle()
+            self.inbox.settle()
         thread.join(_DEADLINE_S)
         assert not thread.is_alive()
 
@@ -152,8 +167,8 @@ def test_connection_is_handed_on_from_its_opening_to_its_end(world: _World) -> N
     assert opened.lost is None
     assert isinstance(received, Received)
     assert list(received.lines) == [b'{"a":1}', b"{}"]
-    assert ended == Ended(is_whole=False, reason="closed", tail_bytes=3)
-    assert world.delays == [0.0, 0.0, 0.25]
+    assert ended == Ended(is_whole=False)
+    assert world.delays == [0.0, 0.0]
     assert all(connection.has_left for connection in world.connections)
     assert world.count("truncated_tails") == 1
 
@@ -161,7 +176,7 @@ def test_connection_is_handed_on_from_its_opening_to_its_end(world: _World) -> N
 def test_connection_that_breaks_is_not_whole(world: _World) -> None:
     """With the reason; and after lines have come, the next attempt is made at once."""
     world.run([b"{}\r\n", _CUT])
-    assert world.found(Ended) == [Ended(is_whole=False, reason="network", tail_bytes=0)]
+    assert world.found(Ended) == [Ended(is_whole=False)]
     assert world.delays[0] == 0.0
     assert world.count("disconnects", reason="network") == 1
 
@@ -184,7 +199,7 @@ def test_live_connection_is_no_slice(world: _World) -> None:
 def test_failures_back_off_until_a_connection_delivers(world: _World) -> None:
     """Neither an accepted request nor an early end is a delivery; a keep-alive is."""
     world.run(_DOWN, _DOWN, [], [_CUT], [b"\r\n", _CUT], _DOWN)
-    assert world.delays == [0.25, 0.5, 0.75, 1.0, 0.0, 0.25, 0.5]
+    assert world.delays == [0.25, 0.5, 0.75, 1.0, 0.0, 0.25]
 
 
 def test_delay_that_x_asks_for_is_kept(world: _World) -> None:
@@ -273,7 +288,7 @@ def test_slice_that_ends_within_a_line_is_asked_for_again(world: _World) -> None
     world.covered_until_us -= 60 * MINUTE_US
     world.run([b"{}\n{"], [b"{}\n"])
     assert world.plans[0] == world.plans[1]
-    assert world.found(Ended)[0] == Ended(is_whole=False, reason="closed", tail_bytes=1)
+    assert world.found(Ended)[0] == Ended(is_whole=False)
     assert world.delays[0] == 0.25
 
 
@@ -346,46 +361,165 @@ def test_doubt_is_told_when_the_connection_has_ended(world: _World) -> None:
     assert world.count("disconnects", reason="closed") == 2
 
 
-class _Slots:
-    """Replay slots of which others hold all the first `busy` times; notes what is done with them."""
+class _Held:
+    """A gate that others keep shut the first `busy` times; notes what is done with it."""
 
     def __init__(self, *, busy: int) -> None:
+        self._gate = Gate(1)
         self._busy = busy
-        self.held = 0
-        self.asked = 0
+        self.asked: list[Plan] = []
+        self.forgotten = 0
 
-    def acquire(self, timeout: float) -> bool:
+    def enter(self, partition: StreamPartition, plan: Plan, timeout_s: float) -> Turn | None:
         """Answer no so often, and then yes."""
-        assert timeout > 0
-        self.asked += 1
-        is_free = self.asked > self._busy
-        self.held += is_free
-        return is_free
+        self.asked.append(plan)
+        return self._gate.enter(partition, plan, timeout_s) if len(self.asked) > self._busy else None
 
-    def release(self) -> None:
-        """Give it back."""
-        self.held -= 1
+    def wait_s(self, _: StreamPartition) -> float:
+        """Return some time."""
+        return 7.0
+
+    def forget(self, partition: StreamPartition) -> None:
+        """Give up the place."""
+        self.forgotten += 1
+        self._gate.forget(partition)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the one catch-up that may go is not going."""
+        return isinstance(self._gate.enter(StreamPartition("user", 1), Replay(0, 1), 0), Turn)
 
 
-def test_replay_waits_for_a_slot_and_gives_it_back_however_it_ends(world: _World) -> None:
-    """A new plan is made after each wait; nothing is asked of X meanwhile."""
-    slots = _Slots(busy=2)
-    world.reader._replay_slots = cast("threading.Semaphore", slots)  # noqa: SLF001 - so that nobody waits
+def test_attempt_waits_for_its_turn_and_plans_anew_meanwhile(world: _World) -> None:
+    """Nothing is asked of X before, and the plan that is asked for at last is not an old one."""
+    world.reader._gate = gate = cast("Any", _Held(busy=2))  # noqa: SLF001 - so that nobody waits
+    world.run()
+    assert len(gate.asked) == 2 + len(world.plans)
+    assert world.plans == gate.asked[2:]
+    assert world.status.next_attempt_us == world.time.now_us + 7 * US_PER_S
+
+
+def test_turn_is_given_back_however_it_ends(world: _World) -> None:
+    """Read, failed, broken, refused; and whoever backs off keeps no place."""
+    world.reader._gate = gate = cast("Any", _Held(busy=0))  # noqa: SLF001 - so that it can be asked afterwards
     world.covered_until_us -= 60 * MINUTE_US
-    held: list[int] = []
-    world.run([lambda: held.append(slots.held), b"{}\n"], _DOWN, RuntimeError("boom"), _REFUSED)
-    assert held == [1]
-    assert slots.held == 0
-    assert slots.asked == 2 + sum(isinstance(plan, Replay) for plan in world.plans)
+    world.run([b"{}\n"], _DOWN, RuntimeError("boom"), _REFUSED)
+    assert gate.forgotten
+    assert gate.is_free
 
 
-def test_live_connection_needs_no_slot(world: _World) -> None:
-    """However many others replay."""
-    slots = _Slots(busy=10)
-    world.reader._replay_slots = cast("threading.Semaphore", slots)  # noqa: SLF001 - so that nobody waits
-    world.run([b"{}\n"])
-    assert slots.asked == 0
-    assert len(world.found(Opened)) == 1
+def test_what_x_says_of_the_budget_reaches_the_gate(world: _World) -> None:
+    """Of a refusal too."""
+    limit = RateLimit(100, 41, NOW_US // US_PER_S + 600, NOW_US / US_PER_S)
+    world.run(ConnectFailedError(Failure(Curve.HTTP, "http-5xx", "down", rate_limit=limit)))
+    assert world.gate.remaining() == {"tweet": 40}  # one was asked after that, and said nothing
+
+
+Cell = tuple[State, Happening]
+
+
+@dataclass(frozen=True)
+class _Script:
+    """What X answers, how long we were away before, and what X says of the first connection."""
+
+    answers: Sequence[Answer]
+    away_us: int = 0
+    message: SystemMessage | None = None
+
+
+_ONE_TOO_MANY = ConnectFailedError(Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", "d"))
+_BY_X: dict[Cell, _Script] = {
+    (State.PLANNING, Happening.TURN_CAME): _Script([_DOWN]),
+    (State.CONNECTING, Happening.GRANTED): _Script([[b"{}\n"]]),
+    (State.CONNECTING, Happening.REPLAN): _Script([_REFUSED, [b"{}\n"]]),
+    (State.CONNECTING, Happening.ENDED): _Script([_DOWN]),
+    (State.CONNECTING, Happening.TOO_MANY): _Script([_ONE_TOO_MANY]),
+    (State.CONNECTING, Happening.STOPPED): _Script([]),
+    (State.CONNECTING, Happening.UNFORESEEN): _Script([RuntimeError("boom")]),
+    (State.UNPROVEN, Happening.DELIVERED): _Script([[b"\r\n"]]),
+    (State.UNPROVEN, Happening.CAME_WHOLE): _Script([[b"{}\n"]], away_us=60 * MINUTE_US),
+    (State.UNPROVEN, Happening.ENDED): _Script([[_CUT]]),
+    (State.UNPROVEN, Happening.TOO_MANY): _Script([[b"{}\n"]], message=_TOO_MANY),
+    (State.ESTABLISHED, Happening.ENDED): _Script([[b"{}\n{}\n", _CUT]]),
+    (State.ESTABLISHED, Happening.TOO_MANY): _Script([[b"{}\n{}\n"]], message=_TOO_MANY),
+    (State.WAITING, Happening.WAITED): _Script([_DOWN]),
+}
+_WHILE_READING = [
+    (state, happening)
+    for state in (State.UNPROVEN, State.ESTABLISHED)
+    for happening in (Happening.STOPPED, Happening.UNFORESEEN)
+]
+_BEFORE_ASKING = [
+    (State.PLANNING, Happening.REPLAN),
+    (State.PLANNING, Happening.STOPPED),
+    (State.PLANNING, Happening.UNFORESEEN),
+    (State.WAITING, Happening.STOPPED),
+    (State.WAITING, Happening.UNFORESEEN),
+]
+_AT_THE_END = [(State.STOPPED, Happening.UNFORESEEN)]
+
+
+def _boom() -> None:
+    raise RuntimeError("boom")
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> set[Cell]:
+    """Note which cells of the table the reader asks for."""
+    cells: set[Cell] = set()
+
+    def note(state: State, happening: Happening) -> lifecycle.Step:
+        cells.add((state, happening))
+        return next_step(state, happening)
+
+    monkeypatch.setattr(reader_module, "next_step", note)
+    return cells
+
+
+def test_cells_that_can_be_reached_are_all_reached_by_a_test() -> None:
+    """The tests below name each of them."""
+    named = [*_BY_X, *_WHILE_READING, *_BEFORE_ASKING, *_AT_THE_END]
+    assert sorted(named) == sorted((state, each) for state in State for each in Happening if TABLE[state][each])
+
+
+@pytest.mark.parametrize("cell", _BY_X, ids=": ".join)
+def test_cell_is_reached_by_what_x_does(world: _World, seen: set[Cell], cell: Cell) -> None:
+    """A script of X's for each."""
+    script = _BY_X[cell]
+    world.messages = [script.message] if script.message else []
+    world.covered_until_us -= script.away_us
+    world.run(*script.answers)
+    assert cell in seen
+
+
+@pytest.mark.parametrize("cell", _WHILE_READING, ids=": ".join)
+def test_cell_is_reached_while_reading(world: _World, seen: set[Cell], cell: Cell) -> None:
+    """Whatever has come so far; an error is waited out, and the next connection is read."""
+    state, happening = cell
+    act = world.reader.stop if happening is Happening.STOPPED else _boom
+    world.run([b"{}\n{}\n" if state is State.ESTABLISHED else b"", act, b""], [b"{}\n"])
+    assert cell in seen
+    assert len(world.connections) == (1 if happening is Happening.STOPPED else 2)
+
+
+@pytest.mark.parametrize("cell", _BEFORE_ASKING, ids=": ".join)
+def test_cell_is_reached_before_x_is_asked(world: _World, seen: set[Cell], cell: Cell) -> None:
+    """By what we do ourselves."""
+    state, happening = cell
+    acts = [_boom if happening is Happening.UNFORESEEN else lambda: Outcome(happening), world.reader.stop]
+    world.reader._state = state  # noqa: SLF001 - as if it had come there
+    world.reader._acts = dict.fromkeys(State, lambda: cast("Outcome", acts.pop(0)()))  # noqa: SLF001 - so that it happens
+    world.reader.run()
+    assert cell in seen
+
+
+def test_connection_that_cannot_be_closed_keeps_no_reader_from_its_end(
+    world: _World, seen: set[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and that is all."""
+    monkeypatch.setattr(FakeConnection, "__exit__", lambda *_: _boom())
+    _stop_while(world, world.reader.stop)
+    assert seen.issuperset(_AT_THE_END)
 
 
 def test_system_message_after_a_delivery_reconnects_at_once(world: _World) -> None:
@@ -439,6 +573,47 @@ def test_keep_alive_within_an_unfinished_line_proves_nothing(world: _World) -> N
     assert [list(received.lines) for received in world.found(Received)] == [[b"{}"]]
 
 
+def test_line_that_never_ends_is_given_up_in_bounded_time(world: _World) -> None:
+    """Single bytes keep the socket alive, but they are no health; X is asked again after a back-off."""
+    drip: list[Step] = [world.wait(5), b"x"] * 11
+
+    def closed() -> None:
+        assert world.connections[0].closed.is_set()
+
+    world.run([*drip, closed, _CUT], [b"{}\n"])
+    assert world.count("disconnects", reason="silent") == 1
+    assert world.delays[0] == 0.25
+
+
+def test_line_that_is_slow_but_ends_is_no_fault(world: _World) -> None:
+    """Each end of a line is a new beginning, be it a keep-alive's."""
+
+    def still_open() -> None:
+        assert not world.connections[0].closed.is_set()
+
+    world.run(
+        [world.wait(40), b"x", world.wait(5), b"\n", world.wait(40), b"\r\n", world.wait(40), still_open, b"{}\n"]
+    )
+    assert world.count("disconnects", reason="silent") == 0
+
+
+def test_time_in_which_the_inbox_is_full_is_not_x_s_silence(world: _World) -> None:
+    """The reader waits for Kafka then, and X is not to blame."""
+    put = world.inbox.put
+
+    def slow_put(delivery: Delivery, size_bytes: int = 0) -> None:
+        if isinstance(delivery, Received):
+            cast("Callable[[], None]", world.wait(120))()
+        put(delivery, size_bytes)
+
+    def still_open() -> None:
+        assert not world.connections[0].closed.is_set()
+
+    world.inbox.put = slow_put  # type: ignore[method-assign] # as a full inbox does, in the time of the test
+    world.run([b"{}\n", b"{}\n", still_open])
+    assert world.count("disconnects", reason="closed") == 1
+
+
 def test_large_chunk_is_handed_on_in_groups(world: _World) -> None:
     """So that a transaction can be closed between them; none is empty, none too large, all in order."""
     lines = [b"%d" % number for number in range(2 * MAX_LINES + 1)]
@@ -450,7 +625,7 @@ def test_large_chunk_is_handed_on_in_groups(world: _World) -> None:
 
 def test_large_lines_are_handed_on_in_groups_by_size(world: _World) -> None:
     """A megabyte at a time, whatever the number of lines."""
-    world.reader._line_limit = 512 * 1024  # noqa: SLF001 - larger than the other tests'
+    world.reader._settings = XSettings()  # noqa: SLF001 - a larger limit than the other tests'
     world.run([(b"x" * 500_000 + b"\n") * 5])
     assert [len(received.lines) for received in world.found(Received)] == [2, 2, 1]
 
