@@ -203,7 +203,7 @@ class Timeline:
             self.doubt = self._overlap.doubt_slice()
             if self.doubt is None:
                 self._watermark.advance(plan.end_us)
-        self.mode = Mode.DISCONNECTED
+        self.mode, self._covered_as = Mode.DISCONNECTED, None
         self._opened, self._batch.ended = None, plan
 
     def _received(self, received: Received) -> None:

@@ -280,6 +280,17 @@ def test_coverage_record_is_due_every_interval_and_at_each_change_of_mode() -> N
     assert dues == [["disconnected"], [], ["disconnected"], ["live"], [], ["disconnected"], ["replay"], ["replay"]]
 
 
+def test_end_of_a_connection_is_told_even_when_its_beginning_was_not() -> None:
+    """Nothing may be told for long after it: whoever stops has told all that the ledger says."""
+    ledger = Ledger(timeline())
+    ledger.commit(NOW_US)
+    for delivery in (opened(), received(line(1)), _WHOLE):
+        ledger.at.take(delivery)
+    [coverage] = [record for record in ledger.commit(NOW_US + 1).records if record.topic == NAMES.coverage]
+    assert value_of(coverage)["mode"] == "disconnected"
+    assert value_of(coverage)["sequence"] == 1
+
+
 def test_system_message_closes_the_connection_once_and_is_remembered_until_the_next() -> None:
     """X speaks of closing and does not always do it."""
     opening = opened()
