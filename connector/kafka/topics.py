@@ -23,7 +23,11 @@ LEDGER_PARTITIONS = len(STREAM_PARTITIONS)
 _PROFILE_MODIFICATION = BY_NAME["user.profile-modification"]
 
 # Age deletes even the newest record of a quiet topic, so what is state is never deleted by age.
-_STATE = {"retention.ms": "-1", "unclean.leader.election.enable": "false"}
+_STATE = {"retention.ms": "-1"}
+
+# Kafka deletes whole segments, each once its newest record is too old: what a segment spans comes on top of retention.
+_SEGMENTS_KEPT = 10
+_LONGEST_SEGMENT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,11 @@ def topic_specs(settings: KafkaSettings) -> list[TopicSpec]:
         config = {
             "cleanup.policy": "delete",
             "max.message.bytes": str(MESSAGE_MAX_BYTES),
+            # By the brokers' clock: ours may be wrong, and Kafka refuses what is dated an hour ahead and soon deletes
+            # what is dated long ago.
+            "message.timestamp.type": "LogAppendTime",
             "min.insync.replicas": str(settings.min_insync_replicas),
+            "unclean.leader.election.enable": "false",
         }
         return TopicSpec(name, partitions, settings.replication_factor, {**config, **more})
 
@@ -122,4 +130,10 @@ def topic_specs(settings: KafkaSettings) -> list[TopicSpec]:
 
 
 def _kept_for(days: int) -> dict[str, str]:
-    return {"retention.ms": str(timedelta(days=days) // timedelta(milliseconds=1))}
+    """Return what removes a record within a tenth of `days` after them, and at most a day."""
+    retention = timedelta(days=days)
+    return {"retention.ms": _ms(retention), "segment.ms": _ms(min(retention / _SEGMENTS_KEPT, _LONGEST_SEGMENT))}
+
+
+def _ms(duration: timedelta) -> str:
+    return str(duration // timedelta(milliseconds=1))

@@ -1,10 +1,12 @@
 """Provisioning and the check at start, against a real broker and a real registry."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -73,6 +75,27 @@ def test_provision_of_nothing_makes_every_topic_as_specified(
         assert _config(settings, spec.name).items() >= spec.config.items()
 
 
+@pytest.mark.parametrize("off_s", [2 * 3600, -365 * 86400])
+def test_record_of_a_producer_whose_clock_is_wrong_is_taken_and_dated_by_the_broker(
+    settings: KafkaSettings, registry_client: RegistryClient, off_s: int
+) -> None:
+    """With Kafka's own settings one date is refused, and records of the other are deleted within minutes."""
+    provision(settings, Cluster(settings), registry_client, dry_run=False)
+    told: list[tuple[KafkaError | None, float]] = []
+    producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
+    dated_ms = int((time.time() + off_s) * 1000)
+    producer.produce(
+        f"{settings.topic_prefix}.tweet.delete",
+        b"value",
+        timestamp=dated_ms,
+        on_delivery=lambda error, message: told.append((error, message.timestamp()[1] / 1000)),
+    )
+    assert producer.flush(30) == 0
+    [(error, dated_s)] = told
+    assert error is None
+    assert abs(dated_s - time.time()) < 60
+
+
 def test_provision_of_nothing_makes_every_subject_with_its_level(
     settings: KafkaSettings, registry: SchemaRegistry, registry_client: RegistryClient
 ) -> None:
@@ -116,6 +139,8 @@ def test_provision_with_a_topic_that_differs_reports_it_and_leaves_it(
     assert {str(difference) for difference in result.differences} == {
         f"topic {topic} differs: partitions is 2, should be 6; left as it is",
         f"topic {topic} differs: retention.ms is 5000, should be 1209600000; left as it is",
+        f"topic {topic} differs: segment.ms is 604800000, should be 86400000; left as it is",
+        f"topic {topic} differs: message.timestamp.type is CreateTime, should be LogAppendTime; left as it is",
         f"topic {topic} differs: max.message.bytes is 1048588, should be 2097152; left as it is",
     }
     assert result.exit_code == 78

@@ -54,9 +54,10 @@ def test_strimzi_resource_holds_the_topic_and_its_cluster() -> None:
             "config": {
                 "cleanup.policy": "delete",
                 "max.message.bytes": 2097152,
+                "message.timestamp.type": "LogAppendTime",
                 "min.insync.replicas": 2,
-                "retention.ms": -1,
                 "unclean.leader.election.enable": False,
+                "retention.ms": -1,
                 "retention.bytes": 10737418240,
             },
         },

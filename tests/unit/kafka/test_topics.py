@@ -67,8 +67,8 @@ def test_schemas_are_those_of_every_topic_but_the_dead_letters() -> None:
 
 @pytest.mark.parametrize("name", _EVENT_TOPICS)
 def test_event_topic_is_made_as_the_contract_says(name: str) -> None:
-    """Six partitions, three replicas, 14 days, 3 for what holds personal text."""
-    days = 3 if name.endswith("profile-modification") else 14
+    """Six partitions, three replicas, 14 days and up to one more, 3 and up to 0.3 for what holds personal text."""
+    days, more = (3, 0.3) if name.endswith("profile-modification") else (14, 1)
     assert _specs()[name] == TopicSpec(
         name,
         partitions=6,
@@ -76,8 +76,11 @@ def test_event_topic_is_made_as_the_contract_says(name: str) -> None:
         config={
             "cleanup.policy": "delete",
             "retention.ms": str(days * _DAY_MS),
+            "segment.ms": str(round(more * _DAY_MS)),
             "max.message.bytes": "2097152",
+            "message.timestamp.type": "LogAppendTime",
             "min.insync.replicas": "2",
+            "unclean.leader.election.enable": "false",
         },
     )
 
@@ -85,23 +88,21 @@ def test_event_topic_is_made_as_the_contract_says(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "partitions", "config"),
     [
-        ("x.compliance-coverage", 1, {"retention.ms": str(30 * _DAY_MS)}),
-        ("x.compliance-dead-letter", 1, {"retention.ms": str(30 * _DAY_MS)}),
-        (
-            "x.compliance-gap",
-            1,
-            {"retention.ms": "-1", "retention.bytes": "-1", "unclean.leader.election.enable": "false"},
-        ),
-        (
-            "x.compliance-ledger",
-            10,
-            {"retention.ms": "-1", "retention.bytes": "10737418240", "unclean.leader.election.enable": "false"},
-        ),
+        ("x.compliance-coverage", 1, {"retention.ms": str(30 * _DAY_MS), "segment.ms": str(_DAY_MS)}),
+        ("x.compliance-dead-letter", 1, {"retention.ms": str(30 * _DAY_MS), "segment.ms": str(_DAY_MS)}),
+        ("x.compliance-gap", 1, {"retention.ms": "-1", "retention.bytes": "-1"}),
+        ("x.compliance-ledger", 10, {"retention.ms": "-1", "retention.bytes": "10737418240"}),
     ],
 )
 def test_own_topic_is_made_as_the_contract_says(name: str, partitions: int, config: dict[str, str]) -> None:
     """What is state is never deleted by age; the ledger has a partition for each stream partition."""
-    common = {"cleanup.policy": "delete", "max.message.bytes": "2097152", "min.insync.replicas": "2"}
+    common = {
+        "cleanup.policy": "delete",
+        "max.message.bytes": "2097152",
+        "message.timestamp.type": "LogAppendTime",
+        "min.insync.replicas": "2",
+        "unclean.leader.election.enable": "false",
+    }
     assert _specs()[name] == TopicSpec(name, partitions, 3, common | config)
 
 
@@ -122,6 +123,7 @@ def test_specs_of_other_settings_follow_them() -> None:
     assert {spec.partitions for name, spec in specs.items() if name.startswith("p.")} == {12}
     assert [specs[name].partitions for name in ("p-coverage", "p-gap", "p-dead-letter", "p-ledger")] == [1, 1, 1, 10]
     assert specs["p.tweet.delete"].config["retention.ms"] == str(_DAY_MS)
+    assert specs["p.tweet.delete"].config["segment.ms"] == str(_DAY_MS // 10)
     assert specs["p.user.profile-modification"].config["retention.ms"] == str(2 * _DAY_MS)
     assert specs["p-coverage"].config["retention.ms"] == str(3 * _DAY_MS)
     assert specs["p-dead-letter"].config["retention.ms"] == str(4 * _DAY_MS)
