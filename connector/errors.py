@@ -3,7 +3,7 @@
     ConnectorError                 anything we raise on purpose; `exit_code` is what the process ends with
     ├── SettingsError              the operator must correct settings (78)
     ├── MissingExtraError          the operator must install an extra of the package (78)
-    ├── NotProvisionedError        the operator must run `connector provision` (78)
+    ├── NotProvisionedError        the operator must run `connector provision`, or grant a right (78)
     ├── DependencyUnavailableError wait and try again; past the start deadline, give up (69)
     ├── OwnCorruptionError         stop that partition; a human must look (70)
     ├── HungError                  end the process, so that others take over (70)
@@ -42,7 +42,7 @@ class MissingExtraError(ConnectorError):
 
 
 class NotProvisionedError(ConnectorError):
-    """A topic or subject is missing, or not what the connector needs."""
+    """A topic, a subject or a right is missing, or not what the connector needs."""
 
     exit_code = os.EX_CONFIG
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError, SettingsError
 from connector.kafka.clients import admin_config
@@ -37,11 +37,11 @@ _REFUSED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as it is; `config` is its effective configuration, None where we have no right to read it."""
+    """A topic as it is; `config` is its effective configuration."""
 
     partitions: int
     replication: int
-    config: Mapping[str, str] | None = field(hash=False)
+    config: Mapping[str, str] = field(hash=False)
 
 
 class Cluster:
@@ -59,23 +59,25 @@ class Cluster:
     def describe(self, names: Collection[str]) -> dict[str, TopicState]:
         """Return the state of those of the topics that exist; never creates one.
 
-        Raises `NotProvisionedError` where the right to describe a topic is missing.
+        Raises `NotProvisionedError` where the right to describe a topic or to read its configuration is missing.
         """
-        found, errors = self._settle(
-            self._admin.describe_topics(TopicCollection(list(names)), request_timeout=_REQUEST_TIMEOUT_S)
-        )
-        if forbidden := [name for name, error in errors.items() if error.code() in _UNAUTHORISED]:
-            raise NotProvisionedError(f"no right to describe {', '.join(forbidden)}: grant Describe on these topics")
-        self._raise_unless(KafkaError.UNKNOWN_TOPIC_OR_PART, errors)
+        found = self._topics(names, "Describe")
         configs = self._configs(found)
         return {
             name: TopicState(
                 partitions=len(topic.partitions),
                 replication=min(len(partition.replicas) for partition in topic.partitions),
-                config=configs.get(name),
+                config=configs[name],
             )
             for name, topic in found.items()
         }
+
+    def count_partitions(self, names: Collection[str]) -> dict[str, int]:
+        """Return how many partitions those of the topics have that exist, for a reader of them.
+
+        Raises `NotProvisionedError` where the right to read a topic is missing, as far as can be told from here.
+        """
+        return {name: len(topic.partitions) for name, topic in self._topics(names, "Read").items()}
 
     def create(self, specs: Collection[TopicSpec]) -> None:
         """Create the topics, and return once they can be seen; one that is there already is left alone.
@@ -84,12 +86,19 @@ class Cluster:
         """
         new = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
         _, errors = self._settle(self._admin.create_topics(new, request_timeout=_CREATION_TIMEOUT_S))
-        if forbidden := [name for name, error in errors.items() if error.code() in _UNAUTHORISED]:
-            raise NotProvisionedError(f"no right to create {', '.join(forbidden)}: grant Create on these topics")
+        _raise_if_forbidden(errors, "create", "Create")
         if refused := [f"{name}: {error.str()}" for name, error in errors.items() if error.code() in _REFUSED]:
             raise NotProvisionedError("\n".join(("the brokers refuse to create topics:", *refused)))
         self._raise_unless(KafkaError.TOPIC_ALREADY_EXISTS, errors)
         self._await_topics([spec.name for spec in specs])
+
+    def _topics(self, names: Collection[str], right: str) -> dict[str, TopicDescription]:
+        found, errors = self._settle(
+            self._admin.describe_topics(TopicCollection(list(names)), request_timeout=_REQUEST_TIMEOUT_S)
+        )
+        _raise_if_forbidden(errors, "describe", right)
+        self._raise_unless(KafkaError.UNKNOWN_TOPIC_OR_PART, errors)
+        return found
 
     def _configs(self, names: Collection[str]) -> dict[str, dict[str, str]]:
         if not names:
@@ -97,7 +106,8 @@ class Cluster:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         answers = self._admin.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S)
         found, errors = self._settle({resource.name: future for resource, future in answers.items()})
-        self._raise_unless(KafkaError.TOPIC_AUTHORIZATION_FAILED, errors)
+        _raise_if_forbidden(errors, "read the configuration of", "DescribeConfigs")
+        self._raise_unless(KafkaError.NO_ERROR, errors)
         return {name: {key: entry.value for key, entry in entries.items()} for name, entries in found.items()}
 
     def _await_topics(self, names: Collection[str]) -> None:
@@ -128,3 +138,8 @@ class Cluster:
     def _remember(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name for it
             self._last_error = error.str()
+
+
+def _raise_if_forbidden(errors: Mapping[str, KafkaError], what: str, right: str) -> None:
+    if forbidden := [name for name, error in errors.items() if error.code() in _UNAUTHORISED]:
+        raise NotProvisionedError(f"no right to {what} {', '.join(forbidden)}: grant {right} on these topics")

@@ -178,9 +178,6 @@ def _differences(spec: TopicSpec, state: TopicState) -> Iterator[Difference]:
         yield Difference(spec.name, "partitions", str(state.partitions), str(spec.partitions))
     if state.replication != spec.replication:
         yield Difference(spec.name, "replication factor", str(state.replication), str(spec.replication))
-    if state.config is None:
-        yield Difference(spec.name, "configuration", "not readable (grant DescribeConfigs)", _config_text(spec))
-        return
     for key, wanted in spec.config.items():
         if (actual := state.config.get(key, "not set")) != wanted:
             yield Difference(spec.name, key, actual, wanted)

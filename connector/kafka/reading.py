@@ -25,6 +25,7 @@ from connector.compliance.encode import AvroDecoder, split_prefix
 from connector.compliance.instants import format_us
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.clients import admin_config, reader_config
+from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
 from connector.settings import KafkaSettings
 
@@ -54,8 +55,8 @@ class TopicReader:
 
     `start` is microseconds since 1970, or `BEGINNING` or `NOW`.
 
-    Making one raises `NotProvisionedError` when a topic is missing; it and every method raise
-    `DependencyUnavailableError` when Kafka does not answer.
+    Making one raises `NotProvisionedError` when a topic is missing; it and every method raise the same where a right is
+    missing, and `DependencyUnavailableError` when Kafka does not answer.
     """
 
     def __init__(self, settings: KafkaSettings, topics: Collection[str], start: int = BEGINNING) -> None:
@@ -107,13 +108,10 @@ class TopicReader:
             raise _unavailable(error) from error
 
     def _places(self, topics: Collection[str]) -> list[tuple[str, int]]:
-        try:
-            known = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
-        except KafkaException as error:
-            raise _unavailable(error) from error
+        known = Cluster(self._settings).count_partitions(topics)
         if missing := sorted(set(topics) - set(known)):
             raise NotProvisionedError(f"missing: {', '.join(missing)}; create with: connector provision")
-        return [(topic, partition) for topic in topics for partition in known[topic].partitions]
+        return [(topic, partition) for topic in topics for partition in range(known[topic])]
 
     def _committed_ends(self) -> dict[_Place, int]:
         places = self._consumer.assignment()
@@ -135,6 +133,8 @@ class TopicReader:
             return message
         if error.retriable() or error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
             return None  # librdkafka looks for its group whether or not it is used; a reader needs no right on it
+        if message is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise NotProvisionedError(f"no right to read {message.topic()}: grant Read on this topic")
         raise _unavailable(KafkaException(error))
 
 

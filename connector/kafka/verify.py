@@ -1,7 +1,6 @@
 """The check at start: whether all is there that `run` writes to, and what a writer has to know about it.
 
-Needs Describe on the topics and read access to the subjects; where it may also read topic configurations, it checks
-those that can lose state or records. Changes nothing, ever.
+Needs Describe and DescribeConfigs on the topics and read access to the subjects. Changes nothing, ever.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -21,7 +20,6 @@ class Provisioned:
     """What the writers need to know, each by topic; `max_message_bytes` is never over the producer's own limit."""
 
     schema_ids: Mapping[str, int]
-    partitions: Mapping[str, int]
     max_message_bytes: Mapping[str, int]
 
 
@@ -48,7 +46,6 @@ def verify(names: TopicNames, streams: Collection[str], cluster: Cluster, regist
         raise NotProvisionedError("\n".join([*unfit, *missing, *([_MEND] if missing else [])]))
     return Provisioned(
         schema_ids=schema_ids,
-        partitions={topic: state.partitions for topic, state in topics.items()},
         max_message_bytes={topic: _max_message_bytes(state) for topic, state in topics.items()},
     )
 
@@ -85,13 +82,10 @@ def _unfit(topic: str, state: TopicState, names: TopicNames) -> Iterator[str]:
 
 
 def _misconfigured(topic: str, state: TopicState, wanted: Mapping[str, str]) -> Iterator[str]:
-    if state.config is None:
-        return
     for key, value in wanted.items():
         if (actual := state.config.get(key)) != value:
             yield f"topic {topic} would lose records: {key} is {actual}; set it to {value} with Kafka's own tools"
 
 
 def _max_message_bytes(state: TopicState) -> int:
-    configured = (state.config or {}).get("max.message.bytes")
-    return MESSAGE_MAX_BYTES if configured is None else min(int(configured), MESSAGE_MAX_BYTES)
+    return min(int(state.config["max.message.bytes"]), MESSAGE_MAX_BYTES)

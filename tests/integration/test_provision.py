@@ -30,9 +30,10 @@ from connector.settings import KafkaSettings, SaslSettings, SchemaRegistrySettin
 from tests.rig.kafka import KafkaCluster
 from tests.rig.session import Kafka, SchemaRegistry
 
-_USERS = {"run": "run-password", "provisioner": "provisioner-password", "stranger": "stranger-password"}
+_USERS = {name: f"{name}-password" for name in ("run", "provisioner", "blind", "stranger")}
 _RIGHTS = {
-    "run": [AclOperation.DESCRIBE],
+    "run": [AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS],
+    "blind": [AclOperation.DESCRIBE],
     "provisioner": [AclOperation.CREATE, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS],
 }
 
@@ -221,12 +222,24 @@ def _as_user(cluster: KafkaCluster, user: str, password: str | None = None) -> K
 
 
 def test_least_rights_are_enough(guarded: KafkaCluster, registry_client: RegistryClient) -> None:
-    """`provision` needs Create, Describe and DescribeConfigs, the check at start only Describe."""
+    """`provision` needs Create, Describe and DescribeConfigs, the check at start the latter two."""
     provisioner, run = _as_user(guarded, "provisioner"), _as_user(guarded, "run")
     provision(provisioner, Cluster(provisioner), registry_client, dry_run=False)
     result = verify(TopicNames("guarded"), ["tweet", "user"], Cluster(run), registry_client)
-    assert result.partitions["guarded-ledger"] == 10
     assert set(result.max_message_bytes.values()) == {2 * 1024**2}
+
+
+def test_start_without_the_right_to_read_configurations_names_topics_and_right(
+    guarded: KafkaCluster, registry_client: RegistryClient
+) -> None:
+    """A ledger that would be deleted by age is not written to unseen."""
+    provisioner, blind = _as_user(guarded, "provisioner"), _as_user(guarded, "blind")
+    provision(provisioner, Cluster(provisioner), registry_client, dry_run=False)
+    with pytest.raises(
+        NotProvisionedError,
+        match=r"no right to read the configuration of guarded\.tweet\.delete, .*: grant Descr.*Conf",
+    ):
+        verify(TopicNames("guarded"), ["tweet", "user"], Cluster(blind), registry_client)
 
 
 @pytest.mark.parametrize(("user", "right"), [("stranger", "describe"), ("run", "create")])

@@ -35,21 +35,40 @@ from tests.rig.session import SchemaRegistry
 
 _PREFIX = "guarded"
 _PARTITIONS = 2
-_USERS = {"service": "service-password", "reader": "reader-password", "stranger": "stranger-password"}
+_USERS = {name: f"{name}-password" for name in ("service", "operator", "reader", "stranger")}
 
 _LITERAL, _PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
+_Right = tuple[ResourceType, str, ResourcePatternType, AclOperation]
+
+
+def _topic_rights(ending: str, *operations: AclOperation) -> list[_Right]:
+    """Return rights on the topics of that ending, a dot for all events, with the one to read their configuration."""
+    pattern = _PREFIXED if ending == "." else _LITERAL
+    return [
+        (ResourceType.TOPIC, f"{_PREFIX}{ending}", pattern, operation)
+        for operation in (*operations, AclOperation.DESCRIBE_CONFIGS)
+    ]
+
+
 _RUN_RIGHTS = (
-    (ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
-    (ResourceType.TOPIC, f"{_PREFIX}-coverage", _LITERAL, AclOperation.WRITE),
-    (ResourceType.TOPIC, f"{_PREFIX}-coverage", _LITERAL, AclOperation.READ),
-    (ResourceType.TOPIC, f"{_PREFIX}-gap", _LITERAL, AclOperation.WRITE),
-    (ResourceType.TOPIC, f"{_PREFIX}-dead-letter", _LITERAL, AclOperation.WRITE),
-    (ResourceType.TOPIC, f"{_PREFIX}-ledger", _LITERAL, AclOperation.WRITE),
-    (ResourceType.TOPIC, f"{_PREFIX}-ledger", _LITERAL, AclOperation.READ),
+    *_topic_rights(".", AclOperation.WRITE),
+    *_topic_rights("-coverage", AclOperation.WRITE, AclOperation.READ),
+    *_topic_rights("-gap", AclOperation.WRITE),
+    *_topic_rights("-dead-letter", AclOperation.WRITE),
+    *_topic_rights("-ledger", AclOperation.WRITE, AclOperation.READ),
     (ResourceType.GROUP, f"{_PREFIX}.connector", _LITERAL, AclOperation.READ),
     (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
 )
 """All that `run` needs; Kafka takes Write and Read to include Describe."""
+_OPERATOR_RIGHTS = (
+    *_topic_rights(".", AclOperation.READ),
+    *_topic_rights("-coverage", AclOperation.READ, AclOperation.WRITE),
+    *_topic_rights("-gap", AclOperation.READ, AclOperation.WRITE),
+    *_topic_rights("-dead-letter", AclOperation.READ),
+    *_topic_rights("-ledger", AclOperation.READ, AclOperation.WRITE),
+    (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
+)
+"""All that the commands of the runbook need."""
 _TAIL_RIGHTS = ((ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.READ),)
 """All that `tail` needs."""
 
@@ -103,7 +122,7 @@ def guarded(registry: SchemaRegistry, seed: int) -> Iterator[_Guarded]:
         patch.setattr(rig_kafka, "broker_properties", _with_oauthbearer)
         cluster = KafkaCluster(users=_USERS)
         with cluster, Simulator(SimulatorConfig(seed=seed)) as simulator:
-            rights = {"service": _RUN_RIGHTS, "reader": _TAIL_RIGHTS}
+            rights = {"service": _RUN_RIGHTS, "operator": _OPERATOR_RIGHTS, "reader": _TAIL_RIGHTS}
             admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
             bindings = [
                 AclBinding(kind, name, pattern, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
@@ -156,3 +175,46 @@ def test_run_without_rights_names_topics_and_right(guarded: _Guarded, tmp_path: 
     with ConnectorProcess(tmp_path, ["run"], config) as run:
         assert run.wait() == 78
         assert f"no right to describe {_PREFIX}.tweet.delete" in run.stderr
+
+
+def _run(folder: Path, config: Config, *arguments: str) -> tuple[int, str, str]:
+    """Return what a command ends with and what it writes."""
+    with ConnectorProcess(folder, list(arguments), config) as command:
+        return command.wait(), command.stdout, command.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (("gaps",), f"no right to read {_PREFIX}-gap: grant Read on this topic"),
+        (("tail", "tweet.delete", "--to-end"), f"no right to read {_PREFIX}.tweet.delete: grant Read on this topic"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_command_that_reads_what_the_service_never_does_names_topic_and_right(
+    guarded: _Guarded, tmp_path: Path, arguments: tuple[str, ...], missing: str
+) -> None:
+    """Who runs it in the service's pod learns what to grant, not that Kafka is away."""
+    exit_code, _, said = _run(tmp_path, guarded.config("PLAIN"), *arguments)
+    assert exit_code == 78
+    assert missing in said
+
+
+def test_commands_of_the_runbook_work_with_the_rights_of_an_operator(guarded: _Guarded, tmp_path: Path) -> None:
+    """All of them, among them the one that begins a ledger anew, under which the service then goes on."""
+    simulator = guarded.simulator
+    with running(guarded.config("PLAIN")) as probe:
+        probe.await_connected(simulator)
+        simulator.emit(50)
+        probe.await_sequences(simulator)
+    operator = guarded.config("SCRAM-SHA-512", "operator")
+    assert _run(tmp_path, operator, "gaps")[:2] == (0, "no gaps\n")
+    assert _run(tmp_path, operator, "provision", "--dry-run")[:2] == (0, "nothing to do\n")
+    assert _run(tmp_path, operator, "check", "--online")[0] == 0
+    assert _run(tmp_path, operator, "ledger", "verify", "--hours=0")[0] == 0
+    exit_code, said, _ = _run(tmp_path, operator, "ledger", "reset", "--stream=tweet", "--partition=1")
+    assert (exit_code, said.count("tweet/1: ")) == (0, 2)
+    exit_code, said, _ = _run(tmp_path, operator, "gaps")
+    assert (exit_code, said.count("ledger-reset")) == (0, 1)
+    with running(guarded.config("PLAIN")) as probe:
+        probe.await_connected(simulator)

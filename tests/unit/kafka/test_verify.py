@@ -48,16 +48,15 @@ def registry(empty_registry: RegistryClient) -> RegistryClient:
 def _with(topic: str, **config: str) -> dict[str, TopicState]:
     changed = {key.replace("_", "."): value for key, value in config.items()}
     state = _TOPICS[topic]
-    return _TOPICS | {topic: replace(state, config={**(state.config or {}), **changed})}
+    return _TOPICS | {topic: replace(state, config={**state.config, **changed})}
 
 
 def test_verify_of_everything_in_place_returns_what_writers_need(registry: RegistryClient) -> None:
-    """Ids, partition counts and record limits, by topic."""
+    """Ids and record limits, by topic."""
     result = verify(_NAMES, list(STREAMS), _FakeCluster(_TOPICS), registry)
     assert result.schema_ids == {
         topic: registry.find(subject(topic), schema) for topic, schema in _NAMES.schemas().items()
     }
-    assert result.partitions == {spec.name: spec.partitions for spec in _SPECS}
     assert result.max_message_bytes == {spec.name: 2 * 1024**2 for spec in _SPECS}
 
 
@@ -65,7 +64,7 @@ def test_verify_of_some_streams_asks_for_their_topics_and_our_own(registry: Regi
     """A stream that is off needs no topics."""
     topics = {name: state for name, state in _TOPICS.items() if name.startswith("p.like.") or name in _OWN}
     result = verify(_NAMES, ["like"], _FakeCluster(topics), registry)
-    assert result.partitions.keys() == {"p.like.delete"} | _OWN
+    assert result.max_message_bytes.keys() == {"p.like.delete"} | _OWN
     assert result.schema_ids.keys() == {"p.like.delete", "p-coverage", "p-gap", "p-ledger"}
 
 
@@ -119,12 +118,3 @@ def test_verify_of_an_own_topic_with_a_lower_limit_is_refused(registry: Registry
     """A dead letter or ledger entry that cannot be written would hold up its partition for ever."""
     with pytest.raises(NotProvisionedError, match=f"{topic} takes records of 1000 bytes only: .* to 2097152"):
         verify(_NAMES, ["tweet"], _FakeCluster(_with(topic, max_message_bytes="1000")), registry)
-
-
-def test_verify_without_the_right_to_read_configurations_takes_the_contract_for_granted(
-    registry: RegistryClient,
-) -> None:
-    """Describe is enough to run."""
-    topics = {name: replace(state, config=None) for name, state in _TOPICS.items()}
-    result = verify(_NAMES, ["tweet"], _FakeCluster(topics), registry)
-    assert set(result.max_message_bytes.values()) == {2_097_152}
