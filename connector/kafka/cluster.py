@@ -4,7 +4,7 @@ Owns the admin client and the mapping of its errors to ours. Must not know which
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,9 +49,10 @@ class Cluster:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._servers = settings.bootstrap_servers
+        self._properties = admin_config(settings) | {"error_cb": self._remember}
         self._last_error = ""
         try:
-            self._admin = AdminClient(admin_config(settings) | {"error_cb": self._remember})
+            self._admin = AdminClient(self._properties)
         except KafkaException as error:
             problem = f"librdkafka refuses the settings: {error.args[0].str()}"
             raise SettingsError([f"{variable_name(('kafka',))}: {problem}"]) from None
@@ -85,7 +86,7 @@ class Cluster:
         Raises `NotProvisionedError` where the right is missing or the brokers refuse the topic.
         """
         new = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
-        _, errors = self._settle(self._admin.create_topics(new, request_timeout=_CREATION_TIMEOUT_S))
+        _, errors = self._ask(lambda admin: admin.create_topics(new, request_timeout=_CREATION_TIMEOUT_S))
         _raise_if_forbidden(errors, "create", "Create")
         if refused := [f"{name}: {error.str()}" for name, error in errors.items() if error.code() in _REFUSED]:
             raise NotProvisionedError("\n".join(("the brokers refuse to create topics:", *refused)))
@@ -93,9 +94,8 @@ class Cluster:
         self._await_topics([spec.name for spec in specs])
 
     def _topics(self, names: Collection[str], right: str) -> dict[str, TopicDescription]:
-        found, errors = self._settle(
-            self._admin.describe_topics(TopicCollection(list(names)), request_timeout=_REQUEST_TIMEOUT_S)
-        )
+        topics = TopicCollection(list(names))
+        found, errors = self._ask(lambda admin: admin.describe_topics(topics, request_timeout=_REQUEST_TIMEOUT_S))
         _raise_if_forbidden(errors, "describe", right)
         self._raise_unless(KafkaError.UNKNOWN_TOPIC_OR_PART, errors)
         return found
@@ -104,8 +104,9 @@ class Cluster:
         if not names:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-        answers = self._admin.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S)
-        found, errors = self._settle({resource.name: future for resource, future in answers.items()})
+        found, errors = self._ask(
+            lambda admin: _by_name(admin.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S))
+        )
         _raise_if_forbidden(errors, "read the configuration of", "DescribeConfigs")
         self._raise_unless(KafkaError.NO_ERROR, errors)
         return {name: {key: entry.value for key, entry in entries.items()} for name, entries in found.items()}
@@ -119,9 +120,12 @@ class Cluster:
                 )
             time.sleep(_CREATION_POLL_S)
 
-    def _settle(self, futures: Mapping[str, Future[Any]]) -> tuple[dict[str, Any], dict[str, KafkaError]]:
+    def _ask(
+        self, ask: Callable[[AdminClient], Mapping[str, Future[Any]]]
+    ) -> tuple[dict[str, Any], dict[str, KafkaError]]:
+        admin = self._admin  # named: were it gone, its futures would never be done
         results, errors = {}, {}
-        for name, future in futures.items():
+        for name, future in ask(admin).items():
             try:
                 results[name] = future.result()
             except KafkaException as error:
@@ -129,15 +133,25 @@ class Cluster:
         return results, errors
 
     def _raise_unless(self, expected: int, errors: Mapping[str, KafkaError]) -> None:
+        """Raise for any other error, and leave the next call to a new client.
+
+        This one may wait for a controller that is gone; it learns of another when its metadata is five minutes old
+        (`topic.metadata.refresh.interval.ms`).
+        """
         for error in errors.values():
             if error.code() != expected:
                 self._admin.poll(0)
+                self._admin = AdminClient(self._properties)
                 because = f" ({self._last_error})" if self._last_error else ""
                 raise DependencyUnavailableError(f"Kafka at {self._servers} does not answer: {error.str()}{because}")
 
     def _remember(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name for it
             self._last_error = error.str()
+
+
+def _by_name(answers: Mapping[ConfigResource, Future[Any]]) -> dict[str, Future[Any]]:
+    return {resource.name: future for resource, future in answers.items()}
 
 
 def _raise_if_forbidden(errors: Mapping[str, KafkaError], what: str, right: str) -> None:

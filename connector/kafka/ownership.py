@@ -74,9 +74,11 @@ class Membership:
     def _fatal(self, error: KafkaError) -> ConnectorError:
         if _TWIN in error.str():
             name = variable_name(("kafka", "group_instance_id"))
-            return SettingsError(
-                [f"{name}: another process uses {self._instance_id!r} too; each replica needs its own"]
+            problem = (
+                f"{name}: another process uses {self._instance_id!r} too; each replica needs its own "
+                "(or this one was suspended for longer than pipeline.session_timeout_ms; then start it again)"
             )
+            return SettingsError([problem])
         return DependencyUnavailableError(f"consumer group: {_told(error)}")
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:

@@ -86,7 +86,7 @@ def test_every_event_once_whatever_broker_goes(trio: KafkaCluster, make_stage: C
     stage.emit_steadily()
     _lose_a_leader_meanwhile(stage, trio, replica, "__transaction_state")
     replica.kill()
-    replica = stage.start("a", Fault(Point.RESTORE, stage.random.randint(1, 10), Deed.STOP), is_static=True)
+    replica = stage.start("b", Fault(Point.RESTORE, stage.random.randint(1, 10), Deed.STOP))
     _lose_a_leader_meanwhile(stage, trio, replica, f"{stage.prefix}-ledger")
     for broker in stage.random.sample((1, 2, 3), 3):
         trio.stop(broker)

@@ -1,8 +1,10 @@
 """What the admin client makes of settings and of brokers that are away."""
 
 import socket
+from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from connector.errors import DependencyUnavailableError, SettingsError
 from connector.kafka import cluster as cluster_module
@@ -25,3 +27,20 @@ def test_brokers_that_are_away_are_unavailable_with_address_and_cause(monkeypatc
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(DependencyUnavailableError, match=rf"Kafka at {address} does not answer: .*refused"):
             Cluster(KafkaSettings(bootstrap_servers=address)).describe(["topic"])
+
+
+def test_brokers_that_did_not_answer_are_asked_by_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one before may know of nobody but the broker that is gone."""
+    made: list[AdminClient] = []
+
+    def make(properties: dict[str, Any]) -> AdminClient:
+        made.append(AdminClient(properties))
+        return made[-1]
+
+    monkeypatch.setattr(cluster_module, "AdminClient", make)
+    monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 0.2)
+    cluster = Cluster(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+    for clients in (2, 3):
+        with pytest.raises(DependencyUnavailableError):
+            cluster.describe(["topic"])
+        assert len(made) == clients
