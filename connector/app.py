@@ -12,6 +12,7 @@ from typing import Any
 
 from connector.compliance.catalog import StreamPartition
 from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.kafka.clients import try_properties
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import EntryDecoder
 from connector.kafka.registry import RegistryClient
@@ -137,7 +138,11 @@ def wait_for_dependencies(
 
 
 def look_up(settings: Settings) -> Provisioned:
-    """Return what the registry and the topics say. Raises `DependencyUnavailableError` or `NotProvisionedError`."""
+    """Return what the registry and the topics say. Raises `DependencyUnavailableError` or `NotProvisionedError`.
+
+    Raises `SettingsError` where librdkafka refuses what a client would be made of later on.
+    """
+    try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
     with RegistryClient(settings.schema_registry) as registry:
         names = TopicNames(settings.kafka.topic_prefix)
         return verify(names, settings.x.streams, Cluster(settings.kafka), registry)

@@ -1,4 +1,4 @@
-"""The librdkafka properties of every Kafka client the connector makes.
+"""The librdkafka properties of every Kafka client the connector makes, and whether librdkafka takes them.
 
 Owns which properties are fixed, which are defaults that `kafka.properties` may override, and why. Must not know what
 the clients are used for beyond that.
@@ -6,11 +6,15 @@ the clients are used for beyond that.
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from connector.errors import SettingsError
 from connector.kafka.statistics import ProducerStatistics, read_statistics
 from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames
-from connector.settings import KafkaSettings
+from connector.settings import KafkaSettings, variable_name
 
 TRANSACTION_TIMEOUT_MS = 15_000
 """The open transaction of a dead producer hides other producers' records from readers for this long."""
@@ -24,6 +28,8 @@ Longer than `SLOW_COMMIT_S`, so that a commit whose request was sent twice is al
 _MAX_POLL_INTERVAL_MS = 60_000
 
 _LOGGER = logging.getLogger("librdkafka")
+
+C = TypeVar("C", AdminClient, Consumer, Producer)
 
 _COMMON_DEFAULTS = {"client.id": "x-compliance-connector"}
 
@@ -44,6 +50,30 @@ class ClientProperties(dict[str, Any]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(sorted(self))})"
+
+
+def make(kind: Callable[[ClientProperties], C], properties: ClientProperties) -> C:
+    """Make a client. Raises `SettingsError` where librdkafka refuses its properties, alone or together."""
+    try:
+        return kind(properties)
+    except KafkaException as error:
+        problem = error.args[0].str()
+    except (AttributeError, TypeError) as error:  # a property that the Python client takes as a function or a map
+        problem = str(error)
+    raise SettingsError([f"{variable_name(('kafka',))}: librdkafka refuses the settings: {problem}"])
+
+
+def try_properties(settings: KafkaSettings, session_timeout_ms: int) -> None:
+    """Make a client of each kind, which asks nobody and logs nothing, and drop it. Raises `SettingsError` as `make`."""
+    make(AdminClient, _silent(admin_config(settings)))
+    make(Producer, _silent(producer_config(settings, "nobody")))
+    for properties in (group_consumer_config(settings, session_timeout_ms), reader_config(settings)):
+        make(Consumer, _silent(properties)).close()
+
+
+def _silent(properties: ClientProperties) -> ClientProperties:
+    given = {name: value for name, value in properties.items() if name != "bootstrap.servers"}
+    return ClientProperties(given | {"log_level": 0})
 
 
 def admin_config(settings: KafkaSettings) -> ClientProperties:

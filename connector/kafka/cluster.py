@@ -12,10 +12,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
-from connector.errors import DependencyUnavailableError, NotProvisionedError, SettingsError
-from connector.kafka.clients import admin_config
+from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.kafka.clients import ClientProperties, admin_config, make
 from connector.kafka.topics import TopicSpec
-from connector.settings import KafkaSettings, variable_name
+from connector.settings import KafkaSettings
 
 _REQUEST_TIMEOUT_S = 5.0
 """Nobody who waits here hears a stop, which must be obeyed within 10 s."""
@@ -49,13 +49,9 @@ class Cluster:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._servers = settings.bootstrap_servers
-        self._properties = admin_config(settings) | {"error_cb": self._remember}
+        self._properties = ClientProperties(admin_config(settings) | {"error_cb": self._remember})
         self._last_error = ""
-        try:
-            self._admin = AdminClient(self._properties)
-        except KafkaException as error:
-            problem = f"librdkafka refuses the settings: {error.args[0].str()}"
-            raise SettingsError([f"{variable_name(('kafka',))}: {problem}"]) from None
+        self._admin = make(AdminClient, self._properties)
 
     def describe(self, names: Collection[str]) -> dict[str, TopicState]:
         """Return the state of those of the topics that exist; never creates one.

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
 
 from connector.errors import ConnectorError, DependencyUnavailableError, SettingsError
-from connector.kafka.clients import group_consumer_config
+from connector.kafka.clients import group_consumer_config, make
 from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings, variable_name
 
@@ -41,7 +41,7 @@ class Membership:
         properties = group_consumer_config(settings, session_timeout_ms)
         self._errors: list[KafkaError] = []
         properties["error_cb"] = self._errors.append
-        self._consumer = Consumer(properties)
+        self._consumer = make(Consumer, properties)
         self.has_joined = False
 
     def poll(self, timeout_s: float, on_trouble: Callable[[str], None]) -> None:

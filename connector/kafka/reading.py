@@ -24,7 +24,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from connector.compliance.encode import AvroDecoder, split_prefix
 from connector.compliance.instants import format_us
 from connector.errors import DependencyUnavailableError, NotProvisionedError
-from connector.kafka.clients import admin_config, reader_config
+from connector.kafka.clients import admin_config, make, reader_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
 from connector.settings import KafkaSettings
@@ -61,7 +61,7 @@ class TopicReader:
 
     def __init__(self, settings: KafkaSettings, topics: Collection[str], start: int = BEGINNING) -> None:
         self._settings = settings
-        self._consumer = Consumer(reader_config(settings))
+        self._consumer = make(Consumer, reader_config(settings))
         self._consumer.assign(self._starts(topics, start))
         self._ends_seen: dict[_Place, int] = {}
 

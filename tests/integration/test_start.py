@@ -128,6 +128,21 @@ def test_run_with_wrong_settings_names_all_of_them_without_secrets(config: Confi
         assert part in said
 
 
+@pytest.mark.parametrize(
+    "properties", [{"message.timeout.ms": 300_000}, {"receive.message.max.bytes": 1_000_000}], ids=str
+)
+@pytest.mark.parametrize("command", [["run"], ["check"]], ids=str)
+def test_start_with_properties_that_librdkafka_refuses_is_a_settings_error(
+    config: Config, tmp_path: Path, command: list[str], properties: dict[str, int]
+) -> None:
+    """What a producer or a consumer could not be made of is said at once, not tried again for ever."""
+    with ConnectorProcess(tmp_path, command, override(config, kafka={"properties": properties})) as run:
+        assert run.wait() == 78
+        assert "librdkafka refuses the settings: Failed to create" in run.stderr
+        assert next(iter(properties)) in run.stderr
+        assert "Traceback" not in run.stderr
+
+
 def _no_kafka(config: Config) -> Config:
     return override(config, kafka={"bootstrap_servers": f"{LOOPBACK}:{free_port()}"})
 

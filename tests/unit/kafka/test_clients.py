@@ -1,17 +1,21 @@
 """The properties of Kafka clients: what is fixed, what may be overridden, and that librdkafka takes them."""
 
+import select
+import socket
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from connector.errors import SettingsError
 from connector.kafka.clients import (
     ClientProperties,
     admin_config,
     group_consumer_config,
     producer_config,
     reader_config,
+    try_properties,
 )
 from connector.kafka.transaction import SLOW_COMMIT_S
 from connector.settings import KafkaSettings, SaslSettings, TlsSettings
@@ -169,3 +173,40 @@ def test_producer_retry_is_later_than_a_commit_may_take() -> None:
     properties = producer_config(_SETTINGS, "p.tweet.1")
     assert properties["retry.backoff.max.ms"] == properties["retry.backoff.ms"]
     assert properties["retry.backoff.ms"] * 0.8 > SLOW_COMMIT_S * 1000
+
+
+@pytest.mark.parametrize(
+    ("properties", "refusal"),
+    [
+        ({"linger.mss": 5}, 'No such configuration property: "linger.mss"'),
+        ({"message.timeout.ms": 300_000}, "`message.timeout.ms` must be set <= `transaction.timeout.ms`"),
+        ({"socket.timeout.ms": 60_000}, "`socket.timeout.ms` must be set <= `transaction.timeout.ms`"),
+        ({"retries": 0}, "`retries` must be set >= 1"),
+        ({"linger.ms": 20_000}, "`message.timeout.ms` must be greater than `linger.ms`"),
+        ({"receive.message.max.bytes": 1_000_000}, "`receive.message.max.bytes` must be >= `fetch.max.bytes` + 512"),
+        ({"error_cb": "print"}, "expected error_cb property as a callable function"),
+        ({"default.topic.config": "none"}, "object has no attribute 'keys'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_properties_that_librdkafka_refuses_to_one_of_the_clients_are_a_settings_error(
+    properties: dict[str, str | int], refusal: str
+) -> None:
+    """Whichever client it is, and whether a property is wrong by itself or beside what the connector sets."""
+    with pytest.raises(SettingsError) as caught:
+        try_properties(_SETTINGS.model_copy(update={"properties": properties}), 30_000)
+    assert "CONNECTOR_KAFKA: librdkafka refuses the settings: " in str(caught.value)
+    assert refusal in str(caught.value)
+
+
+def test_properties_that_librdkafka_takes_pass_without_a_connection(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody is asked, so nobody can be away, and nothing is logged that the clients to come would log again."""
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        update = {
+            "bootstrap_servers": f"127.0.0.1:{broker.getsockname()[1]}",
+            "properties": {"linger.ms": 5, "fetch.wait.max.ms": 100},
+        }
+        try_properties(_SETTINGS.model_copy(update=update), 30_000)
+        asked, _, _ = select.select([broker], [], [], 0.2)
+    assert asked == []
+    assert caplog.records == []
