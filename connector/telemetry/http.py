@@ -23,6 +23,7 @@ from connector.telemetry.exposition import CONTENT_TYPE
 _POLL_S = 0.1
 """How soon the server notices that it is to end."""
 _ANSWER_TIMEOUT_S = 5.0
+"""How long either side waits for the other."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -37,6 +38,9 @@ class _Server6(_Server):
 
 
 class _Handler(WSGIRequestHandler):
+    timeout = _ANSWER_TIMEOUT_S
+    """Seconds; each connection has a thread, and whoever says nothing, or reads nothing, would keep it for ever."""
+
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 - the base class's signature
         """Say nothing: probes and scrapes are no news."""
 
