@@ -14,9 +14,12 @@ from connector.cli import app
 from connector.configuration import describe_settings, load_settings
 from connector.settings import ENV_PREFIX, RunSettings, Settings, variable_name
 from tests.chart.chart import VALUES_FILES, Manifest, Manifests, config_text, nested, pods, render
+from tests.rig.certificates import write_certificates
 
 _PATHS = dict(describe_settings(RunSettings))
 _SECRETS = {path for path in _PATHS if (*path[:-1], f"{path[-1]}_file") in _PATHS}
+_PEMS = {"ca.crt": "ca.pem", "tls.crt": "client.pem", "tls.key": "client.key"}
+"""What Kafka's clients read when they are made, by the file of the Secret."""
 _CONTAINERS = {"StatefulSet": RunSettings, "Job": Settings, "Pod": RunSettings}
 """The kind of settings that the first container of each pod reads."""
 
@@ -86,10 +89,21 @@ def _value(settings: Settings, path: tuple[str, ...]) -> Any:  # noqa: ANN401 - 
     return value
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with an authority and a client's certificate and key."""
+    folder = tmp_path_factory.mktemp("certificates") / "made"
+    write_certificates(folder, ["client"])
+    return folder
+
+
 @EACH_POD
-def test_command_of_each_pod_is_one_of_the_connectors(name: str, kind: str, tmp_path: Path) -> None:
-    """The command takes the arguments, and the settings are right for it."""
+def test_command_of_each_pod_is_one_of_the_connectors(name: str, kind: str, tmp_path: Path, certificates: Path) -> None:
+    """The command takes the arguments, and the settings are right for it, and for Kafka's clients too."""
     with _as_in_the_pod(name, kind, tmp_path) as arguments:
+        for path, pem in _PEMS.items():
+            if (file := tmp_path / "etc/connector/secrets/kafka" / path).exists():
+                file.write_bytes((certificates / pem).read_bytes())
         *command, config = arguments
         assert CliRunner().invoke(app, [*command, "--help"]).exit_code == 0
         if kind != "Job":
