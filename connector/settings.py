@@ -328,7 +328,7 @@ class PipelineSettings(_Section):
     commit_interval_ms: int = Field(200, ge=10, le=5000, description="Longest time events wait for their transaction.")
     commit_max_events: int = Field(5000, ge=500, le=5000, description="Most events in one transaction.")
     idle_commit_interval_s: float = Field(
-        10.0, ge=1, le=60, description="A partition without events commits its coverage this often."
+        10.0, ge=1, le=10, description="A partition without events commits its coverage this often."
     )
     inbox_limit_bytes: int = Field(
         8 * 1024**2, ge=1024**2, description="Most bytes a stream partition holds unread; then the reader waits."

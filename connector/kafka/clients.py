@@ -17,7 +17,10 @@ from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames
 from connector.settings import KafkaSettings, variable_name
 
 TRANSACTION_TIMEOUT_MS = 15_000
-"""The open transaction of a dead producer hides other producers' records from readers for this long."""
+"""The open transaction of a dead producer hides other producers' records from readers until brokers find it this old.
+
+They look every 10 s (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
+"""
 
 RETRY_BACKOFF_MS = 1_500
 """How long a producer waits before it sends a request again, give or take librdkafka's 20 %.
