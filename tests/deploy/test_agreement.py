@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import pytest
 import yaml
 
 from connector import __version__
@@ -17,8 +16,6 @@ from tests.deploy.compose import ROOT, every_service, own_services, settings_of
 CHART = ROOT / "helm/Chart.yaml"
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 DEPLOY = ROOT / "docs/deploy.md"
-
-needs_chart = pytest.mark.skipif(not CHART.is_file(), reason="there is no chart")
 
 
 def _yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -46,7 +43,6 @@ def test_image_has_the_version_of_the_code() -> None:
     assert set(written) == {__version__}
 
 
-@needs_chart
 def test_chart_has_the_version_of_the_code() -> None:
     """As appVersion, from which the image's tag follows."""
     assert _yaml(CHART)["appVersion"] == __version__
@@ -61,7 +57,6 @@ def test_port_is_the_default_everywhere() -> None:
     assert not [service for service in running if "CONNECTOR_HTTP__PORT" in settings_of(service)]
 
 
-@needs_chart
 def test_defaults_of_the_chart_are_those_of_the_settings() -> None:
     """Port and topic prefix."""
     values = _yaml(CHART.with_name("values.yaml"))
