@@ -14,6 +14,7 @@ import msgspec
 from connector.compliance.instants import US_PER_S
 from connector.errors import SettingsError
 from connector.settings import XSettings
+from connector.x.answer import read_body
 from connector.x.backoff import Curve
 from connector.x.clock import wall_us
 from connector.x.failure import ConnectFailedError, Failure, http_failure, network_failure
@@ -71,20 +72,17 @@ def exchange_over(client: httpx.Client) -> Callable[[str, str], str]:
     """Return a function that exchanges an API key and its secret for a bearer token over `client`."""
 
     def exchange(api_key: str, api_key_secret: str) -> str:
+        request = client.build_request("POST", "/oauth2/token", data={"grant_type": "client_credentials"})
+        auth = (quote(api_key, safe=""), quote(api_key_secret, safe=""))
         try:
-            response = client.post(
-                "/oauth2/token",
-                auth=(quote(api_key, safe=""), quote(api_key_secret, safe="")),
-                data={"grant_type": "client_credentials"},
-            )
-        except httpx.HTTPError as error:
+            response = client.send(request, auth=auth, stream=True)
+            body = read_body(response)
+        except (httpx.HTTPError, OSError) as error:
             raise ConnectFailedError(network_failure(error)) from error
         if response.status_code != httpx.codes.OK:
-            raise ConnectFailedError(
-                http_failure(response.status_code, response.headers, response.content, wall_us() / US_PER_S)
-            )
+            raise ConnectFailedError(http_failure(response.status_code, response.headers, body, wall_us() / US_PER_S))
         try:
-            return msgspec.json.decode(response.content, type=_Answer).access_token
+            return msgspec.json.decode(body, type=_Answer).access_token
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             failure = Failure(Curve.HTTP, "no-token", "X's answer to the token request holds no access_token")
             raise ConnectFailedError(failure) from None

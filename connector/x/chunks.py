@@ -22,7 +22,7 @@ class ChunkMerger:
 
     def __init__(self) -> None:
         self._head = bytearray()
-        self._is_in_head = True
+        self.is_in_head = True
         self._passes_on = False
         self._size_line = b""
         self._left = 0
@@ -32,14 +32,14 @@ class ChunkMerger:
         """Return what the client is to see of `data`; nothing where it ends within the line with a chunk's size."""
         if self._passes_on or not data:
             return data
-        if not self._is_in_head:
+        if not self.is_in_head:
             return self._merge(data)
         self._head += data
         end = self._head.find(_HEAD_END)
         if end < 0:
             self._passes_on = len(self._head) > _HEAD_LIMIT
             return data
-        self._is_in_head = False
+        self.is_in_head = False
         body = bytes(self._head[end + len(_HEAD_END) :])
         self._passes_on = _CHUNKED.search(self._head, 0, end + len(_LINE_END)) is None
         self._head.clear()

@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from connector import __version__
 from connector.compliance.catalog import STREAMS, StreamPartition
 from connector.compliance.instants import US_PER_S, format_us
 from connector.settings import XSettings
+from connector.x.answer import read_body
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
 from connector.x.chunks import ChunkMerger
@@ -31,12 +33,11 @@ from connector.x.failure import (
 from connector.x.plan import Plan, Replay
 
 USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
-_ERROR_BODY_LIMIT = 64 * 1024
-_ERROR_BODY_TIME_US = 5 * US_PER_S
 _DELIMITERS = {"content-length", "transfer-encoding"}
 _LITTLE_BYTES = 16 * 1024
 _GATHER_S = 0.02
 """After so little was read, more is left to come for so long: waking up for an event costs more than the event."""
+_SOON_S = 0.001
 _NO_HEADERS: Mapping[str, str] = {}
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
@@ -105,6 +106,7 @@ class XClient:
             timeout=httpx.Timeout(settings.silence_timeout_s, connect=settings.connect_timeout_s),
             verify=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            event_hooks={"request": [partial(_watch, answer_time_us=int(settings.silence_timeout_s * US_PER_S))]},
         )
         self._token = Token(settings, exchange_over(self._client))
 
@@ -144,7 +146,6 @@ class XClient:
                 STREAMS[partition.stream].path,
                 params=parameters,
                 headers={"Authorization": f"Bearer {token}", **headers},
-                extensions={"trace": _merge_small_chunks},
             )
             response = self._client.send(request, stream=True)
         except (httpx.HTTPError, OSError) as error:
@@ -158,21 +159,31 @@ class XClient:
         self._client.close()
 
 
-def _merge_small_chunks(event: str, info: Mapping[str, Any]) -> None:
-    """Put a `ChunkMerger` between each new connection, which httpcore's `trace` shows, and the client."""
-    if not event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-        return
-    stream, merger = info["return_value"], ChunkMerger()
-    read = stream.read
+def _watch(request: httpx.Request, answer_time_us: int) -> None:
+    """Have the bytes that answer `request` go through `_read_through`; httpcore's `trace` shows each new connection."""
+
+    def trace(event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            stream = info["return_value"]
+            stream.read = _read_through(stream.read, monotonic_us() + answer_time_us)
+
+    request.extensions["trace"] = trace
+
+
+def _read_through(read: Callable[..., bytes], answer_until_us: int) -> Callable[..., bytes]:
+    """Return `read` with small chunks merged, and no wait beyond an instant for a head that comes byte by byte."""
+    merger = ChunkMerger()
 
     def read_merged(max_bytes: int, timeout: float | None = None) -> bytes:
         while True:
-            data: bytes = read(max_bytes, timeout)
+            if timeout is not None and merger.is_in_head:
+                timeout = min(timeout, max(_SOON_S, (answer_until_us - monotonic_us()) / US_PER_S))
+            data = read(max_bytes, timeout)
             merged = merger.feed(data)
             if merged or not data:
                 return merged
 
-    stream.read = read_merged
+    return read_merged
 
 
 def _parameters(plan: Plan) -> dict[str, str]:
@@ -194,15 +205,8 @@ def _date_us(response: httpx.Response) -> int:
 
 
 def _failure(response: httpx.Response) -> Failure:
-    body = bytearray()
     try:
-        began_us = monotonic_us()
-        for chunk in response.iter_bytes():
-            body += chunk
-            if len(body) > _ERROR_BODY_LIMIT or monotonic_us() - began_us > _ERROR_BODY_TIME_US:
-                break
+        body = read_body(response)
     except (httpx.HTTPError, OSError):
-        body.clear()
-    finally:
-        response.close()
-    return http_failure(response.status_code, response.headers, bytes(body), _date_us(response) / US_PER_S)
+        body = b""
+    return http_failure(response.status_code, response.headers, body, _date_us(response) / US_PER_S)
