@@ -32,7 +32,7 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 	$(call step,lint-imports,$(BIN)/lint-imports --no-logo)
 
 unit: $(VENV)/dev.stamp ## Run the unit tests
-	$(call step,unit tests,$(BIN)/python -m pytest tests/unit)
+	$(call step,unit tests,$(BIN)/python -m pytest tests/unit tests/connections)
 
 integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)

@@ -22,6 +22,8 @@ from connector.settings import (
     XSettings,
     variable_name,
 )
+from tests.connections.rows import TABLES
+from tests.unit.docs import x_connection
 from tests.unit.docs.log_events import log_events
 from tests.unit.docs.metric_table import REASONS, alerts, metric_rows, uses
 
@@ -36,6 +38,7 @@ PAGES = tuple(
         "docs/metrics.md",
         "docs/runbook.md",
         "docs/settings.md",
+        "docs/x-connection.md",
         "README.md",
     )
 )
@@ -228,6 +231,10 @@ def _alerts() -> str:
     )
 
 
+def _x_rows(name: str) -> str:
+    return _table(("X", "the connector", "next attempt", "counted"), x_connection.rows(name))
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "topics": _topics,
     "coverage": partial(_record, COVERAGE),
@@ -242,6 +249,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "reader": _reader,
     "canonical-example": _canonical_example,
     "vectors": _vectors,
+    "x-states": lambda: _table(("state", "the reader of a stream partition"), x_connection.states()),
+    "x-picture": x_connection.picture,
+    "x-delays": lambda: _table(("after", "first delay", "then", "at most"), x_connection.delays()),
+    "x-budget": lambda: _table(("what", "value"), x_connection.budget()),
+    **{name: partial(_x_rows, name) for name in TABLES},
     **{event_type.name: partial(_event, event_type) for event_type in EVENT_TYPES},
 }
 """What fills the block of each name."""

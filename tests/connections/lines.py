@@ -1,0 +1,85 @@
+"""Rows: what is on the lines that is not an event as we know it."""
+
+from collections.abc import Callable
+
+from connector.compliance.instants import format_us
+from connector.x.clock import wall_us
+from tests.connections.peer import (
+    Peer,
+    chunk,
+    in_lines,
+    streaming,
+)
+from tests.connections.row import Row, event
+from tests.connections.x import Bare, X
+from tests.unit.compliance.bodies import line_of
+
+_TWEET = {"id": "1", "author_id": "7"}
+
+
+def _with_lines(*lines: bytes) -> Callable[[], X]:
+    """Return an X that sends lines, and then an event."""
+    return lambda: Bare(Peer(streaming(chunk(in_lines(*lines, event(1))))), events=1)
+
+
+def _dead(reason: str) -> str:
+    return f'lines_dead_lettered_total{{reason="{reason}"}}'
+
+
+LINES = (
+    Row(
+        "unknown-type",
+        "an event of a type that the connector does not know",
+        "keep it in the dead-letter topic; log the type once",
+        _with_lines(line_of("archived", {"event_at": "2026-01-01T00:00:00Z", "tweet": _TWEET})),
+        (),
+        (_dead("unknown-type"), "unknown_types_total"),
+    ),
+    Row(
+        "unknown-field",
+        "a member that the connector does not know",
+        "publish the event with it in `unknown_fields`; log the member once",
+        lambda: Bare(
+            Peer(
+                streaming(
+                    chunk(
+                        in_lines(
+                            line_of(
+                                "delete", {"event_at": format_us(wall_us()), "tweet": _TWEET, "why": "as X words it"}
+                            ),
+                            event(2),
+                        )
+                    )
+                )
+            ),
+            events=2,
+        ),
+        (),
+        ('unknown_fields_total{field="why"}',),
+    ),
+    Row(
+        "invalid-body",
+        "a body that does not fit its type",
+        "keep it in the dead-letter topic",
+        _with_lines(line_of("delete", {"event_at": "2026-01-01T00:00:00Z"})),
+        (),
+        (_dead("invalid-body"),),
+    ),
+    Row(
+        "not-json",
+        "a line that is not JSON",
+        "the same",
+        _with_lines(b"<html>"),
+        (),
+        (_dead("not-json"),),
+    ),
+    Row(
+        "too-long",
+        "a line longer than `CONNECTOR_X__LINE_LIMIT_BYTES`",
+        "keep its beginning in the dead-letter topic",
+        _with_lines(b"x" * 2000),
+        (),
+        (_dead("too-long"),),
+        settings={"line_limit_bytes": 1024},
+    ),
+)

@@ -1,0 +1,170 @@
+"""Rows: what becomes of an attempt before X has answered."""
+
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self
+from unittest import mock
+
+from tests.connections.peer import (
+    Peer,
+    dripping,
+    greeting,
+    over_tls,
+    sending,
+    then_reset,
+    then_silent,
+)
+from tests.connections.row import NETWORK_S, Row, failed, good
+from tests.connections.x import Bare, Simulated
+from tests.rig.certificates import write_certificates
+
+
+@contextmanager
+def _names_unknown_once() -> Iterator[None]:
+    """Let the next look-up of a name fail."""
+    look_up, failures = socket.getaddrinfo, [socket.gaierror(socket.EAI_NONAME, "Name or service not known")]
+
+    def fail_once(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - of any function
+        if failures:
+            raise failures.pop()
+        return look_up(*arguments, **more)
+
+    with mock.patch.object(socket, "getaddrinfo", fail_once):
+        yield
+
+
+class _Deaf(Bare):
+    """A host that answers no SYN before the second attempt, since its queue of connections is full."""
+
+    def __init__(self) -> None:
+        peer = Peer(good(1), is_listening=False)
+        super().__init__(peer, events=1)
+        self._port = peer.port
+        self._server = peer._server  # noqa: SLF001 - to listen without taking
+        self._waiting = ExitStack()
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._server.listen(0)
+        for _ in range(3):
+            sock = self._waiting.enter_context(socket.socket())
+            sock.setblocking(False)  # noqa: FBT003 - of the standard library
+            sock.connect_ex(("127.0.0.1", self._port))
+        return self
+
+    def before_attempt(self, number: int) -> None:
+        """Take connections again."""
+        if number == 2:
+            self._waiting.close()
+            self._peer.listen()
+
+
+class _Secure(Bare):
+    """A peer whose scripts are made for a folder with certificates; the client trusts those in `ca.pem`."""
+
+    def __init__(self, make: Callable[[Path], Peer]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self.certificates = Path(self._folder.name) / "good"
+        write_certificates(self.certificates, [])
+        super().__init__(make(self.certificates), events=1, scheme="https")
+        self._exits.callback(self._folder.cleanup)
+        self.settings = {"ca_file": self.certificates / "ca.pem"}
+
+
+def _of_strangers(folder: Path) -> Path:
+    write_certificates(folder.parent / "strangers", [])
+    return folder.parent / "strangers"
+
+
+_SILENCE = {"silence_timeout_s": 0.6}
+_FAILED = (failed("network"),)
+
+WAY = (
+    Row(
+        "dns",
+        "its name cannot be looked up",
+        "250 ms more each time, up to 16 s; the name is looked up at each attempt",
+        Simulated,
+        (NETWORK_S,),
+        _FAILED,
+        meanwhile=_names_unknown_once,
+    ),
+    Row(
+        "refused",
+        "nobody listens at its address",
+        "the same",
+        lambda: Bare(Peer(good(1), is_listening=False), events=1, good=2),
+        (NETWORK_S,),
+        _FAILED,
+    ),
+    Row(
+        "no-answer-to-syn",
+        "no answer to the attempt to connect",
+        "give up after `CONNECTOR_X__CONNECT_TIMEOUT_S`; then the same",
+        _Deaf,
+        (NETWORK_S,),
+        _FAILED,
+        settings={"connect_timeout_s": 0.3},
+    ),
+    Row(
+        "no-tls",
+        "it speaks no TLS",
+        "the same",
+        lambda: _Secure(lambda folder: Peer(greeting(b"220 mail.invalid ESMTP\r\n"), over_tls(folder, good(1)))),
+        (NETWORK_S,),
+        _FAILED,
+    ),
+    Row(
+        "not-trusted",
+        "its certificate is not one that we trust",
+        "the same; the token is not sent",
+        lambda: _Secure(lambda folder: Peer(over_tls(_of_strangers(folder), good(9)), over_tls(folder, good(1)))),
+        (NETWORK_S,),
+        _FAILED,
+    ),
+    Row(
+        "closed-unanswered",
+        "the connection is closed before an answer",
+        "the same; X may have counted the request, so it counts against the budget",
+        lambda: Bare(Peer(sending(), good(1)), events=1),
+        (NETWORK_S,),
+        _FAILED,
+    ),
+    Row(
+        "reset-unanswered",
+        "the connection is reset before an answer",
+        "the same",
+        lambda: Bare(Peer(then_reset(sending()), good(1)), events=1),
+        (NETWORK_S,),
+        _FAILED,
+    ),
+    Row(
+        "not-http",
+        "the answer is not HTTP",
+        "the same",
+        lambda: Bare(Peer(sending(b"220 mail.invalid ESMTP\r\n"), good(1)), events=1),
+        (NETWORK_S,),
+        _FAILED,
+    ),
+    Row(
+        "unanswered",
+        "the request is taken and not answered",
+        "close after `CONNECTOR_X__SILENCE_TIMEOUT_S`; then the same",
+        lambda: Bare(Peer(then_silent(sending()), good(1)), events=1),
+        (NETWORK_S,),
+        (failed("silent"),),
+        settings=_SILENCE,
+    ),
+    Row(
+        "dripping-head",
+        "the answer's head comes byte by byte, without end",
+        "close at that time all the same",
+        lambda: Bare(Peer(dripping(b"HTTP/1.1 200 OK\r\nX: ", b"x", pause_s=0.1), good(1)), events=1),
+        (NETWORK_S,),
+        (failed("silent"),),
+        settings=_SILENCE,
+    ),
+)

@@ -1,0 +1,78 @@
+"""What is generated of `docs/x-connection.md`: from the table of a connection's life, the policies, and the rows."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from connector.x import budget as limits
+from connector.x.backoff import Curve, Exponential, Linear
+from connector.x.lifecycle import MEANINGS, TABLE, Delays, State
+from tests.connections.rows import TABLES
+
+_CURVES = {
+    Curve.NETWORK: "the network fails, or a connection ends that has delivered nothing",
+    Curve.HTTP: "5xx",
+    Curve.RATE_LIMIT: "429, the budget is spent; never before `x-rate-limit-reset`",
+    Curve.TOO_MANY_CONNECTIONS: "429 or a message, `TooManyConnections`, with budget left",
+    Curve.CONFIGURATION: "400, 401, 403, 404 and other answers that only a person can mend; no token",
+}
+
+
+def states() -> Iterator[tuple[str, str]]:
+    """Yield each state with its meaning."""
+    for state, meaning in MEANINGS.items():
+        yield f"`{state}`", meaning
+
+
+def picture() -> str:
+    """Return the table of a connection's life as a diagram; an arrow says what happened."""
+    arrows: dict[tuple[State, State], list[str]] = {}
+    for state, row in TABLE.items():
+        for happening, step in row.items():
+            if step is not None:
+                mark = " *" if step.delays is Delays.RESET else ""
+                arrows.setdefault((state, step.to), []).append(f"{happening}{mark}")
+    lines = [f"    {state} --> {to}: {', '.join(labels)}" for (state, to), labels in arrows.items()]
+    text = "\n".join(["stateDiagram-v2", f"    [*] --> {State.PLANNING}", *lines, f"    {State.STOPPED} --> [*]"])
+    return f"```mermaid\n{text}\n```\n"
+
+
+def delays() -> Iterator[tuple[str, str, str, str]]:
+    """Yield each back-off policy."""
+    for curve, after in _CURVES.items():
+        policy: Linear | Exponential = curve.value
+        first, then = (
+            (policy.step_s, f"{_seconds(policy.step_s)} more each time")
+            if isinstance(policy, Linear)
+            else (policy.first_s, "doubled each time")
+        )
+        yield after, _seconds(first), then, _seconds(policy.max_s)
+
+
+def budget() -> Iterator[tuple[str, str]]:
+    """Yield the figures of the connect budget."""
+    yield "X's window", _seconds(limits.WINDOW_S)
+    yield "held back at the beginning of a window", f"{limits.LINE:.0%} of the limit"
+    yield "held back to its end", f"{limits.FLOOR:.0%} of the limit"
+    yield "left to live connections by those that catch up", f"{limits.REPLAY_MARGIN:.0%} of the limit more"
+    yield "one attempt at a time while X's latest word is older than", _seconds(limits.FRESH_S)
+    yield "and then the next attempt waits for an answer at most", _seconds(limits.ANSWER_S)
+    yield "where X says nothing of a limit, attempts in any window", f"{limits.ASSUMED_LIMIT * (1 - limits.LINE):.0f}"
+
+
+def rows(name: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the rows of one table."""
+    for row in TABLES[name]:
+        counted = ", ".join(
+            f"`{counter}`{f', {times} times' if times > 1 else ''}" for counter, times in Counter(row.counted).items()
+        )
+        yield row.does, row.we, _next_attempts(row.delays_s), counted
+
+
+def _next_attempts(delays_s: tuple[float, ...]) -> str:
+    if not delays_s:
+        return "the connection stays"
+    return ", then ".join("at once" if delay_s == 0 else f"after {_seconds(delay_s)}" for delay_s in delays_s)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:g} s"
