@@ -10,9 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from connector.compliance.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
+from connector.simulator.faults import Broken, Drop, InvalidBody, UnknownType
 from connector.simulator.server import Simulator
 from tests.rig.audit import audit, expected_events, read_history
 from tests.rig.oracle import EVENTS
@@ -256,6 +258,37 @@ def test_run_answers_over_http_without_secrets(config: Config, simulator: Simula
         assert not [path for path, answer in answers.items() if config["x"]["bearer_token"] in answer.text]
         run.signal(signal.SIGTERM)
         assert run.wait(10) == 0
+
+
+def test_token_is_in_nothing_that_a_run_leaves_behind(registry: SchemaRegistry, kafka: Kafka, tmp_path: Path) -> None:
+    """Neither printed at the most talkative level, nor told over HTTP, nor in any record; with bad lines and a 401."""
+    token, prefix = f"hush-{token_hex(8)}", f"test-{token_hex(6)}"
+    (tmp_path / "token").write_text(token, encoding="utf-8")
+    with (
+        Simulator(SimulatorConfig(token=token)) as x,
+        provisioned(make_config(kafka.bootstrap_servers, registry.url, prefix, x.base_url, 1)) as config,
+    ):
+        del config["x"]["bearer_token"]
+        settings = override(config, x={"bearer_token_file": tmp_path / "token"}, log={"level": "debug"})
+        with ConnectorProcess(tmp_path, ["run"], settings, [token]) as run:
+            probe = run.probe()
+            probe.await_connected(x)
+            x.emit(100)
+            for bad in (UnknownType(), InvalidBody(), Broken()):
+                x.inject(bad)
+            probe.await_sequences(x)
+            x.tokens.invalidate()
+            x.inject(Drop())
+            wait_until(lambda: probe.metric("connect_failures_total", reason="http-401") > 0, "X rejects the token")
+            told = [httpx.get(f"{probe.url}{path}").text for path in ("/livez", "/readyz", "/status", "/metrics", "/")]
+            run.signal(signal.SIGTERM)
+            assert run.wait(10) == 0
+            assert "X rejects the token: check" in run.stderr + "".join(told)
+        topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics
+        ours = [topic for topic in topics if topic.startswith(prefix)]
+        left = [repr(record) for record in read_topics(kafka.bootstrap_servers, ours)]
+    assert len(left) > 100
+    assert [text for text in (*told, *left) if token in text] == []
 
 
 def test_run_with_key_and_secret_gets_its_token_and_takes_the_next_one(

@@ -12,6 +12,7 @@ import pytest
 from connector.settings import XSettings
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
+from connector.x.connection import XClient
 from connector.x.failure import MAX_RATE_LIMIT_WAIT_S, ConnectFailedError
 
 _SECRET = "hush"
@@ -148,3 +149,15 @@ def test_exchange_that_does_not_reach_x_is_a_network_failure() -> None:
     with pytest.raises(ConnectFailedError) as caught:
         exchange_over(client)("k", _SECRET)
     assert caught.value.failure.curve is Curve.NETWORK
+
+
+def test_token_is_in_no_repr(tmp_path: Path) -> None:
+    """Neither of what holds it nor of the settings, however they are shown."""
+    file = tmp_path / "token"
+    file.write_text(_SECRET, encoding="utf-8")
+    for given in ({"bearer_token": _SECRET}, {"bearer_token_file": file}, _KEYS):
+        settings = _settings(**given)
+        token, client = Token(settings, lambda _key, _secret: _SECRET), XClient(settings)
+        assert token.value() == _SECRET
+        assert _SECRET not in f"{token!r} {client!r} {settings!r} {settings} {settings.model_dump_json()}"
+        client.close()
