@@ -85,14 +85,19 @@ class Reader:
     def run(self) -> None:
         """Read until `stop`, whatever X does."""
         while self._state is not State.STOPPED:
-            try:
-                outcome = self._acts[self._state]()
-                self._take(Outcome(Happening.STOPPED) if self._stop.is_set() else outcome)
-            except InboxClosedError:
-                self._take(Outcome(Happening.STOPPED))
-            except Exception as error:  # noqa: BLE001 - nothing that comes from outside may end the reading
-                self._report.failed(error)
-                self._take(Outcome(Happening.UNFORESEEN, _UNFORESEEN))
+            self.step()
+
+    def step(self) -> State:
+        """Do what the state asks for, and return the one that follows."""
+        try:
+            outcome = self._acts[self._state]()
+            self._take(Outcome(Happening.STOPPED) if self._stop.is_set() else outcome)
+        except InboxClosedError:
+            self._take(Outcome(Happening.STOPPED))
+        except Exception as error:  # noqa: BLE001 - nothing that comes from outside may end the reading
+            self._report.failed(error)
+            self._take(Outcome(Happening.UNFORESEEN, _UNFORESEEN))
+        return self._state
 
     def stop(self) -> None:
         """End the reading at once, from another thread."""
