@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from connector.x.inbox import Inbox
 
 PARTITIONS = tuple(StreamPartition("tweet", number) for number in range(1, 5))
+_METRICS = Metrics()
 _TURN_S = 1.0
 """How long a reader that has no turn waits before it asks again."""
 
@@ -88,7 +89,7 @@ class Citizen:
             settings=XSettings(),
             stall_watch=StallWatch(),
             gate=gate,
-            report=Happenings(partition, Metrics(), PartitionStatus()),
+            report=Happenings(partition, _METRICS, PartitionStatus()),
         )
         self._reader._stop = self._wait  # type: ignore[assignment] # noqa: SLF001 - so that nobody waits
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
@@ -31,11 +30,17 @@ def _now_s(simulator: Simulator) -> float:
     return simulator.clock.now_ns() / NANOS
 
 
-def _start(exits: ExitStack, simulator: Simulator, replicas: int, *, away_s: float = 0.0) -> list[Citizen]:
-    """Return a reader for each partition, in so many processes that know nothing of each other."""
+@pytest.fixture
+def client(simulator: Simulator) -> Iterator[XClient]:
+    """Give what speaks to it."""
     settings = XSettings.model_validate({"base_url": simulator.base_url, "bearer_token": "simulator-token"})
     client = XClient(settings)
-    exits.callback(client.close)
+    yield client
+    client.close()
+
+
+def _start(client: XClient, replicas: int, *, away_s: float = 0.0) -> list[Citizen]:
+    """Return a reader for each partition, in so many processes that know nothing of each other."""
     gates = [Gate(2) for _ in range(replicas)]
     return [
         Citizen(partition, gates[number % replicas], client, away_s=away_s)
@@ -52,34 +57,33 @@ def _check_count(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 4])
-def test_good_citizen_to_a_server_that_accepts_and_closes_at_once(simulator: Simulator, replicas: int) -> None:
+def test_good_citizen_to_a_server_that_accepts_and_closes_at_once(
+    simulator: Simulator, client: XClient, replicas: int
+) -> None:
     """For 10 minutes that lie in one window, four partitions never ask more often than X grants."""
     simulator.inject(AcceptAndClose(times=10_000))
     simulator.advance(_WINDOW_S - _now_s(simulator) % _WINDOW_S)
-    with ExitStack() as exits:
-        play(simulator, _start(exits, simulator, replicas), _now_s(simulator) + 10 * _MINUTE_S)
+    play(simulator, _start(client, replicas), _now_s(simulator) + 10 * _MINUTE_S)
     _check_count(simulator)
     assert len(simulator.requests) > _LIMIT / 2, "it is tried all the time"
 
 
-def test_good_citizen_in_a_loop_of_crashes(simulator: Simulator) -> None:
+def test_good_citizen_in_a_loop_of_crashes(simulator: Simulator, client: XClient) -> None:
     """A process that knows nothing begins anew every 30 s, for two windows."""
     simulator.inject(AcceptAndClose(times=10_000))
     until_s = _now_s(simulator) + 2 * _WINDOW_S
     while _now_s(simulator) < until_s:
-        with ExitStack() as exits:
-            play(simulator, _start(exits, simulator, 1), _now_s(simulator) + 30)
+        play(simulator, _start(client, 1), _now_s(simulator) + 30)
     _check_count(simulator)
 
 
 @pytest.mark.parametrize("replicas", [1, 4])
-def test_good_citizen_through_a_catch_up_of_a_day(simulator: Simulator, replicas: int) -> None:
+def test_good_citizen_through_a_catch_up_of_a_day(simulator: Simulator, client: XClient, replicas: int) -> None:
     """Four times what X grants in a window: it takes its time, and ends, with no 429."""
     began_s = _now_s(simulator)
-    with ExitStack() as exits:
-        citizens = _start(exits, simulator, replicas, away_s=_DAY_S)
-        play(simulator, citizens, began_s + _DAY_S)
-        assert all(citizen.has_caught_up for citizen in citizens)
+    citizens = _start(client, replicas, away_s=_DAY_S)
+    play(simulator, citizens, began_s + _DAY_S)
+    assert all(citizen.has_caught_up for citizen in citizens)
     _check_count(simulator)
     assert len(simulator.requests) > 4 * 24 * 4
     assert _now_s(simulator) - began_s < 2 * 3600
