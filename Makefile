@@ -32,11 +32,11 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 	$(call step,lint-imports,$(BIN)/lint-imports --no-logo)
 
 unit: $(VENV)/dev.stamp ## Run the unit tests
-	$(call step,unit tests,$(BIN)/python -m pytest tests/unit tests/connections)
+	$(call step,unit tests,$(BIN)/python -m pytest -n 2 tests/unit tests/connections)
 
 integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,integration tests,$(BIN)/python -m pytest tests/integration)
+	$(call step,integration tests,$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration)
 
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; what follows from it is written by `python -m tests.chart.generate`
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)

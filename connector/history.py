@@ -56,6 +56,7 @@ def read_gaps(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
 def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
     """Read ledger, events and dead letters since an instant, microseconds since 1970 as `now_us` is, and audit them.
 
+    Brokers date records, replicas entries: records are read from a little earlier on, and entries from earlier still.
     The ledger is read twice, before and after the events: what was committed in between may be in one and not yet in
     the other. What is older than the retention of a topic is not missed.
     """
@@ -69,8 +70,8 @@ def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
     records = [*(names.event(event_type) for event_type in EVENT_TYPES), names.dead_letter]
     with (
         RegistryClient(settings.schema_registry) as registry,
-        TopicReader(settings.kafka, [names.ledger], max(0, since_us - TRANSACTION_US)) as ledger,
-        TopicReader(settings.kafka, records, since_us) as events,
+        TopicReader(settings.kafka, [names.ledger], max(0, since_us - 2 * TRANSACTION_US)) as ledger,
+        TopicReader(settings.kafka, records, max(0, since_us - TRANSACTION_US)) as events,
     ):
         decoder = AvroReader(registry)
         decode_entry = EntryDecoder(registry.writer_schema).decode
