@@ -81,7 +81,7 @@ def _most_resident_bytes(replica: Replica, for_s: float) -> int:
 def test_every_event_once_whatever_broker_goes(trio: KafkaCluster, make_stage: Callable[..., Stage]) -> None:
     """The transactions' coordinator dies in mid-commit, the ledger's leader in a restore, then all restart in turn."""
     stage = make_stage(trio.bootstrap_servers, replication=3)
-    replica = stage.start("a", Fault(Point.BEFORE_COMMIT, stage.random.randint(30, 60), Deed.STOP), is_static=True)
+    replica = stage.start("a", Fault(Point.BEFORE_COMMIT, stage.random.randint(30, 60), Deed.STOP))
     stage.await_owned()
     stage.emit_steadily()
     _lose_a_leader_meanwhile(stage, trio, replica, "__transaction_state")
