@@ -10,8 +10,11 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from connector.simulator.config import SimulatorConfig
+from connector.simulator.server import Simulator
 from tests.rig.kafka import KafkaCluster
 from tests.rig.registry import Registry
+from tests.rig.service import Config, make_config, provisioned, running
 from tests.rig.session import Kafka, SchemaRegistry
 
 
@@ -45,3 +48,23 @@ def prefix(kafka: Kafka) -> Iterator[str]:
     if topics := [topic for topic in admin.list_topics(timeout=10).topics if topic.startswith(name)]:
         for deletion in admin.delete_topics(topics).values():
             deletion.result()
+
+
+@pytest.fixture
+def simulator(seed: int) -> Iterator[Simulator]:
+    """Give a simulated X."""
+    with Simulator(SimulatorConfig(seed=seed)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def committed(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> Iterator[Config]:
+    """Give settings with which events of every stream partition are committed, and nobody is at work."""
+    prefix = f"test-{secrets.token_hex(6)}"
+    settings = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, partitions=1)
+    with provisioned(settings) as config:
+        with running(config) as probe:
+            probe.await_connected(simulator)
+            simulator.emit(500)
+            probe.await_sequences(simulator)
+        yield config

@@ -1,25 +1,21 @@
 """The checkers checked: damage to the topics themselves is reported, by the audit of the rig and by `ledger verify`."""
 
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import fastavro
-import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from tests.rig.audit import Event, History, Place, audit, read_history
 from tests.rig.readback import Decoder, ReadRecord, read_topics
-from tests.rig.service import STREAM_PARTITIONS, Config, ConnectorProcess, make_config, provisioned, running
+from tests.rig.service import STREAM_PARTITIONS, Config, ConnectorProcess
 from tests.rig.session import Kafka, SchemaRegistry
 from tests.rig.verdict import read_verdict
 
-_PARTITIONS = 1
 _TIMEOUT_S = 20.0
 _LOST, _REPEATED, _HOLE, _TORN = ("like", 1), ("label", 1), ("tweet", 1), ("user", 1)
 
@@ -27,16 +23,17 @@ _LOST, _REPEATED, _HOLE, _TORN = ("like", 1), ("label", 1), ("tweet", 1), ("user
 class _Vandal:
     """Reads and damages the topics of one prefix with nothing but Kafka's own means."""
 
-    def __init__(self, kafka: Kafka, registry: SchemaRegistry, config: Config) -> None:
+    def __init__(self, kafka: Kafka, registry: SchemaRegistry, committed: Config) -> None:
         self._servers = kafka.bootstrap_servers
         self._registry_url = registry.url
-        self._prefix = config["kafka"]["topic_prefix"]
+        self._prefix = committed["kafka"]["topic_prefix"]
+        self._partitions = committed["kafka"]["partitions"]
         self._decoder = Decoder(registry.url)
         self._producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
 
     def history(self) -> History:
         """Return all that is committed."""
-        return read_history(self._servers, self._registry_url, self._prefix, _PARTITIONS)
+        return read_history(self._servers, self._registry_url, self._prefix, self._partitions)
 
     def last_entry(self, place: Place) -> ReadRecord:
         """Return the newest record of a ledger partition."""
@@ -67,28 +64,8 @@ class _Vandal:
         assert self._producer.flush(_TIMEOUT_S) == 0
 
 
-@pytest.fixture
-def simulator(seed: int) -> Iterator[Simulator]:
-    """Give a simulated X."""
-    with Simulator(SimulatorConfig(seed=seed)) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def config(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> Iterator[Config]:
-    """Give settings with which events of every stream partition are committed, and nobody is at work."""
-    prefix = f"test-{token_hex(6)}"
-    settings = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, _PARTITIONS)
-    with provisioned(settings) as config:
-        with running(config) as probe:
-            probe.await_connected(simulator)
-            simulator.emit(500)
-            probe.await_sequences(simulator)
-        yield config
-
-
-def _verify(folder: Path, config: Config, exit_code: int) -> dict[Place, list[str]]:
-    with ConnectorProcess(folder, ["ledger", "verify"], config) as command:
+def _verify(folder: Path, committed: Config, exit_code: int) -> dict[Place, list[str]]:
+    with ConnectorProcess(folder, ["ledger", "verify"], committed) as command:
         assert command.wait() == exit_code, command.stderr
         return read_verdict(command.stdout)
 
@@ -103,13 +80,13 @@ def _commit_beyond_a_hole(vandal: _Vandal, last: Event) -> None:
 
 
 def test_damage_to_the_topics_is_reported_by_both_checkers(
-    kafka: Kafka, registry: SchemaRegistry, simulator: Simulator, config: Config, tmp_path: Path
+    kafka: Kafka, registry: SchemaRegistry, simulator: Simulator, committed: Config, tmp_path: Path
 ) -> None:
     """A loss, a repeat, a hole in the sequence and a torn transaction, each where it is and nowhere else."""
-    vandal = _Vandal(kafka, registry, config)
+    vandal = _Vandal(kafka, registry, committed)
     history = vandal.history()
     assert audit(history, simulator.record()) == []
-    assert _verify(tmp_path, config, 0) == {}
+    assert _verify(tmp_path, committed, 0) == {}
     lost = min((event.record for event in history.events[_LOST]), key=lambda record: record.offset)
     repeated, torn, last = history.events[_REPEATED][0], history.events[_TORN][-1], history.events[_HOLE][-1]
 
@@ -118,7 +95,7 @@ def test_damage_to_the_topics_is_reported_by_both_checkers(
     vandal.write(torn.record, event_id=token_hex(16), sequence=torn.fields["sequence"] + 1)
     _commit_beyond_a_hole(vandal, last)
 
-    found = _verify(tmp_path, config, 70)
+    found = _verify(tmp_path, committed, 70)
     said = "\n".join(audit(vandal.history(), simulator.record()))
     assert set(found) == {_LOST, _REPEATED, _HOLE, _TORN}
     for place, by_command, by_audit in (

@@ -1,8 +1,7 @@
 """The ledger in the hands of operators: begun anew, deleted and made again, and records that are nobody's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from secrets import token_hex
 
 import pytest
 from confluent_kafka import Producer
@@ -14,7 +13,6 @@ from connector.kafka.ledger import Mode, decode_shipped
 from connector.kafka.restore import LedgerReader
 from connector.reset import reset_ledger
 from connector.settings import Settings
-from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from tests.rig.audit import History, check_once_in_order, expected_events, read_history
 from tests.rig.process import wait_until
@@ -22,60 +20,37 @@ from tests.rig.service import (
     STREAM_PARTITIONS,
     Config,
     ConnectorProcess,
-    make_config,
     provision_topics,
-    provisioned,
     running,
 )
 from tests.rig.session import Kafka, SchemaRegistry
 
-_PARTITIONS = 1
 _TIMEOUT_S = 20.0
 _PLACE = StreamPartition("tweet", 2)
 
 
 @pytest.fixture
-def simulator(seed: int) -> Iterator[Simulator]:
-    """Give a simulated X."""
-    with Simulator(SimulatorConfig(seed=seed)) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def config(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> Iterator[Config]:
-    """Give settings with which events of every stream partition are committed, and nobody is at work."""
-    prefix = f"test-{token_hex(6)}"
-    settings = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, _PARTITIONS)
-    with provisioned(settings) as config:
-        with running(config) as probe:
-            probe.await_connected(simulator)
-            simulator.emit(500)
-            probe.await_sequences(simulator)
-        yield config
-
-
-@pytest.fixture
-def read(kafka: Kafka, registry: SchemaRegistry, config: Config) -> Callable[[], History]:
+def read(kafka: Kafka, registry: SchemaRegistry, committed: Config) -> Callable[[], History]:
     """Give what reads all that is committed."""
-    prefix = config["kafka"]["topic_prefix"]
-    return lambda: read_history(kafka.bootstrap_servers, registry.url, prefix, _PARTITIONS)
+    prefix = committed["kafka"]["topic_prefix"]
+    return lambda: read_history(kafka.bootstrap_servers, registry.url, prefix, committed["kafka"]["partitions"])
 
 
-def _run(folder: Path, config: Config, *arguments: str) -> tuple[int, str, str]:
-    with ConnectorProcess(folder, list(arguments), config) as command:
+def _run(folder: Path, committed: Config, *arguments: str) -> tuple[int, str, str]:
+    with ConnectorProcess(folder, list(arguments), committed) as command:
         return command.wait(), command.stdout, command.stderr
 
 
 def test_reset_with_more_ids_than_an_entry_takes_is_one_beginning_and_forgets_nothing(
     read: Callable[[], History],
     simulator: Simulator,
-    config: Config,
+    committed: Config,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All its entries are number 0 and needed; what X brings again is known, and the audit finds nothing."""
     monkeypatch.setattr(reset_module, "_IDS_PER_ENTRY", 20)
-    settings = Settings.model_validate(config)
+    settings = Settings.model_validate(committed)
     lost, strangers = reset_ledger(settings, _PLACE)
     assert lost is not None
     assert strangers == []
@@ -85,7 +60,7 @@ def test_reset_with_more_ids_than_an_entry_takes_is_one_beginning_and_forgets_no
     assert {(entry.entry, entry.mode) for entry in restored} == {(0, Mode.RESET)}
     assert sum(len(entry.ids) for entry in restored) == emitted
 
-    with running(config) as probe:
+    with running(committed) as probe:
         probe.await_connected(simulator)
         wait_until(
             lambda: probe.metric("lines_duplicate_total", stream="tweet", partition="2") >= emitted,
@@ -93,45 +68,47 @@ def test_reset_with_more_ids_than_an_entry_takes_is_one_beginning_and_forgets_no
         )
         simulator.emit(200)
         probe.await_sequences(simulator)
-    code, said, _ = _run(tmp_path, config, "ledger", "verify", "--hours=0")
+    code, said, _ = _run(tmp_path, committed, "ledger", "verify", "--hours=0")
     assert code == 0, said
     history = read()
     assert list(check_once_in_order(history, expected_events(history.prefix, simulator.record()))) == []
 
 
 def test_ledger_deleted_and_made_again_is_corruption_and_no_first_start(
-    kafka: Kafka, config: Config, tmp_path: Path
+    kafka: Kafka, committed: Config, tmp_path: Path
 ) -> None:
     """Coverage tells that there was one; a reset, and no new start, records what may be missing."""
-    ledger = f"{config['kafka']['topic_prefix']}-ledger"
+    ledger = f"{committed['kafka']['topic_prefix']}-ledger"
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     admin.delete_topics([ledger])[ledger].result(_TIMEOUT_S)
     wait_until(lambda: ledger not in admin.list_topics(timeout=_TIMEOUT_S).topics, "the ledger is gone")
-    provision_topics(config)
-    code, _, said = _run(tmp_path, config, "run")
+    provision_topics(committed)
+    code, _, said = _run(tmp_path, committed, "run")
     assert code == 70, said
     assert said.count("empty, but its coverage is recorded: entries were deleted") >= len(STREAM_PARTITIONS)
 
 
-def test_records_that_are_nobody_s_are_told_and_stop_no_command(kafka: Kafka, config: Config, tmp_path: Path) -> None:
+def test_records_that_are_nobody_s_are_told_and_stop_no_command(
+    kafka: Kafka, committed: Config, tmp_path: Path
+) -> None:
     """Somebody wrote by hand to the topics that the commands read."""
-    prefix = config["kafka"]["topic_prefix"]
+    prefix = committed["kafka"]["topic_prefix"]
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     for topic in ("-dead-letter", "-gap", "-coverage", ".tweet.delete"):
         producer.produce(f"{prefix}{topic}", b"\0\0\0\0\x01junk", str(_PLACE).encode())
     assert producer.flush(_TIMEOUT_S) == 0
 
-    code, _, said = _run(tmp_path, config, "ledger", "verify")
+    code, _, said = _run(tmp_path, committed, "ledger", "verify")
     assert code == 70
     assert "2 records are not the connector's, such as" in said
-    code, printed, said = _run(tmp_path, config, "tail", "--to-end", "tweet.delete")
+    code, printed, said = _run(tmp_path, committed, "tail", "--to-end", "tweet.delete")
     assert code == 0
     assert printed.count("\n") > 1
     assert f"1 records are not the connector's, such as {prefix}.tweet.delete partition 0 offset" in said
-    code, _, said = _run(tmp_path, config, "gaps")
+    code, _, said = _run(tmp_path, committed, "gaps")
     assert code == 0
     assert f"{prefix}-gap partition 0 offset 0" in said
-    code, printed, said = _run(tmp_path, config, "ledger", "reset", "--stream=tweet", "--partition=2")
+    code, printed, said = _run(tmp_path, committed, "ledger", "reset", "--stream=tweet", "--partition=2")
     assert code == 0, said
     assert "3 records are not the connector's" in said
     assert "recorded a gap" in printed
