@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.compliance.instants import US_PER_S
 from connector.errors import NotProvisionedError
 from connector.kafka.reading import ReadRecord
 
-TRANSACTION_US = 60 * 1_000_000
+TRANSACTION_US = 60 * US_PER_S
 """Records of a transaction are dated this close to its ledger entry: no transaction stays open for longer."""
 
 
