@@ -35,6 +35,8 @@ _TIMES = 30
 _JOB = "connector"
 _OUTAGE = {"CompliancePartitionNotLive", "ComplianceCoverageOld"}
 _GAP = {"ComplianceGapRecorded"}
+_OF_EVENTS = "ComplianceDrift"
+"""Fires as the seed has it: one simulated event in 200 carries a field that nobody knows."""
 _STREAMS = "like"
 _PLACE = ("like", 1)
 _PATIENCE_S = 60.0
@@ -94,12 +96,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[_Stag
 
 
 def _firing(prometheus: Prometheus) -> set[str]:
-    return {alert["labels"]["alertname"] for alert in prometheus.alerts()}
+    return {alert["labels"]["alertname"] for alert in prometheus.alerts()} - {_OF_EVENTS}
 
 
 def test_right_alerts_fired_and_no_other(stage: _Stage) -> None:
     """The outage paged while it lasted, the gap pages now, nothing else ever did; and no rule failed."""
-    ever = stage.prometheus.query(f'max_over_time(ALERTS{{alertstate="firing"}}[{_WINDOW}])')
+    ever = stage.prometheus.query(f'max_over_time(ALERTS{{alertstate="firing",alertname!="{_OF_EVENTS}"}}[{_WINDOW}])')
     assert {labels["alertname"] for labels, _ in ever} == _OUTAGE | _GAP
     assert {(labels["stream"], labels["partition"]) for labels, _ in ever} == {("like", "1")}
     assert {labels["severity"] for labels, _ in ever} == {"page"}
