@@ -5,15 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
-import msgspec
-
 from benchmarks.corpus import read_lines
 from benchmarks.feeding import Feeding
 from benchmarks.stand import Stand, partitions_of
 from benchmarks.throughput import STREAM_NAMES, encoded_records, make_builder
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.decode import Event, decode
-from connector.compliance.identity import event_id
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import first_entry
 from connector.kafka.topics import TopicNames
@@ -80,22 +77,17 @@ def _of_lines(lines: Mapping[StreamPartition, list[bytes]], settings: RunSetting
         for event in (decode(partition.stream, line) for line in own)
         if isinstance(event, Event)
     ]
-    bodies = [
-        (partition.stream, *next(iter(msgspec.json.decode(line)["data"].items())))
-        for partition, own in lines.items()
-        for line in own
-    ]
     builders = {partition: make_builder(partition, settings, has_headers=True) for partition in lines}
     bare = {partition: make_builder(partition, settings, has_headers=False) for partition in lines}
     memory = DuplicateMemory()
     memory.remember(0, 0, tuple(event.id for _, event in decoded))
-    whole = _time(lambda: [decode(partition.stream, line) for partition, own in lines.items() for line in own], count)
-    identify = _time(lambda: [event_id(*body) for body in bodies], count)
+    decoding = _time(
+        lambda: [decode(partition.stream, line) for partition, own in lines.items() for line in own], count
+    )
     encode_bare = _time(lambda: [bare[place].event(event, 1, 1, "stream") for place, event in decoded], count)
     encode = _time(lambda: [builders[place].event(event, 1, 1, "stream") for place, event in decoded], count)
     return {
-        "decode": whole - identify,
-        "identify": identify,
+        "decode and identify": decoding,
         "duplicate check": _time(lambda: [event.id in memory for _, event in decoded], count),
         "encode": encode_bare,
         "headers": encode - encode_bare,

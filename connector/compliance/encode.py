@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
+from operator import call
 from typing import Any
 
 import fastavro
@@ -15,7 +16,6 @@ from connector.compliance.schemas import AvroSchema
 
 _MAGIC = 0
 _PREFIX = struct.Struct(">bI")
-_LONG_BITS = 64
 
 
 class AvroEncoder:
@@ -40,25 +40,30 @@ class EventEncoder:
     """
 
     def __init__(self, schema: AvroSchema, schema_id: int, constants: Mapping[str, str | int]) -> None:
-        self._steps: list[tuple[bytes, str, Callable[[Any], bytes]]] = []
-        constant = _PREFIX.pack(_MAGIC, schema_id)
+        parts = [_literally(_PREFIX.pack(_MAGIC, schema_id))]
+        writers = []
         for field in schema.parsed["fields"]:
             name, write = field["name"], _writer(field["type"])
             if name in constants:
-                constant += write(constants[name])
+                parts.append(_literally(write(constants[name])))
             else:
-                self._steps.append((constant, name, write))
-                constant = b""
-        self._end = constant
+                parts.append(b"%b")
+                writers.append(write)
+        self._template = b"".join(parts)
+        self._writers = tuple(writers)
 
-    def encode(self, record: Mapping[str, Any]) -> bytes:
-        """Return `record`, the fields that are no constants, times in the unit of their field, as prefix and Avro body.
+    def encode(self, values: Sequence[Any]) -> bytes:
+        """Return a record as prefix and Avro body: `values` are those of the fields that are no constants, in order.
 
-        Raises `AttributeError`, `KeyError`, `OverflowError`, `TypeError` or `UnicodeError` when it does not fit.
+        Times are in the unit of their field. Raises `AttributeError`, `OverflowError`, `TypeError` or `UnicodeError`
+        when they do not fit.
         """
-        parts = [before + write(record[name]) for before, name, write in self._steps]
-        parts.append(self._end)
-        return b"".join(parts)
+        return self._template % tuple(map(call, self._writers, values))
+
+
+def _literally(part: bytes) -> bytes:
+    """Return `part` as a template has to hold it."""
+    return part.replace(b"%", b"%%")
 
 
 def _writer(avro_type: object) -> Callable[[Any], bytes]:
@@ -77,7 +82,7 @@ def _writer(avro_type: object) -> Callable[[Any], bytes]:
 
 def _text(value: str) -> bytes:
     utf8 = value.encode()
-    return _long(len(utf8)) + utf8
+    return _varint(len(utf8) << 1) + utf8
 
 
 def _optional_text(value: str | None) -> bytes:
@@ -89,18 +94,28 @@ def _texts(values: Sequence[str]) -> bytes:
     return block + b"\0"
 
 
-@lru_cache(maxsize=4096)
 def _long(value: int) -> bytes:
-    """Zigzag, then seven bits a byte. Most are lengths, or times that the events of a moment share."""
-    rest = (value << 1) ^ (value >> (_LONG_BITS - 1))
-    if rest >> _LONG_BITS:
-        raise OverflowError(f"{value} is no 64-bit integer")
+    """Zigzag, then seven bits a byte. Of times and counts the lowest bits change with each, the rest only at times."""
+    rest = value << 1 ^ value >> 63
+    if rest < 1 << 14:
+        return _varint(rest)
+    return _LOWEST_PAIRS[rest & 0x3FFF] + _varint(rest >> 14)
+
+
+@lru_cache(maxsize=4096)
+def _varint(rest: int) -> bytes:
+    if rest >> 50:
+        raise OverflowError("no 64-bit integer")
     written = bytearray()
-    while rest > 0x7F:  # noqa: PLR2004 - seven bits
+    while rest >> 7:
         written.append(rest & 0x7F | 0x80)
         rest >>= 7
     written.append(rest)
     return bytes(written)
+
+
+_LOWEST_PAIRS = tuple(bytes((low | 0x80, high | 0x80)) for high in range(1 << 7) for low in range(1 << 7))
+"""The first two bytes of any number that takes more, by the 14 bits that they hold."""
 
 
 def split_prefix(value: bytes) -> tuple[int, bytes]:

@@ -29,7 +29,7 @@ def event_id(stream: str, x_type: str, body: Mapping[str, object]) -> bytes:
 
     Raises `UnreadableTimeError` or `TooDeepError`.
     """
-    return digest(id_prefix(stream, x_type), canonical_body(body))
+    return digest(id_prefix(stream, x_type), canonical_json(canonical_body(body)))
 
 
 def canonical_body(body: Mapping[str, object]) -> dict[str, object]:
@@ -54,9 +54,14 @@ def id_prefix(stream: str, x_type: str) -> bytes:
     return b"%b\0%b\0" % (stream.encode(), x_type.encode())
 
 
-def digest(prefix: bytes, canonical: Mapping[str, object]) -> bytes:
-    """Return the 16-byte id of the event with this `id_prefix` and canonical body."""
-    return blake2b(prefix + msgspec.json.encode(canonical, order="sorted"), digest_size=ID_BYTES).digest()
+def canonical_json(canonical: Mapping[str, object]) -> bytes:
+    """Return a canonical body as the bytes that are hashed."""
+    return msgspec.json.encode(canonical, order="sorted")
+
+
+def digest(prefix: bytes, canonical: bytes) -> bytes:
+    """Return the 16-byte id of the event with this `id_prefix` and canonical JSON."""
+    return blake2b(prefix + canonical, digest_size=ID_BYTES).digest()
 
 
 def line_digest(stream: str) -> "blake2b":

@@ -63,25 +63,18 @@ class RecordBuilder:
         """Return the record of an event. Raises `UnencodableError`."""
         route = self._routes[event.type]
         id_text = event.id.hex()
-        fields = {
-            "event_id": id_text,
-            "event_at": event.event_at_ns // 1_000_000,
-            "received_at": received_at_us // 1000,
-            "sequence": sequence,
-            "delivered_by": delivered_by,
-            **event.fields,
-        }
+        own = (id_text, event.event_at_ns // 1_000_000, received_at_us // 1000, sequence, delivered_by)
         try:
-            value = route.encoder.encode(fields)
+            value = route.encoder.encode(own + event.values)
         except Exception as error:  # whatever the encoder dislikes is this event's matter alone
             raise UnencodableError(f"{type(error).__name__}: {error}") from error
-        headers = None
-        if self._has_headers:
-            headers = [*route.headers, ("ce_id", id_text), ("ce_time", event.event_at), ("ce_subject", event.key)]
         key = event.key.encode()
         size = route.fixed_bytes + len(value) + 2 * len(key) + len(event.event_at)
         if size > route.limit_bytes:
             raise UnencodableError(f"a record of {size} bytes is over the topic's limit of {route.limit_bytes}")
+        headers = None
+        if self._has_headers:
+            headers = [*route.headers, ("ce_id", id_text), ("ce_time", event.event_at), ("ce_subject", event.key)]
         return Record(route.topic, key, value, headers)
 
     def dead_letter(self, letter: DeadLetter, received_at_us: int) -> Record:

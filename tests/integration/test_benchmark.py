@@ -31,7 +31,7 @@ def test_benchmark_in_its_short_form_measures_everything(tmp_path: Path) -> None
     [measured] = results["rounds"]
     assert (measured["script_1_a_chunk"] is not None) == has_script
     assert measured["connector_1_a_chunk"]["events_per_s"] > 0
-    assert {"decode", "encode", "produce", "commit"} <= measured["stages_us"].keys()
+    assert {"decode and identify", "encode", "produce", "commit"} <= measured["stages_us"].keys()
     assert all(latency["events"] for latency in results["latencies"])
     assert results["catch_up"]["events"] >= results["catch_up"]["stretch_s"]
     assert "| connector, 20 events a chunk |" in done.stdout

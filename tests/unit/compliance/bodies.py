@@ -3,6 +3,8 @@
 import json
 from typing import Any, NamedTuple
 
+from connector.compliance.decode import Event
+
 EVENT_AT = "2022-06-27T23:49:41.839+00:00"
 EVENT_AT_NS = 1_656_373_781_839_000_000
 
@@ -30,6 +32,12 @@ class Sample(NamedTuple):
 def line_of(x_type: str, body: object) -> bytes:
     """Return the line that carries `body`."""
     return json.dumps({"data": {x_type: body}}).encode()
+
+
+def fields_of(event: Event) -> dict[str, Any]:
+    """Return the values of an event by the names of their record fields."""
+    names = [field.name for field in event.type.fields]
+    return dict(zip([*names, "unknown_fields"], event.values, strict=True))
 
 
 def _tweet(x_type: str, name: str, **more: Any) -> Sample:  # noqa: ANN401 - members of a body are any JSON

@@ -14,7 +14,7 @@ from connector.compliance.catalog import EVENT_TYPES, EventType
 from connector.compliance.decode import Event, decode
 from connector.compliance.encode import AvroDecoder, AvroEncoder, EventEncoder, split_prefix, without_logical_types
 from connector.compliance.schemas import LEDGER, AvroSchema, event_schema
-from tests.unit.compliance.bodies import SAMPLES, Sample
+from tests.unit.compliance.bodies import SAMPLES, Sample, fields_of
 
 _SCHEMA_ID = 0x01020304
 
@@ -32,7 +32,7 @@ def _record(sample: Sample) -> tuple[Event, dict[str, Any]]:
         "sequence": 2**40,
         "delivered_by": "stream",
     }
-    return event, common | event.fields
+    return event, common | fields_of(event)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
@@ -136,7 +136,9 @@ def test_event_encoder_of_any_record_writes_the_bytes_of_fastavro(event_type: Ev
     schema = event_schema(event_type)
     record = data.draw(_records(schema))
     constants = {name: record[name] for name in data.draw(st.sets(st.sampled_from(sorted(record))))}
-    written = EventEncoder(schema, _SCHEMA_ID, constants).encode(record)
+    names = [field["name"] for field in schema.parsed["fields"]]
+    values = [record[name] for name in names if name not in constants]
+    written = EventEncoder(schema, _SCHEMA_ID, constants).encode(values)
     assert written == AvroEncoder(schema, _SCHEMA_ID).encode(record)
 
 
@@ -159,15 +161,34 @@ def test_event_encoder_of_a_record_that_does_not_fit_raises(wrong: dict[str, Any
     """What fastavro objects to, or turns into what it is not, is not written."""
     event, record = _record(SAMPLES[0])
     with pytest.raises((TypeError, OverflowError, AttributeError, UnicodeError)):
-        EventEncoder(event_schema(event.type), _SCHEMA_ID, {}).encode(record | wrong)
+        EventEncoder(event_schema(event.type), _SCHEMA_ID, {}).encode([*(record | wrong).values()])
 
 
-def test_event_encoder_of_an_incomplete_record_raises() -> None:
-    """A field that is neither a constant nor in the record is missed."""
+def test_event_encoder_of_too_few_values_raises() -> None:
+    """Values are told apart by their place alone, so none can be left out."""
     event, record = _record(SAMPLES[0])
-    del record["sequence"]
-    with pytest.raises(KeyError, match="sequence"):
-        EventEncoder(event_schema(event.type), _SCHEMA_ID, {}).encode(record)
+    with pytest.raises(TypeError, match="not enough"):
+        EventEncoder(event_schema(event.type), _SCHEMA_ID, {}).encode([*record.values()][:-1])
+
+
+@pytest.mark.parametrize("schema_id", [0x25, 0x25252525])
+def test_event_encoder_of_a_schema_id_that_is_text_writes_that_id(schema_id: int) -> None:
+    """An id may have the bytes of a percent sign."""
+    event, record = _record(SAMPLES[0])
+    value = EventEncoder(event_schema(event.type), schema_id, {"event_type": "%b"}).encode(
+        [value for name, value in record.items() if name != "event_type"]
+    )
+    assert split_prefix(value)[0] == schema_id
+
+
+@pytest.mark.parametrize("bits", range(64))
+def test_event_encoder_of_integers_around_each_power_of_two_writes_the_bytes_of_fastavro(bits: int) -> None:
+    """Where a number takes one more byte, and where the lowest of them are written apart."""
+    event, record = _record(SAMPLES[0])
+    schema = event_schema(event.type)
+    for value in (2**bits - 2, 2**bits - 1, 1 - 2**bits, -(2**bits)):
+        changed = record | {"sequence": value, "tweet_id": "9" * (value % 1000)}
+        assert EventEncoder(schema, 1, {}).encode([*changed.values()]) == AvroEncoder(schema, 1).encode(changed)
 
 
 def test_event_encoder_of_a_schema_with_other_types_is_refused() -> None:
