@@ -23,8 +23,8 @@ from connector.settings import HttpSettings, LogSettings, RunSettings, Settings,
 _CLICK_USAGE_ERROR = 2
 _INTERRUPTED = 130
 _TERMINATED = 143
-_SWITCH_INTERVAL_S = 0.0005
-"""How long a busy thread may keep the interpreter: an HTTP answer asks for it several times, after up to 20 others."""
+_SWITCH_INTERVAL_S = 0.002
+"""How long a busy thread may keep the interpreter: an HTTP answer asks for it several times, after a few others."""
 
 S = TypeVar("S", bound=Settings)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from connector.kafka.transaction import SLOW_COMMIT_S, TransactionalWriter
 from connector.pipeline.timeline import Draft, Timeline
+from connector.pipeline.turn import Turn
 from connector.settings import PipelineSettings
 from connector.telemetry.happenings import Happenings, Transaction
 from connector.x.clock import wall_us
@@ -19,13 +20,14 @@ _MAX_BYTES = 16 * 1024 * 1024
 class Committer:
     """Commits one timeline until it is stopped."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a committer, wired in one place
         self,
         timeline: Timeline,
         inbox: Inbox,
         writer: TransactionalWriter,
         settings: PipelineSettings,
         happenings: Happenings,
+        turn: Turn,
     ) -> None:
         self._timeline = timeline
         self._inbox = inbox
@@ -34,6 +36,7 @@ class Committer:
         self._idle_interval_s = settings.idle_commit_interval_s
         self._max_events = settings.commit_max_events
         self._happenings = happenings
+        self._turn = turn
         self._due_at = time.monotonic()
         self._has_news = False
 
@@ -61,7 +64,8 @@ class Committer:
         """Take a delivery up; commit where a transaction would grow too large with it, or a connection has ended."""
         if isinstance(delivery, Received) and self._timeline.pending + len(delivery.lines) > self._max_events:
             self._commit()
-        self._timeline.take(delivery)
+        with self._turn:
+            self._timeline.take(delivery)
         if not self._has_news and not isinstance(delivery, KeptAlive):
             self._has_news = True
             self._due_at = min(self._due_at, time.monotonic() + self._interval_s)

@@ -22,6 +22,7 @@ from connector.pipeline.committer import Committer
 from connector.pipeline.pulse import Pulse
 from connector.pipeline.records import RecordBuilder
 from connector.pipeline.timeline import Timeline
+from connector.pipeline.turn import Turn
 from connector.settings import Settings
 from connector.telemetry.happenings import Happenings
 from connector.x.backoff import Exponential
@@ -57,6 +58,7 @@ class Parts:
     open_connection: Callable[[StreamPartition, Plan], Connection]
     stall_watch: StallWatch
     gate: Gate
+    turn: Turn
 
 
 class Pipeline:
@@ -171,7 +173,7 @@ class Pipeline:
     def _read_and_commit(self, timeline: Timeline, writer: TransactionalWriter) -> None:
         settings = self._parts.settings
         inbox = Inbox(settings.pipeline.inbox_limit_bytes)
-        committer = Committer(timeline, inbox, writer, settings.pipeline, self._happenings)
+        committer = Committer(timeline, inbox, writer, settings.pipeline, self._happenings, self._parts.turn)
         reader = Reader(
             partition=self.partition,
             open_connection=self._parts.open_connection,

@@ -14,6 +14,7 @@ from connector.kafka.restore import Placed
 from connector.kafka.transaction import Committed, Record
 from connector.pipeline import committer as committer_module
 from connector.pipeline.committer import Committer
+from connector.pipeline.turn import Turn
 from connector.settings import PipelineSettings
 from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
@@ -111,6 +112,7 @@ class _Bench:
             self.writer.as_writer(),
             self.settings,
             Happenings(PARTITION, self.metrics, self.status),
+            Turn(),
         )
         self.committer.run(stop.is_set)
 
