@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from connector.compliance.catalog import StreamPartition
+from connector.compliance.catalog import EventType, StreamPartition
 from connector.compliance.decode import DeadLetter, Event, LongLine, SystemMessage, decode, unencodable
 from connector.compliance.instants import US_PER_S
 from connector.kafka.ledger import Counts, LedgerEntry, Mode
@@ -53,7 +53,7 @@ class _Batch:
     received: int = 0
     duplicate: int = 0
     control: int = 0
-    published: Counter[str] = field(default_factory=Counter)
+    types: list[EventType] = field(default_factory=list)
     dead_lettered: Counter[str] = field(default_factory=Counter)
     unknown_types: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
@@ -124,6 +124,7 @@ class Timeline:
     def draft(self, written_at_us: int) -> Draft:
         """Return the transaction of everything taken up so far."""
         batch = self._batch
+        published = Counter({event_type.name: count for event_type, count in Counter(batch.types).items()})
         covered_until_us = self._watermark.position_us
         records = [*batch.records, *(self._records.gap(lost, written_at_us) for lost in batch.lost)]
         has_coverage = self._coverage_is_due(written_at_us)
@@ -139,7 +140,7 @@ class Timeline:
             covers_to_us=max(batch.covers_to_us, covered_until_us),
             counts=Counts(
                 batch.received,
-                batch.published.total(),
+                published.total(),
                 batch.duplicate,
                 batch.dead_lettered.total(),
                 batch.control,
@@ -156,7 +157,7 @@ class Timeline:
             records,
             entry,
             self._records.ledger(entry),
-            batch.published,
+            published,
             batch.dead_lettered,
             batch.unknown_types,
             batch.unknown_fields,
@@ -216,12 +217,16 @@ class Timeline:
         for line in received.lines:
             if self.doubt is not None:
                 break
-            decoded, sequence = decode(self._partition.stream, line), self._sequence
-            self._take_up(decoded, line, at_us, delivered_by)
+            decoded = decode(self._partition.stream, line)
             if isinstance(decoded, Event):
-                dates_us.append(decoded.event_at_ns // _NS_PER_US)
-                if self._sequence > sequence:
-                    new_us.append(dates_us[-1])
+                date_us = decoded.event_at_ns // _NS_PER_US
+                dates_us.append(date_us)
+                if self._take_event(decoded, line, date_us, at_us, delivered_by):
+                    new_us.append(date_us)
+            elif isinstance(decoded, SystemMessage):
+                self._heed(decoded)
+            else:
+                self._take_dead_letter(decoded, at_us)
         batch = self._batch
         if new_us:
             batch.arrivals.append(Arrival(at_us, new_us, is_live=replayed is None))
@@ -239,46 +244,55 @@ class Timeline:
         if not is_replay:
             self._watermark.events(at_us, min(dates_us), latest_us)
 
-    def _take_up(
-        self, decoded: Event | DeadLetter | SystemMessage, line: bytes | LongLine, at_us: int, delivered_by: str
-    ) -> None:
+    def _take_event(self, event: Event, line: bytes | LongLine, date_us: int, at_us: int, delivered_by: str) -> bool:
+        """Take up an event; tell whether it is new, and published."""
         batch = self._batch
-        if isinstance(decoded, SystemMessage):
-            batch.control += 1
-            self._heed(decoded)
-        elif decoded.id in batch.ids or decoded.id in self.memory:
-            batch.duplicate += 1
-            self._overlap.repeated()
-        elif isinstance(decoded, Event) and (doubt := self._overlap.doubt_new_event(decoded.event_at_ns // _NS_PER_US)):
+        if event.id in batch.ids or event.id in self.memory:
+            self._repeated()
+            return False
+        if doubt := self._overlap.doubt_new_event(date_us):
             self._give_up(doubt)
-            return
-        else:
-            self._write(decoded, line, at_us, delivered_by)
+            return False
+        try:
+            record = self._records.event(event, at_us, self._sequence + 1, delivered_by)
+        except UnencodableError as error:
+            head = line if isinstance(line, bytes) else line.head
+            self._take_dead_letter(unencodable(event, head, str(error)), at_us)
+            return False
+        self._sequence += 1
         batch.received += 1
+        batch.types.append(event.type)
+        if event.unknown_names:
+            batch.unknown_fields.update(event.unknown_names)
+        self._add(event.id, record)
+        return True
 
-    def _write(self, decoded: Event | DeadLetter, line: bytes | LongLine, at_us: int, delivered_by: str) -> None:
-        """Make the record of what is new: an event's, or a dead letter's where it is none or cannot be written."""
+    def _take_dead_letter(self, letter: DeadLetter, at_us: int) -> None:
         batch = self._batch
-        if isinstance(decoded, Event):
-            try:
-                record = self._records.event(decoded, at_us, self._sequence + 1, delivered_by)
-            except UnencodableError as error:
-                decoded = unencodable(decoded, line if isinstance(line, bytes) else line.head, str(error))
-        if isinstance(decoded, Event):
-            self._sequence += 1
-            batch.published[decoded.type.name] += 1
-            batch.unknown_fields.update(decoded.unknown_names)
-        else:
-            record = self._records.dead_letter(decoded, at_us)
-            batch.dead_lettered[decoded.reason.value] += 1
-            if decoded.unknown_type is not None:
-                batch.unknown_types[decoded.unknown_type] += 1
-        batch.ids[decoded.id] = None
+        if letter.id in batch.ids or letter.id in self.memory:
+            self._repeated()
+            return
+        batch.received += 1
+        batch.dead_lettered[letter.reason.value] += 1
+        if letter.unknown_type is not None:
+            batch.unknown_types[letter.unknown_type] += 1
+        self._add(letter.id, self._records.dead_letter(letter, at_us))
+
+    def _repeated(self) -> None:
+        self._batch.received += 1
+        self._batch.duplicate += 1
+        self._overlap.repeated()
+
+    def _add(self, id_: bytes, record: Record) -> None:
+        batch = self._batch
+        batch.ids[id_] = None
         batch.records.append(record)
         batch.size_bytes += len(record.value)
 
     def _heed(self, message: SystemMessage) -> None:
         """X speaks of closing the connection, and does not always do it: we do."""
+        self._batch.received += 1
+        self._batch.control += 1
         if self._opened is not None and self.system_message is None:
             self.system_message = message
             self._opened.connection.close()
