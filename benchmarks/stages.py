@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
+import msgspec
+
 from benchmarks.corpus import read_lines
 from benchmarks.feeding import Feeding
 from benchmarks.stand import Stand, partitions_of
@@ -116,7 +118,7 @@ def _commit(stand: Stand, settings: RunSettings, events: int) -> Stages:
         return steps[0], sum(steps[1:])
 
     commit(records)
-    bare_produce, _ = commit([record._replace(headers=None) for record in records])
+    bare_produce, _ = commit([msgspec.structs.replace(record, headers=None) for record in records])
     produce, end = commit(records)
     return {"produce": bare_produce, "produce headers": produce - bare_produce, "commit": end}
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connector.errors import FencedError, WriterLostError
@@ -24,6 +25,8 @@ is sent a second time only after the producer's retry back-off, which is longer 
 _QUEUE_FULL_POLL_S = 0.1
 _BY_KEY = -1
 """librdkafka's RD_KAFKA_PARTITION_UA."""
+_NOW = 0
+"""As a record's timestamp: when it is produced."""
 _FENCED = {
     KafkaError._FENCED,  # noqa: SLF001 - the client's public name for its own codes begins so
     KafkaError.INVALID_PRODUCER_EPOCH,
@@ -31,11 +34,14 @@ _FENCED = {
 }
 
 
-Headers = list[tuple[str, str | bytes | None]]
+Headers = dict[str, str | bytes | None]
 
 
-class Record(NamedTuple):
-    """One Kafka record to be produced; `partition` is left as it is where the key decides."""
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One Kafka record to be produced; `partition` is left as it is where the key decides.
+
+    A batch holds thousands: neither they nor their headers are anything that Python's collector has to look at.
+    """
 
     topic: str
     key: bytes
@@ -107,7 +113,7 @@ class TransactionalWriter:
         while True:
             try:
                 self._producer.produce(
-                    record.topic, record.value, record.key, record.partition, note, headers=record.headers
+                    record.topic, record.value, record.key, record.partition, note, None, _NOW, record.headers
                 )
             except BufferError:
                 if self._monotonic() > deadline:

@@ -74,25 +74,25 @@ class RecordBuilder:
             raise UnencodableError(f"a record of {size} bytes is over the topic's limit of {route.limit_bytes}")
         headers = None
         if self._has_headers:
-            headers = [*route.headers, ("ce_id", id_text), ("ce_time", event.event_at), ("ce_subject", event.key)]
+            headers = _headers(route.ce_type, route.ce_source, id_text, event.event_at, event.key)
         return Record(route.topic, key, value, headers)
 
     def dead_letter(self, letter: DeadLetter, received_at_us: int) -> Record:
         """Return the record of a dead letter, its value cut to what the topic takes."""
         id_text = letter.id.hex()
-        headers: Headers = [
-            ("reason", letter.reason.value),
-            ("detail", letter.detail.encode("utf-8", "replace")),
-            ("length", str(letter.length)),
-            ("event-id", id_text),
-            ("stream", self._partition.stream),
-            ("stream-partition", str(self._partition.number)),
-            ("received-at", format_us(received_at_us)),
-        ]
+        headers: Headers = {
+            "reason": letter.reason.value,
+            "detail": letter.detail.encode("utf-8", "replace"),
+            "length": str(letter.length),
+            "event-id": id_text,
+            "stream": self._partition.stream,
+            "stream-partition": str(self._partition.number),
+            "received-at": format_us(received_at_us),
+        }
         topic = self._names.dead_letter
-        record = Record(topic, id_text.encode(), letter.line, headers)
-        excess = _size_bytes(record) - self._limits[topic]
-        return record if excess <= 0 else record._replace(value=letter.line[:-excess])
+        key = id_text.encode()
+        excess = len(key) + len(letter.line) + _size_bytes(headers) - self._limits[topic]
+        return Record(topic, key, letter.line[:-excess] if excess > 0 else letter.line, headers)
 
     def coverage(self, covered_until_us: int, sequence: int, mode: Mode, written_at_us: int) -> Record:
         """Return the record that says how far this stream partition is complete."""
@@ -133,18 +133,13 @@ class RecordBuilder:
             "stream": self._partition.stream,
             "stream_partition": self._partition.number,
         }
-        headers: Headers = [
-            ("ce_specversion", "1.0"),
-            ("ce_type", f"x.compliance.{event_type.name}"),
-            ("ce_source", self._partition.source),
-            ("content-type", "application/avro"),
-        ]
-        of_each: Headers = [("ce_id", "0" * 2 * ID_BYTES), ("ce_time", None), ("ce_subject", None)]
+        ce_type, ce_source = f"x.compliance.{event_type.name}", self._partition.source
         return _Route(
             topic,
             EventEncoder(event_schema(event_type), schema_ids[topic], constants),
-            headers,
-            _size_bytes(Record(topic, b"", b"", [*headers, *of_each])),
+            ce_type,
+            ce_source,
+            _size_bytes(_headers(ce_type, ce_source, "0" * 2 * ID_BYTES, "", "")),
             self._limits[topic],
         )
 
@@ -158,11 +153,24 @@ class _Route:
 
     topic: str
     encoder: EventEncoder
-    headers: Headers
+    ce_type: str
+    ce_source: str
     fixed_bytes: int
     limit_bytes: int
 
 
-def _size_bytes(record: Record) -> int:
-    headers = sum(len(name) + len(value or "") for name, value in record.headers or ())
-    return len(record.key) + len(record.value) + headers + _BATCH_OVERHEAD_BYTES
+def _headers(ce_type: str, ce_source: str, ce_id: str, ce_time: str, ce_subject: str) -> Headers:
+    return {
+        "ce_specversion": "1.0",
+        "ce_type": ce_type,
+        "ce_source": ce_source,
+        "content-type": "application/avro",
+        "ce_id": ce_id,
+        "ce_time": ce_time,
+        "ce_subject": ce_subject,
+    }
+
+
+def _size_bytes(headers: Headers) -> int:
+    """Return the size of a record with these headers, without its key and value."""
+    return sum(len(name) + len(value or "") for name, value in headers.items()) + _BATCH_OVERHEAD_BYTES

@@ -11,7 +11,7 @@ from connector.kafka import transaction
 from connector.kafka.transaction import DEADLINE_S, Headers, Record, TransactionalWriter
 
 _ENTRY = Record("ledger", b"tweet/1", b"entry", None, 3)
-_RECORDS = [Record("events", b"1", b"a", [("h", "v")]), Record("events", b"2", b"b")]
+_RECORDS = [Record("events", b"1", b"a", {"h": "v"}), Record("events", b"2", b"b")]
 
 
 def _error(code: int, *, fatal: bool = False, retriable: bool = False, abort: bool = False) -> KafkaException:
@@ -52,12 +52,15 @@ class _Producer:
         value: bytes,
         key: bytes,
         partition: int,
-        on_delivery: Callable[..., None] | None,
+        callback: Callable[..., None] | None,
+        on_delivery: None,
+        timestamp: int,
         headers: Headers | None,
     ) -> None:
         """Take a record."""
+        assert (on_delivery, timestamp) == (None, 0)
         self._bench.called("produce")
-        self._callbacks.append(on_delivery)
+        self._callbacks.append(callback)
         self._bench.produced.append(Record(topic, key, value, headers, partition))
 
     def flush(self, timeout: float) -> int:

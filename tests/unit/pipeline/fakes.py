@@ -47,7 +47,7 @@ def value_of(record: Record) -> dict[str, Any]:
 
 def header_of(record: Record, name: str) -> str:
     """Return a header as text."""
-    value = dict(record.headers or ())[name]
+    value = (record.headers or {})[name]
     return value.decode() if isinstance(value, bytes) else cast("str", value)
 
 
