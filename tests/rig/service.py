@@ -6,6 +6,7 @@ Knows settings, `Service` and the command; must not know what is right to find i
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -44,6 +45,8 @@ STREAM_PARTITIONS = (
 """In the order of the ledger's partitions."""
 
 _NAMESPACE = "compliance_connector"
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Spares each request the 20 ms of CPU that it takes to load the authorities of a TLS it does not use."""
 _PATIENCE_S = 60.0
 """A busy machine is no failure."""
 
@@ -121,7 +124,7 @@ class Probe:
 
     def status(self) -> dict[str, Any]:
         """Return /status."""
-        answer: dict[str, Any] = httpx.get(f"{self.url}/status").raise_for_status().json()
+        answer: dict[str, Any] = self._get("/status").raise_for_status().json()
         return answer
 
     def partition(self, stream: str, number: int) -> dict[str, Any]:
@@ -132,12 +135,12 @@ class Probe:
     @property
     def is_ready(self) -> bool:
         """Tell what /readyz answers."""
-        return httpx.get(f"{self.url}/readyz").status_code == httpx.codes.OK
+        return self._get("/readyz").status_code == httpx.codes.OK
 
     @property
     def is_live(self) -> bool:
         """Tell what /livez answers."""
-        return httpx.get(f"{self.url}/livez").status_code == httpx.codes.OK
+        return self._get("/livez").status_code == httpx.codes.OK
 
     def metrics(self) -> "Metrics":
         """Return /metrics as of now, once the numbers are no older than the call."""
@@ -154,8 +157,11 @@ class Probe:
         """Return a total of /metrics as of now."""
         return self.metrics().total(name, **labels)
 
+    def _get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", verify=_NO_TLS)
+
     def _scrape(self) -> "Metrics":
-        text = httpx.get(f"{self.url}/metrics").raise_for_status().text
+        text = self._get("/metrics").raise_for_status().text
         return Metrics([sample for family in text_string_to_metric_families(text) for sample in family.samples])
 
     def await_connected(self, simulator: Simulator, partitions: int = len(STREAM_PARTITIONS)) -> None:
