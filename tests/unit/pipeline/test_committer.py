@@ -1,7 +1,7 @@
 """When the committer commits, what it leaves together, and what it does when that fails."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _ENDED = Ended(is_whole=True)
 _KEPT_ALIVE = KeptAlive(NOW_US, NOW_US - 6 * US_PER_S)
+_PATIENCE_S = 10.0
 
 
 class _Time:
@@ -49,12 +50,20 @@ class _Writer(FakeWriter):
         super().__init__()
         self._clock = clock
         self.at_s: list[float] = []
+        self.wait_in_commit: Callable[[], object] = list
+        self.wait_in_renew: Callable[[], object] = list
 
     def commit(self, records: Sequence[Record], entry: Record) -> Committed:
         """Note the transaction and its time."""
+        self.wait_in_commit()
         committed = super().commit(records, entry)
         self.at_s.append(round(self._clock.now_s - 1000.0, 3))
         return committed
+
+    def renew(self) -> None:
+        """Take as long as it is told to."""
+        self.wait_in_renew()
+        super().renew()
 
 
 class _Inbox:
@@ -100,6 +109,7 @@ class _Bench:
         self.status = PartitionStatus()
         self.settings = PipelineSettings(commit_max_events=1000)
         self.inbox = _Inbox(clock, threading.Event(), [])
+        self.turn = Turn()
         self.committer: Committer | None = None
 
     def run(self, *script: Delivery | float) -> None:
@@ -112,7 +122,7 @@ class _Bench:
             self.writer.as_writer(),
             self.settings,
             Happenings(PARTITION, self.metrics, self.status),
-            Turn(),
+            self.turn,
         )
         self.committer.run(stop.is_set)
 
@@ -124,6 +134,10 @@ class _Bench:
     def count(self, name: str, **labels: str) -> float:
         """Return the value of a counter."""
         return self.metrics.registry.get_sample_value(f"compliance_connector_{name}_total", labels) or 0.0
+
+
+def _fail(delivery: Delivery) -> None:
+    raise RuntimeError(f"odd: {delivery}")
 
 
 @pytest.fixture
@@ -199,6 +213,46 @@ def test_slow_commit_is_followed_by_a_new_producer(bench: _Bench) -> None:
     bench.run(0.0)
     assert bench.writer.renewals == 1
     assert bench.count("producers_replaced", stream="tweet", partition="2", cause="slow-commit") == 1
+
+
+@pytest.mark.parametrize("call", ["wait_in_commit", "wait_in_renew"])
+def test_committer_that_waits_for_kafka_keeps_no_other_waiting(bench: _Bench, call: str) -> None:
+    """The coordinator of one partition's transactions may be slow or away: the others take up and commit."""
+    is_waiting, goes_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        is_waiting.set()
+        goes_on.wait()
+
+    slow = _Bench(bench.clock)
+    slow.turn = bench.turn
+    slow.writer.duration_s = 1.1
+    setattr(slow.writer, call, wait)
+    waiting = threading.Thread(target=slow.run, args=[opened(), received(line(1)), _ENDED], daemon=True)
+    waiting.start()
+    assert is_waiting.wait(_PATIENCE_S)
+    working = threading.Thread(target=bench.run, args=[opened(), received(line(1)), _ENDED], daemon=True)
+    working.start()
+    working.join(_PATIENCE_S)
+    assert (bench.received, slow.inbox.settled) == ([1], 0 if call == "wait_in_commit" else 1)
+    goes_on.set()
+    waiting.join(_PATIENCE_S)
+    assert slow.received == [1]
+
+
+def test_committer_that_fails_at_its_work_keeps_no_other_waiting(
+    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its life ends in the midst of a turn, which then is the next one's."""
+    monkeypatch.setattr(bench.timeline, "take", _fail)
+    with pytest.raises(RuntimeError, match="odd"):
+        bench.run(received(line(1)), _ENDED)
+    other = _Bench(bench.clock)
+    other.turn = bench.turn
+    working = threading.Thread(target=other.run, args=[opened(), received(line(1)), _ENDED], daemon=True)
+    working.start()
+    working.join(_PATIENCE_S)
+    assert other.received == [1]
 
 
 @pytest.mark.parametrize("kind", [WriterLostError, FencedError])
