@@ -3,29 +3,27 @@
 Pure, and total: whatever the bytes are, `decode` answers. Shapes: X API v2 reference, compliance streams.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
 
 from connector.compliance import typed
-from connector.compliance.catalog import EVENT_TYPES, EventType, Field, Kind
+from connector.compliance.catalog import EventType
 from connector.compliance.identity import (
     UnreadableTimeError,
     canonical_body,
     canonical_json,
     digest,
     event_id,
-    id_prefix,
     line_id,
 )
 from connector.compliance.instants import parse_ns
+from connector.compliance.shape import BY_BODY, SHAPES, Member, Shape
 
-_ID_LENGTH = 19
 _DETAIL_LIMIT = 300
 _NAME_LIMIT = 60
 _MOST_NAMES = 20
@@ -103,7 +101,7 @@ def decode_typed(stream: str, line: bytes) -> Event | None:
     """
     try:
         body = typed.read(stream, line)
-        shape = _BY_BODY[type(body)]
+        shape = BY_BODY[type(body)]
         event_at, *values = shape.read(body)
         body.event_at = event_at_ns = parse_ns(event_at)
     except (ValueError, msgspec.MsgspecError):
@@ -139,7 +137,7 @@ def _decode(stream: str, line: bytes) -> Event | DeadLetter | SystemMessage:
         count = len(data) if isinstance(data, dict) else "no"
         return _dead(line, line_id(stream, line), Reason.UNKNOWN_TYPE, f"{count or 'no'} types under data")
     [(x_type, body)] = data.items()
-    shape = _SHAPES.get((stream, x_type))
+    shape = SHAPES.get((stream, x_type))
     if shape is None:
         id_ = _any_id(stream, x_type, body, line)
         detail = f"type {x_type}"[:_DETAIL_LIMIT]
@@ -160,7 +158,7 @@ def _any_id(stream: str, x_type: str, body: object, line: bytes) -> bytes:
         return line_id(stream, line)
 
 
-def _event(shape: "_Shape", body: object) -> Event:
+def _event(shape: Shape, body: object) -> Event:
     """Return the event. Raises `ValueError` when the body does not fit the type."""
     if not isinstance(body, dict):
         raise ValueError("the body is not an object")  # noqa: TRY004 - bad input of X, not a fault of the caller
@@ -176,7 +174,7 @@ def _event(shape: "_Shape", body: object) -> Event:
     return Event(shape.type, id_, _key(shape, values), body["event_at"], event_at_ns, (*values, unknown_fields), names)
 
 
-def _value(member: "_Member", body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what the field's kind is
+def _value(member: Member, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what the field's kind is
     value: Any = body
     for name in member.field.path:
         value = value.get(name) if isinstance(value, dict) else None
@@ -185,91 +183,13 @@ def _value(member: "_Member", body: Mapping[str, Any]) -> Any:  # noqa: ANN401 -
             raise ValueError(f"{'.'.join(member.field.path)}: missing")
         return None
     if not member.fits(value):
-        raise ValueError(f"{'.'.join(member.field.path)}: expected {_EXPECTED[member.field.kind]}")
+        raise ValueError(f"{'.'.join(member.field.path)}: expected {member.expected}")
     return value
 
 
-def _key(shape: "_Shape", values: Sequence[Any]) -> str:
+def _key(shape: Shape, values: Sequence[Any]) -> str:
     parts = shape.key_of(values)
     return parts if isinstance(parts, str) else ":".join(parts)
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, str) and value.isdigit() and value.isascii() and len(value) <= _ID_LENGTH
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _are_ids(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_id, value))
-
-
-def _are_texts(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
-
-
-_FITS = {Kind.ID: _is_id, Kind.IDS: _are_ids, Kind.TEXT: _is_text, Kind.TEXTS: _are_texts}
-_EXPECTED = {
-    Kind.ID: "a string of 1 to 19 digits",
-    Kind.IDS: "a list of at least one string of 1 to 19 digits",
-    Kind.TEXT: "text",
-    Kind.TEXTS: "a list of at least one text",
-}
-
-
-def _known_members(event_type: EventType) -> dict[str, Any]:
-    """Return the type's members as a tree whose leaves are None."""
-    tree: dict[str, Any] = {"event_at": None}
-    for field in event_type.fields:
-        node = tree
-        for name in field.path[:-1]:
-            node = node.setdefault(name, {})
-        node[field.path[-1]] = None
-    return tree
-
-
-class _Member(msgspec.Struct, frozen=True):
-    """A field, and what tells whether a value fits it."""
-
-    field: Field
-    fits: Callable[[object], bool]
-
-
-class _Shape(msgspec.Struct, frozen=True):
-    """An event type, with what reading its bodies takes: worked out once, for it is asked for with every line.
-
-    `read` gives the members of a typed body: its time, then the values of the fields. `checks` are for those of these
-    values, by place, that are more than text; `key_of` gives the one that is the key, or those that are.
-    """
-
-    type: EventType
-    id_prefix: bytes
-    members: tuple[_Member, ...]
-    known: dict[str, Any]
-    read: Callable[[Any], tuple[Any, ...]]
-    checks: tuple[tuple[int, Callable[[object], bool]], ...]
-    key_of: Callable[[Sequence[Any]], str | Sequence[str]]
-
-
-def _shape(event_type: EventType) -> _Shape:
-    names = [field.name for field in event_type.fields]
-    return _Shape(
-        event_type,
-        id_prefix(event_type.stream, event_type.x_type),
-        tuple(_Member(field, _FITS[field.kind]) for field in event_type.fields),
-        _known_members(event_type),
-        attrgetter("event_at", *(".".join(field.path) for field in event_type.fields)),
-        tuple(
-            (place, _FITS[field.kind]) for place, field in enumerate(event_type.fields) if field.kind is not Kind.TEXT
-        ),
-        itemgetter(*map(names.index, event_type.key)),
-    )
-
-
-_SHAPES = {(event_type.stream, event_type.x_type): _shape(event_type) for event_type in EVENT_TYPES}
-_BY_BODY = {typed.BODIES[shape.type]: shape for shape in _SHAPES.values()}
 
 
 def _unknown(body: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
