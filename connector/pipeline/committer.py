@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 from connector.kafka.transaction import SLOW_COMMIT_S, TransactionalWriter
-from connector.pipeline.timeline import Draft, Timeline
+from connector.pipeline.batch import Draft
+from connector.pipeline.timeline import Timeline
 from connector.pipeline.turn import Turn
 from connector.settings import PipelineSettings
 from connector.telemetry.happenings import Happenings, Transaction

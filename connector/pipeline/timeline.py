@@ -5,62 +5,24 @@ network or Kafka. Whoever fails to commit a draft must throw the timeline away a
 Instants are microseconds since 1970 in X's time, but for `written_at`, which is the wall clock's.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from connector.compliance.catalog import EventType, StreamPartition
+from connector.compliance.catalog import StreamPartition
 from connector.compliance.decode import DeadLetter, Event, LongLine, SystemMessage, decode, unencodable
 from connector.compliance.instants import US_PER_S
 from connector.kafka.ledger import Counts, LedgerEntry, Mode
 from connector.kafka.restore import Placed
-from connector.kafka.transaction import Record
+from connector.pipeline.batch import Batch, Draft
 from connector.pipeline.memory import DuplicateMemory
 from connector.pipeline.records import RecordBuilder, UnencodableError
 from connector.telemetry.delays import Arrival
 from connector.x.deliveries import Delivery, Ended, KeptAlive, Opened, Received
 from connector.x.overlap import Doubt, Overlap
-from connector.x.plan import MINUTE_US, Live, Lost, Plan, Replay
+from connector.x.plan import MINUTE_US, Live, Replay
 from connector.x.watermark import FUTURE_TOLERANCE_US, Watermark
 
 COVERAGE_INTERVAL_US = 10 * US_PER_S
 _NS_PER_US = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A transaction ready to be committed: its records, and the ledger entry that accounts for them."""
-
-    records: Sequence[Record]
-    entry: LedgerEntry
-    entry_record: Record
-    published: Counter[str]
-    dead_lettered: Counter[str]
-    unknown_types: Counter[str]
-    unknown_fields: Counter[str]
-    arrivals: Sequence[Arrival]
-    lost: Sequence[Lost]
-    has_coverage: bool
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What has been taken up since the last commit."""
-
-    records: list[Record] = field(default_factory=list)
-    size_bytes: int = 0
-    ids: dict[bytes, None] = field(default_factory=dict)
-    received: int = 0
-    duplicate: int = 0
-    control: int = 0
-    types: list[EventType] = field(default_factory=list)
-    dead_lettered: Counter[str] = field(default_factory=Counter)
-    unknown_types: Counter[str] = field(default_factory=Counter)
-    unknown_fields: Counter[str] = field(default_factory=Counter)
-    arrivals: list[Arrival] = field(default_factory=list)
-    covers_to_us: int = 0
-    ended: Plan | None = None
-    lost: list[Lost] = field(default_factory=list)
 
 
 class Timeline:
@@ -92,7 +54,7 @@ class Timeline:
         self._opened: Opened | None = None
         self.system_message: SystemMessage | None = None
         self._covered_as: tuple[Mode, int] | None = None
-        self._batch = _Batch()
+        self._batch = Batch()
 
     @property
     def pending(self) -> int:
@@ -124,7 +86,7 @@ class Timeline:
     def draft(self, written_at_us: int) -> Draft:
         """Return the transaction of everything taken up so far."""
         batch = self._batch
-        published = Counter({event_type.name: count for event_type, count in Counter(batch.types).items()})
+        published = batch.published()
         covered_until_us = self._watermark.position_us
         records = [*batch.records, *(self._records.gap(lost, written_at_us) for lost in batch.lost)]
         has_coverage = self._coverage_is_due(written_at_us)
@@ -139,11 +101,7 @@ class Timeline:
             covered_until_us=covered_until_us,
             covers_to_us=max(batch.covers_to_us, covered_until_us),
             counts=Counts(
-                batch.received,
-                published.total(),
-                batch.duplicate,
-                batch.dead_lettered.total(),
-                batch.control,
+                batch.received, published.total(), batch.duplicate, batch.dead_lettered.total(), batch.control
             ),
             sequence=self._sequence,
             mode=self.mode,
@@ -174,7 +132,7 @@ class Timeline:
             self._covered_as = (entry.mode, entry.written_at_us)
         self.memory.remember(ledger_offset, entry.covers_to_us, entry.ids)
         self.memory.forget(self._overlap.forgettable_until_us(entry.covered_until_us))
-        self._batch = _Batch()
+        self._batch = Batch()
 
     def _coverage_is_due(self, written_at_us: int) -> bool:
         if self._covered_as is None:
@@ -264,7 +222,7 @@ class Timeline:
         batch.types.append(event.type)
         if event.unknown_names:
             batch.unknown_fields.update(event.unknown_names)
-        self._add(event.id, record)
+        batch.add(event.id, record)
         return True
 
     def _take_dead_letter(self, letter: DeadLetter, at_us: int) -> None:
@@ -276,18 +234,12 @@ class Timeline:
         batch.dead_lettered[letter.reason.value] += 1
         if letter.unknown_type is not None:
             batch.unknown_types[letter.unknown_type] += 1
-        self._add(letter.id, self._records.dead_letter(letter, at_us))
+        batch.add(letter.id, self._records.dead_letter(letter, at_us))
 
     def _repeated(self) -> None:
         self._batch.received += 1
         self._batch.duplicate += 1
         self._overlap.repeated()
-
-    def _add(self, id_: bytes, record: Record) -> None:
-        batch = self._batch
-        batch.ids[id_] = None
-        batch.records.append(record)
-        batch.size_bytes += len(record.value)
 
     def _heed(self, message: SystemMessage) -> None:
         """X speaks of closing the connection, and does not always do it: we do."""

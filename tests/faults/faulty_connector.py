@@ -16,7 +16,8 @@ from connector import cli
 from connector.compliance.decode import Event, decode
 from connector.kafka import restore
 from connector.kafka.transaction import Committed, Record, TransactionalWriter
-from connector.pipeline.timeline import Draft, Timeline
+from connector.pipeline.batch import Draft
+from connector.pipeline.timeline import Timeline
 from connector.x.deliveries import Delivery, Opened, Received
 from connector.x.inbox import Inbox
 from connector.x.plan import Replay

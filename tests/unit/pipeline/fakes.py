@@ -13,8 +13,9 @@ from connector.kafka.ledger import LedgerEntry, decode_shipped, first_entry, rea
 from connector.kafka.restore import Placed
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Committed, Record, TransactionalWriter
+from connector.pipeline.batch import Draft
 from connector.pipeline.records import RecordBuilder
-from connector.pipeline.timeline import Draft, Timeline
+from connector.pipeline.timeline import Timeline
 from connector.x.deliveries import Opened, Received
 from connector.x.plan import Live, Lost, Plan
 from tests.unit.compliance.bodies import line_of
