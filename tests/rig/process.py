@@ -37,12 +37,15 @@ def free_port() -> int:
     raise RigError("no free port found")
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
-    """Poll `condition` until it holds. Raises `RigError` naming `what` when it does not within `timeout_s`."""
+def wait_until(condition: Callable[[], bool], what: str | Callable[[], str], timeout_s: float = 30.0) -> None:
+    """Poll `condition` until it holds. Raises `RigError` naming `what` when it does not within `timeout_s`.
+
+    A function is asked only then, so that it can tell how far things have come.
+    """
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise RigError(f"not within {timeout_s:g} s: {what}")
+            raise RigError(f"not within {timeout_s:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(_POLL_INTERVAL_S)
 
 

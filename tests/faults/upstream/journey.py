@@ -165,7 +165,15 @@ class Journey(Stage):
             self.emit_on(self.places, 1)
             return min(self.covered_us().values()) > until_us
 
-        wait_until(are_covered, "all is covered", _PATIENCE_S)
+        wait_until(are_covered, lambda: f"all is covered: {self._how_far(until_us)}", _PATIENCE_S)
+
+    def _how_far(self, until_us: int) -> str:
+        """Tell how far each stream partition is covered, of an instant to reach, and what the service says of it."""
+        statuses = self.probe.status()["partitions"]
+        return "; ".join(
+            f"{place[0]}/{place[1]} {(covered_us - until_us) / US_PER_S:+.3f} s: {statuses[f'{place[0]}/{place[1]}']}"
+            for place, covered_us in self.covered_us().items()
+        )
 
     def let_x_emit(self, seconds: float, events: int = 200) -> None:
         """Let time pass, with that many events spread over it and over all stream partitions."""

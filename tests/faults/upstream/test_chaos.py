@@ -93,7 +93,7 @@ def _await_fired(journey: Journey) -> None:
         journey.emit_on(journey.places, 2)
         return not journey.simulator.faults.armed
 
-    wait_until(have_fired, f"all faults fire; armed are {dict(journey.simulator.faults.armed)}", 60)
+    wait_until(have_fired, lambda: f"all faults fire; armed are {dict(journey.simulator.faults.armed)}", 60)
 
 
 def _suffer_live(journey: Journey) -> None:
