@@ -33,6 +33,7 @@ from connector.x.inbox import Inbox
 from connector.x.plan import Plan
 from connector.x.reader import Reader
 from connector.x.stall import StallWatch
+from connector.x.wire import Wire
 
 HUNG_S = 45.0
 """A committer that gave no sign of life for this long hangs: each of its calls is bounded far below that."""
@@ -55,7 +56,7 @@ class Parts:
     schema_ids: Mapping[str, int]
     decode_entry: Callable[[bytes], Mapping[str, Any]]
     read_limits_bytes: Callable[[], Mapping[str, int]]
-    open_connection: Callable[[StreamPartition, Plan], Connection]
+    open_connection: Callable[[StreamPartition, Plan, Wire], Connection]
     stall_watch: StallWatch
     gate: Gate
     turn: Turn

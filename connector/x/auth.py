@@ -18,6 +18,7 @@ from connector.x.answer import read_body
 from connector.x.backoff import Curve
 from connector.x.clock import wall_us
 from connector.x.failure import ConnectFailedError, Failure, http_failure, network_failure
+from connector.x.wire import Wire
 
 
 class _Answer(msgspec.Struct):
@@ -68,19 +69,26 @@ def _checked(name: str, value: str) -> str:
     return value
 
 
-def exchange_over(client: httpx.Client) -> Callable[[str, str], str]:
+def exchange_over(client: httpx.Client, answer_time_s: float) -> Callable[[str, str], str]:
     """Return a function that exchanges an API key and its secret for a bearer token over `client`."""
 
     def exchange(api_key: str, api_key_secret: str) -> str:
-        request = client.build_request("POST", "/oauth2/token", data={"grant_type": "client_credentials"})
+        request = client.build_request(
+            "POST",
+            "/oauth2/token",
+            data={"grant_type": "client_credentials"},
+            extensions=Wire().extensions(answer_time_s),
+        )
+        secrets = (api_key, api_key_secret)
         auth = (quote(api_key, safe=""), quote(api_key_secret, safe=""))
         try:
             response = client.send(request, auth=auth, stream=True)
             body = read_body(response)
         except (httpx.HTTPError, OSError) as error:
-            raise ConnectFailedError(network_failure(error)) from error
+            raise ConnectFailedError(network_failure(error, secrets)) from error
         if response.status_code != httpx.codes.OK:
-            raise ConnectFailedError(http_failure(response.status_code, response.headers, body, wall_us() / US_PER_S))
+            now_s = wall_us() / US_PER_S
+            raise ConnectFailedError(http_failure(response.status_code, response.headers, body, now_s, secrets))
         try:
             return msgspec.json.decode(body, type=_Answer).access_token
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,14 +1,12 @@
 """One request to a compliance stream and the body that answers it: the only place where streams meet httpx."""
 
 import platform
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
@@ -19,25 +17,26 @@ from connector.settings import XSettings
 from connector.x.answer import read_body
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
-from connector.x.chunks import ChunkMerger
-from connector.x.clock import monotonic_us, wall_us
+from connector.x.clock import wall_us
 from connector.x.failure import (
     ConnectFailedError,
     Failure,
     PlanRefusedError,
     RateLimit,
+    Secrets,
     http_failure,
     network_failure,
     read_rate_limit,
+    without,
 )
 from connector.x.plan import Plan, Replay
+from connector.x.wire import Wire
 
 USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
 _DELIMITERS = {"content-length", "transfer-encoding"}
 _LITTLE_BYTES = 16 * 1024
 _GATHER_S = 0.02
 """After so little was read, more is left to come for so long: waking up for an event costs more than the event."""
-_SOON_S = 0.001
 _NO_HEADERS: Mapping[str, str] = {}
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
@@ -45,8 +44,10 @@ _UNGRANTABLE = {"backfill_minutes": "99"}
 class Connection:
     """An accepted request. `chunks` is for one thread; `close` may be called from any."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, wire: Wire, secrets: Secrets) -> None:
         self._response = response
+        self._secrets = secrets
+        self._wire = wire
         self._is_delimited = not _DELIMITERS.isdisjoint(response.headers)
         self.date_us = _date_us(response)
         self.rate_limit: RateLimit | None = read_rate_limit(response.headers, self.date_us / US_PER_S)
@@ -63,7 +64,7 @@ class Connection:
                 if len(chunk) < _LITTLE_BYTES:
                     time.sleep(_GATHER_S)
         except (httpx.HTTPError, OSError) as error:
-            raise ConnectFailedError(network_failure(error)) from error
+            raise ConnectFailedError(network_failure(error, self._secrets)) from error
         if not self._is_delimited:
             raise ConnectFailedError(
                 Failure(Curve.NETWORK, "network", "the body ended, and nothing says that it is whole")
@@ -71,13 +72,11 @@ class Connection:
 
     def close(self) -> None:
         """End the connection at once, also under a read that waits in another thread."""
-        stream = self._response.extensions.get("network_stream")
-        raw = stream.get_extra_info("socket") if stream is not None else None
-        if isinstance(raw, socket.socket):
-            try:
-                socket.socket.shutdown(raw, socket.SHUT_RDWR)
-            except OSError:
-                return
+        self._wire.close()
+
+    def quoted(self, text: str) -> str:
+        """Return words of X's without the token, should X have repeated it."""
+        return without(self._secrets, text)
 
     def __enter__(self) -> Self:
         return self
@@ -106,37 +105,46 @@ class XClient:
             timeout=httpx.Timeout(settings.silence_timeout_s, connect=settings.connect_timeout_s),
             verify=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            event_hooks={"request": [partial(_watch, answer_time_us=int(settings.silence_timeout_s * US_PER_S))]},
         )
-        self._token = Token(settings, exchange_over(self._client))
+        self._answer_time_s = settings.silence_timeout_s
+        self._token = Token(settings, exchange_over(self._client, self._answer_time_s))
 
-    def open(self, partition: StreamPartition, plan: Plan) -> Connection:
-        """Ask X for `plan`. Raises `ConnectFailedError`; `PlanRefusedError` where X does not accept the request."""
+    def open(self, partition: StreamPartition, plan: Plan, wire: Wire | None = None) -> Connection:
+        """Ask X for `plan`; who holds the `wire` can end the wait for the answer, too.
+
+        Raises `ConnectFailedError`; `PlanRefusedError` where X does not accept the request.
+        """
+        wire = wire or Wire()
         # A compressed body may be cut where no one notices; of a replay the end is all that says it is whole.
         headers = {"Accept-Encoding": "identity"} if isinstance(plan, Replay) else {}
-        response = self._get(partition, _parameters(plan), headers)
+        response, secrets = self._get(partition, _parameters(plan), wire, headers)
         if response.status_code == httpx.codes.OK:
-            return Connection(response)
+            return Connection(response, wire, secrets)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             self._token.rejected()
         if response.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN}:
-            raise PlanRefusedError(_failure(response), _date_us(response))
-        raise ConnectFailedError(_failure(response))
+            raise PlanRefusedError(_failure(response, secrets), _date_us(response))
+        raise ConnectFailedError(_failure(response, secrets))
 
     def check_access(self, stream: str) -> None:
         """Ask X for `stream` in a way it cannot grant, so that no connection is made or disturbed.
 
         Raises `ConnectFailedError` unless X then objects to the request itself: to neither token nor access.
         """
-        response = self._get(StreamPartition(stream, 1), _UNGRANTABLE)
+        response, secrets = self._get(StreamPartition(stream, 1), _UNGRANTABLE, Wire())
         if response.status_code == httpx.codes.BAD_REQUEST:
             response.close()
         else:
-            raise ConnectFailedError(_failure(response))
+            raise ConnectFailedError(_failure(response, secrets))
 
     def _get(
-        self, partition: StreamPartition, parameters: Mapping[str, str], headers: Mapping[str, str] = _NO_HEADERS
-    ) -> httpx.Response:
+        self,
+        partition: StreamPartition,
+        parameters: Mapping[str, str],
+        wire: Wire,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> tuple[httpx.Response, Secrets]:
+        """Return the answer, and what of the request no one may quote."""
         token = self._token.value()
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}
@@ -146,44 +154,18 @@ class XClient:
                 STREAMS[partition.stream].path,
                 params=parameters,
                 headers={"Authorization": f"Bearer {token}", **headers},
+                extensions=wire.extensions(self._answer_time_s),
             )
             response = self._client.send(request, stream=True)
         except (httpx.HTTPError, OSError) as error:
-            raise ConnectFailedError(network_failure(error)) from error
+            raise ConnectFailedError(network_failure(error, (token,))) from error
         limit = read_rate_limit(response.headers, _date_us(response) / US_PER_S)
         self._on_answer(partition.stream, response.status_code, limit)
-        return response
+        return response, (token,)
 
     def close(self) -> None:
         """Release what the client holds."""
         self._client.close()
-
-
-def _watch(request: httpx.Request, answer_time_us: int) -> None:
-    """Have the bytes that answer `request` go through `_read_through`; httpcore's `trace` shows each new connection."""
-
-    def trace(event: str, info: Mapping[str, Any]) -> None:
-        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            stream = info["return_value"]
-            stream.read = _read_through(stream.read, monotonic_us() + answer_time_us)
-
-    request.extensions["trace"] = trace
-
-
-def _read_through(read: Callable[..., bytes], answer_until_us: int) -> Callable[..., bytes]:
-    """Return `read` with small chunks merged, and no wait beyond an instant for a head that comes byte by byte."""
-    merger = ChunkMerger()
-
-    def read_merged(max_bytes: int, timeout: float | None = None) -> bytes:
-        while True:
-            if timeout is not None and merger.is_in_head:
-                timeout = min(timeout, max(_SOON_S, (answer_until_us - monotonic_us()) / US_PER_S))
-            data = read(max_bytes, timeout)
-            merged = merger.feed(data)
-            if merged or not data:
-                return merged
-
-    return read_merged
 
 
 def _parameters(plan: Plan) -> dict[str, str]:
@@ -204,9 +186,9 @@ def _date_us(response: httpx.Response) -> int:
         return wall_us()
 
 
-def _failure(response: httpx.Response) -> Failure:
+def _failure(response: httpx.Response, secrets: Secrets) -> Failure:
     try:
         body = read_body(response)
     except (httpx.HTTPError, OSError):
         body = b""
-    return http_failure(response.status_code, response.headers, body, _date_us(response) / US_PER_S)
+    return http_failure(response.status_code, response.headers, body, _date_us(response) / US_PER_S, secrets)

@@ -1,7 +1,7 @@
 """What went wrong on the way to X or with its answer, classified in one place.
 
 X's error bodies come in three shapes (X API v2, "Response codes & errors"): a problem, a list of errors, a bare
-code and message.
+code and message. Whatever others say may repeat what we sent, so all of it goes through `without`.
 """
 
 import os
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import msgspec
@@ -22,7 +23,10 @@ MIN_RATE_LIMIT_WAIT_S = 60.0
 MAX_RATE_LIMIT_WAIT_S = 16 * 60.0
 """X's windows last 15 minutes; a reset further away is no time to wait for."""
 _DETAIL_LIMIT = 300
+_HIDDEN = "[secret]"
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+Secrets = tuple[str, ...]
+"""What was sent with a request and must not be shown."""
 
 _ADVICE = {
     400: ("http-400", "X does not accept the request's parameters; the contract may not include them"),
@@ -99,17 +103,24 @@ def read_rate_limit(headers: Mapping[str, str], said_at_s: float) -> RateLimit |
     return RateLimit(limit, remaining, reset_s, said_at_s) if limit > 0 and remaining >= 0 else None
 
 
-def network_failure(error: httpx.HTTPError | OSError) -> Failure:
+def without(secrets: Secrets, text: str) -> str:
+    """Return `text` with each secret in it hidden, as it is or percent-decoded."""
+    for secret in (*secrets, *map(unquote, secrets)):
+        text = text.replace(secret, _HIDDEN)
+    return text
+
+
+def network_failure(error: httpx.HTTPError | OSError, secrets: Secrets) -> Failure:
     """Classify an exception of the HTTP library."""
     reason = "silent" if isinstance(error, httpx.ReadTimeout) else "network"
-    detail = f"{type(error).__name__}: {error}"[:_DETAIL_LIMIT]
+    detail = without(secrets, f"{type(error).__name__}: {error}")[:_DETAIL_LIMIT]
     return Failure(Curve.NETWORK, reason, detail, is_sent=not isinstance(error, _UNSENT))
 
 
-def http_failure(status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> Failure:
+def http_failure(status: int, headers: Mapping[str, str], body: bytes, now_s: float, secrets: Secrets) -> Failure:
     """Classify an answer that is not 200; `now_s` is X's time in UNIX seconds."""
     problem = _problem(body)
-    said = _said(problem)
+    said = without(secrets, _said(problem))[:_DETAIL_LIMIT]
     limit = read_rate_limit(headers, now_s)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return _too_many(limit, problem, said, now_s)
@@ -144,4 +155,4 @@ def _problem(body: bytes) -> Mapping[str, Any]:
 
 def _said(problem: Mapping[str, Any]) -> str:
     words = (problem.get(name) for name in ("detail", "message", "title"))
-    return next((word for word in words if isinstance(word, str)), "")[:_DETAIL_LIMIT]
+    return next((word for word in words if isinstance(word, str)), "")

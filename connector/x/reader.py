@@ -27,6 +27,7 @@ from connector.x.lifecycle import Delays, Happening, State, next_step
 from connector.x.plan import Allowed, Live, Plan, is_grantable, is_within_reach, make_plan, refused, unreached
 from connector.x.ports import Progress, Report
 from connector.x.stall import StallWatch
+from connector.x.wire import Wire
 
 _TURN_WAIT_S = 1.0
 _LINE_TIMEOUT = 2.0
@@ -52,7 +53,7 @@ class Reader:
         self,
         *,
         partition: StreamPartition,
-        open_connection: Callable[[StreamPartition, Plan], Connection],
+        open_connection: Callable[[StreamPartition, Plan, Wire], Connection],
         inbox: Inbox,
         progress: Progress,
         settings: XSettings,
@@ -78,7 +79,7 @@ class Reader:
             State.PLANNING: self._wait_for_a_turn,
             State.WAITING: self._wait,
         }
-        self._connection: Connection | None = None
+        self._wire = Wire()
         self._held = ExitStack()
         self._delay_s = 0.0
 
@@ -100,10 +101,9 @@ class Reader:
         return self._state
 
     def stop(self) -> None:
-        """End the reading at once, from another thread."""
+        """End the reading at once, and the wait for X's answer, from another thread."""
         self._stop.set()
-        if self._connection is not None:
-            self._connection.close()
+        self._wire.close()
 
     def _take(self, outcome: Outcome) -> None:
         """Go where the table leads, and let go of what is not needed there."""
@@ -145,14 +145,16 @@ class Reader:
         return make_plan(covered_until_us, now_us, self._allowed, is_catching_up=self._is_catching_up)
 
     def _connect(self, turn: Turn, plan: Plan, covered_until_us: int) -> Outcome:
-        asked_us = monotonic_us()
+        asked_us, self._wire = monotonic_us(), Wire()
+        if self._stop.is_set():  # perhaps before there was this wire to close
+            return Outcome(Happening.STOPPED)
         try:
-            connection = self._open_connection(self._partition, plan)
+            connection = self._open_connection(self._partition, plan, self._wire)
         except ConnectFailedError as error:
             turn.over(error.failure.rate_limit, is_sent=error.failure.is_sent)
             return self._refused(error, plan) if isinstance(error, PlanRefusedError) else _failed(error.failure)
         turn.over(connection.rate_limit)
-        self._connection = self._held.enter_context(connection)
+        self._held.enter_context(connection)
         if self._stop.is_set():
             return Outcome(Happening.STOPPED)
         self._clock.synchronise(connection.date_us)
@@ -197,7 +199,8 @@ class Reader:
         self._inbox.wait_until_settled()
         message = self._progress.system_message
         self._is_catching_up = not is_live and is_whole and message is None
-        self._report_end("system-message" if message else failure.reason if failure else "closed", body.tail_bytes)
+        reason = "system-message" if message else failure.reason if failure else "closed"
+        self._report_end(connection, reason, body.tail_bytes)
         if is_live:
             self._allowed = Allowed()
             if body.lines_read == 1 and message is None:
@@ -218,10 +221,10 @@ class Reader:
         if self._state is State.UNPROVEN:
             self._take(Outcome(Happening.DELIVERED))
 
-    def _report_end(self, reason: str, tail_bytes: int) -> None:
+    def _report_end(self, connection: Connection, reason: str, tail_bytes: int) -> None:
         message, doubt = self._progress.system_message, self._progress.doubt
         if message is not None:
-            self._report.system_message(message.problem, message.detail)
+            self._report.system_message(connection.quoted(message.problem), connection.quoted(message.detail))
         if doubt is not None:
             self._report.doubted(doubt.value)
         self._report.disconnected(reason, tail_bytes)

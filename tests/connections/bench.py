@@ -24,6 +24,7 @@ from connector.x.inbox import Inbox
 from connector.x.plan import Plan
 from connector.x.reader import Reader
 from connector.x.stall import StallWatch
+from connector.x.wire import Wire
 from tests.connections.x import X
 from tests.unit.pipeline.fakes import PARTITION, FakeWriter, timeline
 
@@ -102,13 +103,13 @@ class Bench:
         self._reader._stop = self._stop  # noqa: SLF001 - so that delays are seen, not waited for
         self._reader._backoff = Backoff(lambda: 0.0)  # noqa: SLF001 - so that delays are exact
 
-    def _open(self, _: object, plan: Plan) -> Connection:
+    def _open(self, _: object, plan: Plan, wire: Wire) -> Connection:
         if self.asked:
             self.delays_s.append(self._stop.waited_s)
             self._stop.waited_s = 0.0
         self.asked.append(plan)
         self._x.before_attempt(len(self.asked))
-        return self._client.open(PARTITION, plan)
+        return self._client.open(PARTITION, plan, wire)
 
     def run(self, *, events: int, attempts: int, tick_s: float) -> None:
         """Read until so many events are committed and so many attempts made, and stop.

@@ -27,6 +27,7 @@ from connector.x.lifecycle import State
 from connector.x.plan import Plan, Replay
 from connector.x.reader import Reader
 from connector.x.stall import StallWatch
+from connector.x.wire import Wire
 from tests.faults.upstream.journey import Travelling
 from tests.unit.pipeline.fakes import Ledger, timeline
 
@@ -93,10 +94,10 @@ class Citizen:
         )
         self._reader._stop = self._wait  # type: ignore[assignment] # noqa: SLF001 - so that nobody waits
 
-    def _open(self, partition: StreamPartition, plan: Plan) -> Connection:
+    def _open(self, partition: StreamPartition, plan: Plan, wire: Wire) -> Connection:
         if self._is_away and not isinstance(plan, Replay):
             self.has_caught_up = True
-        return self._client.open(partition, plan)
+        return self._client.open(partition, plan, wire)
 
     def act(self) -> float:
         """Take a step; return how long it has to wait for the next one, in seconds."""

@@ -1,7 +1,9 @@
 """What stands in for the world around a reader: clocks that move when told, and connections that follow a script."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Self
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from connector.compliance.instants import US_PER_S
 from connector.x import clock
 from connector.x.failure import ConnectFailedError, Failure
+from connector.x.wire import Wire
 
 NOW_US = 1_800_000_000 * US_PER_S
 
@@ -73,6 +76,10 @@ class FakeConnection:
             else:
                 step()
 
+    def quoted(self, text: str) -> str:
+        """Return words of X's as they are: nobody sent a token."""
+        return text
+
     def close(self) -> None:
         """Note that somebody closed the connection."""
         self.closed.set()
@@ -82,3 +89,16 @@ class FakeConnection:
 
     def __exit__(self, *_: object) -> None:
         self.has_left = True
+
+
+def is_closed(wire: Wire) -> bool:
+    """Tell whether a socket that `wire` gets now is ended at once."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stream = SimpleNamespace(read=ours.recv, get_extra_info=lambda _: ours)
+        wire.extensions(1.0)["trace"]("connection.connect_tcp.complete", {"return_value": stream})
+        theirs.setblocking(False)  # noqa: FBT003 - of the standard library
+        try:
+            return theirs.recv(1) == b""
+        except BlockingIOError:
+            return False

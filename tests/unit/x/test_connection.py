@@ -325,6 +325,40 @@ def test_wrong_token_is_told_apart_and_never_shown() -> None:
     assert "hush" not in repr(caught.value) + str(caught.value) + repr(caught.value.failure)
 
 
+_ECHO = b'{"detail": "no such token: hush%2Fhush, which is hush/hush"}'
+_ECHOES = (
+    b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%b" % (len(_ECHO), _ECHO),
+    b"HTTP/1.1 200 OK\r\nauthorization Bearer hush%2Fhush\r\n\r\n",
+    b"hush%2Fhush\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("answer", _ECHOES)
+def test_answer_that_repeats_the_token_is_shown_without_it(answer: bytes) -> None:
+    """An error of X's, and a server that sends back what it got; the token may have been percent-decoded."""
+    with (
+        _answering(answer) as base_url,
+        _client(base_url, bearer_token="hush%2Fhush") as client,
+        pytest.raises(ConnectFailedError) as caught,
+    ):
+        client.open(_TWEET_1, Live(0))
+    assert "hush" not in repr(caught.value) + str(caught.value) + repr(caught.value.failure)
+
+
+def test_body_and_words_of_x_s_that_repeat_the_token_are_shown_without_it() -> None:
+    """A chunk that is none ends up in the HTTP library's error, a message of the stream's in the log."""
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhush\r\n"
+    with (
+        _answering(answer) as base_url,
+        _client(base_url, bearer_token="hush") as client,
+        client.open(_TWEET_1, Live(0)) as connection,
+    ):
+        outcome: list[object] = []
+        _read(connection, outcome)
+        assert connection.quoted("no hush") == "no [secret]"
+    assert "hush" not in repr(outcome[-1]) + str(outcome[-1])
+
+
 def test_exchanged_token_that_x_invalidates_is_exchanged_again() -> None:
     """The attempt after a rejection gets a new one."""
     keys = {"bearer_token": None, "api_key": "simulator-key", "api_key_secret": "simulator-secret"}

@@ -1,6 +1,7 @@
 """What went wrong, in whichever shape X says it."""
 
 import httpx
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,7 +48,7 @@ def _headers(remaining: int, reset_in_s: float = 300) -> dict[str, str]:
 )
 def test_status_without_a_body_has_its_reason_and_curve(status: int, reason: str, curve: Curve) -> None:
     """The number alone says how to wait."""
-    failure = http_failure(status, {}, b"", _NOW_S)
+    failure = http_failure(status, {}, b"", _NOW_S, ())
     assert (failure.reason, failure.curve) == (reason, curve)
     assert failure.reason in REASONS
 
@@ -70,33 +71,33 @@ def test_status_without_a_body_has_its_reason_and_curve(status: int, reason: str
 )
 def test_answer_in_each_shape_is_quoted(body: bytes, said: str) -> None:
     """A problem, a list of errors, a bare message, and everything that is none of them."""
-    assert http_failure(403, {}, body, _NOW_S).detail.endswith(f"X says: {said}")
+    assert http_failure(403, {}, body, _NOW_S, ()).detail.endswith(f"X says: {said}")
 
 
 def test_spent_budget_waits_for_the_reset() -> None:
     """By the headers or by code 88, as X's time has it."""
     for body, remaining in ((b"", 0), (_SPENT, 5), (_TOO_MANY, 0)):
-        failure = http_failure(429, _headers(remaining), body, _NOW_S)
+        failure = http_failure(429, _headers(remaining), body, _NOW_S, ())
         assert (failure.curve, failure.reason, failure.at_least_s) == (Curve.RATE_LIMIT, "rate-limited", 300)
 
 
 @pytest.mark.parametrize("reset_in_s", [-1000, 0, 59])
 def test_spent_budget_waits_a_minute_at_least(reset_in_s: float) -> None:
     """Even where the reset is about to come."""
-    assert http_failure(429, _headers(0, reset_in_s), b"", _NOW_S).at_least_s == 60
+    assert http_failure(429, _headers(0, reset_in_s), b"", _NOW_S, ()).at_least_s == 60
 
 
 @pytest.mark.parametrize("reset", ["1800000000000", "9" * 30])
 def test_spent_budget_with_an_absurd_reset_waits_for_a_window_at_most(reset: str) -> None:
     """Milliseconds for seconds must not silence us for ages, nor overflow a clock."""
     headers = {**_headers(0), "x-rate-limit-reset": reset}
-    assert http_failure(429, headers, b"", _NOW_S).at_least_s == MAX_RATE_LIMIT_WAIT_S
+    assert http_failure(429, headers, b"", _NOW_S, ()).at_least_s == MAX_RATE_LIMIT_WAIT_S
 
 
 @pytest.mark.parametrize("headers", [_headers(50), {}])
 def test_too_many_connections_with_budget_left_does_not_wait_for_the_reset(headers: dict[str, str]) -> None:
     """A dead connection of ours is forgotten by X long before that."""
-    failure = http_failure(429, headers, _TOO_MANY, _NOW_S)
+    failure = http_failure(429, headers, _TOO_MANY, _NOW_S, ())
     limit = read_rate_limit(headers, _NOW_S)
     expected = Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", "at the maximum", 0.0, limit)
     assert failure == expected
@@ -119,7 +120,7 @@ def test_rate_limit_is_read_from_all_three_headers_or_not_at_all(missing: str | 
 def test_any_answer_is_classified(status: int, body: bytes, values: list[str]) -> None:
     """Nothing that X can send raises, and the wait is never absurd."""
     names = ("x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset")
-    failure = http_failure(status, dict(zip(names, values, strict=False)), body, _NOW_S)
+    failure = http_failure(status, dict(zip(names, values, strict=False)), body, _NOW_S, ())
     assert failure.reason in REASONS
     assert 0 <= failure.at_least_s <= MAX_RATE_LIMIT_WAIT_S
 
@@ -136,7 +137,7 @@ def test_any_answer_is_classified(status: int, body: bytes, values: list[str]) -
 )
 def test_network_failure_says_whether_it_was_silence(error: httpx.HTTPError | OSError, reason: str) -> None:
     """Silence is X's, the rest is the way to it."""
-    failure = network_failure(error)
+    failure = network_failure(error, ())
     assert (failure.curve, failure.reason) == (Curve.NETWORK, reason)
     assert type(error).__name__ in failure.detail
 
@@ -144,7 +145,7 @@ def test_network_failure_says_whether_it_was_silence(error: httpx.HTTPError | OS
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 503])
 def test_answer_that_refuses_says_what_is_left_too(status: int) -> None:
     """Every answer is a word on the budget, not only a granted one."""
-    failure = http_failure(status, _headers(7), b"", _NOW_S)
+    failure = http_failure(status, _headers(7), b"", _NOW_S, ())
     assert failure.rate_limit == read_rate_limit(_headers(7), _NOW_S)
     assert failure.is_sent
 
@@ -163,7 +164,7 @@ def test_answer_that_refuses_says_what_is_left_too(status: int) -> None:
 )
 def test_network_failure_says_whether_x_can_have_counted_the_request(error: httpx.HTTPError, *, is_sent: bool) -> None:
     """What never left costs nothing; where that is not sure, it does."""
-    assert network_failure(error).is_sent is is_sent
+    assert network_failure(error, ()).is_sent is is_sent
 
 
 @pytest.mark.parametrize(("limit", "remaining"), [("0", "0"), ("-1", "1"), ("100", "-3")])
@@ -175,4 +176,12 @@ def test_rate_limit_that_makes_no_sense_is_none(limit: str, remaining: str) -> N
 
 def test_network_failure_s_detail_is_short() -> None:
     """It goes into logs and the status."""
-    assert len(network_failure(OSError("x" * 9999)).detail) == 300
+    assert len(network_failure(OSError("x" * 9999), ()).detail) == 300
+
+
+def test_secret_at_the_limit_of_what_is_shown_is_not_shown_in_part() -> None:
+    """It is hidden before the text is cut."""
+    said = "x" * 297 + "hush"
+    failure = http_failure(403, {}, msgspec.json.encode({"detail": said}), _NOW_S, ("hush",))
+    assert "hu" not in failure.detail
+    assert "hu" not in network_failure(OSError(said[len("OSError: ") :]), ("hush",)).detail

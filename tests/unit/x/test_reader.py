@@ -29,7 +29,8 @@ from connector.x.overlap import Doubt
 from connector.x.plan import MINUTE_US, Allowed, Cause, Live, Plan, Replay, is_grantable, make_plan
 from connector.x.reader import Outcome, Reader
 from connector.x.stall import StallWatch
-from tests.unit.x.fakes import NOW_US, FakeConnection, FakeTime, Step
+from connector.x.wire import Wire
+from tests.unit.x.fakes import NOW_US, FakeConnection, FakeTime, Step, is_closed
 
 _PARTITION = StreamPartition("tweet", 1)
 _DEADLINE_S = 5.0
@@ -71,6 +72,7 @@ class _World:
         self.answer_s = 0.0
         self.plans: list[Plan] = []
         self.connections: list[FakeConnection] = []
+        self.wires: list[Wire] = []
         self.deliveries: list[Delivery] = []
         self.messages: list[SystemMessage | None] = []
         self.metrics = Metrics()
@@ -91,11 +93,12 @@ class _World:
         self.reader._stop = self.stopped = _Stopped()  # noqa: SLF001 - so that delays are seen, not waited for
         self.reader._backoff = Backoff(lambda: 0.0)  # noqa: SLF001 - so that delays are exact
 
-    def _open(self, _: StreamPartition, plan: Plan) -> Connection:
+    def _open(self, _: StreamPartition, plan: Plan, wire: Wire) -> Connection:
         assert list(self.inbox.take()) == [], "a plan was made before all was settled"
         if self.plans:
             self._note_delay()
         self.plans.append(plan)
+        self.wires.append(wire)
         if len(self.plans) > len(self.answers):
             self.reader.stop()
             self.inbox.close()
@@ -708,9 +711,17 @@ def test_stop_while_reading_ends_the_connection_and_the_reader(world: _World) ->
     """Nothing more is asked of X."""
     _stop_while(world, world.reader.stop)
     assert len(world.plans) == 1
-    assert world.connections[0].closed.is_set()
+    assert is_closed(world.wires[0])
     assert world.connections[0].has_left
     assert world.count("disconnects", reason="stopped") == 1
+
+
+def test_stop_before_there_is_a_connection_asks_x_for_nothing(world: _World) -> None:
+    """Nobody is there to end what begins after the stop."""
+    assert world.reader.step() is State.CONNECTING
+    world.reader.stop()
+    assert world.reader.step() is State.STOPPED
+    assert world.plans == []
 
 
 def test_closed_inbox_ends_the_reader(world: _World) -> None:
@@ -720,11 +731,13 @@ def test_closed_inbox_ends_the_reader(world: _World) -> None:
 
 
 def test_stop_before_the_connection_is_granted_closes_it_again(world: _World) -> None:
-    """X takes its time to answer; by then nobody wants it."""
+    """X takes its time to answer; by then nobody waits for it any more, nor wants it."""
 
-    def open_late(_: StreamPartition, plan: Plan) -> Connection:
+    def open_late(_: StreamPartition, plan: Plan, wire: Wire) -> Connection:
         world.plans.append(plan)
+        assert not is_closed(wire)
         world.reader.stop()
+        assert is_closed(wire)
         world.connections.append(FakeConnection(world.time.now_us, [b"{}\n"]))
         return cast("Connection", world.connections[-1])
 
