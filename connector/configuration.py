@@ -1,12 +1,15 @@
 """Where settings come from, and how wrong ones are explained.
 
-Sources, the first wins: environment (`CONNECTOR_…`, nesting `__`), the YAML file of `--config`.
+Sources, the first wins: environment (`CONNECTOR_…`, nesting `__`), the YAML file of `--config`. Proxies are named by
+the environment alone (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), and the HTTP library heeds them by itself.
 """
 
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -26,7 +29,7 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
 
     Raises `SettingsError` with every problem found, each naming the setting and what would be right.
     """
-    problems = _misspelt_variables(kind, os.environ)
+    problems = [*_misspelt_variables(kind, os.environ), *_unusable_proxies()]
     if config_file is not None and not config_file.is_file():
         problems.append(f"--config {config_file}: no such file")
     try:
@@ -73,6 +76,21 @@ def _misspelt_variables(kind: type[Settings], environment: Mapping[str, str]) ->
         elif "__" in name and not name.startswith(tuple(f"{section}__" for section in sections)):
             problems.append(f"{name}: unknown; sections are {', '.join(kind.model_fields)}")
     return problems
+
+
+def _unusable_proxies() -> Iterator[str]:
+    """Find proxies that the HTTP library would stumble over; an address is not shown, as it may hold a password."""
+    for scheme, address in getproxies_environment().items():
+        if scheme in {"http", "https", "all"} and not _is_http_proxy(address):
+            yield f"{scheme.upper()}_PROXY: not an HTTP proxy's address, such as http://proxy.example.com:3128"
+
+
+def _is_http_proxy(address: str) -> bool:
+    try:
+        url = urlsplit(address if "://" in address else f"http://{address}")
+        return url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
 
 
 def _explain(kind: type[Settings], problem: ErrorDetails) -> str:

@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +14,8 @@ import httpx
 from connector import __version__
 from connector.compliance.catalog import STREAMS, StreamPartition
 from connector.compliance.instants import US_PER_S, format_us
-from connector.settings import XSettings
+from connector.errors import SettingsError
+from connector.settings import XSettings, variable_name
 from connector.x.answer import read_body
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
@@ -97,13 +99,16 @@ class XClient:
     def __init__(
         self, settings: XSettings, on_answer: Callable[[str, int, RateLimit | None], None] = lambda *_: None
     ) -> None:
-        """`on_answer` is told the stream, status code and rate limit of each answer to a request for a stream."""
+        """`on_answer` is told the stream, status code and rate limit of each answer to a request for a stream.
+
+        Raises `SettingsError` where the CA certificates cannot be used.
+        """
         self._on_answer = on_answer
         self._client = httpx.Client(
             base_url=settings.base_url,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip" if settings.gzip else "identity"},
             timeout=httpx.Timeout(settings.silence_timeout_s, connect=settings.connect_timeout_s),
-            verify=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True,
+            verify=_trust(settings.ca_file),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )
         self._answer_time_s = settings.silence_timeout_s
@@ -166,6 +171,15 @@ class XClient:
     def close(self) -> None:
         """Release what the client holds."""
         self._client.close()
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Return the CA certificates given for X, or else those of the HTTP library or of `SSL_CERT_FILE`."""
+    try:
+        return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
+    except OSError as error:
+        name = f"{variable_name(('x', 'ca_file'))}: {ca_file}" if ca_file else "SSL_CERT_FILE"
+        raise SettingsError([f"{name}: cannot be used: {error.strerror or error}"]) from None
 
 
 def _parameters(plan: Plan) -> dict[str, str]:

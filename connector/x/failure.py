@@ -105,7 +105,7 @@ def read_rate_limit(headers: Mapping[str, str], said_at_s: float) -> RateLimit |
 
 def without(secrets: Secrets, text: str) -> str:
     """Return `text` with each secret in it hidden, as it is or percent-decoded."""
-    for secret in (*secrets, *map(unquote, secrets)):
+    for secret in dict.fromkeys((*secrets, *map(unquote, secrets))):
         text = text.replace(secret, _HIDDEN)
     return text
 

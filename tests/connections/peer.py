@@ -30,15 +30,14 @@ class Peer:
     Takes none before `listen`, which the `with` calls where `is_listening`.
     """
 
-    def __init__(self, *scripts: Script, is_listening: bool = True) -> None:
+    def __init__(self, *scripts: Script, is_listening: bool = True, host: str = _LOOPBACK) -> None:
         self._scripts = scripts
         self._listens_at_once = is_listening
         self._taken: list[socket.socket] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._take, name="peer", daemon=True)
-        self._server = socket.create_server((_LOOPBACK, 0)) if is_listening else socket.socket()
-        if not is_listening:
-            self._server.bind((_LOOPBACK, 0))
+        self._server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._server.bind((host, 0))
         self.port: int = self._server.getsockname()[1]
 
     def listen(self) -> None:
@@ -99,19 +98,50 @@ def in_lines(*lines: bytes) -> bytes:
     return b"".join(line + b"\r\n" for line in lines)
 
 
+def _read_head(sock: socket.socket) -> bytes:
+    """Return the head of the request, or as much of it as came."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        data = sock.recv(65536)
+        if not data:
+            break
+        request += data
+    return request
+
+
 def asked(then: Script) -> Script:
     """Return a script that reads the request first."""
 
     def play(sock: socket.socket) -> None:
-        request = b""
-        while b"\r\n\r\n" not in request:
-            data = sock.recv(65536)
-            if not data:
-                return
-            request += data
-        then(sock)
+        if _read_head(sock).endswith(b"\r\n\r\n"):
+            then(sock)
 
     return play
+
+
+def tunnelling(heads: list[bytes], port: int) -> Script:
+    """Return the script of an HTTP proxy that takes every name for this host's `port`, and notes what it was asked."""
+
+    def play(sock: socket.socket) -> None:
+        heads.append(_read_head(sock))
+        with socket.create_connection((_LOOPBACK, port)) as onward:
+            sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=_pass_on, args=(onward, sock))
+            back.start()
+            _pass_on(sock, onward)
+            back.join()
+
+    return play
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what comes, and its end."""
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:  # one of them went away, as it may
+        return
 
 
 def sending(*pieces: bytes, pause_s: float = 0.0) -> Script:

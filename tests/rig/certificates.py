@@ -40,7 +40,9 @@ def _certificate(
     is_authority: bool,
 ) -> x509.Certificate:
     now = datetime.now(UTC)
-    hosts = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+    names = [x509.DNSName(name) for name in ("localhost", "x.invalid")]
+    addresses = [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
+    hosts = x509.SubjectAlternativeName([*names, *addresses])
     return (
         x509.CertificateBuilder()
         .subject_name(_name(subject))

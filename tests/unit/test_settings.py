@@ -219,6 +219,26 @@ def test_variables_that_only_look_like_ours_do_no_harm(monkeypatch: pytest.Monke
     load_settings(RunSettings)
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["socks5://h:1080", "ftp://h:21", "http://", "http://h:port", "http://h:0", "http://[::1", "http://me:my/word@h:1"],
+)
+def test_proxy_that_is_none_is_an_error_without_its_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """By each of its names; it may hold a password."""
+    _set(monkeypatch, {"https_proxy": address, "ALL_PROXY": address})
+    problem = "not an HTTP proxy's address, such as http://proxy.example.com:3128"
+    assert sorted(_problems()) == [f"ALL_PROXY: {problem}", f"HTTPS_PROXY: {problem}"]
+
+
+@pytest.mark.parametrize(
+    "address", ["http://proxy.example.com:3128", "proxy.example.com:3128", "https://me:word@[::1]"]
+)
+def test_proxy_in_each_usual_form_is_none_of_our_business(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """With and without scheme, port and credentials; what is not to go through it is not looked at."""
+    _set(monkeypatch, {"HTTPS_PROXY": address, "NO_PROXY": "kafka, .svc,[::1]", "FTP_PROXY": "ftp://h"})
+    assert load_settings(RunSettings)
+
+
 def test_variables_win_over_the_file_setting_by_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What the file alone says stays."""
     file = _yaml(
