@@ -4,7 +4,8 @@ X counts requests per endpoint in windows of 15 minutes; all partitions and repl
 "Rate limits"). What is left is X's word, in the headers of each answer, so what others spent is in it. A line falls
 from a share of the limit at the beginning of a window to a small one at its end, and no attempt may take the rest
 below it: about half of the limit may go at once, the rest evenly, and the last few never, since others may just have
-spent them. Catching up stays above live by a margin.
+spent them. Catching up stays above live by a margin. Where X says nothing, each stream partition has its share of
+what X once published, since nobody knows of other replicas.
 """
 
 from collections import deque
@@ -15,6 +16,8 @@ from connector.x.failure import RateLimit
 WINDOW_S = 15 * 60.0
 ASSUMED_LIMIT = 100
 """What X once published (X API v1.1 and v2, "Compliance streams"); used where answers say nothing."""
+ASSUMED_RESERVE = 0.2
+"""The share of it that is not spent: a stream partition that has changed hands has spent what its owner cannot know."""
 LINE = 0.5
 """The share of the limit that is held back at the beginning of a window, and less and less of it later."""
 FLOOR = 0.05
@@ -39,15 +42,16 @@ class _Said:
 
 
 class Budget:
-    """The connects of one endpoint, as this process knows of them."""
+    """The connects of one endpoint with so many stream partitions, as this process knows of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
         self._said: _Said | None = None
         self._asked_s: list[float] = []
-        self._untold_s: deque[float] = deque()
+        self._untold: deque[tuple[float, int]] = deque()
 
-    def wait_s(self, now_s: float, *, is_live: bool) -> float:
-        """Return how long an attempt has to wait at least; 0 says that it may go now."""
+    def wait_s(self, now_s: float, partition: int, *, is_live: bool) -> float:
+        """Return how long an attempt for a partition has to wait at least; 0 says that it may go now."""
         said = self._current(now_s)
         if self._asked_s and (said is None or now_s - said.at_s > FRESH_S):
             wait_s = max(self._asked_s) + ANSWER_S - now_s
@@ -55,7 +59,7 @@ class Budget:
                 return wait_s
         margin = 0.0 if is_live else REPLAY_MARGIN
         if said is None:
-            return self._wait_untold_s(now_s, margin)
+            return self._wait_untold_s(now_s, partition, margin)
         remaining = said.remaining - len(self._asked_s)
         if remaining <= 0:
             return said.resets_at_s - now_s
@@ -73,13 +77,13 @@ class Budget:
         """Take note that an attempt is made now."""
         self._asked_s.append(now_s)
 
-    def over(self, asked_s: float, now_s: float, limit: RateLimit | None, *, is_sent: bool) -> None:
+    def over(self, asked_s: float, now_s: float, partition: int, limit: RateLimit | None, *, is_sent: bool) -> None:
         """Take note of how the attempt made at `asked_s` came out: with X's word, or without; perhaps never sent."""
         self._asked_s.remove(asked_s)
         if limit is not None:
             self._hear(now_s, limit)
         elif is_sent:
-            self._untold_s.append(now_s)
+            self._untold.append((now_s, partition))
 
     def _hear(self, now_s: float, limit: RateLimit) -> None:
         resets_at_s = now_s + min(max(0.0, limit.reset_s - limit.said_at_s), WINDOW_S)
@@ -87,22 +91,27 @@ class Budget:
         if before is not None and abs(resets_at_s - before.resets_at_s) < FRESH_S:  # the same window
             remaining = min(remaining, before.remaining)  # answers may come in another order than X gave them
         self._said = _Said(limit.limit, remaining, resets_at_s, now_s)
-        self._untold_s.clear()
+        self._untold.clear()
 
     def _current(self, now_s: float) -> _Said | None:
         """Return X's word on the window that `now_s` is in, where there is one, less the attempts not in it."""
         if self._said is not None and now_s >= self._said.resets_at_s:
             self._said = None
-            self._untold_s.clear()
+            self._untold.clear()
         said = self._said
-        if said is None or not self._untold_s:
+        if said is None or not self._untold:
             return said
-        return _Said(said.limit, max(0, said.remaining - len(self._untold_s)), said.resets_at_s, said.at_s)
+        return _Said(said.limit, max(0, said.remaining - len(self._untold)), said.resets_at_s, said.at_s)
 
-    def _wait_untold_s(self, now_s: float, margin: float) -> float:
-        """Return the wait where X says nothing: so many attempts in any 15 minutes, of which only our own are known."""
-        while self._untold_s and now_s - self._untold_s[0] >= WINDOW_S:
-            self._untold_s.popleft()
-        if len(self._untold_s) < ASSUMED_LIMIT * (1 - LINE - margin):
+    def _wait_untold_s(self, now_s: float, partition: int, margin: float) -> float:
+        """Return the wait where X says nothing: each partition, wherever it is read, has its share in any 15 minutes.
+
+        Half of the share may go at once, the rest evenly.
+        """
+        while self._untold and now_s - self._untold[0][0] >= WINDOW_S:
+            self._untold.popleft()
+        asked_s = [at_s for at_s, whose in self._untold if whose == partition]
+        at_once = ASSUMED_LIMIT * (1 - ASSUMED_RESERVE - margin) / self._partitions / 2
+        if len(asked_s) < int(at_once):
             return 0.0
-        return self._untold_s[0] + WINDOW_S - now_s
+        return max(0.0, asked_s[-1] + WINDOW_S / at_once - now_s)

@@ -47,7 +47,7 @@ class Turn:
 
     def __init__(self, gate: "Gate", partition: StreamPartition, asked_s: float, *, is_replay: bool) -> None:
         self._gate = gate
-        self._stream = partition.stream
+        self._partition = partition
         self._asked_s = asked_s
         self._is_replay = is_replay
         self._is_asking = True
@@ -56,7 +56,7 @@ class Turn:
         """Say how the attempt came out: what X's answer says of the rate limit, and whether X can have got it."""
         if self._is_asking:
             self._is_asking = False
-            self._gate.over(self._stream, self._asked_s, limit, is_sent=is_sent)
+            self._gate.over(self._partition, self._asked_s, limit, is_sent=is_sent)
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +75,7 @@ class Gate:
         self._max_replays = max_replays
         self._monotonic = monotonic
         self._changed = threading.Condition()
-        self._budgets = {stream: Budget() for stream in STREAMS}
+        self._budgets = {name: Budget(stream.partitions or 1) for name, stream in STREAMS.items()}
         self._waiting: dict[StreamPartition, Waiting] = {}
         self._replays = 0
 
@@ -99,10 +99,11 @@ class Gate:
             self._waiting.pop(partition, None)
             self._changed.notify_all()
 
-    def over(self, stream: str, asked_s: float, limit: RateLimit | None, *, is_sent: bool) -> None:
+    def over(self, partition: StreamPartition, asked_s: float, limit: RateLimit | None, *, is_sent: bool) -> None:
         """Take note of how an attempt came out."""
         with self._changed:
-            self._budgets[stream].over(asked_s, self._now_s, limit, is_sent=is_sent)
+            budget = self._budgets[partition.stream]
+            budget.over(asked_s, self._now_s, partition.number, limit, is_sent=is_sent)
             self._changed.notify_all()
 
     def leave(self, *, is_replay: bool) -> None:
@@ -135,7 +136,7 @@ class Gate:
     def _is_free(self, partition: StreamPartition, plan: Plan) -> bool:
         """Tell whether the attempt may go; note what it waits for if not."""
         is_replay = isinstance(plan, Replay)
-        wait_s = self._budgets[partition.stream].wait_s(self._now_s, is_live=not is_replay)
+        wait_s = self._budgets[partition.stream].wait_s(self._now_s, partition.number, is_live=not is_replay)
         if wait_s > 0:
             waiting = Waiting(partition, plan, WaitsFor.CONNECT_BUDGET, wait_s)
         elif is_replay and self._replays >= self._max_replays:

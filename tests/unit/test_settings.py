@@ -236,7 +236,7 @@ def test_proxy_that_is_none_is_an_error_without_its_address(monkeypatch: pytest.
 def test_proxy_in_each_usual_form_is_none_of_our_business(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """With and without scheme, port and credentials; what is not to go through it is not looked at."""
     _set(monkeypatch, {"HTTPS_PROXY": address, "NO_PROXY": "kafka, .svc,[::1]", "FTP_PROXY": "ftp://h"})
-    assert load_settings(RunSettings)
+    assert load_settings(RunSettings).x.streams == ("tweet", "user")
 
 
 def test_variables_win_over_the_file_setting_by_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ def budget() -> Iterator[tuple[str, str]]:
     yield "left to live connections by those that catch up", f"{limits.REPLAY_MARGIN:.0%} of the limit more"
     yield "one attempt at a time while X's latest word is older than", _seconds(limits.FRESH_S)
     yield "and then the next attempt waits for an answer at most", _seconds(limits.ANSWER_S)
-    yield "where X says nothing of a limit, attempts in any window", f"{limits.ASSUMED_LIMIT * (1 - limits.LINE):.0f}"
+    assumed = limits.ASSUMED_LIMIT * (1 - limits.ASSUMED_RESERVE)
+    yield "where X says nothing of a limit, attempts in any window, over all partitions", f"{assumed:.0f}"
 
 
 def rows(name: str) -> Iterator[tuple[str, str, str, str]]:
