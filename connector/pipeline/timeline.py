@@ -43,9 +43,9 @@ class Timeline:
         """Whether X has ever been reached: before that, coverage is a guess of the wall clock and nothing to commit."""
         self._sequence = newest.sequence
         self.covered_until_us = newest.covered_until_us
-        self.memory.forget(self.covered_until_us)
         self._watermark = Watermark(self.covered_until_us, self._is_backfill_credible)
-        self._overlap = Overlap()
+        self._overlap = Overlap(_last_slice(restored))
+        self.memory.forget(self._overlap.forgettable_until_us(self.covered_until_us))
         self._known_until_us = max(
             (entry.covers_to_us for _, entry in restored if entry.ids and entry.slice_us is None), default=0
         )
@@ -259,6 +259,13 @@ class Timeline:
         self.doubt = doubt
         if self._opened is not None:
             self._opened.connection.close()
+
+
+def _last_slice(restored: Sequence[Placed]) -> Replay | None:
+    """Return the slice that coverage ends with, if it does: what comes next may show that it was not whole."""
+    covered_until_us = restored[-1].entry.covered_until_us
+    slices = (entry.slice_us for _, entry in reversed(restored) if entry.slice_us)
+    return next((Replay(*slice_us) for slice_us in slices if slice_us[1] == covered_until_us), None)
 
 
 def _reach_us(opened: Opened) -> int:

@@ -25,13 +25,14 @@ class Overlap:
     """Watches the overlaps of one stream partition, connection after connection.
 
     `again` is the stretch to ask for once more, or None. No stretch is asked for more than once again, and a backfill
-    is not doubted a second time before one has been seen to work.
+    is not doubted a second time before one has been seen to work. `slice_before` is a slice that coverage ended with
+    when this life began.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slice_before: Replay | None = None) -> None:
         self.again: Replay | None = None
         self._plan: Plan = Live(0)
-        self._slice_before: Replay | None = None
+        self._slice_before = slice_before
         self._covered_us = 0
         self._reach_us = 0
         self._at_us = 0

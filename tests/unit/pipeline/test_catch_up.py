@@ -83,10 +83,12 @@ class _Story:
         self.ledger.placed, self.ledger.drafts = before.placed, before.drafts
         self._is_catching_up = False
 
-    def follow(self, live_s: int) -> None:
-        """Make connections until one was live for `live_s` seconds without a doubt."""
+    def follow(self, live_s: int, *, restarts: bool = False) -> None:
+        """Make connections until one was live for `live_s` seconds without a doubt; perhaps each in a new process."""
         while not self._connect(live_s):
             assert self.connections < _MOST_CONNECTIONS
+            if restarts and self.ledger.at.doubt is None:
+                self.restart()
 
     def _connect(self, live_s: int) -> bool:
         self.connections += 1
@@ -155,13 +157,13 @@ def test_first_connection_of_a_new_partition_is_not_doubted() -> None:
 @pytest.mark.parametrize("early", range(4))
 @pytest.mark.parametrize("restarts", [True, False])
 def test_slice_that_ended_early_is_noticed_and_nothing_is_missing_or_repeated(early: int, *, restarts: bool) -> None:
-    """Whichever of the slices it was, on a partition where much happens."""
+    """Whichever of the slices it was, on a partition where much happens, also when the process is then replaced."""
     story = _Story(_X(_emissions(5, _hours(1.5)), ends_early=[False] * early + [True]))
     story.follow(120)
     if restarts:
         story.restart()
     story.now_us += 61 * MINUTE_US
-    story.follow(180)
+    story.follow(180, restarts=restarts)
     assert story.doubts == [Doubt.NEW_WHERE_ALL_IS_KNOWN]
     assert story.missing() == []
     assert set(story.published().values()) == {1}

@@ -535,6 +535,38 @@ def test_restored_timeline_knows_what_a_backfill_must_repeat(is_live: bool) -> N
     assert again.doubt is (Doubt.NOTHING_REPEATED if is_live else None)
 
 
+@pytest.mark.parametrize("idle_commits", [0, 2])
+def test_restored_timeline_notices_that_the_slice_before_was_not_whole(idle_commits: int) -> None:
+    """A process may be replaced between a replay that X ended early and the next, which overlaps with it."""
+    ledger = _after_slice(line(1, _IN_SLICE_US))
+    for _ in range(idle_commits):
+        ledger.commit()
+    again = _follow(timeline(restored=ledger.restored()), ledger)
+    again.at.take(opened(Replay(_SLICE.end_us - 5 * MINUTE_US, _AFTER.end_us)))
+    again.at.take(received(line(2, _IN_OVERLAP_US)))
+    assert (again.at.doubt, again.at.again) == (Doubt.NEW_WHERE_ALL_IS_KNOWN, _SLICE)
+    again.at.take(_BROKEN)
+    again.at.take(opened(_SLICE))
+    again.at.take(received(line(1, _IN_SLICE_US), line(2, _IN_OVERLAP_US)))
+    counts = again.commit().entry.counts
+    assert (counts.duplicate, counts.published) == (1, 1)
+
+
+def test_restored_timeline_takes_new_events_after_what_was_read_live() -> None:
+    """Coverage then does not end with a slice, and nothing is in doubt."""
+    ledger = _after_slice(line(1, _IN_SLICE_US))
+    at_us = _SLICE.end_us + MINUTE_US
+    ledger.at.take(opened(Live(2), at_us))
+    ledger.at.take(received(line(1, _IN_SLICE_US), line(2, at_us), at_us=at_us + 2 * BACKFILL_QUIET_US))
+    ledger.at.take(KeptAlive(at_us + 4 * BACKFILL_QUIET_US, at_us + 3 * BACKFILL_QUIET_US))
+    ledger.commit()
+    assert ledger.at.covered_until_us > _SLICE.end_us
+    again = timeline(restored=ledger.restored())
+    again.take(opened(Live(5), at_us + 4 * BACKFILL_QUIET_US))
+    again.take(received(line(3, at_us)))
+    assert again.doubt is None
+
+
 def _follow(at: Timeline, before: Ledger) -> Ledger:
     """Return a ledger that goes on from `before` with another timeline."""
     ledger = Ledger(at)
