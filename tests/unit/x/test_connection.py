@@ -169,6 +169,20 @@ def test_body_arrives_as_it_is_sent_plain_or_compressed(is_gzip: bool) -> None: 
     assert gzip.compress(b"")[:2] not in body
 
 
+@pytest.mark.parametrize("is_gzip", [True, False])
+def test_event_arrives_when_it_is_sent_though_the_body_goes_on(is_gzip: bool) -> None:  # noqa: FBT001 - parametrized
+    """Nothing waits for a compressed block to fill: one event after the other, with nothing behind it."""
+    with (
+        Simulator() as sim,
+        _client(sim.base_url, gzip=is_gzip) as client,
+        client.open(_TWEET_1, Live(0)) as connection,
+    ):
+        chunks = connection.chunks()
+        for _ in range(3):
+            sim.emit(1, _TWEET_1)
+            assert next(chunks) == sim.record()[-1].line + b"\r\n"
+
+
 @pytest.mark.parametrize("fault", [Drop(), Drop(reset=True), Truncate(), Truncate(ending="reset")])
 def test_body_that_is_cut_off_is_a_network_failure(fault: Drop | Truncate) -> None:
     """Only X's proper end is a whole body."""
