@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from connector.compliance.catalog import STREAM_PARTITIONS
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from tests.rig.kafka import KafkaCluster
@@ -66,5 +67,7 @@ def committed(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> I
         with running(config) as probe:
             probe.await_connected(simulator)
             simulator.emit(500)
+            for partition in STREAM_PARTITIONS:  # of label there may be none among the 500
+                simulator.emit(5, partition)
             probe.await_sequences(simulator)
         yield config
