@@ -19,6 +19,7 @@ from tests.rig.service import (
     STREAM_PARTITIONS,
     Config,
     ConnectorProcess,
+    Probe,
     delete_topics,
     make_config,
     override,
@@ -194,12 +195,10 @@ def test_token_rejected_at_run_time_is_said_and_a_new_one_in_its_file_is_taken(
             simulator.tokens.invalidate()
             simulator.inject(Drop())
             wait_until(
-                lambda: probe.metric("connect_failures_total", reason="http-401") >= len(STREAM_PARTITIONS),
-                "X rejects the token",
+                lambda: all("X rejects the token" in error for error in _last_errors(probe)),
+                "X rejects the token of every stream partition, which says so",
             )
-            assert all(
-                "X rejects the token" in status["last_error"] for status in probe.status()["partitions"].values()
-            )
+            assert probe.metric("connect_failures_total", reason="http-401") >= len(STREAM_PARTITIONS)
             assert httpx.get(f"{probe.url}/livez").is_success
             assert probe.is_ready
             simulator.emit(100)
@@ -208,6 +207,10 @@ def test_token_rejected_at_run_time_is_said_and_a_new_one_in_its_file_is_taken(
             probe.await_sequences(simulator)
         history = read_history(config["kafka"]["bootstrap_servers"], config["schema_registry"]["url"], _PREFIX, 1)
         assert audit(history, simulator.record()) == []
+
+
+def _last_errors(probe: Probe) -> list[str]:
+    return [status["last_error"] or "" for status in probe.status()["partitions"].values()]
 
 
 def test_stop_while_dependencies_are_away_ends_the_waiting(config: Config) -> None:
