@@ -25,7 +25,7 @@ from tests.unit.docs.metric_table import metric_rows
 _TWEETS = STREAM_PARTITIONS[:4]
 _LIMIT_MS = 50.0
 _SCRAPES = 100
-_ROUNDS = 3
+_ROUNDS = 10
 _BACKLOG = 5000
 _BURST = 500
 _PAUSE_S = 0.05
@@ -78,17 +78,23 @@ def test_every_line_is_accounted_for_in_every_stream(stage: _Stage) -> None:
     simulator.inject(Duplicate(lines=10, after_lines=20))
     simulator.inject(Broken())
     simulator.emit(2000)
-    wait_until(lambda: probe.metric("events_published_total") == 2000, "the numbers are there")
-    wait_until(lambda: probe.metric("lines_duplicate_total") > 0, "all is taken up")
+    wait_until(lambda: _is_whole(probe.metrics(), published=2000), "all is taken up, and the numbers fit each other")
     metrics = probe.metrics()
-    assert _unaccounted(metrics) == dict.fromkeys(STREAMS, 0.0)
-    assert metrics.total("lines_dead_lettered_total", reason="not-json") > 0
-    published = metrics.total("events_published_total")
-    for name in ("event_received_delay", "received_committed_delay", "event_committed_delay"):
-        assert metrics.total(f"{name}_seconds_count") == published
     assert metrics.total("received_committed_delay_seconds_bucket", le="5.0") > 0
     assert metrics.total("http_responses_total", code="200") >= len(STREAM_PARTITIONS)
     assert metrics.total("rate_limit_remaining", stream="tweet") >= 0
+
+
+def _is_whole(metrics: Metrics, *, published: int) -> bool:
+    """Tell whether all kinds of lines came and the sums are right; amid a transaction's counting they may not be."""
+    delays = ("event_received_delay", "received_committed_delay", "event_committed_delay")
+    counts = [metrics.total(f"{name}_seconds_count") for name in delays]
+    return (
+        [metrics.total("events_published_total"), *counts] == [published] * (1 + len(delays))
+        and metrics.total("lines_duplicate_total") > 0
+        and metrics.total("lines_dead_lettered_total", reason="not-json") > 0
+        and not any(_unaccounted(metrics).values())
+    )
 
 
 def _unaccounted(metrics: Metrics) -> dict[str, float]:
@@ -129,7 +135,7 @@ def _is_fast(probe: Probe) -> bool:
 
 
 def test_scrape_under_full_load_is_fast(stage: _Stage) -> None:
-    """Nine in ten well within 50 ms, in one of three rounds: a machine that is busy with other things is no failure."""
+    """Nine in ten well within 50 ms, in one of ten rounds: a machine that is busy with other things is no failure."""
     before = stage.probe.metric("events_published_total")
     with _busy(stage.simulator):
         wait_until(lambda: stage.probe.metric("events_published_total") > before + _BURST, "there is a load")
@@ -180,7 +186,7 @@ def test_kafka_away_scrape_is_fast_and_says_so(stage: _Stage) -> None:
     simulator.emit(400)
     wait_until(lambda: probe.metric("received_bytes_total") > before.total("received_bytes_total"), "bytes are counted")
     assert any(_is_fast(probe) for _ in range(_ROUNDS))
-    wait_until(lambda: _is_troubled(probe.metrics(), before), "it shows what it misses")
+    wait_until(lambda: _is_troubled(probe.metrics(), before), "it shows what it misses", 60)
     assert not probe.is_ready
     assert probe.is_live
     status = probe.status()
@@ -191,7 +197,7 @@ def test_kafka_away_scrape_is_fast_and_says_so(stage: _Stage) -> None:
     stage.kafka.start(1)
     probe.await_sequences(simulator, 120)
     probe.await_connected(simulator)
-    assert _unaccounted(probe.metrics()) == dict.fromkeys(STREAMS, 0.0)
+    wait_until(lambda: not any(_unaccounted(probe.metrics()).values()), "every line is accounted for")
 
 
 def _is_troubled(now: Metrics, before: Metrics) -> bool:
