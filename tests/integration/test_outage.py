@@ -122,10 +122,10 @@ def _are_alive_and_troubled(probe: Probe) -> bool:
 
 
 def _stop_in_time(run: ConnectorProcess) -> None:
-    """Ask for the end; it is a clean one within 10 s and a moment for the interpreter."""
+    """Ask for the end; it is a clean one, before the least time that the chart grants is over."""
     began = time.monotonic()
     run.signal(signal.SIGTERM)
     assert run.wait(30) == 0
     taken_s = time.monotonic() - began
     print(f"stopped in {taken_s:.1f} s")  # noqa: T201 - pytest shows it with a failure
-    assert taken_s < 11
+    assert taken_s < 15
