@@ -48,7 +48,10 @@ def told() -> Iterator[list[ProducerStatistics]]:
     properties = producer_config(settings, "t", on_statistics=heard.append)
     producer = Producer({name: value for name, value in properties.items() if not name.startswith("transaction")})
     producer.produce("t", b"value")
-    wait_until(lambda: producer.poll(0.01) >= 0 and bool(heard), "the producer tells of itself")
+    wait_until(
+        lambda: producer.poll(0.01) >= 0 and any(each.queue_messages for each in heard),
+        "the producer tells of itself, and of the record",
+    )
     yield heard
     producer.purge()
 
