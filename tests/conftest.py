@@ -1,18 +1,19 @@
 """Owns what all tests share: the session's seed, shown in pytest's header and settable by `CONNECTOR_TEST_SEED`.
 
-And hypothesis' profile: a machine that is busy with other things is no failure, so no example has a deadline.
+And hypothesis' profile: a machine that is busy with other things is no failure, so no example has a deadline, and none
+is made too slowly.
 """
 
 import os
 import secrets
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 SEED = int(os.environ.get("CONNECTOR_TEST_SEED") or secrets.randbits(32))
 os.environ["CONNECTOR_TEST_SEED"] = str(SEED)  # the same for all workers of pytest-xdist
 
-settings.register_profile("connector", deadline=None)
+settings.register_profile("connector", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("connector")
 
 

@@ -8,7 +8,7 @@ from connector.demo import worker
 from connector.demo.worker import Worker
 from connector.errors import ConnectorError, DependencyUnavailableError
 
-_DEADLINE_S = 10.0
+_DEADLINE_S = 30.0
 
 
 def _await_failure(working: Worker) -> None:

@@ -72,8 +72,8 @@ def connected(sim: Simulator, path: str = TWEET, **query: str | int) -> Iterator
 
 
 def new_client() -> httpx.Client:
-    """Return a client that gives up after 5 s of nothing."""
-    return httpx.Client(timeout=5.0, verify=_TLS)
+    """Return a client that gives up after 30 s of nothing."""
+    return httpx.Client(timeout=30.0, verify=_TLS)
 
 
 def ask(  # noqa: PLR0913 - the parts of a request
@@ -100,7 +100,7 @@ def lines_of(body: bytes) -> list[bytes]:
     return [line for line in body.split(b"\r\n") if line]
 
 
-def eventually(condition: Callable[[], bool], deadline_s: float = 5.0) -> bool:
+def eventually(condition: Callable[[], bool], deadline_s: float = 30.0) -> bool:
     """Poll until the condition holds; False when it does not in time."""
     until_s = time.monotonic() + deadline_s
     while not condition():

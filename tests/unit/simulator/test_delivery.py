@@ -62,8 +62,8 @@ def test_keep_alives_come_in_silence() -> None:
 
 def test_keep_alives_stay_away_while_events_flow() -> None:
     """There is none for longer than the interval as long as events come more often."""
-    with Simulator(SimulatorConfig(keep_alive_s=0.5, rate=2000)) as sim, connected(sim) as reader:
-        until_s = time.monotonic() + 0.8
+    with Simulator(SimulatorConfig(keep_alive_s=2.0, rate=2000)) as sim, connected(sim) as reader:
+        until_s = time.monotonic() + 2.5
         while time.monotonic() < until_s:
             assert reader.raw_line() != b"\r\n"
 
@@ -189,8 +189,9 @@ def test_slow_reader_is_not_who_waits_for_what_a_stall_held_back() -> None:
         assert eventually(lambda: sim.fired["stall"] == 1)
         sim.emit(20_000, _LIKE)
         sim.release()
+        assert eventually(lambda: sim.connections[0].lines > 0)
         assert not eventually(lambda: sim.connections[0].ended is not None, deadline_s=0.6)
-        assert 0 < sim.connections[0].lines < 20_000
+        assert sim.connections[0].lines < 20_000
 
 
 def test_slow_reader_within_the_buffer_is_kept_and_gets_everything() -> None:
@@ -232,7 +233,7 @@ def test_stop_closes_port_and_connections(sim: Simulator) -> None:
 def test_http_garbage_is_answered_400_and_hurts_nobody(sim: Simulator, garbage: bytes) -> None:
     """Bytes that are not HTTP, or a request without Host, get an answer; the next client is served."""
     host, port = sim.base_url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as client:
+    with socket.create_connection((host, int(port)), timeout=30) as client:
         client.sendall(garbage)
         assert client.recv(12) == b"HTTP/1.1 400"
     assert get(sim, "/control/status").status_code == 200

@@ -49,7 +49,7 @@ def client(inside: _Inside) -> Iterator[httpx.Client]:
     """Give a client of a server that runs."""
     with (
         inside.server() as server,
-        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=5, trust_env=False, verify=False) as client,  # noqa: S501 - no TLS here, and loading certificates takes time
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30, trust_env=False, verify=False) as client,  # noqa: S501 - no TLS here, and loading certificates takes time
     ):
         yield client
 
@@ -86,13 +86,13 @@ def test_connection_that_says_nothing_is_closed_and_its_thread_gone(
     monkeypatch.setattr(_Handler, "timeout", _Handler.timeout / 25)
     with inside.server() as server:
         before = set(threading.enumerate())
-        silent = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(3)]
+        silent = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(3)]
         silent[0].sendall(b"GET /livez HT")
         assert [connection.recv(1) for connection in silent] == [b"", b"", b""]
         for connection in silent:
             connection.close()
         for thread in set(threading.enumerate()) - before:
-            thread.join(10)
+            thread.join(30)
             assert not thread.is_alive()
 
 
@@ -153,7 +153,7 @@ def test_port_is_served_on_an_ipv6_host(inside: _Inside, host: str) -> None:
     """As in a cluster that has nothing else."""
     with (
         inside.server(host=host) as server,
-        httpx.Client(base_url=f"http://[::1]:{server.port}", timeout=5, trust_env=False, verify=False) as client,  # noqa: S501 - as above
+        httpx.Client(base_url=f"http://[::1]:{server.port}", timeout=30, trust_env=False, verify=False) as client,  # noqa: S501 - as above
     ):
         assert client.get("/livez").text == "ok\n"
 

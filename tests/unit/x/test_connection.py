@@ -28,7 +28,7 @@ from tests.rig.certificates import write_certificates
 from tests.unit.x.fakes import NOW_US
 
 _TWEET_1 = StreamPartition("tweet", 1)
-_DEADLINE_S = 5.0
+_DEADLINE_S = 30.0
 
 
 @contextmanager

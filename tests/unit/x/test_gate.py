@@ -14,7 +14,7 @@ _ONE, _TWO, _THREE, _FOUR = (StreamPartition("tweet", number) for number in rang
 _USER = StreamPartition("user", 1)
 _LIVE = Live(1)
 _OLD, _NEW = (Replay(NOW_US + start, NOW_US + start + 1) for start in (0, 10))
-_DEADLINE_S = 5.0
+_DEADLINE_S = 30.0
 
 
 def _gate(fake_time: FakeTime, *, max_replays: int = 2) -> Gate:

@@ -10,7 +10,7 @@ import pytest
 from connector.x.deliveries import Delivery, Ended, KeptAlive
 from connector.x.inbox import Inbox, InboxClosedError
 
-_DEADLINE_S = 5.0
+_DEADLINE_S = 30.0
 
 
 def _delivery(number: int) -> KeptAlive:

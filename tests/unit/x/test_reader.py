@@ -33,7 +33,7 @@ from connector.x.wire import Wire
 from tests.unit.x.fakes import NOW_US, FakeConnection, FakeTime, Step, is_closed
 
 _PARTITION = StreamPartition("tweet", 1)
-_DEADLINE_S = 5.0
+_DEADLINE_S = 30.0
 _REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused"), NOW_US - US_PER_S)
 _DOWN = ConnectFailedError(Failure(Curve.NETWORK, "network", "down"))
 _CUT = Failure(Curve.NETWORK, "network", "cut off")
