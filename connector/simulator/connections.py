@@ -9,7 +9,7 @@ import msgspec
 from connector.compliance.catalog import StreamPartition
 from connector.simulator.faults import Mode
 
-_PATIENCE_S = 0.2
+_PATIENCE_S = 1.0
 _REMEMBERED = 10_000
 
 
