@@ -360,6 +360,12 @@ def _limit_profile_topic(kafka: Kafka, prefix: str) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     admin.incremental_alter_configs([resource])[resource].result(30)
 
+    def is_seen() -> bool:
+        found = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)])
+        return all(each.result(30)["max.message.bytes"].value == str(_PROFILE_LIMIT_BYTES) for each in found.values())
+
+    wait_until(is_seen, "the limit is seen")
+
 
 def _letter(story: _Story, row: _Row) -> ReadRecord:
     event_id = expect_dead_letter_id(row.place[0], row.line)

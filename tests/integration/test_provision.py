@@ -28,6 +28,7 @@ from connector.kafka.topics import TopicNames, topic_specs
 from connector.kafka.verify import verify
 from connector.settings import KafkaSettings, SaslSettings, SchemaRegistrySettings, TlsSettings
 from tests.rig.kafka import KafkaCluster
+from tests.rig.process import wait_until
 from tests.rig.session import Kafka, SchemaRegistry
 
 _USERS = {name: f"{name}-password" for name in ("run", "provisioner", "blind", "stranger")}
@@ -136,6 +137,7 @@ def test_provision_with_a_topic_that_differs_reports_it_and_leaves_it(
     topic = f"{settings.topic_prefix}.tweet.delete"
     admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
     admin.create_topics([NewTopic(topic, 2, 1, config={"retention.ms": "5000"})])[topic].result(30)
+    wait_until(lambda: topic in _topics(settings), "the topic is seen")
     result = provision(settings, Cluster(settings), registry_client, dry_run=False)
     assert {str(difference) for difference in result.differences} == {
         f"topic {topic} differs: partitions is 2, should be 6; left as it is",

@@ -124,7 +124,8 @@ def test_three_brokers_leader_killed_commits_go_on_and_nothing_is_lost() -> None
         producer.commit_transaction(30)
         assert _read_committed({"bootstrap.servers": cluster.bootstrap_servers}, "t") == [b"before", b"after"]
         cluster.start(leader)
-        assert set(AdminClient({"bootstrap.servers": cluster.bootstrap_servers}).list_topics().brokers) == {1, 2, 3}
+        admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+        wait_until(lambda: set(admin.list_topics(timeout=10).brokers) == {1, 2, 3}, "each broker counts all three in")
 
 
 def _leader(cluster: KafkaCluster, topic: str) -> int:
