@@ -5,21 +5,22 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.corpus import write_corpus
 from benchmarks.latency import Latency, measure_latency
-from benchmarks.report import Results, Round, as_table, this_machine
+from benchmarks.report import Duel, Results, Round, as_table, this_machine
 from benchmarks.scale import measure_catch_up, measure_memory, measure_replicas, measure_restore
 from benchmarks.stages import measure_stages
 from benchmarks.stand import Stand, make_stand
 from benchmarks.throughput import (
-    measure_baseline,
     measure_ceiling,
     measure_connector,
     measure_feeder,
+    measure_script,
 )
 from connector.compliance.catalog import STREAM_PARTITIONS
 
@@ -45,7 +46,7 @@ def measure(size: Size, *, has_script: bool) -> Results:
     began = time.monotonic()
     with make_stand() as stand:
         write_corpus(stand.folder, size.events // len(STREAM_PARTITIONS))
-        rounds = [_round(stand, size, has_script=has_script) for _ in range(size.rounds)]
+        rounds = [_round(stand, size, number, has_script=has_script) for number in range(size.rounds)]
         return Results(
             machine=this_machine(),
             events_a_round=size.events,
@@ -59,15 +60,22 @@ def measure(size: Size, *, has_script: bool) -> Results:
         )
 
 
-def _round(stand: Stand, size: Size, *, has_script: bool) -> Round:
+def _round(stand: Stand, size: Size, number: int, *, has_script: bool) -> Round:
+    """Measure what is held against each other one right after the other; who comes first changes with the round."""
     events = size.events
+    connector, script = partial(measure_connector, stand, events), partial(measure_script, stand, events)
+
+    def duel(events_per_chunk: int, *, has_one_core: bool = False) -> Duel:
+        order = [connector, *([script] if has_script else [])][:: -1 if number % 2 else 1]
+        paces = {measure: measure(events_per_chunk, has_one_core=has_one_core) for measure in order}
+        return Duel(paces[connector], paces.get(script))
+
     return Round(
-        connector_1_a_chunk=measure_connector(stand, events, 1),
-        script_1_a_chunk=measure_baseline(stand, events, 1) if has_script else None,
-        connector_20_a_chunk=measure_connector(stand, events, 20),
-        script_20_a_chunk=measure_baseline(stand, events, 20) if has_script else None,
+        with_1_a_chunk=duel(1),
+        with_20_a_chunk=duel(20),
+        on_one_core=duel(20, has_one_core=True),
+        connector_without_headers=connector(20, headers=False),
         ceiling_events_per_s=measure_ceiling(stand, events),
-        connector_without_headers=measure_connector(stand, events, 20, headers=False),
         feeder_events_per_s=measure_feeder(stand, events, 1),
         stages_us=measure_stages(stand, min(events, 5000)),
     )

@@ -29,6 +29,7 @@ class Feeding:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        self.pid = self._process.pid
         self.port = int(self._fact("port"))
         self.url = f"http://127.0.0.1:{self.port}"
 

@@ -2,13 +2,14 @@
 
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.latency import Latency
 from benchmarks.scale import CatchUp, Restore
-from benchmarks.throughput import Throughput
+from benchmarks.stages import OFF_THE_WAY
+from benchmarks.watch import ITSELF, Pace
 
 _MIB = 1024**2
 
@@ -23,14 +24,21 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """What is measured against each other; one follows the other at once. The script may have been left out."""
+class Duel:
+    """Connector and script on the same feed, one right after the other; the script may have been left out."""
 
-    connector_1_a_chunk: Throughput
-    connector_20_a_chunk: Throughput
-    connector_without_headers: Throughput
-    script_1_a_chunk: Throughput | None
-    script_20_a_chunk: Throughput | None
+    connector: Pace
+    script: Pace | None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is measured against each other. `on_one_core` is with 20 events a chunk, as is what has no headers."""
+
+    with_1_a_chunk: Duel
+    with_20_a_chunk: Duel
+    on_one_core: Duel
+    connector_without_headers: Pace
     ceiling_events_per_s: float
     feeder_events_per_s: float
     stages_us: Mapping[str, float]
@@ -68,7 +76,7 @@ def as_table(results: Results) -> str:
         *_throughput(results.rounds),
         *_latencies(results.latencies),
         *_scale(results),
-        *((f"{name}, one thread", f"{us:.1f} µs/event") for name, us in _stages(results.rounds).items()),
+        *_stages(results.rounds),
     ]
     title = (
         f"{machine.cores} cores of {machine.processor}, with Kafka, registry and feeder on them; Python "
@@ -80,42 +88,54 @@ def as_table(results: Results) -> str:
 
 
 def _throughput(rounds: Sequence[Round]) -> Iterator[tuple[str, str]]:
-    for name, measured in (
-        ("connector, 1 event a chunk", [each.connector_1_a_chunk for each in rounds]),
-        ("connector, 20 events a chunk", [each.connector_20_a_chunk for each in rounds]),
-        ("connector without headers, 20 a chunk", [each.connector_without_headers for each in rounds]),
-        ("xdk script, 1 event a chunk", [each.script_1_a_chunk for each in rounds]),
-        ("xdk script, 20 events a chunk", [each.script_20_a_chunk for each in rounds]),
-    ):
-        found = [each for each in measured if each is not None]
-        if found:
-            rate = median(each.events_per_s for each in found)
-            cpu = median(each.cpu_us_per_event for each in found)
-            yield name, f"{rate:,.0f} events/s, {cpu:.1f} µs CPU/event"
-    yield (
-        "librdkafka alone, records encoded before",
-        f"{median(each.ceiling_events_per_s for each in rounds):,.0f} events/s",
-    )
+    duels = {
+        "1 event a chunk": [each.with_1_a_chunk for each in rounds],
+        "20 events a chunk": [each.with_20_a_chunk for each in rounds],
+        "on one core, 20 a chunk": [each.on_one_core for each in rounds],
+    }
+    for name, fought in duels.items():
+        yield f"connector, {name}", _pace([each.connector for each in fought])
+    yield "connector without headers, 20 a chunk", _pace([each.connector_without_headers for each in rounds])
+    for name, fought in duels.items():
+        if scripts := [each.script for each in fought if each.script is not None]:
+            yield f"xdk script, {name}", _pace(scripts)
+    ceiling = median(each.ceiling_events_per_s for each in rounds)
+    yield "librdkafka alone, records encoded before", f"{ceiling:,.0f} events/s"
     yield "feeder alone, 1 event a chunk", f"{median(each.feeder_events_per_s for each in rounds):,.0f} events/s"
-    yield from _ratios(rounds)
+    for name, fought in duels.items():
+        yield from _ratios(name, fought)
+    share = median(each.with_20_a_chunk.connector.events_per_s / each.ceiling_events_per_s for each in rounds)
+    yield "connector against librdkafka alone", f"{share:.2f}"
 
 
-def _ratios(rounds: Sequence[Round]) -> Iterator[tuple[str, str]]:
+def _pace(paces: Sequence[Pace]) -> str:
+    rate = median(each.events_per_s for each in paces)
+    own = median(each.cpu_us_itself for each in paces)
+    others = [
+        *((name, median(each.cpu_us[name] for each in paces)) for name in paces[0].cpu_us if name != ITSELF),
+        ("idle", median(each.idle_us for each in paces)),
+    ]
+    rest = ", ".join(f"{name} {us:.1f}" for name, us in others)
+    return f"{rate:,.0f} events/s, {own:.1f} µs CPU/event ({rest})"
+
+
+def _ratios(name: str, duels: Sequence[Duel]) -> Iterator[tuple[str, str]]:
     """Yield the medians of what each round gives by itself, so that a slow minute slows both sides of a ratio."""
-
-    def against(name: str, pairs: Iterable[tuple[Throughput, Throughput | None]]) -> Iterator[tuple[str, str]]:
-        ratios = [one.events_per_s / other.events_per_s for one, other in pairs if other is not None]
-        if ratios:
-            yield f"connector against script, {name}", f"{median(ratios):.2f}"
-
-    yield from against("1 event a chunk", ((each.connector_1_a_chunk, each.script_1_a_chunk) for each in rounds))
-    yield from against("20 events a chunk", ((each.connector_20_a_chunk, each.script_20_a_chunk) for each in rounds))
-    ceiling = median(each.connector_20_a_chunk.events_per_s / each.ceiling_events_per_s for each in rounds)
-    yield "connector against librdkafka alone", f"{ceiling:.2f}"
+    pairs = [(each.connector, each.script) for each in duels if each.script is not None]
+    if pairs:
+        faster = median(connector.events_per_s / script.events_per_s for connector, script in pairs)
+        leaner = median(script.cpu_us_itself / connector.cpu_us_itself for connector, script in pairs)
+        yield f"connector against script, {name}", f"{faster:.2f} by events/s, {leaner:.2f} by events for the same CPU"
 
 
-def _stages(rounds: Sequence[Round]) -> dict[str, float]:
-    return {name: median(each.stages_us[name] for each in rounds) for name in rounds[0].stages_us}
+def _stages(rounds: Sequence[Round]) -> Iterator[tuple[str, str]]:
+    """Yield each step, and what the connector took in all beyond the steps that are on its way with 20 a chunk."""
+    steps = {name: median(each.stages_us[name] for each in rounds) for name in rounds[0].stages_us}
+    for name, us in steps.items():
+        yield f"{name}, one thread", f"{us:.1f} µs/event"
+    whole = median(each.with_20_a_chunk.connector.cpu_us_itself for each in rounds)
+    rest = whole - sum(us for name, us in steps.items() if name not in OFF_THE_WAY)
+    yield "everything else, all threads", f"{rest:.1f} µs/event, to {whole:.1f} in all"
 
 
 def _latencies(latencies: Sequence[Latency]) -> Iterator[tuple[str, str]]:

@@ -6,9 +6,10 @@ from functools import partial
 
 from benchmarks.feeding import Feeding
 from benchmarks.prefill import prefill
-from benchmarks.stand import Stand, await_committed, committed, partitions_of
+from benchmarks.stand import Stand, committed, partitions_of
 from benchmarks.throughput import STREAM_NAMES
 from benchmarks.usage import rss_bytes
+from benchmarks.watch import watch
 from connector.compliance.catalog import StreamPartition
 from connector.kafka.ledger import decode_shipped
 from connector.kafka.restore import LedgerReader
@@ -40,21 +41,21 @@ class CatchUp:
 
 
 def measure_replicas(stand: Stand, events: int, replicas: int) -> float:
-    """Return the events/s of so many connectors together, from the first byte fed to the last event committed."""
+    """Return the events/s of so many connectors together."""
     partitions = partitions_of(STREAM_NAMES)
     with (
         Feeding(stand.folder, partitions, events_per_chunk=_EVENTS_PER_CHUNK) as feeding,
         stand.config(feeding.url, STREAM_NAMES) as config,
         stand.connector(config, replicas) as connectors,
     ):
+        [(pid, _), *_] = connectors
         probes = [probe for _, probe in connectors]
         share = len(partitions) // replicas
         owned = partial(_has_restored, partitions=share)
         wait_until(lambda: all(map(owned, probes)), f"each of {replicas} has {share} partitions", _PATIENCE_S)
         feeding.listen()
-        began = feeding.started()
-        await_committed(probes, events)
-        return events / (time.time() - began)
+        feeding.started()
+        return watch(lambda: sum(map(committed, probes)), events, pid, {}).events_per_s
 
 
 def measure_restore(stand: Stand, ids: int) -> Restore:

@@ -2,7 +2,6 @@
 
 import secrets
 import tempfile
-import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,15 +12,13 @@ from tests.rig.kafka import KafkaCluster
 from tests.rig.registry import Registry
 from tests.rig.service import Config, ConnectorProcess, Probe, make_config, override, provisioned
 
-_POLL_S = 0.05
-_PATIENCE_S = 600.0
-
 
 @dataclass(frozen=True, slots=True)
 class Stand:
     """Kafka, registry, and a folder with the corpus."""
 
     bootstrap_servers: str
+    kafka_pid: int
     registry_url: str
     folder: Path
 
@@ -44,21 +41,12 @@ class Stand:
 def make_stand() -> Iterator[Stand]:
     """Start Kafka and registry."""
     with KafkaCluster() as kafka, Registry() as registry, tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        yield Stand(kafka.bootstrap_servers, registry.url, Path(folder))
+        yield Stand(kafka.bootstrap_servers, kafka.pid(1), registry.url, Path(folder))
 
 
 def partitions_of(streams: Collection[str]) -> list[StreamPartition]:
     """Return the stream partitions of `streams`."""
     return [partition for partition in STREAM_PARTITIONS if partition.stream in streams]
-
-
-def await_committed(probes: Collection[Probe], events: int) -> None:
-    """Wait until the connectors together have committed so many events. Raises `TimeoutError`."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while sum(map(committed, probes)) < events:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{events} events are not committed within {_PATIENCE_S:g} s")
-        time.sleep(_POLL_S)
 
 
 def committed(probe: Probe) -> int:

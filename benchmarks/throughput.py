@@ -1,20 +1,20 @@
 """Events per second: the connector, the script one would otherwise write, and librdkafka alone, on the same feed."""
 
-import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from benchmarks.corpus import read_lines
 from benchmarks.feeding import Feeding, drain
-from benchmarks.stand import Stand, await_committed, partitions_of
-from benchmarks.usage import Stopwatch
-from connector.compliance.catalog import STREAMS, StreamPartition
+from benchmarks.stand import Stand, committed, partitions_of
+from benchmarks.usage import bind_to_one_core
+from benchmarks.watch import Pace, watch
+from connector.compliance.catalog import EVENT_TYPES, STREAMS, StreamPartition
 from connector.compliance.decode import Event, decode
 from connector.kafka.clients import producer_config
 from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames
@@ -23,45 +23,32 @@ from connector.pipeline.records import RecordBuilder
 from connector.settings import RunSettings
 
 STREAM_NAMES = tuple(STREAMS)
+_AGAIN_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Throughput:
-    """One measurement; CPU is that of the process alone, not of Kafka's or the feeder's."""
-
-    events_per_s: float
-    cpu_us_per_event: float
-
-
-def measure_connector(stand: Stand, events: int, events_per_chunk: int, *, headers: bool = True) -> Throughput:
-    """Measure from the first byte fed to the last event committed."""
+def measure_connector(
+    stand: Stand, events: int, events_per_chunk: int, *, headers: bool = True, has_one_core: bool = False
+) -> Pace:
+    """Measure the connector, by the events it says are committed."""
     partitions = partitions_of(STREAM_NAMES)
     with (
         Feeding(stand.folder, partitions, events_per_chunk=events_per_chunk) as feeding,
         stand.config(feeding.url, STREAM_NAMES, kafka={"headers": headers}) as config,
         stand.connector(config) as [(pid, probe)],
     ):
-        feeding.listen()
-        feeding.started()
-        stopwatch = Stopwatch(pid)
-        await_committed([probe], events)
-        return _throughput(events, *stopwatch.read())
+        return _pace(stand, feeding, lambda: committed(probe), events, pid, has_one_core=has_one_core)
 
 
-def measure_baseline(stand: Stand, events: int, events_per_chunk: int) -> Throughput:
-    """Measure the script from the first byte fed to the last record acknowledged."""
+def measure_script(stand: Stand, events: int, events_per_chunk: int, *, has_one_core: bool = False) -> Pace:
+    """Measure the script, by the records that Kafka has."""
     partitions = partitions_of(STREAM_NAMES)
     with (
         Feeding(stand.folder, partitions, events_per_chunk=events_per_chunk) as feeding,
         stand.config(feeding.url, STREAM_NAMES) as config,
-        _baseline(stand, feeding.url, config["kafka"]["topic_prefix"], partitions, events) as process,
+        _script(stand, feeding.url, config["kafka"]["topic_prefix"], partitions, events) as pid,
     ):
-        feeding.listen()
-        feeding.started()
-        stopwatch = Stopwatch(process.pid)
-        assert process.stdout is not None
-        json.loads(process.stdout.readline())
-        return _throughput(events, *stopwatch.read())
+        count = _count_of(RunSettings.model_validate(config))
+        return _pace(stand, feeding, count, events, pid, has_one_core=has_one_core)
 
 
 def measure_feeder(stand: Stand, events: int, events_per_chunk: int) -> float:
@@ -83,11 +70,16 @@ def measure_ceiling(stand: Stand, events: int) -> float:
         for owned in ("transactional.id", "transaction.timeout.ms"):
             del properties[owned]
         producer = Producer(properties | {"queue.buffering.max.kbytes": 1024**2})
+        _produce(producer, batches)  # warm
         began = time.perf_counter()
-        for topic, batch in batches.items():
-            assert producer.produce_batch(topic, batch) == len(batch)
-        assert producer.flush() == 0
+        _produce(producer, batches)
         return sum(map(len, batches.values())) / (time.perf_counter() - began)
+
+
+def _produce(producer: Producer, batches: Mapping[str, list[dict[str, bytes]]]) -> None:
+    for topic, batch in batches.items():
+        assert producer.produce_batch(topic, batch) == len(batch)
+    assert producer.flush() == 0
 
 
 def encoded_records(stand: Stand, settings: RunSettings, events: int) -> Iterator[Record]:
@@ -116,20 +108,47 @@ def _encoded(stand: Stand, settings: RunSettings, events: int) -> dict[str, list
     return batches
 
 
+def _pace(  # noqa: PLR0913 - what is fed, who is watched, and how
+    stand: Stand, feeding: Feeding, progress: Callable[[], int], events: int, pid: int, *, has_one_core: bool
+) -> Pace:
+    """Feed, and watch the process that is fed."""
+    feeding.listen()
+    feeding.started()
+    if has_one_core:
+        bind_to_one_core(pid)
+    return watch(progress, events, pid, {"Kafka": stand.kafka_pid, "feeder": feeding.pid})
+
+
+def _count_of(settings: RunSettings) -> Callable[[], int]:
+    """Return what counts the records in the event topics, where no transaction adds its markers."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    names = TopicNames(settings.kafka.topic_prefix)
+    ends = {
+        TopicPartition(names.event(event_type), number): OffsetSpec.latest()
+        for event_type in EVENT_TYPES
+        for number in range(settings.kafka.partitions)
+    }
+
+    def count() -> int:
+        while True:
+            try:
+                return sum(end.result().offset for end in admin.list_offsets(ends).values())
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:  # until the topic is where it belongs
+                    raise
+                time.sleep(_AGAIN_S)
+
+    return count
+
+
 @contextmanager
-def _baseline(
-    stand: Stand, url: str, prefix: str, partitions: Sequence[object], events: int
-) -> Iterator["subprocess.Popen[bytes]"]:
+def _script(stand: Stand, url: str, prefix: str, partitions: Sequence[object], events: int) -> Iterator[int]:
+    """Run the script; give its process id."""
     arguments = [url, stand.bootstrap_servers, stand.registry_url, prefix, ",".join(map(str, partitions)), str(events)]
-    process = subprocess.Popen(  # noqa: S603 - the command is ours
-        [sys.executable, "-m", "benchmarks.baseline", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    command = [sys.executable, "-m", "benchmarks.baseline", *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - the command is ours
     try:
-        yield process
+        yield process.pid
     finally:
         process.kill()
         process.communicate()
-
-
-def _throughput(events: int, seconds: float, cpu_s: float) -> Throughput:
-    return Throughput(events / seconds, cpu_s / events * 1e6)

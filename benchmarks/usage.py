@@ -19,6 +19,19 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
 
 
+def bind_to_one_core(pid: int) -> None:
+    """Let all threads of a process, and those it will start, run on the same one of our cores."""
+    core = max(os.sched_getaffinity(0))
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), [core])
+
+
+def idle_s() -> float:
+    """Return the seconds that the cores of this machine had nothing to do, all together."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
+    return (int(fields[4]) + int(fields[5])) / _TICKS_PER_S
+
+
 class Stopwatch:
     """Wall clock and CPU of a process since it was made."""
 

@@ -29,8 +29,10 @@ def test_benchmark_in_its_short_form_measures_everything(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     results = json.loads(file.read_bytes())
     [measured] = results["rounds"]
-    assert (measured["script_1_a_chunk"] is not None) == has_script
-    assert measured["connector_1_a_chunk"]["events_per_s"] > 0
+    for duel in ("with_1_a_chunk", "with_20_a_chunk", "on_one_core"):
+        assert (measured[duel]["script"] is not None) == has_script
+        assert measured[duel]["connector"]["events_per_s"] > 0
+        assert measured[duel]["connector"]["cpu_us"].keys() == {"itself", "Kafka", "feeder"}
     assert {"decode and identify", "encode", "produce", "commit"} <= measured["stages_us"].keys()
     assert all(latency["events"] for latency in results["latencies"])
     assert results["catch_up"]["events"] >= results["catch_up"]["stretch_s"]

@@ -49,6 +49,10 @@ class KafkaCluster:
         self.certificates = self._layout.certificates
         self.logs = {number: server.log for number, server in self._servers.items()}
 
+    def pid(self, broker: int) -> int:
+        """Return the process id of a broker. Raises `RigError` when it does not run."""
+        return self._servers[broker].pid
+
     def start(self, broker: int) -> None:
         """Start a broker with the data it has, and wait until it serves. Raises `RigError` when it does not."""
         self._servers[broker].launch()

@@ -81,6 +81,13 @@ class Server:
             raise RigError(f"{self.name} ended at its start")
         return self._is_ready()
 
+    @property
+    def pid(self) -> int:
+        """The id of the process. Raises `RigError` when it does not run."""
+        if self._process is None:
+            raise RigError(f"{self.name} does not run")
+        return self._process.pid
+
     def stop(self) -> None:
         """Ask the process to end and wait for it; a server that runs no more is left alone."""
         self._end(signal.SIGTERM)
