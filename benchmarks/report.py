@@ -132,10 +132,10 @@ def _stages(rounds: Sequence[Round]) -> Iterator[tuple[str, str]]:
     """Yield each step, and what the connector took in all beyond the steps that are on its way with 20 a chunk."""
     steps = {name: median(each.stages_us[name] for each in rounds) for name in rounds[0].stages_us}
     for name, us in steps.items():
-        yield f"{name}, one thread", f"{us:.1f} µs/event"
+        yield f"step: {name}", f"{us:.1f} µs/event"
     whole = median(each.with_20_a_chunk.connector.cpu_us_itself for each in rounds)
     rest = whole - sum(us for name, us in steps.items() if name not in OFF_THE_WAY)
-    yield "everything else, all threads", f"{rest:.1f} µs/event, to {whole:.1f} in all"
+    yield "step: everything else", f"{rest:.1f} µs/event, to {whole:.1f} in all"
 
 
 def _latencies(latencies: Sequence[Latency]) -> Iterator[tuple[str, str]]:

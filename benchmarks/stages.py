@@ -24,7 +24,7 @@ from connector.x.framing import Framer
 from connector.x.plan import Live
 
 OFF_THE_WAY = {"read, 1 event a chunk", "commit"}
-"""Steps that an event takes no CPU for, or not with 20 events a chunk."""
+"""Steps that take no CPU, or are no part of the way with 20 events a chunk."""
 _LINE_LIMIT = 512 * 1024
 _RUNS = 5
 _PARTITION = StreamPartition("tweet", 1)
