@@ -86,17 +86,23 @@ class TcpProxy:
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
         self._is_closing = False
+        self._door = threading.Lock()
         self._is_away = False
         self.address = f"{LOOPBACK}:{port}"
 
     def go_away(self) -> None:
         """Break all connections and take no new ones, as if there were no server."""
-        self._is_away = True
-        for each in list(self._sockets):
-            _shut_down(each)
+        with self._door:
+            self._is_away = True
+            for each in self._sockets:
+                _shut_down(each)
 
     def come_back(self) -> None:
-        """Take connections again."""
+        """Take connections again, but none that was made while away: they are taken in the order of making."""
+        if not self._is_away:
+            return
+        with socket.create_connection((LOOPBACK, self._port)) as last:
+            assert not last.recv(1)
         self._is_away = False
 
     def __enter__(self) -> Self:
@@ -133,12 +139,13 @@ class TcpProxy:
                 client, _ = listener.accept()
             except OSError:  # shut down
                 return
-            self._sockets.append(client)
-            server = None if self._is_away else self._connect()
-            if server is None:
-                _shut_down(client)
-                continue
-            self._sockets.append(server)
+            with self._door:
+                self._sockets.append(client)
+                server = None if self._is_away else self._connect()
+                if server is None:
+                    _shut_down(client)
+                    continue
+                self._sockets.append(server)
             for pump in self._pumps(client, server):
                 self._begin(pump)
 

@@ -179,6 +179,12 @@ class Journey(Stage):
         """Let time pass, with that many events spread over it and over all stream partitions."""
         self.simulator.advance(seconds, emitting=True, rate=events / seconds)
 
+    def let_x_emit_everywhere(self, seconds: float, events: int) -> None:
+        """Let time pass in strides, with that many events of each stream partition at the end of each."""
+        for _ in range(round(seconds / _STRIDE_S)):
+            self.simulator.advance(_STRIDE_S)
+            self.emit_on(self.places, events)
+
     def cut(self) -> dict[Place, int]:
         """Put X out of reach; return how far each stream partition was covered by then."""
         self.way.go_away()
