@@ -131,6 +131,7 @@ def _begin_anew(writer: TransactionalWriter, records: RecordBuilder, found: _Fou
         for at in range(0, max(1, len(ids)), _IDS_PER_ENTRY)
     ]
     *before, last = map(records.ledger, entries)
+    writer.expect_entry_at(end + len(before))
     told = [records.gap(lost, now_us)] if lost else []
     told.append(records.coverage(now_us, found.sequence, Mode.DISCONNECTED, now_us))
     writer.commit([*told, *before], last)

@@ -122,9 +122,14 @@ class TopicReader:
             request_timeout=_TIMEOUT_S,
         )
         try:
-            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+            ends: dict[_Place, int] = {
+                (place.topic, place.partition): future.result().offset for place, future in futures.items()
+            }
         except KafkaException as error:
             raise _unavailable(error) from error
+        if unknown := sorted(str(topic) for (topic, _), end in ends.items() if end < 0):
+            raise DependencyUnavailableError(f"Kafka does not say where {unknown[0]} ends")
+        return ends
 
     def _poll(self) -> Message | None:
         message = self._consumer.poll(_POLL_S)

@@ -6,6 +6,7 @@ committed behind it. So the end is the log's own end, and reading is done only a
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
@@ -13,7 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connector.compliance.catalog import StreamPartition
 from connector.errors import DependencyUnavailableError, OwnCorruptionError
-from connector.kafka.clients import admin_config, reader_config
+from connector.kafka.clients import ClientProperties, admin_config, reader_config
 from connector.kafka.ledger import LedgerEntry, check_row, read_entry
 from connector.kafka.reading import TopicReader
 from connector.kafka.topics import TopicNames
@@ -31,6 +32,14 @@ class Placed(NamedTuple):
 
     offset: int
     entry: LedgerEntry
+
+
+class Restored(NamedTuple):
+    """The entries whose ids matter, and the offsets between which the log was read; the next record comes at `end`."""
+
+    placed: list[Placed]
+    begin: int
+    end: int
 
 
 class _Raw(NamedTuple):
@@ -56,26 +65,23 @@ class LedgerReader:
         self._should_stop = should_stop
         self._monotonic = monotonic
 
-    def restore(self) -> list[Placed]:
+    def restore(self) -> Restored:
         """Return the entries whose ids matter, oldest first, the newest last; none for a new partition.
 
         To be called after `init_transactions`. Raises `OwnCorruptionError` where the ledger cannot be trusted, and
-        `DependencyUnavailableError` where Kafka does not answer.
+        `DependencyUnavailableError` where Kafka does not answer, or not with what can be so.
         """
         try:
             admin = AdminClient(admin_config(self._settings))
             begin, end = self._edge(admin, OffsetSpec.earliest()), self._edge(admin, OffsetSpec.latest())
-            if begin == end:
-                return self._nothing(end)
-            consumer = Consumer(reader_config(self._settings))
+            if begin > end:
+                raise DependencyUnavailableError(f"ledger {self._partition}: said to begin at {begin}, to end at {end}")
+            placed = self._restore(begin, end) if begin < end else []
+            if not placed:
+                self._check_never_held(begin, end)
         except KafkaException as error:
             raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
-        try:
-            return self._restore(consumer, begin, end)
-        except KafkaException as error:
-            raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
-        finally:
-            consumer.close()
+        return Restored(placed, begin, end)
 
     def end(self) -> int:
         """Return the offset of the next record. Raises `DependencyUnavailableError`."""
@@ -84,14 +90,26 @@ class LedgerReader:
         except KafkaException as error:
             raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
 
-    def _restore(self, consumer: Consumer, begin: int, end: int) -> list[Placed]:
+    @contextmanager
+    def _consumer(self, **properties: str) -> Iterator[Consumer]:
+        consumer = Consumer(ClientProperties(reader_config(self._settings) | properties))
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+
+    def _restore(self, begin: int, end: int) -> list[Placed]:
+        with self._consumer() as consumer:
+            return self._needed(consumer, begin, end)
+
+    def _needed(self, consumer: Consumer, begin: int, end: int) -> list[Placed]:
         start, step, tail = end, _FIRST_STEP_BACK, list[_Raw]()
         while not tail and start > begin:
             start = max(begin, end - step)
             step *= 2
             tail = list(self._read(consumer, start, end))
         if not tail:
-            return self._nothing(begin)
+            return []
         newest = tail[-1]
         oldest = read_entry(newest.value, self._partition, self._decode).oldest_offset
         if oldest is None:
@@ -114,16 +132,25 @@ class LedgerReader:
         check_row(placed.entry for placed in needed)
         return needed
 
-    def _nothing(self, begin: int) -> list[Placed]:
-        """Tell a partition that never held an entry from one that lost them."""
+    def _check_never_held(self, begin: int, end: int) -> None:
+        """Tell a partition that never held a committed entry from one that lost them, or that hides them from us."""
         if begin > 0:
             raise OwnCorruptionError(
                 f"ledger {self._partition}: empty, but its log begins at {begin}: entries were deleted"
             )
-        return []
+        if begin == end:
+            return
+        with self._consumer(**{"isolation.level": "read_uncommitted"}) as consumer:
+            for raw in self._read(consumer, begin, end):
+                number = read_entry(raw.value, self._partition, self._decode).entry
+                if number > 0:
+                    raise OwnCorruptionError(
+                        f"ledger {self._partition}: Kafka shows no committed entry, but entry {number} stands at "
+                        f"offset {raw.offset}, and none but entry 0 is written before one is committed"
+                    )
 
     def _read(self, consumer: Consumer, start: int, end: int) -> Iterator[_Raw]:
-        """Yield the committed entries of offsets `start` to `end`, the latter excluded."""
+        """Yield the entries of offsets `start` to `end`, the latter excluded, as far as the consumer is shown them."""
         ledger_partition = self._partition.ledger_partition
         consumer.assign([TopicPartition(self._topic, ledger_partition, start)])
         deadline = self._monotonic() + STABLE_DEADLINE_S
@@ -162,6 +189,8 @@ class LedgerReader:
             request_timeout=REQUEST_TIMEOUT_S,
         )
         offset: int = futures[where].result().offset
+        if offset < 0:
+            raise DependencyUnavailableError(f"ledger {self._partition}: Kafka does not say where it begins or ends")
         return offset
 
 

@@ -66,11 +66,16 @@ class TransactionalWriter:
     def __init__(self, properties: Mapping[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._properties = dict(properties)
         self._monotonic = monotonic
+        self._expected_offset: int | None = None
         self._producer = self._make_producer()
 
     def renew(self) -> None:
         """Replace the producer by a new one, with a new epoch."""
         self._producer = self._make_producer()
+
+    def expect_entry_at(self, offset: int) -> None:
+        """Commit the next transaction only if its ledger entry comes to stand there: nothing went unread before it."""
+        self._expected_offset = offset
 
     def commit(self, records: Sequence[Record], entry: Record) -> Committed:
         """Commit `records` and the ledger's `entry` in one transaction."""
@@ -90,14 +95,11 @@ class TransactionalWriter:
             self._produce(entry, deadline, note)
         except KafkaException as error:
             raise _lost("produce", error) from error
+        self._check_place(offsets, deadline)
         self._resume("commit_transaction", self._producer.commit_transaction, deadline)
         if not offsets:
             raise WriterLostError("the commit went through without the ledger entry's offset")
         return Committed(offsets[0], self._monotonic() - started)
-
-    def poll(self) -> None:
-        """Let the client hand over statistics and errors."""
-        self._producer.poll(0)
 
     def _make_producer(self) -> Producer:
         try:
@@ -121,6 +123,19 @@ class TransactionalWriter:
                 self._producer.poll(_QUEUE_FULL_POLL_S)
             else:
                 return
+
+    def _check_place(self, offsets: Sequence[int], deadline: float) -> None:
+        """Raise unless the entry, which is not committed yet, stands where it was expected to.
+
+        Without an offset it was not written: then the commit fails, and tells why.
+        """
+        expected, self._expected_offset = self._expected_offset, None
+        if expected is None:
+            return
+        if self._producer.flush(max(0.1, deadline - self._monotonic())):
+            raise WriterLostError("flush: the ledger entry was not written in time")
+        if offsets and offsets[0] != expected:
+            raise WriterLostError(f"the ledger was read up to {expected}, but the next entry stands at {offsets[0]}")
 
     def _resume(self, name: str, call: Callable[[float], None], deadline: float | None = None) -> None:
         """Call, and call again while the client says that the same call may go on."""

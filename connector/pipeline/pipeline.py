@@ -15,7 +15,7 @@ from connector.compliance.catalog import StreamPartition
 from connector.errors import ConnectorError, FencedError, OwnCorruptionError
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import first_entry
-from connector.kafka.restore import LedgerReader, Placed, check_is_new
+from connector.kafka.restore import LedgerReader, Placed, Restored, check_is_new
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import TransactionalWriter
 from connector.pipeline.committer import Committer
@@ -160,14 +160,16 @@ class Pipeline:
     def _restore(self, writer: TransactionalWriter, records: RecordBuilder, began: float) -> Timeline:
         reader = LedgerReader(self._parts.settings.kafka, self.partition, self._parts.decode_entry, self._must_stop)
         writer_id = uuid.uuid4().hex
-        restored = reader.restore()
-        if not restored:
+        placed, begin, end = reader.restore()
+        writer.expect_entry_at(end)
+        if not placed:
             check_is_new(self._parts.settings.kafka, self.partition, self._must_stop)
+            self._happenings.is_new(begin, end)
             first = first_entry(self.partition, writer_id, wall_us())
-            restored = [Placed(writer.commit([], records.ledger(first)).ledger_offset, first)]
-        timeline = Timeline(self.partition, records, writer_id, restored)
+            placed = [Placed(writer.commit([], records.ledger(first)).ledger_offset, first)]
+        timeline = Timeline(self.partition, records, writer_id, placed)
         self._happenings.restored(
-            restored[-1].entry.entry, len(timeline.memory), timeline.covered_until_us, time.monotonic() - began
+            Restored(placed, begin, end), len(timeline.memory), timeline.covered_until_us, time.monotonic() - began
         )
         return timeline
 

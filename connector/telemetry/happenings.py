@@ -12,6 +12,7 @@ import structlog
 
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.instants import US_PER_S, format_us
+from connector.kafka.restore import Restored
 from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry.delays import Arrival
 from connector.telemetry.gauges import labels_of
@@ -68,15 +69,21 @@ class Happenings:
         self._status.state = State.RESTORING
         self._log.info("partition_assigned")
 
-    def restored(self, entry: int, ids: int, covered_until_us: int, duration_s: float) -> None:
-        """The ledger was read back."""
+    def is_new(self, log_begin: int, log_end: int) -> None:
+        """The ledger holds no entry, and no coverage is recorded: entry 0 comes at `log_end`, or not at all."""
+        self._log.info("partition_is_new", log_begin=log_begin, log_end=log_end)
+
+    def restored(self, restored: Restored, ids: int, covered_until_us: int, duration_s: float) -> None:
+        """The ledger was read back, up to the offset `log_end`."""
         status = self._status
         status.state = State.RUNNING
         status.covered_until_us = status.watermark_us = covered_until_us
         status.duplicate_memory_ids = ids
         self._log.info(
             "partition_restored",
-            entry=entry,
+            entry=restored.placed[-1].entry.entry,
+            log_begin=restored.begin,
+            log_end=restored.end,
             ids=ids,
             covered_until=format_us(covered_until_us),
             duration_s=round(duration_s, 3),

@@ -171,7 +171,7 @@ def _initiated(wire: Tripwire) -> None:
     """Strike after the predecessor was fenced, before the ledger is read."""
     restored = restore.LedgerReader.restore
 
-    def restoring(self: restore.LedgerReader) -> list[restore.Placed]:
+    def restoring(self: restore.LedgerReader) -> restore.Restored:
         wire.pass_by()
         return restored(self)
 

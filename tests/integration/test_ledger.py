@@ -1,6 +1,7 @@
 """The ledger in the hands of operators: begun anew, deleted and made again, and records that are nobody's."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,14 @@ from confluent_kafka.admin import AdminClient
 
 from connector import reset as reset_module
 from connector.compliance.catalog import StreamPartition
-from connector.kafka.ledger import Mode, decode_shipped
-from connector.kafka.restore import LedgerReader
+from connector.compliance.encode import AvroEncoder
+from connector.compliance.schemas import LEDGER
+from connector.errors import WriterLostError
+from connector.kafka.clients import producer_config
+from connector.kafka.ledger import Counts, Mode, decode_shipped
+from connector.kafka.restore import LedgerReader, Placed
+from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import Record, TransactionalWriter
 from connector.reset import reset_ledger
 from connector.settings import Settings
 from connector.simulator.server import Simulator
@@ -54,7 +61,7 @@ def test_reset_with_more_ids_than_an_entry_takes_is_one_beginning_and_forgets_no
     lost, strangers = reset_ledger(settings, _PLACE)
     assert lost is not None
     assert strangers == []
-    restored = [placed.entry for placed in LedgerReader(settings.kafka, _PLACE, decode_shipped).restore()]
+    restored = [placed.entry for placed in LedgerReader(settings.kafka, _PLACE, decode_shipped).restore().placed]
     emitted = sum((line.stream, line.partition) == (_PLACE.stream, _PLACE.number) for line in simulator.record())
     assert len(restored) == -(-emitted // 20) > 1
     assert {(entry.entry, entry.mode) for entry in restored} == {(0, Mode.RESET)}
@@ -72,6 +79,38 @@ def test_reset_with_more_ids_than_an_entry_takes_is_one_beginning_and_forgets_no
     assert code == 0, said
     history = read()
     assert list(check_once_in_order(history, expected_events(history.prefix, simulator.record()))) == []
+
+
+def test_entry_after_some_that_were_not_read_is_never_committed(committed: Config) -> None:
+    """Whoever takes the ledger for shorter than it is would repeat what it missed; the next one reads it whole."""
+    settings = Settings.model_validate(committed).kafka
+    names, reader = TopicNames(settings.topic_prefix), LedgerReader(settings, _PLACE, decode_shipped)
+    producer = producer_config(settings, names.transactional_id(_PLACE))
+
+    writer = TransactionalWriter(producer)
+    restored = reader.restore()
+    newest = restored.placed[-1]
+    following = replace(
+        newest.entry,
+        entry=newest.entry.entry + 1,
+        covered_until_before_us=newest.entry.covered_until_us,
+        counts=Counts(),
+        ids=(),
+        oldest_offset=restored.placed[0].offset,
+    )
+    value = AvroEncoder(LEDGER, 1).encode(following.as_record())
+    record = Record(names.ledger, str(_PLACE).encode(), value, partition=_PLACE.ledger_partition)
+    writer.expect_entry_at(newest.offset)
+    with pytest.raises(WriterLostError, match=f"read up to {newest.offset}, but the next entry stands at"):
+        writer.commit([], record)
+
+    writer = TransactionalWriter(producer)
+    again = reader.restore()
+    assert again.placed == restored.placed
+    assert again.end > restored.end
+    writer.expect_entry_at(again.end)
+    assert writer.commit([], record).ledger_offset == again.end
+    assert reader.restore().placed == [*restored.placed, Placed(again.end, following)]
 
 
 def test_ledger_deleted_and_made_again_is_corruption_and_no_first_start(

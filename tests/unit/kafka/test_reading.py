@@ -21,6 +21,7 @@ class _Kafka:
 
     def __init__(self) -> None:
         self.now_s = 0.0
+        self.end = 5
 
     def monotonic(self) -> float:
         """Stand in for the clock."""
@@ -33,7 +34,7 @@ class _Kafka:
     def list_offsets(self, wanted: dict[Any, Any], **_: object) -> dict[Any, Future[Any]]:
         """Say that there is something."""
         future: Future[Any] = Future()
-        future.set_result(type("Result", (), {"offset": 5}))
+        future.set_result(type("Result", (), {"offset": self.end}))
         return dict.fromkeys(wanted, future)
 
     def assign(self, where: list[TopicPartition]) -> None:
@@ -75,3 +76,10 @@ def test_reading_to_the_end_ends_when_asked_to_stop(kafka: _Kafka) -> None:
     with TopicReader(_SETTINGS, [_TOPIC]) as reader:
         assert list(reader.to_end(lambda: kafka.now_s >= 3.0)) == []
     assert kafka.now_s == 3.0
+
+
+def test_end_that_kafka_does_not_know_is_not_the_end(kafka: _Kafka) -> None:
+    """An empty answer would look like a topic in which nothing is."""
+    kafka.end = -1
+    with TopicReader(_SETTINGS, [_TOPIC]) as reader, pytest.raises(DependencyUnavailableError, match="where t ends"):
+        list(reader.to_end())

@@ -13,7 +13,7 @@ from connector.compliance.schemas import LEDGER
 from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
 from connector.kafka import restore as restore_module
 from connector.kafka.ledger import EntryDecoder, LedgerEntry, Mode, first_entry
-from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, Placed
+from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, Placed, Restored
 from connector.settings import KafkaSettings
 
 _PARTITION = StreamPartition("tweet", 1)
@@ -63,13 +63,15 @@ class _Entry:
 class _Kafka:
     """Plays admin client and consumer of a ledger from 0 to 10; each poll takes five seconds.
 
-    It gives what is in `log` from the assigned offset on, and then `answer`.
+    It gives what is in `log` from the assigned offset on, and then `answer`; to whoever reads uncommitted records, what
+    is in `uncommitted` as well.
     """
 
     def __init__(self) -> None:
         self.now_s = 0.0
         self.edges = [0, 10]
         self.log: dict[int, bytes] = {}
+        self.uncommitted: dict[int, bytes] = {}
         self.answer: _EndOfPartition | None = None
         self.is_stopping = False
         self._at = 0
@@ -79,6 +81,12 @@ class _Kafka:
         future: Future[Any] = Future()
         future.set_result(type("Result", (), {"offset": self.edges.pop(0)}))
         return dict.fromkeys(wanted, future)
+
+    def consumer(self, properties: dict[str, Any]) -> "_Kafka":
+        """Stand in for a consumer with these properties."""
+        if properties["isolation.level"] == "read_uncommitted":
+            self.log = self.log | self.uncommitted
+        return self
 
     def assign(self, where: list[TopicPartition]) -> None:
         """Take note."""
@@ -98,7 +106,11 @@ class _Kafka:
 
     def restore(self) -> list[Placed]:
         """Restore from this."""
-        return LedgerReader(_SETTINGS, _PARTITION, _decode, lambda: self.is_stopping, lambda: self.now_s).restore()
+        return self.reader().restore().placed
+
+    def reader(self) -> LedgerReader:
+        """Return a reader of this."""
+        return LedgerReader(_SETTINGS, _PARTITION, _decode, lambda: self.is_stopping, lambda: self.now_s)
 
 
 @pytest.fixture
@@ -106,7 +118,7 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> _Kafka:
     """Give a played Kafka."""
     kafka = _Kafka()
     monkeypatch.setattr(restore_module, "AdminClient", lambda _: kafka)
-    monkeypatch.setattr(restore_module, "Consumer", lambda _: kafka)
+    monkeypatch.setattr(restore_module, "Consumer", kafka.consumer)
     return kafka
 
 
@@ -141,7 +153,7 @@ def test_empty_ledger_that_does_not_begin_at_zero_is_corrupt(kafka: _Kafka) -> N
     with pytest.raises(OwnCorruptionError, match="entries were deleted"):
         kafka.restore()
     kafka.edges = [0, 0]
-    assert LedgerReader(_SETTINGS, _PARTITION, _decode).restore() == []
+    assert kafka.reader().restore() == Restored([], 0, 0)
 
 
 _FIRST = first_entry(_PARTITION, "w", 1000)
@@ -151,6 +163,29 @@ _NEXT = replace(_FIRST, entry=1, sequence=7, mode=Mode.LIVE, oldest_offset=5)
 
 def _value(entry: LedgerEntry) -> bytes:
     return AvroEncoder(LEDGER, 1).encode(entry.as_record())
+
+
+@pytest.mark.parametrize("edges", [[-1], [0, -1], [-1, -1], [5, 0]], ids=str)
+def test_edges_that_cannot_be_are_no_empty_ledger(kafka: _Kafka, edges: list[int]) -> None:
+    """A broker that does not know yet, or two that disagree: to be asked again, and never a new partition."""
+    kafka.edges = edges
+    with pytest.raises(DependencyUnavailableError, match=r"Kafka does not say where|said to begin at 5, to end at 0"):
+        kafka.restore()
+
+
+def test_partition_whose_first_entry_was_only_ever_aborted_is_new(kafka: _Kafka) -> None:
+    """Killed before the first commit, twice; what is restored says how far the log was read."""
+    kafka.uncommitted = {0: _value(_FIRST), 2: _value(_FIRST)}
+    kafka.edges, kafka.answer = [0, 4], _EndOfPartition(4)
+    assert kafka.reader().restore() == Restored([], 0, 4)
+
+
+def test_ledger_whose_entries_kafka_hides_is_corrupt_and_not_new(kafka: _Kafka) -> None:
+    """Entry 1 is only written once entry 0 is committed, so there was one."""
+    kafka.uncommitted = {0: _value(_FIRST), 2: _value(replace(_FIRST, entry=1))}
+    kafka.edges, kafka.answer = [0, 4], _EndOfPartition(4)
+    with pytest.raises(OwnCorruptionError, match="shows no committed entry, but entry 1 stands at offset 2"):
+        kafka.restore()
 
 
 @pytest.mark.parametrize("damage", [b"", b"junk", _value(replace(_FIRST, entry=3))], ids=["empty", "junk", "no row"])

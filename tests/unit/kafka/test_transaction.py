@@ -64,8 +64,9 @@ class _Producer:
         self._bench.produced.append(Record(topic, key, value, headers, partition))
 
     def flush(self, timeout: float) -> int:
-        """Deliver what there is."""
-        return self._deliver(timeout)
+        """Deliver what there is, unless Kafka is slow."""
+        self._bench.called("flush", timeout)
+        return len(self._callbacks) if self._bench.is_slow else self._deliver(timeout)
 
     def poll(self, timeout: float) -> int:
         """Serve callbacks."""
@@ -101,6 +102,7 @@ class _Bench:
         self.producers: list[_Producer] = []
         self.report: tuple[KafkaError | None, _Message] = (None, _Message(71))
         self.now_s = 0.0
+        self.is_slow = False
 
     def called(self, name: str, timeout: float | None = None) -> None:
         """Note a call, and raise what is in store for it; the last error stays in store."""
@@ -232,6 +234,47 @@ def test_commit_that_does_not_say_where_the_entry_stands_ends_the_writer(
     bench.report = report
     with pytest.raises(WriterLostError, match="without the ledger entry's offset"):
         bench.writer().commit([], _ENTRY)
+
+
+def test_entry_that_stands_where_it_is_expected_is_committed(bench: _Bench) -> None:
+    """Looked at once, before the commit; later entries stand where they will."""
+    writer = bench.writer()
+    writer.expect_entry_at(71)
+    assert writer.commit([], _ENTRY).ledger_offset == 71
+    assert bench.calls[-2:] == ["flush", "commit_transaction"]
+    bench.report = (None, _Message(80))
+    assert writer.commit([], _ENTRY).ledger_offset == 80
+
+
+@pytest.mark.parametrize("expected", [0, 70, 72])
+def test_entry_that_stands_elsewhere_is_never_committed(bench: _Bench, expected: int) -> None:
+    """Something stands before it that was not read, or what was read is gone."""
+    writer = bench.writer()
+    writer.expect_entry_at(expected)
+    with pytest.raises(WriterLostError, match=f"read up to {expected}, but the next entry stands at 71"):
+        writer.commit(_RECORDS, _ENTRY)
+    assert bench.calls[-1] == "flush"
+
+
+def test_entry_that_is_not_written_in_time_is_never_committed(bench: _Bench) -> None:
+    """Nobody could tell where it would stand."""
+    bench.is_slow = True
+    writer = bench.writer()
+    writer.expect_entry_at(71)
+    with pytest.raises(WriterLostError, match="not written in time"):
+        writer.commit([], _ENTRY)
+    assert bench.calls[-1] == "flush"
+    assert bench.timeouts[-1] <= DEADLINE_S
+
+
+def test_entry_that_cannot_be_written_is_told_by_the_commit(bench: _Bench) -> None:
+    """So that who is fenced is told apart, expected entry or not."""
+    bench.report = (KafkaError(KafkaError._FENCED), _Message(None))  # noqa: SLF001 - the client's public name
+    bench.errors["commit_transaction"] = [_FENCINGS[0]]
+    writer = bench.writer()
+    writer.expect_entry_at(71)
+    with pytest.raises(FencedError, match="commit_transaction"):
+        writer.commit([], _ENTRY)
 
 
 @pytest.mark.parametrize("call", ["begin_transaction", "produce", "commit_transaction"])

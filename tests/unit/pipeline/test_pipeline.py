@@ -9,7 +9,7 @@ import pytest
 
 from connector.errors import DependencyUnavailableError, FencedError, OwnCorruptionError, WriterLostError
 from connector.kafka.ledger import decode_shipped, first_entry
-from connector.kafka.restore import Placed
+from connector.kafka.restore import Placed, Restored
 from connector.kafka.transaction import Committed, Record
 from connector.pipeline import pipeline as pipeline_module
 from connector.pipeline.pipeline import CORRUPT_WAIT_S, Parts, Pipeline
@@ -32,6 +32,7 @@ _SETTINGS = Settings(
     kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p"),
     schema_registry=SchemaRegistrySettings(url="http://127.0.0.1:1"),
 )
+_LOG_END = 9
 _KNOWN = Placed(7, replace(first_entry(PARTITION, "before", NOW_US), entry=5))
 
 
@@ -127,9 +128,9 @@ class _Bench:
         """Return the pipeline's clock."""
         return self.clock_s
 
-    def restore(self) -> list[Placed]:
+    def restore(self) -> Restored:
         """Return what the ledger holds."""
-        return self.ledger()
+        return Restored(self.ledger(), 0, _LOG_END)
 
     def run(self, *fates: Exception | None) -> list[float]:
         """Live through `fates` to the end, and return the delays between."""
@@ -205,6 +206,7 @@ def test_new_partition_is_put_on_record_before_anything_else(bench: _Bench) -> N
     assert bench.pipeline.join(_DEADLINE_S)
     [writer] = bench.writers
     assert [entry.entry for _, entry in writer.transactions] == [0]
+    assert writer.expected_offset == _LOG_END
     assert bench.status.state is State.NOT_OWNED
 
 
@@ -220,6 +222,7 @@ def test_known_partition_goes_on_from_its_ledger(bench: _Bench) -> None:
     assert [entry.entry for entry in entries] == list(range(6, len(entries) + 6))
     assert entries[0].covered_until_before_us == NOW_US
     assert entries[0].writer_id != "before"
+    assert bench.writers[0].expected_offset == _LOG_END
 
 
 @pytest.mark.parametrize("may_commit", [True, False])

@@ -10,6 +10,8 @@ from structlog.testing import capture_logs
 
 from connector.compliance.catalog import StreamPartition
 from connector.compliance.instants import US_PER_S
+from connector.kafka.ledger import first_entry
+from connector.kafka.restore import Placed, Restored
 from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry import happenings as happenings_module
 from connector.telemetry.delays import Arrival
@@ -20,6 +22,7 @@ from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus, State
 from connector.x.plan import Live, Replay
 
+_RESTORED = Restored([Placed(7, first_entry(StreamPartition("user", 3), "w", US_PER_S))], 0, 9)
 _WHERE = {"stream": "user", "partition": "3"}
 
 
@@ -54,14 +57,16 @@ def test_life_of_a_partition_is_shown_state_by_state(bench: _Bench) -> None:
         bench = _Bench()
         for happen in (
             bench.happen.assigned,
-            lambda: bench.happen.restored(4, 2, 5 * US_PER_S, 0.1),
+            lambda: bench.happen.is_new(0, 4),
+            lambda: bench.happen.restored(_RESTORED, 2, 5 * US_PER_S, 0.1),
             lambda: bench.happen.waiting(6.0),
-            lambda: bench.happen.restored(5, 2, 6 * US_PER_S, 0.1),
+            lambda: bench.happen.restored(_RESTORED, 2, 6 * US_PER_S, 0.1),
             bench.happen.released,
         ):
             happen()
             states.append(bench.status.state)
-    assert states == [State.RESTORING, State.RUNNING, State.WAITING, State.RUNNING, State.NOT_OWNED]
+    restoring, running = State.RESTORING, State.RUNNING
+    assert states == [restoring, restoring, running, State.WAITING, running, State.NOT_OWNED]
     assert {(log["log_level"], log["stream"], log["partition"]) for log in logs} == {("info", "user", 3)}
     assert bench.status.covered_until_us == 6 * US_PER_S
 
@@ -203,7 +208,7 @@ def test_partition_that_waits_or_stopped_reads_nothing(bench: _Bench) -> None:
     """What it was doing is over; how far it is covered stays true."""
     happen = bench.happen
     for end in (partial(happen.waiting, 6.0), partial(happen.corrupt, "bad"), partial(happen.released)):
-        bench.happen.restored(1, 0, 5, 0.1)
+        bench.happen.restored(_RESTORED, 0, 5, 0.1)
         bench.happen.began_to_read(lambda: 77)
         bench.happen.connected(Live(0), 0)
         bench.committed(covered_until_us=9)
