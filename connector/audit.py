@@ -18,7 +18,8 @@ _EXAMPLES = 3
 class PartitionAudit:
     """Takes what was read of one stream partition, in the order of its log, and tells what does not fit.
 
-    What was committed before `since_us`, microseconds since 1970, was read in part only and is not missed.
+    What was committed before `since_us`, microseconds since 1970 as Kafka dates records, was read in part only and is
+    not missed.
     """
 
     partition: StreamPartition
@@ -34,15 +35,15 @@ class PartitionAudit:
     _sequences: list[int] = field(default_factory=list)
     _findings: list[str] = field(default_factory=list)
 
-    def entry(self, entry: LedgerEntry, *, is_recent: bool = False) -> None:
-        """Take the next ledger entry; of a recent one the records may not have been read yet."""
+    def entry(self, entry: LedgerEntry, dated_us: int, *, is_recent: bool = False) -> None:
+        """Take the next ledger entry, as Kafka dates it; of a recent one the records may not have been read yet."""
         if entry.mode is not Mode.RESET:
             self._check_follows(entry)
         self._newest = entry
         self._accounted.update(entry.ids)
-        if self._sequence_before is None and entry.written_at_us >= self.since_us:
+        if self._sequence_before is None and dated_us >= self.since_us:
             self._sequence_before = entry.sequence - entry.counts.published
-        if not is_recent and entry.mode is not Mode.RESET and entry.written_at_us >= self.since_us:
+        if not is_recent and entry.mode is not Mode.RESET and dated_us >= self.since_us:
             self._must_be_there.update(entry.ids)
         self.entries += 1
         self.covered_until_us = entry.covered_until_us

@@ -56,7 +56,8 @@ def read_gaps(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
 def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
     """Read ledger, events and dead letters since an instant, microseconds since 1970 as `now_us` is, and audit them.
 
-    Brokers date records, replicas entries: records are read from a little earlier on, and entries from earlier still.
+    The records of a transaction are not dated alike: they are read from a little earlier on than the entries that must
+    have them, and entries, which must have the records, from earlier still.
     The ledger is read twice, before and after the events: what was committed in between may be in one and not yet in
     the other. What is older than the retention of a topic is not missed.
     """
@@ -109,6 +110,7 @@ def _take_entries(
     for record in records:
         audit = audits[STREAM_PARTITIONS[record.partition]]
         try:
-            audit.entry(read_entry(record.value, audit.partition, decode), is_recent=is_recent)
+            entry = read_entry(record.value, audit.partition, decode)
+            audit.entry(entry, record.timestamp_us, is_recent=is_recent)
         except OwnCorruptionError as error:
             audit.unreadable(f"offset {record.offset}: {error}")

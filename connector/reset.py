@@ -3,10 +3,12 @@
 What the ledger says is not asked. The coverage topic says how far coverage reached, the events which sequence came
 last and which ids must stay known; from where coverage ended up to now a gap is recorded. Reading all that may take
 minutes, in which the service fences us: so it is read before the service is fenced, and what came meanwhile after.
+Where to begin is told by the records' own dates: no clock of ours need agree with those of brokers and replicas.
 Instants are microseconds since 1970.
 """
 
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,23 +32,22 @@ from connector.x.clock import wall_us
 from connector.x.plan import Cause, Lost
 
 KNOWN_US = 20 * 60 * US_PER_S
-"""Ids of events this young stay known: more than X brings again to a partition that is covered until now."""
+"""Ids of the last covered time stay known, this much: more than X brings again to a partition covered until now."""
 _IDS_PER_ENTRY = 50_000
-Decode = Callable[[bytes], Mapping[str, Any]]
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
     """What the topics tell of a stream partition; `covered_until_us` is None where no coverage was ever recorded."""
 
     partition: StreamPartition
     covered_until_us: int | None = None
-    covered_at_us: int = 0
+    coverage_dates: deque[tuple[int, int]] = field(default_factory=deque)
     sequence: int = 0
     ids: dict[bytes, None] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
 
-    def take_coverage(self, records: Iterable[ReadRecord], decode: Decode) -> None:
+    def take_coverage(self, records: Iterable[ReadRecord], decode: Callable[[bytes], Mapping[str, Any]]) -> None:
         """Take note of the newest coverage."""
         for record in records:
             if record.key != str(self.partition).encode():
@@ -55,12 +56,26 @@ class _Found:
                 with strangers_told(record):
                     coverage = decode(record.value)
                     self.covered_until_us = coverage["covered_until"] * 1000
-                    self.covered_at_us = coverage["written_at"] * 1000
+                    self._date(self.covered_until_us, record.timestamp_us)
                     self.sequence = max(self.sequence, coverage["sequence"])
             except StrangerError as error:
                 self.strangers.append(str(error))
 
-    def take_accounts(self, records: Iterable[ReadRecord], decode: Decode, dead_letter_topic: str) -> None:
+    def _date(self, covered_until_us: int, dated_us: int) -> None:
+        """Keep how Kafka dates the coverage of the last `KNOWN_US`, and the one with which that time begins."""
+        dates = self.coverage_dates
+        dates.append((covered_until_us, dated_us))
+        while len(dates) > 1 and dates[1][0] <= covered_until_us - KNOWN_US:
+            dates.popleft()
+
+    @property
+    def since_us(self) -> int:
+        """From when on Kafka dates what must stay known: the earliest date, whatever clocks the replicas went by."""
+        return max(0, min((dated_us for _, dated_us in self.coverage_dates), default=0) - TRANSACTION_US)
+
+    def take_accounts(
+        self, records: Iterable[ReadRecord], decode: Callable[[bytes], Mapping[str, Any]], dead_letter_topic: str
+    ) -> None:
         """Take note of ids and of the last sequence."""
         for record in records:
             try:
@@ -87,13 +102,12 @@ def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Lost |
     records = RecordBuilder(
         partition, names, provisioned.schema_ids, provisioned.max_message_bytes, has_headers=settings.kafka.headers
     )
-    found = _Found(partition)
+    found = Found(partition)
     with ExitStack() as stack:
         decode = AvroReader(stack.enter_context(RegistryClient(settings.schema_registry))).decode
         coverage = stack.enter_context(TopicReader(settings.kafka, [names.coverage]))
         found.take_coverage(coverage.to_end(), decode)
-        since_us = max(0, min(found.covered_at_us, wall_us() - KNOWN_US) - TRANSACTION_US)
-        accounts = stack.enter_context(TopicReader(settings.kafka, [*events, names.dead_letter], since_us))
+        accounts = stack.enter_context(TopicReader(settings.kafka, [*events, names.dead_letter], found.since_us))
         found.take_accounts(accounts.to_end(), decode, names.dead_letter)
 
         writer = TransactionalWriter(producer_config(settings.kafka, names.transactional_id(partition)))
@@ -103,7 +117,7 @@ def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Lost |
         return _begin_anew(writer, records, found, end), found.strangers
 
 
-def _begin_anew(writer: TransactionalWriter, records: RecordBuilder, found: _Found, end: int) -> Lost | None:
+def _begin_anew(writer: TransactionalWriter, records: RecordBuilder, found: Found, end: int) -> Lost | None:
     """Commit gap, coverage, and as many entries as the ids need: one beginning, in one transaction.
 
     `end` is where the log of the ledger ends, and so where the first of the entries will stand.

@@ -40,11 +40,12 @@ _US_PER_UNIT = {"timestamp-millis": 1000, "timestamp-micros": 1}
 
 
 class ReadRecord(NamedTuple):
-    """A committed record; header values are bytes."""
+    """A committed record, dated by the clock that all its topic's records are dated by; header values are bytes."""
 
     topic: str
     partition: int
     offset: int
+    timestamp_us: int
     key: bytes
     value: bytes
     headers: dict[str, bytes]
@@ -188,10 +189,12 @@ def _is_end(message: Message) -> bool:
 
 def _record(message: Message) -> ReadRecord:
     headers: Any = message.headers() or ()
+    _, timestamp_ms = message.timestamp()
     return ReadRecord(
         message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,
+        timestamp_ms * 1000,
         message.key() or b"",
         message.value() or b"",
         {name: value or b"" for name, value in headers},

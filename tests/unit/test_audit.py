@@ -78,14 +78,14 @@ def _audit(history: list[_Transaction], since_us: int = 0, recent: int = 0) -> P
     audit = PartitionAudit(_PARTITION, since_us)
     first = len(history) - recent
     for transaction in history[:first]:
-        audit.entry(transaction.entry)
+        audit.entry(transaction.entry, transaction.entry.written_at_us)
     for transaction in history:
         for event_id, sequence in transaction.events:
             audit.event(event_id, sequence)
         for event_id in transaction.letters:
             audit.dead_letter(event_id)
     for transaction in history[first:]:
-        audit.entry(transaction.entry, is_recent=True)
+        audit.entry(transaction.entry, transaction.entry.written_at_us, is_recent=True)
     return audit
 
 
@@ -194,7 +194,7 @@ def test_repeated_entry_is_found(at: int) -> None:
     audit = PartitionAudit(_PARTITION)
     for each, transaction in enumerate(_SOUND):
         for _ in range(2 if each == at else 1):
-            audit.entry(transaction.entry)
+            audit.entry(transaction.entry, transaction.entry.written_at_us)
     findings = list(audit.findings())
     assert any(f"entry {at}: follows entry {at}" in finding for finding in findings)
     ids = [finding for finding in findings if "was accounted for before" in finding]
@@ -245,10 +245,24 @@ def test_reset_that_keeps_ids_of_what_was_not_read_is_no_loss() -> None:
     history = _history((2, 0), (1, 0), None, (1, 0))
     audit = PartitionAudit(_PARTITION, since_us=history[3].entry.written_at_us)
     for transaction in history[3:]:
-        audit.entry(transaction.entry)
+        audit.entry(transaction.entry, transaction.entry.written_at_us)
         for event_id, sequence in transaction.events:
             audit.event(event_id, sequence)
     assert list(audit.findings()) == []
+
+
+@pytest.mark.parametrize("ahead_us", [-(10**9), 10**9])
+def test_replica_whose_clock_is_off_makes_nothing_missed_and_nothing_missing(ahead_us: int) -> None:
+    """What must be there is told by Kafka's dates, as what was read is; `written_at` is that replica's own."""
+    history = _history((2, 0), (1, 0), (1, 0))
+    audit = PartitionAudit(_PARTITION, since_us=2 * _STEP_US)
+    for transaction in history[1:]:
+        entry = transaction.entry
+        audit.entry(replace(entry, written_at_us=entry.written_at_us + ahead_us), entry.written_at_us)
+    [(event_id, sequence)] = history[2].events
+    audit.event(event_id, sequence)
+    [(lost_id, _)] = history[3].events
+    assert list(audit.findings()) == [f"1 accounted for in the ledger, but in no topic, such as {lost_id.hex()}"]
 
 
 _STEPS = st.lists(st.none() | st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=12)
@@ -269,7 +283,7 @@ def test_any_sound_history_read_in_part_gives_no_finding(
     history = _history(*steps)
     audit = PartitionAudit(_PARTITION, since_us=since * _STEP_US)
     for transaction in history[max(0, since - margin) :]:
-        audit.entry(transaction.entry)
+        audit.entry(transaction.entry, transaction.entry.written_at_us)
     for transaction in history[since:]:
         for event_id, sequence in transaction.events:
             audit.event(event_id, sequence)
@@ -285,7 +299,7 @@ def test_records_of_recent_entries_may_not_have_been_read_yet(steps: list[tuple[
     early = history[: max(0, len(history) - recent)]
     audit = _audit(early)
     for transaction in history[len(early) :]:
-        audit.entry(transaction.entry, is_recent=True)
+        audit.entry(transaction.entry, transaction.entry.written_at_us, is_recent=True)
     assert list(audit.findings()) == []
 
 
@@ -325,7 +339,7 @@ def test_any_single_damage_is_found(steps: list[tuple[int, int]], at: int, name:
     audit = PartitionAudit(_PARTITION)
     for each, transaction in enumerate(history):
         if each != at:
-            audit.entry(transaction.entry)
+            audit.entry(transaction.entry, transaction.entry.written_at_us)
         for event_id, sequence in transaction.events:
             audit.event(event_id, sequence)
         for event_id in transaction.letters:

@@ -16,7 +16,7 @@ _LETTER = {"stream": b"user", "stream-partition": b"2", "event-id": _ID.hex().en
 
 
 def _record(headers: Mapping[str, bytes] | None = None) -> ReadRecord:
-    return ReadRecord("t", 1, 42, b"key", b"value", dict(headers or {}))
+    return ReadRecord("t", 1, 42, 0, b"key", b"value", dict(headers or {}))
 
 
 def _refuse(_: bytes) -> dict[str, Any]:
