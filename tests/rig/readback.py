@@ -1,4 +1,4 @@
-"""Topics read back by a plain client: what a `read_committed` consumer sees, decoded by the registry's schemas.
+"""Topics read back by a plain client: what a consumer sees, decoded by the registry's schemas.
 
 Knows Kafka, the registry's API and the wire format; must not know the connector.
 """
@@ -23,7 +23,7 @@ _BATCH = 5000
 
 @dataclass(frozen=True, slots=True)
 class ReadRecord:
-    """A committed record; key and header values are UTF-8 text."""
+    """A record; key and header values are UTF-8 text."""
 
     topic: str
     partition: int
@@ -34,10 +34,12 @@ class ReadRecord:
     headers: Mapping[str, str]
 
 
-def read_topics(bootstrap_servers: str, topics: Collection[str]) -> list[ReadRecord]:
-    """Return what is committed, in order within each partition, up to the logs' ends as of now.
+def read_topics(
+    bootstrap_servers: str, topics: Collection[str], *, isolation_level: str = "read_committed"
+) -> list[ReadRecord]:
+    """Return what a reader sees, in order within each partition, up to the logs' ends as of now.
 
-    Raises `RigError` when a transaction is still open before such an end after a minute.
+    Raises `RigError` when a transaction is still open before such an end after a minute and hides what is there.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     known = admin.list_topics(timeout=_TIMEOUT_S).topics
@@ -52,7 +54,7 @@ def read_topics(bootstrap_servers: str, topics: Collection[str]) -> list[ReadRec
         {
             "bootstrap.servers": bootstrap_servers,
             "group.id": "test",
-            "isolation.level": "read_committed",
+            "isolation.level": isolation_level,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
         }
