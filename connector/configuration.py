@@ -7,7 +7,7 @@ the environment alone (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), an
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import SettingsConfigDict, YamlConfigSettingsSource
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from connector.errors import SettingsError
@@ -30,16 +30,20 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
     Raises `SettingsError` with every problem found, each naming the setting and what would be right.
     """
     problems = [*_misspelt_variables(kind, os.environ), *_unusable_proxies()]
+    flat: list[tuple[str, ...]] = []
     if config_file is not None and not config_file.is_file():
         problems.append(f"--config {config_file}: no such file")
     try:
+        flat += _flat_sections(kind, YamlConfigSettingsSource(kind, config_file)())
         settings: S = type(kind.__name__, (kind,), {"model_config": SettingsConfigDict(yaml_file=config_file)})()
     except ValidationError as error:
-        problems += [_explain(kind, problem) for problem in error.errors(include_input=False, include_url=False)]
+        found = error.errors(include_input=False, include_url=False)
+        problems += [_explain(kind, problem) for problem in found if problem["loc"] not in flat]
     except yaml.MarkedYAMLError as error:  # its text may quote the file, and so a secret
         problems.append(f"--config {config_file}: not YAML{_where(error)}")
     except (PydanticSettingsError, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         problems.append(f"cannot be read: {error}")
+    problems += [f"{variable_name(path)}: is a section, and must hold settings of its own" for path in flat]
     if problems:
         raise SettingsError(problems)
     return settings
@@ -60,6 +64,20 @@ def describe_settings(
             yield from describe_settings(section, (*path, name))
         else:
             yield (*path, name), field
+
+
+def _flat_sections(
+    model: type[BaseModel], content: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    """Yield where the file has a value in place of a section: a variable of that section would hide it."""
+    for name, field in model.model_fields.items():
+        section, value = field.annotation, content.get(name)
+        if value is None or not (isinstance(section, type) and issubclass(section, BaseModel)):
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat_sections(section, value, (*path, name))
+        else:
+            yield (*path, name)
 
 
 def _misspelt_variables(kind: type[Settings], environment: Mapping[str, str]) -> list[str]:

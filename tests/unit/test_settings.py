@@ -277,6 +277,34 @@ def test_file_that_is_no_map_in_yaml_is_an_error_without_its_content(tmp_path: P
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("kafka: hush\n", "CONNECTOR_KAFKA"),
+        ("kafka: [hush]\n", "CONNECTOR_KAFKA"),
+        ("kafka: {sasl: hush}\n", "CONNECTOR_KAFKA__SASL"),
+    ],
+)
+@pytest.mark.parametrize(
+    "variables", [{}, {"CONNECTOR_KAFKA__SASL__USERNAME": "u"}], ids=["file", "file and variables"]
+)
+def test_text_where_a_section_belongs_is_one_error_whatever_the_variables(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, name: str, variables: dict[str, str]
+) -> None:
+    """Variables of the section would hide what the file says."""
+    _set(monkeypatch, variables)
+    problems = [problem for problem in _problems(config=_yaml(tmp_path, text)) if problem.startswith(f"{name}: ")]
+    assert problems == [f"{name}: is a section, and must hold settings of its own"]
+
+
+def test_section_with_nothing_in_it_takes_what_the_variables_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As when every line of it is a comment."""
+    _set(monkeypatch, {"CONNECTOR_HTTP__PORT": "81"})
+    assert load_settings(RunSettings, _yaml(tmp_path, "http:\n  # port: 80\n")).http.port == 81
+
+
 def test_file_that_is_missing_or_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     """No stack trace either way."""
     assert any("no such file" in problem for problem in _problems(config=tmp_path / "nowhere.yaml"))
