@@ -72,6 +72,7 @@ class Pipeline:
         self._names = TopicNames(parts.settings.kafka.topic_prefix)
         self._stop = threading.Event()
         self._may_commit = True
+        self._has_producer = False
         self._pulse = Pulse()
         self._reader: Reader | None = None
         self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
@@ -129,8 +130,9 @@ class Pipeline:
                 self._tell(error)
             else:
                 return
-            self._happenings.waiting(delay_s)
-            self._pause(delay_s)
+            if not self._stop.is_set():
+                self._happenings.waiting(delay_s)
+                self._pause(delay_s)
 
     def _pause(self, seconds: float) -> None:
         """Wait, unless asked to stop."""
@@ -140,17 +142,21 @@ class Pipeline:
     def _tell(self, error: Exception) -> None:
         if not isinstance(error, ConnectorError):
             self._happenings.failed(error)
-        self._happenings.producer_replaced("fenced" if isinstance(error, FencedError) else "lost", str(error))
+        if self._has_producer:
+            self._happenings.producer_replaced("fenced" if isinstance(error, FencedError) else "lost", str(error))
+        else:
+            self._happenings.not_begun(str(error))
 
     def _live(self) -> None:
         """Work the partition until it is stopped. Raises whatever ends it otherwise."""
-        began = time.monotonic()
+        began, self._has_producer = time.monotonic(), False
         settings = self._parts.settings.kafka
         limits = self._parts.read_limits_bytes()
         records = RecordBuilder(
             self.partition, self._names, self._parts.schema_ids, limits, has_headers=settings.headers
         )
         transactional_id = self._names.transactional_id(self.partition)
+        self._has_producer = True
         writer = TransactionalWriter(
             producer_config(settings, transactional_id, min(limits.values()), self._happenings.told)
         )

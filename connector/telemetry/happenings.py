@@ -242,6 +242,11 @@ class Happenings:
         ):
             counter.labels(*self._where).inc(now - then if now >= then else now)
 
+    def not_begun(self, detail: str) -> None:
+        """Kafka does not tell what is needed before there is a producer."""
+        self._note_error(detail)
+        self._log.warning("partition_not_begun", detail=detail)
+
     def producer_replaced(self, cause: str, detail: str) -> None:
         """A producer was thrown away; nothing is lost."""
         self._metrics.producers_replaced.labels(*self._where, cause).inc()

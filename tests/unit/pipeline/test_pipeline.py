@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from connector.errors import DependencyUnavailableError, FencedError, OwnCorruptionError, WriterLostError
 from connector.kafka.ledger import decode_shipped, first_entry
@@ -93,6 +94,7 @@ class _Bench:
         self.writers: list[_Writer] = []
         self.clock_s = 0.0
         self.life_s = 0.0
+        self.limit_fates: list[Exception] = []
         self.committed = threading.Event()
         monkeypatch.setattr(pipeline_module, "TransactionalWriter", self._begin)
         monkeypatch.setattr(pipeline_module, "LedgerReader", lambda *_: self)
@@ -103,7 +105,7 @@ class _Bench:
             _SETTINGS,
             SCHEMA_IDS,
             decode_shipped,
-            lambda: LIMITS,
+            self._read_limits,
             cast("Any", None),
             StallWatch(),
             Gate(2),
@@ -112,6 +114,11 @@ class _Bench:
         self.pipeline = Pipeline(PARTITION, parts, Happenings(PARTITION, self.metrics, self.status))
         self.stop = _Stop()
         self.pipeline._stop = self.stop  # noqa: SLF001 - so that delays are seen, not waited for
+
+    def _read_limits(self) -> dict[str, int]:
+        if self.limit_fates:
+            raise self.limit_fates.pop(0)
+        return LIMITS
 
     def _begin(self, _: object) -> _Writer:
         self.clock_s += self.life_s
@@ -164,6 +171,27 @@ def test_troubled_pipeline_begins_again_soon_and_then_later(bench: _Bench) -> No
     fates = [DependencyUnavailableError("d"), WriterLostError("l"), RuntimeError("r"), KeyError("k")]
     assert bench.run(*fates) == [0.5, 1.0, 2.0, 4.0]
     assert bench.replaced("lost") == 5
+
+
+def test_life_that_has_no_producer_yet_replaces_none(bench: _Bench) -> None:
+    """Kafka away before there is one: the wait is the same, and the status tells why."""
+    bench.limit_fates = [DependencyUnavailableError("no limits")] * 2
+    errors = list[str | None]()
+    bench.stop.on_wait = lambda: errors.append(bench.status.last_error)
+    bench.pipeline.start()
+    assert bench.pipeline.join(_DEADLINE_S)
+    assert bench.stop.delays == [0.5, 1.0]
+    assert errors == ["no limits"] * 2
+    assert bench.replaced("lost") == 1  # that with which the test ends
+
+
+def test_pipeline_that_is_stopping_waits_for_nothing(bench: _Bench) -> None:
+    """It says why its last life ended, and is gone."""
+    with capture_logs() as logs:
+        bench.pipeline._happenings = Happenings(PARTITION, bench.metrics, bench.status)  # noqa: SLF001 - logs are caught
+        assert bench.run() == []
+    assert bench.stop.delays == []
+    assert [log["event"] for log in logs] == ["partition_assigned", "producer_replaced", "partition_released"]
 
 
 def test_delays_begin_anew_after_a_life_of_some_length(bench: _Bench) -> None:
