@@ -42,5 +42,3 @@ def event_schema(event_type: EventType) -> AvroSchema:
 COVERAGE = _load("Coverage")
 GAP = _load("Gap")
 LEDGER = _load("LedgerEntry")
-OWN = (COVERAGE, GAP, LEDGER)
-"""The schemas of the connector's own topics."""

@@ -22,7 +22,7 @@ _LOST_DETAIL = {
     Cause.REPLAY_REFUSED: "X refused to replay this range",
     Cause.BACKFILL_REFUSED: "X refused a backfill when the connection was made again",
     Cause.CONNECT_TOO_SLOW: "X took so long to answer that the backfill asked for no longer reached back far enough",
-    Cause.LEDGER_RESET: "the ledger was reset, so what was committed after this moment is not accounted for",
+    Cause.LEDGER_RESET: "the ledger was reset, and what was committed of this range is not accounted for",
 }
 
 

@@ -63,11 +63,6 @@ _NOTICES: tuple[Body, ...] = (
 _FRACTION_DIGITS = (3, 3, 3, 3, 3, 3, 0, 1, 2, 4, 5, 6)
 
 
-def partition_of(stream: str, entity_id: str) -> int:
-    """Return the partition on which all events of the Tweet or user `entity_id` appear."""
-    return int(entity_id) % (STREAMS[stream].partitions or 1) + 1
-
-
 class EventSource:
     """An endless source of the events of one stream partition; the same seed gives the same bodies."""
 
