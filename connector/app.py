@@ -125,8 +125,10 @@ def wait_for_dependencies(
 ) -> Provisioned | None:
     """Return what the registry and the topics say once all is there, or None when stopped before.
 
-    Raises the last `DependencyUnavailableError` or `NotProvisionedError` once the start deadline has passed.
+    Raises `SettingsError` where librdkafka refuses what a client would be made of later on, and the last
+    `DependencyUnavailableError` or `NotProvisionedError` once the start deadline has passed.
     """
+    try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
     deadline = time.monotonic() + settings.pipeline.start_deadline_s
     while not stop.is_set():
         try:
@@ -140,11 +142,7 @@ def wait_for_dependencies(
 
 
 def look_up(settings: Settings) -> Provisioned:
-    """Return what the registry and the topics say. Raises `DependencyUnavailableError` or `NotProvisionedError`.
-
-    Raises `SettingsError` where librdkafka refuses what a client would be made of later on.
-    """
-    try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
+    """Return what the registry and the topics say. Raises `DependencyUnavailableError` or `NotProvisionedError`."""
     with RegistryClient(settings.schema_registry) as registry:
         names = TopicNames(settings.kafka.topic_prefix)
         return verify(names, settings.x.streams, Cluster(settings.kafka), registry)

@@ -19,7 +19,7 @@ from connector.compliance.catalog import EVENT_TYPES, StreamPartition
 from connector.compliance.instants import US_PER_S
 from connector.errors import SettingsError
 from connector.kafka.accounts import TRANSACTION_US, StrangerError, account_of, strangers_told
-from connector.kafka.clients import producer_config
+from connector.kafka.clients import producer_config, try_properties
 from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped
 from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
@@ -96,6 +96,7 @@ def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Lost |
     """
     if partition.stream not in settings.x.streams:
         raise SettingsError([f"--stream {partition.stream}: is not among x.streams, {', '.join(settings.x.streams)}"])
+    try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
     provisioned = look_up(settings)
     names = TopicNames(settings.kafka.topic_prefix)
     events = [names.event(event_type) for event_type in EVENT_TYPES if event_type.stream == partition.stream]

@@ -1,4 +1,4 @@
-"""The brokers, as `provision` and the checks at start see them: topics described and created.
+"""The brokers, as `provision`, checks and readers see them: topics described and created, and where they end.
 
 Owns the admin client and the mapping of its errors to ours. Must not know which topics the connector wants, or why.
 """
@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType, TopicDescription
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.clients import ClientProperties, admin_config, make
 from connector.kafka.topics import TopicSpec
 from connector.settings import KafkaSettings
+
+K = TypeVar("K")
 
 _REQUEST_TIMEOUT_S = 5.0
 """Nobody who waits here hears a stop, which must be obeyed within 10 s."""
@@ -76,6 +78,20 @@ class Cluster:
         """
         return {name: len(topic.partitions) for name, topic in self._topics(names, "Read").items()}
 
+    def committed_ends(self, places: Collection[TopicPartition]) -> dict[tuple[str, int], int]:
+        """Return where, by topic and partition, what is committed ends now: the offset of the next record."""
+        wanted = {TopicPartition(place.topic, place.partition): OffsetSpec.latest() for place in places}
+        found, errors = self._ask(
+            lambda admin: admin.list_offsets(
+                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REQUEST_TIMEOUT_S
+            )
+        )
+        self._raise_unless(KafkaError.NO_ERROR, errors)
+        ends = {(place.topic, place.partition): result.offset for place, result in found.items()}
+        if unknown := sorted(topic for (topic, _), end in ends.items() if end < 0):
+            raise DependencyUnavailableError(f"Kafka at {self._servers} does not say where {unknown[0]} ends")
+        return ends
+
     def create(self, specs: Collection[TopicSpec]) -> None:
         """Create the topics, and return once they can be seen; one that is there already is left alone.
 
@@ -116,9 +132,7 @@ class Cluster:
                 )
             time.sleep(_CREATION_POLL_S)
 
-    def _ask(
-        self, ask: Callable[[AdminClient], Mapping[str, Future[Any]]]
-    ) -> tuple[dict[str, Any], dict[str, KafkaError]]:
+    def _ask(self, ask: Callable[[AdminClient], Mapping[K, Future[Any]]]) -> tuple[dict[K, Any], dict[K, KafkaError]]:
         admin = self._admin  # named: were it gone, its futures would never be done
         results, errors = {}, {}
         for name, future in ask(admin).items():
@@ -128,7 +142,7 @@ class Cluster:
                 errors[name] = error.args[0]
         return results, errors
 
-    def _raise_unless(self, expected: int, errors: Mapping[str, KafkaError]) -> None:
+    def _raise_unless(self, expected: int, errors: Mapping[K, KafkaError]) -> None:
         """Raise for any other error, and leave the next call to a new client.
 
         This one may wait for a controller that is gone; it learns of another when its metadata is five minutes old

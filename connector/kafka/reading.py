@@ -13,18 +13,16 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connector.compliance.encode import AvroDecoder, split_prefix
 from connector.compliance.instants import format_us
 from connector.errors import DependencyUnavailableError, NotProvisionedError
-from connector.kafka.clients import admin_config, make, reader_config
+from connector.kafka.clients import make, reader_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
 from connector.settings import KafkaSettings
@@ -61,7 +59,7 @@ class TopicReader:
     """
 
     def __init__(self, settings: KafkaSettings, topics: Collection[str], start: int = BEGINNING) -> None:
-        self._settings = settings
+        self._cluster = Cluster(settings)
         self._consumer = make(Consumer, reader_config(settings))
         self._consumer.assign(self._starts(topics, start))
         self._ends_seen: dict[_Place, int] = {}
@@ -75,7 +73,7 @@ class TopicReader:
 
     def to_end(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[ReadRecord]:
         """Yield everything that is committed by now and was not yielded before, or less when asked to stop."""
-        ends = self._committed_ends()
+        ends = self._cluster.committed_ends(self._consumer.assignment())
         deadline = time.monotonic() + _SILENCE_S
         while any(self._ends_seen.get(place, -1) < end for place, end in ends.items()):
             message = self._poll()
@@ -109,28 +107,10 @@ class TopicReader:
             raise _unavailable(error) from error
 
     def _places(self, topics: Collection[str]) -> list[tuple[str, int]]:
-        known = Cluster(self._settings).count_partitions(topics)
+        known = self._cluster.count_partitions(topics)
         if missing := sorted(set(topics) - set(known)):
             raise NotProvisionedError(f"missing: {', '.join(missing)}; create with: connector provision")
         return [(topic, partition) for topic in topics for partition in range(known[topic])]
-
-    def _committed_ends(self) -> dict[_Place, int]:
-        places = self._consumer.assignment()
-        admin = AdminClient(admin_config(self._settings))  # named: were it gone, its futures would never be done
-        futures = admin.list_offsets(
-            {TopicPartition(place.topic, place.partition): OffsetSpec.latest() for place in places},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_TIMEOUT_S,
-        )
-        try:
-            ends: dict[_Place, int] = {
-                (place.topic, place.partition): future.result().offset for place, future in futures.items()
-            }
-        except KafkaException as error:
-            raise _unavailable(error) from error
-        if unknown := sorted(str(topic) for (topic, _), end in ends.items() if end < 0):
-            raise DependencyUnavailableError(f"Kafka does not say where {unknown[0]} ends")
-        return ends
 
     def _poll(self) -> Message | None:
         message = self._consumer.poll(_POLL_S)

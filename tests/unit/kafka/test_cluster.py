@@ -1,9 +1,11 @@
 """What the admin client makes of settings and of brokers that are away."""
 
 import socket
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from connector.errors import DependencyUnavailableError, SettingsError
@@ -27,6 +29,35 @@ def test_brokers_that_are_away_are_unavailable_with_address_and_cause(monkeypatc
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(DependencyUnavailableError, match=rf"Kafka at {address} does not answer: .*refused"):
             Cluster(KafkaSettings(bootstrap_servers=address)).describe(["topic"])
+
+
+class _Ends:
+    """Plays an admin client that says where topics end."""
+
+    def __init__(self, end: int) -> None:
+        self._end = end
+
+    def list_offsets(self, wanted: dict[Any, Any], **_: object) -> dict[Any, Future[Any]]:
+        """Answer for all alike."""
+        future: Future[Any] = Future()
+        future.set_result(type("Result", (), {"offset": self._end}))
+        return dict.fromkeys(wanted, future)
+
+
+@pytest.mark.parametrize("end", [0, 5])
+def test_ends_are_those_that_kafka_tells(monkeypatch: pytest.MonkeyPatch, end: int) -> None:
+    """By topic and partition."""
+    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(end))
+    places = [TopicPartition("t", 0), TopicPartition("t", 1)]
+    assert Cluster(KafkaSettings(bootstrap_servers="b:1")).committed_ends(places) == {("t", 0): end, ("t", 1): end}
+
+
+def test_end_that_kafka_does_not_know_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look like a topic in which nothing is."""
+    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(-1))
+    cluster = Cluster(KafkaSettings(bootstrap_servers="b:1"))
+    with pytest.raises(DependencyUnavailableError, match="Kafka at b:1 does not say where t ends"):
+        cluster.committed_ends([TopicPartition("t", 0)])
 
 
 def test_brokers_that_did_not_answer_are_asked_by_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,6 @@
 """Reading topics back when Kafka falls silent, or when nobody wants to know any more."""
 
 from collections.abc import Collection
-from concurrent.futures import Future
-from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -21,7 +19,6 @@ class _Kafka:
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.end = 5
 
     def monotonic(self) -> float:
         """Stand in for the clock."""
@@ -31,11 +28,9 @@ class _Kafka:
         """Say that each topic has one."""
         return dict.fromkeys(names, 1)
 
-    def list_offsets(self, wanted: dict[Any, Any], **_: object) -> dict[Any, Future[Any]]:
+    def committed_ends(self, places: Collection[TopicPartition]) -> dict[tuple[str, int], int]:
         """Say that there is something."""
-        future: Future[Any] = Future()
-        future.set_result(type("Result", (), {"offset": self.end}))
-        return dict.fromkeys(wanted, future)
+        return {(place.topic, place.partition): 5 for place in places}
 
     def assign(self, where: list[TopicPartition]) -> None:
         """Take note."""
@@ -57,7 +52,6 @@ class _Kafka:
 def kafka(monkeypatch: pytest.MonkeyPatch) -> _Kafka:
     """Give a played Kafka."""
     kafka = _Kafka()
-    monkeypatch.setattr(reading_module, "AdminClient", lambda _: kafka)
     monkeypatch.setattr(reading_module, "Cluster", lambda _: kafka)
     monkeypatch.setattr(reading_module, "Consumer", lambda _: kafka)
     monkeypatch.setattr(reading_module, "time", kafka)
@@ -76,10 +70,3 @@ def test_reading_to_the_end_ends_when_asked_to_stop(kafka: _Kafka) -> None:
     with TopicReader(_SETTINGS, [_TOPIC]) as reader:
         assert list(reader.to_end(lambda: kafka.now_s >= 3.0)) == []
     assert kafka.now_s == 3.0
-
-
-def test_end_that_kafka_does_not_know_is_not_the_end(kafka: _Kafka) -> None:
-    """An empty answer would look like a topic in which nothing is."""
-    kafka.end = -1
-    with TopicReader(_SETTINGS, [_TOPIC]) as reader, pytest.raises(DependencyUnavailableError, match="where t ends"):
-        list(reader.to_end())

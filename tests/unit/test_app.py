@@ -1,0 +1,42 @@
+"""Starting: what is asked for again and again until it is there, and what once."""
+
+import threading
+
+import pytest
+
+from connector import app as app_module
+from connector.app import online_checks, wait_for_dependencies
+from connector.errors import DependencyUnavailableError
+from connector.settings import KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
+from connector.telemetry.metrics import Metrics
+from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.status import ServiceStatus, Statuses
+
+_SETTINGS = RunSettings(
+    x=XAccessSettings(bearer_token="t"),
+    kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"),
+    schema_registry=SchemaRegistrySettings(url="http://127.0.0.1:1"),
+)
+
+
+def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What librdkafka makes of the settings does not change while Kafka is waited for, or when `check` has tried it."""
+    tried, asked, stop = [], [], threading.Event()
+
+    def ask(*_: object) -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            stop.set()
+        raise DependencyUnavailableError("away")
+
+    monkeypatch.setattr(app_module, "try_properties", lambda *_: tried.append(1))
+    monkeypatch.setattr(app_module, "verify", ask)
+    monkeypatch.setattr(app_module, "_RETRY_S", 0.0)
+    happenings = ServiceHappenings(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
+    assert wait_for_dependencies(_SETTINGS, stop, happenings) is None
+    assert (len(tried), len(asked)) == (1, 3)
+
+    _, check = next(online_checks(_SETTINGS))
+    with pytest.raises(DependencyUnavailableError, match="away"):
+        check()
+    assert (len(tried), len(asked)) == (1, 4)
