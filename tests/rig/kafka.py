@@ -1,14 +1,11 @@
 """Owns a real Apache Kafka cluster (KRaft, every broker a controller too) and the ways to hurt it."""
 
 import subprocess
-import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from uuid import uuid4
 
 from confluent_kafka import KafkaException
@@ -17,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from tests.rig.certificates import write_certificates
 from tests.rig.java import RigError, find_java, java_parts
 from tests.rig.kafka_properties import Layout, broker_properties
-from tests.rig.process import LOOPBACK, Server, free_port
+from tests.rig.process import LOOPBACK, Housed, Server, free_port
 
 _OLDEST_JAVA = 17
 _ANSWER_TIMEOUT_S = 1.0
@@ -26,7 +23,7 @@ _GUARDED_LISTENERS = ("SSL", "SASL_SSL")
 _PROXIED_LISTENERS = ("PROXIED",)
 
 
-class KafkaCluster:
+class KafkaCluster(Housed):
     """One or three brokers on free loopback ports, data in a folder that goes with it; a context manager.
 
     Brokers are numbered from 1. `addresses` has the bootstrap servers of each listener: `PLAINTEXT`, and when `users`
@@ -41,9 +38,10 @@ class KafkaCluster:
         listeners = _OPEN_LISTENERS + (_GUARDED_LISTENERS if users else ()) + (_PROXIED_LISTENERS if proxy_port else ())
         ports = {number: {name: free_port() for name in ("CONTROLLER", *listeners)} for number in numbers}
         self._java = _java_command()
-        self._directory = tempfile.TemporaryDirectory(prefix="kafka-")
-        self._layout = Layout(ports, Path(self._directory.name), users or {}, proxy_port)
+        super().__init__("kafka")
+        self._layout = Layout(ports, self._folder, users or {}, proxy_port)
         self._servers = {number: self._server(number) for number in numbers}
+        self._started = list(self._servers.values())
         self.addresses = {name: self._layout.addresses(name) for name in listeners}
         self.bootstrap_servers = self.addresses["PLAINTEXT"]
         self.certificates = self._layout.certificates
@@ -66,28 +64,10 @@ class KafkaCluster:
         """End a broker on the spot (SIGKILL)."""
         self._servers[broker].kill()
 
-    def __enter__(self) -> Self:
-        """Start all brokers."""
-        try:
-            if self._layout.users:
-                write_certificates(self.certificates, list(self._layout.users))
-            self._format_storage()
-            for server in self._servers.values():
-                server.launch()
-            for server in self._servers.values():
-                server.wait_until_ready()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Kill all brokers, for nothing is worth saving, and remove their data."""
-        for server in self._servers.values():
-            server.kill()
-        self._directory.cleanup()
+    def _prepare(self) -> None:
+        if self._layout.users:
+            write_certificates(self.certificates, list(self._layout.users))
+        self._format_storage()
 
     def _server(self, broker: int) -> Server:
         command = [*self._java, "kafka.Kafka", str(self._properties_file(broker))]

@@ -5,10 +5,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from tests.rig.java import RigError
 
@@ -110,3 +113,37 @@ class Server:
 
     def _log_tail(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL_CHARACTERS:]
+
+
+class Housed:
+    """Servers whose data is in a folder that goes with them; a context manager. Who inherits sets `_started`."""
+
+    _started: Sequence[Server] = ()
+
+    def __init__(self, name: str) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix=f"{name}-")
+        self._folder = Path(self._directory.name)
+
+    def _prepare(self) -> None:
+        """Write what the servers need to start."""
+
+    def __enter__(self) -> Self:
+        """Start all. Raises `RigError` when one does not."""
+        try:
+            self._prepare()
+            for server in self._started:
+                server.launch()
+            for server in self._started:
+                server.wait_until_ready()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill all, for nothing is worth saving, and remove all traces."""
+        for server in self._started:
+            server.kill()
+        self._directory.cleanup()

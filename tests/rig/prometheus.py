@@ -3,28 +3,25 @@
 Must not know which alerts are right.
 """
 
-import tempfile
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import yaml
 
-from tests.rig.process import LOOPBACK, Server, free_port
+from tests.rig.process import LOOPBACK, Housed, Server, free_port
 
 _INTERVAL = "1s"
 
 
-class Prometheus:
+class Prometheus(Housed):
     """Prometheus on a free loopback port, its data in a folder that goes with it; a context manager.
 
     `target` is scraped as a job of the name `job`; `rules` is the content of a rule file.
     """
 
     def __init__(self, target: str, job: str, rules: dict[str, Any]) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="prometheus-")
-        folder = Path(self._directory.name)
+        super().__init__("prometheus")
+        folder = self._folder
         config = {
             "global": {"scrape_interval": _INTERVAL, "evaluation_interval": _INTERVAL},
             "rule_files": ["rules.yaml"],
@@ -41,7 +38,7 @@ class Prometheus:
             f"--web.listen-address={address}",
             "--log.level=warn",
         ]
-        self._server = Server("Prometheus", command, folder / "log", self._is_ready)
+        self._started = [Server("Prometheus", command, folder / "log", self._is_ready)]
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Return the labels and value of each sample that is the answer now. Raises `HTTPStatusError` on no PromQL."""
@@ -64,20 +61,3 @@ class Prometheus:
             return httpx.get(f"{self._url}/-/ready").is_success
         except httpx.TransportError:
             return False
-
-    def __enter__(self) -> Self:
-        """Start."""
-        try:
-            self._server.launch()
-            self._server.wait_until_ready()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Kill, for nothing is worth saving, and remove all traces."""
-        self._server.kill()
-        self._directory.cleanup()

@@ -1,26 +1,22 @@
 """Owns a real Apicurio Registry in memory, spoken to through its Confluent-compatible API."""
 
-import tempfile
-from pathlib import Path
-from types import TracebackType
-from typing import Self
-
 import httpx
 
 from tests.rig.java import find_java, java_parts
-from tests.rig.process import LOOPBACK, Server, free_port
+from tests.rig.process import LOOPBACK, Housed, Server, free_port
 
 _OLDEST_JAVA = 21
 
 
-class Registry:
+class Registry(Housed):
     """Apicurio Registry on free loopback ports, empty at each start; a context manager."""
 
     def __init__(self) -> None:
         port = free_port()
         self.url = f"http://{LOOPBACK}:{port}/apis/ccompat/v7"
-        self._directory = tempfile.TemporaryDirectory(prefix="registry-")
-        self._server = Server("registry", _command(port), Path(self._directory.name) / "log", self._is_ready)
+        super().__init__("registry")
+        self._server = Server("registry", _command(port), self._folder / "log", self._is_ready)
+        self._started = [self._server]
 
     def start(self) -> None:
         """Start and wait until it answers. Raises `RigError` when it does not."""
@@ -36,22 +32,6 @@ class Registry:
             return httpx.get(f"{self.url}/subjects").is_success
         except httpx.TransportError:
             return False
-
-    def __enter__(self) -> Self:
-        """Start."""
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Kill, for nothing is worth saving, and remove all traces."""
-        self._server.kill()
-        self._directory.cleanup()
 
 
 def _command(port: int) -> list[str]:
