@@ -78,17 +78,19 @@ class Cluster:
         """
         return {name: len(topic.partitions) for name, topic in self._topics(names, "Read").items()}
 
-    def committed_ends(self, places: Collection[TopicPartition]) -> dict[tuple[str, int], int]:
-        """Return where, by topic and partition, what is committed ends now: the offset of the next record."""
+    def ends(self, places: Collection[TopicPartition]) -> dict[tuple[str | None, int | None], int]:
+        """Return the offset of the next record by topic and partition, open transactions or not."""
         wanted = {TopicPartition(place.topic, place.partition): OffsetSpec.latest() for place in places}
         found, errors = self._ask(
             lambda admin: admin.list_offsets(
-                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REQUEST_TIMEOUT_S
+                wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_REQUEST_TIMEOUT_S
             )
         )
         self._raise_unless(KafkaError.NO_ERROR, errors)
-        ends = {(place.topic, place.partition): result.offset for place, result in found.items()}
-        if unknown := sorted(topic for (topic, _), end in ends.items() if end < 0):
+        ends: dict[tuple[str | None, int | None], int] = {
+            (place.topic, place.partition): result.offset for place, result in found.items()
+        }
+        if unknown := sorted(str(topic) for (topic, _), end in ends.items() if end < 0):
             raise DependencyUnavailableError(f"Kafka at {self._servers} does not say where {unknown[0]} ends")
         return ends
 

@@ -29,8 +29,8 @@ from connector.settings import KafkaSettings
 
 _TIMEOUT_S = 10.0
 _POLL_S = 0.2
-_SILENCE_S = 30.0
-"""How long Kafka may bring nothing of what it says is there."""
+_SILENCE_S = 45.0
+"""How long Kafka may bring nothing of what it says is there: longer than the transaction of a dead writer is open."""
 BEGINNING, NOW = OFFSET_BEGINNING, OFFSET_END
 """Starts that are no instant."""
 _Place = tuple[str | None, int | None]
@@ -62,7 +62,7 @@ class TopicReader:
         self._cluster = Cluster(settings)
         self._consumer = make(Consumer, reader_config(settings))
         self._consumer.assign(self._starts(topics, start))
-        self._ends_seen: dict[_Place, int] = {}
+        self._reached: dict[_Place, int] = {}
 
     def follow(self, stop: Event) -> Iterator[ReadRecord]:
         """Yield records as they come, until `stop` is set."""
@@ -72,22 +72,28 @@ class TopicReader:
                 yield _record(message)
 
     def to_end(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[ReadRecord]:
-        """Yield everything that is committed by now and was not yielded before, or less when asked to stop."""
-        ends = self._cluster.committed_ends(self._consumer.assignment())
+        """Yield everything that is committed by now and was not yielded before, or less when asked to stop.
+
+        An open transaction hides what others committed behind it, so it is waited for until it is over.
+        """
+        ends = self._cluster.ends(self._consumer.assignment())
+        missing = {place: end for place, end in ends.items() if self._reached.get(place, -1) < end}
         deadline = time.monotonic() + _SILENCE_S
-        while any(self._ends_seen.get(place, -1) < end for place, end in ends.items()):
+        while missing:
             message = self._poll()
             if should_stop():
                 return
-            if message is None:
-                if time.monotonic() > deadline:
-                    raise DependencyUnavailableError(f"Kafka does not answer: nothing came for {_SILENCE_S:.0f} s")
-                continue
-            deadline = time.monotonic() + _SILENCE_S
-            if _is_end(message):
-                self._ends_seen[message.topic(), message.partition()] = message.offset() or 0
-            else:
-                yield _record(message)
+            if message is not None:
+                place, offset = (message.topic(), message.partition()), message.offset() or 0
+                self._reached[place] = reached = offset if _is_end(message) else offset + 1
+                if place in missing:
+                    deadline = time.monotonic() + _SILENCE_S
+                    if reached >= missing[place]:
+                        del missing[place]
+                if not _is_end(message):
+                    yield _record(message)
+            if missing and time.monotonic() > deadline:
+                raise _silent(missing)
 
     def __enter__(self) -> Self:
         return self
@@ -178,6 +184,14 @@ def _record(message: Message) -> ReadRecord:
         message.key() or b"",
         message.value() or b"",
         {name: value or b"" for name, value in headers},
+    )
+
+
+def _silent(missing: Collection[_Place]) -> DependencyUnavailableError:
+    topic, partition = min(missing, key=str)
+    return DependencyUnavailableError(
+        f"Kafka does not answer: nothing came for {_SILENCE_S:.0f} s from {topic} partition {partition}, "
+        "unless a transaction stays open there"
     )
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from connector.errors import DependencyUnavailableError, SettingsError
@@ -37,8 +37,12 @@ class _Ends:
     def __init__(self, end: int) -> None:
         self._end = end
 
-    def list_offsets(self, wanted: dict[Any, Any], **_: object) -> dict[Any, Future[Any]]:
+    def list_offsets(
+        self, wanted: dict[Any, Any], isolation_level: IsolationLevel, request_timeout: float
+    ) -> dict[Any, Future[Any]]:
         """Answer for all alike."""
+        assert isolation_level is IsolationLevel.READ_UNCOMMITTED
+        assert request_timeout < 10
         future: Future[Any] = Future()
         future.set_result(type("Result", (), {"offset": self._end}))
         return dict.fromkeys(wanted, future)
@@ -49,7 +53,7 @@ def test_ends_are_those_that_kafka_tells(monkeypatch: pytest.MonkeyPatch, end: i
     """By topic and partition."""
     monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(end))
     places = [TopicPartition("t", 0), TopicPartition("t", 1)]
-    assert Cluster(KafkaSettings(bootstrap_servers="b:1")).committed_ends(places) == {("t", 0): end, ("t", 1): end}
+    assert Cluster(KafkaSettings(bootstrap_servers="b:1")).ends(places) == {("t", 0): end, ("t", 1): end}
 
 
 def test_end_that_kafka_does_not_know_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +61,7 @@ def test_end_that_kafka_does_not_know_is_not_the_end(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(-1))
     cluster = Cluster(KafkaSettings(bootstrap_servers="b:1"))
     with pytest.raises(DependencyUnavailableError, match="Kafka at b:1 does not say where t ends"):
-        cluster.committed_ends([TopicPartition("t", 0)])
+        cluster.ends([TopicPartition("t", 0)])
 
 
 def test_brokers_that_did_not_answer_are_asked_by_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
