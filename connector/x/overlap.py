@@ -25,14 +25,14 @@ class Overlap:
     """Watches the overlaps of one stream partition, connection after connection.
 
     `again` is the stretch to ask for once more, or None. No stretch is asked for more than once again, and a backfill
-    is not doubted a second time before one has been seen to work. `slice_before` is a slice that coverage ended with
-    when this life began.
+    is not doubted a second time before one has been seen to work. `last_slice` is the one that coverage ended with
+    when this life began, if it did.
     """
 
-    def __init__(self, slice_before: Replay | None = None) -> None:
+    def __init__(self, last_slice: Replay | None = None) -> None:
         self.again: Replay | None = None
         self._plan: Plan = Live(0)
-        self._slice_before = slice_before
+        self._last_slice = self._slice_before = last_slice
         self._covered_us = 0
         self._reach_us = 0
         self._at_us = 0
@@ -56,9 +56,14 @@ class Overlap:
         self._has_repeated = False
 
     def forgettable_until_us(self, covered_until_us: int) -> int:
-        """Return what coverage is to count as when known ids are forgotten: what may have to come again stays known."""
-        stretch = self.again or self._slice_before
-        return covered_until_us if stretch is None else min(covered_until_us, stretch.start_us + FIRST_OVERLAP_US)
+        """Return what coverage is to count as when known ids are forgotten: what may have to come again stays known.
+
+        The slice that coverage ends with may be doubted after a restart, though it no longer is in this life.
+        """
+        last = self._last_slice
+        is_end = last is not None and last.end_us == covered_until_us
+        stretches = (self.again, self._slice_before, last if is_end else None)
+        return min([covered_until_us, *(stretch.start_us + FIRST_OVERLAP_US for stretch in stretches if stretch)])
 
     def repeated(self) -> None:
         """Take note that a known event came again."""
@@ -96,9 +101,10 @@ class Overlap:
             return None
         if self._plan == self.again:
             self.again = self._slice_before = None
-            return None
-        if self._must_repeat and not self._has_repeated:
+        elif self._must_repeat and not self._has_repeated:
             self.again, self._slice_before = self._plan, None
             return Doubt.NOTHING_REPEATED
-        self._slice_before = self._plan
+        else:
+            self._slice_before = self._plan
+        self._last_slice = self._plan
         return None

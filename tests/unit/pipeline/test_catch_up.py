@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connector.compliance.instants import US_PER_S
@@ -83,12 +83,13 @@ class _Story:
         self.ledger.placed, self.ledger.drafts = before.placed, before.drafts
         self._is_catching_up = False
 
-    def follow(self, live_s: int, *, restarts: bool = False) -> None:
-        """Make connections until one was live for `live_s` seconds without a doubt; perhaps each in a new process."""
+    def follow(self, live_s: int, restarts: int = 0) -> None:
+        """Make connections until one was live for `live_s` without a doubt, the first ones in a new process each."""
         while not self._connect(live_s):
             assert self.connections < _MOST_CONNECTIONS
             if restarts and self.ledger.at.doubt is None:
                 self.restart()
+                restarts -= 1
 
     def _connect(self, live_s: int) -> bool:
         self.connections += 1
@@ -163,7 +164,7 @@ def test_slice_that_ended_early_is_noticed_and_nothing_is_missing_or_repeated(ea
     if restarts:
         story.restart()
     story.now_us += 61 * MINUTE_US
-    story.follow(180, restarts=restarts)
+    story.follow(180, _MOST_CONNECTIONS if restarts else 0)
     assert story.doubts == [Doubt.NEW_WHERE_ALL_IS_KNOWN]
     assert story.missing() == []
     assert set(story.published().values()) == {1}
@@ -205,6 +206,7 @@ def test_sound_x_costs_little_more_however_quiet_and_late(every_s: int, lateness
     ends_early=st.lists(st.booleans(), max_size=30),
     ignores_backfill=st.booleans(),
 )
+@example(steps=[(5, 11, False), (15, 3, True)], every_s=20, lateness_s=[86], ends_early=[], ignores_backfill=True)
 def test_whatever_x_does_nothing_is_repeated_and_a_sound_x_leaves_nothing_out(
     *,
     steps: list[tuple[int, int, bool]],
@@ -217,7 +219,7 @@ def test_whatever_x_does_nothing_is_repeated_and_a_sound_x_leaves_nothing_out(
     emitted = _emissions(every_s, _hours(8), tuple(lateness_s))
     story = _Story(_X(emitted, ignores_backfill=ignores_backfill, ends_early=list(ends_early)))
     for live_s, away_min, restarts in steps:
-        story.follow(live_s)
+        story.follow(live_s, 4 if restarts else 0)
         if restarts:
             story.restart()
         story.now_us += away_min * MINUTE_US

@@ -231,15 +231,18 @@ def test_slice_is_out_of_doubt_when_the_backfill_after_it_is_over() -> None:
 
 @pytest.mark.parametrize("plan", [Live(0), Live(2), Replay(_SECOND.end_us, NOW_US)])
 def test_slice_is_out_of_doubt_when_nothing_overlaps_with_it(plan: Plan) -> None:
-    """What follows after a hole cannot tell; so no id is kept for its sake."""
+    """What follows after a hole cannot tell; so no id is kept for its sake once coverage has moved on."""
     overlap = _after_first()
     assert overlap.doubt_slice() is None
     overlap.opened(plan, _SECOND.end_us, NOW_US, _NOTHING_KNOWN)
-    assert overlap.forgettable_until_us(_SECOND.end_us) == _SECOND.end_us
+    assert overlap.forgettable_until_us(_SECOND.end_us + 1) == _SECOND.end_us + 1
 
 
 def test_events_of_a_stretch_that_may_come_again_are_not_forgotten() -> None:
-    """Coverage counts as its begin and the overlap that a live connection would have, until it is out of doubt."""
+    """Coverage counts as its begin and the overlap that a live connection would have, while it may be in doubt.
+
+    That it may be until coverage moves on: a process that begins then does not know that it came twice.
+    """
     overlap = Overlap()
     assert overlap.forgettable_until_us(_C) == _C
     overlap = _after_first(overlap)
@@ -248,7 +251,9 @@ def test_events_of_a_stretch_that_may_come_again_are_not_forgotten() -> None:
     assert overlap.forgettable_until_us(_FIRST.end_us) == _FIRST.start_us + FIRST_OVERLAP_US
     overlap.opened(_FIRST, _FIRST.end_us, NOW_US, _FIRST.end_us)
     assert overlap.doubt_slice() is None
-    assert overlap.forgettable_until_us(_FIRST.end_us) == _FIRST.end_us
+    for at in (overlap, Overlap(_FIRST)):
+        assert at.forgettable_until_us(_FIRST.end_us) == _FIRST.start_us + FIRST_OVERLAP_US
+    assert overlap.forgettable_until_us(_FIRST.end_us + 1) == _FIRST.end_us + 1
 
 
 def test_events_are_never_kept_longer_than_coverage_asks_for() -> None:
