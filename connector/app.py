@@ -19,7 +19,6 @@ from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
 from connector.kafka.verify import Provisioned, read_limits, verify
 from connector.pipeline.pipeline import Parts, Pipeline
-from connector.pipeline.turn import Turn
 from connector.settings import RunSettings, Settings
 from connector.supervisor import Supervisor
 from connector.telemetry.exposition import Exposition
@@ -83,7 +82,7 @@ class Service:
                 x_client.open,
                 self._stall_watch,
                 self._gate,
-                Turn(),
+                threading.Lock(),
             )
 
             def make_pipeline(partition: StreamPartition) -> Pipeline:

@@ -1,12 +1,12 @@
 """The committer: takes what the reader delivers and commits it, a transaction at a time."""
 
+import threading
 import time
 from collections.abc import Callable
 
 from connector.kafka.transaction import SLOW_COMMIT_S, TransactionalWriter
 from connector.pipeline.batch import Draft
 from connector.pipeline.timeline import Timeline
-from connector.pipeline.turn import Turn
 from connector.settings import PipelineSettings
 from connector.telemetry.happenings import Happenings, Transaction
 from connector.x.clock import wall_us
@@ -28,7 +28,7 @@ class Committer:
         writer: TransactionalWriter,
         settings: PipelineSettings,
         happenings: Happenings,
-        turn: Turn,
+        turn: threading.Lock,
     ) -> None:
         self._timeline = timeline
         self._inbox = inbox

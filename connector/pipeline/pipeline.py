@@ -22,7 +22,6 @@ from connector.pipeline.committer import Committer
 from connector.pipeline.pulse import Pulse
 from connector.pipeline.records import RecordBuilder
 from connector.pipeline.timeline import Timeline
-from connector.pipeline.turn import Turn
 from connector.settings import Settings
 from connector.telemetry.happenings import Happenings
 from connector.x.backoff import Exponential
@@ -49,7 +48,8 @@ class Parts:
     """What all pipelines of a process share.
 
     `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may be changed while we
-    work, so each life asks anew.
+    work, so each life asks anew. `turn` is for one committer at a time to work on what it was delivered, and never to
+    wait for Kafka: threads that all want to run at once take Python's interpreter from each other again and again.
     """
 
     settings: Settings
@@ -59,7 +59,7 @@ class Parts:
     open_connection: Callable[[StreamPartition, Plan, Wire], Connection]
     stall_watch: StallWatch
     gate: Gate
-    turn: Turn
+    turn: threading.Lock
 
 
 class Pipeline:

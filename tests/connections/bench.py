@@ -10,7 +10,6 @@ from typing import Any
 
 from connector.compliance.instants import US_PER_S
 from connector.pipeline.committer import Committer
-from connector.pipeline.turn import Turn
 from connector.settings import PipelineSettings, XSettings
 from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
@@ -87,7 +86,7 @@ class Bench:
             writer.as_writer(),
             PipelineSettings(commit_interval_ms=10),
             happenings,
-            Turn(),
+            threading.Lock(),
         )
         self.writer = writer
         self._reader = Reader(

@@ -14,7 +14,6 @@ from connector.kafka.restore import Placed
 from connector.kafka.transaction import Committed, Record
 from connector.pipeline import committer as committer_module
 from connector.pipeline.committer import Committer
-from connector.pipeline.turn import Turn
 from connector.settings import PipelineSettings
 from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
@@ -109,7 +108,7 @@ class _Bench:
         self.status = PartitionStatus()
         self.settings = PipelineSettings(commit_max_events=1000)
         self.inbox = _Inbox(clock, threading.Event(), [])
-        self.turn = Turn()
+        self.turn = threading.Lock()
         self.committer: Committer | None = None
 
     def run(self, *script: Delivery | float) -> None:

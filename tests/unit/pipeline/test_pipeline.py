@@ -14,7 +14,6 @@ from connector.kafka.restore import Placed, Restored
 from connector.kafka.transaction import Committed, Record
 from connector.pipeline import pipeline as pipeline_module
 from connector.pipeline.pipeline import CORRUPT_WAIT_S, Parts, Pipeline
-from connector.pipeline.turn import Turn
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
 from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
@@ -109,7 +108,7 @@ class _Bench:
             cast("Any", None),
             StallWatch(),
             Gate(2),
-            Turn(),
+            threading.Lock(),
         )
         self.pipeline = Pipeline(PARTITION, parts, Happenings(PARTITION, self.metrics, self.status))
         self.stop = _Stop()
