@@ -1,5 +1,6 @@
 """Owns server processes on this machine: free ports, start, readiness, end, and logs. It knows no server's protocol."""
 
+import os
 import random
 import shutil
 import signal
@@ -16,20 +17,29 @@ from typing import Self
 from tests.rig.java import RigError
 
 LOOPBACK = "127.0.0.1"
-_START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 120.0
+_STOP_TIMEOUT_S = 60.0
 _POLL_INTERVAL_S = 0.05
 _LOG_TAIL_CHARACTERS = 4000
-_PORTS = range(20_000, 32_768)
-"""Below the ports the system hands out by itself: a stopped server's port is still free when it starts again."""
+_WORKER, _WORKERS = (
+    int(os.environ.get(name, default).removeprefix("gw"))
+    for name, default in (("PYTEST_XDIST_WORKER", "gw0"), ("PYTEST_XDIST_WORKER_COUNT", "1"))
+)
+_PORTS = range(20_000, 32_768)[_WORKER::_WORKERS]
+"""Below the ports the system hands out by itself: a stopped server's port is still free when it starts again.
+
+Each worker of pytest-xdist has its own.
+"""
+_UNUSED = iter(random.SystemRandom().sample(_PORTS, k=len(_PORTS)))
+"""Each port is given out once: whoever got it binds it seconds later, and again after a stop."""
 
 _LAUNCHER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
 """All servers are started by this one thread: they die with it (`--pdeathsig`), and it lives as long as the process."""
 
 
 def free_port() -> int:
-    """Return a TCP port nobody listens on at the loopback address."""
-    for port in random.SystemRandom().sample(_PORTS, k=100):
+    """Return a TCP port nobody listens on at the loopback address, another one each time."""
+    for port in _UNUSED:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -40,7 +50,7 @@ def free_port() -> int:
     raise RigError("no free port found")
 
 
-def wait_until(condition: Callable[[], bool], what: str | Callable[[], str], timeout_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str | Callable[[], str], timeout_s: float = 60.0) -> None:
     """Poll `condition` until it holds. Raises `RigError` naming `what` when it does not within `timeout_s`.
 
     A function is asked only then, so that it can tell how far things have come.
