@@ -8,14 +8,13 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from connector.compliance.catalog import STREAM_PARTITIONS
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from tests.rig.kafka import KafkaCluster
 from tests.rig.registry import Registry
-from tests.rig.service import Config, make_config, provisioned, running
+from tests.rig.service import Config, delete_topics, make_config, provisioned, running
 from tests.rig.session import Kafka, SchemaRegistry
 
 
@@ -45,10 +44,7 @@ def prefix(kafka: Kafka) -> Iterator[str]:
     name = f"test-{secrets.token_hex(6)}"
     print(f"topic prefix: {name}")  # noqa: T201 - pytest shows it with a failure
     yield name
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    if topics := [topic for topic in admin.list_topics(timeout=10).topics if topic.startswith(name)]:
-        for deletion in admin.delete_topics(topics).values():
-            deletion.result()
+    delete_topics(kafka.bootstrap_servers, name)
 
 
 @pytest.fixture

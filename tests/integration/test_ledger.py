@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
 from connector import reset as reset_module
 from connector.compliance.catalog import StreamPartition
@@ -27,6 +26,7 @@ from tests.rig.service import (
     STREAM_PARTITIONS,
     Config,
     ConnectorProcess,
+    delete_topics,
     provision_topics,
     running,
 )
@@ -117,10 +117,7 @@ def test_ledger_deleted_and_made_again_is_corruption_and_no_first_start(
     kafka: Kafka, committed: Config, tmp_path: Path
 ) -> None:
     """Coverage tells that there was one; a reset, and no new start, records what may be missing."""
-    ledger = f"{committed['kafka']['topic_prefix']}-ledger"
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    admin.delete_topics([ledger])[ledger].result(_TIMEOUT_S)
-    wait_until(lambda: ledger not in admin.list_topics(timeout=_TIMEOUT_S).topics, "the ledger is gone")
+    delete_topics(kafka.bootstrap_servers, f"{committed['kafka']['topic_prefix']}-ledger")
     provision_topics(committed)
     code, _, said = _run(tmp_path, committed, "run")
     assert code == 70, said

@@ -92,11 +92,16 @@ def provisioned(config: Config) -> Iterator[Config]:
 
 
 def delete_topics(bootstrap_servers: str, prefix: str) -> None:
-    """Delete all topics whose name begins with `prefix`."""
+    """Delete all topics whose name begins with `prefix`, and wait until they are gone."""
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    if topics := [topic for topic in admin.list_topics(timeout=10).topics if topic.startswith(prefix)]:
+
+    def found() -> list[str]:
+        return [topic for topic in admin.list_topics(timeout=10).topics if topic.startswith(prefix)]
+
+    if topics := found():
         for deletion in admin.delete_topics(topics).values():
             deletion.result()
+        wait_until(lambda: not found(), f"the topics {prefix} are gone")
 
 
 @dataclass(frozen=True)
