@@ -29,6 +29,7 @@ from tests.rig.audit import History, Place, read_history
 from tests.rig.process import wait_until
 from tests.rig.service import (
     STREAM_PARTITIONS,
+    TAKE_OVER,
     Config,
     ConnectorProcess,
     Probe,
@@ -150,11 +151,12 @@ class Stage:
         """Start a replica; `is_static` makes its name its group instance id, `sections` override settings."""
         marker = self._folder / f"{name}-{token_hex(4)}.struck"
         kafka = {**sections.pop("kafka", {}), **({"group_instance_id": name} if is_static else {})}
+        pipeline = {**TAKE_OVER, **sections.pop("pipeline", {})}
         process = self._exits.enter_context(
             ConnectorProcess(
                 self._folder,
                 ["run"],
-                override(self._config, kafka=kafka, **sections),
+                override(self._config, kafka=kafka, pipeline=pipeline, **sections),
                 module="tests.faults.faulty_connector",
                 more=fault.environment(marker) if fault else {},
             )
@@ -208,7 +210,7 @@ class Stage:
         """The replicas whose processes run."""
         return [replica for replica in self.replicas if replica.process.is_running]
 
-    def await_owned(self, within_s: float = 30.0, *, partitions: int = len(STREAM_PARTITIONS)) -> float:
+    def await_owned(self, within_s: float = 60.0, *, partitions: int = len(STREAM_PARTITIONS)) -> float:
         """Wait until each of that many stream partitions is worked by one replica; return how long it took."""
         began = time.monotonic()
 

@@ -98,7 +98,7 @@ def test_kafka_killed_at_run_time_process_stays_up_or_stops_in_time_and_nothing_
         probe.await_connected(simulator)
         servers.kafka.kill(1)  # an orderly stop may take so long that the group is lost, and nobody reads any more
         simulator.emit(300)
-        wait_until(lambda: probe.metric("producers_replaced_total") >= 1, "a producer is thrown away", 60)
+        wait_until(lambda: probe.metric("producers_replaced_total") >= 1, "a producer is thrown away", 120)
         assert _are_alive_and_troubled(probe)
         simulator.emit(300)
         servers.kafka.start(1)

@@ -17,7 +17,16 @@ from connector.simulator.server import Simulator
 from tests.rig.kafka import KafkaCluster
 from tests.rig.process import wait_until
 from tests.rig.scraper import scrape_times_ms
-from tests.rig.service import Config, ConnectorProcess, Metrics, Probe, make_config, override, provision_topics
+from tests.rig.service import (
+    TAKE_OVER,
+    Config,
+    ConnectorProcess,
+    Metrics,
+    Probe,
+    make_config,
+    override,
+    provision_topics,
+)
 from tests.rig.session import SchemaRegistry
 from tests.unit.docs.log_events import log_events
 from tests.unit.docs.metric_table import metric_rows
@@ -147,10 +156,10 @@ def test_scrape_under_full_load_is_fast(stage: _Stage) -> None:
 
 def test_second_replica_shows_what_it_owns_and_the_first_no_longer_does(stage: _Stage, tmp_path: Path) -> None:
     """Of each stream partition one replica has values, so that none of them is a stale one."""
-    with ConnectorProcess(tmp_path, ["run"], stage.config) as other:
+    with ConnectorProcess(tmp_path, ["run"], override(stage.config, pipeline=TAKE_OVER)) as other:
         probes = (stage.probe, other.probe())
-        wait_until(lambda: other.logged("partition_restored") != [] and _share(probes), "the two share", 60)
-    wait_until(lambda: _owned(stage.probe.metrics()) == set(STREAM_PARTITIONS), "the first has them all again", 60)
+        wait_until(lambda: other.logged("partition_restored") != [] and _share(probes), "the two share", 120)
+    wait_until(lambda: _owned(stage.probe.metrics()) == set(STREAM_PARTITIONS), "the first has them all again", 120)
     stage.probe.await_connected(stage.simulator)
 
 
@@ -189,7 +198,7 @@ def test_kafka_away_scrape_is_fast_and_says_so(stage: _Stage) -> None:
     simulator.emit(_KAFKA_AWAY_EVENTS)
     wait_until(lambda: probe.metric("received_bytes_total") > enough, "bytes are counted")
     assert any(_is_fast(probe) for _ in range(_ROUNDS))
-    wait_until(lambda: _is_troubled(probe.metrics(), before), "it shows what it misses", 60)
+    wait_until(lambda: _is_troubled(probe.metrics(), before), "it shows what it misses", 120)
     assert not probe.is_ready
     assert probe.is_live
     status = probe.status()

@@ -49,6 +49,10 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Spares each request the 20 ms of CPU that it takes to load the authorities of a TLS it does not use."""
 _PATIENCE_S = 60.0
 """A busy machine is no failure."""
+_SESSION_TIMEOUT_MS = 15_000
+"""A process that gets no time for longer loses its partitions, and its connections with them."""
+TAKE_OVER = {"session_timeout_ms": 6_000}
+"""Settings of the section `pipeline` for replicas whose end the others are to notice soon: the least Kafka allows."""
 
 
 def make_config(bootstrap_servers: str, registry_url: str, prefix: str, x_url: str, partitions: int = 6) -> Config:
@@ -65,7 +69,7 @@ def make_config(bootstrap_servers: str, registry_url: str, prefix: str, x_url: s
         "schema_registry": {"url": registry_url},
         "http": {"host": LOOPBACK, "port": 0},
         "log": {"format": "json"},
-        "pipeline": {"session_timeout_ms": 6000, "start_deadline_s": 20},
+        "pipeline": {"session_timeout_ms": _SESSION_TIMEOUT_MS, "start_deadline_s": 20},
     }
 
 
@@ -218,7 +222,7 @@ def running(config: Config) -> Iterator[Probe]:
     thread = threading.Thread(target=run, name="service")
     thread.start()
     try:
-        assert listening.wait(10)
+        assert listening.wait(_PATIENCE_S)
         if ports:
             yield Probe(ports[0])
     finally:
