@@ -6,6 +6,8 @@ HELM_VERSION := v4.3.1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
+EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SEED))
+
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -31,8 +33,8 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 	$(call step,mypy,$(BIN)/mypy)
 	$(call step,lint-imports,$(BIN)/lint-imports --no-logo)
 
-unit: $(VENV)/dev.stamp ## Run the unit tests
-	$(call step,unit tests,$(BIN)/python -m pytest -n 2 tests/unit tests/connections)
+unit: $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for those that are made of many
+	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 $(EXAMPLES) tests/unit tests/connections)
 
 integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)

@@ -1,7 +1,7 @@
 """Owns what all tests share: the session's seed, shown in pytest's header and settable by `CONNECTOR_TEST_SEED`.
 
-And hypothesis' profile: a machine that is busy with other things is no failure, so no example has a deadline, and none
-is made too slowly.
+And hypothesis' profiles: a machine that is busy with other things is no failure, so no example has a deadline, and none
+is made too slowly. Examples are the same in every run, so that none fails by luck; `make unit SEED=n` draws new ones.
 """
 
 import os
@@ -13,8 +13,11 @@ from hypothesis import HealthCheck, settings
 SEED = int(os.environ.get("CONNECTOR_TEST_SEED") or secrets.randbits(32))
 os.environ["CONNECTOR_TEST_SEED"] = str(SEED)  # the same for all workers of pytest-xdist
 
-settings.register_profile("connector", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("connector")
+for _name, _is_same in (("same-examples", True), ("new-examples", False)):
+    settings.register_profile(
+        _name, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=_is_same, database=None
+    )
+settings.load_profile("same-examples")
 
 
 def pytest_report_header() -> str:
