@@ -19,7 +19,7 @@ from pydantic_settings import SettingsConfigDict, YamlConfigSettingsSource
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from connector.errors import SettingsError
-from connector.settings import ENV_PREFIX, Settings, variable_name
+from connector.settings import ENV_PREFIX, Settings, XSettings, variable_name
 
 S = TypeVar("S", bound=Settings)
 
@@ -31,22 +31,62 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
     """
     problems = [*_misspelt_variables(kind, os.environ), *_unusable_proxies()]
     flat: list[tuple[str, ...]] = []
-    if config_file is not None and not config_file.is_file():
-        problems.append(f"--config {config_file}: no such file")
     try:
-        flat += _flat_sections(kind, YamlConfigSettingsSource(kind, config_file)())
+        flat += _flat_sections(kind, _content(kind, config_file))
         settings: S = type(kind.__name__, (kind,), {"model_config": SettingsConfigDict(yaml_file=config_file)})()
+        problems += _unusable_files(settings)
+    except SettingsError as error:
+        problems += error.problems
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
         problems += [_explain(kind, problem) for problem in found if problem["loc"] not in flat]
-    except yaml.MarkedYAMLError as error:  # its text may quote the file, and so a secret
-        problems.append(f"--config {config_file}: not YAML{_where(error)}")
-    except (PydanticSettingsError, yaml.YAMLError, OSError, TypeError, ValueError) as error:
+    except PydanticSettingsError as error:
         problems.append(f"cannot be read: {error}")
     problems += [f"{variable_name(path)}: is a section, and must hold settings of its own" for path in flat]
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _content(kind: type[Settings], config_file: Path | None) -> Mapping[str, Any]:
+    """Return what the YAML file holds. Raises `SettingsError`, which never quotes it, as it may hold a secret."""
+    if config_file is None:
+        return {}
+    name = f"--config {config_file}"
+    if not config_file.is_file():
+        raise SettingsError([f"{name}: {_why_no_file(config_file)}"])
+    try:
+        with config_file.open("rb") as file:
+            content = yaml.safe_load(file)
+    except yaml.MarkedYAMLError as error:
+        problem = f"not YAML{_where(error)}"
+    except (yaml.YAMLError, OSError) as error:
+        problem = f"cannot be read: {error}"
+    except ValueError:
+        problem = "holds a date or a number that is none"
+    else:
+        if content is None or (isinstance(content, dict) and all(isinstance(key, str) for key in content)):
+            return YamlConfigSettingsSource(kind, config_file)()
+        problem = f"must be a map of sections, which are {', '.join(kind.model_fields)}"
+    raise SettingsError([f"{name}: {problem}"])
+
+
+def _unusable_files(section: BaseModel, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Find files that settings name and that cannot be read, but for those of X where no access to X is needed.
+
+    CA certificates may be in a folder, as OpenSSL has it.
+    """
+    for name, value in section:
+        if isinstance(value, BaseModel) and type(value) is not XSettings:
+            yield from _unusable_files(value, (*path, name))
+        elif isinstance(value, Path) and not (os.access(value, os.R_OK) and (name == "ca_file" or not value.is_dir())):
+            yield f"{variable_name((*path, name))}: {value}: {_why_no_file(value)}"
+
+
+def _why_no_file(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder"
+    return "is no file that can be read" if path.exists() else "no such file"
 
 
 def _where(error: yaml.MarkedYAMLError) -> str:

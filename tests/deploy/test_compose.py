@@ -131,15 +131,19 @@ def _command(name: str) -> TyperCommand:
 
 
 @OWN
-def test_variables_are_settings_that_the_settings_code_takes(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each by its name, and all together are enough for the command."""
+def test_variables_are_settings_that_the_settings_code_takes(
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each by its name, and all together are enough for the command; a file stands in for those that Compose mounts."""
+    mounted = tmp_path / "mounted"
+    mounted.touch()
     variables = settings_of(service)
     assert variables.keys() <= {variable_name(path) for path, _ in describe_settings(RunSettings)}
     if service["command"][0] == "simulate":
         assert not variables
         return
     for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, str(mounted) if name.endswith("_FILE") else value)
     load_settings(RunSettings if service["command"][0] == "run" else Settings)
 
 

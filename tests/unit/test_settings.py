@@ -268,13 +268,28 @@ def test_file_may_hold_everything_and_be_wrong_in_several_places(tmp_path: Path)
 @pytest.mark.parametrize(
     "text",
     ["x:\n  bearer_token: *hush\n", "x:\n  bearer_token: !hush y\n", 'x: {bearer_token: "hush\n', "x: hush: hush\n",
-     "- hush\n", "hush", "\x00hush", "x: {bearer_token: @hush}\n"],
+     "\x00hush", "x: {bearer_token: @hush}\n"],
 )  # fmt: skip
-def test_file_that_is_no_map_in_yaml_is_an_error_without_its_content(tmp_path: Path, text: str) -> None:
+def test_file_that_is_not_yaml_is_an_error_without_its_content(tmp_path: Path, text: str) -> None:
     """A token that YAML trips over is not printed for it."""
-    assert any(
-        "not YAML" in problem or "cannot be read" in problem for problem in _problems(config=_yaml(tmp_path, text))
-    )
+    file = _yaml(tmp_path, text)
+    [problem] = _problems(config=file)
+    assert problem.startswith((f"--config {file}: not YAML at line ", f"--config {file}: cannot be read: "))
+
+
+def test_file_with_an_impossible_date_or_number_is_an_error_without_its_content(tmp_path: Path) -> None:
+    """Which YAML finds when it makes a value of it."""
+    for value in ("2026-13-01", "!!int hush"):
+        file = _yaml(tmp_path, f"log: {{level: {value}}}\n")
+        assert _problems(config=file) == [f"--config {file}: holds a date or a number that is none"]
+
+
+@pytest.mark.parametrize("text", ["- hush\n", "hush", "1: hush\n"])
+def test_file_that_is_no_map_of_sections_is_an_error_that_says_so(tmp_path: Path, text: str) -> None:
+    """In words for who wrote it, not for who reads Python."""
+    file = _yaml(tmp_path, text)
+    [problem] = _problems(config=file)
+    assert problem.startswith(f"--config {file}: must be a map of sections, which are x, kafka, ")
 
 
 @pytest.mark.parametrize(
@@ -308,8 +323,41 @@ def test_section_with_nothing_in_it_takes_what_the_variables_say(
 def test_file_that_is_missing_or_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     """No stack trace either way."""
     assert any("no such file" in problem for problem in _problems(config=tmp_path / "nowhere.yaml"))
-    assert any("no such file" in problem for problem in _problems(config=tmp_path))
-    assert any("cannot be read" in problem for problem in _problems(config=Path("/proc/self/mem")))
+    assert _problems(config=tmp_path) == [f"--config {tmp_path}: is a folder"]
+    assert _problems(config=Path("/dev/null")) == ["--config /dev/null: is no file that can be read"]
+    assert any(
+        "--config /proc/self/mem: cannot be read" in problem for problem in _problems(config=Path("/proc/self/mem"))
+    )
+
+
+def test_files_that_settings_name_and_cannot_be_read_are_all_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the settings that name them; a token's file is nothing to a command that does not speak to X."""
+    monkeypatch.setenv("CONNECTOR_KAFKA__SASL__USERNAME", "u")
+    missing = [
+        "CONNECTOR_KAFKA__SASL__PASSWORD_FILE",
+        "CONNECTOR_KAFKA__TLS__CA_FILE",
+        "CONNECTOR_SCHEMA_REGISTRY__CA_FILE",
+        "CONNECTOR_X__BEARER_TOKEN_FILE",
+        "CONNECTOR_X__CA_FILE",
+    ]
+    given = dict.fromkeys(missing, str(tmp_path / "nowhere"))
+    _set(monkeypatch, given, {"CONNECTOR_KAFKA__TLS__KEY_PASSWORD_FILE": str(tmp_path)})
+    monkeypatch.delenv("CONNECTOR_X__BEARER_TOKEN")
+    expected = [f"{name}: {tmp_path / 'nowhere'}: no such file" for name in missing]
+    folder = f"CONNECTOR_KAFKA__TLS__KEY_PASSWORD_FILE: {tmp_path}: is a folder"
+    assert sorted(_problems()) == sorted([*expected, folder])
+    assert sorted(_problems(Settings)) == sorted([*expected[:3], folder])
+
+
+def test_files_that_settings_name_and_can_be_read_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """CA certificates may be in a folder."""
+    file = tmp_path / "file"
+    file.touch()
+    _set(monkeypatch, {"CONNECTOR_X__BEARER_TOKEN_FILE": str(file), "CONNECTOR_KAFKA__TLS__CA_FILE": str(tmp_path)})
+    monkeypatch.delenv("CONNECTOR_X__BEARER_TOKEN")
+    load_settings(RunSettings)
 
 
 def test_no_secret_is_shown_by_any_form_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
