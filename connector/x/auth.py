@@ -13,7 +13,7 @@ import msgspec
 
 from connector.compliance.instants import US_PER_S
 from connector.errors import SettingsError
-from connector.settings import XSettings
+from connector.settings import XSettings, variable_name
 from connector.x.answer import read_body
 from connector.x.backoff import Curve
 from connector.x.clock import wall_us
@@ -41,10 +41,10 @@ class Token:
         """
         try:
             if self._settings.has_secret("bearer_token"):
-                return self._secret("bearer_token")
+                return _secret(self._settings, "bearer_token")
             with self._lock:
                 if self._exchanged is None:
-                    token = self._exchange(self._secret("api_key"), self._secret("api_key_secret"))
+                    token = self._exchange(*(_secret(self._settings, name) for name in ("api_key", "api_key_secret")))
                     self._exchanged = _checked("the token that X gave", token)
                 return self._exchanged
         except SettingsError as error:
@@ -58,13 +58,21 @@ class Token:
         with self._lock:
             self._exchanged = None
 
-    def _secret(self, name: str) -> str:
-        return _checked(f"x.{name}", (self._settings.secret(name) or "").strip())
+
+def try_secrets(settings: XSettings) -> None:
+    """Raise `SettingsError` where a token, or a key or its secret, is given that cannot be one."""
+    for name in ("bearer_token", "api_key", "api_key_secret"):
+        if settings.has_secret(name):
+            _secret(settings, name)
+
+
+def _secret(settings: XSettings, name: str) -> str:
+    return _checked(variable_name(("x", name)), (settings.secret(name) or "").strip())
 
 
 def _checked(name: str, value: str) -> str:
-    """Return `value`. Raises `SettingsError`, which does not hold it, for what cannot go into a header."""
-    if not value or not value.isascii() or not value.isprintable():
+    """Return `value`. Raises `SettingsError`, which does not hold it, for what no token, key or secret of X's holds."""
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise SettingsError([f"{name}: empty, or holds characters that no token has"])
     return value
 

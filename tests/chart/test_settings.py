@@ -44,7 +44,7 @@ def _mounted_files(spec: Manifest, container: Manifest, manifests: Manifests) ->
             files[f"{folder}/config.yaml"] = config_text(manifests)
         for source in volume.get("projected", {}).get("sources", []):
             [items] = [kind["items"] for kind in source.values()]
-            files |= {f"{folder}/{item['path']}": f"content of {item['path']}\n" for item in items}
+            files |= {f"{folder}/{item['path']}": f"content-of-{item['path']}\n" for item in items}
     return files
 
 
@@ -74,7 +74,7 @@ def test_settings_of_each_pod_are_loaded_and_every_secret_can_be_read(name: str,
         files = {_value(settings, path) for path in _PATHS if path[-1].endswith("_file") and _concerns(kind, path)}
     secrets = tmp_path / "etc/connector/secrets"
     for file in files - {None}:
-        assert file.read_text(encoding="utf-8") == f"content of {file.relative_to(secrets)}\n"
+        assert file.read_text(encoding="utf-8") == f"content-of-{file.relative_to(secrets)}\n"
 
 
 def _concerns(kind: str, path: tuple[str, ...]) -> bool:

@@ -9,14 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
+from connector.errors import SettingsError
 from connector.settings import XSettings
-from connector.x.auth import Token, exchange_over
+from connector.x.auth import Token, exchange_over, try_secrets
 from connector.x.backoff import Curve
 from connector.x.connection import XClient
 from connector.x.failure import MAX_RATE_LIMIT_WAIT_S, ConnectFailedError
 
 _SECRET = "hush"
-_KEYS = {"api_key": "k/1", "api_key_secret": "hush 2"}
+_KEYS = {"api_key": "k/1", "api_key_secret": "hush+2"}
 
 
 def _settings(**given: Any) -> XSettings:  # noqa: ANN401 - any setting
@@ -50,15 +51,33 @@ def test_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
         assert token.value() == text.strip()
 
 
-@pytest.mark.parametrize("content", [None, b"", b" \n", b"hush\x00", "hush-é".encode(), b"hush\xff", b"hu\nsh"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b" \n", b"hush\x00", "hush-é".encode(), b"hush\xff", b"hu\nsh", b"hu sh"]
+)
 def test_token_file_without_a_token_fails_without_showing_it(tmp_path: Path, content: bytes | None) -> None:
     """Missing, empty, binary or of several lines: a connection that waits, saying which setting is wrong."""
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(ConnectFailedError, match="bearer_token") as caught:
+    with pytest.raises(ConnectFailedError, match=r"(?i)bearer_token") as caught:
         Token(_settings(bearer_token_file=file), _no_exchange).value()
     assert (caught.value.failure.reason, caught.value.failure.curve) == ("no-token", Curve.CONFIGURATION)
+    assert "hush" not in _shown(caught.value)
+
+
+@pytest.mark.parametrize("name", ["bearer_token", "api_key", "api_key_secret"])
+@pytest.mark.parametrize("form", ["{}", "{}_file"])
+def test_secret_that_cannot_be_one_is_a_settings_error_that_names_it(tmp_path: Path, name: str, form: str) -> None:
+    """Before anybody is asked, given in either way, and without showing it; one that can be is none."""
+    file = tmp_path / "secret"
+
+    def given(text: str) -> XSettings:
+        file.write_text(text, encoding="utf-8")
+        return _settings(**{form.format(name): file if form.endswith("file") else text})
+
+    try_secrets(given(f"{_SECRET}-AAAA%2F%3D\n"))
+    with pytest.raises(SettingsError, match=f"CONNECTOR_X__{name.upper()}: empty, or holds ") as caught:
+        try_secrets(given(f"{_SECRET} AAAA"))
     assert "hush" not in _shown(caught.value)
 
 
@@ -68,13 +87,13 @@ def test_key_and_secret_are_exchanged_once_until_rejected() -> None:
 
     def exchange(key: str, secret: str) -> str:
         asked.append((key, secret))
-        return f"token {len(asked)}"
+        return f"token-{len(asked)}"
 
     token = Token(_settings(**_KEYS), exchange)
-    assert [token.value(), token.value()] == ["token 1", "token 1"]
+    assert [token.value(), token.value()] == ["token-1", "token-1"]
     token.rejected()
-    assert token.value() == "token 2"
-    assert asked == [("k/1", "hush 2")] * 2
+    assert token.value() == "token-2"
+    assert asked == [("k/1", "hush+2")] * 2
 
 
 def test_rejected_given_token_is_used_again() -> None:
@@ -101,10 +120,10 @@ def test_exchange_sends_url_encoded_credentials_as_x_wants_them() -> None:
         return httpx.Response(200, json={"token_type": "bearer", "access_token": "t", "expires_in": 7200})
 
     client = httpx.Client(base_url="http://x.invalid", transport=httpx.MockTransport(answer))
-    assert exchange_over(client, 25)("k/1", "hush 2") == "t"
+    assert exchange_over(client, 25)("k/1", "hush+2") == "t"
     [request] = seen
     assert (request.method, request.url.path) == ("POST", "/oauth2/token")
-    assert request.headers["authorization"] == f"Basic {base64.b64encode(b'k%2F1:hush%202').decode()}"
+    assert request.headers["authorization"] == f"Basic {base64.b64encode(b'k%2F1:hush%2B2').decode()}"
     assert request.content == b"grant_type=client_credentials"
 
 
