@@ -19,7 +19,7 @@ from pydantic_settings import SettingsConfigDict, YamlConfigSettingsSource
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from connector.errors import SettingsError
-from connector.settings import ENV_PREFIX, Settings, XSettings, variable_name
+from connector.settings import ENV_PREFIX, FORM, Settings, XSettings, variable_name
 
 S = TypeVar("S", bound=Settings)
 
@@ -159,6 +159,8 @@ def _explain(kind: type[Settings], problem: ErrorDetails) -> str:
         message = "unknown setting"
     elif problem["type"] == "missing":
         message = "is required"
+    elif problem["type"] == "string_pattern_mismatch" and field and isinstance(field.json_schema_extra, dict):
+        message = str(field.json_schema_extra[FORM])
     is_ours = problem["type"] == "value_error"
     hint = "" if field is None or is_ours else f" ({field.description})"
     return f"{variable_name(path)}: {message}{hint}"

@@ -27,6 +27,8 @@ from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS, StreamParti
 from connector.errors import SettingsError
 
 ENV_PREFIX = "CONNECTOR_"
+FORM = "form"
+"""Where a setting with a `pattern` says in words what it must be."""
 
 _OWNED_PROPERTIES = frozenset(
     {
@@ -135,7 +137,12 @@ SecretFile = Annotated[Path | None, AfterValidator(_check_not_twice)]
 class XSettings(_SecretPair):
     """How X is reached."""
 
-    base_url: str = Field("https://api.x.com", description="X's API host.", pattern=r"^https?://[^/?#@\s]+$")
+    base_url: str = Field(
+        "https://api.x.com",
+        description="X's API host.",
+        pattern=r"^https?://[^/?#@\s]+$",
+        json_schema_extra={FORM: "must begin with https:// or http:// and hold a host alone: no path, no user name"},
+    )
     api_key: SecretStr | None = Field(None, description="API key, exchanged for a bearer token.")
     api_key_file: SecretFile = Field(None, description="File holding the API key.")
     api_key_secret: SecretStr | None = Field(None, description="API key secret, exchanged for a bearer token.")
@@ -235,11 +242,18 @@ class RetentionSettings(_Section):
 class KafkaSettings(_Section):
     """How Kafka is reached, and what `provision` makes there."""
 
-    bootstrap_servers: str = Field(description="Brokers, comma-separated host:port.", min_length=1)
+    bootstrap_servers: str = Field(
+        description="Brokers, comma-separated host:port.",
+        pattern=r"[^,\s]",
+        json_schema_extra={FORM: "must name a broker"},
+    )
     topic_prefix: str = Field(
         "x.compliance",
         description="Prefix of all topics, of the consumer group and of the transactional ids; one per X App.",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,99}$",
+        json_schema_extra={
+            FORM: "must be at most 100 letters, digits, dots and hyphens, the first a letter or a digit"
+        },
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="Listener protocol."
@@ -255,6 +269,7 @@ class KafkaSettings(_Section):
         None,
         description="Stable id of this replica (a StatefulSet's pod name): restarts then cost no rebalance.",
         pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        json_schema_extra={FORM: "must be 1 to 249 letters, digits, dots, hyphens and underscores"},
     )
     headers: bool = Field(default=True, description="CloudEvents headers on event records.")
     replication_factor: int = Field(3, ge=1, le=32767, description="For provision.")
@@ -288,7 +303,11 @@ class KafkaSettings(_Section):
 class SchemaRegistrySettings(_SecretPair):
     """How the schema registry is reached (Confluent API; Apicurio: `/apis/ccompat/v7`)."""
 
-    url: str = Field(description="Base URL of the registry's Confluent-compatible API.", pattern=r"^https?://[^@\s]+$")
+    url: str = Field(
+        description="Base URL of the registry's Confluent-compatible API.",
+        pattern=r"^https?://[^@\s]+$",
+        json_schema_extra={FORM: "must begin with http:// or https:// and hold no user name"},
+    )
     username: str | None = Field(None, description="User name for HTTP Basic.")
     password: SecretStr | None = Field(None, description="Password for HTTP Basic.")
     password_file: SecretFile = Field(None, description="File holding the password.")

@@ -12,6 +12,7 @@ from connector.compliance.catalog import StreamPartition
 from connector.configuration import describe_settings, load_settings
 from connector.errors import SettingsError
 from connector.settings import (
+    FORM,
     RunSettings,
     SaslSettings,
     SchemaRegistrySettings,
@@ -121,6 +122,8 @@ def test_wrong_settings_of_all_sections_are_named_at_once(monkeypatch: pytest.Mo
     assert sorted(problem.partition(":")[0] for problem in problems) == sorted(wrong)
     by_name = {problem.partition(":")[0]: problem for problem in problems}
     assert "lkie unknown; known are tweet, user, like, label" in by_name["CONNECTOR_X__STREAMS"]
+    assert ": must begin with https:// or http:// and hold a host alone" in by_name["CONNECTOR_X__BASE_URL"]
+    assert ": must begin with http:// or https:// and hold no user name" in by_name["CONNECTOR_SCHEMA_REGISTRY__URL"]
     assert "acks, transactional.id belong to the connector" in by_name["CONNECTOR_KAFKA__PROPERTIES"]
 
 
@@ -156,6 +159,10 @@ def test_wrong_stream_and_missing_token_are_both_named(monkeypatch: pytest.Monke
             "CONNECTOR_SCHEMA_REGISTRY__PASSWORD_FILE: username and password",
         ),
         ({"CONNECTOR_X__STREAMS": " , "}, "CONNECTOR_X__STREAMS: name at least one of"),
+        (
+            {"CONNECTOR_KAFKA__BOOTSTRAP_SERVERS": " ,,"},
+            "CONNECTOR_KAFKA__BOOTSTRAP_SERVERS: must name a broker (Brokers,",
+        ),
         ({"CONNECTOR_KAFKA__PROPERTIES": "hush"}, "CONNECTOR_KAFKA__PROPERTIES: must be a JSON map"),
         ({"CONNECTOR_KAFKA__PROPERTIES": '["hush"]'}, "CONNECTOR_KAFKA__PROPERTIES: "),
         ({"CONNECTOR_KAFKA__PROPERTIES": '{"a": ["hush"]}'}, "CONNECTOR_KAFKA__PROPERTIES__"),
@@ -428,8 +435,12 @@ def test_secret_that_was_not_given_is_none() -> None:
 
 
 def test_every_setting_is_described() -> None:
-    """The reference page and the hints are made from this."""
+    """The reference page and the hints are made from this; and what must fit a pattern says so in words."""
     described = dict(describe_settings(RunSettings))
     assert all(field.description for field in described.values())
+    for path, field in described.items():
+        if any(hasattr(rule, "pattern") and rule.pattern for rule in field.metadata):
+            assert isinstance(field.json_schema_extra, dict), path
+            assert str(field.json_schema_extra[FORM]).startswith("must "), path
     assert variable_name(("kafka", "sasl", "password_file")) == "CONNECTOR_KAFKA__SASL__PASSWORD_FILE"
     assert ("kafka", "sasl", "password_file") in described
