@@ -17,7 +17,7 @@ from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import EntryDecoder
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
-from connector.kafka.verify import Provisioned, read_limits, verify
+from connector.kafka.verify import Provisioned, read_limits, verify, verify_subjects, verify_topics
 from connector.pipeline.pipeline import Parts, Pipeline
 from connector.settings import RunSettings, Settings
 from connector.supervisor import Supervisor
@@ -157,11 +157,17 @@ def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str
 
     A check returns what it found, or raises a `ConnectorError` that says what is wrong.
     """
+    names, streams = TopicNames(settings.kafka.topic_prefix), settings.x.streams
 
-    def check_kafka_and_registry() -> str:
-        return f"{len(look_up(settings).max_message_bytes)} topics and their subjects are there"
+    def check_topics() -> str:
+        return f"{verify_topics(names, streams, Cluster(settings.kafka))} topics are there"
 
-    yield "Kafka and registry", check_kafka_and_registry
+    def check_subjects() -> str:
+        with RegistryClient(settings.schema_registry) as registry:
+            return f"{verify_subjects(names, streams, registry)} subjects have their schemas"
+
+    yield "Kafka", check_topics
+    yield "registry", check_subjects
     with _client(settings) as x_client:
         for stream in settings.x.streams:
 

@@ -28,26 +28,65 @@ def verify(names: TopicNames, streams: Collection[str], cluster: Cluster, regist
 
     Raises `NotProvisionedError` with everything that is missing or unfit and how to mend it.
     """
+    topics, subjects = _find_topics(names, streams, cluster), _find_subjects(names, streams, registry)
+    _insist(topics, subjects)
+    return Provisioned(schema_ids=subjects.found, max_message_bytes=topics.found)
+
+
+def verify_topics(names: TopicNames, streams: Collection[str], cluster: Cluster) -> int:
+    """Return how many topics there are, all of those that `verify` wants. Raises as it does."""
+    topics = _find_topics(names, streams, cluster)
+    _insist(topics)
+    return len(topics.found)
+
+
+def verify_subjects(names: TopicNames, streams: Collection[str], registry: RegistryClient) -> int:
+    """Return how many subjects there are, all of those that `verify` wants. Raises as it does."""
+    subjects = _find_subjects(names, streams, registry)
+    _insist(subjects)
+    return len(subjects.found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What there is, by topic, and what to say of the rest."""
+
+    found: Mapping[str, int]
+    missing: list[str]
+    unfit: list[str]
+
+
+def _find_topics(names: TopicNames, streams: Collection[str], cluster: Cluster) -> _Look:
     own = _own(names)
     wanted = [*_events(names, streams), *own]
     topics = cluster.describe(wanted)
+    return _Look(
+        found={topic: _max_message_bytes(state) for topic, state in topics.items()},
+        missing=[f"topic {topic} is missing" for topic in wanted if topic not in topics],
+        unfit=[problem for topic in own if topic in topics for problem in _unfit(topic, topics[topic], names)],
+    )
+
+
+def _find_subjects(names: TopicNames, streams: Collection[str], registry: RegistryClient) -> _Look:
+    wanted = {*_events(names, streams), *_own(names)}
     schemas = {topic: schema for topic, schema in names.schemas().items() if topic in wanted}
     ids = {topic: registry.find(subject(topic), schema) for topic, schema in schemas.items()}
-    schema_ids = {topic: schema_id for topic, schema_id in ids.items() if schema_id is not None}
+    return _Look(
+        found={topic: schema_id for topic, schema_id in ids.items() if schema_id is not None},
+        missing=[
+            f"subject {subject(topic)} does not have the schema {schema.name}"
+            for topic, schema in schemas.items()
+            if ids[topic] is None
+        ],
+        unfit=[],
+    )
 
-    missing = [f"topic {topic} is missing" for topic in wanted if topic not in topics]
-    missing += [
-        f"subject {subject(topic)} does not have the schema {schema.name}"
-        for topic, schema in schemas.items()
-        if topic not in schema_ids
-    ]
-    unfit = [problem for topic in own if topic in topics for problem in _unfit(topic, topics[topic], names)]
+
+def _insist(*looks: _Look) -> None:
+    missing = [problem for look in looks for problem in look.missing]
+    unfit = [problem for look in looks for problem in look.unfit]
     if missing or unfit:
         raise NotProvisionedError("\n".join([*unfit, *missing, *([_MEND] if missing else [])]))
-    return Provisioned(
-        schema_ids=schema_ids,
-        max_message_bytes={topic: _max_message_bytes(state) for topic, state in topics.items()},
-    )
 
 
 def read_limits(names: TopicNames, streams: Collection[str], cluster: Cluster) -> dict[str, int]:

@@ -155,7 +155,7 @@ def test_check_online_with_the_rights_of_run_finds_all_well(guarded: _Guarded, t
     """The check before a start needs no more rights than the start, and shows no password."""
     with ConnectorProcess(tmp_path, ["check", "--online"], guarded.config("SCRAM-SHA-512")) as check:
         assert check.wait() == 0
-        assert check.stdout.count("ok: ") == 6
+        assert check.stdout.count("ok: ") == 7
 
 
 def test_tail_with_a_right_to_read_events_only_prints_them(guarded: _Guarded, tmp_path: Path) -> None:

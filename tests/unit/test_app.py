@@ -6,7 +6,9 @@ import pytest
 
 from connector import app as app_module
 from connector.app import online_checks, wait_for_dependencies
-from connector.errors import DependencyUnavailableError
+from connector.demo.registry import DemoRegistry
+from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.kafka import cluster as cluster_module
 from connector.settings import KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.service import ServiceHappenings
@@ -31,6 +33,7 @@ def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest
 
     monkeypatch.setattr(app_module, "try_properties", lambda *_: tried.append(1))
     monkeypatch.setattr(app_module, "verify", ask)
+    monkeypatch.setattr(app_module, "verify_topics", ask)
     monkeypatch.setattr(app_module, "_RETRY_S", 0.0)
     happenings = ServiceHappenings(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
     assert wait_for_dependencies(_SETTINGS, stop, happenings) is None
@@ -40,3 +43,15 @@ def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest
     with pytest.raises(DependencyUnavailableError, match="away"):
         check()
     assert (len(tried), len(asked)) == (1, 4)
+
+
+def test_registry_is_checked_although_kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has something to mend at both learns it at once."""
+    monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 0.2)
+    with DemoRegistry() as server:
+        registry = SchemaRegistrySettings(url=server.url)
+        checks = dict(online_checks(_SETTINGS.model_copy(update={"schema_registry": registry})))
+        with pytest.raises(DependencyUnavailableError, match="Kafka at 127"):
+            checks["Kafka"]()
+        with pytest.raises(NotProvisionedError, match=r"^subject x\.compliance\.tweet\.delete-value does not have"):
+            checks["registry"]()
