@@ -25,7 +25,7 @@ help: ## Show this list
 demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
 	@$(BIN)/python -m connector demo
 
-test: java prometheus lint unit integration monitoring chart deploy ## Run everything but faults and image: lint, types, unit tests, real Kafka and registry, alerts, chart, compose
+test: java prometheus lint unit integration faults monitoring chart deploy ## Run everything but the image: lint, types, unit tests, real Kafka and registry, faults, alerts, chart, compose
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(call step,ruff check,$(BIN)/ruff check --quiet .)
