@@ -25,6 +25,8 @@ STABLE_DEADLINE_S = 60.0
 """How long the stable offset may stay short of the end: longer than any transaction of ours stays open."""
 _FIRST_STEP_BACK = 16
 _POLL_S = 1.0
+_AT_ONCE = {"fetch.wait.max.ms": 10}
+"""The end of a log is told after this wait for more; by default half a second, and a restore meets two ends."""
 
 
 class Placed(NamedTuple):
@@ -92,7 +94,7 @@ class LedgerReader:
 
     @contextmanager
     def _consumer(self, **properties: str) -> Iterator[Consumer]:
-        consumer = Consumer(ClientProperties(reader_config(self._settings) | properties))
+        consumer = Consumer(ClientProperties(reader_config(self._settings) | _AT_ONCE | properties))
         try:
             yield consumer
         finally:
