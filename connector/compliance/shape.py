@@ -28,7 +28,8 @@ class Shape(msgspec.Struct, frozen=True):
     """An event type, with what reading its bodies takes.
 
     `read` gives the members of a typed body: its time, then the values of the fields. `checks` are for those of these
-    values, by place, that are more than text; `key_of` gives the one that is the key, or those that are.
+    values, by place, that are more than text; `key_of` gives the one that is the key, or those that are. `known` is the
+    tree of the type's members, None its leaves.
     """
 
     type: EventType
@@ -46,24 +47,13 @@ def _shape(event_type: EventType) -> Shape:
         event_type,
         id_prefix(event_type.stream, event_type.x_type),
         tuple(Member(field, _FITS[field.kind], _EXPECTED[field.kind]) for field in event_type.fields),
-        _known_members(event_type),
+        typed.member_tree(event_type, None, lambda _: None),
         attrgetter("event_at", *(".".join(field.path) for field in event_type.fields)),
         tuple(
             (place, _FITS[field.kind]) for place, field in enumerate(event_type.fields) if field.kind is not Kind.TEXT
         ),
         itemgetter(*map(names.index, event_type.key)),
     )
-
-
-def _known_members(event_type: EventType) -> dict[str, Any]:
-    """Return the type's members as a tree whose leaves are None."""
-    tree: dict[str, Any] = {"event_at": None}
-    for field in event_type.fields:
-        node = tree
-        for name in field.path[:-1]:
-            node = node.setdefault(name, {})
-        node[field.path[-1]] = None
-    return tree
 
 
 def _is_id(value: object) -> bool:

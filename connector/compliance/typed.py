@@ -25,18 +25,23 @@ def read(stream: str, line: bytes) -> Any:  # noqa: ANN401 - one of `BODIES`, wh
     return body
 
 
+def member_tree(event_type: EventType, event_at: object, leaf: Callable[[Field], object]) -> dict[str, Any]:
+    """Return the members of the type's body as X nests them: `event_at`, and of each field what `leaf` makes of it."""
+    tree: dict[str, Any] = {"event_at": event_at}
+    for field in event_type.fields:
+        node = tree
+        for name in field.path[:-1]:
+            node = node.setdefault(name, {})
+        node[field.path[-1]] = leaf(field)
+    return tree
+
+
 canonical_json: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 """Returns a body with its `event_at` as integer nanoseconds as `identity.canonical_json` does."""
 
 
 def _body(event_type: EventType) -> type[msgspec.Struct]:
-    tree: dict[str, Any] = {"event_at": (str,)}
-    for field in event_type.fields:
-        node = tree
-        for name in field.path[:-1]:
-            node = node.setdefault(name, {})
-        node[field.path[-1]] = _member(field)
-    return _struct(event_type.schema, tree)
+    return _struct(event_type.schema, member_tree(event_type, (str,), _member))
 
 
 def _member(field: Field) -> tuple[Any, ...]:
