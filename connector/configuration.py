@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from connector.errors import SettingsError
@@ -66,7 +66,7 @@ def _content(kind: type[Settings], config_file: Path | None) -> Mapping[str, Any
         problem = "holds a date or a number that is none"
     else:
         if content is None or (isinstance(content, dict) and all(isinstance(key, str) for key in content)):
-            return YamlConfigSettingsSource(kind, config_file)()
+            return content or {}
         problem = f"must be a map of sections, which are {', '.join(kind.model_fields)}"
     raise SettingsError([f"{name}: {problem}"])
 
