@@ -22,7 +22,7 @@ from benchmarks.throughput import (
     measure_feeder,
     measure_script,
 )
-from connector.compliance.catalog import STREAM_PARTITIONS
+from connector.events.catalog import STREAM_PARTITIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from xdk import Client
 
-from connector.compliance.catalog import BY_X_TYPE, EVENT_TYPES, EventType, StreamPartition
-from connector.compliance.schemas import event_schema
+from connector.events.catalog import BY_X_TYPE, EVENT_TYPES, EventType, StreamPartition
+from connector.events.schemas import event_schema
 from connector.kafka.topics import TopicNames
 
 Feed = Callable[[], Iterator[Any]]

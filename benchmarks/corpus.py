@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.simulator.clock import NANOS
 from connector.simulator.events import EventSource
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from benchmarks.corpus import dated, dated_within, in_chunks, read_lines
-from connector.compliance.catalog import STREAMS, StreamPartition
+from connector.events.catalog import STREAMS, StreamPartition
 
 TICK_S = 0.01
 """At a rate, what is due is sent this often."""

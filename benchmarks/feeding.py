@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from connector.compliance.catalog import STREAMS, StreamPartition
+from connector.events.catalog import STREAMS, StreamPartition
 
 _RECEIVE_BYTES = 1 << 18
 

@@ -20,9 +20,9 @@ from benchmarks.feeding import Feeding
 from benchmarks.prefill import prefill
 from benchmarks.stand import Stand, committed, partitions_of
 from benchmarks.usage import Stopwatch, rss_bytes
-from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
-from connector.compliance.encode import AvroDecoder, split_prefix
-from connector.compliance.schemas import event_schema
+from connector.events.avro import AvroDecoder, split_prefix
+from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
+from connector.events.schemas import event_schema
 from connector.kafka.clients import reader_config
 from connector.kafka.ledger import decode_shipped, read_entry
 from connector.kafka.topics import TopicNames

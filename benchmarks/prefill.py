@@ -4,16 +4,16 @@ import secrets
 import time
 from dataclasses import replace
 
-from connector.compliance.catalog import StreamPartition
-from connector.compliance.encode import AvroEncoder
-from connector.compliance.identity import ID_BYTES
-from connector.compliance.instants import US_PER_S
-from connector.compliance.schemas import LEDGER
+from connector.coverage.known_ids import KEEP_US
+from connector.events.avro import AvroEncoder
+from connector.events.catalog import StreamPartition
+from connector.events.identity import ID_BYTES
+from connector.events.schemas import LEDGER
+from connector.events.times import US_PER_S
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import Counts, LedgerEntry, Mode, first_entry
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Record, TransactionalWriter
-from connector.pipeline.memory import KEEP_US
 from connector.settings import KafkaSettings
 
 _IDS_PER_ENTRY = 150

@@ -10,10 +10,10 @@ from benchmarks.stand import Stand, committed, partitions_of
 from benchmarks.throughput import STREAM_NAMES
 from benchmarks.usage import rss_bytes
 from benchmarks.watch import watch
-from connector.compliance.catalog import StreamPartition
+from connector.coverage.known_ids import DuplicateMemory
+from connector.events.catalog import StreamPartition
 from connector.kafka.ledger import decode_shipped
 from connector.kafka.restore import LedgerReader
-from connector.pipeline.memory import DuplicateMemory
 from connector.settings import RunSettings
 from tests.rig.process import wait_until
 from tests.rig.service import Probe

@@ -11,17 +11,17 @@ from benchmarks.corpus import read_lines
 from benchmarks.feeding import Feeding
 from benchmarks.stand import Stand, partitions_of
 from benchmarks.throughput import STREAM_NAMES, encoded_records, make_builder
-from connector.compliance.catalog import StreamPartition
-from connector.compliance.decode import Event, decode
+from connector.coverage.known_ids import DuplicateMemory
+from connector.coverage.plan import Live
+from connector.events.catalog import StreamPartition
+from connector.events.decode import Event, decode
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import first_entry
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Record, TransactionalWriter
-from connector.pipeline.memory import DuplicateMemory
 from connector.settings import RunSettings, XSettings
-from connector.x.connection import XClient
+from connector.x.client import XClient
 from connector.x.framing import Framer
-from connector.x.plan import Live
 
 OFF_THE_WAY = {"read, 1 event a chunk", "commit"}
 """Steps that take no CPU, or are no part of the way with 20 events a chunk."""

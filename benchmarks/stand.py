@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from tests.rig.kafka import KafkaCluster
 from tests.rig.registry import Registry
 from tests.rig.service import Config, ConnectorProcess, Probe, make_config, override, provisioned

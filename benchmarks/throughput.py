@@ -14,12 +14,12 @@ from benchmarks.feeding import Feeding, drain
 from benchmarks.stand import Stand, committed, partitions_of
 from benchmarks.usage import bind_to_one_core
 from benchmarks.watch import Pace, watch
-from connector.compliance.catalog import EVENT_TYPES, STREAMS, StreamPartition
-from connector.compliance.decode import Event, decode
+from connector.events.catalog import EVENT_TYPES, STREAMS, StreamPartition
+from connector.events.decode import Event, decode
 from connector.kafka.clients import producer_config
 from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames
 from connector.kafka.transaction import Record
-from connector.pipeline.records import RecordBuilder
+from connector.partition.records import RecordBuilder
 from connector.settings import RunSettings
 
 STREAM_NAMES = tuple(STREAMS)

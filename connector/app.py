@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from connector.compliance.catalog import StreamPartition
 from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.events.catalog import StreamPartition
 from connector.kafka.clients import try_properties
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import EntryDecoder
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
 from connector.kafka.verify import Provisioned, read_limits, verify, verify_subjects, verify_topics
-from connector.pipeline.pipeline import Parts, Pipeline
+from connector.partition.worker import Parts, Pipeline
 from connector.settings import RunSettings, Settings
+from connector.source.connect_limiter import Gate
+from connector.source.stall import StallWatch
 from connector.supervisor import Supervisor
 from connector.telemetry.exposition import Exposition
 from connector.telemetry.happenings import Happenings
@@ -27,11 +29,9 @@ from connector.telemetry.http import HttpServer, Pages
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.service import ServiceHappenings
 from connector.telemetry.status import ServiceStatus, Statuses
+from connector.x.client import XClient
 from connector.x.clock import monotonic_us, wall_us
-from connector.x.connection import XClient
-from connector.x.failure import RateLimit
-from connector.x.gate import Gate
-from connector.x.stall import StallWatch
+from connector.x.errors import RateLimit
 
 _RETRY_S = 2.0
 _LIVE_LIMIT_US = 30_000_000

@@ -14,10 +14,10 @@ from typing import Annotated, Literal, NoReturn, TypeVar
 import typer
 
 from connector import __version__
-from connector.compliance.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
-from connector.compliance.instants import format_us
 from connector.configuration import load_settings
 from connector.errors import ConnectorError, MissingExtraError, SettingsError
+from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
+from connector.events.times import format_us
 from connector.settings import HttpSettings, LogSettings, RunSettings, Settings, variable_name
 
 _CLICK_USAGE_ERROR = 2
@@ -123,10 +123,10 @@ def provision(
 
     A topic that exists and differs is reported and left alone; the exit code is then 78.
     """
-    from connector.kafka import manifests  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.cluster import Cluster  # noqa: PLC0415 - see the module's docstring
-    from connector.kafka.provision import provision as make  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
+    from connector.operations import manifests  # noqa: PLC0415 - see the module's docstring
+    from connector.operations.provision import provision as make  # noqa: PLC0415 - see the module's docstring
 
     settings = _configure(Settings, config)
     if output == "json":
@@ -211,10 +211,10 @@ def tail(
 ) -> None:
     """Print events from Kafka, decoded, one JSON object a line, until SIGINT."""
     from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
-    from connector.kafka.accounts import StrangerError, strangers_told  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.reading import BEGINNING, NOW, AvroReader, TopicReader  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.topics import TopicNames  # noqa: PLC0415 - see the module's docstring
+    from connector.operations.accounts import StrangerError, strangers_told  # noqa: PLC0415 - see the module's docstring
 
     names = events or [event_type.name for event_type in EVENT_TYPES]
     if unknown := [name for name in names if name not in BY_NAME]:
@@ -250,7 +250,7 @@ def gaps(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Print the recorded gaps: what X emitted in them may be missing."""
-    from connector.history import read_gaps  # noqa: PLC0415 - see the module's docstring
+    from connector.operations.history import read_gaps  # noqa: PLC0415 - see the module's docstring
 
     found, strangers = read_gaps(_configure(Settings, config))
     _tell_strangers(strangers)
@@ -280,7 +280,7 @@ def verify(
     Entries must be contiguous and add up, sequences have no holes, and every id of the ledger must be in a topic, and
     the reverse, as far back as `kafka.retention` keeps the topics. The exit code is 70 when something does not fit.
     """
-    from connector.history import audit_history  # noqa: PLC0415 - see the module's docstring
+    from connector.operations.history import audit_history  # noqa: PLC0415 - see the module's docstring
     from connector.x.clock import wall_us  # noqa: PLC0415 - see the module's docstring
 
     now_us = wall_us()
@@ -310,7 +310,7 @@ def reset(
 
     For a partition that stopped because its ledger cannot be trusted, once the cause is understood.
     """
-    from connector.reset import reset_ledger  # noqa: PLC0415 - see the module's docstring
+    from connector.operations.reset import reset_ledger  # noqa: PLC0415 - see the module's docstring
 
     chosen = StreamPartition(stream, partition)
     if chosen not in STREAM_PARTITIONS:

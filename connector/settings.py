@@ -23,8 +23,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.errors import SettingsError
+from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 
 ENV_PREFIX = "CONNECTOR_"
 FORM = "form"

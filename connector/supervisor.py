@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.errors import ConnectorError, HungError, OwnCorruptionError
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.kafka.ownership import Membership
-from connector.pipeline.pipeline import Pipeline
-from connector.pipeline.pulse import Pulse
+from connector.partition.worker import Pipeline
 from connector.settings import Settings
+from connector.source.pulse import Pulse
 from connector.telemetry.service import ServiceHappenings
 from connector.telemetry.status import State, Statuses
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
-from connector.compliance.catalog import EVENT_TYPES, EventType
 from connector.demo.verdict import Landed, dead_letter_landed, event_landed
+from connector.events.catalog import EVENT_TYPES, EventType
 from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames

@@ -17,7 +17,6 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from connector.app import Service, stopping_on_signals
-from connector.compliance.catalog import STREAMS
 from connector.demo.broker import running_broker
 from connector.demo.landing import Watcher, read_back
 from connector.demo.registry import DemoRegistry
@@ -25,10 +24,11 @@ from connector.demo.verdict import Verdict, expect, judge
 from connector.demo.view import View, make_view
 from connector.demo.worker import Worker
 from connector.errors import DependencyUnavailableError
+from connector.events.catalog import STREAMS
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import Mode
-from connector.kafka.provision import provision
 from connector.kafka.registry import RegistryClient
+from connector.operations.provision import provision
 from connector.settings import HttpSettings, KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken, Drop, Duplicate, Fault, UnknownType

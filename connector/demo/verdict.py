@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from connector.compliance.catalog import BY_X_TYPE, StreamPartition
-from connector.compliance.decode import DeadLetter, Event, Reason, SystemMessage, decode
+from connector.events.catalog import BY_X_TYPE, StreamPartition
+from connector.events.decode import DeadLetter, Event, Reason, SystemMessage, decode
 from connector.simulator.record import Emitted
 
 _REASONS = {"unknown-type": Reason.UNKNOWN_TYPE, "invalid-body": Reason.INVALID_BODY, "broken": Reason.NOT_JSON}

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from connector.compliance.catalog import StreamPartition
-from connector.compliance.encode import AvroDecoder, split_prefix
-from connector.compliance.identity import ID_BYTES
-from connector.compliance.schemas import LEDGER
 from connector.errors import NotProvisionedError, OwnCorruptionError
+from connector.events.avro import AvroDecoder, split_prefix
+from connector.events.catalog import StreamPartition
+from connector.events.identity import ID_BYTES
+from connector.events.schemas import LEDGER
 
 _ID = f"{ID_BYTES}s"
 _DECODER = AvroDecoder(LEDGER.parsed)

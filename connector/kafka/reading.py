@@ -19,9 +19,9 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connector.compliance.encode import AvroDecoder, split_prefix
-from connector.compliance.instants import format_us
 from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.events.avro import AvroDecoder, split_prefix
+from connector.events.times import format_us
 from connector.kafka.clients import make, reader_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient

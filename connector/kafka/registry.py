@@ -15,8 +15,8 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from fastavro import parse_schema
 from fastavro.schema import SchemaParseException, UnknownType
 
-from connector.compliance.schemas import AvroSchema
 from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
+from connector.events.schemas import AvroSchema
 from connector.settings import SchemaRegistrySettings, variable_name
 
 COMPATIBILITY = "FULL_TRANSITIVE"

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from connector.compliance.catalog import StreamPartition
 from connector.errors import DependencyUnavailableError, OwnCorruptionError
+from connector.events.catalog import StreamPartition
 from connector.kafka.clients import ClientProperties, admin_config, reader_config
 from connector.kafka.ledger import LedgerEntry, check_row, read_entry
 from connector.kafka.reading import TopicReader

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from connector.compliance.instants import US_PER_S
+from connector.events.times import US_PER_S
 
 
 @dataclass(frozen=True, slots=True)

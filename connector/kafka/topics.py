@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from connector.compliance.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, EventType, StreamPartition
-from connector.compliance.schemas import COVERAGE, GAP, LEDGER, AvroSchema, event_schema
+from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, EventType, StreamPartition
+from connector.events.schemas import COVERAGE, GAP, LEDGER, AvroSchema, event_schema
 from connector.settings import KafkaSettings
 
 MESSAGE_MAX_BYTES = 2 * 1024**2

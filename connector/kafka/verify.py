@@ -6,8 +6,8 @@ Needs Describe and DescribeConfigs on the topics and read access to the subjects
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from connector.compliance.catalog import EVENT_TYPES
 from connector.errors import NotProvisionedError
+from connector.events.catalog import EVENT_TYPES
 from connector.kafka.cluster import Cluster, TopicState
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import LEDGER_PARTITIONS, MESSAGE_MAX_BYTES, TopicNames, subject

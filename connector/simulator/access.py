@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, unquote
 
-from connector.compliance.catalog import STREAMS, StreamPartition
+from connector.events.catalog import STREAMS, StreamPartition
 from connector.simulator.answers import (
     INVALID_CREDENTIALS,
     INVALID_TOKEN,

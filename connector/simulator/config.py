@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from connector.compliance.catalog import STREAMS
+from connector.events.catalog import STREAMS
 
 Chunking = Literal["batch", "line", "random"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from connector.compliance.catalog import StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.simulator.faults import Mode
 
 _PATIENCE_S = 1.0

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from connector.compliance.catalog import StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.simulator.faults import Fault
 from connector.simulator.http import HttpRequest
 from connector.simulator.world import World

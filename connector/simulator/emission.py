@@ -6,7 +6,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.simulator.clock import NANOS, SimulatedClock
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.events import EventSource

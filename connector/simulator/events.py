@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from connector.compliance.catalog import STREAMS, StreamPartition
+from connector.events.catalog import STREAMS, StreamPartition
 from connector.simulator.clock import NANOS
 
 Body = dict[str, Any]

@@ -5,7 +5,7 @@ from bisect import bisect_left
 
 import msgspec
 
-from connector.compliance.catalog import StreamPartition
+from connector.events.catalog import StreamPartition
 
 
 class Emitted(msgspec.Struct, frozen=True):

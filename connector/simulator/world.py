@@ -8,7 +8,7 @@ from collections import Counter, deque
 
 import msgspec
 
-from connector.compliance.catalog import StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.simulator.access import RateLimiter, Tokens
 from connector.simulator.clock import NANOS, SimulatedClock
 from connector.simulator.config import SimulatorConfig

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import NamedTuple
 
-from connector.compliance.instants import US_PER_S
+from connector.events.times import US_PER_S
 
 BOUNDS_S = (0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0, 600.0, 3600.0)
 """Upper bounds of the buckets; 5 and 240 are what the objectives are measured at."""

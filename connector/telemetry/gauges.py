@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from connector.compliance.catalog import STREAMS, StreamPartition
+from connector.coverage.plan import Replay
+from connector.events.catalog import STREAMS, StreamPartition
 from connector.kafka.statistics import ProducerStatistics
+from connector.source.connect_limiter import WaitsFor
 from connector.telemetry.delays import BOUNDS_S, DelayHistogram, Delays
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State
-from connector.x.gate import WaitsFor
-from connector.x.plan import Replay
 
 NAMESPACE = "compliance_connector"
 PARTITION_LABELS = ("stream", "partition")

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import structlog
 
-from connector.compliance.catalog import StreamPartition
-from connector.compliance.instants import US_PER_S, format_us
+from connector.coverage.plan import Plan, Replay
+from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S, format_us
 from connector.kafka.restore import Restored
 from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry.delays import Arrival
@@ -19,7 +20,6 @@ from connector.telemetry.gauges import labels_of
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus, State, describe
 from connector.x.clock import monotonic_us, wall_us
-from connector.x.plan import Plan, Replay
 
 CLOCK_OFFSET_WARNING_US = 5 * US_PER_S
 

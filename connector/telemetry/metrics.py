@@ -19,8 +19,10 @@ from prometheus_client import (
 )
 
 from connector import __version__
-from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS
-from connector.compliance.decode import Reason
+from connector.coverage.plan import Cause
+from connector.coverage.session import Doubt
+from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS
+from connector.events.decode import Reason
 from connector.telemetry.delays import Delays
 from connector.telemetry.drift import OTHER, Names
 from connector.telemetry.gauges import (
@@ -32,9 +34,7 @@ from connector.telemetry.gauges import (
     labels_of,
 )
 from connector.telemetry.status import ServiceStatus
-from connector.x.failure import REASONS
-from connector.x.overlap import Doubt
-from connector.x.plan import Cause
+from connector.x.errors import REASONS
 
 DISCONNECT_REASONS = ("closed", "network", "replanned", "silent", "stopped", "system-message")
 REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import structlog
 
 from connector import __version__
-from connector.compliance.catalog import StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.telemetry.drift import OTHER
 from connector.telemetry.metrics import HTTP_CODES, Metrics
 from connector.telemetry.status import ServiceStatus
 from connector.x.clock import wall_us
-from connector.x.failure import RateLimit
+from connector.x.errors import RateLimit
 
 
 class ServiceHappenings:

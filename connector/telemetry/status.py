@@ -10,13 +10,13 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from connector import __version__
-from connector.compliance.catalog import StreamPartition
-from connector.compliance.instants import US_PER_S, format_us
+from connector.coverage.plan import Plan, Replay
+from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S, format_us
 from connector.kafka.statistics import ProducerStatistics
+from connector.source.connect_limiter import Gate, Waiting
 from connector.x.clock import wall_us
-from connector.x.failure import RateLimit
-from connector.x.gate import Gate, Waiting
-from connector.x.plan import Plan, Replay
+from connector.x.errors import RateLimit
 
 
 class State(StrEnum):

@@ -11,14 +11,14 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from connector.compliance.instants import US_PER_S
 from connector.errors import SettingsError
+from connector.events.times import US_PER_S
 from connector.settings import XSettings, variable_name
-from connector.x.answer import read_body
 from connector.x.backoff import Curve
 from connector.x.clock import wall_us
-from connector.x.failure import ConnectFailedError, Failure, http_failure, network_failure
-from connector.x.wire import Wire
+from connector.x.errors import ConnectFailedError, Failure, http_failure, network_failure
+from connector.x.response import read_body
+from connector.x.transport import Wire
 
 
 class _Answer(msgspec.Struct):

@@ -6,7 +6,7 @@ All instants are microseconds since 1970, UTC; all durations are microseconds wh
 import time
 from collections.abc import Callable
 
-from connector.compliance.instants import US_PER_S
+from connector.events.times import US_PER_S
 
 MAX_OFFSET_US = 7 * 24 * 3600 * US_PER_S
 MAX_LEAD_US = 5 * 60 * US_PER_S

@@ -3,8 +3,8 @@ r"""Chunks of a response body in, lines out. X ends lines with `\r\n`, sometimes
 A chunk boundary is never a line boundary, and what is left when a connection ends is never a line.
 """
 
-from connector.compliance.decode import LongLine
-from connector.compliance.identity import line_digest, line_id
+from connector.events.decode import LongLine
+from connector.events.identity import line_digest, line_id
 
 
 class Framer:

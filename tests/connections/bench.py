@@ -8,24 +8,24 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from connector.compliance.instants import US_PER_S
-from connector.pipeline.committer import Committer
+from connector.coverage.plan import Plan
+from connector.events.times import US_PER_S
+from connector.partition.committer import Committer
 from connector.settings import PipelineSettings, XSettings
+from connector.source.channel import Inbox
+from connector.source.connect_limiter import Gate
+from connector.source.reader import Reader
+from connector.source.stall import StallWatch
 from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.service import ServiceHappenings
 from connector.telemetry.status import PartitionStatus, ServiceStatus, Statuses
 from connector.x.backoff import Backoff
+from connector.x.client import Connection, XClient
 from connector.x.clock import monotonic_us, wall_us
-from connector.x.connection import Connection, XClient
-from connector.x.gate import Gate
-from connector.x.inbox import Inbox
-from connector.x.plan import Plan
-from connector.x.reader import Reader
-from connector.x.stall import StallWatch
-from connector.x.wire import Wire
+from connector.x.transport import Wire
 from tests.connections.x import X
-from tests.unit.pipeline.fakes import PARTITION, FakeWriter, timeline
+from tests.unit.partition.fakes import PARTITION, FakeWriter, timeline
 
 _PATIENCE_S = 20.0
 _POLL_S = 0.01

@@ -10,29 +10,29 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 from unittest import mock
 
-from connector.compliance.catalog import StreamPartition
-from connector.compliance.instants import US_PER_S
+from connector.coverage.plan import Plan, Replay
+from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S
 from connector.settings import XSettings
 from connector.simulator import Simulator
 from connector.simulator.clock import NANOS
+from connector.source import reader as reader_module
+from connector.source.connect_limiter import Gate
+from connector.source.deliveries import Delivery
+from connector.source.lifecycle import State
+from connector.source.reader import Reader
+from connector.source.stall import StallWatch
 from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus
 from connector.x import clock
-from connector.x import reader as reader_module
-from connector.x.connection import Connection, XClient
-from connector.x.deliveries import Delivery
-from connector.x.gate import Gate
-from connector.x.lifecycle import State
-from connector.x.plan import Plan, Replay
-from connector.x.reader import Reader
-from connector.x.stall import StallWatch
-from connector.x.wire import Wire
+from connector.x.client import Connection, XClient
+from connector.x.transport import Wire
 from tests.faults.upstream.journey import Travelling
-from tests.unit.pipeline.fakes import Ledger, timeline
+from tests.unit.partition.fakes import Ledger, timeline
 
 if TYPE_CHECKING:
-    from connector.x.inbox import Inbox
+    from connector.source.channel import Inbox
 
 PARTITIONS = tuple(StreamPartition("tweet", number) for number in range(1, 5))
 _METRICS = Metrics()

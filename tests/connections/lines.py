@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from connector.compliance.instants import format_us
+from connector.events.times import format_us
 from connector.x.clock import wall_us
 from tests.connections.peer import (
     Peer,
@@ -12,7 +12,7 @@ from tests.connections.peer import (
 )
 from tests.connections.row import Row, event
 from tests.connections.x import Bare, X
-from tests.unit.compliance.bodies import line_of
+from tests.unit.events.bodies import line_of
 
 _TWEET = {"id": "1", "author_id": "7"}
 

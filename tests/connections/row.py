@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from connector.source.stall import TICK_S
 from connector.x.clock import wall_us
-from connector.x.stall import TICK_S
 from tests.connections.peer import (
     Script,
     chunk,
@@ -17,7 +17,7 @@ from tests.connections.peer import (
     streaming,
 )
 from tests.connections.x import X
-from tests.unit.pipeline.fakes import PARTITION, line
+from tests.unit.partition.fakes import PARTITION, line
 
 MINUTE_S = 60.0
 PROBLEMS = "https://api.x.com/2/problems"

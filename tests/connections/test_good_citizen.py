@@ -9,8 +9,8 @@ from connector.settings import XSettings
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.clock import NANOS
 from connector.simulator.faults import AcceptAndClose
-from connector.x.connection import XClient
-from connector.x.gate import Gate
+from connector.source.connect_limiter import Gate
+from connector.x.client import XClient
 from tests.connections.citizens import PARTITIONS, Citizen, play, simulated_time
 
 _LIMIT = 100

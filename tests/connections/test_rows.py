@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from connector.x.failure import REASONS
+from connector.x.errors import REASONS
 from tests.connections.bench import Bench
 from tests.connections.messages import CONNECTION_ISSUES, DISCONNECT_TYPES, PROBLEM_TYPES
 from tests.connections.row import Row, failed

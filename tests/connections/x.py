@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.faults import Fault
 from tests.connections.peer import Peer
-from tests.unit.pipeline.fakes import PARTITION
+from tests.unit.partition.fakes import PARTITION
 
 BEFORE, AFTER = 2, 1
 """How many events the simulator emits before the first connection, and when it is good again."""

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from connector import cli
-from connector.compliance.decode import Event, decode
+from connector.coverage.plan import Replay
+from connector.events.decode import Event, decode
 from connector.kafka import restore
 from connector.kafka.transaction import Committed, Record, TransactionalWriter
-from connector.pipeline.batch import Draft
-from connector.pipeline.timeline import Timeline
-from connector.x.deliveries import Delivery, Opened, Received
-from connector.x.inbox import Inbox
-from connector.x.plan import Replay
+from connector.partition.batch import Draft
+from connector.partition.state import Timeline
+from connector.source.channel import Inbox
+from connector.source.deliveries import Delivery, Opened, Received
 from tests.faults.points import Deed, Fault, Point
 
 _FLUSH_S = 5.0

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import httpx
 
-from connector.compliance.catalog import StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Drop, Duplicate
 from connector.simulator.server import Simulator

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from connector.compliance.catalog import STREAMS
+from connector.events.catalog import STREAMS
 from connector.simulator.faults import Drop, Refuse
 from connector.simulator.world import LoggedRequest
 from tests.faults.conftest import Servers

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from connector.compliance.catalog import STREAM_PARTITIONS
+from connector.events.catalog import STREAM_PARTITIONS
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from tests.rig.kafka import KafkaCluster

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from connector.compliance.catalog import StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken, Drop, InvalidBody, UnknownType
 from connector.simulator.server import Simulator

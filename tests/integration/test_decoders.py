@@ -13,7 +13,7 @@ import avro.schema
 import httpx
 import pytest
 
-from connector.compliance.catalog import StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from tests.rig.audit import Place, expected_events

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from connector import reset as reset_module
-from connector.compliance.catalog import StreamPartition
-from connector.compliance.encode import AvroEncoder
-from connector.compliance.schemas import LEDGER
 from connector.errors import WriterLostError
+from connector.events.avro import AvroEncoder
+from connector.events.catalog import StreamPartition
+from connector.events.schemas import LEDGER
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import Counts, Mode, decode_shipped
 from connector.kafka.restore import LedgerReader, Placed
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Record, TransactionalWriter
-from connector.reset import reset_ledger
+from connector.operations import reset as reset_module
+from connector.operations.reset import reset_ledger
 from connector.settings import Settings
 from connector.simulator.server import Simulator
 from tests.rig.audit import History, check_once_in_order, expected_events, read_history

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.compliance.catalog import StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from tests.rig.audit import audit, read_history

@@ -18,14 +18,14 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from connector.compliance.catalog import STREAMS
 from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.events.catalog import STREAMS
 from connector.kafka import cluster as cluster_module
 from connector.kafka.cluster import Cluster
-from connector.kafka.provision import Plan, provision
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames, topic_specs
 from connector.kafka.verify import verify
+from connector.operations.provision import Plan, provision
 from connector.settings import KafkaSettings, SaslSettings, SchemaRegistrySettings, TlsSettings
 from tests.rig.kafka import KafkaCluster
 from tests.rig.process import wait_until

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from connector.compliance.catalog import StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from tests.rig.audit import expected_events

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken, Duplicate
 from connector.simulator.server import Simulator

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from connector.cli import app
-from connector.x.failure import REASONS
-from connector.x.plan import Cause
+from connector.coverage.plan import Cause
+from connector.x.errors import REASONS
 from tests.monitoring.queries import code_blocks, commands, selectors
 from tests.unit.docs.log_events import log_events
 from tests.unit.docs.metric_table import ROOT, alerts, metric_rows

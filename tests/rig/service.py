@@ -26,8 +26,8 @@ from prometheus_client.samples import Sample
 
 from connector.app import Service
 from connector.kafka.cluster import Cluster
-from connector.kafka.provision import provision
 from connector.kafka.registry import RegistryClient
+from connector.operations.provision import provision
 from connector.settings import RunSettings
 from connector.simulator.server import Simulator
 from tests.rig.process import LOOPBACK, wait_until

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from connector.compliance.catalog import StreamPartition
 from connector.configuration import describe_settings, load_settings
 from connector.errors import SettingsError
+from connector.events.catalog import StreamPartition
 from connector.settings import (
     FORM,
     RunSettings,

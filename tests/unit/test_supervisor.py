@@ -7,11 +7,11 @@ from typing import Any, Self, cast
 import pytest
 
 from connector import supervisor as supervisor_module
-from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.errors import DependencyUnavailableError, HungError, OwnCorruptionError, SettingsError
-from connector.pipeline import pulse as pulse_module
-from connector.pipeline.pipeline import Pipeline
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.partition.worker import Pipeline
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
+from connector.source import pulse as pulse_module
 from connector.supervisor import DRAIN_S, HUNG_S, Supervisor
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.service import ServiceHappenings

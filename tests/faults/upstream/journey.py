@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
-from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS
+from connector.events.catalog import STREAM_PARTITIONS, STREAMS
 from connector.simulator.faults import Drop
 from connector.simulator.record import Emitted
 from connector.simulator.server import Simulator

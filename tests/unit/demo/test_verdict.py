@@ -7,8 +7,8 @@ from dataclasses import fields
 
 import pytest
 
-from connector.compliance.catalog import BY_X_TYPE, EVENT_TYPES, StreamPartition
 from connector.demo.verdict import Landed, Place, Verdict, dead_letter_landed, event_landed, expect, judge
+from connector.events.catalog import BY_X_TYPE, EVENT_TYPES, StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.events import EventSource
 from connector.simulator.faults import Broken, InvalidBody, UnknownType

@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 from prometheus_client import Metric
 
-from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS
+from connector.events.catalog import STREAM_PARTITIONS, STREAMS
 from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
-from connector.x.failure import RateLimit
+from connector.x.errors import RateLimit
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "helm/monitoring/rules.yaml"

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from connector.compliance.catalog import EVENT_TYPES, STREAMS, EventType
-from connector.compliance.schemas import COVERAGE, GAP, AvroSchema, event_schema
 from connector.configuration import describe_settings
+from connector.events.catalog import EVENT_TYPES, STREAMS, EventType
+from connector.events.schemas import COVERAGE, GAP, AvroSchema, event_schema
 from connector.settings import (
     KafkaSettings,
     RetentionSettings,
@@ -43,7 +43,7 @@ PAGES = tuple(
     )
 )
 VECTORS: dict[str, list[dict[str, str]]] = json.loads(
-    (ROOT / "tests/unit/compliance/event_id_vectors.json").read_text(encoding="utf-8")
+    (ROOT / "tests/unit/events/event_id_vectors.json").read_text(encoding="utf-8")
 )
 PREFIX: str = KafkaSettings.model_fields["topic_prefix"].default
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from fastavro.validation import validate
 
-from connector.compliance.catalog import BY_NAME, EVENT_TYPES, EventType
-from connector.compliance.decode import Reason
-from connector.compliance.schemas import event_schema
 from connector.configuration import describe_settings
+from connector.coverage.plan import Cause
+from connector.events.catalog import BY_NAME, EVENT_TYPES, EventType
+from connector.events.decode import Reason
+from connector.events.schemas import event_schema
 from connector.kafka.topics import TopicNames, topic_specs
 from connector.settings import KafkaSettings, RunSettings, variable_name
 from connector.x.backoff import Curve
-from connector.x.failure import MIN_RATE_LIMIT_WAIT_S
-from connector.x.plan import Cause
+from connector.x.errors import MIN_RATE_LIMIT_WAIT_S
 from tests.unit.docs.event_id_recipe import event_id
 from tests.unit.docs.tables import PAGES, PREFIX, VECTORS, avro_fields, block_names, generated, own_fields, type_name
 

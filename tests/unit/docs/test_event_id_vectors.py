@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.compliance import identity
+from connector.events import identity
 from tests.unit.docs.event_id_recipe import canonical_body, canonical_number, dead_letter_id, event_id
 from tests.unit.docs.tables import VECTORS
 

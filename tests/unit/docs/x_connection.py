@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from connector.x import budget as limits
+from connector.source import rate_budget as limits
+from connector.source.lifecycle import MEANINGS, TABLE, Delays, State
 from connector.x.backoff import Curve, Exponential, Linear
-from connector.x.lifecycle import MEANINGS, TABLE, Delays, State
 from tests.connections.rows import TABLES
 
 _CURVES = {

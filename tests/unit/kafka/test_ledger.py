@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.compliance.encode import AvroEncoder
-from connector.compliance.schemas import LEDGER
 from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
+from connector.events.avro import AvroEncoder
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.schemas import LEDGER
 from connector.kafka.ledger import Counts, EntryDecoder, LedgerEntry, Mode, check_row, first_entry, read_entry
 
 _PARTITION = StreamPartition("user", 3)

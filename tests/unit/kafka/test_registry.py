@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from connector.compliance.schemas import COVERAGE, GAP, LEDGER
 from connector.demo.registry import DemoRegistry
 from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
+from connector.events.schemas import COVERAGE, GAP, LEDGER
 from connector.kafka.registry import RegistryClient
 from connector.settings import SchemaRegistrySettings
 

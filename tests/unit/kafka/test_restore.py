@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from connector.compliance.catalog import StreamPartition
-from connector.compliance.encode import AvroEncoder
-from connector.compliance.schemas import LEDGER
 from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
+from connector.events.avro import AvroEncoder
+from connector.events.catalog import StreamPartition
+from connector.events.schemas import LEDGER
 from connector.kafka import restore as restore_module
 from connector.kafka.ledger import EntryDecoder, LedgerEntry, Mode, first_entry
 from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, Placed, Restored

@@ -2,8 +2,8 @@
 
 import pytest
 
-from connector.compliance.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
-from connector.compliance.schemas import COVERAGE, GAP, LEDGER, event_schema
+from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
+from connector.events.schemas import COVERAGE, GAP, LEDGER, event_schema
 from connector.kafka.topics import TopicNames, TopicSpec, subject, topic_specs
 from connector.settings import KafkaSettings, RetentionSettings
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from connector.compliance.catalog import STREAMS
 from connector.demo.registry import DemoRegistry
 from connector.errors import NotProvisionedError
+from connector.events.catalog import STREAMS
 from connector.kafka.cluster import Cluster, TopicState
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames, subject, topic_specs

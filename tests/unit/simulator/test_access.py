@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from connector.compliance.catalog import STREAMS
+from connector.events.catalog import STREAMS
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.clock import NANOS
 from connector.simulator.faults import AcceptAndClose, Refuse

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.clock import NANOS
 from connector.simulator.config import Chunking

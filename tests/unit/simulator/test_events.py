@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector.compliance.catalog import BY_X_TYPE, EVENT_TYPES, STREAM_PARTITIONS, Kind, StreamPartition
+from connector.events.catalog import BY_X_TYPE, EVENT_TYPES, STREAM_PARTITIONS, Kind, StreamPartition
 from connector.simulator.clock import NANOS
 from connector.simulator.events import EventSource
 from connector.simulator.malformed import MALFORMED_KINDS, MalformedSource

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.clock import NANOS
 from connector.simulator.faults import (

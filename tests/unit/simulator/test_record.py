@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from connector.compliance.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.clock import NANOS
 from connector.simulator.record import PartitionLog

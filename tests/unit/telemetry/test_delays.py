@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.compliance.instants import US_PER_S
+from connector.events.times import US_PER_S
 from connector.telemetry.delays import BOUNDS_S, Arrival, DelayHistogram, Delays, Filled
 
 _AT_US = 1_656_373_781 * US_PER_S

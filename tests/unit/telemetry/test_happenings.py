@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from connector.compliance.catalog import StreamPartition
-from connector.compliance.instants import US_PER_S
+from connector.coverage.plan import Live, Replay
+from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S
 from connector.kafka.ledger import first_entry
 from connector.kafka.restore import Placed, Restored
 from connector.kafka.statistics import ProducerStatistics
@@ -20,7 +21,6 @@ from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.happenings import Happenings, Transaction
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus, State
-from connector.x.plan import Live, Replay
 
 _RESTORED = Restored([Placed(7, first_entry(StreamPartition("user", 3), "w", US_PER_S))], 0, 9)
 _WHERE = {"stream": "user", "partition": "3"}

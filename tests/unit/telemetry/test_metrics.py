@@ -6,9 +6,11 @@ import pytest
 from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from connector.compliance.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS, StreamPartition
-from connector.compliance.decode import Reason
-from connector.compliance.instants import US_PER_S
+from connector.coverage.plan import Cause
+from connector.coverage.session import Doubt
+from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.events.decode import Reason
+from connector.events.times import US_PER_S
 from connector.kafka.ledger import Mode
 from connector.telemetry.drift import OTHER
 from connector.telemetry.gauges import NAMESPACE
@@ -20,9 +22,7 @@ from connector.telemetry.metrics import (
     Metrics,
 )
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State, Statuses
-from connector.x.failure import REASONS
-from connector.x.overlap import Doubt
-from connector.x.plan import Cause
+from connector.x.errors import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import pytest
 from structlog.testing import capture_logs
 
-from connector.compliance.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.telemetry.drift import OTHER
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.metrics import HTTP_CODES, Metrics
 from connector.telemetry.service import ServiceHappenings
 from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
-from connector.x.failure import RateLimit
+from connector.x.errors import RateLimit
 
 _PARTITION = StreamPartition("tweet", 1)
 

@@ -8,10 +8,10 @@ from typing import Self
 
 import pytest
 
-from connector.compliance.instants import US_PER_S
+from connector.events.times import US_PER_S
 from connector.x import clock
-from connector.x.failure import ConnectFailedError, Failure
-from connector.x.wire import Wire
+from connector.x.errors import ConnectFailedError, Failure
+from connector.x.transport import Wire
 
 NOW_US = 1_800_000_000 * US_PER_S
 

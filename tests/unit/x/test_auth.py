@@ -13,8 +13,8 @@ from connector.errors import SettingsError
 from connector.settings import XSettings
 from connector.x.auth import Token, exchange_over, try_secrets
 from connector.x.backoff import Curve
-from connector.x.connection import XClient
-from connector.x.failure import MAX_RATE_LIMIT_WAIT_S, ConnectFailedError
+from connector.x.client import XClient
+from connector.x.errors import MAX_RATE_LIMIT_WAIT_S, ConnectFailedError
 
 _SECRET = "hush"
 _KEYS = {"api_key": "k/1", "api_key_secret": "hush+2"}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.compliance.instants import US_PER_S
+from connector.events.times import US_PER_S
 from connector.x.clock import MAX_LEAD_US, MAX_OFFSET_US, XClock
 from tests.unit.x.fakes import NOW_US, FakeTime
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector.compliance.decode import LongLine
-from connector.compliance.identity import line_id
+from connector.events.decode import LongLine
+from connector.events.identity import line_id
 from connector.x.framing import Framer
 
 _LIMIT = 8

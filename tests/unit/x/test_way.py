@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from connector.compliance.catalog import StreamPartition
+from connector.coverage.plan import Live
 from connector.errors import SettingsError
+from connector.events.catalog import StreamPartition
 from connector.settings import XSettings
-from connector.x.connection import Connection, XClient
-from connector.x.failure import ConnectFailedError
-from connector.x.plan import Live
+from connector.x.client import Connection, XClient
+from connector.x.errors import ConnectFailedError
 from tests.connections.peer import LAST_CHUNK, Peer, answering, chunk, cutting, over_tls, streaming, tunnelling
 from tests.rig.certificates import write_certificates
 

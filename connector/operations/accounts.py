@@ -1,0 +1,54 @@
+"""What an event or a dead letter, read back, accounts for: whose it is, and the id that stands in the ledger too."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from connector.errors import NotProvisionedError
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.times import US_PER_S
+from connector.kafka.reading import ReadRecord
+
+TRANSACTION_US = 60 * US_PER_S
+"""Records of a transaction are dated this close to its ledger entry: no transaction stays open for longer."""
+
+
+class StrangerError(ValueError):
+    """A record that the connector did not write, or that is damaged."""
+
+
+class Account(NamedTuple):
+    """A record of `partition` with an id of 16 bytes; `sequence` is None for a dead letter."""
+
+    partition: StreamPartition
+    id: bytes
+    sequence: int | None
+
+
+def account_of(record: ReadRecord, decode: Callable[[bytes], Mapping[str, Any]], *, is_dead_letter: bool) -> Account:
+    """Return what a record accounts for. Raises `StrangerError`."""
+    with strangers_told(record):
+        account = _dead_letter(record.headers) if is_dead_letter else _event(decode(record.value))
+        if account.partition not in STREAM_PARTITIONS:
+            raise ValueError(f"there is no stream partition {account.partition}")
+    return account
+
+
+@contextmanager
+def strangers_told(record: ReadRecord) -> Iterator[None]:
+    """Raise `StrangerError` for whatever goes wrong in reading a record."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, NotProvisionedError) as error:
+        place = f"{record.topic} partition {record.partition} offset {record.offset}"
+        raise StrangerError(f"{place}: {type(error).__name__}: {error}") from error
+
+
+def _event(event: Mapping[str, Any]) -> Account:
+    partition = StreamPartition(event["stream"], event["stream_partition"])
+    return Account(partition, bytes.fromhex(event["event_id"]), event["sequence"])
+
+
+def _dead_letter(headers: Mapping[str, bytes]) -> Account:
+    partition = StreamPartition(headers["stream"].decode(), int(headers["stream-partition"]))
+    return Account(partition, bytes.fromhex(headers["event-id"].decode()), None)

@@ -1,0 +1,116 @@
+"""What is in Kafka, read back for people: recorded gaps, and the audit of ledger, events and dead letters.
+
+Owns which topics are read and in which order. Must not know what makes an audit fail.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from connector.errors import OwnCorruptionError
+from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.events.times import US_PER_S
+from connector.kafka.ledger import EntryDecoder, read_entry
+from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
+from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import TopicNames, topic_specs
+from connector.operations.accounts import TRANSACTION_US, StrangerError, account_of, strangers_told
+from connector.operations.audit import PartitionAudit
+from connector.settings import Settings
+
+_EXPIRY_US = 10 * 60 * US_PER_S
+"""Records this close to the end of their retention may go while they are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What an audit read: an audit for each stream partition, and why each record that is none of ours is none."""
+
+    partitions: Mapping[StreamPartition, PartitionAudit]
+    strangers: list[str]
+
+
+def read_gaps(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the recorded gaps by start, times as RFC 3339 text; of several records of a gap the latest.
+
+    With them why each record that is none of ours is none.
+    """
+    names = TopicNames(settings.kafka.topic_prefix)
+    with (
+        RegistryClient(settings.schema_registry) as registry,
+        TopicReader(settings.kafka, [names.gap]) as reader,
+    ):
+        decoder = AvroReader(registry)
+        gaps, strangers = {}, []
+        for record in reader.to_end():
+            try:
+                with strangers_told(record):
+                    gap = decoder.decode_readable(record.value)
+                    gaps[record.key] = (gap["gap_start"], gap["stream"], gap["stream_partition"]), gap
+            except StrangerError as error:
+                strangers.append(str(error))
+    return [gap for _, gap in sorted(gaps.values(), key=itemgetter(0))], strangers
+
+
+def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
+    """Read ledger, events and dead letters since an instant, microseconds since 1970 as `now_us` is, and audit them.
+
+    The records of a transaction are not dated alike: they are read from a little earlier on than the entries that must
+    have them, and entries, which must have the records, from earlier still.
+    The ledger is read twice, before and after the events: what was committed in between may be in one and not yet in
+    the other. What is older than the retention of a topic is not missed.
+    """
+    names = TopicNames(settings.kafka.topic_prefix)
+    kept_us = {stream: now_us - retention_us(settings, stream) + _EXPIRY_US for stream in STREAMS}
+    audits = {
+        partition: PartitionAudit(partition, max(since_us, kept_us[partition.stream]))
+        for partition in STREAM_PARTITIONS
+    }
+    strangers = []
+    records = [*(names.event(event_type) for event_type in EVENT_TYPES), names.dead_letter]
+    with (
+        RegistryClient(settings.schema_registry) as registry,
+        TopicReader(settings.kafka, [names.ledger], max(0, since_us - 2 * TRANSACTION_US)) as ledger,
+        TopicReader(settings.kafka, records, max(0, since_us - TRANSACTION_US)) as events,
+    ):
+        decoder = AvroReader(registry)
+        decode_entry = EntryDecoder(registry.writer_schema).decode
+        _take_entries(audits, ledger.to_end(), decode_entry, is_recent=False)
+        for record in events.to_end():
+            try:
+                account = account_of(record, decoder.decode, is_dead_letter=record.topic == names.dead_letter)
+            except StrangerError as error:
+                strangers.append(str(error))
+            else:
+                audits[account.partition].record(account.id, account.sequence)
+        _take_entries(audits, ledger.to_end(), decode_entry, is_recent=True)
+    return Audited(audits, strangers)
+
+
+def retention_us(settings: Settings, stream: str) -> int:
+    """Return how long the events of `stream` and the dead letters are kept at least, by the settings."""
+    names = TopicNames(settings.kafka.topic_prefix)
+    topics = {names.event(event_type) for event_type in EVENT_TYPES if event_type.stream == stream}
+    kept_ms = [
+        int(spec.config["retention.ms"])
+        for spec in topic_specs(settings.kafka)
+        if spec.name in topics or spec.name == names.dead_letter
+    ]
+    return min(kept_ms) * 1000
+
+
+def _take_entries(
+    audits: dict[StreamPartition, PartitionAudit],
+    records: Iterable[ReadRecord],
+    decode: Callable[[bytes], Mapping[str, Any]],
+    *,
+    is_recent: bool,
+) -> None:
+    for record in records:
+        audit = audits[STREAM_PARTITIONS[record.partition]]
+        try:
+            entry = read_entry(record.value, audit.partition, decode)
+            audit.entry(entry, record.timestamp_us, is_recent=is_recent)
+        except OwnCorruptionError as error:
+            audit.unreadable(f"offset {record.offset}: {error}")

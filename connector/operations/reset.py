@@ -1,0 +1,153 @@
+"""Beginning the ledger of one stream partition anew, after its own corruption stopped it.
+
+What the ledger says is not asked. The coverage topic says how far coverage reached, the events which sequence came
+last and which ids must stay known; from where coverage ended up to now a gap is recorded. Reading all that may take
+minutes, in which the service fences us: so it is read before the service is fenced, and what came meanwhile after.
+Where to begin is told by the records' own dates: no clock of ours need agree with those of brokers and replicas.
+Instants are microseconds since 1970.
+"""
+
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.app import look_up
+from connector.coverage.plan import Cause, Lost
+from connector.errors import SettingsError
+from connector.events.catalog import EVENT_TYPES, StreamPartition
+from connector.events.times import US_PER_S
+from connector.kafka.clients import producer_config, try_properties
+from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped
+from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
+from connector.kafka.registry import RegistryClient
+from connector.kafka.restore import LedgerReader
+from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import TransactionalWriter
+from connector.operations.accounts import TRANSACTION_US, StrangerError, account_of, strangers_told
+from connector.partition.records import RecordBuilder
+from connector.settings import Settings
+from connector.x.clock import wall_us
+
+KNOWN_US = 20 * 60 * US_PER_S
+"""Ids of the last covered time stay known, this much: more than X brings again to a partition covered until now."""
+_IDS_PER_ENTRY = 50_000
+
+
+@dataclass(slots=True)
+class Found:
+    """What the topics tell of a stream partition; `covered_until_us` is None where no coverage was ever recorded."""
+
+    partition: StreamPartition
+    covered_until_us: int | None = None
+    coverage_dates: deque[tuple[int, int]] = field(default_factory=deque)
+    sequence: int = 0
+    ids: dict[bytes, None] = field(default_factory=dict)
+    strangers: list[str] = field(default_factory=list)
+
+    def take_coverage(self, records: Iterable[ReadRecord], decode: Callable[[bytes], Mapping[str, Any]]) -> None:
+        """Take note of the newest coverage."""
+        for record in records:
+            if record.key != str(self.partition).encode():
+                continue
+            try:
+                with strangers_told(record):
+                    coverage = decode(record.value)
+                    self.covered_until_us = coverage["covered_until"] * 1000
+                    self._date(self.covered_until_us, record.timestamp_us)
+                    self.sequence = max(self.sequence, coverage["sequence"])
+            except StrangerError as error:
+                self.strangers.append(str(error))
+
+    def _date(self, covered_until_us: int, dated_us: int) -> None:
+        """Keep how Kafka dates the coverage of the last `KNOWN_US`, and the one with which that time begins."""
+        dates = self.coverage_dates
+        dates.append((covered_until_us, dated_us))
+        while len(dates) > 1 and dates[1][0] <= covered_until_us - KNOWN_US:
+            dates.popleft()
+
+    @property
+    def since_us(self) -> int:
+        """From when on Kafka dates what must stay known: the earliest date, whatever clocks the replicas went by."""
+        return max(0, min((dated_us for _, dated_us in self.coverage_dates), default=0) - TRANSACTION_US)
+
+    def take_accounts(
+        self, records: Iterable[ReadRecord], decode: Callable[[bytes], Mapping[str, Any]], dead_letter_topic: str
+    ) -> None:
+        """Take note of ids and of the last sequence."""
+        for record in records:
+            try:
+                account = account_of(record, decode, is_dead_letter=record.topic == dead_letter_topic)
+            except StrangerError as error:
+                self.strangers.append(str(error))
+                continue
+            if account.partition == self.partition:
+                self.sequence = max(self.sequence, account.sequence or 0)
+                self.ids[account.id] = None
+
+
+def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Lost | None, list[str]]:
+    """Begin the ledger of `partition` anew; return the gap that was recorded, if any, and what records are not ours.
+
+    Fences whoever works the partition; it goes on from the new beginning. Raises `SettingsError` when the stream is
+    not among `x.streams`, and whatever Kafka and the registry give cause for.
+    """
+    if partition.stream not in settings.x.streams:
+        raise SettingsError([f"--stream {partition.stream}: is not among x.streams, {', '.join(settings.x.streams)}"])
+    try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
+    provisioned = look_up(settings)
+    names = TopicNames(settings.kafka.topic_prefix)
+    events = [names.event(event_type) for event_type in EVENT_TYPES if event_type.stream == partition.stream]
+    records = RecordBuilder(
+        partition, names, provisioned.schema_ids, provisioned.max_message_bytes, has_headers=settings.kafka.headers
+    )
+    found = Found(partition)
+    with ExitStack() as stack:
+        decode = AvroReader(stack.enter_context(RegistryClient(settings.schema_registry))).decode
+        coverage = stack.enter_context(TopicReader(settings.kafka, [names.coverage]))
+        found.take_coverage(coverage.to_end(), decode)
+        accounts = stack.enter_context(TopicReader(settings.kafka, [*events, names.dead_letter], found.since_us))
+        found.take_accounts(accounts.to_end(), decode, names.dead_letter)
+
+        writer = TransactionalWriter(producer_config(settings.kafka, names.transactional_id(partition)))
+        found.take_coverage(coverage.to_end(), decode)
+        found.take_accounts(accounts.to_end(), decode, names.dead_letter)
+        end = LedgerReader(settings.kafka, partition, decode_shipped).end()
+        return _begin_anew(writer, records, found, end), found.strangers
+
+
+def _begin_anew(writer: TransactionalWriter, records: RecordBuilder, found: Found, end: int) -> Lost | None:
+    """Commit gap, coverage, and as many entries as the ids need: one beginning, in one transaction.
+
+    `end` is where the log of the ledger ends, and so where the first of the entries will stand.
+    """
+    now_us, writer_id = wall_us(), uuid.uuid4().hex
+    start_us = now_us if found.covered_until_us is None else min(found.covered_until_us, now_us)
+    lost = Lost(start_us, now_us, Cause.LEDGER_RESET) if start_us < now_us else None
+    ids = list(found.ids)
+    entries = [
+        LedgerEntry(
+            entry=0,
+            writer_id=writer_id,
+            partition=found.partition,
+            covered_until_before_us=now_us if at else start_us,
+            covered_until_us=now_us,
+            covers_to_us=now_us,
+            counts=Counts(),
+            sequence=found.sequence,
+            mode=Mode.RESET,
+            slice_us=None,
+            ids=tuple(ids[at : at + _IDS_PER_ENTRY]),
+            oldest_offset=end if at else None,
+            written_at_us=now_us,
+        )
+        for at in range(0, max(1, len(ids)), _IDS_PER_ENTRY)
+    ]
+    *before, last = map(records.ledger, entries)
+    writer.expect_entry_at(end + len(before))
+    told = [records.gap(lost, now_us)] if lost else []
+    told.append(records.coverage(now_us, found.sequence, Mode.DISCONNECTED, now_us))
+    writer.commit([*told, *before], last)
+    return lost

@@ -1,0 +1,57 @@
+"""A transaction in the making, and one that is ready to be committed. Pure values: what goes in is for the timeline."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from connector.coverage.plan import Lost, Plan
+from connector.events.catalog import EventType
+from connector.kafka.ledger import LedgerEntry
+from connector.kafka.transaction import Record
+from connector.telemetry.delays import Arrival
+
+
+@dataclass(slots=True)
+class Batch:
+    """What has been taken up since the last commit."""
+
+    records: list[Record] = field(default_factory=list)
+    size_bytes: int = 0
+    ids: dict[bytes, None] = field(default_factory=dict)
+    received: int = 0
+    duplicate: int = 0
+    control: int = 0
+    types: list[EventType] = field(default_factory=list)
+    dead_lettered: Counter[str] = field(default_factory=Counter)
+    unknown_types: Counter[str] = field(default_factory=Counter)
+    unknown_fields: Counter[str] = field(default_factory=Counter)
+    arrivals: list[Arrival] = field(default_factory=list)
+    covers_to_us: int = 0
+    ended: Plan | None = None
+    lost: list[Lost] = field(default_factory=list)
+
+    def add(self, id_: bytes, record: Record) -> None:
+        """Add the record of a line, which is known by its id from now on."""
+        self.ids[id_] = None
+        self.records.append(record)
+        self.size_bytes += len(record.value)
+
+    def published(self) -> Counter[str]:
+        """Return how many events there are of each type, by name."""
+        return Counter({event_type.name: count for event_type, count in Counter(self.types).items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A transaction ready to be committed: its records, and the ledger entry that accounts for them."""
+
+    records: Sequence[Record]
+    entry: LedgerEntry
+    entry_record: Record
+    published: Counter[str]
+    dead_lettered: Counter[str]
+    unknown_types: Counter[str]
+    unknown_fields: Counter[str]
+    arrivals: Sequence[Arrival]
+    lost: Sequence[Lost]
+    has_coverage: bool

@@ -1,0 +1,176 @@
+"""Kafka records of everything one stream partition publishes. Pure: values in, records out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connector.coverage.plan import Cause, Lost
+from connector.events.avro import AvroEncoder, EventEncoder
+from connector.events.catalog import EVENT_TYPES, EventType, StreamPartition
+from connector.events.decode import DeadLetter, Event
+from connector.events.identity import ID_BYTES
+from connector.events.schemas import COVERAGE, GAP, LEDGER, event_schema
+from connector.events.times import format_us
+from connector.kafka.ledger import LedgerEntry, Mode
+from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import Headers, Record
+
+_BATCH_OVERHEAD_BYTES = 512
+"""More than Kafka's record batch adds to a lone record (KIP-98: 61 bytes, and a few a header)."""
+
+_LOST_DETAIL = {
+    Cause.OUTAGE_TOO_LONG: "the connector was without X for longer than the 24 hours that X can replay",
+    Cause.REPLAY_REFUSED: "X refused to replay this range",
+    Cause.BACKFILL_REFUSED: "X refused a backfill when the connection was made again",
+    Cause.CONNECT_TOO_SLOW: "X took so long to answer that the backfill asked for no longer reached back far enough",
+    Cause.LEDGER_RESET: "the ledger was reset, and what was committed of this range is not accounted for",
+}
+
+
+class UnencodableError(ValueError):
+    """An event that was read cannot be written; the message says why."""
+
+
+class RecordBuilder:
+    """Builds the records of one stream partition.
+
+    `schema_ids` and `limits_bytes` (the largest record) are by topic.
+    """
+
+    def __init__(
+        self,
+        partition: StreamPartition,
+        names: TopicNames,
+        schema_ids: Mapping[str, int],
+        limits_bytes: Mapping[str, int],
+        *,
+        has_headers: bool,
+    ) -> None:
+        self._partition = partition
+        self._names = names
+        self._limits = limits_bytes
+        self._key = str(partition).encode()
+        self._coverage = AvroEncoder(COVERAGE, schema_ids[names.coverage])
+        self._gap = AvroEncoder(GAP, schema_ids[names.gap])
+        self._ledger = AvroEncoder(LEDGER, schema_ids[names.ledger])
+        self._has_headers = has_headers
+        self._routes = {
+            event_type: self._route(event_type, names.event(event_type), schema_ids)
+            for event_type in EVENT_TYPES
+            if event_type.stream == partition.stream
+        }
+
+    def event(self, event: Event, received_at_us: int, sequence: int, delivered_by: str) -> Record:
+        """Return the record of an event. Raises `UnencodableError`."""
+        route = self._routes[event.type]
+        id_text = event.id.hex()
+        own = (id_text, event.event_at_ns // 1_000_000, received_at_us // 1000, sequence, delivered_by)
+        try:
+            value = route.encoder.encode(own + event.values)
+        except Exception as error:  # whatever the encoder dislikes is this event's matter alone
+            raise UnencodableError(f"{type(error).__name__}: {error}") from error
+        key = event.key.encode()
+        size = route.fixed_bytes + len(value) + 2 * len(key) + len(event.event_at)
+        if size > route.limit_bytes:
+            raise UnencodableError(f"a record of {size} bytes is over the topic's limit of {route.limit_bytes}")
+        headers = None
+        if self._has_headers:
+            headers = _headers(route.ce_type, route.ce_source, id_text, event.event_at, event.key)
+        return Record(route.topic, key, value, headers)
+
+    def dead_letter(self, letter: DeadLetter, received_at_us: int) -> Record:
+        """Return the record of a dead letter, its value cut to what the topic takes."""
+        id_text = letter.id.hex()
+        headers: Headers = {
+            "reason": letter.reason.value,
+            "detail": letter.detail.encode("utf-8", "replace"),
+            "length": str(letter.length),
+            "event-id": id_text,
+            "stream": self._partition.stream,
+            "stream-partition": str(self._partition.number),
+            "received-at": format_us(received_at_us),
+        }
+        topic = self._names.dead_letter
+        key = id_text.encode()
+        excess = len(key) + len(letter.line) + _size_bytes(headers) - self._limits[topic]
+        return Record(topic, key, letter.line[:-excess] if excess > 0 else letter.line, headers)
+
+    def coverage(self, covered_until_us: int, sequence: int, mode: Mode, written_at_us: int) -> Record:
+        """Return the record that says how far this stream partition is complete."""
+        fields = {
+            "stream": self._partition.stream,
+            "stream_partition": self._partition.number,
+            "covered_until": covered_until_us // 1000,
+            "sequence": sequence,
+            "mode": mode.value,
+            "written_at": written_at_us // 1000,
+        }
+        return Record(self._names.coverage, self._key, self._coverage.encode(fields))
+
+    def gap(self, lost: Lost, written_at_us: int) -> Record:
+        """Return the record of a stretch of time that may be missing, in whole milliseconds around it."""
+        gap_id = f"{self._partition}/{format_us(lost.start_us)}"
+        fields = {
+            "gap_id": gap_id,
+            "stream": self._partition.stream,
+            "stream_partition": self._partition.number,
+            "gap_start": lost.start_us // 1000,
+            "gap_end": -(-lost.end_us // 1000),
+            "state": "lost",
+            "cause": lost.cause.value,
+            "detail": _LOST_DETAIL[lost.cause],
+            "recorded_at": written_at_us // 1000,
+        }
+        return Record(self._names.gap, gap_id.encode(), self._gap.encode(fields))
+
+    def ledger(self, entry: LedgerEntry) -> Record:
+        """Return the record of a ledger entry, on the ledger partition of this stream partition."""
+        value = self._ledger.encode(entry.as_record())
+        return Record(self._names.ledger, self._key, value, None, self._partition.ledger_partition)
+
+    def _route(self, event_type: EventType, topic: str, schema_ids: Mapping[str, int]) -> "_Route":
+        constants: dict[str, str | int] = {
+            "event_type": event_type.name,
+            "stream": self._partition.stream,
+            "stream_partition": self._partition.number,
+        }
+        ce_type, ce_source = f"x.compliance.{event_type.name}", self._partition.source
+        return _Route(
+            topic,
+            EventEncoder(event_schema(event_type), schema_ids[topic], constants),
+            ce_type,
+            ce_source,
+            _size_bytes(_headers(ce_type, ce_source, "0" * 2 * ID_BYTES, "", "")),
+            self._limits[topic],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What all records of an event type have in common.
+
+    `fixed_bytes` is a record's size without its value, and without its key and time, which stand in the headers too.
+    """
+
+    topic: str
+    encoder: EventEncoder
+    ce_type: str
+    ce_source: str
+    fixed_bytes: int
+    limit_bytes: int
+
+
+def _headers(ce_type: str, ce_source: str, ce_id: str, ce_time: str, ce_subject: str) -> Headers:
+    return {
+        "ce_specversion": "1.0",
+        "ce_type": ce_type,
+        "ce_source": ce_source,
+        "content-type": "application/avro",
+        "ce_id": ce_id,
+        "ce_time": ce_time,
+        "ce_subject": ce_subject,
+    }
+
+
+def _size_bytes(headers: Headers) -> int:
+    """Return the size of a record with these headers, without its key and value."""
+    return sum(len(name) + len(value or "") for name, value in headers.items()) + _BATCH_OVERHEAD_BYTES

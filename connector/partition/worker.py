@@ -1,0 +1,212 @@
+"""One stream partition at work: a reader thread, an inbox, a committer thread, and one way out of every trouble.
+
+A life is: fence the predecessor, restore from the ledger, read and commit. Whatever ends a life but a stop, the next
+one begins in the same way; only a ledger that cannot be trusted ends them all.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from connector.coverage.plan import Plan
+from connector.errors import ConnectorError, FencedError, OwnCorruptionError
+from connector.events.catalog import StreamPartition
+from connector.kafka.clients import producer_config
+from connector.kafka.ledger import first_entry
+from connector.kafka.restore import LedgerReader, Placed, Restored, check_is_new
+from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import TransactionalWriter
+from connector.partition.committer import Committer
+from connector.partition.records import RecordBuilder
+from connector.partition.state import Timeline
+from connector.settings import Settings
+from connector.source.channel import Inbox
+from connector.source.connect_limiter import Gate
+from connector.source.pulse import Pulse
+from connector.source.reader import Reader
+from connector.source.stall import StallWatch
+from connector.telemetry.happenings import Happenings
+from connector.x.backoff import Exponential
+from connector.x.client import Connection
+from connector.x.clock import wall_us
+from connector.x.transport import Wire
+
+HUNG_S = 45.0
+"""A committer that gave no sign of life for this long hangs: each of its calls is bounded far below that."""
+CORRUPT_WAIT_S = 60.0
+"""How often a ledger that cannot be trusted is looked at again: somebody may have reset it."""
+FENCED_WAIT = Exponential(6.0, 96.0)
+"""Who is fenced lets the other one work, and does not fence it back at once."""
+TROUBLE_WAIT = Exponential(0.5, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all pipelines of a process share.
+
+    `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may be changed while we
+    work, so each life asks anew. `turn` is for one committer at a time to work on what it was delivered, and never to
+    wait for Kafka: threads that all want to run at once take Python's interpreter from each other again and again.
+    """
+
+    settings: Settings
+    schema_ids: Mapping[str, int]
+    decode_entry: Callable[[bytes], Mapping[str, Any]]
+    read_limits_bytes: Callable[[], Mapping[str, int]]
+    open_connection: Callable[[StreamPartition, Plan, Wire], Connection]
+    stall_watch: StallWatch
+    gate: Gate
+    turn: threading.Lock
+
+
+class Pipeline:
+    """Works one stream partition from `start` to `stop`."""
+
+    def __init__(self, partition: StreamPartition, parts: Parts, happenings: Happenings) -> None:
+        self.partition = partition
+        self._parts = parts
+        self._happenings = happenings
+        self._names = TopicNames(parts.settings.kafka.topic_prefix)
+        self._stop = threading.Event()
+        self._may_commit = True
+        self._has_producer = False
+        self._pulse = Pulse()
+        self._reader: Reader | None = None
+        self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
+
+    def start(self) -> None:
+        """Begin in a thread of its own."""
+        self._happenings.assigned()
+        self._thread.start()
+
+    def stop(self, *, may_commit: bool = True) -> None:
+        """Ask for the end: reading ends at once; the transaction in hand is finished, unless it may not be."""
+        self._may_commit = may_commit
+        self._stop.set()
+        reader = self._reader
+        if reader is not None:
+            reader.stop()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end; tell whether it has come."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_hung(self) -> bool:
+        """Tell whether the committer has stopped giving signs of life, though it was not asked to stop."""
+        return self._pulse.age_s > HUNG_S and not self._stop.is_set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._live_until_stopped()
+            except OwnCorruptionError as error:
+                self._happenings.corrupt(str(error))
+                self._pause(CORRUPT_WAIT_S)
+        self._happenings.released()
+
+    def _live_until_stopped(self) -> None:
+        """Live again and again. Raises `OwnCorruptionError`."""
+        troubles = fencings = 0
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                self._live()
+            except OwnCorruptionError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a life may end in any way; the ledger tells where to go on
+                if time.monotonic() - began > TROUBLE_WAIT.max_s:
+                    troubles = fencings = 0
+                if isinstance(error, FencedError):
+                    fencings += 1
+                    delay_s = FENCED_WAIT.delay_s(fencings)
+                else:
+                    troubles += 1
+                    delay_s = TROUBLE_WAIT.delay_s(troubles)
+                self._tell(error)
+            else:
+                return
+            if not self._stop.is_set():
+                self._happenings.waiting(delay_s)
+                self._pause(delay_s)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless asked to stop."""
+        self._pulse.rest(seconds)
+        self._stop.wait(seconds)
+
+    def _tell(self, error: Exception) -> None:
+        if not isinstance(error, ConnectorError):
+            self._happenings.failed(error)
+        if self._has_producer:
+            self._happenings.producer_replaced("fenced" if isinstance(error, FencedError) else "lost", str(error))
+        else:
+            self._happenings.not_begun(str(error))
+
+    def _live(self) -> None:
+        """Work the partition until it is stopped. Raises whatever ends it otherwise."""
+        began, self._has_producer = time.monotonic(), False
+        settings = self._parts.settings.kafka
+        limits = self._parts.read_limits_bytes()
+        records = RecordBuilder(
+            self.partition, self._names, self._parts.schema_ids, limits, has_headers=settings.headers
+        )
+        transactional_id = self._names.transactional_id(self.partition)
+        self._has_producer = True
+        writer = TransactionalWriter(
+            producer_config(settings, transactional_id, min(limits.values()), self._happenings.told)
+        )
+        timeline = self._restore(writer, records, began)
+        self._read_and_commit(timeline, writer)
+
+    def _restore(self, writer: TransactionalWriter, records: RecordBuilder, began: float) -> Timeline:
+        reader = LedgerReader(self._parts.settings.kafka, self.partition, self._parts.decode_entry, self._must_stop)
+        writer_id = uuid.uuid4().hex
+        placed, begin, end = reader.restore()
+        writer.expect_entry_at(end)
+        if not placed:
+            check_is_new(self._parts.settings.kafka, self.partition, self._must_stop)
+            self._happenings.is_new(begin, end)
+            first = first_entry(self.partition, writer_id, wall_us())
+            placed = [Placed(writer.commit([], records.ledger(first)).ledger_offset, first)]
+        timeline = Timeline(self.partition, records, writer_id, placed)
+        self._happenings.restored(
+            Restored(placed, begin, end), len(timeline.memory), timeline.covered_until_us, time.monotonic() - began
+        )
+        return timeline
+
+    def _read_and_commit(self, timeline: Timeline, writer: TransactionalWriter) -> None:
+        settings = self._parts.settings
+        inbox = Inbox(settings.pipeline.inbox_limit_bytes)
+        committer = Committer(timeline, inbox, writer, settings.pipeline, self._happenings, self._parts.turn)
+        reader = Reader(
+            partition=self.partition,
+            open_connection=self._parts.open_connection,
+            inbox=inbox,
+            progress=timeline,
+            settings=settings.x,
+            stall_watch=self._parts.stall_watch,
+            gate=self._parts.gate,
+            report=self._happenings,
+        )
+        self._reader = reader
+        self._happenings.began_to_read(lambda: inbox.waiting_bytes)
+        thread = threading.Thread(target=reader.run, name=f"reader {self.partition}", daemon=True)
+        thread.start()
+        try:
+            committer.run(self._must_stop)
+            if self._may_commit:
+                committer.finish()
+        finally:
+            self._reader = None
+            reader.stop()
+            inbox.close()
+
+    def _must_stop(self) -> bool:
+        """Give a sign of life, and tell whether to stop."""
+        self._pulse.beat()
+        return self._stop.is_set()

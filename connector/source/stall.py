@@ -1,0 +1,50 @@
+"""Whether this process was kept from running: a clock that ticks by itself and remembers where it was late."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from connector.events.times import US_PER_S
+from connector.x.clock import monotonic_us
+
+TICK_S = 0.5
+LATE_US = 2 * US_PER_S
+
+
+class StallWatch:
+    """Notes the pauses of the process: suspended, starved, or swapped out. Instants are monotonic microseconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.last_tick_us = monotonic_us()
+        self._late_until_us = 0
+        self._each_tick: tuple[Callable[[], None], ...] = ()
+
+    def tick(self) -> None:
+        """Note that the process runs."""
+        now_us = monotonic_us()
+        if now_us - self.last_tick_us > LATE_US:
+            self._late_until_us = now_us
+        self.last_tick_us = now_us
+        for act in self._each_tick:
+            act()
+
+    @contextmanager
+    def each_tick(self, act: Callable[[], None]) -> Iterator[None]:
+        """Have `act` called at each tick: time in which the process does not run does not count."""
+        with self._lock:
+            self._each_tick = (*self._each_tick, act)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._each_tick = tuple(each for each in self._each_tick if each != act)
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until `stop` is set."""
+        while not stop.wait(TICK_S):
+            self.tick()
+
+    def was_stalled_since(self, since_us: int) -> bool:
+        """Tell whether the process has been kept from running at some time since `since_us`, or is late now."""
+        return self._late_until_us >= since_us or monotonic_us() - self.last_tick_us > LATE_US

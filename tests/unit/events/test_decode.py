@@ -1,0 +1,535 @@
+"""Lines of X: each row of what bad input gets, every type, and that nothing ever raises."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connector.events.catalog import BY_X_TYPE, EVENT_TYPES, STREAMS, EventType, Kind
+from connector.events.decode import (
+    DeadLetter,
+    Event,
+    LongLine,
+    Reason,
+    SystemMessage,
+    decode,
+    decode_any,
+    decode_typed,
+    unencodable,
+)
+from connector.events.identity import event_id, line_id
+from tests.unit.events.bodies import EVENT_AT, EVENT_AT_NS, SAMPLES, TWEET_DELETE, Sample, fields_of, line_of
+
+by_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+_DETAIL_LIMIT = 300
+
+
+def _event(stream: str, line: bytes) -> Event:
+    event = decode(stream, line)
+    assert isinstance(event, Event), event
+    return event
+
+
+def _dead(line: bytes, reason: Reason, stream: str = "tweet") -> DeadLetter:
+    """Decode a line that must be a dead letter of `reason` with all its bytes."""
+    letter = decode(stream, line)
+    assert isinstance(letter, DeadLetter), letter
+    assert (letter.reason, letter.line, letter.length) == (reason, line, len(line))
+    assert 0 < len(letter.detail) <= _DETAIL_LIMIT
+    return letter
+
+
+def _delete(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - members of a body are any JSON
+    return {**TWEET_DELETE.body, **changes}
+
+
+def test_samples_are_one_for_each_type() -> None:
+    """No type of the catalog goes without."""
+    assert {sample.name for sample in SAMPLES} == {event_type.name for event_type in EVENT_TYPES}
+
+
+@by_sample
+def test_event_of_each_type_is_read_whole(sample: Sample) -> None:
+    """Type, key, time, id and every field are what the body says."""
+    event = _event(sample.stream, sample.line)
+    assert (event.type.name, event.key) == (sample.name, sample.key)
+    assert (event.event_at, event.event_at_ns) == (EVENT_AT, EVENT_AT_NS)
+    assert fields_of(event) == {**sample.fields, "unknown_fields": None}
+    assert event.id == event_id(sample.stream, sample.x_type, sample.body)
+
+
+@by_sample
+def test_unknown_members_of_each_type_are_kept_in_their_place(sample: Sample) -> None:
+    """What X adds tomorrow, nested or not, is neither an error nor thrown away; nulls are not there."""
+    inner = next(name for name in ("tweet", "user", "favorite") if name in sample.body)
+    body = {**sample.body, inner: {**sample.body[inner], "z": [1], "n": None}, "a": {"b": 2**70, "n": None}, "n": None}
+    event = _event(sample.stream, line_of(sample.x_type, body))
+    fields = fields_of(event)
+    unknown = fields.pop("unknown_fields")
+    assert fields == sample.fields
+    assert json.loads(unknown) == {"a": {"b": 2**70}, inner: {"z": [1]}}
+    assert set(event.unknown_names) == {"a", f"{inner}.z"}
+
+
+@by_sample
+def test_members_of_another_type_on_a_stream_are_unknown_there(sample: Sample) -> None:
+    """A type of one stream is unknown on the others, unless they have one of the same name."""
+    for stream in set(STREAMS) - {sample.stream}:
+        letter = decode(stream, sample.line)
+        assert isinstance(letter, DeadLetter)
+        is_known = (stream, sample.x_type) in BY_X_TYPE
+        assert letter.reason is (Reason.INVALID_BODY if is_known else Reason.UNKNOWN_TYPE)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        TWEET_DELETE.line[:-2] + b'}, "matching_rules": [1]}',
+        b'{"errors": [{"title": "partial"}], ' + TWEET_DELETE.line[1:],
+        b'{"title": "t", "type": "u", ' + TWEET_DELETE.line[1:],
+        b" \t" + TWEET_DELETE.line + b" ",
+        json.dumps({"data": {"delete": dict(reversed(TWEET_DELETE.body.items()))}}, indent=1).encode(),
+        b'{"data": {"drop": {}}, ' + TWEET_DELETE.line[1:],
+    ],
+    ids=["key behind", "errors before", "problem before", "spaces", "other order", "last of two keys"],
+)
+def test_event_among_other_things_is_that_event(line: bytes) -> None:
+    """Keys beside data, order and white space do not matter, nor does their id change."""
+    event = _event("tweet", line)
+    assert (event.type.name, event.id) == ("tweet.delete", _event("tweet", TWEET_DELETE.line).id)
+    assert fields_of(event)["unknown_fields"] is None
+
+
+@pytest.mark.parametrize(
+    ("event_at", "ns"),
+    [
+        ("2022-06-27T23:49:41Z", 1_656_373_781_000_000_000),
+        ("2022-06-28T01:49:41.839123456+02:00", 1_656_373_781_839_123_456),
+        ("9999-12-31T23:59:59.999999999Z", 253_402_300_799_999_999_999),
+        ("0001-01-01T00:00:00Z", -62_135_596_800_000_000_000),
+    ],
+)
+def test_event_of_any_time_is_accepted_with_x_s_text(event_at: str, ns: int) -> None:
+    """Future and ancient times say nothing about the event."""
+    event = _event("tweet", line_of("delete", _delete(event_at=event_at)))
+    assert (event.event_at, event.event_at_ns) == (event_at, ns)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b'{"data": {"delete": {"event_at',
+        b"null",
+        b"[]",
+        b'"text"',
+        b"12",
+        b"\x00\x00",
+        b"\xff\xfe{}",
+        b'{"data": {"delete": "\xc3\x28"}}',
+        b'{"data": {"delete": "\xed\xa0\x80"}}',
+        b'{"data": {"delete": {"new": "\\ud800"}}}',
+        b'{"data": {"delete": 1e999}}',
+        b"\xef\xbb\xbf" + TWEET_DELETE.line,
+        TWEET_DELETE.line + TWEET_DELETE.line,
+        b"[" * 100_000,
+        b'{"data":{"delete":' * 100_000,
+        b'{"data":{"delete":{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}}}",
+        b'{"data":{"delete":{"a":' + b"[" * 70 + b"]" * 70 + b"}}}",
+        b'{"data":{"brand_new":{"a":' + b"[" * 70 + b"]" * 70 + b"}}}",
+    ],
+)
+def test_line_that_is_not_a_json_object_is_not_json(line: bytes) -> None:
+    """Neither broken JSON nor bytes, values or depths that JSON has no use for; told apart by bytes."""
+    assert _dead(line, Reason.NOT_JSON).id == line_id("tweet", line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{}",
+        b'{"data": null}',
+        b'{"data": []}',
+        b'{"data": {}}',
+        b'{"data": "delete"}',
+        b'{"data": {"delete": {}, "drop": {}}}',
+        b'{"data": {"": {}}}',
+        b'{"data": {"Delete": []}}',
+        b'{"errors": []}',
+        b'{"errors": {}}',
+        b'{"title": "no type"}',
+    ],
+)
+def test_line_without_one_known_type_is_of_unknown_type(line: bytes) -> None:
+    """None, several, empty or not even an object; told apart by bytes."""
+    assert _dead(line, Reason.UNKNOWN_TYPE).id == line_id("tweet", line)
+
+
+def test_unknown_type_with_a_readable_body_has_the_event_id() -> None:
+    """When the type becomes known, the event is still the same one."""
+    body = {"event_at": EVENT_AT, "n": None}
+    letter = _dead(line_of("brand_new", body), Reason.UNKNOWN_TYPE)
+    assert letter.id == event_id("tweet", "brand_new", body)
+    assert "brand_new" in letter.detail
+
+
+def test_unknown_type_with_a_long_name_has_a_short_detail() -> None:
+    """The header stays small whatever X sends."""
+    assert len(_dead(line_of("x" * 5000, {}), Reason.UNKNOWN_TYPE).detail) == _DETAIL_LIMIT
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tweet": None},
+        {"tweet": {}},
+        {"tweet": {"id": None, "author_id": "1"}},
+        {"tweet": {"id": "1"}},
+        {"tweet": {"id": 1, "author_id": "1"}},
+        {"tweet": {"id": "", "author_id": "1"}},
+        {"tweet": {"id": "-1", "author_id": "1"}},
+        {"tweet": {"id": "1\n", "author_id": "1"}},
+        {"tweet": {"id": "1" * 20, "author_id": "1"}},
+        {"tweet": {"id": "\u0661", "author_id": "1"}},
+        {"tweet": "1"},
+        {"tweet": ["1"]},
+        {"quote_tweet_id": 12},
+        {"quote_tweet_id": ["12"]},
+        {"event_at": None},
+        {"event_at": "soon"},
+        {"event_at": 1_656_373_781},
+    ],
+)
+def test_delete_that_does_not_fit_is_an_invalid_body(changes: dict[str, Any]) -> None:
+    """Missing or senseless ids and times, numbers for ids, and no Tweet; the detail names the member."""
+    letter = _dead(line_of("delete", _delete(**changes)), Reason.INVALID_BODY)
+    assert letter.detail.startswith(next(iter(changes)))
+
+
+@pytest.mark.parametrize("body", [None, 1, "1", [], [{}], True])
+def test_body_that_is_no_object_is_an_invalid_body(body: object) -> None:
+    """A body of another kind is not guessed at; told apart by bytes."""
+    line = line_of("delete", body)
+    assert _dead(line, Reason.INVALID_BODY).id == line_id("tweet", line)
+
+
+@pytest.mark.parametrize("value", [None, [], "DE", {}, [1], [None], ["DE", 1]])
+def test_countries_that_are_no_list_of_texts_are_an_invalid_body(value: object) -> None:
+    """A string for a list is the classic."""
+    _dead(line_of("withheld", _delete(withheld_in_countries=value)), Reason.INVALID_BODY)
+
+
+@pytest.mark.parametrize("value", [None, [], "10", ["10", 11], ["10", ""]])
+def test_edits_that_are_no_list_of_ids_are_an_invalid_body(value: object) -> None:
+    """Each version of an edited Tweet is an id."""
+    body = {"event_at": EVENT_AT, "tweet": {"id": "1"}, "initial_tweet_id": "1", "edit_tweet_ids": value}
+    _dead(line_of("tweet_edit", body), Reason.INVALID_BODY)
+
+
+@by_sample
+def test_each_required_member_missing_is_an_invalid_body(sample: Sample) -> None:
+    """Whatever a type cannot be without is asked for, and nothing else."""
+    for name in sample.body:
+        body = {other: value for other, value in sample.body.items() if other != name}
+        decoded = decode(sample.stream, line_of(sample.x_type, body))
+        if name in {"quote_tweet_id", "details"}:
+            assert isinstance(decoded, Event)
+        else:
+            assert isinstance(decoded, DeadLetter)
+            assert decoded.reason is Reason.INVALID_BODY
+            assert decoded.id == event_id(sample.stream, sample.x_type, body)
+
+
+def test_invalid_body_with_an_unreadable_time_is_told_apart_by_bytes() -> None:
+    """Without a time there is no event id."""
+    line = line_of("delete", _delete(event_at="soon"))
+    assert _dead(line, Reason.INVALID_BODY).id == line_id("tweet", line)
+
+
+@pytest.mark.parametrize("x_type", ["", "\0", "delete\0", "\0delete", "a\0b"])
+def test_type_that_is_empty_or_holds_a_nul_is_told_apart_by_bytes(x_type: str) -> None:
+    """Such an id could be that of a line, or of another type's event."""
+    line = line_of(x_type, {"event_at": EVENT_AT, "tweet": {"id": "1"}})
+    assert _dead(line, Reason.UNKNOWN_TYPE).id == line_id("tweet", line)
+
+
+def test_unknown_type_is_told_apart_by_its_body() -> None:
+    """Spelled otherwise it is the same event, whatever it means."""
+    body = {"event_at": EVENT_AT, "tweet": {"id": "1"}}
+    letter = _dead(line_of("tweet_vanish", body), Reason.UNKNOWN_TYPE)
+    assert letter.id == event_id("tweet", "tweet_vanish", body)
+
+
+def test_long_line_is_a_dead_letter_with_its_head_and_true_length() -> None:
+    """The head is what is kept; id and length are those of the whole line."""
+    letter = decode("tweet", LongLine(b"{head", b"i" * 16, 10**9))
+    assert letter == DeadLetter(b"i" * 16, Reason.TOO_LONG, "1000000000 bytes", b"{head", 10**9)
+
+
+def test_unencodable_event_is_a_dead_letter_with_the_event_s_id() -> None:
+    """It takes part in the duplicate memory as the event it is."""
+    event = _event("tweet", TWEET_DELETE.line)
+    letter = unencodable(event, TWEET_DELETE.line, "d" * 1000)
+    assert (letter.id, letter.reason, letter.line) == (event.id, Reason.UNENCODABLE, TWEET_DELETE.line)
+    assert len(letter.detail) == _DETAIL_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("line", "problem", "detail"),
+    [
+        (
+            (
+                b'{"errors":[{"title":"operational-disconnect","disconnect_type":"UpstreamOperationalDisconnect",'
+                b'"detail":"This stream has been disconnected upstream for operational reasons.",'
+                b'"type":"https://api.twitter.com/2/problems/operational-disconnect"}]}'
+            ),
+            "UpstreamOperationalDisconnect",
+            "This stream has been disconnected upstream for operational reasons.",
+        ),
+        (
+            (
+                b'{"title":"ConnectionException","detail":"This stream is currently at the maximum allowed connection '
+                b'limit.","connection_issue":"TooManyConnections",'
+                b'"type":"https://api.x.com/2/problems/streaming-connection"}'
+            ),
+            "TooManyConnections",
+            "This stream is currently at the maximum allowed connection limit.",
+        ),
+        (b'{"title":"t","type":"u"}', "t", ""),
+        (b'{"data":null,"errors":[{"message":"m","code":88}]}', "error", "m"),
+        (b'{"errors":["words"]}', "error", "words"),
+        (b'{"errors":[null]}', "error", "None"),
+        (b'{"errors":[{"disconnect_type":1,"connection_issue":[],"title":"t","detail":{}}]}', "t", ""),
+    ],
+)
+def test_system_message_wrapped_or_bare_is_understood(line: bytes, problem: str, detail: str) -> None:
+    """X's most specific word is the problem; odd members do no harm."""
+    assert decode("tweet", line) == SystemMessage(problem, detail)
+
+
+def test_system_message_of_any_length_is_cut_short() -> None:
+    """It ends up in a log and a status, not in a topic."""
+    message = decode("tweet", json.dumps({"errors": [{"title": "t" * 999, "detail": "d" * 999}]}).encode())
+    assert isinstance(message, SystemMessage)
+    assert (len(message.problem), len(message.detail)) == (_DETAIL_LIMIT, _DETAIL_LIMIT)
+
+
+def _check_total(stream: str, line: bytes) -> None:
+    decoded = decode(stream, line)
+    if isinstance(decoded, DeadLetter):
+        assert (decoded.line, decoded.length) == (line, len(line))
+    assert decoded == decode(stream, line)
+
+
+@given(stream=st.sampled_from(list(STREAMS)), line=st.binary(max_size=200))
+def test_decode_of_any_bytes_answers(stream: str, line: bytes) -> None:
+    """Nothing raises, and the same bytes are the same thing again."""
+    _check_total(stream, line)
+
+
+_ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just(EVENT_AT),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "author_id", "tweet", "event_at", "data", "a"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+def _mutated(sample: Sample, data: st.DataObject, value: object) -> bytes:
+    message: dict[str, Any] = json.loads(sample.line)
+    node: Any = message
+    while True:
+        name = data.draw(st.sampled_from(sorted(node)))
+        if not isinstance(node[name], dict) or data.draw(st.booleans()):
+            node[name] = value
+            return json.dumps(message).encode()
+        node = node[name]
+
+
+@given(sample=st.sampled_from(SAMPLES), data=st.data(), value=_ANY_JSON)
+def test_decode_of_any_mutated_event_answers(sample: Sample, data: st.DataObject, value: object) -> None:
+    """One member anywhere in a good line is replaced by anything."""
+    _check_total(sample.stream, _mutated(sample, data, value))
+
+
+@given(sample=st.sampled_from(SAMPLES), at=st.integers(0, 400), junk=st.binary(max_size=3), cut=st.integers(0, 3))
+def test_decode_of_any_damaged_line_answers(sample: Sample, at: int, junk: bytes, cut: int) -> None:
+    """A few bytes anywhere in a good line are replaced by others."""
+    _check_total(sample.stream, sample.line[:at] + junk + sample.line[at + cut :])
+
+
+@by_sample
+def test_event_of_each_type_is_read_the_short_way(sample: Sample) -> None:
+    """With every member, in any order, and with nulls where the type has members that may be missing."""
+    optional = {field.path[0]: None for field in _type_of(sample).fields if not field.required}
+    for body in (sample.body, dict(reversed(sample.body.items())), {**optional, **sample.body}):
+        line = line_of(sample.x_type, body)
+        event = decode_typed(sample.stream, line)
+        assert event is not None
+        assert event == decode_any(sample.stream, line)
+
+
+def _type_of(sample: Sample) -> EventType:
+    return BY_X_TYPE[sample.stream, sample.x_type]
+
+
+def _check_short_way(stream: str, line: bytes) -> None:
+    """Check that the short way, where it goes at all, leads to where the other one leads."""
+    event = decode_typed(stream, line)
+    assert event is None or event == decode_any(stream, line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        TWEET_DELETE.line.replace(b'"delete":', b'"drop": null, "delete":'),
+        TWEET_DELETE.line.replace(b'"delete":', b'"brand_new": {}, "delete":'),
+        *(
+            TWEET_DELETE.line[:-1] + b', "a": ' + value + b"}"
+            for value in (b"1", b'"\\ud800"', b'"\xff"', b"1e999", b"[" * 9000 + b"]" * 9000)
+        ),
+        TWEET_DELETE.line.replace(b'{"data"', b'{"data": {"drop": 1}, "data"'),
+        b"\xef\xbb\xbf" + TWEET_DELETE.line,
+        TWEET_DELETE.line + b"}",
+    ],
+)
+def test_short_way_of_a_line_with_more_than_an_event_is_not_taken(line: bytes) -> None:
+    """What is beside the event may decide what the line is."""
+    assert decode_typed("tweet", line) is None
+
+
+class Members(list[tuple[str, Any]]):
+    """The members of a JSON object, of which several may have one name."""
+
+
+def _spelled(value: Any, draw: st.DrawFn) -> str:  # noqa: ANN401 - any JSON
+    """Return JSON text in one of its spellings: white space, escapes, members more than once."""
+    space = draw(_SPACES)
+    match value:
+        case Members():
+            members = [f"{_spelled(name, draw)}{space}:{space}{_spelled(inner, draw)}" for name, inner in value]
+            return f"{{{space}{f',{space}'.join(members)}{space}}}"
+        case list():
+            return f"[{f'{space},'.join(_spelled(inner, draw) for inner in value)}]"
+        case _:
+            return json.dumps(value, ensure_ascii=draw(st.booleans()))
+
+
+_SPACES = st.sampled_from(["", "", " ", "\t\r\n "])
+_GOOD_ID = st.from_regex(r"[0-9]{1,19}", fullmatch=True)
+_IDS = _GOOD_ID | _GOOD_ID | _GOOD_ID | st.sampled_from(["", "\u0661", "1\n", "-1", "x", "1" * 20, "\ud800"])
+_TEXT = st.text(max_size=4) | st.sampled_from(["\ud800", "\x00", "\u2028", '"\\/', "x" * 300])
+_TIMES = st.sampled_from([EVENT_AT, "2022-06-27T23:49:41Z", "2022-06-28T01:49:41.839123456+02:00", EVENT_AT, "soon"])
+_OF_KIND = {
+    Kind.ID: _IDS,
+    Kind.IDS: st.lists(_IDS, max_size=3),
+    Kind.TEXT: _TEXT,
+    Kind.TEXTS: st.lists(_TEXT, max_size=3),
+}
+_NAMES = st.sampled_from(["event_at", "id", "author_id", "user_id", "tweet", "user", "data", "a", "\u00e9"])
+
+
+@st.composite
+def _lines_almost_right(draw: st.DrawFn) -> tuple[str, bytes]:
+    """Draw a stream and a line like those of X, with up to three things wrong or unusual."""
+    event_type = draw(st.sampled_from(EVENT_TYPES))
+    body = Members([("event_at", draw(_TIMES))])
+    objects = [body]
+    for field in event_type.fields:
+        value = draw(_OF_KIND[field.kind])
+        node = body
+        for name in field.path[:-1]:
+            inner = next((member for own, member in node if own == name), None)
+            if inner is None:
+                inner = Members()
+                node.append((name, inner))
+                objects.append(inner)
+            node = inner
+        if field.required or draw(st.booleans()):
+            node.append((field.path[-1], value))
+    data = Members([(event_type.x_type, body)])
+    message = Members([("data", data)])
+    for members in draw(st.lists(st.sampled_from([*objects, *objects, data, message]), max_size=3)):
+        _change(members, draw)
+    return event_type.stream, _spelled(message, draw).encode("utf-8", "surrogatepass")
+
+
+def _change(members: Members, draw: st.DrawFn) -> None:
+    """Add a member, known or not, put another value in the place of one, take one away, repeat one, or move one."""
+    place = draw(st.integers(0, max(0, len(members) - 1)))
+    match draw(st.integers(0, 4)):
+        case 0:
+            members.insert(place, (draw(_NAMES | st.sampled_from(_X_TYPES)), draw(_ANY_VALUE)))
+        case 1 if members:
+            members[place] = (members[place][0], draw(_ANY_VALUE))
+        case 2 if members:
+            del members[place]
+        case 3 if members:
+            members.append(members[place])
+        case 4 if members:
+            members.insert(0, members.pop(place))
+
+
+_X_TYPES = sorted({event_type.x_type for event_type in EVENT_TYPES})
+_ANY_VALUE = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([2**64, -(2**70), 0.5, 1e300])
+    | _IDS
+    | _TEXT
+    | _TIMES
+    | st.lists(st.none() | _IDS, max_size=2)
+    | st.builds(Members, st.lists(st.tuples(_NAMES, st.none() | _IDS), max_size=2))
+)
+
+
+@settings(max_examples=1000)
+@given(stream_and_line=_lines_almost_right())
+def test_short_way_of_any_line_almost_right_leads_where_the_long_one_does(stream_and_line: tuple[str, bytes]) -> None:
+    """Members missing, unknown, repeated, null or of another type, ids and texts of all sorts, in any spelling."""
+    _check_short_way(*stream_and_line)
+
+
+@given(sample=st.sampled_from(SAMPLES), at=st.integers(0, 400), junk=st.binary(max_size=3), cut=st.integers(0, 3))
+def test_short_way_of_any_damaged_line_leads_where_the_long_one_does(
+    sample: Sample, at: int, junk: bytes, cut: int
+) -> None:
+    """A few bytes anywhere in a good line are replaced by others."""
+    _check_short_way(sample.stream, sample.line[:at] + junk + sample.line[at + cut :])
+
+
+@given(sample=st.sampled_from(SAMPLES), data=st.data(), value=_ANY_JSON)
+def test_short_way_of_any_mutated_event_leads_where_the_long_one_does(
+    sample: Sample, data: st.DataObject, value: object
+) -> None:
+    """One member anywhere in a good line is replaced by anything."""
+    _check_short_way(sample.stream, _mutated(sample, data, value))
+
+
+def test_names_of_unknown_members_are_few_and_short() -> None:
+    """Whatever a body holds, what is counted by name stays bounded."""
+    event = _event("tweet", line_of("delete", _delete(**{f"{number:05}" * 100: 1 for number in range(1000)})))
+    assert len(event.unknown_names) == 20
+    assert {len(name) for name in event.unknown_names} == {60}
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (line_of("brand_new", {}), "brand_new"),
+        (line_of("x" * 5000, {}), "x" * 60),
+        (line_of("delete", {}), None),
+        (b'{"data": {}}', None),
+    ],
+)
+def test_dead_letter_of_an_unknown_type_names_it(line: bytes, name: str | None) -> None:
+    """Only where there is one type, and it is unknown."""
+    letter = decode("tweet", line)
+    assert isinstance(letter, DeadLetter)
+    assert letter.unknown_type == name

@@ -1,0 +1,129 @@
+"""A stream partition without X and Kafka: its records, a writer that keeps what is committed, and lines to deliver."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import fastavro
+
+from connector.coverage.plan import Live, Lost, Plan
+from connector.events.avro import split_prefix, without_logical_types
+from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S, format_us
+from connector.kafka.ledger import LedgerEntry, decode_shipped, first_entry, read_entry
+from connector.kafka.restore import Placed
+from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import Committed, Record, TransactionalWriter
+from connector.partition.batch import Draft
+from connector.partition.records import RecordBuilder
+from connector.partition.state import Timeline
+from connector.source.deliveries import Opened, Received
+from tests.unit.events.bodies import line_of
+from tests.unit.x.fakes import NOW_US, FakeConnection
+
+if TYPE_CHECKING:
+    from connector.x.client import Connection
+
+PARTITION = StreamPartition("tweet", 2)
+NAMES = TopicNames("p")
+SCHEMA_IDS = {topic: number for number, topic in enumerate(NAMES.schemas(), 1)}
+LIMITS = dict.fromkeys([*SCHEMA_IDS, NAMES.dead_letter], 2 * 1024**2)
+
+
+def builder(partition: StreamPartition = PARTITION, *, has_headers: bool = True, **limits: int) -> RecordBuilder:
+    """Return a builder; `limits` are by topic, its dots and hyphens as underscores."""
+    by_topic = {topic: limits.get(topic.replace(".", "_").replace("-", "_"), limit) for topic, limit in LIMITS.items()}
+    return RecordBuilder(partition, NAMES, SCHEMA_IDS, by_topic, has_headers=has_headers)
+
+
+def value_of(record: Record) -> dict[str, Any]:
+    """Return the Avro record in `record`, which must name the schema of its topic; times as integers."""
+    schema_id, body = split_prefix(record.value)
+    assert schema_id == SCHEMA_IDS[record.topic]
+    schema = without_logical_types(NAMES.schemas()[record.topic].parsed)
+    read = fastavro.schemaless_reader(io.BytesIO(body), schema, None)
+    assert isinstance(read, dict)
+    return read
+
+
+def header_of(record: Record, name: str) -> str:
+    """Return a header as text."""
+    value = (record.headers or {})[name]
+    return value.decode() if isinstance(value, bytes) else cast("str", value)
+
+
+def line(tweet_id: int, at_us: int = NOW_US) -> bytes:
+    """Return the delete of a Tweet, dated `at_us`."""
+    tweet = {"id": str(tweet_id), "author_id": "7"}
+    return line_of("delete", {"event_at": format_us(at_us), "tweet": tweet})
+
+
+def timeline(covered_until_us: int = NOW_US, restored: Sequence[Placed] = ()) -> Timeline:
+    """Return the timeline of a new partition, or of what was restored."""
+    first = Placed(0, first_entry(PARTITION, "w", covered_until_us))
+    return Timeline(PARTITION, builder(), "w", restored or [first])
+
+
+def opened(plan: Plan | None = None, at_us: int = NOW_US, lost: Lost | None = None, answer_us: int = 0) -> Opened:
+    """Return the opening of a connection, live without backfill unless said otherwise."""
+    return Opened(cast("Connection", FakeConnection(at_us)), plan or Live(0), at_us, answer_us, lost)
+
+
+def received(*lines: bytes, at_us: int = NOW_US) -> Received:
+    """Return lines read at `at_us`."""
+    return Received(lines, at_us, at_us + US_PER_S)
+
+
+class Ledger:
+    """Commits drafts of a timeline; offsets have holes, as markers make them."""
+
+    def __init__(self, at: Timeline) -> None:
+        self.at = at
+        self.drafts: list[Draft] = []
+        self.placed = [Placed(0, first_entry(PARTITION, "w", at.covered_until_us))]
+
+    def commit(self, written_at_us: int = NOW_US) -> Draft:
+        """Draft and commit; the entry must read back and follow the one before."""
+        draft = self.at.draft(written_at_us)
+        entry = read_entry(draft.entry_record.value, PARTITION, decode_shipped)
+        entry.check_follows(self.placed[-1].entry)
+        self.placed.append(Placed(self.placed[-1].offset + 2, entry))
+        self.drafts.append(draft)
+        self.at.committed(draft, self.placed[-1].offset)
+        return draft
+
+    def restored(self) -> list[Placed]:
+        """Return what a restore would read: from the oldest entry that matters on."""
+        newest = self.placed[-1]
+        oldest = newest.offset if newest.entry.oldest_offset is None else newest.entry.oldest_offset
+        return [placed for placed in self.placed if placed.offset >= oldest]
+
+
+class FakeWriter:
+    """Keeps each transaction; the next commit takes `duration_s`, or raises `error`."""
+
+    def __init__(self) -> None:
+        self.transactions: list[tuple[Sequence[Record], LedgerEntry]] = []
+        self.duration_s = 0.0
+        self.error: Exception | None = None
+        self.renewals = 0
+        self.expected_offset: int | None = None
+
+    def expect_entry_at(self, offset: int) -> None:
+        """Note where the next entry must stand."""
+        self.expected_offset = offset
+
+    def commit(self, records: Sequence[Record], entry: Record) -> Committed:
+        """Note the transaction."""
+        if self.error is not None:
+            raise self.error
+        self.transactions.append((records, read_entry(entry.value, PARTITION, decode_shipped)))
+        return Committed(len(self.transactions), self.duration_s)
+
+    def renew(self) -> None:
+        """Note that a new producer was asked for."""
+        self.renewals += 1
+
+    def as_writer(self) -> TransactionalWriter:
+        """Return this in the type of what it stands in for."""
+        return cast("TransactionalWriter", self)

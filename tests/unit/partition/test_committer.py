@@ -1,0 +1,312 @@
+"""When the committer commits, what it leaves together, and what it does when that fails."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from connector.coverage.plan import MINUTE_US, Cause, Live, Lost, Replay
+from connector.errors import FencedError, WriterLostError
+from connector.events.times import US_PER_S
+from connector.kafka.ledger import Mode, first_entry
+from connector.kafka.restore import Placed
+from connector.kafka.transaction import Committed, Record
+from connector.partition import committer as committer_module
+from connector.partition.committer import Committer
+from connector.settings import PipelineSettings
+from connector.source.deliveries import Delivery, Ended, KeptAlive
+from connector.telemetry.happenings import Happenings
+from connector.telemetry.metrics import Metrics
+from connector.telemetry.status import PartitionStatus
+from tests.unit.partition.fakes import NAMES, PARTITION, FakeWriter, line, opened, received, timeline
+from tests.unit.x.fakes import NOW_US
+
+if TYPE_CHECKING:
+    from connector.source.channel import Inbox
+
+_ENDED = Ended(is_whole=True)
+_KEPT_ALIVE = KeptAlive(NOW_US, NOW_US - 6 * US_PER_S)
+_PATIENCE_S = 10.0
+
+
+class _Time:
+    """Stands in for the `time` module of the committer."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        """Return the clock."""
+        return self.now_s
+
+
+class _Writer(FakeWriter):
+    """Notes when each transaction was committed, in seconds since the beginning."""
+
+    def __init__(self, clock: _Time) -> None:
+        super().__init__()
+        self._clock = clock
+        self.at_s: list[float] = []
+        self.wait_in_commit: Callable[[], object] = list
+        self.wait_in_renew: Callable[[], object] = list
+
+    def commit(self, records: Sequence[Record], entry: Record) -> Committed:
+        """Note the transaction and its time."""
+        self.wait_in_commit()
+        committed = super().commit(records, entry)
+        self.at_s.append(round(self._clock.now_s - 1000.0, 3))
+        return committed
+
+    def renew(self) -> None:
+        """Take as long as it is told to."""
+        self.wait_in_renew()
+        super().renew()
+
+
+class _Inbox:
+    """Gives a script of deliveries, and of seconds in which there is none; stops the committer at its end."""
+
+    def __init__(self, clock: _Time, stop: threading.Event, script: list[Delivery | float]) -> None:
+        self._clock, self._stop, self._script = clock, stop, script
+        self._is_empty = False
+        self.settled = 0
+
+    def wait(self, timeout_s: float, *, is_gathering: bool) -> None:
+        """Let time pass if that is what comes next, and then nothing comes; gathering or not, a delivery is there."""
+        del is_gathering
+        self._is_empty = bool(self._script) and isinstance(self._script[0], float)
+        if not self._script:
+            self._stop.set()
+            return
+        step = self._script[0]
+        if isinstance(step, float):
+            passed_s = min(timeout_s, step)
+            self._clock.now_s += passed_s
+            self._script[:1] = [step - passed_s] if step - passed_s > 1e-9 else []
+
+    def take(self) -> Iterator[Delivery]:
+        """Yield what comes before time passes again."""
+        while not self._is_empty and self._script and not isinstance(self._script[0], float):
+            yield self._script.pop(0)  # type: ignore[misc] # no float, as the condition says
+
+    def settle(self) -> None:
+        """Count."""
+        self.settled += 1
+
+
+class _Bench:
+    """A committer and what is around it."""
+
+    def __init__(self, clock: _Time) -> None:
+        self.clock = clock
+        self.writer = _Writer(clock)
+        begun = replace(first_entry(PARTITION, "w", NOW_US - MINUTE_US), entry=7)
+        self.timeline = timeline(restored=[Placed(3, begun)])
+        self.metrics = Metrics()
+        self.status = PartitionStatus()
+        self.settings = PipelineSettings(commit_max_events=1000)
+        self.inbox = _Inbox(clock, threading.Event(), [])
+        self.turn = threading.Lock()
+        self.committer: Committer | None = None
+
+    def run(self, *script: Delivery | float) -> None:
+        """Run the committer through `script`."""
+        stop = threading.Event()
+        self.inbox = _Inbox(self.clock, stop, list(script))
+        self.committer = Committer(
+            self.timeline,
+            cast("Inbox", self.inbox),
+            self.writer.as_writer(),
+            self.settings,
+            Happenings(PARTITION, self.metrics, self.status),
+            self.turn,
+        )
+        self.committer.run(stop.is_set)
+
+    @property
+    def received(self) -> list[int]:
+        """How many lines each transaction accounts for."""
+        return [entry.counts.received for _, entry in self.writer.transactions]
+
+    def count(self, name: str, **labels: str) -> float:
+        """Return the value of a counter."""
+        return self.metrics.registry.get_sample_value(f"compliance_connector_{name}_total", labels) or 0.0
+
+
+def _fail(delivery: Delivery) -> None:
+    raise RuntimeError(f"odd: {delivery}")
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> _Bench:
+    """Give a committer whose clock moves only as its script says."""
+    clock = _Time()
+    monkeypatch.setattr(committer_module, "time", clock)
+    return _Bench(clock)
+
+
+def test_first_transaction_is_made_at_once(bench: _Bench) -> None:
+    """The new writer and how far coverage is are on record from the start."""
+    bench.run(0.0)
+    assert bench.writer.at_s == [0.0]
+    assert NAMES.coverage in {record.topic for record in bench.writer.transactions[0][0]}
+
+
+def test_new_partition_commits_nothing_before_x_is_reached(bench: _Bench) -> None:
+    """Until then its coverage is a guess; from then on all is as ever, and a stop before leaves nothing."""
+    bench.timeline = timeline(NOW_US - MINUTE_US)
+    bench.run(25.0)
+    assert bench.committer is not None
+    bench.committer.finish()
+    assert bench.writer.at_s == []
+    bench.run(opened(), 25.0)
+    assert bench.writer.at_s == [25.0, 35.0, 45.0]
+
+
+def test_events_wait_for_the_interval_at_most(bench: _Bench) -> None:
+    """200 ms from the first of them on, and all that come meanwhile go along."""
+    bench.run(0.5, opened(), received(line(1)), 0.15, received(line(2)), 0.04, received(line(3)), 5.0)
+    assert bench.writer.at_s == [0.0, 0.7]
+    assert bench.received == [0, 3]
+
+
+def test_idle_partition_commits_its_coverage_now_and_then(bench: _Bench) -> None:
+    """Every ten seconds, keep-alives or not."""
+    bench.run(opened(), 3.0, _KEPT_ALIVE, 27.5)
+    assert bench.writer.at_s == [0.0, 10.0, 20.0, 30.0]
+    assert bench.status.covered_until_us == NOW_US - 6 * US_PER_S
+
+
+def test_transaction_never_holds_more_than_the_most_events(bench: _Bench) -> None:
+    """It is closed before the lines that would be too many."""
+    groups = [received(*[line(10_000 * group + number) for number in range(400)]) for group in range(8)]
+    bench.run(0.0, opened(), *groups, 1.0)
+    assert sum(bench.received) == 3200
+    assert max(bench.received) == 800
+
+
+def test_transaction_of_many_bytes_is_closed_early(bench: _Bench) -> None:
+    """Before the interval is over."""
+    big = line(1).replace(b'"7"', b'"7", "new": "%d' + b"x" * 900_000 + b'"')
+    bench.run(0.0, opened(), *[received(big % number) for number in range(40)])
+    assert len(bench.received) == 3
+    assert all(sum(len(record.value) for record in records) < 18 * 1024**2 for records, _ in bench.writer.transactions)
+
+
+def test_end_of_a_connection_is_committed_at_once(bench: _Bench) -> None:
+    """The reader waits for it before it plans the next."""
+    bench.run(0.0, opened(), received(line(1)), _ENDED, opened(), _ENDED)
+    assert bench.writer.at_s == [0.0, 0.0, 0.0]
+    assert [entry.mode for _, entry in bench.writer.transactions] == [Mode.DISCONNECTED] * 3
+    assert bench.inbox.settled == 3
+
+
+def test_slow_commit_is_followed_by_a_new_producer(bench: _Bench) -> None:
+    """Though it succeeded; a quick one is not."""
+    bench.writer.duration_s = 1.0
+    bench.run(0.0)
+    assert bench.writer.renewals == 0
+    bench.writer.duration_s = 1.1
+    bench.run(0.0)
+    assert bench.writer.renewals == 1
+    assert bench.count("producers_replaced", stream="tweet", partition="2", cause="slow-commit") == 1
+
+
+@pytest.mark.parametrize("call", ["wait_in_commit", "wait_in_renew"])
+def test_committer_that_waits_for_kafka_keeps_no_other_waiting(bench: _Bench, call: str) -> None:
+    """The coordinator of one partition's transactions may be slow or away: the others take up and commit."""
+    is_waiting, goes_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        is_waiting.set()
+        goes_on.wait()
+
+    slow = _Bench(bench.clock)
+    slow.turn = bench.turn
+    slow.writer.duration_s = 1.1
+    setattr(slow.writer, call, wait)
+    waiting = threading.Thread(target=slow.run, args=[opened(), received(line(1)), _ENDED], daemon=True)
+    waiting.start()
+    assert is_waiting.wait(_PATIENCE_S)
+    working = threading.Thread(target=bench.run, args=[opened(), received(line(1)), _ENDED], daemon=True)
+    working.start()
+    working.join(_PATIENCE_S)
+    assert (bench.received, slow.inbox.settled) == ([1], 0 if call == "wait_in_commit" else 1)
+    goes_on.set()
+    waiting.join(_PATIENCE_S)
+    assert slow.received == [1]
+
+
+def test_committer_that_fails_at_its_work_keeps_no_other_waiting(
+    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its life ends in the midst of a turn, which then is the next one's."""
+    monkeypatch.setattr(bench.timeline, "take", _fail)
+    with pytest.raises(RuntimeError, match="odd"):
+        bench.run(received(line(1)), _ENDED)
+    other = _Bench(bench.clock)
+    other.turn = bench.turn
+    working = threading.Thread(target=other.run, args=[opened(), received(line(1)), _ENDED], daemon=True)
+    working.start()
+    working.join(_PATIENCE_S)
+    assert other.received == [1]
+
+
+@pytest.mark.parametrize("kind", [WriterLostError, FencedError])
+def test_commit_whose_outcome_is_unknown_ends_the_committer(bench: _Bench, kind: type[Exception]) -> None:
+    """Nothing is taken for committed, by anyone."""
+    bench.writer.error = kind("gone")
+    with pytest.raises(kind):
+        bench.run(received(line(1)), _ENDED)
+    assert bench.inbox.settled == 0
+    assert bench.timeline.pending == 1
+    assert bench.timeline.covered_until_us == NOW_US - MINUTE_US
+    assert bench.count("events_published", stream="tweet", type="tweet.delete") == 0
+
+
+def test_finish_commits_what_is_in_hand(bench: _Bench) -> None:
+    """As the last transaction, which says that the partition is disconnected."""
+    bench.run(0.0, opened(), received(line(1)))
+    assert bench.committer is not None
+    bench.committer.finish()
+    assert bench.received == [0, 1]
+    assert bench.writer.transactions[-1][1].mode is Mode.DISCONNECTED
+
+
+def test_finish_in_the_middle_of_a_slice_does_not_make_it_whole(bench: _Bench) -> None:
+    """The next owner asks for it again."""
+    bench.run(0.0, opened(Replay(NOW_US - 2 * MINUTE_US, NOW_US)), received(line(1)))
+    assert bench.committer is not None
+    bench.committer.finish()
+    assert bench.writer.transactions[-1][1].covered_until_us == NOW_US - MINUTE_US
+
+
+def test_commit_is_shown_in_metrics_and_status(bench: _Bench) -> None:
+    """What was published, dropped and lost, as the ledger has it."""
+    lost = Lost(NOW_US - 3 * MINUTE_US // 2, NOW_US - MINUTE_US, Cause.CONNECT_TOO_SLOW)
+    bench.run(0.0, opened(Live(1), lost=lost), received(line(1), line(1), b"junk", b'{"errors":["e"]}'), 1.0)
+    where = {"stream": "tweet", "partition": "2"}
+    assert bench.count("events_published", stream="tweet", type="tweet.delete") == 1
+    assert bench.count("lines_received", **where) == 4
+    assert bench.count("lines_duplicate", **where) == 1
+    assert bench.count("lines_control", **where) == 1
+    assert bench.count("lines_dead_lettered", **where, reason="not-json") == 1
+    assert bench.count("gaps", **where, cause="connect-too-slow") == 1
+    assert bench.count("lost_seconds", **where, cause="connect-too-slow") == 30
+    assert bench.count("transactions_committed", **where) == 2
+    sample = bench.metrics.registry.get_sample_value
+    assert sample("compliance_connector_transaction_duration_seconds_count", where) == 2
+    assert (bench.status.last_event_us, bench.status.duplicate_memory_ids) == (NOW_US, 2)
+    assert bench.status.watermark_us == lost.end_us
+    assert (bench.status.sequence, bench.status.mode) == (1, "live")
+    assert bench.status.covered_until_us == lost.end_us
+
+
+def test_watermark_is_shown_though_the_commit_fails(bench: _Bench) -> None:
+    """Coverage is not."""
+    bench.writer.error = WriterLostError("l")
+    with pytest.raises(WriterLostError):
+        bench.run(received(line(1, NOW_US - US_PER_S)))
+    assert (bench.status.watermark_us, bench.status.covered_until_us) == (NOW_US - US_PER_S, None)
