@@ -18,19 +18,19 @@ from connector.kafka.ledger import EntryDecoder
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
 from connector.kafka.verify import Provisioned, read_limits, verify, verify_subjects, verify_topics
-from connector.partition.worker import Parts, Pipeline
+from connector.partition.worker import PartitionWorker, SharedResources
 from connector.settings import RunSettings, Settings
-from connector.source.connect_limiter import Gate
+from connector.source.connect_limiter import ConnectLimiter
 from connector.source.stall import StallWatch
 from connector.supervisor import Supervisor
 from connector.telemetry.exposition import Exposition
-from connector.telemetry.happenings import Happenings
 from connector.telemetry.http import HttpServer, Pages
 from connector.telemetry.metrics import Metrics
-from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.partition import PartitionTelemetry
+from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import ServiceStatus, Statuses
 from connector.x.client import XClient
-from connector.x.clock import monotonic_us, wall_us
+from connector.x.clock import XClock, monotonic_us, wall_us
 from connector.x.errors import RateLimit
 
 _RETRY_S = 2.0
@@ -49,9 +49,10 @@ class Service:
         self._status = ServiceStatus(
             self.statuses, settings.pipeline.inbox_limit_bytes, settings.kafka.group_instance_id, wall_us()
         )
-        self._gate = self._status.gate = Gate(settings.x.max_replays)
+        self._limiter = self._status.limiter = ConnectLimiter(settings.x.max_replays)
         self._metrics.watch(self._status)
-        self._happenings = ServiceHappenings(self._metrics, self._status)
+        self._telemetry = ServiceTelemetry(self._metrics, self._status)
+        self._clock = XClock()
         self._stall_watch = StallWatch()
 
     def run(self, stop: threading.Event, on_listening: Callable[[int], None] = lambda _: None) -> None:
@@ -62,35 +63,37 @@ class Service:
         """
         settings = self._settings
         status = self._status
-        exposition = Exposition(self._metrics.registry, self._happenings.http_failed)
+        exposition = Exposition(self._metrics.registry, self._telemetry.http_failed)
         pages = Pages(
-            exposition.text, self._is_live, lambda: status.is_ready, status.as_json, self._happenings.http_failed
+            exposition.text, self._is_live, lambda: status.is_ready, status.as_json, self._telemetry.http_failed
         )
         server = HttpServer(settings.http, pages)
-        with exposition, server, self._ticking(), _client(settings, self._happenings.answered) as x_client:
+        with exposition, server, self._ticking(), _client(settings, self._telemetry.answered) as x_client:
             on_listening(server.port)
-            self._happenings.starting(server.port, settings.x.streams)
-            provisioned = wait_for_dependencies(settings, stop, self._happenings)
+            self._telemetry.starting(server.port, settings.x.streams)
+            provisioned = wait_for_dependencies(settings, stop, self._telemetry)
             if provisioned is None:
                 return
             names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
-            parts = Parts(
-                settings,
-                provisioned.schema_ids,
-                EntryDecoder(partial(_writer_schema, settings)).decode,
-                lambda: read_limits(names, settings.x.streams, cluster),
-                x_client.open,
-                self._stall_watch,
-                self._gate,
-                threading.Lock(),
+            shared = SharedResources(
+                settings=settings,
+                schema_ids=provisioned.schema_ids,
+                decode_entry=EntryDecoder(partial(_writer_schema, settings)).decode,
+                read_limits_bytes=lambda: read_limits(names, settings.x.streams, cluster),
+                open_connection=x_client.open,
+                clock=self._clock,
+                stall_watch=self._stall_watch,
+                limiter=self._limiter,
+                turn=threading.Lock(),
             )
 
-            def make_pipeline(partition: StreamPartition) -> Pipeline:
-                return Pipeline(partition, parts, Happenings(partition, self._metrics, self.statuses.renew(partition)))
+            def make_worker(partition: StreamPartition) -> PartitionWorker:
+                telemetry = PartitionTelemetry(partition, self._metrics, self.statuses.renew(partition))
+                return PartitionWorker(partition, shared, telemetry)
 
-            status.group = supervisor = Supervisor(settings, make_pipeline, self.statuses, self._happenings)
+            status.group = supervisor = Supervisor(settings, make_worker, self.statuses, self._telemetry)
             supervisor.run(stop)
-            self._happenings.stopped()
+            self._telemetry.stopped()
 
     @contextmanager
     def _ticking(self) -> Iterator[None]:
@@ -119,9 +122,7 @@ def _client(
         client.close()
 
 
-def wait_for_dependencies(
-    settings: Settings, stop: threading.Event, happenings: ServiceHappenings
-) -> Provisioned | None:
+def wait_for_dependencies(settings: Settings, stop: threading.Event, telemetry: ServiceTelemetry) -> Provisioned | None:
     """Return what the registry and the topics say once all is there, or None when stopped before.
 
     Raises `SettingsError` where librdkafka refuses what a client would be made of later on, and the last
@@ -135,7 +136,7 @@ def wait_for_dependencies(
         except (DependencyUnavailableError, NotProvisionedError) as error:
             if time.monotonic() >= deadline:
                 raise
-            happenings.waiting_for_dependencies(str(error))
+            telemetry.waiting_for_dependencies(str(error))
         stop.wait(_RETRY_S)
     return None
 

@@ -315,11 +315,11 @@ def reset(
     chosen = StreamPartition(stream, partition)
     if chosen not in STREAM_PARTITIONS:
         raise typer.BadParameter(f"there is no {chosen}; known are {', '.join(map(str, STREAM_PARTITIONS))}")
-    lost, strangers = reset_ledger(_configure(Settings, config), chosen)
+    gap, strangers = reset_ledger(_configure(Settings, config), chosen)
     _tell_strangers(strangers)
     typer.echo(f"{chosen}: the ledger begins anew")
-    if lost is not None:
-        typer.echo(f"{chosen}: recorded a gap from {format_us(lost.start_us)} to {format_us(lost.end_us)}")
+    if gap is not None:
+        typer.echo(f"{chosen}: recorded a gap from {format_us(gap.start_us)} to {format_us(gap.end_us)}")
 
 
 def _tell_strangers(strangers: list[str]) -> None:

@@ -19,7 +19,7 @@ from connector.x.clock import monotonic_us
 from connector.x.errors import RateLimit
 
 
-class WaitsFor(StrEnum):
+class WaitReason(StrEnum):
     """What an attempt waits for."""
 
     CONNECT_BUDGET = "connect-budget"
@@ -33,7 +33,7 @@ class Waiting:
 
     partition: StreamPartition
     plan: Plan
-    waits_for: WaitsFor
+    waits_for: WaitReason
     wait_s: float | None
 
     @property
@@ -42,17 +42,17 @@ class Waiting:
         return self.plan.start_us if isinstance(self.plan, Replay) else 0
 
 
-class Turn:
+class Permit:
     """Leave to make one attempt; a context manager that lasts as long as the connection does."""
 
-    def __init__(self, gate: "Gate", partition: StreamPartition, asked_s: float, *, is_replay: bool) -> None:
+    def __init__(self, gate: "ConnectLimiter", partition: StreamPartition, asked_s: float, *, is_replay: bool) -> None:
         self._gate = gate
         self._partition = partition
         self._asked_s = asked_s
         self._is_replay = is_replay
         self._is_asking = True
 
-    def over(self, limit: RateLimit | None, *, is_sent: bool = True) -> None:
+    def answered(self, limit: RateLimit | None, *, is_sent: bool = True) -> None:
         """Say how the attempt came out: what X's answer says of the rate limit, and whether X can have got it."""
         if self._is_asking:
             self._is_asking = False
@@ -64,11 +64,11 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.over(None)
+        self.answered(None)
         self._gate.leave(is_replay=self._is_replay)
 
 
-class Gate:
+class ConnectLimiter:
     """Shared by all readers of a process; `monotonic` is in microseconds."""
 
     def __init__(self, max_replays: int, monotonic: Callable[[], int] = monotonic_us) -> None:
@@ -79,7 +79,7 @@ class Gate:
         self._waiting: dict[StreamPartition, Waiting] = {}
         self._replays = 0
 
-    def enter(self, partition: StreamPartition, plan: Plan, timeout_s: float) -> Turn | None:
+    def acquire(self, partition: StreamPartition, plan: Plan, covered_until_us: int, timeout_s: float) -> Permit | None:
         """Return leave to ask X for `plan`, or None when there was none for `timeout_s`: plan anew, and come again.
 
         Who got None keeps its place until it enters or forgets.
@@ -91,9 +91,9 @@ class Gate:
             asked_s, is_replay = self._now_s, isinstance(plan, Replay)
             self._budgets[partition.stream].ask(asked_s)
             self._replays += is_replay
-            return Turn(self, partition, asked_s, is_replay=is_replay)
+            return Permit(self, partition, asked_s, is_replay=is_replay)
 
-    def forget(self, partition: StreamPartition) -> None:
+    def release(self, partition: StreamPartition) -> None:
         """Give up a place: nobody wants to connect any more."""
         with self._changed:
             self._waiting.pop(partition, None)
@@ -123,6 +123,12 @@ class Gate:
             waiting = self._waiting.get(partition)
             return None if waiting is None else waiting.wait_s
 
+    def wait_reason(self, partition: StreamPartition) -> tuple[WaitReason | None, float | None]:
+        """Return why a partition waits and for how long at least."""
+        with self._changed:
+            waiting = self._waiting.get(partition)
+            return (None, None) if waiting is None else (waiting.waits_for, waiting.wait_s)
+
     def remaining(self) -> dict[str, int]:
         """Return how many connects are left, by stream, where X has said so."""
         with self._changed:
@@ -138,11 +144,11 @@ class Gate:
         is_replay = isinstance(plan, Replay)
         wait_s = self._budgets[partition.stream].wait_s(self._now_s, partition.number, is_live=not is_replay)
         if wait_s > 0:
-            waiting = Waiting(partition, plan, WaitsFor.CONNECT_BUDGET, wait_s)
+            waiting = Waiting(partition, plan, WaitReason.CONNECT_BUDGET, wait_s)
         elif is_replay and self._replays >= self._max_replays:
-            waiting = Waiting(partition, plan, WaitsFor.CATCH_UPS, None)
+            waiting = Waiting(partition, plan, WaitReason.CATCH_UPS, None)
         else:
-            waiting = Waiting(partition, plan, WaitsFor.OTHERS, None)
+            waiting = Waiting(partition, plan, WaitReason.OTHERS, None)
             rivals = [other for other in self._waiting.values() if other.partition.stream == partition.stream]
             if all(waiting.rank <= other.rank for other in rivals if other.partition != partition):
                 return True

@@ -6,6 +6,7 @@ Labels come from closed sets and are set to zero at start, so that a first happe
 import sys
 import time
 from collections.abc import Iterable
+from enum import StrEnum
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,10 +20,11 @@ from prometheus_client import (
 )
 
 from connector import __version__
-from connector.coverage.plan import Cause
-from connector.coverage.session import Doubt
+from connector.coverage.gap import GapCause, Suspicion
+from connector.coverage.messages import EndReason, Verdict
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS
 from connector.events.decode import Reason
+from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import Delays
 from connector.telemetry.drift import OTHER, Names
 from connector.telemetry.gauges import (
@@ -36,9 +38,8 @@ from connector.telemetry.gauges import (
 from connector.telemetry.status import ServiceStatus
 from connector.x.errors import REASONS
 
-DISCONNECT_REASONS = ("closed", "network", "replanned", "silent", "stopped", "system-message")
 REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")
-SLICE_OUTCOMES = ("whole", "interrupted")
+REFUSABLE = ("backfill", "replay")
 HTTP_CODES = ("200", "400", "401", "403", "404", "429", "500", "502", "503", "504")
 _TRANSACTION_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -75,9 +76,19 @@ class Metrics:
         self.connects = self._counter("connects", "Connections that X granted.")
         self.backfills = self._counter("backfills", "Connections that X granted with a backfill.")
         self.connect_failures = self._counter("connect_failures", "Attempts to connect that failed.", reason=REASONS)
-        self.disconnects = self._counter("disconnects", "Connections that ended.", reason=DISCONNECT_REASONS)
+        self.disconnects = self._counter("disconnects", "Connections that ended.", reason=_values(EndReason))
         self.replay_slices = self._counter(
-            "replay_slices", "Replay slices that ended, properly or not.", outcome=SLICE_OUTCOMES
+            "replay_slices",
+            "Replay slices that ended, by what they turned out to be.",
+            verdict=_values(Verdict),
+        )
+        self.plans_refused = self._counter(
+            "plans_refused", "Requests whose parameters X refused or ignored.", plan=REFUSABLE
+        )
+        self.connect_wait = self._counter(
+            "connect_wait_seconds",
+            "Time that attempts to connect waited for a permit.",
+            reason=_values(WaitReason),
         )
         self.http_responses = self._stream_counter(
             "http_responses", "X's answers to requests for a stream, by status code.", code=(*HTTP_CODES, OTHER)
@@ -90,7 +101,7 @@ class Metrics:
         self.duplicates = self._counter("lines_duplicate", "Lines dropped as known.")
         self.control = self._counter("lines_control", "Lines in which X spoke of the connection.")
         self.dead_lettered = self._counter(
-            "lines_dead_lettered", "Lines put on the dead-letter topic.", reason=[reason.value for reason in Reason]
+            "lines_dead_lettered", "Lines put on the dead-letter topic.", reason=_values(Reason)
         )
         self.published = Counter(
             f"{NAMESPACE}_events_published",
@@ -102,7 +113,7 @@ class Metrics:
             self.published.labels(event_type.stream, event_type.name)
 
     def _count_transactions(self) -> None:
-        causes = [cause.value for cause in Cause]
+        causes = _values(GapCause)
         self.transactions = self._counter("transactions_committed", "Transactions committed.")
         self.transaction_duration = Histogram(
             f"{NAMESPACE}_transaction_duration_seconds",
@@ -123,8 +134,12 @@ class Metrics:
             "kafka_transmit_errors", "Requests to Kafka that failed to be sent, by librdkafka's count."
         )
         self.gaps = self._counter("gaps", "Gaps recorded.", cause=causes)
-        self.lost_seconds = self._counter("lost_seconds", "Time within recorded gaps.", cause=causes)
-        self.doubts = self._counter("doubts", "Stretches asked for once more.", doubt=[doubt.value for doubt in Doubt])
+        self.gap_seconds = self._counter("gap_seconds", "Time within recorded gaps.", cause=causes)
+        self.refetches = self._counter(
+            "refetches",
+            "Time ranges re-requested because their completeness was in doubt.",
+            suspicion=_values(Suspicion),
+        )
 
     def _count_drift(self) -> None:
         self.type_names, self.field_names = Names(), Names()
@@ -158,3 +173,7 @@ class Metrics:
             else:
                 counter.labels(*place)
         return counter
+
+
+def _values(closed_set: type[StrEnum]) -> list[str]:
+    return [member.value for member in closed_set]

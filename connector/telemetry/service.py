@@ -1,4 +1,4 @@
-"""What can happen to the process as a whole: one function each, as for a stream partition in `happenings`."""
+"""What can happen to the process as a whole: one function each, as for a stream partition in `telemetry`."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ from connector.x.clock import wall_us
 from connector.x.errors import RateLimit
 
 
-class ServiceHappenings:
-    """The happenings of one process."""
+class ServiceTelemetry:
+    """The telemetry of one process."""
 
     def __init__(self, metrics: Metrics, status: ServiceStatus) -> None:
         self._metrics = metrics

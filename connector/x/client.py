@@ -4,6 +4,7 @@ import platform
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
@@ -128,7 +129,7 @@ class XClient:
         if response.status_code == httpx.codes.UNAUTHORIZED:
             self._token.rejected()
         if response.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN}:
-            raise PlanRefusedError(_failure(response, secrets), _date_us(response))
+            raise PlanRefusedError(_failure(response, secrets))
         raise ConnectFailedError(_failure(response, secrets))
 
     def check_access(self, stream: str) -> None:
@@ -205,4 +206,6 @@ def _failure(response: httpx.Response, secrets: Secrets) -> Failure:
         body = read_body(response)
     except (httpx.HTTPError, OSError):
         body = b""
-    return http_failure(response.status_code, response.headers, body, _date_us(response) / US_PER_S, secrets)
+    date_us = _date_us(response)
+    failure = http_failure(response.status_code, response.headers, body, date_us / US_PER_S, secrets)
+    return replace(failure, date_us=date_us)

@@ -65,6 +65,7 @@ class Failure:
     at_least_s: float = 0.0
     rate_limit: "RateLimit | None" = None
     is_sent: bool = True
+    date_us: int | None = None
 
 
 class ConnectFailedError(ConnectorError):
@@ -77,11 +78,7 @@ class ConnectFailedError(ConnectorError):
 
 
 class PlanRefusedError(ConnectFailedError):
-    """X refused the request as it was, at `date_us` in X's time; asking for less may be granted."""
-
-    def __init__(self, failure: Failure, date_us: int) -> None:
-        super().__init__(failure)
-        self.date_us = date_us
+    """X refused the request as it was; asking for less may be granted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from connector.source.channel import Inbox
 from connector.source.connect_limiter import Gate
 from connector.source.reader import Reader
 from connector.source.stall import StallWatch
-from connector.telemetry.happenings import Happenings
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.metrics import Metrics
-from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import PartitionStatus, ServiceStatus, Statuses
 from connector.x.backoff import Backoff
 from connector.x.client import Connection, XClient
@@ -72,20 +72,20 @@ class Bench:
         self._stop = _Stop()
         self._metrics = Metrics()
         self.status = PartitionStatus()
-        service = ServiceHappenings(self._metrics, ServiceStatus(Statuses(()), 1, None, 0))
+        service = ServiceTelemetry(self._metrics, ServiceStatus(Statuses(()), 1, None, 0))
         settings = XSettings.model_validate({"base_url": x.base_url, "bearer_token": "simulator-token"})
         settings = settings.model_copy(update={"silence_timeout_s": 5.0, **given})
         self._client = XClient(settings, service.answered)
         self._inbox = Inbox(1024 * 1024)
         self._timeline = timeline(wall_us() - int(away_s * US_PER_S))
-        happenings = Happenings(PARTITION, self._metrics, self.status)
+        telemetry = PartitionTelemetry(PARTITION, self._metrics, self.status)
         writer = FakeWriter()
         self._committer = Committer(
             self._timeline,
             self._inbox,
             writer.as_writer(),
             PipelineSettings(commit_interval_ms=10),
-            happenings,
+            telemetry,
             threading.Lock(),
         )
         self.writer = writer
@@ -97,7 +97,7 @@ class Bench:
             settings=settings,
             stall_watch=self.watch,
             gate=Gate(2, lambda: monotonic_us() + int(self._stop.all_waited_s * US_PER_S)),
-            report=happenings,
+            report=telemetry,
         )
         self._reader._stop = self._stop  # noqa: SLF001 - so that delays are seen, not waited for
         self._reader._backoff = Backoff(lambda: 0.0)  # noqa: SLF001 - so that delays are exact

@@ -22,7 +22,7 @@ from connector.source.deliveries import Delivery
 from connector.source.lifecycle import State
 from connector.source.reader import Reader
 from connector.source.stall import StallWatch
-from connector.telemetry.happenings import Happenings
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus
 from connector.x import clock
@@ -90,7 +90,7 @@ class Citizen:
             settings=XSettings(),
             stall_watch=StallWatch(),
             gate=gate,
-            report=Happenings(partition, _METRICS, PartitionStatus()),
+            report=PartitionTelemetry(partition, _METRICS, PartitionStatus()),
         )
         self._reader._stop = self._wait  # type: ignore[assignment] # noqa: SLF001 - so that nobody waits
 

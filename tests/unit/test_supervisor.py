@@ -14,7 +14,7 @@ from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, 
 from connector.source import pulse as pulse_module
 from connector.supervisor import DRAIN_S, HUNG_S, Supervisor
 from connector.telemetry.metrics import Metrics
-from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import ServiceStatus, State, Statuses
 
 _TWEETS = STREAM_PARTITIONS[:4]
@@ -90,7 +90,7 @@ class _Bench:
             _SETTINGS,
             self._make,
             self.statuses,
-            ServiceHappenings(Metrics(), ServiceStatus(self.statuses, 0, None, 0)),
+            ServiceTelemetry(Metrics(), ServiceStatus(self.statuses, 0, None, 0)),
         )
 
     def _make(self, partition: StreamPartition) -> Pipeline:

@@ -13,7 +13,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
 from connector.kafka import restore as restore_module
 from connector.kafka.ledger import EntryDecoder, LedgerEntry, Mode, first_entry
-from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, Placed, Restored
+from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, OffsetEntry, Restored
 from connector.settings import KafkaSettings
 
 _PARTITION = StreamPartition("tweet", 1)
@@ -104,7 +104,7 @@ class _Kafka:
                 return _Entry(offset, self.log[offset])
         return self.answer
 
-    def restore(self) -> list[Placed]:
+    def restore(self) -> list[OffsetEntry]:
         """Restore from this."""
         return self.reader().restore().placed
 
@@ -193,9 +193,9 @@ def test_damage_before_a_reset_does_not_matter(kafka: _Kafka, damage: bytes) -> 
     """What is before the oldest entry that matters is neither read as an entry nor part of the row."""
     kafka.log = {0: _value(_FIRST), 3: damage, 5: _value(_RESET)}
     kafka.answer = _EndOfPartition(10)
-    assert kafka.restore() == [Placed(5, _RESET)]
+    assert kafka.restore() == [OffsetEntry(5, _RESET)]
     kafka.edges, kafka.log[7] = [0, 10], _value(_NEXT)
-    assert kafka.restore() == [Placed(5, _RESET), Placed(7, _NEXT)]
+    assert kafka.restore() == [OffsetEntry(5, _RESET), OffsetEntry(7, _NEXT)]
 
 
 def test_beginning_of_several_entries_is_restored_whole(kafka: _Kafka) -> None:
@@ -203,7 +203,7 @@ def test_beginning_of_several_entries_is_restored_whole(kafka: _Kafka) -> None:
     second = replace(_RESET, ids=(b"j" * 16,), covered_until_before_us=1000, oldest_offset=5)
     kafka.log = {5: _value(_RESET), 6: _value(second), 7: _value(_NEXT)}
     kafka.answer = _EndOfPartition(10)
-    assert kafka.restore() == [Placed(5, _RESET), Placed(6, second), Placed(7, _NEXT)]
+    assert kafka.restore() == [OffsetEntry(5, _RESET), OffsetEntry(6, second), OffsetEntry(7, _NEXT)]
 
 
 @pytest.mark.parametrize("at", [5, 7])

@@ -11,7 +11,7 @@ from connector.events.avro import split_prefix, without_logical_types
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.ledger import LedgerEntry, decode_shipped, first_entry, read_entry
-from connector.kafka.restore import Placed
+from connector.kafka.restore import OffsetEntry
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Committed, Record, TransactionalWriter
 from connector.partition.batch import Draft
@@ -58,9 +58,9 @@ def line(tweet_id: int, at_us: int = NOW_US) -> bytes:
     return line_of("delete", {"event_at": format_us(at_us), "tweet": tweet})
 
 
-def timeline(covered_until_us: int = NOW_US, restored: Sequence[Placed] = ()) -> Timeline:
+def timeline(covered_until_us: int = NOW_US, restored: Sequence[OffsetEntry] = ()) -> Timeline:
     """Return the timeline of a new partition, or of what was restored."""
-    first = Placed(0, first_entry(PARTITION, "w", covered_until_us))
+    first = OffsetEntry(0, first_entry(PARTITION, "w", covered_until_us))
     return Timeline(PARTITION, builder(), "w", restored or [first])
 
 
@@ -80,19 +80,19 @@ class Ledger:
     def __init__(self, at: Timeline) -> None:
         self.at = at
         self.drafts: list[Draft] = []
-        self.placed = [Placed(0, first_entry(PARTITION, "w", at.covered_until_us))]
+        self.placed = [OffsetEntry(0, first_entry(PARTITION, "w", at.covered_until_us))]
 
     def commit(self, written_at_us: int = NOW_US) -> Draft:
         """Draft and commit; the entry must read back and follow the one before."""
         draft = self.at.draft(written_at_us)
         entry = read_entry(draft.entry_record.value, PARTITION, decode_shipped)
         entry.check_follows(self.placed[-1].entry)
-        self.placed.append(Placed(self.placed[-1].offset + 2, entry))
+        self.placed.append(OffsetEntry(self.placed[-1].offset + 2, entry))
         self.drafts.append(draft)
         self.at.committed(draft, self.placed[-1].offset)
         return draft
 
-    def restored(self) -> list[Placed]:
+    def restored(self) -> list[OffsetEntry]:
         """Return what a restore would read: from the oldest entry that matters on."""
         newest = self.placed[-1]
         oldest = newest.offset if newest.entry.oldest_offset is None else newest.entry.oldest_offset

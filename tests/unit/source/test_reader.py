@@ -23,7 +23,7 @@ from connector.source.deliveries import Delivery, Ended, KeptAlive, Opened, Rece
 from connector.source.lifecycle import TABLE, Happening, State, next_step
 from connector.source.reader import Outcome, Reader
 from connector.source.stall import StallWatch
-from connector.telemetry.happenings import Happenings
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus
 from connector.x.backoff import Backoff, Curve
@@ -88,7 +88,7 @@ class _World:
             settings=XSettings(line_limit_bytes=1024),
             stall_watch=self.watch,
             gate=self.gate,
-            report=Happenings(_PARTITION, self.metrics, self.status),
+            report=PartitionTelemetry(_PARTITION, self.metrics, self.status),
         )
         self.reader._stop = self.stopped = _Stopped()  # noqa: SLF001 - so that delays are seen, not waited for
         self.reader._backoff = Backoff(lambda: 0.0)  # noqa: SLF001 - so that delays are exact

@@ -10,7 +10,7 @@ from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.telemetry.drift import OTHER
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.metrics import HTTP_CODES, Metrics
-from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.errors import RateLimit
 
@@ -32,7 +32,7 @@ class _Bench:
         self.metrics = Metrics()
         self.status = ServiceStatus(Statuses(STREAM_PARTITIONS[:4]), 1000, "pod-0", 0)
         self.metrics.watch(self.status)
-        self.happen = ServiceHappenings(self.metrics, self.status)
+        self.happen = ServiceTelemetry(self.metrics, self.status)
 
     def value(self, name: str, **labels: str) -> float | None:
         """Return a sample."""
@@ -107,7 +107,7 @@ def test_settings_are_shown(bench: _Bench) -> None:
         (lambda happen: happen.stopped(), "stopped", "info"),
     ],
 )
-def test_happening_is_logged_once(happen: Callable[[ServiceHappenings], None], event: str, level: str) -> None:
+def test_happening_is_logged_once(happen: Callable[[ServiceTelemetry], None], event: str, level: str) -> None:
     """At the level that says who has to care."""
     with capture_logs() as logs:
         happen(_Bench().happen)

@@ -1,4 +1,4 @@
-"""Happenings: each is logged, counted and shown at once."""
+"""PartitionTelemetry: each is logged, counted and shown at once."""
 
 from collections import Counter
 from dataclasses import fields
@@ -12,26 +12,26 @@ from connector.coverage.plan import Live, Replay
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import first_entry
-from connector.kafka.restore import Placed, Restored
+from connector.kafka.restore import OffsetEntry, Restored
 from connector.kafka.statistics import ProducerStatistics
-from connector.telemetry import happenings as happenings_module
+from connector.telemetry import telemetry as happenings_module
 from connector.telemetry.delays import Arrival
 from connector.telemetry.drift import MOST_NAMES
 from connector.telemetry.gauges import NAMESPACE
-from connector.telemetry.happenings import Happenings, Transaction
+from connector.telemetry.partition import PartitionTelemetry, Transaction
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus, State
 
-_RESTORED = Restored([Placed(7, first_entry(StreamPartition("user", 3), "w", US_PER_S))], 0, 9)
+_RESTORED = Restored([OffsetEntry(7, first_entry(StreamPartition("user", 3), "w", US_PER_S))], 0, 9)
 _WHERE = {"stream": "user", "partition": "3"}
 
 
 class _Bench:
-    """The happenings of one partition and what they leave behind."""
+    """The telemetry of one partition and what they leave behind."""
 
     def __init__(self) -> None:
         self.metrics, self.status = Metrics(), PartitionStatus()
-        self.happen = Happenings(StreamPartition("user", 3), self.metrics, self.status)
+        self.happen = PartitionTelemetry(StreamPartition("user", 3), self.metrics, self.status)
 
     def count(self, name: str, **labels: str) -> float | None:
         """Return a counter's value."""
@@ -284,11 +284,11 @@ def test_delays_are_told_by_x_s_clock(
 
 def test_unknown_names_are_counted_each_and_logged_once(bench: _Bench) -> None:
     """Over all partitions of the stream; another stream has names of its own."""
-    other = Happenings(StreamPartition("user", 1), bench.metrics, PartitionStatus())
+    other = PartitionTelemetry(StreamPartition("user", 1), bench.metrics, PartitionStatus())
     with capture_logs() as logs:
         for happen in (bench.happen, other, bench.happen):
             happen.drifted({"user_merge": 2}, {"user.why": 3})
-        Happenings(StreamPartition("like", 1), bench.metrics, PartitionStatus()).drifted({}, {"user.why": 1})
+        PartitionTelemetry(StreamPartition("like", 1), bench.metrics, PartitionStatus()).drifted({}, {"user.why": 1})
     assert [(log["event"], log["stream"]) for log in logs] == [
         ("unknown_type", "user"),
         ("unknown_field", "user"),

@@ -6,34 +6,30 @@ once an event.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import structlog
 
+from connector.coverage.gap import Gap, GapState
+from connector.coverage.messages import EndReason, Verdict
 from connector.coverage.plan import Plan, Replay
+from connector.coverage.recovery import Refetch
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.restore import Restored
 from connector.kafka.statistics import ProducerStatistics
+from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import Arrival
 from connector.telemetry.gauges import labels_of
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.status import PartitionStatus, State, describe
-from connector.x.clock import monotonic_us, wall_us
+from connector.x.clock import wall_us
 
 CLOCK_OFFSET_WARNING_US = 5 * US_PER_S
 
 
-class _Clocks(NamedTuple):
-    """How the clock by which receipts are told stood to the monotonic one, and X's to it, at the latest receipt."""
-
-    received_ahead_of_monotonic_us: int
-    x_ahead_of_received_us: int
-
-
 @dataclass(frozen=True, slots=True)
-class Transaction:
-    """The figures of one committed transaction; `known_ids` are in the duplicate memory after it."""
+class Committed:
+    """The figures of one committed transaction; `committed_at_us` is the monotonic clock."""
 
     received: int
     duplicate: int
@@ -41,6 +37,7 @@ class Transaction:
     published: Mapping[str, int]
     dead_lettered: Mapping[str, int]
     arrivals: Sequence[Arrival]
+    committed_at_us: int
     covered_until_us: int
     sequence: int
     mode: str
@@ -48,8 +45,8 @@ class Transaction:
     duration_s: float
 
 
-class Happenings:
-    """The happenings of one stream partition, while one pipeline works it."""
+class PartitionTelemetry:
+    """The telemetry of one stream partition, while one pipeline works it."""
 
     def __init__(self, partition: StreamPartition, metrics: Metrics, status: PartitionStatus) -> None:
         self._where = labels_of(partition)
@@ -59,8 +56,6 @@ class Happenings:
         self._received_bytes = metrics.received_bytes.labels(*self._where)
         self._transaction_duration = metrics.transaction_duration.labels(*self._where)
         self._delays = metrics.delays[partition]
-        self._x_ahead_of_wall_us = 0
-        self._clocks: _Clocks | None = None
         self._producer = ProducerStatistics()
         self._log = structlog.get_logger().bind(stream=partition.stream, partition=partition.number)
 
@@ -113,20 +108,12 @@ class Happenings:
     def _note_clock(self, offset_us: int) -> None:
         """Keep how far X's clock is ahead of ours: `offset_us`, or up to a second more, since X cuts seconds off."""
         self._status.clock_offset_s = offset_us / US_PER_S
-        is_same = -US_PER_S < offset_us <= 0
-        self._x_ahead_of_wall_us = 0 if is_same else offset_us + US_PER_S // 2
         if abs(offset_us) > CLOCK_OFFSET_WARNING_US:
             self.clock_is_off(offset_us)
 
     def clock_is_off(self, offset_us: int) -> None:
         """X's clock and ours differ by more than 5 s; the connector reckons in X's time."""
         self._log.warning("clock_offset", x_is_ahead_by_s=round(offset_us / US_PER_S))
-
-    def replanned(self) -> None:
-        """X's time shows that the plan it granted loses what a better one can still get: connect again."""
-        self._metrics.connects.labels(*self._where).inc()
-        self._metrics.disconnects.labels(*self._where, "replanned").inc()
-        self._log.info("replanned")
 
     def connect_failed(self, reason: str, detail: str, delay_s: float) -> None:
         """An attempt to connect did not succeed."""
@@ -135,46 +122,57 @@ class Happenings:
         self.postponed(delay_s)
         self._log.warning("connect_failed", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
 
-    def postponed(self, delay_s: float | None) -> None:
-        """The next attempt comes after a delay, or when others are done; called about once a second while it waits."""
-        self._status.next_attempt_us = None if delay_s is None else wall_us() + int(delay_s * US_PER_S)
+    def postponed(self, delay_s: float) -> None:
+        """The next attempt comes after a delay."""
+        self._status.next_attempt_us = wall_us() + int(delay_s * US_PER_S)
 
-    def disconnected(self, reason: str, tail_bytes: int) -> None:
+    def disconnected(self, reason: EndReason, tail_bytes: int) -> None:
         """A connection ended."""
-        self._metrics.disconnects.labels(*self._where, reason).inc()
+        self._metrics.disconnects.labels(*self._where, reason.value).inc()
         if tail_bytes:
             self._metrics.truncated_tails.labels(*self._where).inc()
         self._status.plan = None
-        self._log.info("disconnected", reason=reason, tail_bytes=tail_bytes)
+        self._log.info("disconnected", reason=reason.value, tail_bytes=tail_bytes)
 
-    def slice_ended(self, *, is_whole: bool) -> None:
-        """A replay slice came to its end, properly, or was interrupted and has to come again."""
-        outcome = "whole" if is_whole else "interrupted"
-        self._metrics.replay_slices.labels(*self._where, outcome).inc()
-        self._log.info("replay_slice_ended", outcome=outcome)
+    def slice_ended(self, verdict: Verdict) -> None:
+        """A replay slice ended: whole, interrupted, in doubt, or X ignored which range was asked for."""
+        self._metrics.replay_slices.labels(*self._where, verdict.value).inc()
+        self._log.info("replay_slice_ended", verdict=verdict.value)
+
+    def plan_refused(self, plan: Plan, detail: str, *, is_believed: bool) -> None:
+        """X refused the parameters of a request, or ignored them; the second time in a row less is asked for."""
+        kind = "replay" if isinstance(plan, Replay) else "backfill"
+        self._metrics.plans_refused.labels(*self._where, kind).inc()
+        self._log.warning("plan_refused", plan=describe(plan), detail=detail, is_believed=is_believed)
+
+    def waiting_to_connect(self, reason: WaitReason | None, at_least_s: float | None, waited_s: float) -> None:
+        """An attempt to connect waits for its permit; called about once a second."""
+        self._status.next_attempt_us = None if at_least_s is None else wall_us() + int(at_least_s * US_PER_S)
+        if reason is not None:
+            self._metrics.connect_wait.labels(*self._where, reason.value).inc(waited_s)
 
     def system_message(self, problem: str, detail: str) -> None:
-        """X spoke of the connection within the stream."""
+        """X sent an in-stream system message."""
         self._note_error(f"{problem}: {detail}")
         self._log.warning("system_message", problem=problem, detail=detail)
 
-    def doubted(self, doubt: str) -> None:
-        """What X brought shows that an earlier stretch may not have been whole: it is asked for once more."""
-        self._metrics.doubts.labels(*self._where, doubt).inc()
-        self._log.warning("coverage_doubted", doubt=doubt)
+    def range_refetched(self, refetch: Refetch) -> None:
+        """The completeness of a time range is in doubt: it is asked for once more."""
+        start, end = format_us(refetch.start_us), format_us(refetch.end_us)
+        self._metrics.refetches.labels(*self._where, refetch.suspicion.value).inc()
+        self._log.warning("range_refetched", suspicion=refetch.suspicion.value, start=start, end=end)
 
     def read(self, size_bytes: int, at_us: int) -> None:
         """Bytes came; called for each chunk, so it only takes notes."""
         self._received_bytes.inc(size_bytes)
         self._status.received_bytes += size_bytes
         self._status.last_byte_us = at_us
-        self._clocks = _Clocks(at_us - monotonic_us(), wall_us() + self._x_ahead_of_wall_us - at_us)
 
-    def drafted(self, watermark_us: int) -> None:
+    def prepared(self, watermark_us: int) -> None:
         """A transaction is about to be committed, with which coverage would reach `watermark_us`."""
         self._status.watermark_us = watermark_us
 
-    def committed(self, transaction: Transaction) -> None:
+    def committed(self, transaction: Committed) -> None:
         """A transaction is committed."""
         self._count_lines(transaction)
         self._metrics.transactions.labels(*self._where).inc()
@@ -184,11 +182,10 @@ class Happenings:
         status.mode, status.duplicate_memory_ids = transaction.mode, transaction.known_ids
         if transaction.arrivals:
             status.last_event_us = transaction.arrivals[-1].at_us
-        if self._clocks is not None:
-            committed_at_us = monotonic_us() + self._clocks.received_ahead_of_monotonic_us
-            self._delays.add(transaction.arrivals, committed_at_us, self._clocks.x_ahead_of_received_us)
+        if transaction.arrivals:
+            self._delays.add(transaction.arrivals, transaction.committed_at_us)
 
-    def _count_lines(self, transaction: Transaction) -> None:
+    def _count_lines(self, transaction: Committed) -> None:
         metrics, where = self._metrics, self._where
         metrics.received.labels(*where).inc(transaction.received)
         metrics.duplicates.labels(*where).inc(transaction.duplicate)
@@ -224,14 +221,15 @@ class Happenings:
         """X sent a member that the connector does not know, for the first time: it is in `unknown_fields`."""
         self._log.warning("unknown_field", field=name)
 
-    def lost(self, start_us: int, end_us: int, cause: str) -> None:
-        """A gap was recorded: what X emitted in it may be missing for good."""
-        self._metrics.gaps.labels(*self._where, cause).inc()
-        self._metrics.lost_seconds.labels(*self._where, cause).inc((end_us - start_us) / US_PER_S)
-        start, end = format_us(start_us), format_us(end_us)
+    def gap_recorded(self, gap: Gap) -> None:
+        """A gap was recorded: what X emitted in it may be missing."""
+        self._metrics.gaps.labels(*self._where, gap.cause.value).inc()
+        self._metrics.gap_seconds.labels(*self._where, gap.cause.value).inc((gap.end_us - gap.start_us) / US_PER_S)
+        start, end = format_us(gap.start_us), format_us(gap.end_us)
         self._status.gaps_recorded += 1
-        self._status.last_gap = f"{start} to {end}: {cause}"
-        self._log.error("gap_recorded", start=start, end=end, cause=cause)
+        self._status.last_gap = f"{start} to {end}: {gap.cause.value}"
+        event = "gap_suspected" if gap.state is GapState.SUSPECTED else "gap_recorded"
+        self._log.error(event, start=start, end=end, cause=gap.cause.value)
 
     def told(self, statistics: ProducerStatistics) -> None:
         """The producer told of itself; a lower count than before is that of a new one."""
