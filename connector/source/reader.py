@@ -157,7 +157,8 @@ class Reader:
         self._held.enter_context(connection)
         if self._stop.is_set():
             return Outcome(Happening.STOPPED)
-        self._clock.synchronise(connection.date_us)
+        if connection.date_us is not None:
+            self._clock.synchronise(connection.date_us)
         answer_us = monotonic_us() - asked_us
         lost = unreached(plan, covered_until_us, self._clock.estimate())
         if lost is not None and isinstance(plan, Live) and self._make_plan(covered_until_us) != plan:
@@ -171,7 +172,8 @@ class Reader:
     def _refused(self, error: PlanRefusedError, plan: Plan) -> Outcome:
         """Ask for less at once, unless our clock was wrong: then the plan, not the contract, is at fault."""
         failure = error.failure
-        self._clock.synchronise(error.date_us)
+        if failure.date_us is not None:
+            self._clock.synchronise(failure.date_us)
         if not is_grantable(plan, self._clock.estimate()):
             return _failed(replace(failure, curve=Curve.NETWORK))
         self._allowed = refused(self._allowed, plan)

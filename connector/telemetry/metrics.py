@@ -34,7 +34,7 @@ from connector.telemetry.gauges import (
     labels_of,
 )
 from connector.telemetry.status import ServiceStatus
-from connector.x.errors import REASONS
+from connector.x.errors import FailureReason
 
 DISCONNECT_REASONS = ("closed", "network", "replanned", "silent", "stopped", "system-message")
 REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")
@@ -74,7 +74,9 @@ class Metrics:
     def _count_connections(self) -> None:
         self.connects = self._counter("connects", "Connections that X granted.")
         self.backfills = self._counter("backfills", "Connections that X granted with a backfill.")
-        self.connect_failures = self._counter("connect_failures", "Attempts to connect that failed.", reason=REASONS)
+        self.connect_failures = self._counter(
+            "connect_failures", "Attempts to connect that failed.", reason=list(FailureReason)
+        )
         self.disconnects = self._counter("disconnects", "Connections that ended.", reason=DISCONNECT_REASONS)
         self.replay_slices = self._counter(
             "replay_slices", "Replay slices that ended, properly or not.", outcome=SLICE_OUTCOMES

@@ -1,6 +1,7 @@
 """Compressed bodies: any number of members, cut anywhere, corrupt, cut off, and without end."""
 
 import gzip
+import itertools
 import os
 import tracemalloc
 import zlib
@@ -9,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.x.gunzip import PIECE_BYTES, CorruptGzipError, GzipDecoder
+from connector.x.decoders import PIECE_BYTES, CorruptGzipError, GzipDecoder
 
 
 def _cut(data: bytes, cuts: list[int]) -> list[bytes]:
     """Return `data` in pieces; cuts are anywhere, also twice at one place."""
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+    return [data[begin:end] for begin, end in itertools.pairwise(places)]
 
 
 def _decoded(chunks: list[bytes]) -> bytes:

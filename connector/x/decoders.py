@@ -1,10 +1,11 @@
-"""Compressed bytes in, plain bytes out, as they arrive. Pure: bytes to bytes; knows neither HTTP nor lines.
+"""A body's bytes in, plain bytes out, as they arrive. Pure: bytes to bytes; knows neither HTTP nor lines.
 
 A gzip body may consist of many members, one after another, and zero bytes may follow a member (RFC 1952, 2.2; gzip(1)).
 """
 
 import zlib
 from collections.abc import Generator, Iterator
+from typing import Protocol
 
 PIECE_BYTES = 256 * 1024
 """The most that is decoded at once, since a body may inflate a thousandfold and without end."""
@@ -13,6 +14,27 @@ _GZIP_WBITS = 31
 
 class CorruptGzipError(ValueError):
     """The bytes are not gzip, or end where a member does not."""
+
+
+class Decoder(Protocol):
+    """Decodes one body, from its first byte to its end."""
+
+    def decode(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield all that `chunk` makes decodable. Raises `CorruptGzipError`."""
+
+    def flush(self) -> None:
+        """End the body. Raises `CorruptGzipError` where its end is missing."""
+
+
+class IdentityDecoder:
+    """Decodes a body that is not compressed."""
+
+    def decode(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield `chunk`."""
+        yield chunk
+
+    def flush(self) -> None:
+        """End the body, which may end anywhere."""
 
 
 class GzipDecoder:
