@@ -36,7 +36,7 @@ from connector.telemetry.gauges import (
     labels_of,
 )
 from connector.telemetry.status import ServiceStatus
-from connector.x.errors import REASONS
+from connector.x.errors import FailureReason
 
 REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")
 REFUSABLE = ("backfill", "replay")
@@ -75,7 +75,9 @@ class Metrics:
     def _count_connections(self) -> None:
         self.connects = self._counter("connects", "Connections that X granted.")
         self.backfills = self._counter("backfills", "Connections that X granted with a backfill.")
-        self.connect_failures = self._counter("connect_failures", "Attempts to connect that failed.", reason=REASONS)
+        self.connect_failures = self._counter(
+            "connect_failures", "Attempts to connect that failed.", reason=_values(FailureReason)
+        )
         self.disconnects = self._counter("disconnects", "Connections that ended.", reason=_values(EndReason))
         self.replay_slices = self._counter(
             "replay_slices",

@@ -4,8 +4,6 @@ import platform
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,23 +14,16 @@ from connector import __version__
 from connector.coverage.plan import Plan, Replay
 from connector.errors import SettingsError
 from connector.events.catalog import STREAMS, StreamPartition
-from connector.events.times import US_PER_S, format_us
+from connector.events.times import format_us
 from connector.settings import XSettings, variable_name
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
 from connector.x.clock import wall_us
-from connector.x.errors import (
-    ConnectFailedError,
-    Failure,
-    PlanRefusedError,
-    RateLimit,
-    Secrets,
-    http_failure,
-    network_failure,
-    read_rate_limit,
-    without,
-)
-from connector.x.response import read_body
+from connector.x.errors import ConnectFailedError, Failure, FailureReason, PlanRefusedError, RateLimit
+from connector.x.failures import HTTP_FAILURES, network_failure, not_a_stream, refusal
+from connector.x.head import Head, read_head
+from connector.x.quoting import Secrets, shown
+from connector.x.response import decoder_of, read_beginning
 from connector.x.transport import Wire
 
 USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
@@ -40,20 +31,21 @@ _DELIMITERS = {"content-length", "transfer-encoding"}
 _LITTLE_BYTES = 16 * 1024
 _GATHER_S = 0.02
 """After so little was read, more is left to come for so long: waking up for an event costs more than the event."""
-_NO_HEADERS: Mapping[str, str] = {}
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
 
 class Connection:
     """An accepted request. `chunks` is for one thread; `close` may be called from any."""
 
-    def __init__(self, response: httpx.Response, wire: Wire, secrets: Secrets) -> None:
+    def __init__(self, response: httpx.Response, head: Head, wire: Wire, secrets: Secrets) -> None:
         self._response = response
+        self._decoder = decoder_of(head)
         self._secrets = secrets
         self._wire = wire
         self._is_delimited = not _DELIMITERS.isdisjoint(response.headers)
-        self.date_us = _date_us(response)
-        self.rate_limit: RateLimit | None = read_rate_limit(response.headers, self.date_us / US_PER_S)
+        self.date_us = head.date_us
+        """X's time of the answer, or None where its `Date` is missing or garbage."""
+        self.rate_limit: RateLimit | None = head.rate_limit
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body's bytes as they arrive, decompressed.
@@ -62,15 +54,19 @@ class Connection:
         cannot be told from a cut.
         """
         try:
-            for chunk in self._response.iter_bytes():
-                yield chunk
-                if len(chunk) < _LITTLE_BYTES:
+            for chunk in self._response.iter_raw():
+                size_bytes = 0
+                for piece in self._decoder.decode(chunk):
+                    size_bytes += len(piece)
+                    yield piece
+                if size_bytes < _LITTLE_BYTES:
                     time.sleep(_GATHER_S)
-        except (httpx.HTTPError, OSError) as error:
+            self._decoder.flush()
+        except HTTP_FAILURES as error:
             raise ConnectFailedError(network_failure(error, self._secrets)) from error
         if not self._is_delimited:
             raise ConnectFailedError(
-                Failure(Curve.NETWORK, "network", "the body ended, and nothing says that it is whole")
+                Failure(Curve.NETWORK, FailureReason.NETWORK, "the body ended, and nothing says that it is whole")
             )
 
     def close(self) -> None:
@@ -78,8 +74,8 @@ class Connection:
         self._wire.close()
 
     def quoted(self, text: str) -> str:
-        """Return words of X's without the token, should X have repeated it."""
-        return without(self._secrets, text)
+        """Return words of X's bounded, on one line, and without the token, should X have repeated it."""
+        return shown(self._secrets, text)
 
     def __enter__(self) -> Self:
         return self
@@ -107,50 +103,44 @@ class XClient:
         self._on_answer = on_answer
         self._client = httpx.Client(
             base_url=settings.base_url,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip" if settings.gzip else "identity"},
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(settings.silence_timeout_s, connect=settings.connect_timeout_s),
             verify=_trust(settings.ca_file),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )
+        self._is_gzip = settings.gzip
         self._answer_time_s = settings.silence_timeout_s
         self._token = Token(settings, exchange_over(self._client, self._answer_time_s))
 
     def open(self, partition: StreamPartition, plan: Plan, wire: Wire | None = None) -> Connection:
         """Ask X for `plan`; who holds the `wire` can end the wait for the answer, too.
 
-        Raises `ConnectFailedError`; `PlanRefusedError` where X does not accept the request.
+        Raises `ConnectFailedError`; `PlanRefusedError` where X itself objects to the request.
         """
         wire = wire or Wire()
         # A compressed body may be cut where no one notices; of a replay the end is all that says it is whole.
-        headers = {"Accept-Encoding": "identity"} if isinstance(plan, Replay) else {}
-        response, secrets = self._get(partition, _parameters(plan), wire, headers)
-        if response.status_code == httpx.codes.OK:
-            return Connection(response, wire, secrets)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        is_gzip_asked = self._is_gzip and not isinstance(plan, Replay)
+        response, head, secrets = self._get(partition, _parameters(plan), wire, is_gzip=is_gzip_asked)
+        if head.is_stream(is_gzip_asked=is_gzip_asked):
+            return Connection(response, head, wire, secrets)
+        if head.status == httpx.codes.UNAUTHORIZED:
             self._token.rejected()
-        if response.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN}:
-            raise PlanRefusedError(_failure(response, secrets))
-        raise ConnectFailedError(_failure(response, secrets))
+        raise _error(response, head, secrets)
 
     def check_access(self, stream: str) -> None:
         """Ask X for `stream` in a way it cannot grant, so that no connection is made or disturbed.
 
         Raises `ConnectFailedError` unless X then objects to the request itself: to neither token nor access.
         """
-        response, secrets = self._get(StreamPartition(stream, 1), _UNGRANTABLE, Wire())
-        if response.status_code == httpx.codes.BAD_REQUEST:
-            response.close()
-        else:
-            raise ConnectFailedError(_failure(response, secrets))
+        response, head, secrets = self._get(StreamPartition(stream, 1), _UNGRANTABLE, Wire(), is_gzip=False)
+        error = _error(response, head, secrets)
+        if not (isinstance(error, PlanRefusedError) and head.status == httpx.codes.BAD_REQUEST):
+            raise error
 
     def _get(
-        self,
-        partition: StreamPartition,
-        parameters: Mapping[str, str],
-        wire: Wire,
-        headers: Mapping[str, str] = _NO_HEADERS,
-    ) -> tuple[httpx.Response, Secrets]:
-        """Return the answer, and what of the request no one may quote."""
+        self, partition: StreamPartition, parameters: Mapping[str, str], wire: Wire, *, is_gzip: bool
+    ) -> tuple[httpx.Response, Head, Secrets]:
+        """Return the answer, what its head says, and what of the request must not be shown."""
         token = self._token.value()
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}
@@ -159,15 +149,15 @@ class XClient:
                 "GET",
                 STREAMS[partition.stream].path,
                 params=parameters,
-                headers={"Authorization": f"Bearer {token}", **headers},
+                headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip" if is_gzip else "identity"},
                 extensions=wire.extensions(self._answer_time_s),
             )
             response = self._client.send(request, stream=True)
-        except (httpx.HTTPError, OSError) as error:
+        except HTTP_FAILURES as error:
             raise ConnectFailedError(network_failure(error, (token,))) from error
-        limit = read_rate_limit(response.headers, _date_us(response) / US_PER_S)
-        self._on_answer(partition.stream, response.status_code, limit)
-        return response, (token,)
+        head = read_head(response.status_code, response.headers, wall_us())
+        self._on_answer(partition.stream, head.status, head.rate_limit)
+        return response, head, (token,)
 
     def close(self) -> None:
         """Release what the client holds."""
@@ -193,19 +183,9 @@ def _to_the_second(instant_us: int) -> str:
     return format_us(instant_us)[:19] + "Z"
 
 
-def _date_us(response: httpx.Response) -> int:
-    """Return X's time of the answer, or the wall clock where X does not say."""
-    try:
-        return int(parsedate_to_datetime(response.headers["date"]).timestamp()) * US_PER_S
-    except (KeyError, ValueError, OverflowError):
-        return wall_us()
-
-
-def _failure(response: httpx.Response, secrets: Secrets) -> Failure:
-    try:
-        body = read_body(response)
-    except (httpx.HTTPError, OSError):
-        body = b""
-    date_us = _date_us(response)
-    failure = http_failure(response.status_code, response.headers, body, date_us / US_PER_S, secrets)
-    return replace(failure, date_us=date_us)
+def _error(response: httpx.Response, head: Head, secrets: Secrets) -> ConnectFailedError:
+    """Return the error for an answer that is no stream."""
+    body = read_beginning(response, head)
+    if head.status == httpx.codes.OK:
+        return ConnectFailedError(not_a_stream(head, body, secrets))
+    return refusal(head, body, secrets)

@@ -10,8 +10,12 @@ from connector.simulator.faults import (
 )
 from connector.x.clock import wall_us
 from tests.connections.peer import (
+    LAST_CHUNK,
     Peer,
+    Script,
     answering,
+    compressed,
+    gzip_head,
     head,
     sending,
 )
@@ -23,11 +27,15 @@ from tests.connections.row import (
     TOO_MANY_BODY,
     TOO_MANY_S,
     WHERE,
+    WHOLE_SLICE,
     Row,
     answered,
+    ended,
+    event,
     failed,
     good,
     problem,
+    replayed,
 )
 from tests.connections.x import AFTER, Bare, Simulated, X
 
@@ -41,15 +49,16 @@ def _answering(status: str, body: object = b"", *headers: tuple[str, str]) -> Ca
     return lambda: Bare(Peer(answering(status, content, *headers), good(1)), events=1)
 
 
-def _spent(remaining: int, body: object, reset_s: int) -> Callable[[], X]:
-    """Return an X that answers 429, with a window that ends in so many seconds."""
+def _spent(remaining: int, body: object, reset_s: int, *more: tuple[str, str], units_per_s: int = 1) -> Callable[[], X]:
+    """Return an X that answers 429, with a window that ends in `reset_s`."""
 
     def make() -> X:
         now_s = wall_us() // 1_000_000
-        limits = {"limit": 100, "remaining": remaining, "reset": now_s + reset_s}
+        limits = {"limit": 100, "remaining": remaining, "reset": (now_s + reset_s) * units_per_s}
         headers = (
             ("Date", formatdate(now_s, usegmt=True)),
             *((f"x-rate-limit-{name}", str(limits[name])) for name in limits),
+            *more,
         )
         content = json.dumps(body).encode()
         head_ = "\r\n".join(
@@ -66,6 +75,15 @@ def _spent(remaining: int, body: object, reset_s: int) -> Callable[[], X]:
     return make
 
 
+_PAGE = b"<!DOCTYPE html>\n<html><title>Scheduled maintenance</title>\n<p>We will be back soon.</p></html>\r\n"
+_TEXT_HTML = ("Content-Type", "text/html; charset=utf-8")
+_503 = "503 Service Unavailable"
+
+
+def _page() -> Script:
+    return answering("200 OK", _PAGE, _TEXT_HTML)
+
+
 _CODE_88 = {"errors": [{"code": 88, "message": "Rate limit exceeded"}]}
 
 
@@ -73,8 +91,8 @@ ANSWERS = (
     Row(
         "redirect",
         "3xx: a redirect",
-        "not followed, so the token goes nowhere else",
-        _answering("302 Found", b"", ("Location", "https://elsewhere.invalid/")),
+        "not followed, so the token goes nowhere else; show the host it points to",
+        _answering("302 Found", b"", ("Location", "https://elsewhere.invalid/path?query")),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
     ),
@@ -85,6 +103,43 @@ ANSWERS = (
         _answering("204 No Content"),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
+    ),
+    Row(
+        "200-page",
+        "200 with a web page: `Content-Type` is neither absent nor JSON",
+        "no stream: ask for the same again, 5 s and doubling; show its type and how it begins, keep nothing of it",
+        _answering("200 OK", _PAGE, _TEXT_HTML),
+        (HTTP_S,),
+        (failed("not-a-stream"),),
+    ),
+    Row(
+        "200-page-to-a-replay",
+        "the same to a replay, time and again",
+        "that slice again, until a stream comes: nothing counts as read",
+        lambda: Bare(Peer(*[_page()] * 5, *replayed(), good(3)), events=3),
+        tuple(HTTP_S * 2**number for number in range(5)),
+        (*[failed("not-a-stream")] * 5, *[ended("closed"), WHOLE_SLICE] * 2),
+        away_s=20 * MINUTE_S,
+    ),
+    *(
+        Row(
+            f"200-{name}",
+            f"200 with `Content-Encoding: {name}`, which was not asked for",
+            "no stream, as above",
+            _answering("200 OK", b"\x0b\x02\x80{}\r\n\x03", ("Content-Encoding", name)),
+            (HTTP_S,),
+            (failed("not-a-stream"),),
+        )
+        for name in ("br", "zstd", "deflate")
+    ),
+    Row(
+        "200-gzip-to-a-replay",
+        "a replay, for which no compression is asked, answered with gzip",
+        "no stream, as above: where a compressed body ends does not prove that it is whole",
+        lambda: Bare(Peer(sending(gzip_head() + compressed(event(1)) + LAST_CHUNK), *replayed(), good(3)), events=3),
+        (HTTP_S,),
+        (failed("not-a-stream"), *[ended("closed"), WHOLE_SLICE] * 2),
+        away_s=20 * MINUTE_S,
     ),
     Row(
         "400-backfill",
@@ -144,6 +199,50 @@ ANSWERS = (
         (CONFIGURATION_S,),
         (failed("http-404"), answered(404)),
     ),
+    *(
+        Row(
+            f"{status[:3]}-{name}",
+            f"{status[:3]} {what}",
+            "not X's words: ask for the same again, 5 s and doubling; show its type and how it begins",
+            _answering(status, body, *headers),
+            (HTTP_S,),
+            (failed("foreign-answer"), answered(status[:3])),
+        )
+        for status, name, what, body, headers in (
+            ("400 Bad Request", "page", "with a web page, from a box on the way", _PAGE, [_TEXT_HTML]),
+            ("403 Forbidden", "page", "with a web page, to a request with `backfill_minutes` too", _PAGE, [_TEXT_HTML]),
+            ("403 Forbidden", "gateway", "in JSON of another shape", {"message": "Forbidden"}, []),
+            ("403 Forbidden", "empty", "without a body", b"", []),
+            ("404 Not Found", "page", "with a web page", _PAGE, [_TEXT_HTML]),
+        )
+    ),
+    Row(
+        "403-provisioning",
+        "403 `connection_issue`, `ProvisioningSubscription`: X is not ready yet",
+        "ask for the same again, 5 s and doubling",
+        _answering(
+            "403 Forbidden",
+            {**problem("streaming-connection", 403), "connection_issue": "ProvisioningSubscription"},
+        ),
+        (HTTP_S,),
+        (failed("http-403"), answered(403)),
+    ),
+    Row(
+        "408",
+        "408: the request took too long",
+        "as after 5xx",
+        _answering("408 Request Timeout"),
+        (HTTP_S,),
+        (failed("http-408"), answered("other")),
+    ),
+    Row(
+        "425",
+        "425: too early",
+        "the same",
+        _answering("425 Too Early"),
+        (HTTP_S,),
+        (failed("http-other"), answered("other")),
+    ),
     Row(
         "other-4xx",
         "any other 4xx, in the short shape `{code, message}` for instance",
@@ -166,6 +265,36 @@ ANSWERS = (
         "a minute at least",
         _spent(0, problem("usage-capped", 429), 3),
         (RATE_LIMIT_S,),
+        (failed("rate-limited"), answered(429)),
+    ),
+    Row(
+        "429-reset-in-milliseconds",
+        "429 with a reset in milliseconds",
+        "recognise it, and wait for it",
+        _spent(0, _CODE_88, 600, units_per_s=1000),
+        (600.0,),
+        (failed("rate-limited"), answered(429)),
+    ),
+    *(
+        Row(
+            f"429-reset-{name}",
+            f"429 with a reset {what}",
+            "a minute, doubling: such a reset says nothing, nor does what is said to be left",
+            _spent(0, _CODE_88, reset_s),
+            (RATE_LIMIT_S,),
+            (failed("rate-limited"), answered(429)),
+        )
+        for name, what, reset_s in (
+            ("past", "in the past", -3600),
+            ("far", "a year ahead", 365 * 24 * 3600),
+        )
+    ),
+    Row(
+        "429-retry-after",
+        "429 with `Retry-After` beyond the reset",
+        "wait that long",
+        _spent(0, _CODE_88, 300, ("Retry-After", "420")),
+        (420.0,),
         (failed("rate-limited"), answered(429)),
     ),
     Row(
@@ -202,6 +331,22 @@ ANSWERS = (
             (failed("http-5xx"), answered(status)),
         )
         for status in (500, 502, 503, 504)
+    ),
+    *(
+        Row(
+            f"{status[:3]}-retry-after{name}",
+            f"{status[:3]} with `Retry-After`{what}",
+            we,
+            _answering(status, b"", ("Retry-After", value)),
+            (delay_s,),
+            (failed(reason), answered(code)),
+        )
+        for status, name, what, value, we, delay_s, reason, code in (
+            (_503, "", " in seconds, or as a date", "120", "wait that long", 120.0, "http-5xx", 503),
+            (_503, "-absurd", " of days", "999999", "wait 16 minutes at most", 960.0, "http-5xx", 503),
+            (_503, "-garbage", " that is negative, past or garbage", "-120", "as without", HTTP_S, "http-5xx", 503),
+            ("408 Request Timeout", "", "", "30", "wait that long", 30.0, "http-408", "other"),
+        )
     ),
     Row(
         "other-5xx",

@@ -79,12 +79,10 @@ class Peer:
         self._server.close()
 
 
-def head(status: str = "200 OK", *headers: tuple[str, str]) -> bytes:
-    """Return the head of an answer; its time is now."""
-    lines = [
-        f"HTTP/1.1 {status}",
-        *(f"{name}: {value}" for name, value in (("Date", formatdate(usegmt=True)), *headers)),
-    ]
+def head(status: str = "200 OK", *headers: tuple[str, str], date: str | None = "") -> bytes:
+    """Return the head of an answer; its time is now where `date` is empty, and there is none where that is None."""
+    dates = () if date is None else (("Date", date or formatdate(usegmt=True)),)
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in (*dates, *headers))]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -225,12 +223,12 @@ def over_tls(folder: Path, script: Script) -> Script:
     return play
 
 
-def gzip_head() -> bytes:
+def gzip_head(name: str = "gzip") -> bytes:
     """Return the head of a stream that says gzip."""
-    return head("200 OK", ("Content-Encoding", "gzip"), *_CHUNKED)
+    return head("200 OK", ("Content-Encoding", name), *_CHUNKED)
 
 
-def compressed(body: bytes, *, share: float) -> bytes:
+def compressed(body: bytes, *, share: float = 1.0) -> bytes:
     """Return a share of the compressed `body`, as one chunk."""
     data = gzip.compress(body)
     return chunk(data[: int(len(data) * share)])

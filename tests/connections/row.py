@@ -8,11 +8,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from connector.events.times import US_PER_S
 from connector.source.stall import TICK_S
 from connector.x.clock import wall_us
 from tests.connections.peer import (
+    LAST_CHUNK,
     Script,
     chunk,
+    cutting,
     in_lines,
     streaming,
 )
@@ -76,6 +79,13 @@ def good(*numbers: int) -> Script:
     return streaming(events(*numbers))
 
 
+def replayed() -> tuple[Script, Script]:
+    """Return the scripts of two slices of a replay that are whole; the first one brings two events."""
+    lines = [line(number, wall_us() - int(15 * MINUTE_S) * US_PER_S) for number in (1, 2)]
+    return cutting(chunk(in_lines(*lines)), LAST_CHUNK), cutting(chunk(in_lines(b"")), LAST_CHUNK)
+
+
+WHOLE_SLICE = 'replay_slices_total{outcome="whole"}'
 TOO_MANY_BODY = {
     "title": "ConnectionException",
     "detail": "This stream is currently at the maximum allowed connection limit.",

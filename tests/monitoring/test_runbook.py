@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from connector.cli import app
 from connector.coverage.plan import Cause
-from connector.x.errors import REASONS
+from connector.x.errors import FailureReason
 from tests.monitoring.queries import code_blocks, commands, selectors
 from tests.unit.docs.log_events import log_events
 from tests.unit.docs.metric_table import ROOT, alerts, metric_rows
@@ -69,5 +69,5 @@ def test_gap_causes_and_reasons_to_fail_are_all_there() -> None:
     """The tables leave no value out that the connector can give."""
     gap, not_live = section("ComplianceGapRecorded"), section("CompliancePartitionNotLive")
     assert [cause for cause in Cause if f"`{cause.value}`" not in gap] == []
-    named = [reason for reason in REASONS if reason != "http-other"]
+    named = [reason for reason in FailureReason if reason != "http-other"]
     assert [reason for reason in named if f"`{reason}`" not in not_live] == []

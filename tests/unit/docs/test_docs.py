@@ -18,7 +18,7 @@ from connector.events.schemas import event_schema
 from connector.kafka.topics import TopicNames, topic_specs
 from connector.settings import KafkaSettings, RunSettings, variable_name
 from connector.x.backoff import Curve
-from connector.x.errors import MIN_RATE_LIMIT_WAIT_S
+from connector.x.failures import MIN_RATE_LIMIT_WAIT_S
 from tests.unit.docs.event_id_recipe import event_id
 from tests.unit.docs.tables import PAGES, PREFIX, VECTORS, avro_fields, block_names, generated, own_fields, type_name
 

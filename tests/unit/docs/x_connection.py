@@ -10,10 +10,10 @@ from tests.connections.rows import TABLES
 
 _CURVES = {
     Curve.NETWORK: "the network fails, or a connection ends that has delivered nothing",
-    Curve.HTTP: "5xx",
+    Curve.HTTP: "5xx, 408, 425; 200 that is no stream; 400, 403 and 404 that are not X's words, or pass",
     Curve.RATE_LIMIT: "429, the budget is spent; never before `x-rate-limit-reset`",
     Curve.TOO_MANY_CONNECTIONS: "429 or a message, `TooManyConnections`, with budget left",
-    Curve.CONFIGURATION: "400, 401, 403, 404 and other answers that only a person can mend; no token",
+    Curve.CONFIGURATION: "X's own 400, 403 and 404, 401, and other answers that only a person can resolve; no token",
 }
 
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
@@ -34,7 +34,7 @@ from tests.unit.x.fakes import NOW_US, FakeConnection, FakeTime, Step, is_closed
 
 _PARTITION = StreamPartition("tweet", 1)
 _DEADLINE_S = 30.0
-_REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused"), NOW_US - US_PER_S)
+_REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused", date_us=NOW_US - US_PER_S))
 _DOWN = ConnectFailedError(Failure(Curve.NETWORK, "network", "down"))
 _CUT = Failure(Curve.NETWORK, "network", "cut off")
 _OPERATIONAL = SystemMessage("OperationalDisconnect", "d")
@@ -671,7 +671,7 @@ def test_refusal_for_the_sake_of_a_wrong_clock_is_no_refusal_of_replays(world: _
     """X's answer tells its time: a replay into its future, or from before its reach, is planned again, not given up."""
     world.x_ahead_s = x_ahead_s
     world.covered_until_us -= (18 if x_ahead_s < 0 else 30 * 60) * MINUTE_US
-    answer = PlanRefusedError(_REFUSED.failure, world.time.now_us + (x_ahead_s - 1) * US_PER_S)
+    answer = PlanRefusedError(replace(_REFUSED.failure, date_us=world.time.now_us + (x_ahead_s - 1) * US_PER_S))
     world.run(answer, [b"{}\n"])
     first, second = world.plans[:2]
     x_now_us = world.time.now_us + x_ahead_s * US_PER_S

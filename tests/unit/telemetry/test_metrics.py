@@ -22,7 +22,7 @@ from connector.telemetry.metrics import (
     Metrics,
 )
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State, Statuses
-from connector.x.errors import REASONS
+from connector.x.errors import FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,7 @@ def _scraped(metrics: Metrics) -> dict[str, Metric]:
         ("lines_duplicate", None, ()),
         ("lines_control", None, ()),
         ("transactions_committed", None, ()),
-        ("connect_failures", "reason", REASONS),
+        ("connect_failures", "reason", FailureReason),
         ("disconnects", "reason", DISCONNECT_REASONS),
         ("lines_dead_lettered", "reason", tuple(Reason)),
         ("producers_replaced", "cause", REPLACEMENT_CAUSES),
