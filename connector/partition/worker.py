@@ -73,6 +73,7 @@ class Pipeline:
         self._stop = threading.Event()
         self._may_commit = True
         self._has_producer = False
+        self._known_end = 0
         self._pulse = Pulse()
         self._reader: Reader | None = None
         self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
@@ -160,13 +161,17 @@ class Pipeline:
         writer = TransactionalWriter(
             producer_config(settings, transactional_id, min(limits.values()), self._happenings.told)
         )
-        timeline = self._restore(writer, records, began)
-        self._read_and_commit(timeline, writer)
+        try:
+            timeline = self._restore(writer, records, began)
+            self._read_and_commit(timeline, writer)
+        finally:
+            if writer.next_offset is not None:
+                self._known_end = writer.next_offset
 
     def _restore(self, writer: TransactionalWriter, records: RecordBuilder, began: float) -> Timeline:
         reader = LedgerReader(self._parts.settings.kafka, self.partition, self._parts.decode_entry, self._must_stop)
         writer_id = uuid.uuid4().hex
-        placed, begin, end = reader.restore()
+        placed, begin, end = reader.restore(self._known_end)
         writer.expect_entry_at(end)
         if not placed:
             check_is_new(self._parts.settings.kafka, self.partition, self._must_stop)
