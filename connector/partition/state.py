@@ -223,17 +223,20 @@ class PartitionState:
         delivered_by = "replay" if replayed else "stream"
         best_us = read.at.best_us
         dates_us, new_us = [], []
-        reason = None
+        reason: EndReason | None = None
         for line in read.lines:
             decoded = decode(self._partition.stream, line)
             if isinstance(decoded, Event):
                 date_us = decoded.event_at_ns // _NS_PER_US
                 if self._is_known(decoded.id):
                     session.repeated(date_us)
-                elif (reason := session.refuses(date_us)) is not None:
-                    self._is_refused = True
+                elif (refusal := session.refuses(date_us)) is not None:
+                    reason, self._is_refused = reason or refusal, True
                     break
-                elif self._publish(decoded, line, max(best_us, min(date_us, best_us + US_PER_S)), delivered_by):
+                # The best clock may be as coarse as X's `Date`: nothing is read before it happened.
+                elif self._publish(
+                    decoded, line, date_us if best_us < date_us <= best_us + US_PER_S else best_us, delivered_by
+                ):
                     new_us.append(date_us)
                 dates_us.append(date_us)
             elif isinstance(decoded, DeadLetter):
