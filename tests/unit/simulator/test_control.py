@@ -161,7 +161,7 @@ def test_manual_of_each_fault_makes_that_fault(sim: Simulator) -> None:
 
 @pytest.mark.parametrize("body", [{"kind": "dorp"}, {"kind": ["drop"]}, {"kind": None}, {}, [], 7])
 def test_fault_unknown_answers_400_naming_the_kinds(sim: Simulator, body: Any) -> None:  # noqa: ANN401 - any JSON
-    """Whatever stands for the kind, or without any."""
+    """A kind that does not exist, no kind, or no object at all."""
     response = ask(sim, "POST", "/control/faults", content=msgspec.json.encode(body))
     assert response.status_code == 400
     assert all(kind.__struct_config__.tag in response.json()["error"] for kind in get_args(Fault))
