@@ -199,7 +199,7 @@ BODY = (
         "that slice from its beginning, after a delay that grows: it cannot be known to be whole",
         lambda: Bare(Peer(sending(head(), in_lines(event(1))), *replayed(), good(3)), events=4),
         (NETWORK_S,),
-        (*_BROKEN, 'replay_slices_total{outcome="interrupted"}', *(*_CLOSED, WHOLE_SLICE) * 2),
+        (*_BROKEN, 'replay_slices_total{verdict="interrupted"}', *(*_CLOSED, WHOLE_SLICE) * 2),
         away_s=20 * MINUTE_S,
     ),
     Row(
@@ -210,8 +210,8 @@ BODY = (
         (NETWORK_S,),
         (
             *_BROKEN,
-            'replay_slices_total{outcome="interrupted"}',
-            *(*_CLOSED, 'replay_slices_total{outcome="whole"}') * 2,
+            'replay_slices_total{verdict="interrupted"}',
+            *(*_CLOSED, 'replay_slices_total{verdict="whole"}') * 2,
         ),
         away_s=20 * MINUTE_S,
     ),

@@ -85,7 +85,7 @@ def replayed() -> tuple[Script, Script]:
     return cutting(chunk(in_lines(*lines)), LAST_CHUNK), cutting(chunk(in_lines(b"")), LAST_CHUNK)
 
 
-WHOLE_SLICE = 'replay_slices_total{outcome="whole"}'
+WHOLE_SLICE = 'replay_slices_total{verdict="whole"}'
 TOO_MANY_BODY = {
     "title": "ConnectionException",
     "detail": "This stream is currently at the maximum allowed connection limit.",
