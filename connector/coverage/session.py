@@ -343,9 +343,12 @@ def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReaso
     Rests on the date: an event dated well before the end of coverage, by more than events are late here, was emitted
     within the slice that X had ended as complete.
     """
-    last, recovery = session.recovery.last_slice, session.recovery
+    recovery = session.recovery
+    last = recovery.last_slice
+    if last is None:
+        return None
     lateness_us = max(LATENESS_US, recovery.lateness_us)
-    if last is None or not max(reach_us, last.start_us) <= date_us < session.position_us - lateness_us:
+    if not max(reach_us, last.start_us) <= date_us < session.position_us - lateness_us:
         return None
     session.recovery = recovery.suspected(last.start_us, last.end_us, Suspicion.REPLAY_INCOMPLETE)
     return EndReason.SUSPICION

@@ -33,12 +33,14 @@ _POLL_S = 0.01
 _PREFIX = "compliance_connector_"
 _COUNTERS = (
     "connect_failures",
+    "plans_refused",
     "disconnects",
     "http_responses",
     "lines_control",
     "lines_dead_lettered",
     "truncated_tails",
     "replay_slices",
+    "refetches",
     "gaps",
     "unknown_types",
     "unknown_fields",

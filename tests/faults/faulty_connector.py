@@ -171,9 +171,9 @@ def _initiated(wire: Tripwire) -> None:
     """Strike after the predecessor was fenced, before the ledger is read."""
     restored = restore.LedgerReader.restore
 
-    def restoring(self: restore.LedgerReader) -> restore.Restored:
+    def restoring(self: restore.LedgerReader, known_end: int = 0) -> restore.Restored:
         wire.pass_by()
-        return restored(self)
+        return restored(self, known_end)
 
     restore.LedgerReader.restore = restoring  # type: ignore[method-assign] # wrapped, see the module's docstring
 

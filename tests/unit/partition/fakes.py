@@ -67,11 +67,11 @@ class FakeWriter:
         self.duration_s = 0.0
         self.error: Exception | None = None
         self.renewals = 0
-        self.expected_offset: int | None = None
+        self.next_offset: int | None = None
 
     def expect_entry_at(self, offset: int) -> None:
         """Note where the next entry must stand."""
-        self.expected_offset = offset
+        self.next_offset = offset
 
     def commit(self, records: Sequence[Record], entry: Record) -> Committed:
         """Note the transaction."""
