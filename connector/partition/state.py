@@ -248,7 +248,10 @@ class PartitionState:
         self._keep_known(read, dates_us, replayed)
         if new_us:
             self._arrived(read, new_us, is_live=replayed is None)
-        return reason or session.lines(dates_us, read.at)
+        if self._is_refused:
+            return reason
+        held = session.lines(dates_us, read.at)
+        return reason or held
 
     def _keep_known(self, read: LinesRead, dates_us: Sequence[int], replayed: Replay | None) -> None:
         """Record how long the ids of these lines must stay known.
