@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from connector.source import rate_budget as limits
 from connector.source.lifecycle import MEANINGS, TABLE, Delays, State
+
+from connector.source import rate_budget as limits
 from connector.x.backoff import Curve, Exponential, Linear
 from tests.connections.rows import TABLES
 

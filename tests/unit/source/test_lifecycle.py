@@ -1,7 +1,6 @@
 """The table of a connection's life: what holds for all of its cells."""
 
 import pytest
-
 from connector.source.lifecycle import MEANINGS, TABLE, Delays, Happening, ImpossibleError, State, next_step
 
 _CELLS = [(state, happening) for state in State for happening in Happening]
