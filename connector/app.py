@@ -20,7 +20,7 @@ from connector.kafka.topics import TopicNames
 from connector.kafka.verify import Provisioned, read_limits, verify, verify_subjects, verify_topics
 from connector.partition.worker import Parts, Pipeline
 from connector.settings import RunSettings, Settings
-from connector.source.connect_limiter import Gate
+from connector.source.connect_limiter import ConnectLimiter
 from connector.source.stall import StallWatch
 from connector.supervisor import Supervisor
 from connector.telemetry.exposition import Exposition
@@ -49,7 +49,7 @@ class Service:
         self._status = ServiceStatus(
             self.statuses, settings.pipeline.inbox_limit_bytes, settings.kafka.group_instance_id, wall_us()
         )
-        self._gate = self._status.gate = Gate(settings.x.max_replays)
+        self._limiter = self._status.limiter = ConnectLimiter(settings.x.max_replays)
         self._metrics.watch(self._status)
         self._happenings = ServiceHappenings(self._metrics, self._status)
         self._stall_watch = StallWatch()
@@ -81,7 +81,7 @@ class Service:
                 lambda: read_limits(names, settings.x.streams, cluster),
                 x_client.open,
                 self._stall_watch,
-                self._gate,
+                self._limiter,
                 threading.Lock(),
             )
 

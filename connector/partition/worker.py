@@ -24,7 +24,7 @@ from connector.partition.records import RecordBuilder
 from connector.partition.state import Timeline
 from connector.settings import Settings
 from connector.source.channel import Inbox
-from connector.source.connect_limiter import Gate
+from connector.source.connect_limiter import ConnectLimiter
 from connector.source.pulse import Pulse
 from connector.source.reader import Reader
 from connector.source.stall import StallWatch
@@ -58,7 +58,7 @@ class Parts:
     read_limits_bytes: Callable[[], Mapping[str, int]]
     open_connection: Callable[[StreamPartition, Plan, Wire], Connection]
     stall_watch: StallWatch
-    gate: Gate
+    limiter: ConnectLimiter
     turn: threading.Lock
 
 
@@ -190,7 +190,7 @@ class Pipeline:
             progress=timeline,
             settings=settings.x,
             stall_watch=self._parts.stall_watch,
-            gate=self._parts.gate,
+            limiter=self._parts.limiter,
             report=self._happenings,
         )
         self._reader = reader

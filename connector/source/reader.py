@@ -1,8 +1,8 @@
 """The reader of one stream partition: plans, connects, reads, waits, and begins again until it is stopped.
 
 A connection is made only when everything received over the one before is committed, so a plan always starts from
-what is true. Owns the order of things, which runs on the table in `lifecycle`; policies are in `plan`, `gate` and
-`backoff`, bytes in `body`.
+what is true. Owns the order of things, which runs on the table in `lifecycle`; policies are in `plan`,
+`connect_limiter` and `backoff`, bytes in `body`.
 """
 
 import threading
@@ -17,7 +17,7 @@ from connector.events.decode import SystemMessage
 from connector.settings import XSettings
 from connector.source.body import Body
 from connector.source.channel import Inbox, InboxClosedError
-from connector.source.connect_limiter import Gate, Turn
+from connector.source.connect_limiter import ConnectLimiter, Permit
 from connector.source.deliveries import Ended, Opened
 from connector.source.lifecycle import Delays, Happening, State, next_step
 from connector.source.ports import Progress, Report
@@ -29,7 +29,7 @@ from connector.x.errors import TOO_MANY_CONNECTIONS, ConnectFailedError, Failure
 from connector.x.framing import Framer
 from connector.x.transport import Wire
 
-_TURN_WAIT_S = 1.0
+_PERMIT_WAIT_S = 1.0
 _LINE_TIMEOUT = 2.0
 """How many times the longest silence a line may take to end."""
 _CONNECTED = {State.CONNECTING, State.UNPROVEN, State.ESTABLISHED}
@@ -58,7 +58,7 @@ class Reader:
         progress: Progress,
         settings: XSettings,
         stall_watch: StallWatch,
-        gate: Gate,
+        limiter: ConnectLimiter,
         report: Report,
     ) -> None:
         self._partition = partition
@@ -67,7 +67,7 @@ class Reader:
         self._progress = progress
         self._settings = settings
         self._stall_watch = stall_watch
-        self._gate = gate
+        self._limiter = limiter
         self._report = report
         self._clock = XClock()
         self._backoff = Backoff()
@@ -76,7 +76,7 @@ class Reader:
         self._stop = threading.Event()
         self._state = State.PLANNING
         self._acts: dict[State, Callable[[], Outcome]] = {
-            State.PLANNING: self._wait_for_a_turn,
+            State.PLANNING: self._wait_for_a_permit,
             State.WAITING: self._wait,
         }
         self._wire = Wire()
@@ -119,23 +119,23 @@ class Reader:
         if step.to not in _CONNECTED:
             self._held.close()
         if step.to in {State.WAITING, State.STOPPED}:
-            self._gate.forget(self._partition)
+            self._limiter.release(self._partition)
 
     def _wait(self) -> Outcome:
         self._stop.wait(self._delay_s)
         return Outcome(Happening.WAITED)
 
-    def _wait_for_a_turn(self) -> Outcome:
-        """Plan, and wait for a turn, but not so long that the plan gets old."""
+    def _wait_for_a_permit(self) -> Outcome:
+        """Plan, and wait for a permit, but not so long that the plan gets old."""
         self._inbox.wait_until_settled()
         covered_until_us = self._progress.covered_until_us
         plan = self._make_plan(covered_until_us)
-        turn = self._gate.enter(self._partition, plan, _TURN_WAIT_S)
-        if turn is None:
-            self._report.postponed(self._gate.wait_s(self._partition))
+        permit = self._limiter.acquire(self._partition, plan, covered_until_us, _PERMIT_WAIT_S)
+        if permit is None:
+            self._report.postponed(self._limiter.wait_s(self._partition))
             return Outcome(Happening.REPLAN)
-        self._held.enter_context(turn)
-        self._acts[State.CONNECTING] = partial(self._connect, turn, plan, covered_until_us)
+        self._held.enter_context(permit)
+        self._acts[State.CONNECTING] = partial(self._connect, permit, plan, covered_until_us)
         return Outcome(Happening.TURN_CAME)
 
     def _make_plan(self, covered_until_us: int) -> Plan:
@@ -144,16 +144,16 @@ class Reader:
             return again
         return make_plan(covered_until_us, now_us, self._allowed, is_catching_up=self._is_catching_up)
 
-    def _connect(self, turn: Turn, plan: Plan, covered_until_us: int) -> Outcome:
+    def _connect(self, permit: Permit, plan: Plan, covered_until_us: int) -> Outcome:
         asked_us, self._wire = monotonic_us(), Wire()
         if self._stop.is_set():  # perhaps before there was this wire to close
             return Outcome(Happening.STOPPED)
         try:
             connection = self._open_connection(self._partition, plan, self._wire)
         except ConnectFailedError as error:
-            turn.over(error.failure.rate_limit, is_sent=error.failure.is_sent)
+            permit.answered(error.failure.rate_limit, is_sent=error.failure.is_sent)
             return self._refused(error, plan) if isinstance(error, PlanRefusedError) else _failed(error.failure)
-        turn.over(connection.rate_limit)
+        permit.answered(connection.rate_limit)
         self._held.enter_context(connection)
         if self._stop.is_set():
             return Outcome(Happening.STOPPED)

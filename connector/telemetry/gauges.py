@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from connector.coverage.plan import Replay
 from connector.events.catalog import STREAMS, StreamPartition
 from connector.kafka.statistics import ProducerStatistics
-from connector.source.connect_limiter import WaitsFor
+from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import BOUNDS_S, DelayHistogram, Delays
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State
 
@@ -130,7 +130,7 @@ class ServiceCollector(Collector):
         counts = Counter(
             (each.partition.stream, isinstance(each.plan, Replay))
             for each in self._status.waiting
-            if each.waits_for is WaitsFor.CONNECT_BUDGET
+            if each.reason is WaitReason.CONNECT_BUDGET
         )
         for stream in STREAMS:
             for name, is_replay in (("live", False), ("replay", True)):

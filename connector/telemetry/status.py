@@ -14,7 +14,7 @@ from connector.coverage.plan import Plan, Replay
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.statistics import ProducerStatistics
-from connector.source.connect_limiter import Gate, Waiting
+from connector.source.connect_limiter import ConnectLimiter, Waiting
 from connector.x.clock import wall_us
 from connector.x.errors import RateLimit
 
@@ -139,7 +139,7 @@ class ServiceStatus:
     last_error: str | None = None
     last_error_at_us: int | None = None
     rate_limits: dict[str, RateLimit] = field(default_factory=dict)
-    gate: Gate | None = None
+    limiter: ConnectLimiter | None = None
 
     @property
     def has_joined(self) -> bool:
@@ -159,7 +159,7 @@ class ServiceStatus:
     @property
     def waiting(self) -> Sequence[Waiting]:
         """The attempts to connect that wait, the first one first."""
-        return () if self.gate is None else self.gate.waiting()
+        return () if self.limiter is None else self.limiter.waiting()
 
     def as_json(self) -> dict[str, Any]:
         """Return what /status shows."""
@@ -174,7 +174,7 @@ class ServiceStatus:
             "last_error": self.last_error,
             "last_error_at": None if self.last_error_at_us is None else format_us(self.last_error_at_us),
             "rate_limits": {stream: _rate_limit_as_json(said) for stream, said in list(self.rate_limits.items())},
-            "connects_left": {} if self.gate is None else self.gate.remaining(),
+            "connects_left": {} if self.limiter is None else self.limiter.remaining(),
             "connects_waiting": [_waiting_as_json(waiting) for waiting in self.waiting],
             "partitions": {str(partition): status.as_json() for partition, status in self.partitions.items()},
         }
@@ -188,7 +188,7 @@ def _waiting_as_json(waiting: Waiting) -> dict[str, Any]:
     return {
         "partition": str(waiting.partition),
         "plan": describe(waiting.plan),
-        "waits_for": waiting.waits_for.value,
+        "waits_for": waiting.reason.value,
         "at_least_s": None if waiting.wait_s is None else round(waiting.wait_s, 1),
     }
 

@@ -13,7 +13,7 @@ from connector.events.times import US_PER_S
 from connector.partition.committer import Committer
 from connector.settings import PipelineSettings, XSettings
 from connector.source.channel import Inbox
-from connector.source.connect_limiter import Gate
+from connector.source.connect_limiter import ConnectLimiter
 from connector.source.reader import Reader
 from connector.source.stall import StallWatch
 from connector.telemetry.happenings import Happenings
@@ -96,7 +96,7 @@ class Bench:
             progress=self._timeline,
             settings=settings,
             stall_watch=self.watch,
-            gate=Gate(2, lambda: monotonic_us() + int(self._stop.all_waited_s * US_PER_S)),
+            limiter=ConnectLimiter(2, lambda: monotonic_us() + int(self._stop.all_waited_s * US_PER_S)),
             report=happenings,
         )
         self._reader._stop = self._stop  # noqa: SLF001 - so that delays are seen, not waited for

@@ -1,4 +1,4 @@
-"""Many stream partitions of one endpoint in simulated time: real readers, gates and simulator, one thread.
+"""Many stream partitions of one endpoint in simulated time: real readers, limiters and simulator, one thread.
 
 Time is the simulator's. It goes on when all readers wait, by as much as the first of them has to; what each receives is
 committed at once.
@@ -17,7 +17,7 @@ from connector.settings import XSettings
 from connector.simulator import Simulator
 from connector.simulator.clock import NANOS
 from connector.source import reader as reader_module
-from connector.source.connect_limiter import Gate
+from connector.source.connect_limiter import ConnectLimiter
 from connector.source.deliveries import Delivery
 from connector.source.lifecycle import State
 from connector.source.reader import Reader
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 PARTITIONS = tuple(StreamPartition("tweet", number) for number in range(1, 5))
 _METRICS = Metrics()
-_TURN_S = 1.0
-"""How long a reader that has no turn waits before it asks again."""
+_POLL_S = 1.0
+"""How long a reader that has no permit waits before it asks again."""
 
 
 class _Committed:
@@ -75,7 +75,7 @@ class _Wait:
 class Citizen:
     """The reader of one stream partition; `has_caught_up` once it wants to go live after a catch-up."""
 
-    def __init__(self, partition: StreamPartition, gate: Gate, client: XClient, *, away_s: float) -> None:
+    def __init__(self, partition: StreamPartition, limiter: ConnectLimiter, client: XClient, *, away_s: float) -> None:
         self._client = client
         self._is_away = away_s > 0
         self.has_caught_up = False
@@ -89,7 +89,7 @@ class Citizen:
             progress=inbox.timeline,
             settings=XSettings(),
             stall_watch=StallWatch(),
-            gate=gate,
+            limiter=limiter,
             report=Happenings(partition, _METRICS, PartitionStatus()),
         )
         self._reader._stop = self._wait  # type: ignore[assignment] # noqa: SLF001 - so that nobody waits
@@ -103,16 +103,16 @@ class Citizen:
         """Take a step; return how long it has to wait for the next one, in seconds."""
         before, self._wait.delay_s = self._state, 0.0
         self._state = self._reader.step()
-        has_no_turn = before is self._state is State.PLANNING
-        return _TURN_S if has_no_turn else self._wait.delay_s
+        has_no_permit = before is self._state is State.PLANNING
+        return _POLL_S if has_no_permit else self._wait.delay_s
 
 
 @contextmanager
 def simulated_time(simulator: Simulator) -> Iterator[None]:
-    """Have the connector's clocks go by the simulator's, and nobody wait for a turn."""
+    """Have the connector's clocks go by the simulator's, and nobody wait for a permit."""
     with (
         mock.patch.object(clock, "time", Travelling(simulator)),
-        mock.patch.object(reader_module, "_TURN_WAIT_S", 0.0),
+        mock.patch.object(reader_module, "_PERMIT_WAIT_S", 0.0),
     ):
         yield
 

@@ -16,7 +16,7 @@ from connector.partition import worker as pipeline_module
 from connector.partition.worker import CORRUPT_WAIT_S, Parts, Pipeline
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
 from connector.source.channel import Inbox
-from connector.source.connect_limiter import Gate
+from connector.source.connect_limiter import ConnectLimiter
 from connector.source.deliveries import KeptAlive
 from connector.source.stall import StallWatch
 from connector.telemetry.happenings import Happenings
@@ -107,7 +107,7 @@ class _Bench:
             self._read_limits,
             cast("Any", None),
             StallWatch(),
-            Gate(2),
+            ConnectLimiter(2),
             threading.Lock(),
         )
         self.pipeline = Pipeline(PARTITION, parts, Happenings(PARTITION, self.metrics, self.status))

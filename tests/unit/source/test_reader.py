@@ -18,7 +18,7 @@ from connector.source import lifecycle
 from connector.source import reader as reader_module
 from connector.source.body import MAX_LINES
 from connector.source.channel import Inbox
-from connector.source.connect_limiter import Gate, Turn
+from connector.source.connect_limiter import ConnectLimiter, Permit
 from connector.source.deliveries import Delivery, Ended, KeptAlive, Opened, Received
 from connector.source.lifecycle import TABLE, Happening, State, next_step
 from connector.source.reader import Outcome, Reader
@@ -78,7 +78,7 @@ class _World:
         self.metrics = Metrics()
         self.watch = StallWatch()
         self.answers: list[Answer] = []
-        self.gate = Gate(2)
+        self.limiter = ConnectLimiter(2)
         self.status = PartitionStatus()
         self.reader = Reader(
             partition=_PARTITION,
@@ -87,7 +87,7 @@ class _World:
             progress=self,
             settings=XSettings(line_limit_bytes=1024),
             stall_watch=self.watch,
-            gate=self.gate,
+            limiter=self.limiter,
             report=Happenings(_PARTITION, self.metrics, self.status),
         )
         self.reader._stop = self.stopped = _Stopped()  # noqa: SLF001 - so that delays are seen, not waited for
@@ -365,57 +365,59 @@ def test_doubt_is_told_when_the_connection_has_ended(world: _World) -> None:
 
 
 class _Held:
-    """A gate that others keep shut the first `busy` times; notes what is done with it."""
+    """A limiter that has no permit the first `busy` times; notes what is done with it."""
 
     def __init__(self, *, busy: int) -> None:
-        self._gate = Gate(1)
+        self._limiter = ConnectLimiter(1)
         self._busy = busy
         self.asked: list[Plan] = []
-        self.forgotten = 0
+        self.released = 0
 
-    def enter(self, partition: StreamPartition, plan: Plan, timeout_s: float) -> Turn | None:
+    def acquire(self, partition: StreamPartition, plan: Plan, covered_until_us: int, timeout_s: float) -> Permit | None:
         """Answer no so often, and then yes."""
         self.asked.append(plan)
-        return self._gate.enter(partition, plan, timeout_s) if len(self.asked) > self._busy else None
+        if len(self.asked) <= self._busy:
+            return None
+        return self._limiter.acquire(partition, plan, covered_until_us, timeout_s)
 
     def wait_s(self, _: StreamPartition) -> float:
         """Return some time."""
         return 7.0
 
-    def forget(self, partition: StreamPartition) -> None:
+    def release(self, partition: StreamPartition) -> None:
         """Give up the place."""
-        self.forgotten += 1
-        self._gate.forget(partition)
+        self.released += 1
+        self._limiter.release(partition)
 
     @property
     def is_free(self) -> bool:
         """Whether the one catch-up that may go is not going."""
-        return isinstance(self._gate.enter(StreamPartition("user", 1), Replay(0, 1), 0), Turn)
+        return isinstance(self._limiter.acquire(StreamPartition("user", 1), Replay(0, 1), 0, 0), Permit)
 
 
-def test_attempt_waits_for_its_turn_and_plans_anew_meanwhile(world: _World) -> None:
+def test_attempt_waits_for_its_permit_and_plans_anew_meanwhile(world: _World) -> None:
     """Nothing is asked of X before, and the plan that is asked for at last is not an old one."""
-    world.reader._gate = gate = cast("Any", _Held(busy=2))  # noqa: SLF001 - so that nobody waits
+    world.reader._limiter = limiter = cast("Any", _Held(busy=2))  # noqa: SLF001 - so that nobody waits
     world.run()
-    assert len(gate.asked) == 2 + len(world.plans)
-    assert world.plans == gate.asked[2:]
+    assert len(limiter.asked) == 2 + len(world.plans)
+    assert world.plans == limiter.asked[2:]
     assert world.status.next_attempt_us == world.time.now_us + 7 * US_PER_S
 
 
-def test_turn_is_given_back_however_it_ends(world: _World) -> None:
+def test_permit_is_given_back_however_it_ends(world: _World) -> None:
     """Read, failed, broken, refused; and whoever backs off keeps no place."""
-    world.reader._gate = gate = cast("Any", _Held(busy=0))  # noqa: SLF001 - so that it can be asked afterwards
+    world.reader._limiter = limiter = cast("Any", _Held(busy=0))  # noqa: SLF001 - so that it can be asked afterwards
     world.covered_until_us -= 60 * MINUTE_US
     world.run([b"{}\n"], _DOWN, RuntimeError("boom"), _REFUSED)
-    assert gate.forgotten
-    assert gate.is_free
+    assert limiter.released
+    assert limiter.is_free
 
 
-def test_what_x_says_of_the_budget_reaches_the_gate(world: _World) -> None:
+def test_what_x_says_of_the_budget_reaches_the_limiter(world: _World) -> None:
     """Of a refusal too."""
-    limit = RateLimit(100, 41, NOW_US // US_PER_S + 600, NOW_US / US_PER_S)
+    limit = RateLimit(100, 91, NOW_US // US_PER_S + 600, NOW_US / US_PER_S)
     world.run(ConnectFailedError(Failure(Curve.HTTP, "http-5xx", "down", rate_limit=limit)))
-    assert world.gate.remaining() == {"tweet": 40}  # one was asked after that, and said nothing
+    assert world.limiter.remaining() == {"tweet": 90}  # one was asked after that, and said nothing
 
 
 Cell = tuple[State, Happening]
