@@ -92,7 +92,7 @@ class Reader:
             plan = self._next_plan(progress, self._clock.read())
             permit = self._limiter.acquire(self._partition, plan, progress.covered_until_us, PERMIT_WAIT_S)
             if permit is None:
-                reason, at_least_s = self._limiter.wait_reason(self._partition)
+                reason, at_least_s = self._limiter.wait_reason(self._partition), self._limiter.wait_s(self._partition)
                 self._observer.waiting_to_connect(reason, at_least_s, PERMIT_WAIT_S)
                 return 0.0
             with permit:
