@@ -184,7 +184,8 @@ class Reader:
             self._observer.disconnected(reason, response.tail_bytes)
             return 0.0
         # A line that was cut off is missing, however the body ended.
-        self._channel.put(Ended(reason, is_proper=reason is EndReason.CLOSED and not response.tail_bytes))
+        is_proper = reason is EndReason.CLOSED and not response.tail_bytes
+        self._channel.put(Ended(reason, is_proper=is_proper, at_us=self._clock.read().estimate_us))
         progress = self._channel.drained()
         self._report_end(connection, progress, self._channel.end_reason or reason, response.tail_bytes)
         return self._conclude(plan, progress, failure)
