@@ -20,7 +20,6 @@ from connector.x.errors import ConnectFailedError, Failure, FailureReason
 from connector.x.failures import HTTP_FAILURES, network_failure, refusal
 from connector.x.head import read_head
 from connector.x.response import read_beginning, read_body
-from connector.x.transport import Wire
 
 
 class _Answer(msgspec.Struct):
@@ -79,7 +78,7 @@ def _checked(name: str, value: str) -> str:
     return value
 
 
-def exchange_over(client: httpx.Client, answer_time_s: float) -> Callable[[str, str], str]:
+def exchange_over(client: httpx.Client) -> Callable[[str, str], str]:
     """Return a function that exchanges an API key and its secret for a bearer token over `client`."""
 
     def exchange(api_key: str, api_key_secret: str) -> str:
@@ -87,7 +86,6 @@ def exchange_over(client: httpx.Client, answer_time_s: float) -> Callable[[str, 
             "POST",
             "/oauth2/token",
             data={"grant_type": "client_credentials"},
-            extensions=Wire().extensions(answer_time_s),
         )
         auth = (quote(api_key, safe=""), quote(api_key_secret, safe=""))
         basic = base64.b64encode(":".join(auth).encode()).decode()

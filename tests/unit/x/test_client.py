@@ -425,6 +425,17 @@ def test_no_header_raises_anything_but_a_failure_without_secrets(header: bytes, 
     assert caught.value.failure.detail.isprintable()
 
 
+@pytest.mark.parametrize(
+    "location", [b"https://[::", b"//" + b"x" * 70_000, b"\xff\xfe://\xc3\xa9", b"http://x:99999", b""]
+)
+def test_redirect_to_what_is_no_url_is_one_all_the_same(location: bytes) -> None:
+    """Its status is X's answer, whatever it points to."""
+    answer = b"HTTP/1.1 302 Found\r\nLocation: %b\r\n\r\n" % location
+    with _answering(answer) as base_url, _client(base_url) as client, pytest.raises(ConnectFailedError) as caught:
+        client.open(_TWEET_1, Live(0))
+    assert caught.value.failure.reason == "http-other"
+
+
 def test_redirect_is_shown_by_its_host_alone_and_not_followed() -> None:
     """Path, query and credentials may be secret."""
     answer = b"HTTP/1.1 302 Found\r\nLocation: https://me:word@elsewhere.invalid/path?query\r\n\r\n"
