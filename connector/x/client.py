@@ -24,7 +24,7 @@ from connector.x.clock import wall_us
 from connector.x.errors import ConnectFailedError, Failure, FailureReason, PlanRefusedError, RateLimit
 from connector.x.failures import HTTP_FAILURES, network_failure, not_a_stream, refusal
 from connector.x.head import Head, read_head
-from connector.x.proxy import find_proxy
+from connector.x.proxy import find_proxy, secrets_of
 from connector.x.quoting import Secrets, shown
 from connector.x.response import decoder_of, read_beginning
 from connector.x.transport import Wire, WireTransport
@@ -108,6 +108,7 @@ class XClient:
         self._is_gzip = settings.gzip
         base_url = _base_url(settings)
         proxy = find_proxy(base_url, getproxies_environment())
+        self._proxy_secrets = () if proxy is None else secrets_of(proxy)
         self._client = httpx.Client(
             base_url=base_url,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
@@ -115,7 +116,7 @@ class XClient:
             transport=WireTransport(_trust(settings.ca_file), proxy, settings.silence_timeout_s),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
-        self._token = Token(settings, exchange_over(self._client))
+        self._token = Token(settings, exchange_over(self._client, self._proxy_secrets))
 
     def open(self, partition: StreamPartition, plan: Plan, wire: Wire | None = None) -> Connection:
         """Ask X for `plan`; who holds the `wire` can end the wait for the answer, too.
@@ -138,6 +139,9 @@ class XClient:
         Raises `ConnectFailedError` unless X then objects to the request itself: to neither token nor access.
         """
         response, head, secrets = self._get(StreamPartition(stream, 1), _UNGRANTABLE, Wire(), is_gzip=False)
+        if head.is_stream(is_gzip_asked=False):  # X ignores parameters: nothing is said of the request
+            response.close()
+            raise refusal(head, b"", secrets)
         error = _error(response, head, secrets)
         if not (isinstance(error, PlanRefusedError) and head.status == httpx.codes.BAD_REQUEST):
             raise error
@@ -147,6 +151,7 @@ class XClient:
     ) -> tuple[httpx.Response, Head, Secrets]:
         """Return the answer, what its head says, and what of the request must not be shown."""
         token = self._token.value()
+        secrets = (token, *self._proxy_secrets)
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}
         try:
@@ -159,10 +164,10 @@ class XClient:
             )
             response = self._client.send(request, stream=True)
         except HTTP_FAILURES as error:
-            raise ConnectFailedError(network_failure(error, (token,))) from error
+            raise ConnectFailedError(network_failure(error, secrets)) from error
         head = read_head(response.status_code, response.headers, wall_us())
         self._on_answer(partition.stream, head.status, head.rate_limit)
-        return response, head, (token,)
+        return response, head, secrets
 
     def close(self) -> None:
         """Release what the client holds."""

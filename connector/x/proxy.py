@@ -1,7 +1,7 @@
 """The HTTP proxy on the way to X, as the environment names it. Pure; what may be a password is in no error.
 
 `NO_PROXY` lists, with commas, what is reached directly: `*`, a host name (its subdomains too; with a leading dot those
-alone), an address, a network such as `10.0.0.0/8` or `fd00::/8`; a scheme before it and a port behind it are heeded.
+alone), an address, a network such as `10.0.0.0/8` or `fd00::/8`; a scheme before it and a port after it narrow it down.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 import httpx
 
 from connector.errors import SettingsError
+from connector.x.quoting import Secrets, basic_credentials
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -27,6 +28,11 @@ def find_proxy(url: httpx.URL, proxies: Mapping[str, str]) -> httpx.Proxy | None
         if proxies.get(name):
             return _proxy(f"{name.upper()}_PROXY", proxies[name])
     return None
+
+
+def secrets_of(proxy: httpx.Proxy) -> Secrets:
+    """Return what of the way to the proxy must not be shown, should an answer repeat it."""
+    return () if proxy.auth is None else (proxy.auth[1], basic_credentials(*proxy.auth))
 
 
 def _proxy(name: str, value: str) -> httpx.Proxy:

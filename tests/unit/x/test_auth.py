@@ -156,7 +156,7 @@ def test_exchange_refused_says_what_x_says() -> None:
     "echo", ["hush%2B2", "hush+2", base64.b64encode(b"k%2F1:hush%2B2").decode(), r"k\/1", "HUSH%2b2"]
 )
 def test_exchange_answered_with_what_was_sent_shows_none_of_it(echo: str) -> None:
-    """A box on the way may send the whole request back: the pair as it is, encoded, or as the header holds it."""
+    """An intermediary may send the whole request back: the pair as it is, encoded, or as the header holds it."""
     body = f"<html>you sent {echo}</html>".encode()
     with pytest.raises(ConnectFailedError, match=r"you sent \[secret\]") as caught:
         exchange_over(_client(403, body))(_PAIR[0], _PAIR[1])

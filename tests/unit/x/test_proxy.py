@@ -90,7 +90,7 @@ def test_proxy_is_the_one_of_the_scheme_or_of_all(proxies: dict[str, str], host:
     no_proxy=st.text("0123456789abx.:/[]*,- %", max_size=30) | st.text(max_size=12),
     url=st.sampled_from(["https://api.x.com", "https://[::1]:8443", "https://10.1.2.3"]),
 )
-def test_any_no_proxy_is_heeded_or_a_wrong_setting(no_proxy: str, url: str) -> None:
+def test_any_no_proxy_is_applied_or_a_wrong_setting(no_proxy: str, url: str) -> None:
     """Never an exception of anyone else's."""
     found = _found(url, {"https": _PROXY, "no": no_proxy})
     assert found is None or found == "proxy.invalid" or "NO_PROXY: " in str(found)

@@ -155,7 +155,7 @@ def test_wrong_way_ends_check_and_run_alike(command: str, name: str, value: str)
 
 
 @pytest.mark.parametrize("base_url", ["https://[::1", "https://x:65536", "https://:443"])
-def test_base_url_that_is_none_is_a_wrong_setting(base_url: str) -> None:
+def test_base_url_that_cannot_be_used_is_a_wrong_setting(base_url: str) -> None:
     """Not an exception of the HTTP library."""
     with pytest.raises(SettingsError, match="CONNECTOR_X__BASE_URL: "):
         try_client(XSettings(base_url=base_url))
@@ -176,7 +176,7 @@ def test_proxy_at_a_port_that_cannot_be_is_a_network_failure(monkeypatch: pytest
     assert (caught.value.failure.reason, caught.value.failure.is_sent) == ("network", False)
 
 
-def test_cookies_of_a_box_on_the_way_are_not_sent_back() -> None:
+def test_cookies_of_an_intermediary_are_not_sent_back() -> None:
     """Nor kept: they could grow without end."""
     requests: list[bytes] = []
 
@@ -205,6 +205,15 @@ def test_proxy_that_refuses_is_a_network_failure_that_x_has_not_counted(
             pass
     failure = caught.value.failure
     assert (failure.reason, failure.detail, failure.is_sent) == ("network", f"ProxyError: {status}", False)
+
+
+@pytest.mark.parametrize("echo", ["my-word", "bWU6bXktd29yZA=="])
+def test_proxy_that_repeats_its_password_is_shown_without_it(monkeypatch: pytest.MonkeyPatch, echo: str) -> None:
+    """In its own words, or as the header holds it."""
+    with Peer(answering(f"407 no {echo}")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:my-word@127.0.0.1:{proxy.port}")
+        with pytest.raises(ConnectFailedError, match=r"407 no \[secret\]"), _open("https://x.invalid"):
+            pass
 
 
 def _has_ipv6() -> bool:
