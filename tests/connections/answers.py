@@ -10,6 +10,7 @@ from connector.simulator.faults import (
 )
 from connector.x.clock import wall_us
 from tests.connections.peer import (
+    CHUNKED,
     LAST_CHUNK,
     Peer,
     Script,
@@ -18,6 +19,7 @@ from tests.connections.peer import (
     gzip_head,
     head,
     sending,
+    then_silent,
 )
 from tests.connections.row import (
     CONFIGURATION_S,
@@ -32,6 +34,7 @@ from tests.connections.row import (
     answered,
     ended,
     event,
+    events,
     failed,
     good,
     problem,
@@ -104,6 +107,22 @@ ANSWERS = (
         _answering("204 No Content"),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
+    ),
+    *(
+        Row(
+            f"date-{name}",
+            f"200 {what}",
+            "read it: an answer without a time is a stream all the same, and sets no clock",
+            lambda date=date: Bare(  # type: ignore[misc] # a default binds the loop's value
+                Peer(then_silent(sending(head("200 OK", *CHUNKED, date=date), events(1)))), events=1
+            ),
+            (),
+            (),
+        )
+        for name, what, date in (
+            ("garbage", "with a `Date` that cannot be read", "soon"),
+            ("missing", "without a `Date`", None),
+        )
     ),
     Row(
         "200-page",
@@ -210,7 +229,7 @@ ANSWERS = (
             (failed("foreign-answer"), answered(status[:3])),
         )
         for status, name, what, body, headers in (
-            ("400 Bad Request", "page", "with a web page, from a box on the way", _PAGE, [_TEXT_HTML]),
+            ("400 Bad Request", "page", "with a web page, from an intermediary", _PAGE, [_TEXT_HTML]),
             ("403 Forbidden", "page", "with a web page, to a request with `backfill_minutes` too", _PAGE, [_TEXT_HTML]),
             ("403 Forbidden", "gateway", "in JSON of another shape", {"message": "Forbidden"}, []),
             ("403 Forbidden", "empty", "without a body", b"", []),
