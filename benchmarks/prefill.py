@@ -40,7 +40,9 @@ def prefill(settings: KafkaSettings, partition: StreamPartition, ids: int, cover
         )
         for entry in _entries(partition, count, covered_until_us)
     ]
-    TransactionalWriter(producer_config(settings, names.transactional_id(partition))).commit(others, last)
+    writer = TransactionalWriter(producer_config(settings, names.transactional_id(partition)))
+    writer.expect_entry_at(len(others))
+    writer.commit(others, last)
     return count * _IDS_PER_ENTRY
 
 

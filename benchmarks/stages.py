@@ -107,6 +107,7 @@ def _commit(stand: Stand, settings: RunSettings, events: int) -> Stages:
     bare = [msgspec.structs.replace(record, headers=None) for record in records]
     clock = _Clock()
     writer = TransactionalWriter(producer_config(settings.kafka, names.transactional_id(_PARTITION)), clock.read)
+    writer.expect_entry_at(0)
 
     def commit(records: list[Record]) -> _Committed:
         clock.looks.clear()

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from connector.errors import DependencyUnavailableError, OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.kafka.clients import ClientProperties, admin_config, reader_config
-from connector.kafka.ledger import LedgerEntry, check_contiguous, read_entry
+from connector.kafka.ledger import LedgerEntry, Mode, check_contiguous, read_entry
 from connector.kafka.reading import TopicReader
 from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings
@@ -67,11 +67,12 @@ class LedgerReader:
         self._should_stop = should_stop
         self._monotonic = monotonic
 
-    def restore(self) -> Restored:
+    def restore(self, known_end: int = 0) -> Restored:
         """Return the entries whose ids matter, oldest first, the newest last; none for a new partition.
 
-        To be called after `init_transactions`. Raises `OwnCorruptionError` where the ledger cannot be trusted, and
-        `DependencyUnavailableError` where Kafka does not answer, or not with what can be so.
+        To be called after `init_transactions`; `known_end` is how far the log is known to have reached. Raises
+        `OwnCorruptionError` where the ledger cannot be trusted, and `DependencyUnavailableError` where Kafka does not
+        answer, or not with what can be so.
         """
         try:
             admin = AdminClient(admin_config(self._settings))
@@ -79,6 +80,7 @@ class LedgerReader:
             if begin > end:
                 raise DependencyUnavailableError(f"ledger {self._partition}: said to begin at {begin}, to end at {end}")
             placed = self._restore(begin, end) if begin < end else []
+            self._check_not_shorter(placed, end, known_end)
             if not placed:
                 self._check_never_held(begin, end)
         except KafkaException as error:
@@ -133,6 +135,17 @@ class LedgerReader:
             )
         check_contiguous(placed.entry for placed in needed)
         return needed
+
+    def _check_not_shorter(self, placed: list[OffsetEntry], end: int, known_end: int) -> None:
+        """Refuse a log that ends before an entry which was committed: offsets only grow, whatever is removed.
+
+        A log that begins with a reset is as short as a person wanted it.
+        """
+        if end < known_end and not (placed and placed[0].entry.mode is Mode.RESET):
+            raise OwnCorruptionError(
+                f"ledger {self._partition}: its log ends at {end}, but reached {known_end} before: the topic was "
+                "created again or cut short"
+            )
 
     def _check_never_held(self, begin: int, end: int) -> None:
         """Tell a partition that never held a committed entry from one that lost them, or that hides them from us."""

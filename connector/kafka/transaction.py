@@ -1,5 +1,9 @@
 """The one transactional producer of a stream partition: whole transactions, and one way out of every unclear state.
 
+Every transaction checks its place. A ledger partition has one writer, whose transactions take two offsets each: the
+entry and the marker of its commit. So an entry that comes to stand anywhere but right behind the last marker says that
+the log is not the one that was read: it was created again or cut short, or has another writer. It is not committed.
+
 Nothing is aborted or repaired here. Whatever goes wrong, the producer is of no more use: its successor's
 `init_transactions` ends what it left open, and the ledger tells what was committed. A producer is dropped, never
 closed: closing aborts the transaction, which is wrong while the outcome of its commit is unknown.
@@ -27,6 +31,8 @@ _BY_KEY = -1
 """librdkafka's RD_KAFKA_PARTITION_UA."""
 _NOW = 0
 """As a record's timestamp: when it is produced."""
+_TAKEN_BY_A_TRANSACTION = 2
+"""Offsets of a ledger partition: Kafka writes a marker behind the entry, before it lets the next transaction begin."""
 _FENCED = {
     KafkaError._FENCED,  # noqa: SLF001 - the client's public name for its own codes begins so
     KafkaError.INVALID_PRODUCER_EPOCH,
@@ -66,19 +72,26 @@ class TransactionalWriter:
     def __init__(self, properties: Mapping[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._properties = dict(properties)
         self._monotonic = monotonic
-        self._expected_offset: int | None = None
+        self.next_offset: int | None = None
+        """Where the next ledger entry must stand; None until it is set."""
         self._producer = self._make_producer()
 
     def renew(self) -> None:
-        """Replace the producer by a new one, with a new epoch."""
+        """Replace the producer by a new one, with a new epoch.
+
+        Between two transactions that writes nothing to the ledger, so the next entry's place stays the same.
+        """
         self._producer = self._make_producer()
 
     def expect_entry_at(self, offset: int) -> None:
-        """Commit the next transaction only if its ledger entry comes to stand there: nothing went unread before it."""
-        self._expected_offset = offset
+        """Set where the log ends as far as it was read: the first ledger entry is committed only there.
+
+        Each later one is committed only behind the one before.
+        """
+        self.next_offset = offset
 
     def commit(self, records: Sequence[Record], entry: Record) -> Committed:
-        """Commit `records` and the ledger's `entry` in one transaction."""
+        """Commit `records` and the ledger's `entry` in one transaction, if the entry stands where it must."""
         started = self._monotonic()
         deadline = started + DEADLINE_S
         offsets: list[int] = []
@@ -99,6 +112,7 @@ class TransactionalWriter:
         self._resume("commit_transaction", self._producer.commit_transaction, deadline)
         if not offsets:
             raise WriterLostError("the commit went through without the ledger entry's offset")
+        self.next_offset = offsets[0] + _TAKEN_BY_A_TRANSACTION
         return Committed(offsets[0], self._monotonic() - started)
 
     def _make_producer(self) -> Producer:
@@ -125,17 +139,17 @@ class TransactionalWriter:
                 return
 
     def _check_place(self, offsets: Sequence[int], deadline: float) -> None:
-        """Raise unless the entry, which is not committed yet, stands where it was expected to.
+        """Raise unless the entry, which is written and not yet committed, stands at the next offset.
 
-        Without an offset it was not written: then the commit fails, and tells why.
+        Committing flushes first in any case, so to flush here costs nothing. An entry without an offset was not
+        written: then the commit fails, with the reason.
         """
-        expected, self._expected_offset = self._expected_offset, None
-        if expected is None:
-            return
         if self._producer.flush(max(0.1, deadline - self._monotonic())):
             raise WriterLostError("flush: the ledger entry was not written in time")
-        if offsets and offsets[0] != expected:
-            raise WriterLostError(f"the ledger was read up to {expected}, but the next entry stands at {offsets[0]}")
+        if offsets and offsets[0] != self.next_offset:
+            raise WriterLostError(
+                f"the ledger is known up to {self.next_offset}, but the next entry stands at {offsets[0]}"
+            )
 
     def _resume(self, name: str, call: Callable[[float], None], deadline: float | None = None) -> None:
         """Call, and call again while the client says that the same call may go on."""

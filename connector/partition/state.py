@@ -7,6 +7,7 @@ wall clock's.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from connector.coverage.known_dates import KnownDates
 from connector.coverage.known_ids import KnownIds
@@ -195,7 +196,7 @@ class PartitionState:
     def _end(self, ended: Ended) -> None:
         session = self._session
         if session is not None:
-            self._last = session.end(Ended(self._end_reason or ended.reason, ended.is_proper))
+            self._last = session.end(replace(ended, reason=self._end_reason or ended.reason))
             self._collect()
             self._seen_until_us = session.seen_until_us or self._seen_until_us
         self._batch.ended = self._plan
@@ -223,17 +224,20 @@ class PartitionState:
         delivered_by = "replay" if replayed else "stream"
         best_us = read.at.best_us
         dates_us, new_us = [], []
-        reason = None
+        reason: EndReason | None = None
         for line in read.lines:
             decoded = decode(self._partition.stream, line)
             if isinstance(decoded, Event):
                 date_us = decoded.event_at_ns // _NS_PER_US
                 if self._is_known(decoded.id):
                     session.repeated(date_us)
-                elif (reason := session.refuses(date_us)) is not None:
-                    self._is_refused = True
+                elif (refusal := session.refuses(date_us)) is not None:
+                    reason, self._is_refused = reason or refusal, True
                     break
-                elif self._publish(decoded, line, max(best_us, min(date_us, best_us + US_PER_S)), delivered_by):
+                # The best clock may be as coarse as X's `Date`: nothing is read before it happened.
+                elif self._publish(
+                    decoded, line, date_us if best_us < date_us <= best_us + US_PER_S else best_us, delivered_by
+                ):
                     new_us.append(date_us)
                 dates_us.append(date_us)
             elif isinstance(decoded, DeadLetter):
@@ -245,7 +249,10 @@ class PartitionState:
         self._keep_known(read, dates_us, replayed)
         if new_us:
             self._arrived(read, new_us, is_live=replayed is None)
-        return reason or session.lines(dates_us, read.at)
+        if self._is_refused:
+            return reason
+        held = session.lines(dates_us, read.at)
+        return reason or held
 
     def _keep_known(self, read: LinesRead, dates_us: Sequence[int], replayed: Replay | None) -> None:
         """Record how long the ids of these lines must stay known.

@@ -75,6 +75,7 @@ class PartitionWorker:
         self._stop = threading.Event()
         self._may_commit = True
         self._has_producer = False
+        self._known_end = 0
         self._heartbeat = Heartbeat()
         self._reader: Reader | None = None
         self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
@@ -161,13 +162,17 @@ class PartitionWorker:
         writer = TransactionalWriter(
             producer_config(settings, transactional_id, min(limits.values()), self._telemetry.producer_reported)
         )
-        self._read_and_commit(self._restore(writer, records, began), writer)
+        try:
+            self._read_and_commit(self._restore(writer, records, began), writer)
+        finally:
+            if writer.next_offset is not None:
+                self._known_end = writer.next_offset
 
     def _restore(self, writer: TransactionalWriter, records: RecordBuilder, began: float) -> PartitionState:
         shared = self._shared
         reader = LedgerReader(shared.settings.kafka, self.partition, shared.decode_entry, self._must_stop)
         writer_id = uuid.uuid4().hex
-        entries, begin, end = reader.restore()
+        entries, begin, end = reader.restore(self._known_end)
         writer.expect_entry_at(end)
         if not entries:
             check_is_new(shared.settings.kafka, self.partition, self._must_stop)

@@ -10,6 +10,7 @@ from connector.simulator.faults import (
 )
 from connector.x.clock import wall_us
 from tests.connections.peer import (
+    CHUNKED,
     LAST_CHUNK,
     Peer,
     Script,
@@ -18,6 +19,7 @@ from tests.connections.peer import (
     gzip_head,
     head,
     sending,
+    then_silent,
 )
 from tests.connections.row import (
     CONFIGURATION_S,
@@ -32,9 +34,11 @@ from tests.connections.row import (
     answered,
     ended,
     event,
+    events,
     failed,
     good,
     problem,
+    refused,
     replayed,
 )
 from tests.connections.x import AFTER, Bare, Simulated, X
@@ -104,6 +108,22 @@ ANSWERS = (
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
     ),
+    *(
+        Row(
+            f"date-{name}",
+            f"200 {what}",
+            "read it: an answer without a time is a stream all the same, and sets no clock",
+            lambda date=date: Bare(  # type: ignore[misc] # a default binds the loop's value
+                Peer(then_silent(sending(head("200 OK", *CHUNKED, date=date), events(1)))), events=1
+            ),
+            (),
+            (),
+        )
+        for name, what, date in (
+            ("garbage", "with a `Date` that cannot be read", "soon"),
+            ("missing", "without a `Date`", None),
+        )
+    ),
     Row(
         "200-page",
         "200 with a web page: `Content-Type` is neither absent nor JSON",
@@ -144,27 +164,27 @@ ANSWERS = (
     Row(
         "400-backfill",
         "400 to `backfill_minutes` (`invalid-request`, `client-forbidden`): not in the contract",
-        "ask without; what backfill would have brought is a gap",
-        lambda: Simulated(backfill_refusal=400, events=AFTER),
-        (0.0,),
-        (failed("http-400"), answered(400), 'gaps_total{cause="backfill-refused"}'),
+        "ask for the same again, after 5 s; when refused again, ask without: what backfill would have brought is a gap",
+        lambda: Simulated(backfill_refusal=400, events=AFTER, good=3),
+        (HTTP_S, 0.0),
+        (*[failed("http-400"), answered(400), refused("backfill")] * 2, 'gaps_total{cause="backfill-refused"}'),
     ),
     Row(
         "400-replay",
         "400 to `start_time` and `end_time`",
-        "ask for the most backfill there is; the rest is a gap",
-        lambda: Simulated(replay_refusal=400),
-        (0.0,),
-        (failed("http-400"), answered(400), 'gaps_total{cause="replay-refused"}'),
+        "ask for the same again, after 5 s; when refused again, ask for the most backfill there is: the rest is a gap",
+        lambda: Simulated(replay_refusal=400, good=3),
+        (HTTP_S, 0.0),
+        (*[failed("http-400"), answered(400), refused("replay")] * 2, 'gaps_total{cause="replay-refused"}'),
         away_s=20 * MINUTE_S,
     ),
     Row(
         "400",
         "400 `invalid-request`, whatever is asked",
-        "ask for less at once, then slowly for everything again; say what to check",
-        _refusing(400, times=2),
-        (0.0, CONFIGURATION_S),
-        (failed("http-400"), failed("http-400"), answered(400), answered(400)),
+        "ask for the same again, after 5 s, then for less at once, then slowly for everything again; say what to check",
+        _refusing(400, times=3),
+        (HTTP_S, 0.0, CONFIGURATION_S),
+        (*[failed("http-400"), answered(400)] * 3, *[refused("backfill")] * 2),
     ),
     Row(
         "401",
@@ -178,18 +198,18 @@ ANSWERS = (
         "403-replay",
         "403 to `start_time` and `end_time` (`client-forbidden`)",
         "as after 400",
-        lambda: Simulated(replay_refusal=403),
-        (0.0,),
-        (failed("http-403"), answered(403), 'gaps_total{cause="replay-refused"}'),
+        lambda: Simulated(replay_refusal=403, good=3),
+        (HTTP_S, 0.0),
+        (*[failed("http-403"), answered(403), refused("replay")] * 2, 'gaps_total{cause="replay-refused"}'),
         away_s=20 * MINUTE_S,
     ),
     Row(
         "403",
         "403 `client-forbidden`, `not-authorized-for-resource`, whatever is asked: not in the contract, or no Project",
-        "ask for less at once, then slowly; say what to check",
-        _refusing(403, times=2),
-        (0.0, CONFIGURATION_S),
-        (failed("http-403"), failed("http-403"), answered(403), answered(403)),
+        "ask for the same again, after 5 s, then for less at once, then slowly; say what to check",
+        _refusing(403, times=3),
+        (HTTP_S, 0.0, CONFIGURATION_S),
+        (*[failed("http-403"), answered(403)] * 3, *[refused("backfill")] * 2),
     ),
     Row(
         "404",
@@ -209,7 +229,7 @@ ANSWERS = (
             (failed("foreign-answer"), answered(status[:3])),
         )
         for status, name, what, body, headers in (
-            ("400 Bad Request", "page", "with a web page, from a box on the way", _PAGE, [_TEXT_HTML]),
+            ("400 Bad Request", "page", "with a web page, from an intermediary", _PAGE, [_TEXT_HTML]),
             ("403 Forbidden", "page", "with a web page, to a request with `backfill_minutes` too", _PAGE, [_TEXT_HTML]),
             ("403 Forbidden", "gateway", "in JSON of another shape", {"message": "Forbidden"}, []),
             ("403 Forbidden", "empty", "without a body", b"", []),

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from connector.source.deliveries import Delivery, Opened, Received
+
 from connector import cli
 from connector.coverage.plan import Replay
 from connector.events.decode import Event, decode
@@ -20,7 +22,6 @@ from connector.kafka.transaction import Committed, Record, TransactionalWriter
 from connector.partition.batch import Draft
 from connector.partition.state import Timeline
 from connector.source.channel import Inbox
-from connector.source.deliveries import Delivery, Opened, Received
 from tests.faults.points import Deed, Fault, Point
 
 _FLUSH_S = 5.0
@@ -171,9 +172,9 @@ def _initiated(wire: Tripwire) -> None:
     """Strike after the predecessor was fenced, before the ledger is read."""
     restored = restore.LedgerReader.restore
 
-    def restoring(self: restore.LedgerReader) -> restore.Restored:
+    def restoring(self: restore.LedgerReader, known_end: int = 0) -> restore.Restored:
         wire.pass_by()
-        return restored(self)
+        return restored(self, known_end)
 
     restore.LedgerReader.restore = restoring  # type: ignore[method-assign] # wrapped, see the module's docstring
 

@@ -6,6 +6,8 @@ Knows the topic's name and what stands in it; must not know the connector.
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from tests.rig.process import wait_until
+
 _TIMEOUT_S = 20.0
 
 
@@ -34,6 +36,11 @@ class LedgerDamage:
         """Delete all records, or those before an offset, as retention would."""
         before = TopicPartition(self._topic, partition, self._end(partition) if until is None else until)
         self._admin.delete_records([before])[before].result(_TIMEOUT_S)
+
+    def delete(self) -> None:
+        """Delete the topic, and wait until it is gone."""
+        self._admin.delete_topics([self._topic])[self._topic].result(_TIMEOUT_S)
+        wait_until(lambda: self._topic not in self._admin.list_topics(timeout=_TIMEOUT_S).topics, "the topic is gone")
 
     def _end(self, partition: int) -> int:
         place = TopicPartition(self._topic, partition)

@@ -34,7 +34,9 @@ _RESTARTED = "broker: restarted in turn"
 @pytest.mark.fires(_ALL_AWAY)
 def test_bounded_while_all_brokers_are_away(stage: Stage, proxy: KafkaProxy) -> None:
     """Under load the process holds no more than its channels; afterwards it goes on by itself and misses nothing."""
-    replica = stage.start("a", kafka={"bootstrap_servers": proxy.address}, pipeline={"channel_limit_bytes": _CHANNEL_LIMIT})
+    replica = stage.start(
+        "a", kafka={"bootstrap_servers": proxy.address}, pipeline={"channel_limit_bytes": _CHANNEL_LIMIT}
+    )
     stage.await_owned()
     stage.emit_on(STREAM_PARTITIONS)
     stage.emit_steadily()

@@ -13,6 +13,8 @@ from tests.rig.service import STREAM_PARTITIONS
 _GARBLED = "ledger: last entry damaged"
 _EMPTIED = "ledger: emptied by retention"
 _ABORTED = "ledger: aborted transaction at its end"
+_RECREATED = "ledger: topic deleted and created again under a running replica"
+_FOREIGN = "ledger: another writer's transaction under a running replica"
 _ALL_GARBLED = "ledger: all damaged"
 _READ_AGAIN_S = 90.0
 """A replica reads a ledger that it cannot trust again every minute."""
@@ -101,3 +103,48 @@ def test_own_corruption_mended_by_a_reset_leaves_a_gap_and_nothing_twice(stage: 
         assert gap["cause"] == "ledger-reset"
         ends = {end for start, end in pairwise(marks) if start == gap["gap_start"]}
         assert ends & {gap["gap_end"], gap["gap_end"] - 1}  # a gap's end is rounded up, coverage down
+
+
+@pytest.mark.fires(_RECREATED)
+def test_ledger_created_again_under_a_running_replica_stops_every_partition_at_once(stage: Stage) -> None:
+    """No entry stands where it must, so nothing more is committed; the replica and its successor end, saying why."""
+    replica = stage.start("running")
+    stage.await_owned()
+    stage.emit_on(STREAM_PARTITIONS)
+    stage.emit_steadily()
+    stage.await_caught_up()
+    LedgerDamage(stage.bootstrap_servers, stage.prefix).delete()
+    code, text = stage.command("provision")
+    assert code == 0, text
+    stage.note(_RECREATED)
+    assert replica.process.wait(_READ_AGAIN_S) == 70
+    corrupt = replica.process.logged("ledger_corrupt")
+    assert len({(entry["stream"], entry["partition"]) for entry in corrupt}) == len(STREAM_PARTITIONS)
+    assert all("created again or cut short" in entry["detail"] for entry in corrupt)
+
+    successor = stage.start("successor")
+    assert successor.process.wait() == 70
+    assert "its coverage is recorded: entries were deleted" in successor.process.stderr
+    stage.simulator.stop_emitting()
+    expected = expected_events(stage.prefix, stage.simulator.record())
+    found = list(check_once_in_order(stage.read(), expected))
+    assert [fault for fault in found if "repeated" in fault or "made up" in fault] == []
+
+
+@pytest.mark.fires(_FOREIGN)
+def test_transaction_of_another_writer_is_noticed_by_the_next_commit(stage: Stage) -> None:
+    """One that was aborted costs a restore; one that was committed stops the partition, and the others go on."""
+    replica = stage.start("running")
+    stage.await_owned()
+    stage.emit_on(STREAM_PARTITIONS)
+    stage.await_caught_up()
+    damage = LedgerDamage(stage.bootstrap_servers, stage.prefix)
+    aborted, garbled = stage.random.sample(range(len(STREAM_PARTITIONS)), 2)
+    damage.abort_after(aborted)
+    damage.garble(garbled)
+    stage.note(_FOREIGN)
+    stage.emit_on(STREAM_PARTITIONS)
+    _await_stopped(stage, replica, {garbled: "cannot be read"})
+    lost = {(entry["stream"], entry["partition"]) for entry in replica.process.logged("producer_replaced")}
+    assert lost == {STREAM_PARTITIONS[aborted], STREAM_PARTITIONS[garbled]}
+    stage.conclude(damaged={STREAM_PARTITIONS[garbled]})

@@ -101,7 +101,7 @@ def test_entry_after_some_that_were_not_read_is_never_committed(committed: Confi
     value = AvroEncoder(LEDGER, 1).encode(following.as_record())
     record = Record(names.ledger, str(_PLACE).encode(), value, partition=_PLACE.ledger_partition)
     writer.expect_entry_at(newest.offset)
-    with pytest.raises(WriterLostError, match=f"read up to {newest.offset}, but the next entry stands at"):
+    with pytest.raises(WriterLostError, match=f"known up to {newest.offset}, but the next entry stands at"):
         writer.commit([], record)
 
     writer = TransactionalWriter(producer)

@@ -173,6 +173,29 @@ def test_edges_that_cannot_be_are_no_empty_ledger(kafka: _Kafka, edges: list[int
         kafka.restore()
 
 
+@pytest.mark.parametrize("log", [[], [0, 2]], ids=["empty", "written again"])
+def test_log_that_ends_before_what_was_committed_is_corrupt(kafka: _Kafka, log: list[int]) -> None:
+    """Created again or cut short: what is there may be sound, and what is gone would be published twice."""
+    kafka.log = {offset: _value(replace(_FIRST, entry=number)) for number, offset in enumerate(log)}
+    kafka.edges, kafka.answer = [0, 2 * len(log)], _EndOfPartition(2 * len(log))
+    with pytest.raises(OwnCorruptionError, match=f"its log ends at {2 * len(log)}, but reached 6 before"):
+        kafka.reader().restore(known_end=6)
+
+
+def test_log_that_reaches_what_was_committed_is_restored(kafka: _Kafka) -> None:
+    """An aborted transaction may have made it longer."""
+    kafka.log = {0: _value(_FIRST)}
+    kafka.edges, kafka.answer = [0, 4], _EndOfPartition(4)
+    assert kafka.reader().restore(known_end=2).placed == [OffsetEntry(0, _FIRST)]
+
+
+def test_log_that_is_shorter_and_begins_with_a_reset_is_restored(kafka: _Kafka) -> None:
+    """A person has looked: the ledger topic was created again and then reset."""
+    kafka.log = {0: _value(_RESET)}
+    kafka.edges, kafka.answer = [0, 2], _EndOfPartition(2)
+    assert kafka.reader().restore(known_end=6).placed == [OffsetEntry(0, _RESET)]
+
+
 def test_partition_whose_first_entry_was_only_ever_aborted_is_new(kafka: _Kafka) -> None:
     """Killed before the first commit, twice; what is restored says how far the log was read."""
     kafka.uncommitted = {0: _value(_FIRST), 2: _value(_FIRST)}

@@ -122,8 +122,10 @@ class _Bench:
         return self.producers[-1]
 
     def writer(self) -> TransactionalWriter:
-        """Return a writer over such producers."""
-        return TransactionalWriter({"transactional.id": "t"}, lambda: self.now_s)
+        """Return a writer over such producers, whose next entry must stand where the report says."""
+        writer = TransactionalWriter({"transactional.id": "t"}, lambda: self.now_s)
+        writer.expect_entry_at(71)
+        return writer
 
 
 @pytest.fixture
@@ -144,9 +146,9 @@ def test_writer_fences_its_predecessor_before_anything_else(bench: _Bench) -> No
 def test_commit_puts_all_records_and_the_entry_into_one_transaction(bench: _Bench) -> None:
     """The entry last, on its own partition; the answer says where it stands and how long it took."""
     committed = bench.writer().commit(_RECORDS, _ENTRY)
-    assert bench.calls[1:] == ["begin_transaction", "produce", "produce", "produce", "commit_transaction"]
+    assert bench.calls[1:] == ["begin_transaction", "produce", "produce", "produce", "flush", "commit_transaction"]
     assert bench.produced == [*_RECORDS, _ENTRY]
-    assert (committed.ledger_offset, committed.duration_s) == (71, 5.0)
+    assert (committed.ledger_offset, committed.duration_s) == (71, 6.0)
 
 
 _FENCINGS = [
@@ -236,14 +238,42 @@ def test_commit_that_does_not_say_where_the_entry_stands_ends_the_writer(
         bench.writer().commit([], _ENTRY)
 
 
-def test_entry_that_stands_where_it_is_expected_is_committed(bench: _Bench) -> None:
-    """Looked at once, before the commit; later entries stand where they will."""
+def test_entries_that_stand_one_behind_the_other_are_committed(bench: _Bench) -> None:
+    """Each is looked at before its commit; Kafka's marker takes the offset between two."""
     writer = bench.writer()
-    writer.expect_entry_at(71)
-    assert writer.commit([], _ENTRY).ledger_offset == 71
-    assert bench.calls[-2:] == ["flush", "commit_transaction"]
-    bench.report = (None, _Message(80))
-    assert writer.commit([], _ENTRY).ledger_offset == 80
+    for offset in (71, 73, 75):
+        bench.report = (None, _Message(offset))
+        assert writer.commit([], _ENTRY).ledger_offset == offset
+        assert bench.calls[-2:] == ["flush", "commit_transaction"]
+    assert writer.next_offset == 77
+
+
+@pytest.mark.parametrize("offset", [0, 71, 72, 74, 75])
+def test_later_entry_that_does_not_stand_behind_the_one_before_is_never_committed(bench: _Bench, offset: int) -> None:
+    """The ledger was created again or cut short, or has another writer."""
+    writer = bench.writer()
+    writer.commit([], _ENTRY)
+    bench.report = (None, _Message(offset))
+    with pytest.raises(WriterLostError, match=f"known up to 73, but the next entry stands at {offset}"):
+        writer.commit(_RECORDS, _ENTRY)
+    assert bench.calls[-1] == "flush"
+    assert writer.next_offset == 73
+
+
+def test_renewal_between_two_transactions_moves_no_entry(bench: _Bench) -> None:
+    """A new epoch writes no marker where no transaction was open."""
+    writer = bench.writer()
+    writer.commit([], _ENTRY)
+    writer.renew()
+    bench.report = (None, _Message(73))
+    assert writer.commit([], _ENTRY).ledger_offset == 73
+
+
+def test_writer_that_was_not_told_where_the_ledger_ends_commits_nothing(bench: _Bench) -> None:
+    """Its entry has no place."""
+    writer = TransactionalWriter({"transactional.id": "t"}, lambda: bench.now_s)
+    with pytest.raises(WriterLostError, match="known up to None"):
+        writer.commit([], _ENTRY)
 
 
 @pytest.mark.parametrize("expected", [0, 70, 72])
@@ -251,7 +281,7 @@ def test_entry_that_stands_elsewhere_is_never_committed(bench: _Bench, expected:
     """Something stands before it that was not read, or what was read is gone."""
     writer = bench.writer()
     writer.expect_entry_at(expected)
-    with pytest.raises(WriterLostError, match=f"read up to {expected}, but the next entry stands at 71"):
+    with pytest.raises(WriterLostError, match=f"known up to {expected}, but the next entry stands at 71"):
         writer.commit(_RECORDS, _ENTRY)
     assert bench.calls[-1] == "flush"
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from connector.source.deliveries import KeptAlive
 from structlog.testing import capture_logs
 
 from connector.errors import DependencyUnavailableError, FencedError, OwnCorruptionError, WriterLostError
@@ -17,10 +18,9 @@ from connector.partition.worker import CORRUPT_WAIT_S, Parts, Pipeline
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
 from connector.source.channel import Inbox
 from connector.source.connect_limiter import Gate
-from connector.source.deliveries import KeptAlive
 from connector.source.stall import StallWatch
-from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.metrics import Metrics
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus, State
 from tests.rig.process import wait_until
 from tests.unit.partition.fakes import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter
@@ -134,7 +134,7 @@ class _Bench:
         """Return the pipeline's clock."""
         return self.clock_s
 
-    def restore(self) -> Restored:
+    def restore(self, _: int) -> Restored:
         """Return what the ledger holds."""
         return Restored(self.ledger(), 0, _LOG_END)
 
@@ -233,7 +233,7 @@ def test_new_partition_is_put_on_record_before_anything_else(bench: _Bench) -> N
     assert bench.pipeline.join(_DEADLINE_S)
     [writer] = bench.writers
     assert [entry.entry for _, entry in writer.transactions] == [0]
-    assert writer.expected_offset == _LOG_END
+    assert writer.next_offset == _LOG_END
     assert bench.status.state is State.NOT_OWNED
 
 
@@ -249,7 +249,7 @@ def test_known_partition_goes_on_from_its_ledger(bench: _Bench) -> None:
     assert [entry.entry for entry in entries] == list(range(6, len(entries) + 6))
     assert entries[0].covered_until_before_us == NOW_US
     assert entries[0].writer_id != "before"
-    assert bench.writers[0].expected_offset == _LOG_END
+    assert bench.writers[0].next_offset == _LOG_END
 
 
 @pytest.mark.parametrize("may_commit", [True, False])

@@ -60,6 +60,11 @@ def test_body_that_inflates_without_end_takes_no_memory() -> None:
     assert peak_bytes < 8 * PIECE_BYTES
 
 
+def test_small_members_of_a_chunk_come_in_one_piece() -> None:
+    """A member for each event costs the reader no more than one for all."""
+    assert list(GzipDecoder().decode(gzip.compress(b"{}\r\n") * 500)) == [b"{}\r\n" * 500]
+
+
 def test_piece_that_is_exactly_full_leaves_nothing_behind() -> None:
     """What zlib still holds is asked for without waiting for the next chunk."""
     for size in (PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 2 * PIECE_BYTES):
@@ -71,12 +76,13 @@ def _broken(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
 
 
-_MEMBER = gzip.compress(b"a line\r\n" * 20)
+_MEMBER = gzip.compress(b"a line\r\n" * 20, mtime=0)
 
 
 @pytest.mark.parametrize(
     "data",
     [b"not compressed", b"\0" + _MEMBER, _MEMBER + b"<html>", _broken(_MEMBER, 0), _broken(_MEMBER, len(_MEMBER) - 8)],
+    ids=["plain", "zero before", "text behind", "magic broken", "checksum broken"],
 )
 def test_bytes_that_are_not_gzip_are_corrupt(data: bytes) -> None:
     """From the start, after a member, or by a wrong checksum."""
@@ -84,7 +90,15 @@ def test_bytes_that_are_not_gzip_are_corrupt(data: bytes) -> None:
         list(GzipDecoder().decode(data))
 
 
-@pytest.mark.parametrize("before", [b"", _MEMBER, _MEMBER + b"\0\0"])
+def test_what_was_decoded_before_the_corruption_comes() -> None:
+    """Lines that are whole are X's."""
+    pieces = GzipDecoder().decode(_MEMBER + b"<html>")
+    assert next(pieces) == b"a line\r\n" * 20
+    with pytest.raises(CorruptGzipError):
+        next(pieces)
+
+
+@pytest.mark.parametrize("before", [b"", _MEMBER, _MEMBER + b"\0\0"], ids=["alone", "second", "padded"])
 def test_body_that_ends_within_a_member_is_never_whole(before: bytes) -> None:
     """Wherever the cut is, once a byte of the member has come."""
     for length in range(1, len(_MEMBER)):
