@@ -41,7 +41,7 @@ class Problem:
     def refuses_the_request(self) -> bool:
         """Whether X speaks of the request or of the contract, and not of the state of a connection, which passes.
 
-        Rests on X's own types and on `parameters`: nobody else on the way knows them.
+        Rests on X's own types and on `parameters`: an intermediary knows neither.
         """
         return not self.issues and (self.names_parameters or not self.kinds.isdisjoint(_OF_THE_REQUEST))
 
