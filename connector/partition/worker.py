@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.coverage.plan import Plan
-from connector.errors import ConnectorError, FencedError, OwnCorruptionError
+from connector.errors import ConnectorError, FencedError, OwnCorruptionError, TopicsChangedError
 from connector.events.catalog import StreamPartition
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import first_entry
@@ -37,7 +37,7 @@ from connector.x.transport import Wire
 HUNG_S = 45.0
 """A committer that gave no sign of life for this long hangs: each of its calls is bounded far below that."""
 CORRUPT_WAIT_S = 60.0
-"""How often a ledger that cannot be trusted is looked at again: somebody may have reset it."""
+"""How often a ledger that cannot be trusted, or a topic that changed, is looked at again: a person may have acted."""
 FENCED_WAIT = Exponential(6.0, 96.0)
 """Who is fenced lets the other one work, and does not fence it back at once."""
 TROUBLE_WAIT = Exponential(0.5, 30.0)
@@ -50,6 +50,7 @@ class Parts:
     `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may be changed while we
     work, so each life asks anew. `turn` is for one committer at a time to work on what it was delivered, and never to
     wait for Kafka: threads that all want to run at once take Python's interpreter from each other again and again.
+    `check_topics` raises `TopicsChangedError` where those of a stream are not what they were.
     """
 
     settings: Settings
@@ -60,6 +61,7 @@ class Parts:
     stall_watch: StallWatch
     gate: Gate
     turn: threading.Lock
+    check_topics: Callable[[str], None]
 
 
 class Pipeline:
@@ -105,6 +107,9 @@ class Pipeline:
         while not self._stop.is_set():
             try:
                 self._live_until_stopped()
+            except TopicsChangedError as error:
+                self._happenings.topics_changed(str(error))
+                self._pause(CORRUPT_WAIT_S)
             except OwnCorruptionError as error:
                 self._happenings.corrupt(str(error))
                 self._pause(CORRUPT_WAIT_S)
@@ -151,6 +156,7 @@ class Pipeline:
     def _live(self) -> None:
         """Work the partition until it is stopped. Raises whatever ends it otherwise."""
         began, self._has_producer = time.monotonic(), False
+        self._parts.check_topics(self.partition.stream)
         settings = self._parts.settings.kafka
         limits = self._parts.read_limits_bytes()
         records = RecordBuilder(
@@ -212,6 +218,7 @@ class Pipeline:
             inbox.close()
 
     def _must_stop(self) -> bool:
-        """Give a sign of life, and tell whether to stop."""
+        """Give a sign of life, and tell whether to stop. Raises `TopicsChangedError`."""
         self._pulse.beat()
+        self._parts.check_topics(self.partition.stream)
         return self._stop.is_set()

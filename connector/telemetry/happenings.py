@@ -268,6 +268,13 @@ class Happenings:
         self._note_error(detail)
         self._log.error("ledger_corrupt", detail=detail)
 
+    def topics_changed(self, detail: str) -> None:
+        """A topic has another number of partitions than it must have: the partition stops until a human has looked."""
+        self._status.state = State.TOPICS_CHANGED
+        self._status.idle()
+        self._note_error(detail)
+        self._log.error("topics_changed", detail=detail)
+
     def failed(self, error: Exception) -> None:
         """Something happened that nobody foresaw."""
         self._note_error(f"{type(error).__name__}: {error}")
