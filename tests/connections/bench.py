@@ -16,8 +16,8 @@ from connector.source.channel import Channel
 from connector.source.connect_limiter import ConnectLimiter
 from connector.source.reader import Reader
 from connector.source.stall import StallWatch
-from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.metrics import Metrics
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import PartitionStatus, ServiceStatus, Statuses
 from connector.x.backoff import Backoff

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from connector.source.deliveries import Delivery, Opened, Received
+
 from connector import cli
 from connector.coverage.plan import Replay
 from connector.events.decode import Event, decode
@@ -20,7 +22,6 @@ from connector.kafka.transaction import Committed, Record, TransactionalWriter
 from connector.partition.batch import Draft
 from connector.partition.state import Timeline
 from connector.source.channel import Inbox
-from connector.source.deliveries import Delivery, Opened, Received
 from tests.faults.points import Deed, Fault, Point
 
 _FLUSH_S = 5.0

@@ -30,6 +30,7 @@ from tests.unit.x.fakes import NOW_US
 if TYPE_CHECKING:
     from connector.x.client import Connection
 
+_AT_US = NOW_US + US_PER_S
 _PATIENCE_S = 30.0
 _HOUR_S = 3600.0
 _REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused"))
@@ -65,7 +66,7 @@ def test_attempt_goes_from_progress_to_progress() -> None:
     assert opened.plan == Live(1)
     assert isinstance(read, LinesRead)
     assert list(read.lines) == [_event(1).strip()]
-    assert ended == Ended(EndReason.CLOSED, is_proper=False)
+    assert ended == Ended(EndReason.CLOSED, is_proper=False, at_us=_AT_US)
     assert world.observed.of("disconnected") == [(EndReason.CLOSED, 3), (EndReason.CLOSED, 0)]
     assert all(connection.has_left for connection in world.connections)
 
@@ -170,7 +171,7 @@ def test_slice_that_ends_within_a_line_is_not_whole() -> None:
     """A line that was cut off is missing, however the body ended."""
     world = World(away_s=_HOUR_S)
     world.run([_old_event() + b"{"])
-    assert world.put(Ended) == [Ended(EndReason.CLOSED, is_proper=False)]
+    assert world.put(Ended) == [Ended(EndReason.CLOSED, is_proper=False, at_us=_AT_US)]
     assert world.observed.of("slice_ended") == [(Verdict.INTERRUPTED,)]
 
 
@@ -415,7 +416,7 @@ def test_system_message_hangs_up_with_its_words() -> None:
     world.run([_event(), _OPERATIONAL, _event(2)])
     assert world.observed.of("system_message") == [("quoted OperationalDisconnect", "quoted d")]
     assert world.observed.of("disconnected") == [(EndReason.SYSTEM_MESSAGE, 0)]
-    assert world.put(Ended) == [Ended(EndReason.SYSTEM_MESSAGE, is_proper=False)]
+    assert world.put(Ended) == [Ended(EndReason.SYSTEM_MESSAGE, is_proper=False, at_us=_AT_US)]
     assert world.delays_s == [0.0]
     assert len(world.lines) == 2, "nothing is read after the hang-up"
 
@@ -535,7 +536,7 @@ def test_unexpected_exception_while_reading_ends_the_connection_for_the_committe
     world = World()
     world.run([before, RuntimeError("boom")], [before, RuntimeError("boom")], [_event(2)])
     assert world.observed.of("failed") == [("boom",)] * 2
-    assert world.put(Ended)[:2] == [Ended(EndReason.INTERNAL_ERROR, is_proper=False)] * 2
+    assert world.put(Ended)[:2] == [Ended(EndReason.INTERNAL_ERROR, is_proper=False, at_us=_AT_US)] * 2
     assert world.observed.of("disconnected")[:2] == [(EndReason.INTERNAL_ERROR, 0)] * 2
     assert world.delays_s == [_HTTP_S, 2 * _HTTP_S, 0.0]
 

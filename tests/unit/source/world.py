@@ -133,9 +133,13 @@ class Limiter:
         self.asked.append((plan, covered_until_us))
         return None if len(self.asked) <= self.busy else self.real.acquire(partition, plan, covered_until_us, 0.0)
 
-    def wait_reason(self, _: StreamPartition) -> tuple[WaitReason | None, float | None]:
+    def wait_reason(self, _: StreamPartition) -> WaitReason:
         """Return what a busy limiter says."""
-        return WaitReason.CONNECT_BUDGET, 7.0
+        return WaitReason.CONNECT_BUDGET
+
+    def wait_s(self, _: StreamPartition) -> float:
+        """Return what a busy limiter says."""
+        return 7.0
 
     def release(self, partition: StreamPartition) -> None:
         """Give up the place."""
