@@ -50,7 +50,7 @@ class Head:
         """Return whether a stream of X's follows.
 
         Rests on the status, on a type that is JSON where one is given, as X documents it, and on an encoding that was
-        asked for: a page of a box on the way is text, and what cannot be decoded cannot be cut into lines.
+        asked for: a page of an intermediary is text, and what cannot be decoded cannot be cut into lines.
         """
         is_decodable = not self.encodings or (self.is_gzip and is_gzip_asked)
         return self.status == HTTPStatus.OK and is_decodable and all(map(_is_json, self.content_types))

@@ -173,7 +173,7 @@ def test_stream_has_a_type_that_is_json_and_an_encoding_that_was_asked_for(
     ],
 )
 def test_anything_else_is_no_stream(headers: tuple[tuple[str, str], ...]) -> None:
-    """A page of a box on the way, or bytes that cannot be cut into lines."""
+    """A page of an intermediary, or bytes that cannot be cut into lines."""
     assert not _head(*headers).is_stream(is_gzip_asked=True)
 
 
