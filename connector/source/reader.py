@@ -32,7 +32,7 @@ _LINE_TIMEOUT = 2.0
 """How many times the longest silence a line may take to end."""
 _UNPROVEN = Failure(Curve.NETWORK, EndReason.CLOSED.value, "the connection brought nothing that proves it a stream")
 _TOO_MANY = Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", "X counts too many connections")
-_UNEXPECTED = Failure(Curve.HTTP, "unexpected", "an unexpected error")
+_UNEXPECTED = Failure(Curve.HTTP, EndReason.INTERNAL_ERROR.value, "an unexpected exception")
 
 
 class Reader:
@@ -108,9 +108,12 @@ class Reader:
 
     def _connect(self, permit: Permit, plan: Plan, progress: Progress) -> float:
         asked_us, wire = self._clock.read().monotonic_us, Wire()
-        self._channel.begin(wire.close)
         try:
+            self._channel.begin(wire.close)
             connection = self._open_connection(self._partition, plan, wire)
+        except ChannelClosedError:
+            permit.answered(None, is_sent=False)
+            raise
         except ConnectFailedError as error:
             permit.answered(error.failure.rate_limit, is_sent=error.failure.is_sent)
             return 0.0 if self._stop.is_set() else self._connect_failed(error, plan)
@@ -178,17 +181,31 @@ class Reader:
             line_timeout_s=_LINE_TIMEOUT * self._settings.silence_timeout_s,
             observer=self._observer,
         )
-        failure = response.read()
-        reason = self._channel.end_reason or _end_reason(failure)
-        if reason is EndReason.STOPPED:
-            self._observer.disconnected(reason, response.tail_bytes)
-            return 0.0
-        # A line that was cut off is missing, however the body ended.
-        is_proper = reason is EndReason.CLOSED and not response.tail_bytes
-        self._channel.put(Ended(reason, is_proper=is_proper, at_us=self._clock.read().estimate_us))
-        progress = self._channel.drained()
+        try:
+            failure = self._read(response)
+            reason = self._channel.end_reason or _end_reason(failure)
+            if reason is EndReason.STOPPED:
+                self._observer.disconnected(reason, response.tail_bytes)
+                return 0.0
+            # A line that was cut off is missing, however the body ended.
+            is_proper = reason is EndReason.CLOSED and not response.tail_bytes
+            self._channel.put(Ended(reason, is_proper=is_proper, at_us=self._clock.read().estimate_us))
+            progress = self._channel.drained()
+        except ChannelClosedError:
+            self._observer.disconnected(self._channel.end_reason or EndReason.STOPPED, response.tail_bytes)
+            raise
         self._report_end(connection, progress, self._channel.end_reason or reason, response.tail_bytes)
         return self._conclude(plan, progress, failure)
+
+    def _read(self, response: ResponseReader) -> Failure | None:
+        """Read to the end, which the committer is to learn of whatever ends the reading."""
+        try:
+            return response.read()
+        except ChannelClosedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing that comes from outside may end the reading
+            self._observer.failed(error)
+            return _UNEXPECTED
 
     def _report_end(self, connection: Connection, progress: Progress, reason: EndReason, tail_bytes: int) -> None:
         last = progress.last
@@ -213,7 +230,7 @@ class Reader:
         message = last.system_message if last is not None else None
         if message is not None and message.problem == TOO_MANY_CONNECTIONS:
             return self._back_off(_TOO_MANY)
-        if last is not None and last.has_proved:
+        if last is not None and last.has_proved and failure is not _UNEXPECTED:
             self._backoff.delivered()
             return 0.0
         return self._back_off(failure or _UNPROVEN)
@@ -222,4 +239,6 @@ class Reader:
 def _end_reason(failure: Failure | None) -> EndReason:
     if failure is None:
         return EndReason.CLOSED
+    if failure is _UNEXPECTED:
+        return EndReason.INTERNAL_ERROR
     return EndReason.SILENT if failure.reason == EndReason.SILENT.value else EndReason.NETWORK
