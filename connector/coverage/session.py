@@ -138,7 +138,7 @@ class LiveSession(Session):
         if self._is_held and any(self._is_of_backfill(date_us) for date_us in dates_us):
             self._last_old_us = at.earliest_us
         if latest_us is not None:
-            seen_us = min(latest_us, at.estimate_us)
+            seen_us = min(latest_us, at.earliest_us)
             self.seen_until_us = max(self.seen_until_us, seen_us)
             self._learn_lateness(min(dates_us), at)
             self._is_live = self._is_live or latest_us >= self._live_since_us
