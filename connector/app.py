@@ -12,6 +12,7 @@ from typing import Any
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S
 from connector.kafka.clients import try_properties
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import EntryDecoder
@@ -23,6 +24,7 @@ from connector.settings import RunSettings, Settings
 from connector.source.connect_limiter import ConnectLimiter
 from connector.source.stall import StallWatch
 from connector.supervisor import Supervisor
+from connector.telemetry.clock_watch import ClockWatch
 from connector.telemetry.exposition import Exposition
 from connector.telemetry.http import HttpServer, Pages
 from connector.telemetry.metrics import Metrics
@@ -47,13 +49,15 @@ class Service:
         self._metrics = Metrics()
         self.statuses = Statuses(settings.x.stream_partitions)
         self._status = ServiceStatus(
-            self.statuses, settings.pipeline.inbox_limit_bytes, settings.kafka.group_instance_id, wall_us()
+            self.statuses, settings.pipeline.channel_limit_bytes, settings.kafka.group_instance_id, wall_us()
         )
         self._limiter = self._status.limiter = ConnectLimiter(settings.x.max_replays)
         self._metrics.watch(self._status)
         self._telemetry = ServiceTelemetry(self._metrics, self._status)
         self._clock = XClock()
+        self._status.clock_offset_s = lambda: self._clock.offset_us() / US_PER_S
         self._stall_watch = StallWatch()
+        self._clock_watch = ClockWatch(self._telemetry.clock_stepped)
 
     def run(self, stop: threading.Event, on_listening: Callable[[int], None] = lambda _: None) -> None:
         """Work until `stop` is set; `on_listening` is told the HTTP port.
@@ -100,7 +104,8 @@ class Service:
         stop = threading.Event()
         threading.Thread(target=self._stall_watch.run, args=(stop,), name="stall-watch", daemon=True).start()
         try:
-            yield
+            with self._stall_watch.each_tick(self._clock_watch.tick):
+                yield
         finally:
             stop.set()
 

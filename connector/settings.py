@@ -349,7 +349,7 @@ class PipelineSettings(_Section):
     idle_commit_interval_s: float = Field(
         10.0, ge=1, le=10, description="A partition without events commits its coverage this often."
     )
-    inbox_limit_bytes: int = Field(
+    channel_limit_bytes: int = Field(
         8 * 1024**2, ge=1024**2, description="Most bytes a stream partition holds unread; then the reader waits."
     )
     duplicate_window_minutes: int = Field(

@@ -26,6 +26,8 @@ LATENESS_US = 10 * US_PER_S
 BACKFILL_QUIET_US = 60 * US_PER_S
 HOLD_LIMIT_US = 10 * MINUTE_US
 REPLAY_IDLE_US = 2 * MINUTE_US
+REPLAY_LIMIT_US = 15 * MINUTE_US
+"""A slice that takes as long as the time it covers does not catch up."""
 OVERSHOOT_US = 5 * MINUTE_US
 OVERSHOOT_AT_FIRST_US = 30 * US_PER_S
 
@@ -100,7 +102,7 @@ class LiveSession(Session):
         self._open_gaps(plan, at)
         self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
         self._is_held = plan.backfill_minutes > 0
-        self._last_old_us = at.earliest_us
+        self._old_at_us = at.monotonic_us
         self._must_repeat = before.known_dates.has_any(
             self._reach_us + LATENESS_US, min(before.until_us, at.earliest_us)
         )
@@ -136,7 +138,7 @@ class LiveSession(Session):
         self._has_data = self._has_data or bool(dates_us)
         latest_us = self._latest_credible(dates_us, at, self._answer_us)
         if self._is_held and any(self._is_of_backfill(date_us) for date_us in dates_us):
-            self._last_old_us = at.earliest_us
+            self._old_at_us = at.monotonic_us
         if latest_us is not None:
             seen_us = min(latest_us, at.earliest_us)
             self.seen_until_us = max(self.seen_until_us, seen_us)
@@ -185,12 +187,12 @@ class LiveSession(Session):
 
         Rests on a minute without an event of the backfill's range, and on something live that came behind it.
         """
-        if not self._is_held or at.earliest_us - self._last_old_us < BACKFILL_QUIET_US:
+        if not self._is_held or at.monotonic_us - self._old_at_us < BACKFILL_QUIET_US:
             return None
         if self._must_repeat and not self._has_repeated:
             return self._doubt_backfill()
         self._is_held = False
-        self.recovery = replace(self.recovery, last_slice=None)
+        self.recovery = replace(self.recovery, last_slice=None, settled_us=0)
         return None
 
     def _doubt_backfill(self) -> EndReason | None:
@@ -209,7 +211,7 @@ class LiveSession(Session):
         if end_us > self.position_us:
             self.gaps.append(Gap(self.position_us, end_us, GapCause.BACKFILL_UNCONFIRMED))
         self._is_held, self.position_us = False, end_us
-        self.recovery = replace(recovery, distrusts_backfill=True, last_slice=None)
+        self.recovery = replace(recovery, distrusts_backfill=True, last_slice=None, settled_us=0)
         return None
 
     def _overdue(self, at: Reading) -> EndReason | None:
@@ -241,7 +243,7 @@ class ReplaySession(Session):
         self._open_gaps(plan, opened.at)
         known_end_us = plan.end_us if plan.is_refetch else min(before.until_us, plan.end_us)
         self._must_repeat = before.known_dates.has_any(plan.start_us + LATENESS_US, known_end_us)
-        self._line_at_us = opened.at.monotonic_us
+        self._opened_at_us = self._line_at_us = opened.at.monotonic_us
         self._has_events = False
         self._has_event_inside = False
 
@@ -283,13 +285,17 @@ class ReplaySession(Session):
         """Record when lines came; in a replay dates do not move coverage, only its end does."""
         self._has_data = self._has_data or bool(dates_us)
         self._line_at_us = at.monotonic_us
-        return None
+        return self._overdue(at)
 
     def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
-        """Hang up a replay that brings nothing but keep-alives for two minutes: X forgot to close it."""
+        """Hang up a replay that brings nothing but keep-alives for two minutes: X does not close it."""
         self._has_keep_alive = True
         is_idle = keep_alive.at.monotonic_us - self._line_at_us > REPLAY_IDLE_US
-        return EndReason.REPLAY_IDLE if is_idle else None
+        return EndReason.REPLAY_IDLE if is_idle else self._overdue(keep_alive.at)
+
+    def _overdue(self, at: Reading) -> EndReason | None:
+        """Hang up a replay that takes too long: it holds up those of others, and a shorter one may come through."""
+        return EndReason.REPLAY_SLOW if at.monotonic_us - self._opened_at_us > REPLAY_LIMIT_US else None
 
     def end(self, ended: Ended) -> LastConnection:
         """Settle what the replay leaves behind, and return what it was good for."""
@@ -314,7 +320,9 @@ class ReplaySession(Session):
         if suspicion := self._suspicion(ended):
             return Verdict.SUSPECTED, after.doubted(self.recovery, asked, suspicion)
         if not self._is_complete(ended):
-            return Verdict.INTERRUPTED, after.interrupted(self.recovery, asked)
+            has_brought = self._has_events or self._has_keep_alive or self._has_foreign_line
+            settled = after.interrupted(self.recovery, asked, ended.at_us, has_brought=has_brought)
+            return Verdict.INTERRUPTED, settled
         return Verdict.WHOLE, after.whole(self.recovery, asked, has_brought=self._has_event_inside)
 
     def _is_complete(self, ended: Ended) -> bool:

@@ -59,7 +59,7 @@ class Committer:
 
     def finish(self) -> None:
         """Commit what is in hand, as the last transaction. Raises `WriterLostError`."""
-        self._state.apply(Ended(EndReason.STOPPED, is_proper=False))
+        self._state.apply(Ended(EndReason.STOPPED, is_proper=False, at_us=0))
         self._commit()
 
     def _apply(self, message: Message) -> None:

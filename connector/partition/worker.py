@@ -148,7 +148,7 @@ class PartitionWorker:
         if self._has_producer:
             self._telemetry.producer_replaced("fenced" if isinstance(error, FencedError) else "lost", str(error))
         else:
-            self._telemetry.not_begun(str(error))
+            self._telemetry.start_failed(str(error))
 
     def _live(self) -> None:
         """Process the partition until it is stopped. Raises whatever ends it otherwise."""
@@ -160,7 +160,7 @@ class PartitionWorker:
         transactional_id = self._names.transactional_id(self.partition)
         self._has_producer = True
         writer = TransactionalWriter(
-            producer_config(settings, transactional_id, min(limits.values()), self._telemetry.told)
+            producer_config(settings, transactional_id, min(limits.values()), self._telemetry.producer_reported)
         )
         try:
             self._read_and_commit(self._restore(writer, records, began), writer)
@@ -189,7 +189,7 @@ class PartitionWorker:
     def _read_and_commit(self, state: PartitionState, writer: TransactionalWriter) -> None:
         shared, telemetry = self._shared, self._telemetry
         settings = shared.settings
-        channel = Channel(settings.pipeline.inbox_limit_bytes, state.progress)
+        channel = Channel(settings.pipeline.channel_limit_bytes, state.progress)
         committer = Committer(
             state=state,
             channel=channel,

@@ -65,7 +65,7 @@ def invalid_request(parameters: dict[str, list[str]], message: str) -> Refusal:
 
 
 def not_in_contract(what: str, status: int = 403) -> Refusal:
-    """Return the answer to somebody whose contract does not include `what`."""
+    """Return the refusal under a contract that does not include `what`."""
     return _refusal(
         "contract",
         status,

@@ -20,6 +20,9 @@ from connector.simulator.manual import (
     describe_faults,
     describe_fields,
     meaning,
+    no_such_fault,
+    read,
+    read_fault,
 )
 from connector.simulator.world import World
 
@@ -98,9 +101,10 @@ def obey(world: World, request: HttpRequest) -> object:
     if endpoint is None:
         known = ", ".join(f"{each.method} {each.path}" for each in ENDPOINTS)
         raise ControlError(f"there is no {request.method} {request.path}; there are {known}", _NOT_FOUND)
+    body = request.body or b"{}"
     try:
-        return endpoint.call(world, _decode(request.body, endpoint.takes))
-    except (msgspec.DecodeError, ValueError) as error:
+        return endpoint.call(world, read_fault(body) if endpoint.takes is Fault else read(body, endpoint.takes))
+    except ValueError as error:  # what is not JSON is one as well
         raise ControlError(str(error)) from error
 
 
@@ -139,7 +143,7 @@ def _faults(world: World, fault: Fault) -> object:
 def _disarm(world: World, wanted: DisarmRequest) -> object:
     """Forget the armed faults of one `kind`, or of all (null); what has fired stays counted."""
     if wanted.kind is not None and wanted.kind not in FAULTS:
-        raise ControlError(_no_such_fault(wanted.kind))
+        raise ControlError(no_such_fault(wanted.kind))
     world.faults.disarm(wanted.kind)
     return {"armed": world.faults.armed, "fired": world.faults.fired}
 
@@ -184,22 +188,3 @@ ENDPOINTS = (
     Endpoint("POST", "clock", ClockRequest, _clock),
     Endpoint("POST", "stop-emitting", EmptyRequest, _stop_emitting),
 )
-
-
-def _decode(body: bytes, kind: Any) -> Any:  # noqa: ANN401 - the type given is the type returned; unions are no `type`
-    """Return the body as `kind`. Raises `ControlError` naming what is right when a name or a type is wrong."""
-    given = msgspec.json.decode(body or b"{}")
-    if kind is Fault:
-        name = given.get("kind") if isinstance(given, dict) else None
-        if name not in FAULTS:
-            raise ControlError(_no_such_fault(name))
-        kind = FAULTS[name]
-    try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except msgspec.ValidationError as error:
-        fields = ", ".join(f"{field.name} ({field.type})" for field in describe_fields(kind)) or "none"
-        raise ControlError(f"{error}; the fields are {fields}") from error
-
-
-def _no_such_fault(name: object) -> str:
-    return f"there is no fault {name!r}; `kind` is one of {', '.join(FAULTS)}"

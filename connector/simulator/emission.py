@@ -1,4 +1,4 @@
-"""Owns what happens on X whoever is connected: events come into being, at a rate or at once, and go on record."""
+"""Owns the emission of events, at a rate or at once: they go on record, with or without readers."""
 
 import itertools
 import random
@@ -75,11 +75,11 @@ class Emission:
         with self._lock:
             self._log(partition).append(line, self._clock.now_ns(), kind)
 
-    def happen(self, fault: EmissionFault) -> None:
-        """Let `fault` happen on each of its stream partitions that exist, as often as it says, and count it."""
+    def emit_fault(self, fault: EmissionFault) -> None:
+        """Emit what `fault` asks for on each of its stream partitions that exist, `times` times, and count it."""
         for target in fault.targets * (fault.times or 1):
             with self._lock:
-                self._happen(fault, target)
+                self._emit_one(fault, target)
 
     def advance(self, seconds: float, rate: float) -> None:
         """Set the clock forward, emitting at `rate` events a second of the skipped time, spread evenly over it."""
@@ -108,7 +108,7 @@ class Emission:
             while arrears >= 1 and not stop.is_set():
                 arrears -= self._emit_due(min(int(arrears), _ONE_HOLD))
             with self._lock:
-                self._happen_due()
+                self._emit_due_faults()
 
     def _emit_due(self, count: int) -> int:
         with self._lock:
@@ -117,7 +117,7 @@ class Emission:
         return count
 
     def _pass(self, seconds: float) -> None:
-        """Set the clock forward, and let steady faults happen where they are due on the way."""
+        """Set the clock forward, and emit what steady faults ask for where they are due on the way."""
         left_s = seconds
         while (due_ns := self._faults.next_due_ns()) is not None:
             step_s = max(due_ns - self._clock.now_ns(), 0) / NANOS
@@ -125,15 +125,15 @@ class Emission:
                 break
             self._clock.advance(step_s)
             left_s -= step_s
-            self._happen_due()
+            self._emit_due_faults()
         self._clock.advance(left_s)
 
-    def _happen_due(self) -> None:
+    def _emit_due_faults(self) -> None:
         for target, fault in self._faults.due(self._clock.now_ns()):
-            self._happen(fault, target)
+            self._emit_one(fault, target)
 
-    def _happen(self, fault: EmissionFault, target: StreamPartition) -> None:
-        """Emit what `fault` is, and count it when that is anything."""
+    def _emit_one(self, fault: EmissionFault, target: StreamPartition) -> None:
+        """Emit what `fault` asks for once, and count it unless there was nothing to emit."""
         if target not in self.logs:
             return
         if isinstance(fault, Twin):

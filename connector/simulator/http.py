@@ -22,7 +22,8 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Headers = list[tuple[str, str]]
 
-_BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+"""What goes without a body, and so without a length or chunks."""
 _TEXT: Headers = [("content-type", "text/plain; charset=utf-8")]
 
 
@@ -95,7 +96,7 @@ class HttpConnection:
 
     def respond(self, status: int, body: bytes, headers: Headers) -> None:
         """Send a whole answer; a status that goes without a body gets none. Raises `ClientGoneError`."""
-        is_bodiless = status in _BODILESS
+        is_bodiless = status in BODILESS
         length = [] if is_bodiless else [("content-length", str(len(body)))]
         head = h11.Response(status_code=status, headers=[*headers, *length])
         data = body if self._has_body and not is_bodiless else b""

@@ -1,4 +1,4 @@
-"""Owns the description of faults and of request bodies, made from their classes: fields, types, defaults, meaning.
+"""Owns JSON in and what it may hold: reads faults and request bodies, and describes them from their own classes.
 
 Knows nothing of HTTP: `GET /control/` and docs/simulator.md show what is described here.
 """
@@ -40,6 +40,32 @@ class FaultDescription(msgspec.Struct, frozen=True):
     fields: list[FieldDescription]
 
 
+def read_fault(text: bytes) -> Fault:
+    """Return the fault that the JSON describes. Raises `ValueError` naming the kinds, or the fields of the kind."""
+    given = read(text, Any)
+    kind = given.get("kind") if isinstance(given, dict) else None
+    if not isinstance(kind, str) or kind not in FAULTS:
+        raise ValueError(no_such_fault(kind))
+    fault: Fault = read(text, FAULTS[kind])
+    return fault
+
+
+def no_such_fault(kind: object) -> str:
+    """Return the sentence that names the faults there are."""
+    return f"there is no fault {kind!r}; `kind` is one of {', '.join(FAULTS)}"
+
+
+def read(text: bytes, kind: Any) -> Any:  # noqa: ANN401 - the type given is the type returned
+    """Return the struct that the JSON describes. Raises `ValueError` naming its fields when it does not fit."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError as error:
+        fields = ", ".join(f"{field.name} ({field.type})" for field in describe_fields(kind)) or "none"
+        raise ValueError(f"{error}; the fields are {fields}") from error
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not JSON: {error}") from error
+
+
 def meaning(documented: object) -> str:
     """Return the docstring as one line."""
     return " ".join((documented.__doc__ or "").split())
@@ -49,7 +75,10 @@ def describe_fields(kind: Any) -> list[FieldDescription]:  # noqa: ANN401 - a st
     """Return the fields of a struct or a dataclass; of a union, those that all its members have."""
     described = inspect.type_info(kind)
     if isinstance(described, inspect.UnionType):
-        return [FieldDescription("kind", "the name of a fault"), *describe_fields(BaseFault)]
+        return [
+            FieldDescription("kind", "text", meaning="A kind of fault; it decides what other fields there are."),
+            *describe_fields(BaseFault),
+        ]
     assert isinstance(described, inspect.StructType | inspect.DataclassType)  # noqa: S101 - there is nothing else here
     return [_describe_field(field) for field in described.fields]
 

@@ -44,11 +44,11 @@ def _answer_token(world: World, http: HttpConnection, request: HttpRequest) -> N
     if isinstance(token, Refusal):
         _refuse(world, http, request, token)
         return
-    world.answered(request, 200)
+    world.log_request(request, 200)
     body = msgspec.json.encode({"token_type": "bearer", "access_token": token})
     http.respond(200, body, [("date", world.clock.http_date()), JSON])
 
 
 def _refuse(world: World, http: HttpConnection, request: HttpRequest, refusal: Refusal) -> None:
-    world.answered(request, refusal.status)
+    world.log_request(request, refusal.status)
     http.respond(refusal.status, refusal.body, [("date", world.clock.http_date()), JSON])

@@ -21,7 +21,7 @@ from connector.simulator.faults import (
     Refuse,
     WrongDate,
 )
-from connector.simulator.http import Headers, HttpConnection, HttpRequest
+from connector.simulator.http import BODILESS, Headers, HttpConnection, HttpRequest
 from connector.simulator.world import World
 
 JSON = ("content-type", "application/json; charset=utf-8")
@@ -38,10 +38,10 @@ class _Exchange:
 
     def log(self, status: int) -> None:
         """Remember how the request was answered."""
-        self.world.answered(self.request, status)
+        self.world.log_request(self.request, status)
 
-    def date(self, on: Answered) -> Headers:
-        """Return the `Date` header of the answer, or what a fault makes of it."""
+    def date_header(self, on: Answered) -> Headers:
+        """Return the `Date` header of the answer; a fault that makes it wrong fires."""
         clock, target = self.world.clock, self.target
         wrong = target and self.world.faults.take(
             WrongDate, target.partition, target.mode, lambda fault: fault.on in {None, on}
@@ -76,8 +76,8 @@ def _answer_foreign(exchange: _Exchange, fault: ForeignAnswer) -> None:
         body = FOREIGN_PAGE if fault.body is None else fault.body.encode()
     own = {name.lower(): value for name, value in fault.headers.items()}
     on: Answered = "grant" if fault.status == HTTPStatus.OK else "refusal"
-    headers = list((dict([*exchange.date(on), ("content-type", "text/html; charset=utf-8")]) | own).items())
-    if fault.framing == "length":
+    headers = list((dict([*exchange.date_header(on), ("content-type", "text/html; charset=utf-8")]) | own).items())
+    if fault.framing == "length" or fault.status in BODILESS:
         exchange.http.respond(fault.status, body, headers)
         return
     exchange.http.begin(headers, fault.status, fault.framing)
@@ -89,7 +89,7 @@ def _refuse(exchange: _Exchange, refusal: Refusal, budget: Budget) -> None:
     exchange.log(refusal.status)
     if refusal.kind == RATE_LIMIT_EXCEEDED.kind:
         budget = replace(budget, remaining=0)
-    headers = dict([*exchange.date("refusal"), JSON, *budget.headers(), *refusal.headers])
+    headers = dict([*exchange.date_header("refusal"), JSON, *budget.headers(), *refusal.headers])
     exchange.http.respond(refusal.status, refusal.body, list(headers.items()))
 
 
@@ -146,7 +146,7 @@ def _stream(exchange: _Exchange, request: StreamRequest, slot: Slot, budget: Bud
         member_per_write=foreign is not None and foreign.member_per_write,
     )
     headers = [
-        *exchange.date("grant"),
+        *exchange.date_header("grant"),
         JSON,
         ("connection", "close"),
         *([("content-encoding", coding)] if coding else []),

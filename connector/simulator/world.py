@@ -92,7 +92,7 @@ class World:
         if not isinstance(fault, EmissionFault):
             self.faults.arm(fault)
         elif fault.every_s is None:
-            self.emission.happen(fault)
+            self.emission.emit_fault(fault)
         else:
             self.faults.arm_steady(fault, fault.every_s, self.clock.now_ns())
 
@@ -116,7 +116,7 @@ class World:
         with self._requests_lock:
             return list(self._requests)
 
-    def answered(self, request: HttpRequest, status: int) -> None:
+    def log_request(self, request: HttpRequest, status: int) -> None:
         """Remember what was asked and answered."""
         logged = LoggedRequest(
             self.clock.now_ns(), request.method, request.path, request.query, request.headers, status

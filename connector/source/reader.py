@@ -92,7 +92,7 @@ class Reader:
             plan = self._next_plan(progress, self._clock.read())
             permit = self._limiter.acquire(self._partition, plan, progress.covered_until_us, PERMIT_WAIT_S)
             if permit is None:
-                reason, at_least_s = self._limiter.wait_reason(self._partition)
+                reason, at_least_s = self._limiter.wait_reason(self._partition), self._limiter.wait_s(self._partition)
                 self._observer.waiting_to_connect(reason, at_least_s, PERMIT_WAIT_S)
                 return 0.0
             with permit:
@@ -184,7 +184,8 @@ class Reader:
             self._observer.disconnected(reason, response.tail_bytes)
             return 0.0
         # A line that was cut off is missing, however the body ended.
-        self._channel.put(Ended(reason, is_proper=reason is EndReason.CLOSED and not response.tail_bytes))
+        is_proper = reason is EndReason.CLOSED and not response.tail_bytes
+        self._channel.put(Ended(reason, is_proper=is_proper, at_us=self._clock.read().estimate_us))
         progress = self._channel.drained()
         self._report_end(connection, progress, self._channel.end_reason or reason, response.tail_bytes)
         return self._conclude(plan, progress, failure)

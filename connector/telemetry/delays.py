@@ -45,14 +45,14 @@ class DelayHistogram:
         self._lock = threading.Lock()
 
     def add(self, delay_us: int, count: int) -> None:
-        """Take up `count` events that were all under way for `delay_us`; below zero counts as zero."""
+        """Count `count` events that were all under way for `delay_us`; below zero counts as zero."""
         delay_us = max(0, delay_us)
         with self._lock:
             self._counts[bisect_left(_BOUNDS_US, delay_us)] += count
             self._sum_us += delay_us * count
 
     def add_since(self, since_us: Sequence[int], until_us: int) -> None:
-        """Take up one event for each instant of `since_us`, which is sorted; later ones than `until_us` count as zero.
+        """Count one event for each instant of `since_us`, which is sorted; later ones than `until_us` count as zero.
 
         A walk over the bounds, not over the events.
         """
@@ -64,7 +64,7 @@ class DelayHistogram:
             self._sum_us += until_us * past - sum(since_us[:past])
 
     def read(self) -> Filled:
-        """Return all that was taken up so far."""
+        """Return what was counted so far."""
         with self._lock:
             return Filled(tuple(accumulate(self._counts)), self._sum_us / US_PER_S)
 
@@ -80,8 +80,8 @@ class Delays:
     def add(self, arrivals: Sequence[Arrival], committed_at_us: int) -> None:
         """Count the events of a transaction committed at `committed_at_us` by the monotonic clock.
 
-        A wall clock that steps under a connection delays nothing: how long we took is told by the monotonic clock
-        alone. What a replay brings is late by nature: only how long we took ourselves counts.
+        A wall clock that steps under a connection delays nothing: how long we took is measured by the monotonic
+        clock alone. What a replay brings is late by nature: only how long we took ourselves counts.
         """
         for arrival in arrivals:
             self.received_to_committed.add(committed_at_us - arrival.monotonic_us, len(arrival.event_at_us))

@@ -27,7 +27,19 @@ from tests.connections.peer import (
     then_silent,
     vanishing,
 )
-from tests.connections.row import MINUTE_S, NETWORK_S, WHERE, WHOLE_SLICE, Row, ended, event, events, good, replayed
+from tests.connections.row import (
+    MINUTE_S,
+    NETWORK_S,
+    WHERE,
+    WHOLE_SLICE,
+    Row,
+    ended,
+    event,
+    events,
+    good,
+    replayed,
+    slice_lines,
+)
 from tests.connections.x import BEFORE, Bare, Simulated, X
 
 
@@ -50,6 +62,12 @@ def _inflating() -> X:
     more = bomb.compress(b"x" * 4 * 1024 * 1024) + bomb.flush(zlib.Z_FULL_FLUSH)
     script = dripping(gzip_head() + chunk(first), chunk(more), pause_s=0.05)
     return Bare(Peer(script, good(3)), events=3)
+
+
+def _unmarked_slice() -> X:
+    _, empty = replayed()
+    body = in_lines(*slice_lines())
+    return Bare(Peer(sending(head(), body), cutting(chunk(body), LAST_CHUNK), empty, good(3)), events=3)
 
 
 _SILENCE = {"silence_timeout_s": 0.6}
@@ -197,21 +215,21 @@ BODY = (
         "no-mark-of-the-end-of-a-slice",
         "the same of a replay",
         "that slice from its beginning, after a delay that grows: it cannot be known to be whole",
-        lambda: Bare(Peer(sending(head(), in_lines(event(1))), *replayed(), good(3)), events=4),
+        _unmarked_slice,
         (NETWORK_S,),
-        (*_BROKEN, 'replay_slices_total{outcome="interrupted"}', *(*_CLOSED, WHOLE_SLICE) * 2),
+        (*_BROKEN, 'replay_slices_total{verdict="interrupted"}', *(*_CLOSED, WHOLE_SLICE) * 2),
         away_s=20 * MINUTE_S,
     ),
     Row(
         "slice-breaks-off",
         "a replay breaks off",
-        "that slice from its beginning, after a delay that grows; part of a slice is no delivery",
+        "ask for half of that slice from its beginning, after a delay that grows; part of a slice proves nothing",
         lambda: Simulated(Drop(mode="replay", **WHERE), good=4),
         (NETWORK_S,),
         (
             *_BROKEN,
-            'replay_slices_total{outcome="interrupted"}',
-            *(*_CLOSED, 'replay_slices_total{outcome="whole"}') * 2,
+            'replay_slices_total{verdict="interrupted"}',
+            *(*_CLOSED, 'replay_slices_total{verdict="whole"}') * 2,
         ),
         away_s=20 * MINUTE_S,
     ),

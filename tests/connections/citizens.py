@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 from unittest import mock
 
+from connector.source.deliveries import Delivery
+from connector.source.lifecycle import State
+
 from connector.coverage.plan import Plan, Replay
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
@@ -18,12 +21,10 @@ from connector.simulator import Simulator
 from connector.simulator.clock import NANOS
 from connector.source import reader as reader_module
 from connector.source.connect_limiter import Gate
-from connector.source.deliveries import Delivery
-from connector.source.lifecycle import State
 from connector.source.reader import Reader
 from connector.source.stall import StallWatch
-from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.metrics import Metrics
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus
 from connector.x import clock
 from connector.x.client import Connection, XClient

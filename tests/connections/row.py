@@ -59,6 +59,11 @@ def answered(code: int | str) -> str:
     return f'http_responses_total{{code="{code}"}}'
 
 
+def refused(kind: str) -> str:
+    """Return the name of the counter of refused plans."""
+    return f'plans_refused_total{{plan="{kind}"}}'
+
+
 def ended(reason: str) -> str:
     """Return the name of the counter of connections that ended."""
     return f'disconnects_total{{reason="{reason}"}}'
@@ -79,13 +84,17 @@ def good(*numbers: int) -> Script:
     return streaming(events(*numbers))
 
 
+def slice_lines() -> list[bytes]:
+    """Return the lines of two events that happened a quarter of an hour ago."""
+    return [line(number, wall_us() - int(15 * MINUTE_S) * US_PER_S) for number in (1, 2)]
+
+
 def replayed() -> tuple[Script, Script]:
     """Return the scripts of two slices of a replay that are whole; the first one brings two events."""
-    lines = [line(number, wall_us() - int(15 * MINUTE_S) * US_PER_S) for number in (1, 2)]
-    return cutting(chunk(in_lines(*lines)), LAST_CHUNK), cutting(chunk(in_lines(b"")), LAST_CHUNK)
+    return cutting(chunk(in_lines(*slice_lines())), LAST_CHUNK), cutting(chunk(in_lines(b"")), LAST_CHUNK)
 
 
-WHOLE_SLICE = 'replay_slices_total{outcome="whole"}'
+WHOLE_SLICE = 'replay_slices_total{verdict="whole"}'
 TOO_MANY_BODY = {
     "title": "ConnectionException",
     "detail": "This stream is currently at the maximum allowed connection limit.",

@@ -9,7 +9,7 @@ from connector.settings import XSettings
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.clock import NANOS
 from connector.simulator.faults import AcceptAndClose
-from connector.source.connect_limiter import Gate
+from connector.source.connect_limiter import ConnectLimiter
 from connector.x.client import XClient
 from tests.connections.citizens import PARTITIONS, Citizen, play, simulated_time
 
@@ -41,9 +41,9 @@ def client(simulator: Simulator) -> Iterator[XClient]:
 
 def _start(client: XClient, replicas: int, *, away_s: float = 0.0) -> list[Citizen]:
     """Return a reader for each partition, in so many processes that know nothing of each other."""
-    gates = [Gate(2) for _ in range(replicas)]
+    limiters = [ConnectLimiter(2) for _ in range(replicas)]
     return [
-        Citizen(partition, gates[number % replicas], client, away_s=away_s)
+        Citizen(partition, limiters[number % replicas], client, away_s=away_s)
         for number, partition in enumerate(PARTITIONS)
     ]
 

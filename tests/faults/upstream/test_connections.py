@@ -170,9 +170,9 @@ def test_slice_that_x_ends_early_is_doubted_once_and_made_up_for(embark: Callabl
 
 @pytest.mark.fires(_SLOW_READER)
 def test_slow_reader_that_x_disconnects_gets_what_x_had_buffered(embark: Callable[..., Journey]) -> None:
-    """Commits that take long fill the inbox, the reader waits, X buffers and then drops the connection."""
+    """Commits that take long fill the channel, the reader waits, X buffers and then drops the connection."""
     journey = embark("user", buffer_limit_bytes=_LARGE_BYTES, gzip=False)
-    with journey.running(pipeline={"inbox_limit_bytes": 1024 * 1024}), _commits_that_wait() as may_commit:
+    with journey.running(pipeline={"channel_limit_bytes": 1024 * 1024}), _commits_that_wait() as may_commit:
         journey.emit_on(journey.places)
         journey.settle()
         may_commit.clear()

@@ -1,9 +1,9 @@
 """The watermark: each rule, and that it never runs back nor ahead of what is known."""
 
+from connector.coverage.watermark import BACKFILL_QUIET_US, FUTURE_TOLERANCE_US, Watermark
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.coverage.watermark import BACKFILL_QUIET_US, FUTURE_TOLERANCE_US, Watermark
 from connector.events.times import US_PER_S
 
 _T0 = 1_000_000 * US_PER_S

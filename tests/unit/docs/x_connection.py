@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from connector.source import rate_budget as limits
 from connector.source.lifecycle import MEANINGS, TABLE, Delays, State
+
+from connector.source import rate_budget as limits
 from connector.x.backoff import Curve, Exponential, Linear
 from tests.connections.rows import TABLES
 
@@ -51,9 +52,13 @@ def delays() -> Iterator[tuple[str, str, str, str]]:
 def budget() -> Iterator[tuple[str, str]]:
     """Yield the figures of the connect budget."""
     yield "X's window", _seconds(limits.WINDOW_S)
-    yield "held back at the beginning of a window", f"{limits.LINE:.0%} of the limit"
-    yield "held back to its end", f"{limits.FLOOR:.0%} of the limit"
-    yield "left to live connections by those that catch up", f"{limits.REPLAY_MARGIN:.0%} of the limit more"
+    yield "may go at once at the beginning of a window", f"{limits.AT_ONCE:.0%} of the limit"
+    yield "never spent", f"{limits.RESERVE:.0%} of the limit"
+    yield (
+        "left by partitions that had their fair share to those that had not",
+        f"{limits.MARGIN:.0%} of the limit",
+    )
+    yield "fair share of one of four partitions, with a limit of 100", f"a connect in {limits.Budget(4).share_s(0):g} s"
     yield "one attempt at a time while X's latest word is older than", _seconds(limits.FRESH_S)
     yield "and then the next attempt waits for an answer at most", _seconds(limits.ANSWER_S)
     assumed = limits.ASSUMED_LIMIT * (1 - limits.ASSUMED_RESERVE)

@@ -186,14 +186,14 @@ def test_log_that_reaches_what_was_committed_is_restored(kafka: _Kafka) -> None:
     """An aborted transaction may have made it longer."""
     kafka.log = {0: _value(_FIRST)}
     kafka.edges, kafka.answer = [0, 4], _EndOfPartition(4)
-    assert kafka.reader().restore(known_end=2).placed == [Placed(0, _FIRST)]
+    assert kafka.reader().restore(known_end=2).placed == [OffsetEntry(0, _FIRST)]
 
 
 def test_log_that_is_shorter_and_begins_with_a_reset_is_restored(kafka: _Kafka) -> None:
     """A person has looked: the ledger topic was created again and then reset."""
     kafka.log = {0: _value(_RESET)}
     kafka.edges, kafka.answer = [0, 2], _EndOfPartition(2)
-    assert kafka.reader().restore(known_end=6).placed == [Placed(0, _RESET)]
+    assert kafka.reader().restore(known_end=6).placed == [OffsetEntry(0, _RESET)]
 
 
 def test_partition_whose_first_entry_was_only_ever_aborted_is_new(kafka: _Kafka) -> None:

@@ -2,27 +2,22 @@
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import fastavro
 
-from connector.coverage.plan import Live, Lost, Plan
+from connector.coverage.recovery import MINUTE_US
 from connector.events.avro import split_prefix, without_logical_types
 from connector.events.catalog import StreamPartition
-from connector.events.times import US_PER_S, format_us
+from connector.events.times import format_us
 from connector.kafka.ledger import LedgerEntry, decode_shipped, first_entry, read_entry
 from connector.kafka.restore import OffsetEntry
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Committed, Record, TransactionalWriter
-from connector.partition.batch import Draft
 from connector.partition.records import RecordBuilder
-from connector.partition.state import Timeline
-from connector.source.deliveries import Opened, Received
+from connector.partition.state import PartitionState
 from tests.unit.events.bodies import line_of
-from tests.unit.x.fakes import NOW_US, FakeConnection
-
-if TYPE_CHECKING:
-    from connector.x.client import Connection
+from tests.unit.x.fakes import NOW_US
 
 PARTITION = StreamPartition("tweet", 2)
 NAMES = TopicNames("p")
@@ -58,45 +53,10 @@ def line(tweet_id: int, at_us: int = NOW_US) -> bytes:
     return line_of("delete", {"event_at": format_us(at_us), "tweet": tweet})
 
 
-def timeline(covered_until_us: int = NOW_US, restored: Sequence[OffsetEntry] = ()) -> Timeline:
-    """Return the timeline of a new partition, or of what was restored."""
+def state_of(covered_until_us: int = NOW_US, restored: Sequence[OffsetEntry] = ()) -> PartitionState:
+    """Return the state of a new partition, or of what was restored."""
     first = OffsetEntry(0, first_entry(PARTITION, "w", covered_until_us))
-    return Timeline(PARTITION, builder(), "w", restored or [first])
-
-
-def opened(plan: Plan | None = None, at_us: int = NOW_US, lost: Lost | None = None, answer_us: int = 0) -> Opened:
-    """Return the opening of a connection, live without backfill unless said otherwise."""
-    return Opened(cast("Connection", FakeConnection(at_us)), plan or Live(0), at_us, answer_us, lost)
-
-
-def received(*lines: bytes, at_us: int = NOW_US) -> Received:
-    """Return lines read at `at_us`."""
-    return Received(lines, at_us, at_us + US_PER_S)
-
-
-class Ledger:
-    """Commits drafts of a timeline; offsets have holes, as markers make them."""
-
-    def __init__(self, at: Timeline) -> None:
-        self.at = at
-        self.drafts: list[Draft] = []
-        self.placed = [OffsetEntry(0, first_entry(PARTITION, "w", at.covered_until_us))]
-
-    def commit(self, written_at_us: int = NOW_US) -> Draft:
-        """Draft and commit; the entry must read back and follow the one before."""
-        draft = self.at.draft(written_at_us)
-        entry = read_entry(draft.entry_record.value, PARTITION, decode_shipped)
-        entry.check_follows(self.placed[-1].entry)
-        self.placed.append(OffsetEntry(self.placed[-1].offset + 2, entry))
-        self.drafts.append(draft)
-        self.at.committed(draft, self.placed[-1].offset)
-        return draft
-
-    def restored(self) -> list[OffsetEntry]:
-        """Return what a restore would read: from the oldest entry that matters on."""
-        newest = self.placed[-1]
-        oldest = newest.offset if newest.entry.oldest_offset is None else newest.entry.oldest_offset
-        return [placed for placed in self.placed if placed.offset >= oldest]
+    return PartitionState(PARTITION, builder(), "w", restored or [first], window_us=15 * MINUTE_US)
 
 
 class FakeWriter:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
+from connector.source.deliveries import Ended, KeptAlive
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from connector.events.times import US_PER_S
 from connector.kafka.ledger import first_entry
 from connector.kafka.restore import OffsetEntry
 from connector.partition.state import Timeline
-from connector.source.deliveries import Ended, KeptAlive
 from tests.unit.partition.fakes import PARTITION, Ledger, line, opened, received, timeline
 from tests.unit.x.fakes import NOW_US
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from connector.source.deliveries import Delivery, Ended, KeptAlive
 
 from connector.coverage.plan import MINUTE_US, Cause, Live, Lost, Replay
 from connector.errors import FencedError, WriterLostError
@@ -16,9 +17,8 @@ from connector.kafka.transaction import Committed, Record
 from connector.partition import committer as committer_module
 from connector.partition.committer import Committer
 from connector.settings import PipelineSettings
-from connector.source.deliveries import Delivery, Ended, KeptAlive
-from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.metrics import Metrics
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus
 from tests.unit.partition.fakes import NAMES, PARTITION, FakeWriter, line, opened, received, timeline
 from tests.unit.x.fakes import NOW_US

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from connector.source.deliveries import KeptAlive
 from structlog.testing import capture_logs
 
 from connector.errors import DependencyUnavailableError, FencedError, OwnCorruptionError, WriterLostError
@@ -17,10 +18,9 @@ from connector.partition.worker import CORRUPT_WAIT_S, Parts, Pipeline
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
 from connector.source.channel import Inbox
 from connector.source.connect_limiter import Gate
-from connector.source.deliveries import KeptAlive
 from connector.source.stall import StallWatch
-from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.metrics import Metrics
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus, State
 from tests.rig.process import wait_until
 from tests.unit.partition.fakes import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter

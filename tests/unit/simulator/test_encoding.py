@@ -1,5 +1,6 @@
 """A body survives any cutting and packing."""
 
+import gzip
 import random
 import zlib
 
@@ -23,3 +24,13 @@ def test_chunks_put_together_are_the_writes(writes: list[bytes], chunking: Chunk
         assert b"".join(map(decode, encoder.chunks(write))) == write
     assert decode(encoder.tail()) == b""
     assert inflate.eof == is_gzip
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=500)), st.sampled_from(_CHUNKINGS), st.integers())
+def test_chunks_of_many_members_are_the_writes(writes: list[bytes], chunking: Chunking, seed: int) -> None:
+    """Each write ends a member, so that it decodes by itself."""
+    encoder = BodyEncoder(chunking, random.Random(seed), "gzip", member_per_write=True)  # noqa: S311 - where chunks end
+    for write in writes:
+        assert gzip.decompress(b"".join(encoder.chunks(write))) == write
+    assert encoder.tail() == b""

@@ -404,12 +404,14 @@ def test_foreign_answer_is_as_described(sim: Simulator, status: int, headers: di
     assert body is None or response.text == body
 
 
-def test_foreign_answer_without_content_has_no_body(sim: Simulator) -> None:
-    """A 204, and the same socket serves the next request."""
-    sim.inject(ForeignAnswer(stream="like", status=204))
+@pytest.mark.parametrize("framing", ["length", "chunked", "eof"])
+@pytest.mark.parametrize("status", [204, 304])
+def test_foreign_answer_without_content_has_no_body(sim: Simulator, status: int, framing: Any) -> None:  # noqa: ANN401 - one of the literals
+    """However it is framed, and the same socket serves the next request."""
+    sim.inject(ForeignAnswer(stream="like", status=status, framing=framing))
     with new_client() as client:
         response = client.get(sim.base_url + LIKE)
-        assert (response.status_code, response.content) == (204, b"")
+        assert (response.status_code, response.content) == (status, b"")
         assert "content-length" not in response.headers
         assert client.get(sim.base_url + "/control/status").status_code == 200
 
@@ -484,7 +486,7 @@ def test_foreign_encoding_unasked_for_is_no_text(sim: Simulator, encoding: Codin
 
 
 def test_foreign_encoding_x_gzip_is_gzip_by_its_old_name(sim: Simulator) -> None:
-    """Whoever knows the name reads the lines."""
+    """A client that knows the name reads the lines."""
     sim.emit(10, _LIKE)
     sim.advance(60)
     sim.inject(ForeignEncoding(stream="like", encoding="x-gzip"))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from connector.source.deliveries import Delivery, Ended, KeptAlive
 
 from connector.source.channel import Inbox, InboxClosedError
-from connector.source.deliveries import Delivery, Ended, KeptAlive
 
 _DEADLINE_S = 30.0
 

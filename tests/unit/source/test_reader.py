@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
+from connector.source.body import MAX_LINES
+from connector.source.deliveries import Delivery, Ended, KeptAlive, Opened, Received
+from connector.source.lifecycle import TABLE, Happening, State, next_step
 
 from connector.coverage.plan import MINUTE_US, Allowed, Cause, Live, Plan, Replay, is_grantable, make_plan
 from connector.coverage.session import Doubt
@@ -16,15 +19,12 @@ from connector.events.times import US_PER_S
 from connector.settings import XSettings
 from connector.source import lifecycle
 from connector.source import reader as reader_module
-from connector.source.body import MAX_LINES
 from connector.source.channel import Inbox
 from connector.source.connect_limiter import Gate, Turn
-from connector.source.deliveries import Delivery, Ended, KeptAlive, Opened, Received
-from connector.source.lifecycle import TABLE, Happening, State, next_step
 from connector.source.reader import Outcome, Reader
 from connector.source.stall import StallWatch
-from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.metrics import Metrics
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus
 from connector.x.backoff import Backoff, Curve
 from connector.x.client import Connection

@@ -71,12 +71,13 @@ def _broken(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
 
 
-_MEMBER = gzip.compress(b"a line\r\n" * 20)
+_MEMBER = gzip.compress(b"a line\r\n" * 20, mtime=0)
 
 
 @pytest.mark.parametrize(
     "data",
     [b"not compressed", b"\0" + _MEMBER, _MEMBER + b"<html>", _broken(_MEMBER, 0), _broken(_MEMBER, len(_MEMBER) - 8)],
+    ids=["plain", "zero before", "text behind", "magic broken", "checksum broken"],
 )
 def test_bytes_that_are_not_gzip_are_corrupt(data: bytes) -> None:
     """From the start, after a member, or by a wrong checksum."""
@@ -84,7 +85,7 @@ def test_bytes_that_are_not_gzip_are_corrupt(data: bytes) -> None:
         list(GzipDecoder().decode(data))
 
 
-@pytest.mark.parametrize("before", [b"", _MEMBER, _MEMBER + b"\0\0"])
+@pytest.mark.parametrize("before", [b"", _MEMBER, _MEMBER + b"\0\0"], ids=["alone", "second", "padded"])
 def test_body_that_ends_within_a_member_is_never_whole(before: bytes) -> None:
     """Wherever the cut is, once a byte of the member has come."""
     for length in range(1, len(_MEMBER)):
