@@ -9,7 +9,13 @@ import pytest
 from connector.source.deliveries import KeptAlive
 from structlog.testing import capture_logs
 
-from connector.errors import DependencyUnavailableError, FencedError, OwnCorruptionError, WriterLostError
+from connector.errors import (
+    DependencyUnavailableError,
+    FencedError,
+    OwnCorruptionError,
+    TopicsChangedError,
+    WriterLostError,
+)
 from connector.kafka.ledger import decode_shipped, first_entry
 from connector.kafka.restore import OffsetEntry, Restored
 from connector.kafka.transaction import Committed, Record
@@ -94,6 +100,7 @@ class _Bench:
         self.clock_s = 0.0
         self.life_s = 0.0
         self.limit_fates: list[Exception] = []
+        self.topic_problem: str | None = None
         self.committed = threading.Event()
         monkeypatch.setattr(pipeline_module, "TransactionalWriter", self._begin)
         monkeypatch.setattr(pipeline_module, "LedgerReader", lambda *_: self)
@@ -109,6 +116,7 @@ class _Bench:
             StallWatch(),
             Gate(2),
             threading.Lock(),
+            self._check_topics,
         )
         self.pipeline = Pipeline(PARTITION, parts, PartitionTelemetry(PARTITION, self.metrics, self.status))
         self.stop = _Stop()
@@ -118,6 +126,11 @@ class _Bench:
         if self.limit_fates:
             raise self.limit_fates.pop(0)
         return LIMITS
+
+    def _check_topics(self, stream: str) -> None:
+        assert stream == PARTITION.stream
+        if self.topic_problem is not None:
+            raise TopicsChangedError(self.topic_problem)
 
     def _begin(self, _: object) -> _Writer:
         self.clock_s += self.life_s
@@ -222,6 +235,30 @@ def test_ledger_that_cannot_be_trusted_stops_the_pipeline_until_somebody_mends_i
     assert (delays, states, errors) == ([CORRUPT_WAIT_S], [State.CORRUPT], ["bad ledger"])
     assert all(not writer.transactions for writer in bench.writers)
     assert bench.status.state is State.NOT_OWNED
+
+
+def test_topics_that_change_stop_the_pipeline_until_they_are_put_right(bench: _Bench) -> None:
+    """In the middle of a life: nothing more is committed, and it looks again after a minute."""
+    states: list[State] = []
+    committed: list[int] = []
+
+    def note() -> None:
+        states.append(bench.status.state)
+        committed.append(len(bench.writers[0].transactions))
+        if len(states) == 2:
+            bench.topic_problem = None
+
+    bench.ledger = lambda: [_KNOWN]
+    bench.fates = [None]
+    bench.stop.on_wait = note
+    bench.pipeline.start()
+    assert bench.committed.wait(_DEADLINE_S)
+    bench.topic_problem = "topic t has 7 partitions"
+    assert bench.pipeline.join(_DEADLINE_S)
+    assert bench.stop.delays[:2] == [CORRUPT_WAIT_S] * 2
+    assert states[:2] == [State.TOPICS_CHANGED] * 2
+    assert committed[0] == committed[1]
+    assert bench.status.last_error != "topic t has 7 partitions"
 
 
 def test_new_partition_is_put_on_record_before_anything_else(bench: _Bench) -> None:
