@@ -75,6 +75,9 @@ class Session:
         self._has_foreign_line = self._has_foreign_line or not is_known
         self._has_known_foreign_line = self._has_known_foreign_line or is_known
 
+    def learn_lateness(self, earliest_us: int, at: Reading) -> None:
+        """Take the earliest date of new events that came at once; of a replay it says nothing."""
+
     def message(self, message: SystemMessage) -> EndReason:
         """Hang up after a system message: X speaks of closing the connection, and does not always do it."""
         self.system_message = self.system_message or message
@@ -140,9 +143,8 @@ class LiveSession(Session):
         if self._is_held and any(self._is_of_backfill(date_us) for date_us in dates_us):
             self._old_at_us = at.monotonic_us
         if latest_us is not None:
-            seen_us = min(latest_us, at.estimate_us)
+            seen_us = min(latest_us, at.earliest_us)
             self.seen_until_us = max(self.seen_until_us, seen_us)
-            self._learn_lateness(min(dates_us), at)
             self._is_live = self._is_live or latest_us >= self._live_since_us
             if (reason := self._release(at)) is not None:
                 return reason
@@ -167,8 +169,11 @@ class LiveSession(Session):
         """Return whether an event may be part of the backfill; one dated before its reach is a straggler."""
         return self._reach_us - LATENESS_US <= date_us < self._connected_us
 
-    def _learn_lateness(self, earliest_us: int, at: Reading) -> None:
-        """Learn how late events are emitted, from what comes once X delivers live: the backfill is behind us then."""
+    def learn_lateness(self, earliest_us: int, at: Reading) -> None:
+        """Learn how late events are emitted, from what comes once X delivers live: the backfill is behind us then.
+
+        Rests on events that come for the first time: one that comes again says nothing of when it was emitted.
+        """
         lateness_us = at.earliest_us - earliest_us
         if (self._is_live or not self._is_held) and lateness_us > LATENESS_US:
             self.recovery = self.recovery.late(lateness_us, at.earliest_us)

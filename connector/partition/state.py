@@ -249,6 +249,7 @@ class PartitionState:
         self._keep_known(read, dates_us, replayed)
         if new_us:
             self._arrived(read, new_us, is_live=replayed is None)
+            session.learn_lateness(min(new_us), read.at)
         if self._is_refused:
             return reason
         held = session.lines(dates_us, read.at)

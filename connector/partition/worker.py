@@ -13,7 +13,7 @@ from typing import Any
 
 from connector.coverage.plan import Plan
 from connector.coverage.recovery import MINUTE_US
-from connector.errors import ConnectorError, FencedError, OwnCorruptionError
+from connector.errors import ConnectorError, FencedError, OwnCorruptionError, TopicsChangedError
 from connector.events.catalog import StreamPartition
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import first_entry
@@ -38,7 +38,7 @@ from connector.x.transport import Wire
 HUNG_S = 45.0
 """A committer without a heartbeat for this long hangs: each of its calls is bounded far below that."""
 CORRUPT_WAIT_S = 60.0
-"""How often a ledger that cannot be trusted is read again: an operator may have reset it."""
+"""How often a ledger that cannot be trusted, or a topic that changed, is looked at again: a person may have acted."""
 FENCED_WAIT = Exponential(6.0, 96.0)
 """A fenced worker leaves the partition to the other owner, and does not fence it back at once."""
 TROUBLE_WAIT = Exponential(0.5, 30.0)
@@ -51,6 +51,7 @@ class SharedResources:
     `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may be changed while we
     work, so each life asks anew. `turn` is for one committer at a time to work on what it was delivered, and never to
     wait for Kafka: threads that all want to run at once take Python's interpreter from each other again and again.
+    `check_topics` raises `TopicsChangedError` where those of a stream are not what they were.
     """
 
     settings: Settings
@@ -62,6 +63,7 @@ class SharedResources:
     stall_watch: StallWatch
     limiter: ConnectLimiter
     turn: threading.Lock
+    check_topics: Callable[[str], None]
 
 
 class PartitionWorker:
@@ -120,6 +122,9 @@ class PartitionWorker:
         while not self._stop.is_set():
             try:
                 self._live_until_stopped()
+            except TopicsChangedError as error:
+                self._telemetry.topics_changed(str(error))
+                self._pause(CORRUPT_WAIT_S)
             except OwnCorruptionError as error:
                 self._telemetry.corrupt(str(error))
                 self._pause(CORRUPT_WAIT_S)
@@ -166,6 +171,7 @@ class PartitionWorker:
     def _live(self) -> None:
         """Process the partition until it is stopped. Raises whatever ends it otherwise."""
         began, self._has_producer = self._monotonic_s(), False
+        self._shared.check_topics(self.partition.stream)
         settings, limits = self._shared.settings.kafka, self._shared.read_limits_bytes()
         records = RecordBuilder(
             self.partition, self._names, self._shared.schema_ids, limits, has_headers=settings.headers
@@ -235,6 +241,7 @@ class PartitionWorker:
             channel.close()
 
     def _must_stop(self) -> bool:
-        """Beat, and return whether to stop."""
+        """Beat, and return whether to stop. Raises `TopicsChangedError`."""
         self._heartbeat.beat()
+        self._shared.check_topics(self.partition.stream)
         return self._stop.is_set()

@@ -36,7 +36,7 @@ class Token:
         self._lock = threading.Lock()
 
     def value(self) -> str:
-        """Return the token to use for a connection made now; a token file is read anew each time.
+        """Return the token to use for a connection made now; a token file is read each time.
 
         Raises `ConnectFailedError` when there is none to be had.
         """

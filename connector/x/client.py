@@ -100,7 +100,7 @@ class XClient:
     def __init__(
         self, settings: XSettings, on_answer: Callable[[str, int, RateLimit | None], None] = lambda *_: None
     ) -> None:
-        """`on_answer` is told the stream, status code and rate limit of each answer to a request for a stream.
+        """`on_answer` is called with stream, status code and rate limit of each answer to a request for a stream.
 
         Raises `SettingsError` where the base URL, the CA certificates or the proxy cannot be used.
         """

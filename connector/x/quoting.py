@@ -1,6 +1,6 @@
 """Words of others as they may be shown: bounded, on one line, and without what was sent to them in confidence.
 
-Whatever answers may repeat what it was sent, so every text that comes from outside goes through here.
+An answer may repeat what was sent with its request, so every text that comes from outside goes through here.
 """
 
 import base64

@@ -10,7 +10,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.coverage.messages import KeepAlive
-from connector.errors import DependencyUnavailableError, FencedError, OwnCorruptionError, WriterLostError
+from connector.errors import (
+    DependencyUnavailableError,
+    FencedError,
+    OwnCorruptionError,
+    TopicsChangedError,
+    WriterLostError,
+)
 from connector.kafka.ledger import decode_shipped, first_entry
 from connector.kafka.restore import OffsetEntry, Restored
 from connector.kafka.transaction import Committed, Record
@@ -91,6 +97,7 @@ class _Bench:
         self.clock_s = 0.0
         self.life_s = 0.0
         self.limit_fates: list[Exception] = []
+        self.topic_problem: str | None = None
         self.committed = threading.Event()
         monkeypatch.setattr(worker_module, "TransactionalWriter", self._begin)
         monkeypatch.setattr(worker_module, "LedgerReader", lambda *_: self)
@@ -106,6 +113,7 @@ class _Bench:
             stall_watch=StallWatch(),
             limiter=ConnectLimiter(2),
             turn=threading.Lock(),
+            check_topics=self._check_topics,
         )
         telemetry = PartitionTelemetry(PARTITION, self.metrics, self.status)
         self.wait = _Wait()
@@ -115,6 +123,11 @@ class _Bench:
         if self.limit_fates:
             raise self.limit_fates.pop(0)
         return LIMITS
+
+    def _check_topics(self, stream: str) -> None:
+        assert stream == PARTITION.stream
+        if self.topic_problem is not None:
+            raise TopicsChangedError(self.topic_problem)
 
     def _begin(self, _: object) -> _Writer:
         self.clock_s += self.life_s
@@ -215,6 +228,30 @@ def test_ledger_that_cannot_be_trusted_stops_the_worker_until_it_is_repaired(ben
     assert (delays, states, errors) == ([CORRUPT_WAIT_S], [State.CORRUPT], ["bad ledger"])
     assert all(not writer.transactions for writer in bench.writers)
     assert bench.status.state is State.NOT_OWNED
+
+
+def test_topics_that_change_stop_the_worker_until_they_are_put_right(bench: _Bench) -> None:
+    """In the middle of a life: nothing more is committed, and it looks again after a minute."""
+    states: list[State] = []
+    committed: list[int] = []
+
+    def note() -> None:
+        states.append(bench.status.state)
+        committed.append(len(bench.writers[0].transactions))
+        if len(states) == 2:
+            bench.topic_problem = None
+
+    bench.ledger = lambda: [_KNOWN]
+    bench.fates = [None]
+    bench.wait.on_wait = note
+    bench.worker.start()
+    assert bench.committed.wait(_DEADLINE_S)
+    bench.topic_problem = "topic t has 7 partitions"
+    assert bench.worker.join(_DEADLINE_S)
+    assert bench.wait.delays[:2] == [CORRUPT_WAIT_S] * 2
+    assert states[:2] == [State.TOPICS_CHANGED] * 2
+    assert committed[0] == committed[1]
+    assert bench.status.last_error != "topic t has 7 partitions"
 
 
 def test_new_partition_is_put_on_record_before_anything_else(bench: _Bench) -> None:

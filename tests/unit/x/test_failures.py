@@ -117,7 +117,7 @@ def test_problem_of_x_s_about_the_request_or_the_contract_refuses_the_plan(statu
         _problem(f"{_PROBLEMS}/streaming-connection", connection_issue="ProvisioningSubscription"),
         _problem(f"{_PROBLEMS}/client-forbidden", connection_issue="ProvisioningSubscription"),
         _problem(f"{_PROBLEMS}/internal-error"),
-        b'{"code":131,"message":"Internal error"}',
+        b'{"code":131,"message":"Internal error","parameters":{}}',
         b'{"errors":["as X words it"]}',
     ],
 )

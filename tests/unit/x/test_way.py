@@ -17,6 +17,7 @@ from connector.events.catalog import StreamPartition
 from connector.settings import XSettings
 from connector.x.client import Connection, XClient, try_client
 from connector.x.errors import ConnectFailedError
+from connector.x.transport import Wire
 from tests.connections.peer import LAST_CHUNK, Peer, answering, chunk, cutting, head, over_tls, streaming, tunnelling
 from tests.rig.certificates import write_certificates
 
@@ -75,6 +76,25 @@ def test_close_ends_a_read_through_a_proxy_at_once(monkeypatch: pytest.MonkeyPat
             connection.close()
             with pytest.raises(ConnectFailedError, match=r"ReadError|RemoteProtocolError"):
                 next(chunks)
+
+
+def test_close_ends_the_wait_for_a_proxy_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """The tunnel is not there yet, but the socket is."""
+    wire = Wire()
+
+    def play(sock: socket.socket) -> None:
+        sock.recv(65536)
+        wire.close()
+        while sock.recv(65536):
+            pass
+
+    with Peer(play) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        client = XClient(XSettings(base_url="https://x.invalid", bearer_token="hush", ca_file=folder / "ca.pem"))
+        with pytest.raises(ConnectFailedError) as caught:
+            client.open(_TWEET_1, Live(0), wire)
+        client.close()
+    assert caught.value.failure.reason == "network"
 
 
 @pytest.mark.parametrize(
