@@ -53,6 +53,7 @@ class Reader:
         limiter: ConnectLimiter,
         observer: ReaderObserver,
         backoff: Backoff | None = None,
+        permit_wait_s: float = PERMIT_WAIT_S,
         wait: Callable[[float], object] | None = None,
     ) -> None:
         self._partition = partition
@@ -64,6 +65,7 @@ class Reader:
         self._limiter = limiter
         self._observer = observer
         self._backoff = backoff or Backoff()
+        self._permit_wait_s = permit_wait_s
         self._contract = Contract()
         self._stop = threading.Event()
         self._wait = wait or self._stop.wait
@@ -90,10 +92,10 @@ class Reader:
         try:
             progress = self._channel.drained()
             plan = self._next_plan(progress, self._clock.read())
-            permit = self._limiter.acquire(self._partition, plan, progress.covered_until_us, PERMIT_WAIT_S)
+            permit = self._limiter.acquire(self._partition, plan, progress.covered_until_us, self._permit_wait_s)
             if permit is None:
                 reason, at_least_s = self._limiter.wait_reason(self._partition), self._limiter.wait_s(self._partition)
-                self._observer.waiting_to_connect(reason, at_least_s, PERMIT_WAIT_S)
+                self._observer.waiting_to_connect(reason, at_least_s, self._permit_wait_s)
                 return 0.0
             with permit:
                 return self._connect(permit, plan, progress)
