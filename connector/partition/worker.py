@@ -67,18 +67,31 @@ class SharedResources:
 
 
 class PartitionWorker:
-    """Processes one stream partition from `start` to `stop`."""
+    """Processes one stream partition from `start` to `stop`.
 
-    def __init__(self, partition: StreamPartition, shared: SharedResources, telemetry: PartitionTelemetry) -> None:
+    `wait` waits for some seconds, or less when the worker is stopped; `monotonic_s` is a clock in seconds.
+    """
+
+    def __init__(
+        self,
+        partition: StreamPartition,
+        shared: SharedResources,
+        telemetry: PartitionTelemetry,
+        *,
+        wait: Callable[[float], object] | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.partition = partition
         self._shared = shared
         self._telemetry = telemetry
         self._names = TopicNames(shared.settings.kafka.topic_prefix)
         self._stop = threading.Event()
+        self._wait = wait or self._stop.wait
+        self._monotonic_s = monotonic_s
         self._may_commit = True
         self._has_producer = False
         self._known_end = 0
-        self._heartbeat = Heartbeat()
+        self._heartbeat = Heartbeat(monotonic_s)
         self._reader: Reader | None = None
         self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
 
@@ -121,13 +134,13 @@ class PartitionWorker:
         """Live again and again. Raises `OwnCorruptionError`."""
         troubles = fencings = 0
         while not self._stop.is_set():
-            began = time.monotonic()
+            began = self._monotonic_s()
             try:
                 self._live()
             except OwnCorruptionError:
                 raise
             except Exception as error:  # noqa: BLE001 - a life may end in any way; the ledger tells where to go on
-                if time.monotonic() - began > TROUBLE_WAIT.max_s:
+                if self._monotonic_s() - began > TROUBLE_WAIT.max_s:
                     troubles = fencings = 0
                 if isinstance(error, FencedError):
                     fencings += 1
@@ -145,7 +158,7 @@ class PartitionWorker:
     def _pause(self, seconds: float) -> None:
         """Wait, unless asked to stop."""
         self._heartbeat.rest(seconds)
-        self._stop.wait(seconds)
+        self._wait(seconds)
 
     def _tell(self, error: Exception) -> None:
         if not isinstance(error, ConnectorError):
@@ -157,7 +170,7 @@ class PartitionWorker:
 
     def _live(self) -> None:
         """Process the partition until it is stopped. Raises whatever ends it otherwise."""
-        began, self._has_producer = time.monotonic(), False
+        began, self._has_producer = self._monotonic_s(), False
         self._shared.check_topics(self.partition.stream)
         settings, limits = self._shared.settings.kafka, self._shared.read_limits_bytes()
         records = RecordBuilder(
@@ -188,7 +201,7 @@ class PartitionWorker:
         window_us = shared.settings.pipeline.duplicate_window_minutes * MINUTE_US
         state = PartitionState(self.partition, records, writer_id, entries, window_us=window_us)
         self._telemetry.restored(
-            Restored(entries, begin, end), state.known_ids, state.covered_until_us, time.monotonic() - began
+            Restored(entries, begin, end), state.known_ids, state.covered_until_us, self._monotonic_s() - began
         )
         return state
 
