@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 
 from connector.coverage.messages import EndReason, KeepAlive, LinesRead, Message, Verdict
 from connector.coverage.plan import Plan, Replay
-from connector.coverage.recovery import NOTHING_LEARNED, Recovery
+from connector.coverage.recovery import MINUTE_US, NOTHING_LEARNED, Recovery
 from connector.events.catalog import StreamPartition
 from connector.events.decode import LongLine
 from connector.events.times import US_PER_S
@@ -26,9 +26,9 @@ from connector.source.stall import StallWatch
 from connector.x.backoff import Backoff, Curve
 from connector.x.client import Connection
 from connector.x.clock import XClock
-from connector.x.errors import ConnectFailedError, Failure, RateLimit
+from connector.x.errors import ConnectFailedError, Failure, PlanRefusedError, RateLimit
 from connector.x.transport import Wire
-from tests.unit.partition.fakes import PARTITION, builder
+from tests.unit.partition.fakes import PARTITION, builder, line
 from tests.unit.source.fakes import WINDOW_US
 from tests.unit.source.lifecycle import MOVES, Step
 from tests.unit.x.fakes import NOW_US, FakeTime
@@ -36,8 +36,26 @@ from tests.unit.x.fakes import NOW_US, FakeTime
 Piece = bytes | Failure | Exception | Callable[[], None]
 Answer = ConnectFailedError | Exception | Sequence[Piece]
 DOWN = ConnectFailedError(Failure(Curve.NETWORK, "network", "down"))
+HOUR_S = 3600.0
+REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused"))
+TOO_MANY = b'{"title":"t","type":"x","connection_issue":"TooManyConnections","detail":"d"}\r\n'
 _SETTINGS = XSettings(line_limit_bytes=1024)
 CUT = Failure(Curve.NETWORK, "network", "cut off")
+
+
+def event(number: int = 1, at_us: int = NOW_US) -> bytes:
+    """Return the line of an event, with its end."""
+    return line(number, at_us) + b"\r\n"
+
+
+def old_event(number: int = 1) -> bytes:
+    """Return an event of the first slice that a world asks for that was away for an hour."""
+    return event(number, NOW_US - 50 * MINUTE_US)
+
+
+def boom() -> None:
+    """Fail as nothing is expected to."""
+    raise RuntimeError("boom")
 
 
 class ScriptedConnection:
