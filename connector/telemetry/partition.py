@@ -285,7 +285,7 @@ class PartitionTelemetry:
         self._log.error("ledger_corrupt", detail=detail)
 
     def topics_changed(self, detail: str) -> None:
-        """A topic has another number of partitions than it must have: the partition stops until a human has looked."""
+        """A topic has another number of partitions than it must have; the partition stopped and needs a person."""
         self._status.state = State.TOPICS_CHANGED
         self._status.idle()
         self._note_error(detail)

@@ -32,7 +32,7 @@ class ServiceTelemetry:
         self._log.warning("waiting_for_dependencies", detail=detail)
 
     def topic_at_risk(self, topic: str, detail: str) -> None:
-        """A topic's settings promise less than its replicas could; the process goes on."""
+        """The settings of a topic protect it less than its replicas could; the process goes on."""
         self._log.warning("topic_at_risk", topic=topic, detail=detail)
 
     def stopped(self) -> None:

@@ -76,7 +76,7 @@ def check_coverage_is_true(history: History, emitted: Sequence[Emitted]) -> Iter
     What lies in a recorded gap may come later, with an overlap, or not at all.
     """
     for place, entries in history.ledger.items():
-        entry_of = {line_id: entry["entry"] for entry in entries for line_id in _ids(entry)}
+        entry_of = {line_id: entry["entry"] for entry in reversed(entries) for line_id in _ids(entry)}
         lines = [line for line in emitted if (line.stream, line.partition) == place and not is_in_gap(history, line)]
         for line, line_id in _first_emissions(history.prefix, place, lines):
             at_us = line.emitted_at // 1000

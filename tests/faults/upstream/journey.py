@@ -3,6 +3,7 @@
 The service runs in a thread; its way to X can be cut. Every instant is microseconds since 1970 in X's time.
 """
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from tests.rig.service import Probe, live_connections, override, running
 US_PER_S = 1_000_000
 _NS_PER_US = 1000
 _PATIENCE_S = 60.0
+_LONG_PATIENCE_S = 120.0
 BOUND_S = 15 * 60.0
 """Coverage is never older, while X is reachable and grants connections, but for what catching up needs."""
 _FOLLOWED_WITHIN_S = 1.0
@@ -42,8 +44,10 @@ class Travelling:
     """Stands in for the module `time`: goes along with X's clock, but for how far off the wall clock is set."""
 
     def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
         self._now_ns = simulator.clock.now_ns
         self._monotonic_minus_now_ns = time.monotonic_ns() - self._now_ns()
+        self._lock = threading.Lock()
         self.wall_is_off_s = 0.0
 
     def time_ns(self) -> int:
@@ -52,7 +56,15 @@ class Travelling:
 
     def monotonic_ns(self) -> int:
         """Return the monotonic clock."""
-        return self._now_ns() + self._monotonic_minus_now_ns
+        with self._lock:
+            return self._now_ns() + self._monotonic_minus_now_ns
+
+    def suspend(self, seconds: float, rate: float) -> None:
+        """Let X go on for so long while the machine sleeps: its monotonic clock stands still, as Linux's does."""
+        with self._lock:
+            asleep_ns = self._now_ns()
+            self._simulator.advance(seconds, emitting=True, rate=rate)
+            self._monotonic_minus_now_ns -= self._now_ns() - asleep_ns
 
 
 @dataclass(frozen=True)
@@ -68,12 +80,17 @@ class Expected:
     is_wall_behind: bool = False
     gap_causes: Mapping[str, int] = field(default_factory=dict)
     """How many gaps there must be, by cause; each has the state that goes with it."""
+    gaps_of: Mapping[Place, Collection[str]] | None = None
+    """The causes of the gaps of each stream partition, where their number is X's choice."""
+    repeated: Mapping[Place, int] = field(default_factory=dict)
+    """How many events of a stream partition are published again, since X delivers them after the window."""
 
     def forgives(self, finding: str) -> bool:
         """Tell whether a finding is to be expected."""
         is_order = finding.endswith("out of order") and not self.is_ordered
         is_deceit = finding.startswith("coverage") and "covers" in finding and self.is_deceived
-        return finding.startswith("gap ") or is_order or is_deceit
+        is_repeat = any(finding.startswith(f"{place}: {count} repeated") for place, count in self.repeated.items())
+        return finding.startswith("gap ") or is_order or is_deceit or is_repeat
 
 
 _NOTHING = Expected()
@@ -188,6 +205,22 @@ class Journey(Stage):
         while time.monotonic() < deadline_s and not self._have_read(emitted_us):
             time.sleep(_POLL_S)
 
+    def return_to_live(self, within_s: float, stride_s: float = _STRIDE_S) -> None:
+        """Let time pass, with an event here and there, until all are live: within so many seconds of X's time."""
+        began_us = self.now_us
+        probe = self.probe
+
+        def are_live() -> bool:
+            statuses = probe.status()["partitions"]
+            if {statuses[f"{stream}/{number}"]["mode"] for stream, number in self.places} == {"live"}:
+                return True
+            self.stride(stride_s)
+            return False
+
+        wait_until(are_live, lambda: f"all are live again: {self._how_far(self.now_us)}", _LONG_PATIENCE_S)
+        took_s = (self.now_us - began_us) / US_PER_S
+        assert took_s <= within_s, f"all were live only after {took_s:.0f} s of X's time"
+
     def _have_read(self, emitted_us: int) -> bool:
         """Return whether every stream partition that is live has read and committed an event since then."""
         statuses = self.probe.status()["partitions"]
@@ -269,7 +302,11 @@ class Journey(Stage):
             found += check_coverage(history)
         causes = Counter(gap["cause"] for gap in history.gaps)
         found += [f"state of {gap}" for gap in history.gaps if (gap["state"] == "lost") != (gap["cause"] in _LOST)]
-        if causes != expected.gap_causes:
+        if expected.gaps_of is not None:
+            causes_of = {place: {gap["cause"] for gap in history.gaps if _place(gap) == place} for place in self.places}
+            if causes_of != {place: set(expected.gaps_of.get(place, ())) for place in self.places}:
+                found.append(f"gaps {causes_of}, should be {expected.gaps_of}: {history.gaps}")
+        elif causes != expected.gap_causes:
             found.append(f"gaps {dict(causes)}, should be {dict(expected.gap_causes)}: {history.gaps}")
         if found:
             raise AssertionError("\n".join(found))
@@ -297,6 +334,10 @@ def _due(history: History, emitted: Sequence[Emitted]) -> list[Emitted]:
         if line.emitted_at // _NS_PER_US < until_us.get((line.stream, line.partition), 0)
         or _is_known(history.prefix, known, line)
     ]
+
+
+def _place(gap: Mapping[str, Any]) -> Place:
+    return gap["stream"], gap["stream_partition"]
 
 
 def _told_apart(history: History, emitted: Sequence[Emitted]) -> tuple[list[Emitted], list[Emitted]]:
