@@ -394,14 +394,17 @@ def test_permit_lasts_until_the_connection_is_committed() -> None:
     assert held == [False]
 
 
-def test_what_x_says_of_the_budget_reaches_the_limiter() -> None:
-    """Of a grant and of a failure."""
-    limit = RateLimit(100, 41, NOW_US // US_PER_S + 600, NOW_US / US_PER_S)
+@pytest.mark.parametrize("is_granted", [True, False])
+def test_what_x_says_of_the_budget_reaches_the_limiter(*, is_granted: bool) -> None:
+    """Of a grant as of a failure."""
+    limit = RateLimit(100, 90, NOW_US // US_PER_S + 600, NOW_US / US_PER_S)
     world = World()
+    world.rate_limit = limit if is_granted else None
     left: list[dict[str, int]] = []
     world.on_wait = lambda: left.append(world.limiter.real.remaining())
-    world.run(ConnectFailedError(Failure(Curve.HTTP, "http-5xx", "down", rate_limit=limit)))
-    assert left == [{"tweet": 41}]
+    failed = ConnectFailedError(Failure(Curve.HTTP, "http-5xx", "down", rate_limit=limit))
+    world.run([] if is_granted else failed)
+    assert left == [{"tweet": 90}]
 
 
 # --- internal errors
@@ -439,16 +442,13 @@ def test_slice_that_ends_in_an_unexpected_exception_is_cut() -> None:
 
 def test_stop_while_waiting_asks_x_for_nothing() -> None:
     """Neither before the permit comes nor after it: the attempt is not counted against the budget."""
+    limit = RateLimit(100, 90, NOW_US // US_PER_S + 600, NOW_US / US_PER_S)
     world = World()
-    world.on_acquire = world.reader.stop
-    world.run([event()])
-    assert world.plans == []
-    assert world.limiter.real.waiting() == []
-    assert world.order == ["acquire"]
-    for _ in range(20):
-        permit = world.limiter.real.acquire(PARTITION, Live(1), 0, 0.0)
-        assert permit is not None
-        permit.answered(None, is_sent=False)
+    world.on_wait = lambda: setattr(world, "on_acquire", world.reader.stop)
+    world.run(ConnectFailedError(Failure(Curve.HTTP, "http-5xx", "down", rate_limit=limit)), [event()])
+    assert world.order == ["acquire", "open", "acquire"]
+    assert world.limiter.real.remaining() == {"tweet": 90}
+    assert world.limiter.granted == 2
 
 
 def test_stop_while_no_permit_comes_ends_the_reader() -> None:

@@ -61,9 +61,15 @@ def boom() -> None:
 class ScriptedConnection:
     """Brings pieces of a body, does something in between, and fails instead of ending properly."""
 
-    def __init__(self, date_us: int | None, pieces: Sequence[Piece], is_closed: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        date_us: int | None,
+        pieces: Sequence[Piece],
+        is_closed: Callable[[], bool],
+        rate_limit: RateLimit | None = None,
+    ) -> None:
         self.date_us = date_us
-        self.rate_limit: RateLimit | None = None
+        self.rate_limit = rate_limit
         self._pieces = pieces
         self._is_closed = is_closed
         self.has_left = False
@@ -140,16 +146,20 @@ class Limiter:
         self.busy = 0
         self.asked: list[tuple[Plan, int]] = []
         """Each plan, and how far coverage reached."""
-        self.released = 0
+        self.granted = self.released = 0
         self._on_acquire = on_acquire
 
     def acquire(self, partition: StreamPartition, plan: Plan, covered_until_us: int, timeout_s: float) -> Permit | None:
-        """Return a permit, or None while busy; between two attempts a window of X's ends."""
+        """Return a permit, or None while busy; between two attempts a partition's share of the budget comes in."""
         del timeout_s
-        self._now_us += WINDOW_US
+        self._now_us += MINUTE_US
         self._on_acquire()
         self.asked.append((plan, covered_until_us))
-        return None if len(self.asked) <= self.busy else self.real.acquire(partition, plan, covered_until_us, 0.0)
+        if len(self.asked) <= self.busy:
+            return None
+        permit = self.real.acquire(partition, plan, covered_until_us, 0.0)
+        self.granted += permit is not None
+        return permit
 
     def wait_reason(self, _: StreamPartition) -> WaitReason:
         """Return what a busy limiter says."""
@@ -242,6 +252,7 @@ class World:
         self.x_ahead_s = 0.0
         self.answer_s = 0.0
         self.has_date = True
+        self.rate_limit: RateLimit | None = None
         self.covered_until_us = self.time.now_us - int(away_s * US_PER_S)
         self.on_wait: Callable[[], None] = lambda: None
         self.on_acquire: Callable[[], None] = lambda: None
@@ -338,7 +349,7 @@ class World:
             raise answer
         date_us = self.date()
         self.time.advance(self.answer_s)
-        self.connections.append(ScriptedConnection(date_us, answer, lambda: self.channel.is_hung_up))
+        self.connections.append(ScriptedConnection(date_us, answer, lambda: self.channel.is_hung_up, self.rate_limit))
         return cast("Connection", self.connections[-1])
 
     def _before_lines(self) -> None:
