@@ -235,7 +235,7 @@ def compressed(body: bytes, *, share: float = 1.0) -> bytes:
 
 
 def keeping_alive(*, times: int, pause_s: float, then: bytes) -> Script:
-    """Return a script that sends so many keep-alives, one by one, and then something more."""
+    """Return a script that sends keep-alives, one by one, and then something more."""
 
     def play(sock: socket.socket) -> None:
         sock.sendall(head("200 OK", *CHUNKED))

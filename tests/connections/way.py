@@ -94,7 +94,7 @@ WAY = (
     ),
     Row(
         "refused",
-        "nobody listens at its address",
+        "nothing listens at its address",
         "the same",
         lambda: Bare(Peer(good(1), is_listening=False), events=1, good=2),
         (NETWORK_S,),
