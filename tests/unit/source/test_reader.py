@@ -348,6 +348,18 @@ def test_replay_that_x_keeps_open_is_hung_up_by_the_committer() -> None:
     assert len(world.put(KeepAlive)) == 5, "nothing is read after the hang-up"
 
 
+def test_event_that_an_earlier_slice_left_out_hangs_up_before_it_is_published() -> None:
+    """The slice comes first again, so that what else it left out keeps its place in the order."""
+    world = World(away_s=HOUR_S)
+    left_out = event(2, NOW_US - 45 * MINUTE_US - 30 * US_PER_S)
+    world.run([old_event(1)], [left_out, event(3)], [old_event(1) + left_out], [])
+    first, _, third, *_ = world.plans
+    assert isinstance(first, Replay)
+    assert third == Replay(first.start_us, first.end_us, is_refetch=True)
+    assert [reason for reason, _ in world.observed.of("disconnected")][:2] == [EndReason.CLOSED, EndReason.SUSPICION]
+    assert world.delays_s[:2] == [0.0, _NETWORK_S]
+
+
 def test_range_in_doubt_is_asked_for_before_anything_else() -> None:
     """Also by the next process, as the ledger has it."""
     refetch = Refetch(NOW_US - 20 * MINUTE_US, NOW_US - 5 * MINUTE_US, Suspicion.REPLAY_INCOMPLETE)
