@@ -115,7 +115,7 @@ class Service:
             self._telemetry.stopped()
 
     def _is_live(self) -> bool:
-        """Tell whether our own threads tick: never what X, Kafka or the registry do."""
+        """Return whether our own threads tick: never what X, Kafka or the registry do."""
         group = self._status.group
         is_ticking = monotonic_us() - self._stall_watch.last_tick_us < _LIVE_LIMIT_US
         return is_ticking and not (group is not None and group.is_hung)
@@ -211,14 +211,14 @@ def stopping_on_signals() -> Iterator[threading.Event]:
     reading_end, writing_end = socket.socketpair()
     writing_end.setblocking(False)  # noqa: FBT003 - the standard library's signature
 
-    def heed() -> None:
+    def watch() -> None:
         with reading_end:
             while number := reading_end.recv(1):
                 if stop.is_set():
                     os._exit(_KILLED_BY + number[0])
                 stop.set()
 
-    thread = threading.Thread(target=heed, name="signals", daemon=True)
+    thread = threading.Thread(target=watch, name="signals", daemon=True)
     thread.start()
     wakeup_before = signal.set_wakeup_fd(writing_end.fileno())
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}

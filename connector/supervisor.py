@@ -1,4 +1,4 @@
-"""Which stream partitions this process works, and when it starts and stops working them.
+"""Which stream partitions this process owns, and when it starts and stops processing them.
 
 Owning a ledger partition is owning its stream partition.
 """
@@ -49,7 +49,7 @@ class Supervisor:
         self._heartbeat = Heartbeat(monotonic_s)
 
     def run(self, stop: threading.Event) -> None:
-        """Work what is assigned until `stop` is set.
+        """Process what is assigned until `stop` is set.
 
         Raises `SettingsError` when another process has the same group instance id, `OwnCorruptionError` when all owned
         partitions stopped for a ledger that cannot be trusted, and `HungError` when one gives no sign of life.
@@ -68,23 +68,23 @@ class Supervisor:
 
     @property
     def is_hung(self) -> bool:
-        """Tell whether the thread that polls the group gives no sign of life."""
+        """Whether the thread that polls the group gives no sign of life."""
         return self._heartbeat.age_s > HUNG_S
 
     @property
     def has_joined(self) -> bool:
-        """Tell whether this process is a member of the group."""
+        """Whether this process is a member of the group."""
         return self._membership.has_joined
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether the group was joined and every owned partition is restored."""
+        """Whether the group was joined and every owned partition is restored."""
         return self.has_joined and all(
             self._statuses[partition].state is State.RUNNING for partition in list(self._workers)
         )
 
     def assigned(self, partitions: Collection[int]) -> None:
-        """Begin to work the stream partitions of these ledger partitions."""
+        """Start to process the stream partitions of these ledger partitions."""
         for partition in _stream_partitions(partitions):
             if partition not in self._statuses:
                 self._telemetry.stream_is_off(partition)
@@ -93,11 +93,11 @@ class Supervisor:
             self._workers[partition].start()
 
     def revoked(self, partitions: Collection[int]) -> None:
-        """Finish the transactions in hand and let go."""
+        """Finish the transactions in hand and stop."""
         self._release(_stream_partitions(partitions), may_commit=True)
 
     def lost(self, partitions: Collection[int]) -> None:
-        """Let go without a word: somebody else may be at work already."""
+        """Stop without committing: another replica may already own them."""
         self._telemetry.partitions_lost(len(partitions))
         self._release(_stream_partitions(partitions), may_commit=False)
 

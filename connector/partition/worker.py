@@ -48,8 +48,8 @@ TROUBLE_WAIT = Exponential(0.5, 30.0)
 class SharedResources:
     """What all partition workers of a process share.
 
-    `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may be changed while we
-    work, so each life asks anew. `turn` is for one committer at a time to work on what it was delivered, and never to
+    `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may change while the
+    process runs, so each life reads them again. `turn` is for one committer at a time to apply messages, and never to
     wait for Kafka: threads that all want to run at once take Python's interpreter from each other again and again.
     `check_topics` raises `TopicsChangedError` where those of a stream are not what they were.
     """

@@ -104,7 +104,7 @@ ANSWERS = (
     Row(
         "other-2xx",
         "2xx that is not 200",
-        "no stream: as an answer that nobody expects",
+        "no stream: as an unexpected answer",
         _answering("204 No Content"),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
@@ -190,7 +190,7 @@ ANSWERS = (
     Row(
         "401",
         "401, code 89: the token is wrong or was invalidated",
-        "try slowly, with the token as it then is; an exchanged one is exchanged anew",
+        "try slowly, with the token as it then is; an exchanged one is exchanged again",
         _refusing(401),
         (CONFIGURATION_S,),
         (failed("http-401"), answered(401)),

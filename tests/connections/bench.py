@@ -121,7 +121,7 @@ class Bench:
         return self._client.open(PARTITION, plan, wire)
 
     def run(self, *, events: int, attempts: int, tick_s: float) -> None:
-        """Read until so many events are committed and so many attempts made, and stop.
+        """Read until `events` are committed and `attempts` made, and stop.
 
         The stall watch ticks every `tick_s`, which for it is half a second.
         """

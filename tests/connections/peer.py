@@ -27,7 +27,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 class Peer:
     """Plays `scripts` to the connections it takes, in turn, the last one again and again; listens while in a `with`.
 
-    Takes none before `listen`, which the `with` calls where `is_listening`.
+    Takes none before `listen`, which the `with` calls where `is_listening`; `server` is the socket that listens.
     """
 
     def __init__(self, *scripts: Script, is_listening: bool = True, host: str = _LOOPBACK) -> None:
@@ -36,19 +36,19 @@ class Peer:
         self._taken: list[socket.socket] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._take, name="peer", daemon=True)
-        self._server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        self._server.bind((host, 0))
-        self.port: int = self._server.getsockname()[1]
+        self.server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.server.bind((host, 0))
+        self.port: int = self.server.getsockname()[1]
 
     def listen(self) -> None:
         """Take connections from now on."""
-        self._server.listen()
+        self.server.listen()
         self._thread.start()
 
     def _take(self) -> None:
         while not self._stopped.is_set():
             try:
-                sock, _ = self._server.accept()
+                sock, _ = self.server.accept()
             except OSError:
                 return
             sock.settimeout(_PATIENCE_S)
@@ -69,14 +69,14 @@ class Peer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopped.set()
-        for sock in (self._server, *self._taken):
+        for sock in (self.server, *self._taken):
             try:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 continue
         if self._thread.is_alive():
             self._thread.join(_PATIENCE_S)
-        self._server.close()
+        self.server.close()
 
 
 def head(status: str = "200 OK", *headers: tuple[str, str], date: str | None = "") -> bytes:
@@ -235,7 +235,7 @@ def compressed(body: bytes, *, share: float = 1.0) -> bytes:
 
 
 def keeping_alive(*, times: int, pause_s: float, then: bytes) -> Script:
-    """Return a script that sends so many keep-alives, one by one, and then something more."""
+    """Return a script that sends keep-alives, one by one, and then something more."""
 
     def play(sock: socket.socket) -> None:
         sock.sendall(head("200 OK", *CHUNKED))

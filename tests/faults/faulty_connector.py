@@ -1,7 +1,7 @@
 """The real command line with at most one fault armed; run as a module in place of `connector`.
 
-The product has no hooks: its own functions are wrapped here, and do what they do. Whoever passes the armed place for
-the n-th time first makes the marker file, then the process is killed or stopped, or the thread stands still for ever.
+The product has no hooks: its own functions are wrapped here, and do what they do. What passes the armed place for the
+n-th time first makes the marker file, then the process is killed or stopped, or the thread stands still for ever.
 """
 
 import faulthandler
@@ -14,11 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import Consumer, Producer
+
 from connector import cli
 from connector.coverage.messages import EndReason, LinesRead, Message, Opened
 from connector.coverage.plan import Live
 from connector.events.times import US_PER_S
-from connector.kafka import restore
+from connector.kafka import restore, transaction
 from connector.kafka.ledger import Mode
 from connector.kafka.transaction import Committed, Record, TransactionalWriter
 from connector.partition.batch import Transaction
@@ -27,7 +29,6 @@ from connector.source.channel import Channel
 from tests.faults.points import Deed, Fault, Point
 
 _FLUSH_S = 5.0
-_COMMIT = "commit_transaction"
 
 
 class Tripwire:
@@ -62,8 +63,20 @@ class Tripwire:
             self.strike()
 
 
-def _flush(writer: TransactionalWriter) -> None:
-    writer._producer.flush(_FLUSH_S)  # noqa: SLF001 - the records are to be with the broker when the fault strikes
+class _Producer(Producer):
+    """The client's producer; each thread knows the one with which it began its latest transaction."""
+
+    latest = threading.local()
+
+    def begin_transaction(self) -> None:
+        """Begin, and record where."""
+        self.latest.producer = self
+        super().begin_transaction()
+
+
+def _flush() -> None:
+    """Have the records of this thread's transaction with the broker before the fault strikes."""
+    _Producer.latest.producer.flush(_FLUSH_S)
 
 
 def _after_receive(wire: Tripwire) -> None:
@@ -96,39 +109,39 @@ def _mid_produce(wire: Tripwire) -> None:
     def committing(self: TransactionalWriter, records: Sequence[Record], entry: Record) -> Committed:
         def half() -> Iterator[Record]:
             yield from records[: len(records) // 2]
-            _flush(self)
+            _flush()
             wire.strike()
             yield from records[len(records) // 2 :]
 
         is_hit = len(records) > 1 and wire.is_hit()
         return commit(self, half() if is_hit else records, entry)  # type: ignore[arg-type] # it is only iterated
 
+    transaction.Producer = _Producer  # type: ignore[attr-defined] # wrapped, see the module's docstring
     TransactionalWriter.commit = committing  # type: ignore[method-assign] # wrapped, see the module's docstring
 
 
 def _at_commit(wire: Tripwire, *, is_before: bool) -> None:
-    resume = TransactionalWriter._resume  # noqa: SLF001 - the one place that calls `commit_transaction`
+    class Committing(_Producer):
+        def commit_transaction(self, *arguments: Any) -> None:  # noqa: ANN401 - handed on
+            if is_before and wire.is_hit():
+                _flush()
+                wire.strike()
+            super().commit_transaction(*arguments)
+            if not is_before:
+                wire.pass_by()
 
-    def resuming(self: TransactionalWriter, name: str, *arguments: Any) -> None:  # noqa: ANN401 - handed on
-        if name == _COMMIT and is_before and wire.is_hit():
-            _flush(self)
-            wire.strike()
-        resume(self, name, *arguments)
-        if name == _COMMIT and not is_before:
-            wire.pass_by()
-
-    TransactionalWriter._resume = resuming  # type: ignore[assignment, method-assign] # noqa: SLF001 - as above
+    transaction.Producer = Committing  # type: ignore[attr-defined] # wrapped, see the module's docstring
 
 
 def _in_restore(wire: Tripwire) -> None:
-    read = restore.LedgerReader._read  # noqa: SLF001 - the one place where entries come from
+    class Reading(Consumer):
+        def poll(self, *arguments: Any) -> Any:  # noqa: ANN401 - handed on
+            message = super().poll(*arguments)
+            if message is not None and message.error() is None:
+                wire.pass_by()
+            return message
 
-    def reading(self: restore.LedgerReader, *arguments: Any) -> Any:  # noqa: ANN401 - handed on
-        for entry in read(self, *arguments):
-            wire.pass_by()
-            yield entry
-
-    restore.LedgerReader._read = reading  # type: ignore[assignment, method-assign] # noqa: SLF001 - as above
+    restore.Consumer = Reading  # type: ignore[attr-defined] # wrapped, see the module's docstring
 
 
 def _in_backfill(wire: Tripwire) -> None:

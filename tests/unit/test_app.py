@@ -53,7 +53,7 @@ def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest
 
 
 def test_registry_is_checked_although_kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has something to mend at both learns it at once."""
+    """What is wrong at both is reported at once."""
     monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 0.2)
     with DemoRegistry() as server:
         registry = SchemaRegistrySettings(url=server.url)

@@ -161,7 +161,7 @@ def test_workers_that_hang_delay_the_leaving_by_one_deadline_together(bench: _Be
 
 @pytest.mark.parametrize("kind", [SettingsError, DependencyUnavailableError])
 def test_membership_beyond_repair_abandons_everything(bench: _Bench, kind: type[Exception]) -> None:
-    """As after a twin with the same instance id: nothing is owned any more, though nobody said so."""
+    """As after a twin with the same instance id: nothing is owned any more, though the group did not say so."""
 
     def fail(_: object) -> None:
         raise kind(["twin"])

@@ -224,7 +224,7 @@ def test_slow_commit_is_followed_by_a_new_producer(bench: _Bench) -> None:
 
 @pytest.mark.parametrize("call", ["wait_in_commit", "wait_in_renew"])
 def test_committer_that_waits_for_kafka_keeps_no_other_waiting(bench: _Bench, call: str) -> None:
-    """The coordinator of one partition's transactions may be slow or away: the others take up and commit."""
+    """The coordinator of one partition's transactions may be slow or away: the others apply and commit."""
     is_waiting, goes_on = threading.Event(), threading.Event()
 
     def wait() -> None:

@@ -1,7 +1,6 @@
 """The reader: the order of things between X and the channel, with X played by a script."""
 
 import threading
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -10,21 +9,32 @@ from connector.coverage.gap import GapCause, Suspicion
 from connector.coverage.messages import Ended, EndReason, KeepAlive, LinesRead, Opened, Verdict
 from connector.coverage.plan import Live, Replay, is_grantable
 from connector.coverage.recovery import MINUTE_US, Recovery, Refetch
-from connector.events.decode import LongLine
 from connector.events.times import US_PER_S
 from connector.settings import XSettings
 from connector.source.channel import Channel
 from connector.source.connect_limiter import ConnectLimiter, WaitReason
 from connector.source.reader import PERMIT_WAIT_S, Reader
-from connector.source.response import MAX_LINES
 from connector.source.stall import StallWatch
 from connector.x.backoff import Curve
 from connector.x.clock import XClock
 from connector.x.errors import ConnectFailedError, Failure, PlanRefusedError, RateLimit
-from tests.unit.partition.fakes import PARTITION, line
+from tests.unit.partition.fakes import PARTITION
 from tests.unit.source.fakes import new_state
-from tests.unit.source.lifecycle import MEANINGS, MOVES, Move, Step
-from tests.unit.source.world import CUT, DOWN, Answer, Observed, Piece, ScriptedConnection, World
+from tests.unit.source.world import (
+    CUT,
+    DOWN,
+    HOUR_S,
+    REFUSED,
+    TOO_MANY,
+    Answer,
+    Observed,
+    Piece,
+    ScriptedConnection,
+    World,
+    boom,
+    event,
+    old_event,
+)
 from tests.unit.x.fakes import NOW_US
 
 if TYPE_CHECKING:
@@ -32,25 +42,9 @@ if TYPE_CHECKING:
 
 _AT_US = NOW_US + US_PER_S
 _PATIENCE_S = 30.0
-_HOUR_S = 3600.0
-_REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused"))
 _OPERATIONAL = b'{"errors":[{"title":"t","disconnect_type":"OperationalDisconnect","detail":"d"}]}\r\n'
-_TOO_MANY = b'{"title":"t","type":"x","connection_issue":"TooManyConnections","detail":"d"}\r\n'
 _FOREIGN = b'{"error":{"message":"over capacity"}}\r\n'
 _NETWORK_S, _HTTP_S, _CONFIGURATION_S = 0.25, 5.0, 60.0
-
-
-def _event(number: int = 1, at_us: int = NOW_US) -> bytes:
-    return line(number, at_us) + b"\r\n"
-
-
-def _old_event(number: int = 1) -> bytes:
-    """Return an event of the first slice that a world asks for that was away for an hour."""
-    return _event(number, NOW_US - 50 * MINUTE_US)
-
-
-def _boom() -> None:
-    raise RuntimeError("boom")
 
 
 # --- the straight line
@@ -59,13 +53,13 @@ def _boom() -> None:
 def test_attempt_goes_from_progress_to_progress() -> None:
     """Drained, planned, permitted, opened, judged, read, ended, drained: each in its turn, and then the next one."""
     world = World()
-    world.run([_event(1)[:9], _event(1)[9:] + b"\r\ncut"], [_event(2)])
+    world.run([event(1)[:9], event(1)[9:] + b"\r\ncut"], [event(2)])
     assert world.order == ["acquire", "open", "Opened", "LinesRead", "Ended"] * 2 + ["acquire", "open"]
     opened, read, ended = world.messages[:3]
     assert isinstance(opened, Opened)
     assert opened.plan == Live(1)
     assert isinstance(read, LinesRead)
-    assert list(read.lines) == [_event(1).strip()]
+    assert list(read.lines) == [event(1).strip()]
     assert ended == Ended(EndReason.CLOSED, is_proper=False, at_us=_AT_US)
     assert world.observed.of("disconnected") == [(EndReason.CLOSED, 3), (EndReason.CLOSED, 0)]
     assert all(connection.has_left for connection in world.connections)
@@ -74,12 +68,12 @@ def test_attempt_goes_from_progress_to_progress() -> None:
 def test_request_starts_from_what_was_committed_of_the_connection_before() -> None:
     """The plan and the limiter get the same coverage, and none but the committed one."""
     world = World(away_s=110)
-    world.run([_event(1)], [])
+    world.run([event(1)], [])
     (first, before_us), (second, after_us), _ = world.limiter.asked
     assert (first, second) == (Live(3), Live(3))
     assert before_us == after_us == world.covered_until_us, "the backfill still holds coverage"
-    world = World(away_s=_HOUR_S)
-    world.run([_old_event()], [])
+    world = World(away_s=HOUR_S)
+    world.run([old_event()], [])
     (first, before_us), (second, after_us), _ = world.limiter.asked
     assert isinstance(first, Replay)
     assert isinstance(second, Replay)
@@ -91,7 +85,7 @@ def test_answer_that_took_long_says_how_much_later_x_may_have_it() -> None:
     """Its `Date` may be as old as the request."""
     world = World()
     world.answer_s = 20.0
-    world.run([_event()])
+    world.run([event()])
     [opened] = world.put(Opened)
     assert opened.answer_us == 20 * US_PER_S
     assert opened.at.earliest_us == NOW_US
@@ -101,7 +95,7 @@ def test_clock_offset_is_reported_with_the_connection() -> None:
     """As X's answer has just shown it."""
     world = World()
     world.x_ahead_s = 30.0
-    world.run([_event()])
+    world.run([event()])
     assert world.observed.of("connected") == [(Live(1), 30 * US_PER_S)]
 
 
@@ -136,7 +130,7 @@ def test_line_without_data_proves_nothing(body: bytes) -> None:
 def test_data_beside_a_foreign_line_proves_a_connection() -> None:
     """X delivered, whatever else it said."""
     world = World()
-    world.run([_FOREIGN, _event()])
+    world.run([_FOREIGN, event()])
     assert world.delays_s == [0.0]
 
 
@@ -149,8 +143,8 @@ def test_dead_letter_with_data_proves_a_connection() -> None:
 
 def test_part_of_a_slice_proves_nothing() -> None:
     """All of it has to come again, of which ever less is asked for."""
-    world = World(away_s=_HOUR_S)
-    cut: list[Piece] = [_old_event(), CUT]
+    world = World(away_s=HOUR_S)
+    cut: list[Piece] = [old_event(), CUT]
     world.run(cut, cut, cut)
     assert world.delays_s == [0.25, 0.5, 0.75]
     ends_us = [plan.end_us for plan in world.plans if isinstance(plan, Replay)]
@@ -161,7 +155,7 @@ def test_part_of_a_slice_proves_nothing() -> None:
 
 def test_slice_that_is_whole_is_followed_at_once_though_it_is_empty() -> None:
     """A quiet range is an answer too."""
-    world = World(away_s=_HOUR_S)
+    world = World(away_s=HOUR_S)
     world.run(DOWN, [b"\r\n"], [])
     assert world.delays_s == [0.25, 0.0, 0.0]
     assert world.observed.of("slice_ended") == [(Verdict.WHOLE,)] * 2
@@ -169,8 +163,8 @@ def test_slice_that_is_whole_is_followed_at_once_though_it_is_empty() -> None:
 
 def test_slice_that_ends_within_a_line_is_not_whole() -> None:
     """A line that was cut off is missing, however the body ended."""
-    world = World(away_s=_HOUR_S)
-    world.run([_old_event() + b"{"])
+    world = World(away_s=HOUR_S)
+    world.run([old_event() + b"{"])
     assert world.put(Ended) == [Ended(EndReason.CLOSED, is_proper=False, at_us=_AT_US)]
     assert world.observed.of("slice_ended") == [(Verdict.INTERRUPTED,)]
 
@@ -180,8 +174,8 @@ def test_slice_that_ends_within_a_line_is_not_whole() -> None:
 
 def test_refusal_is_believed_the_second_time_in_a_row() -> None:
     """The same is asked for again after a back-off, and then less at once."""
-    world = World(away_s=_HOUR_S)
-    world.run(_REFUSED, _REFUSED, _REFUSED, _REFUSED, [_event()])
+    world = World(away_s=HOUR_S)
+    world.run(REFUSED, REFUSED, REFUSED, REFUSED, [event()])
     assert [type(plan) for plan in world.plans[:2]] == [Replay, Replay]
     backfill, plain = Live(5, GapCause.REPLAY_REFUSED), Live(0, GapCause.REPLAY_REFUSED)
     assert world.plans[2:5] == [backfill, backfill, plain]
@@ -192,7 +186,7 @@ def test_refusal_is_believed_the_second_time_in_a_row() -> None:
 def test_refusals_of_backfill_and_replay_are_counted_apart() -> None:
     """One of each proves neither."""
     world = World()
-    world.run(_REFUSED, _jump(world, _HOUR_S, _REFUSED), _REFUSED)
+    world.run(REFUSED, _jump(world, HOUR_S, REFUSED), REFUSED)
     assert [believed for _, _, believed in world.observed.of("plan_refused")] == [False, False, True]
     assert [type(plan) for plan in world.plans] == [Live, Replay, Replay, Live]
 
@@ -207,29 +201,29 @@ def _jump(world: World, seconds: float, answer: ConnectFailedError) -> ConnectFa
 def test_refusal_is_forgotten_after_a_live_connection() -> None:
     """All is worth asking for again."""
     world = World()
-    world.run(_REFUSED, _REFUSED, [_event()], [])
+    world.run(REFUSED, REFUSED, [event()], [])
     assert world.plans[1:4] == [Live(1), Live(0, GapCause.BACKFILL_REFUSED), Live(2)]
 
 
 def test_refusal_of_replays_is_forgotten_after_a_whole_slice() -> None:
     """Two with an answer between them are not in a row."""
-    world = World(away_s=_HOUR_S)
-    world.run(_REFUSED, [_old_event()], _REFUSED, _REFUSED)
+    world = World(away_s=HOUR_S)
+    world.run(REFUSED, [old_event()], REFUSED, REFUSED)
     assert [believed for _, _, believed in world.observed.of("plan_refused")] == [False, False, True]
 
 
 def test_refused_plain_connection_waits_and_asks_for_everything_again() -> None:
     """The fault was not in the parameters."""
     world = World()
-    world.run(_REFUSED, _REFUSED, _REFUSED)
+    world.run(REFUSED, REFUSED, REFUSED)
     assert world.plans == [Live(1), Live(1), Live(0, GapCause.BACKFILL_REFUSED), Live(1)]
     assert world.delays_s == [_HTTP_S, 0.0, _CONFIGURATION_S]
 
 
 def test_replay_that_ignores_its_parameters_is_a_refusal() -> None:
     """X's events are from another time: nothing of it is published, and the second time replays are given up."""
-    world = World(away_s=_HOUR_S)
-    world.run([_event(1), _event(2)], [_event(1), _event(2)], [_event(1)])
+    world = World(away_s=HOUR_S)
+    world.run([event(1), event(2)], [event(1), event(2)], [event(1)])
     assert world.observed.of("slice_ended") == [(Verdict.IGNORED,)] * 2
     assert [reason for reason, _ in world.observed.of("disconnected")][:2] == [EndReason.PARAMETERS_IGNORED] * 2
     assert [believed for _, _, believed in world.observed.of("plan_refused")] == [False, True]
@@ -240,7 +234,7 @@ def test_replay_that_ignores_its_parameters_is_a_refusal() -> None:
 # --- clocks
 
 
-@pytest.mark.parametrize(("x_ahead_s", "away_s"), [(-600.0, 18 * 60.0), (600.0, 24 * _HOUR_S)])
+@pytest.mark.parametrize(("x_ahead_s", "away_s"), [(-600.0, 18 * 60.0), (600.0, 24 * HOUR_S)])
 def test_refusal_for_the_sake_of_a_wrong_clock_says_nothing_of_the_contract(x_ahead_s: float, away_s: float) -> None:
     """X's answer tells its time: a replay into its future, or from before its reach, is planned again."""
     world = World(away_s=away_s)
@@ -261,7 +255,7 @@ def test_slice_that_ends_in_the_future_of_the_answer_is_not_granted() -> None:
     """Though X grants it: coverage would be ahead of the truth. Nothing of it is read."""
     world = World(away_s=18 * 60)
     world.x_ahead_s = -600.0
-    world.run([_event(1)], [_old_event(2)])
+    world.run([event(1)], [old_event(2)])
     assert world.observed.of("disconnected")[0] == (EndReason.OUT_OF_REACH, 0)
     assert world.connections[0].has_left
     assert [opened.plan for opened in world.put(Opened)] == [world.plans[1]]
@@ -270,9 +264,9 @@ def test_slice_that_ends_in_the_future_of_the_answer_is_not_granted() -> None:
 
 def test_slice_that_begins_out_of_reach_by_the_answer_is_not_granted() -> None:
     """X no longer has its beginning, and would leave it out without a word."""
-    world = World(away_s=24 * _HOUR_S)
+    world = World(away_s=24 * HOUR_S)
     world.x_ahead_s = 600.0
-    world.run([_event(1)], [_event(2)])
+    world.run([event(1)], [event(2)])
     assert world.observed.of("disconnected")[0] == (EndReason.OUT_OF_REACH, 0)
     [opened, *_] = world.put(Opened)
     assert opened.plan == world.plans[1]
@@ -281,8 +275,8 @@ def test_slice_that_begins_out_of_reach_by_the_answer_is_not_granted() -> None:
 def test_jump_of_x_s_clock_plans_again_instead_of_losing() -> None:
     """What X's time shows to be long ago is replayed where it can be; the reader backs off first."""
     world = World()
-    world.x_ahead_s = 6 * _HOUR_S
-    world.run([_event()], [])
+    world.x_ahead_s = 6 * HOUR_S
+    world.run([event()], [])
     assert world.plans[0] == Live(1)
     assert isinstance(world.plans[1], Replay)
     assert [opened.plan for opened in world.put(Opened)] == [world.plans[1]]
@@ -294,117 +288,8 @@ def test_jump_of_x_s_clock_plans_again_instead_of_losing() -> None:
 def test_wall_clock_set_between_two_connections_moves_no_plan(step_s: float) -> None:
     """X's time is known from its answers."""
     world = World()
-    world.run([_event(), lambda: world.time.step_wall(step_s)], DOWN)
+    world.run([event(), lambda: world.time.step_wall(step_s)], DOWN)
     assert world.plans[1] == Live(2)
-
-
-# --- what comes on a connection
-
-
-def test_keep_alive_after_an_undisturbed_wait_says_since_when() -> None:
-    """By the earliest that X's time can be."""
-    world = World()
-    world.run([world.wait(20), b"\r\n"])
-    [kept] = world.put(KeepAlive)
-    assert (kept.at.earliest_us, kept.waited_since_us) == (NOW_US + 20 * US_PER_S, NOW_US)
-
-
-def test_keep_alive_after_a_short_wait_says_nothing_of_time() -> None:
-    """A slow reader gets them too."""
-    world = World()
-    world.run([world.wait(4.5), b"\r\n", world.wait(4.5), b"\r\n", world.wait(5), b"\r\n"])
-    assert [kept.waited_since_us is None for kept in world.put(KeepAlive)] == [True, True, False]
-
-
-def test_keep_alive_after_a_stall_says_nothing_of_time() -> None:
-    """A process that did not run did not wait."""
-    world = World()
-
-    def stall() -> None:
-        world.time.advance(20)
-
-    world.run([stall, b"\r\n", stall, world.watch.tick, world.wait(6), b"\r\n", world.wait(6), b"\r\n"])
-    assert [kept.waited_since_us is None for kept in world.put(KeepAlive)] == [True, True, False]
-
-
-def test_keep_alive_within_an_unfinished_line_says_nothing_of_time() -> None:
-    """What comes after it was queued already."""
-    world = World()
-    world.run([world.wait(20), b"\r\n{", world.wait(20), b"}\r\n\r\n"])
-    assert [kept.waited_since_us for kept in world.put(KeepAlive)] == [None]
-    assert world.lines == [b"{}"]
-
-
-def test_large_chunk_is_handed_on_in_groups() -> None:
-    """So that a transaction can be closed between them; none is empty, none too large, all in order."""
-    lines = [b"%d" % number for number in range(2 * MAX_LINES + 1)]
-    world = World()
-    world.run([b"\n".join(lines) + b"\n"])
-    assert [len(read.lines) for read in world.put(LinesRead)] == [MAX_LINES, MAX_LINES, 1]
-    assert world.lines == lines
-
-
-def test_large_lines_are_handed_on_in_groups_by_size() -> None:
-    """A megabyte at a time, however few lines."""
-    world = World(settings=XSettings(line_limit_bytes=1024 * 1024))
-    world.run([(b"x" * 500_000 + b"\n") * 5])
-    assert [len(read.lines) for read in world.put(LinesRead)] == [2, 2, 1]
-
-
-def test_long_line_is_handed_on_cut() -> None:
-    """Between its neighbours."""
-    world = World()
-    world.run([b"a\n" + b"x" * 5000 + b"\r\nb\n"])
-    before, long, after = world.lines
-    assert (before, after) == (b"a", b"b")
-    assert isinstance(long, LongLine)
-    assert (len(long.head), long.length) == (1024, 5000)
-
-
-def test_bytes_are_reported_as_they_come() -> None:
-    """Lines or not, with the best clock there is."""
-    world = World()
-    world.run([b"abc", b"d\n"])
-    assert world.observed.of("read") == [(3, NOW_US), (2, NOW_US)]
-
-
-# --- silence
-
-
-def test_silent_body_is_reported_as_silent() -> None:
-    """The socket brought nothing for too long; X is asked again at once, as it had delivered before."""
-    world = World()
-    world.run([_event(), Failure(Curve.NETWORK, "silent", "ReadTimeout")])
-    assert world.observed.of("disconnected") == [(EndReason.SILENT, 0)]
-    assert world.delays_s == [0.0]
-
-
-def test_line_that_never_ends_is_given_up_in_bounded_time() -> None:
-    """Single bytes keep the socket alive, but prove nothing; X is asked again after a back-off."""
-    world = World()
-    brought: list[int] = []
-    drip: list[Piece] = [world.wait(5), b"x", lambda: brought.append(1)] * 20
-    world.run(drip)
-    assert len(brought) < 12
-    assert world.observed.of("disconnected") == [(EndReason.SILENT, len(brought))]
-    assert world.delays_s == [_NETWORK_S]
-
-
-def test_line_that_is_slow_but_ends_is_no_fault() -> None:
-    """Each end of a line is a new beginning, a keep-alive's too."""
-    world = World()
-    wait = world.wait(40)
-    world.run([wait, b"x", world.wait(5), b"\n", wait, b"\r\n", wait, _event()])
-    assert world.observed.of("disconnected") == [(EndReason.CLOSED, 0)]
-
-
-def test_time_in_which_the_channel_is_full_is_not_x_s_silence() -> None:
-    """The reader waits for Kafka then, and X is not to blame."""
-    world = World()
-    world.on_lines = world.wait(120)
-    world.run([_event(1), _event(2)])
-    assert world.observed.of("disconnected") == [(EndReason.CLOSED, 0)]
-    assert len(world.lines) == 2
 
 
 # --- hanging up: the first reason is the one that counts
@@ -413,7 +298,7 @@ def test_time_in_which_the_channel_is_full_is_not_x_s_silence() -> None:
 def test_system_message_hangs_up_with_its_words() -> None:
     """X does not always close; what it said is quoted, and after an event the next attempt comes at once."""
     world = World()
-    world.run([_event(), _OPERATIONAL, _event(2)])
+    world.run([event(), _OPERATIONAL, event(2)])
     assert world.observed.of("system_message") == [("quoted OperationalDisconnect", "quoted d")]
     assert world.observed.of("disconnected") == [(EndReason.SYSTEM_MESSAGE, 0)]
     assert world.put(Ended) == [Ended(EndReason.SYSTEM_MESSAGE, is_proper=False, at_us=_AT_US)]
@@ -424,7 +309,7 @@ def test_system_message_hangs_up_with_its_words() -> None:
 def test_system_message_in_the_same_read_as_events_does_not_hide_them() -> None:
     """The connection has delivered, so X is asked again at once."""
     world = World()
-    world.run([_event() + _OPERATIONAL])
+    world.run([event() + _OPERATIONAL])
     assert world.delays_s == [0.0]
 
 
@@ -437,8 +322,8 @@ def test_system_message_that_is_all_that_comes_backs_off() -> None:
 
 def test_system_message_in_a_slice_makes_it_interrupted() -> None:
     """X ended the body properly, but said that it was not all."""
-    world = World(away_s=_HOUR_S)
-    world.run([_old_event() + _OPERATIONAL])
+    world = World(away_s=HOUR_S)
+    world.run([old_event() + _OPERATIONAL])
     assert world.observed.of("slice_ended") == [(Verdict.INTERRUPTED,)]
     assert world.delays_s == [_NETWORK_S]
 
@@ -446,15 +331,15 @@ def test_system_message_in_a_slice_makes_it_interrupted() -> None:
 def test_too_many_connections_in_the_stream_backs_off_further_each_time() -> None:
     """From a few seconds up, whatever came before it."""
     world = World()
-    world.run(*[[_event(), _TOO_MANY]] * 3)
+    world.run(*[[event(), TOO_MANY]] * 3)
     assert world.delays_s == [4.0, 8.0, 16.0]
 
 
 def test_replay_that_x_keeps_open_is_hung_up_by_the_committer() -> None:
     """Two minutes of keep-alives and nothing else: the slice is in doubt, and asked for once more."""
-    world = World(away_s=_HOUR_S)
+    world = World(away_s=HOUR_S)
     keep_alives: list[Piece] = [world.wait(25), b"\r\n"]
-    world.run([_old_event(), *keep_alives * 10], [_old_event()])
+    world.run([old_event(), *keep_alives * 10], [old_event()])
     assert world.observed.of("disconnected") == [(EndReason.REPLAY_IDLE, 0), (EndReason.CLOSED, 0)]
     assert world.observed.of("slice_ended") == [(Verdict.SUSPECTED,), (Verdict.WHOLE,)]
     first, second, *_ = world.plans
@@ -463,11 +348,23 @@ def test_replay_that_x_keeps_open_is_hung_up_by_the_committer() -> None:
     assert len(world.put(KeepAlive)) == 5, "nothing is read after the hang-up"
 
 
+def test_event_that_an_earlier_slice_left_out_hangs_up_before_it_is_published() -> None:
+    """The slice comes first again, so that what else it left out keeps its place in the order."""
+    world = World(away_s=HOUR_S)
+    left_out = event(2, NOW_US - 45 * MINUTE_US - 30 * US_PER_S)
+    world.run([old_event(1)], [left_out, event(3)], [old_event(1) + left_out], [])
+    first, _, third, *_ = world.plans
+    assert isinstance(first, Replay)
+    assert third == Replay(first.start_us, first.end_us, is_refetch=True)
+    assert [reason for reason, _ in world.observed.of("disconnected")][:2] == [EndReason.CLOSED, EndReason.SUSPICION]
+    assert world.delays_s[:2] == [0.0, _NETWORK_S]
+
+
 def test_range_in_doubt_is_asked_for_before_anything_else() -> None:
     """Also by the next process, as the ledger has it."""
     refetch = Refetch(NOW_US - 20 * MINUTE_US, NOW_US - 5 * MINUTE_US, Suspicion.REPLAY_INCOMPLETE)
     world = World(recovery=Recovery(refetch=refetch))
-    world.run([_event(1, NOW_US - 10 * MINUTE_US)], [])
+    world.run([event(1, NOW_US - 10 * MINUTE_US)], [])
     assert world.plans[:2] == [Replay(refetch.start_us, refetch.end_us, is_refetch=True), Live(2)]
 
 
@@ -487,11 +384,11 @@ def test_attempt_waits_for_its_permit_and_plans_again_meanwhile() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [[_old_event()], DOWN, RuntimeError("boom"), _REFUSED, [_boom], [CUT]], ids=lambda _: "answer"
+    "answer", [[old_event()], DOWN, RuntimeError("boom"), REFUSED, [boom], [CUT]], ids=lambda _: "answer"
 )
 def test_permit_is_given_back_however_the_attempt_ends(answer: Answer) -> None:
     """Read, failed, broken, refused: the next catch-up may go."""
-    world = World(away_s=_HOUR_S)
+    world = World(away_s=HOUR_S)
     held: list[bool] = []
     world.on_open = lambda: held.append(world.limiter.is_free)
     world.run(answer)
@@ -502,39 +399,42 @@ def test_permit_is_given_back_however_the_attempt_ends(answer: Answer) -> None:
 
 def test_permit_lasts_until_the_connection_is_committed() -> None:
     """What it brought may take as long as Kafka does."""
-    world = World(away_s=_HOUR_S)
+    world = World(away_s=HOUR_S)
     held: list[bool] = []
     world.on_lines = lambda: held.append(world.limiter.is_free)
-    world.run([_old_event()])
+    world.run([old_event()])
     assert held == [False]
 
 
-def test_what_x_says_of_the_budget_reaches_the_limiter() -> None:
-    """Of a grant and of a failure."""
-    limit = RateLimit(100, 41, NOW_US // US_PER_S + 600, NOW_US / US_PER_S)
+@pytest.mark.parametrize("is_granted", [True, False])
+def test_what_x_says_of_the_budget_reaches_the_limiter(*, is_granted: bool) -> None:
+    """Of a grant as of a failure."""
+    limit = RateLimit(100, 90, NOW_US // US_PER_S + 600, NOW_US / US_PER_S)
     world = World()
+    world.rate_limit = limit if is_granted else None
     left: list[dict[str, int]] = []
     world.on_wait = lambda: left.append(world.limiter.real.remaining())
-    world.run(ConnectFailedError(Failure(Curve.HTTP, "http-5xx", "down", rate_limit=limit)))
-    assert left == [{"tweet": 41}]
+    failed = ConnectFailedError(Failure(Curve.HTTP, "http-5xx", "down", rate_limit=limit))
+    world.run([] if is_granted else failed)
+    assert left == [{"tweet": 90}]
 
 
-# --- what nobody can expect
+# --- internal errors
 
 
 def test_unexpected_exception_before_the_connection_backs_off() -> None:
     """It is reported, and the partition is not left without a reader."""
     world = World()
-    world.run(RuntimeError("boom"), [_event()])
+    world.run(RuntimeError("boom"), [event()])
     assert world.observed.of("failed") == [("boom",)]
     assert world.delays_s == [_HTTP_S, 0.0]
 
 
-@pytest.mark.parametrize("before", [b"", _event()])
+@pytest.mark.parametrize("before", [b"", event()])
 def test_unexpected_exception_while_reading_ends_the_connection_for_the_committer_too(before: bytes) -> None:
     """Otherwise the slice would never count as cut; and a fault that comes each time is not run into at full speed."""
     world = World()
-    world.run([before, RuntimeError("boom")], [before, RuntimeError("boom")], [_event(2)])
+    world.run([before, RuntimeError("boom")], [before, RuntimeError("boom")], [event(2)])
     assert world.observed.of("failed") == [("boom",)] * 2
     assert world.put(Ended)[:2] == [Ended(EndReason.INTERNAL_ERROR, is_proper=False, at_us=_AT_US)] * 2
     assert world.observed.of("disconnected")[:2] == [(EndReason.INTERNAL_ERROR, 0)] * 2
@@ -543,8 +443,8 @@ def test_unexpected_exception_while_reading_ends_the_connection_for_the_committe
 
 def test_slice_that_ends_in_an_unexpected_exception_is_cut() -> None:
     """Less is asked for the next time, so that one line cannot stop a catch-up."""
-    world = World(away_s=_HOUR_S)
-    world.run([_old_event(), RuntimeError("boom")])
+    world = World(away_s=HOUR_S)
+    world.run([old_event(), RuntimeError("boom")])
     assert world.observed.of("slice_ended") == [(Verdict.INTERRUPTED,)]
     assert world.plans[0] != world.plans[1]
 
@@ -554,16 +454,13 @@ def test_slice_that_ends_in_an_unexpected_exception_is_cut() -> None:
 
 def test_stop_while_waiting_asks_x_for_nothing() -> None:
     """Neither before the permit comes nor after it: the attempt is not counted against the budget."""
+    limit = RateLimit(100, 90, NOW_US // US_PER_S + 600, NOW_US / US_PER_S)
     world = World()
-    world.on_acquire = world.reader.stop
-    world.run([_event()])
-    assert world.plans == []
-    assert world.limiter.real.waiting() == []
-    assert world.order == ["acquire"]
-    for _ in range(20):
-        permit = world.limiter.real.acquire(PARTITION, Live(1), 0, 0.0)
-        assert permit is not None
-        permit.answered(None, is_sent=False)
+    world.on_wait = lambda: setattr(world, "on_acquire", world.reader.stop)
+    world.run(ConnectFailedError(Failure(Curve.HTTP, "http-5xx", "down", rate_limit=limit)), [event()])
+    assert world.order == ["acquire", "open", "acquire"]
+    assert world.limiter.real.remaining() == {"tweet": 90}
+    assert world.limiter.granted == 2
 
 
 def test_stop_while_no_permit_comes_ends_the_reader() -> None:
@@ -571,7 +468,7 @@ def test_stop_while_no_permit_comes_ends_the_reader() -> None:
     world = World()
     world.limiter.busy = 10
     world.on_acquire = world.reader.stop
-    world.run([_event()])
+    world.run([event()])
     assert world.order == ["acquire"]
 
 
@@ -579,7 +476,7 @@ def test_stop_while_backing_off_ends_the_reader() -> None:
     """Without another attempt."""
     world = World()
     world.on_wait = world.reader.stop
-    world.run(DOWN, [_event()])
+    world.run(DOWN, [event()])
     assert len(world.plans) == 1
 
 
@@ -597,17 +494,17 @@ def test_stop_while_x_answers_ends_the_connection() -> None:
     """Though X has granted it by then, nothing of it is read."""
     world = World()
     world.on_open = world.reader.stop
-    world.run([_event()])
+    world.run([event()])
     assert world.connections[0].has_left
     assert world.lines == []
     assert world.observed.of("disconnected") == [(EndReason.STOPPED, 0)]
 
 
-@pytest.mark.parametrize("before", [b"", _event(), _OPERATIONAL])
+@pytest.mark.parametrize("before", [b"", event(), _OPERATIONAL])
 def test_stop_while_reading_is_the_reason_whatever_came_before(before: bytes) -> None:
     """Nothing more is asked of X, and it is for the committer to end the session."""
     world = World()
-    world.run([before, world.reader.stop, _event(2)], [_event(3)])
+    world.run([before, world.reader.stop, event(2)], [event(3)])
     assert len(world.plans) == 1
     assert world.connections[0].has_left
     assert world.put(Ended)[1:] == []
@@ -619,7 +516,7 @@ def test_stop_while_the_channel_is_full_ends_the_reader_with_the_channel() -> No
     channel = Channel(1, new_state().progress)
     observed = Observed(lambda _: None)
     is_full = threading.Event()
-    connection = ScriptedConnection(NOW_US, [_event(1), is_full.set, _event(2)], lambda: False)
+    connection = ScriptedConnection(NOW_US, [event(1), is_full.set, event(2)], lambda: False)
     reader = Reader(
         partition=PARTITION,
         open_connection=lambda *_: cast("Connection", connection),
@@ -646,77 +543,6 @@ def test_stop_while_the_channel_is_full_ends_the_reader_with_the_channel() -> No
 def test_closed_channel_ends_the_reader() -> None:
     """Its committer is gone."""
     world = World()
-    world.run([world.channel.close, _event()], [_event()])
+    world.run([world.channel.close, event()], [event()])
     assert len(world.plans) == 1
     assert world.connections[0].has_left
-
-
-# --- the life of a reader, as it is drawn
-
-
-Script = Callable[[World], Sequence[Answer]]
-
-
-def _busy(world: World) -> Sequence[Answer]:
-    world.limiter.busy = 1
-    return [DOWN]
-
-
-def _failing_once(world: World) -> Sequence[Answer]:
-    acts = [_boom]
-    world.on_acquire = lambda: acts.pop()() if acts else None
-    return [DOWN]
-
-
-def _stopped_at(name: str) -> Script:
-    def prepare(world: World) -> Sequence[Answer]:
-        setattr(world, name, world.reader.stop)
-        return [DOWN]
-
-    return prepare
-
-
-_SCRIPTS: dict[tuple[Step, Step], Script] = {
-    (Step.WAITING, Step.WAITING): _busy,
-    (Step.WAITING, Step.CONNECTING): lambda _: [DOWN],
-    (Step.WAITING, Step.BACKING_OFF): _failing_once,
-    (Step.WAITING, Step.STOPPED): _stopped_at("on_acquire"),
-    (Step.CONNECTING, Step.CONNECTED): lambda _: [[]],
-    (Step.CONNECTING, Step.WAITING): lambda _: [_REFUSED, _REFUSED],
-    (Step.CONNECTING, Step.BACKING_OFF): lambda _: [DOWN],
-    (Step.CONNECTING, Step.STOPPED): _stopped_at("on_open"),
-    (Step.CONNECTED, Step.STREAMING): lambda _: [[_event()]],
-    (Step.CONNECTED, Step.REPLAYING): lambda _: [[_old_event()]],
-    (Step.CONNECTED, Step.WAITING): lambda _: [[]],
-    (Step.CONNECTED, Step.BACKING_OFF): lambda _: [[CUT]],
-    (Step.CONNECTED, Step.STOPPED): lambda world: [[world.reader.stop]],
-    (Step.STREAMING, Step.WAITING): lambda _: [[b"\r\n"]],
-    (Step.STREAMING, Step.BACKING_OFF): lambda _: [[_event(), _TOO_MANY]],
-    (Step.STREAMING, Step.STOPPED): lambda world: [[_event(), world.reader.stop]],
-    (Step.REPLAYING, Step.WAITING): lambda _: [[_old_event()]],
-    (Step.REPLAYING, Step.BACKING_OFF): lambda _: [[_old_event(), CUT]],
-    (Step.REPLAYING, Step.STOPPED): lambda world: [[_old_event(), world.reader.stop]],
-    (Step.BACKING_OFF, Step.WAITING): lambda _: [DOWN],
-    (Step.BACKING_OFF, Step.STOPPED): _stopped_at("on_wait"),
-}
-
-
-@pytest.mark.parametrize("move", MOVES, ids=lambda move: f"{move.at}-{move.to}")
-def test_move_is_made(move: Move) -> None:
-    """A script for each; where it is said to reset the delays, the next failure waits as the first one did."""
-    is_replay = Step.REPLAYING in {move.at, move.to} or (move.at, move.to) == (Step.CONNECTED, Step.WAITING)
-    world = World(away_s=_HOUR_S if is_replay else 0.0)
-    answers = _SCRIPTS[move.at, move.to](world)
-    world.run(*([DOWN, DOWN, *answers, DOWN] if move.resets_delays else answers))
-    assert (move.at, move.to) in world.moves
-    if move.resets_delays:
-        assert world.delays_s == [0.25, 0.5, 0.0, 0.25]
-
-
-def test_moves_are_few_and_complete() -> None:
-    """Each has its script, each step its meaning, and each is reached from the first and left but for the last."""
-    moves = [(move.at, move.to) for move in MOVES]
-    assert len(set(moves)) == len(moves)
-    assert set(moves) == set(_SCRIPTS)
-    assert {to for _, to in moves} == set(Step) == set(MEANINGS)
-    assert {at for at, _ in moves} == set(Step) - {Step.STOPPED}

@@ -11,7 +11,7 @@ from typing import Any, Self, cast
 
 from connector.coverage.messages import EndReason, KeepAlive, LinesRead, Message, Verdict
 from connector.coverage.plan import Plan, Replay
-from connector.coverage.recovery import NOTHING_LEARNED, Recovery
+from connector.coverage.recovery import MINUTE_US, NOTHING_LEARNED, Recovery
 from connector.events.catalog import StreamPartition
 from connector.events.decode import LongLine
 from connector.events.times import US_PER_S
@@ -26,9 +26,9 @@ from connector.source.stall import StallWatch
 from connector.x.backoff import Backoff, Curve
 from connector.x.client import Connection
 from connector.x.clock import XClock
-from connector.x.errors import ConnectFailedError, Failure, RateLimit
+from connector.x.errors import ConnectFailedError, Failure, PlanRefusedError, RateLimit
 from connector.x.transport import Wire
-from tests.unit.partition.fakes import PARTITION, builder
+from tests.unit.partition.fakes import PARTITION, builder, line
 from tests.unit.source.fakes import WINDOW_US
 from tests.unit.source.lifecycle import MOVES, Step
 from tests.unit.x.fakes import NOW_US, FakeTime
@@ -36,16 +36,40 @@ from tests.unit.x.fakes import NOW_US, FakeTime
 Piece = bytes | Failure | Exception | Callable[[], None]
 Answer = ConnectFailedError | Exception | Sequence[Piece]
 DOWN = ConnectFailedError(Failure(Curve.NETWORK, "network", "down"))
+HOUR_S = 3600.0
+REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused"))
+TOO_MANY = b'{"title":"t","type":"x","connection_issue":"TooManyConnections","detail":"d"}\r\n'
 _SETTINGS = XSettings(line_limit_bytes=1024)
 CUT = Failure(Curve.NETWORK, "network", "cut off")
+
+
+def event(number: int = 1, at_us: int = NOW_US) -> bytes:
+    """Return the line of an event, with its end."""
+    return line(number, at_us) + b"\r\n"
+
+
+def old_event(number: int = 1) -> bytes:
+    """Return an event of the first slice that a world asks for that was away for an hour."""
+    return event(number, NOW_US - 50 * MINUTE_US)
+
+
+def boom() -> None:
+    """Fail as nothing is expected to."""
+    raise RuntimeError("boom")
 
 
 class ScriptedConnection:
     """Brings pieces of a body, does something in between, and fails instead of ending properly."""
 
-    def __init__(self, date_us: int | None, pieces: Sequence[Piece], is_closed: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        date_us: int | None,
+        pieces: Sequence[Piece],
+        is_closed: Callable[[], bool],
+        rate_limit: RateLimit | None = None,
+    ) -> None:
         self.date_us = date_us
-        self.rate_limit: RateLimit | None = None
+        self.rate_limit = rate_limit
         self._pieces = pieces
         self._is_closed = is_closed
         self.has_left = False
@@ -122,16 +146,20 @@ class Limiter:
         self.busy = 0
         self.asked: list[tuple[Plan, int]] = []
         """Each plan, and how far coverage reached."""
-        self.released = 0
+        self.granted = self.released = 0
         self._on_acquire = on_acquire
 
     def acquire(self, partition: StreamPartition, plan: Plan, covered_until_us: int, timeout_s: float) -> Permit | None:
-        """Return a permit, or None while busy; between two attempts a window of X's ends."""
+        """Return a permit, or None while busy; between two attempts a partition's share of the budget comes in."""
         del timeout_s
-        self._now_us += WINDOW_US
+        self._now_us += MINUTE_US
         self._on_acquire()
         self.asked.append((plan, covered_until_us))
-        return None if len(self.asked) <= self.busy else self.real.acquire(partition, plan, covered_until_us, 0.0)
+        if len(self.asked) <= self.busy:
+            return None
+        permit = self.real.acquire(partition, plan, covered_until_us, 0.0)
+        self.granted += permit is not None
+        return permit
 
     def wait_reason(self, _: StreamPartition) -> WaitReason:
         """Return what a busy limiter says."""
@@ -224,6 +252,7 @@ class World:
         self.x_ahead_s = 0.0
         self.answer_s = 0.0
         self.has_date = True
+        self.rate_limit: RateLimit | None = None
         self.covered_until_us = self.time.now_us - int(away_s * US_PER_S)
         self.on_wait: Callable[[], None] = lambda: None
         self.on_acquire: Callable[[], None] = lambda: None
@@ -320,7 +349,7 @@ class World:
             raise answer
         date_us = self.date()
         self.time.advance(self.answer_s)
-        self.connections.append(ScriptedConnection(date_us, answer, lambda: self.channel.is_hung_up))
+        self.connections.append(ScriptedConnection(date_us, answer, lambda: self.channel.is_hung_up, self.rate_limit))
         return cast("Connection", self.connections[-1])
 
     def _before_lines(self) -> None:

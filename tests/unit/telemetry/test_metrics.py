@@ -1,5 +1,6 @@
 """The scrape: every metric is there from the start, at zero, under the names that dashboards know."""
 
+from dataclasses import fields
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -145,7 +146,9 @@ def _watching(status: PartitionStatus | None = None) -> Metrics:
     """Return the metrics of a process that may be given one stream partition, of which `status` tells."""
     metrics, statuses = Metrics(), Statuses([_PARTITION])
     if status is not None:
-        statuses._current[_PARTITION] = status  # noqa: SLF001 - as it stands at the scrape
+        shown = statuses.renew(_PARTITION)
+        for field in fields(status):
+            setattr(shown, field.name, getattr(status, field.name))
     metrics.watch(ServiceStatus(statuses, 1000, None, 0))
     return metrics
 
