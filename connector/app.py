@@ -18,7 +18,15 @@ from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import EntryDecoder
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
-from connector.kafka.verify import Provisioned, read_limits, verify, verify_subjects, verify_topics
+from connector.kafka.verify import (
+    Provisioned,
+    changed_partitions,
+    read_limits,
+    verify,
+    verify_subjects,
+    verify_topics,
+)
+from connector.kafka.watch import TopicWatch
 from connector.partition.worker import PartitionWorker, SharedResources
 from connector.settings import RunSettings, Settings
 from connector.source.connect_limiter import ConnectLimiter
@@ -72,13 +80,18 @@ class Service:
             exposition.text, self._is_live, lambda: status.is_ready, status.as_json, self._telemetry.http_failed
         )
         server = HttpServer(settings.http, pages)
-        with exposition, server, self._ticking(), _client(settings, self._telemetry.answered) as x_client:
+        ticks = _beside(self._stall_watch.run, "stall-watch")
+        clock_watch = self._stall_watch.each_tick(self._clock_watch.tick)
+        with exposition, server, ticks, clock_watch, _client(settings, self._telemetry.answered) as x_client:
             on_listening(server.port)
             self._telemetry.starting(server.port, settings.x.streams)
             provisioned = wait_for_dependencies(settings, stop, self._telemetry)
             if provisioned is None:
                 return
             names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
+            for topic, risk in provisioned.at_risk.items():
+                self._telemetry.topic_at_risk(topic, risk)
+            topic_watch = TopicWatch(partial(changed_partitions, settings.kafka, settings.x.streams, cluster))
             shared = SharedResources(
                 settings=settings,
                 schema_ids=provisioned.schema_ids,
@@ -89,6 +102,7 @@ class Service:
                 stall_watch=self._stall_watch,
                 limiter=self._limiter,
                 turn=threading.Lock(),
+                check_topics=topic_watch.check,
             )
 
             def make_worker(partition: StreamPartition) -> PartitionWorker:
@@ -96,24 +110,26 @@ class Service:
                 return PartitionWorker(partition, shared, telemetry)
 
             status.group = supervisor = Supervisor(settings, make_worker, self.statuses, self._telemetry)
-            supervisor.run(stop)
+            with _beside(topic_watch.run, "topic-watch"):
+                supervisor.run(stop)
             self._telemetry.stopped()
-
-    @contextmanager
-    def _ticking(self) -> Iterator[None]:
-        stop = threading.Event()
-        threading.Thread(target=self._stall_watch.run, args=(stop,), name="stall-watch", daemon=True).start()
-        try:
-            with self._stall_watch.each_tick(self._clock_watch.tick):
-                yield
-        finally:
-            stop.set()
 
     def _is_live(self) -> bool:
         """Tell whether our own threads tick: never what X, Kafka or the registry do."""
         group = self._status.group
         is_ticking = monotonic_us() - self._stall_watch.last_tick_us < _LIVE_LIMIT_US
         return is_ticking and not (group is not None and group.is_hung)
+
+
+@contextmanager
+def _beside(run: Callable[[threading.Event], None], name: str) -> Iterator[None]:
+    """Run in a thread beside what is in the `with`."""
+    stop = threading.Event()
+    threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 @contextmanager
@@ -149,8 +165,7 @@ def wait_for_dependencies(settings: Settings, stop: threading.Event, telemetry: 
 def look_up(settings: Settings) -> Provisioned:
     """Return what the registry and the topics say. Raises `DependencyUnavailableError` or `NotProvisionedError`."""
     with RegistryClient(settings.schema_registry) as registry:
-        names = TopicNames(settings.kafka.topic_prefix)
-        return verify(names, settings.x.streams, Cluster(settings.kafka), registry)
+        return verify(settings.kafka, settings.x.streams, Cluster(settings.kafka), registry)
 
 
 def _writer_schema(settings: Settings, schema_id: int) -> dict[str, Any]:
@@ -166,7 +181,9 @@ def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str
     names, streams = TopicNames(settings.kafka.topic_prefix), settings.x.streams
 
     def check_topics() -> str:
-        return f"{verify_topics(names, streams, Cluster(settings.kafka))} topics are there"
+        count, at_risk = verify_topics(settings.kafka, streams, Cluster(settings.kafka))
+        warnings = "".join(f"; at risk: topic {topic}: {risk}" for topic, risk in at_risk.items())
+        return f"{count} topics are there{warnings}"
 
     def check_subjects() -> str:
         with RegistryClient(settings.schema_registry) as registry:

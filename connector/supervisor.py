@@ -26,7 +26,10 @@ HUNG_S = 60.0
 
 
 class Supervisor:
-    """Starts and stops workers as ownership changes; `run` is called once, in one thread."""
+    """Starts and stops workers as ownership changes; `run` is called once, in one thread.
+
+    `monotonic_s` is a clock in seconds.
+    """
 
     def __init__(
         self,
@@ -34,13 +37,16 @@ class Supervisor:
         make_worker: Callable[[StreamPartition], PartitionWorker],
         statuses: Statuses,
         telemetry: ServiceTelemetry,
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_worker = make_worker
         self._statuses = statuses
         self._workers: dict[StreamPartition, PartitionWorker] = {}
         self._membership = Membership(settings.kafka, settings.pipeline.session_timeout_ms, self)
         self._telemetry = telemetry
-        self._heartbeat = Heartbeat()
+        self._monotonic_s = monotonic_s
+        self._heartbeat = Heartbeat(monotonic_s)
 
     def run(self, stop: threading.Event) -> None:
         """Work what is assigned until `stop` is set.
@@ -99,9 +105,9 @@ class Supervisor:
         workers = [self._workers.pop(partition) for partition in partitions if partition in self._workers]
         for worker in workers:
             worker.stop(may_commit=may_commit)
-        deadline = time.monotonic() + DRAIN_S
+        deadline = self._monotonic_s() + DRAIN_S
         for worker in workers:
-            if not worker.join(max(0.0, deadline - time.monotonic())):
+            if not worker.join(max(0.0, deadline - self._monotonic_s())):
                 self._telemetry.drain_incomplete(worker.partition)
             self._statuses.renew(worker.partition)
 

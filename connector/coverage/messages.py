@@ -27,6 +27,7 @@ class EndReason(StrEnum):
     PARAMETERS_IGNORED = "parameters-ignored"
     SUSPICION = "suspicion"
     COVERAGE_HELD = "coverage-held"
+    INTERNAL_ERROR = "internal-error"
 
 
 class Verdict(StrEnum):

@@ -43,11 +43,11 @@ class Refetch(msgspec.Struct, frozen=True):
 class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     """What recovery has learned, from connection to connection and from process to process.
 
-    `slice_us` is how much new time the next replay may ask for; `tries` counts its interruptions, the first of which was
-    at `trying_since_us`, and `lost_in_row` the ranges given up since the last whole slice. `last_slice` is the whole
-    slice that coverage ends with, while a later event may still show that it was incomplete; `settled_us` is where
-    coverage stood when it ended. `lateness_us` is how long after its date an event was emitted at most, as last seen
-    at `lateness_seen_us`.
+    `slice_us` is how much new time the next replay may ask for; `tries` counts its interruptions, the first of them at
+    `trying_since_us`, and `lost_in_row` the ranges given up since the last whole slice. `last_slice` is the whole slice
+    that coverage ends with, while a later event may still show that it was incomplete; `settled_us` is where coverage
+    stood when it ended. `lateness_us` is how long after its date an event was emitted at most, as last seen at
+    `lateness_seen_us`.
     """
 
     refetch: Refetch | None = None

@@ -31,6 +31,10 @@ class ServiceTelemetry:
         self._note_error(detail)
         self._log.warning("waiting_for_dependencies", detail=detail)
 
+    def topic_at_risk(self, topic: str, detail: str) -> None:
+        """The settings of a topic protect it less than its replicas could; the process goes on."""
+        self._log.warning("topic_at_risk", topic=topic, detail=detail)
+
     def stopped(self) -> None:
         """Shutdown complete."""
         self._log.info("stopped")

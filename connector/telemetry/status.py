@@ -27,6 +27,7 @@ class State(StrEnum):
     RUNNING = "running"
     WAITING = "waiting"
     CORRUPT = "corrupt"
+    TOPICS_CHANGED = "topics-changed"
 
 
 MODES = ("live", "replay", "disconnected")

@@ -20,7 +20,7 @@ _LOOPBACK = "127.0.0.1"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _TCP_REPAIR = 19
 _PATIENCE_S = 30.0
-_CHUNKED = (("Transfer-Encoding", "chunked"),)
+CHUNKED = (("Transfer-Encoding", "chunked"),)
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -165,12 +165,12 @@ def greeting(data: bytes) -> Script:
 
 def streaming(*pieces: bytes) -> Script:
     """Return a script that sends pieces of a stream and then says nothing until the client goes."""
-    return then_silent(sending(head("200 OK", *_CHUNKED), *pieces))
+    return then_silent(sending(head("200 OK", *CHUNKED), *pieces))
 
 
 def cutting(*pieces: bytes) -> Script:
     """Return a script that sends pieces of a stream and then ends the connection with a FIN."""
-    return sending(head("200 OK", *_CHUNKED), *pieces)
+    return sending(head("200 OK", *CHUNKED), *pieces)
 
 
 def then_silent(script: Script) -> Script:
@@ -225,7 +225,7 @@ def over_tls(folder: Path, script: Script) -> Script:
 
 def gzip_head(name: str = "gzip") -> bytes:
     """Return the head of a stream that says gzip."""
-    return head("200 OK", ("Content-Encoding", name), *_CHUNKED)
+    return head("200 OK", ("Content-Encoding", name), *CHUNKED)
 
 
 def compressed(body: bytes, *, share: float = 1.0) -> bytes:
@@ -238,7 +238,7 @@ def keeping_alive(*, times: int, pause_s: float, then: bytes) -> Script:
     """Return a script that sends so many keep-alives, one by one, and then something more."""
 
     def play(sock: socket.socket) -> None:
-        sock.sendall(head("200 OK", *_CHUNKED))
+        sock.sendall(head("200 OK", *CHUNKED))
         for _ in range(times):
             threading.Event().wait(pause_s)
             sock.sendall(chunk(b"\r\n"))

@@ -105,7 +105,7 @@ def test_provision_of_nothing_makes_every_subject_with_its_level(
     cluster = Cluster(settings)
     provision(settings, cluster, registry_client, dry_run=False)
     names = TopicNames(settings.topic_prefix)
-    found = verify(names, list(STREAMS), cluster, registry_client)
+    found = verify(settings, list(STREAMS), cluster, registry_client)
     for topic in names.schemas():
         subject = f"{registry.url}/subjects/{topic}-value"
         level = httpx.get(f"{registry.url}/config/{topic}-value").json()
@@ -189,7 +189,7 @@ def test_provision_of_an_incompatible_subject_gives_the_registrys_reason(
 def test_verify_of_nothing_creates_nothing(settings: KafkaSettings, registry_client: RegistryClient) -> None:
     """Looking at a missing topic does not make it."""
     with pytest.raises(NotProvisionedError, match=r"-ledger is missing[\s\S]*connector provision"):
-        verify(TopicNames(settings.topic_prefix), ["tweet"], Cluster(settings), registry_client)
+        verify(settings, ["tweet"], Cluster(settings), registry_client)
     assert _topics(settings) == {}
 
 
@@ -227,7 +227,7 @@ def test_least_rights_are_enough(guarded: KafkaCluster, registry_client: Registr
     """`provision` needs Create, Describe and DescribeConfigs, the check at start the latter two."""
     provisioner, run = _as_user(guarded, "provisioner"), _as_user(guarded, "run")
     provision(provisioner, Cluster(provisioner), registry_client, dry_run=False)
-    result = verify(TopicNames("guarded"), ["tweet", "user"], Cluster(run), registry_client)
+    result = verify(run, ["tweet", "user"], Cluster(run), registry_client)
     assert set(result.max_message_bytes.values()) == {2 * 1024**2}
 
 
@@ -241,7 +241,7 @@ def test_start_without_the_right_to_read_configurations_names_topics_and_right(
         NotProvisionedError,
         match=r"no right to read the configuration of guarded\.tweet\.delete, .*: grant Descr.*Conf",
     ):
-        verify(TopicNames("guarded"), ["tweet", "user"], Cluster(blind), registry_client)
+        verify(blind, ["tweet", "user"], Cluster(blind), registry_client)
 
 
 @pytest.mark.parametrize(("user", "right"), [("stranger", "describe"), ("run", "create")])

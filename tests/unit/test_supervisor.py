@@ -9,9 +9,8 @@ import pytest
 from connector import supervisor as supervisor_module
 from connector.errors import DependencyUnavailableError, HungError, OwnCorruptionError, SettingsError
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.partition.worker import Pipeline
+from connector.partition.worker import PartitionWorker
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
-from connector.source import pulse as pulse_module
 from connector.supervisor import DRAIN_S, HUNG_S, Supervisor
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.service import ServiceTelemetry
@@ -25,8 +24,8 @@ _SETTINGS = Settings(
 )
 
 
-class _Pipeline:
-    """Notes what it is told; ends when it is joined, unless it hangs."""
+class _Worker:
+    """Records what it is asked to do; ends when it is joined, unless it hangs."""
 
     def __init__(self, bench: "_Bench", partition: StreamPartition) -> None:
         self._bench = bench
@@ -74,32 +73,28 @@ class _Membership:
 
 
 class _Bench:
-    """A supervisor with a played group and played pipelines."""
+    """A supervisor with a played group and played workers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.events: list[Callable[[Callable[[str], None]], None]] = []
-        self.made: list[_Pipeline] = []
+        self.made: list[_Worker] = []
         self.order: list[str] = []
         self.hangs = self.has_left = False
         self.waited_s = 0.0
         self.stop = threading.Event()
         self.statuses = Statuses(_TWEETS)
         monkeypatch.setattr(supervisor_module, "Membership", lambda *_: _Membership(self))
-        monkeypatch.setattr(supervisor_module, "time", self)
         self.supervisor = Supervisor(
             _SETTINGS,
             self._make,
             self.statuses,
             ServiceTelemetry(Metrics(), ServiceStatus(self.statuses, 0, None, 0)),
+            monotonic_s=lambda: self.waited_s,
         )
 
-    def _make(self, partition: StreamPartition) -> Pipeline:
-        self.made.append(_Pipeline(self, partition))
-        return cast("Pipeline", self.made[-1])
-
-    def monotonic(self) -> float:
-        """Return the supervisor's clock."""
-        return self.waited_s
+    def _make(self, partition: StreamPartition) -> PartitionWorker:
+        self.made.append(_Worker(self, partition))
+        return cast("PartitionWorker", self.made[-1])
 
     def run(self, *events: Callable[[Callable[[str], None]], Any]) -> None:
         """Let the supervisor go through `events`."""
@@ -108,8 +103,8 @@ class _Bench:
 
     @property
     def told(self) -> dict[StreamPartition, list[str]]:
-        """What each pipeline was told."""
-        return {pipeline.partition: pipeline.told for pipeline in self.made}
+        """What each worker was told."""
+        return {worker.partition: worker.told for worker in self.made}
 
 
 @pytest.fixture
@@ -118,14 +113,14 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> _Bench:
     return _Bench(monkeypatch)
 
 
-def test_assigned_partitions_are_worked_until_the_stop(bench: _Bench) -> None:
+def test_assigned_partitions_are_processed_until_the_stop(bench: _Bench) -> None:
     """Then each finishes its transaction, before the group is left."""
     bench.run(lambda _: bench.supervisor.assigned([1, 3]))
     assert bench.told == {_TWEETS[1]: ["start", "stop"], _TWEETS[3]: ["start", "stop"]}
     assert bench.has_left
 
 
-def test_partition_of_a_stream_that_is_off_is_not_worked(bench: _Bench) -> None:
+def test_partition_of_a_stream_that_is_off_is_not_processed(bench: _Bench) -> None:
     """It is owned, and said to be off."""
     bench.run(lambda _: bench.supervisor.assigned([0, 8]))
     assert list(bench.told) == [_TWEETS[0]]
@@ -142,21 +137,21 @@ def test_revoked_partitions_finish_and_the_others_go_on(bench: _Bench) -> None:
 
 
 def test_lost_partitions_commit_nothing_more(bench: _Bench) -> None:
-    """Somebody else may be at work already."""
+    """Another replica may already own them."""
     bench.supervisor.assigned([2])
     bench.supervisor.lost([2])
     assert bench.told == {_TWEETS[2]: ["start", "abandon"]}
 
 
-def test_returning_partition_gets_a_new_pipeline(bench: _Bench) -> None:
-    """A pipeline lives once."""
+def test_returning_partition_gets_a_new_worker(bench: _Bench) -> None:
+    """A worker lives once."""
     for _ in range(2):
         bench.supervisor.assigned([0])
         bench.supervisor.revoked([0])
-    assert [pipeline.told for pipeline in bench.made] == [["start", "stop"]] * 2
+    assert [worker.told for worker in bench.made] == [["start", "stop"]] * 2
 
 
-def test_pipelines_that_hang_delay_the_leaving_by_one_deadline_together(bench: _Bench) -> None:
+def test_workers_that_hang_delay_the_leaving_by_one_deadline_together(bench: _Bench) -> None:
     """All are told to stop before any is waited for."""
     bench.hangs = True
     bench.run(lambda _: bench.supervisor.assigned([0, 1, 2, 3]))
@@ -177,7 +172,7 @@ def test_membership_beyond_repair_abandons_everything(bench: _Bench, kind: type[
     assert bench.has_left
 
 
-def test_pipeline_that_gives_no_sign_of_life_ends_the_process(bench: _Bench) -> None:
+def test_worker_that_gives_no_sign_of_life_ends_the_process(bench: _Bench) -> None:
     """Others take over, and nothing more is committed here."""
 
     def hang(_: object) -> None:
@@ -189,7 +184,7 @@ def test_pipeline_that_gives_no_sign_of_life_ends_the_process(bench: _Bench) -> 
 
 
 @pytest.mark.parametrize("hangs", [True, False])
-def test_partition_let_go_is_shown_as_such_whatever_its_threads_still_say(
+def test_released_partition_is_shown_as_such_whatever_its_threads_still_report(
     bench: _Bench,
     hangs: bool,  # noqa: FBT001 - parametrized
 ) -> None:
@@ -208,9 +203,8 @@ def test_partition_let_go_is_shown_as_such_whatever_its_threads_still_say(
     assert bench.statuses[_TWEETS[0]].is_owned
 
 
-def test_supervisor_that_does_not_come_back_to_the_group_hangs(bench: _Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_supervisor_that_does_not_come_back_to_the_group_hangs(bench: _Bench) -> None:
     """The probe then says so, since a process in which that hangs owns nothing and never will again."""
-    monkeypatch.setattr(pulse_module, "time", bench)
     seen = []
 
     def hang(_: object) -> None:

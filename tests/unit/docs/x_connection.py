@@ -1,17 +1,16 @@
-"""What is generated of `docs/x-connection.md`: from the table of a connection's life, the policies, and the rows."""
+"""What is generated of `docs/x-connection.md`: from the moves that tests play, the policies, and the rows."""
 
 from collections import Counter
 from collections.abc import Iterator
 
-from connector.source.lifecycle import MEANINGS, TABLE, Delays, State
-
 from connector.source import rate_budget as limits
 from connector.x.backoff import Curve, Exponential, Linear
 from tests.connections.rows import TABLES
+from tests.unit.source.lifecycle import MEANINGS, MOVES, Step
 
 _CURVES = {
     Curve.NETWORK: "the network fails, or a connection ends that has delivered nothing",
-    Curve.HTTP: "5xx, 408, 425; 200 that is no stream; 400, 403 and 404 that are not X's words, or pass",
+    Curve.HTTP: "5xx, 408, 425; 200 that is no stream; 400, 403, 404 that are not X's words, or pass; a first refusal",
     Curve.RATE_LIMIT: "429, the budget is spent; never before `x-rate-limit-reset`",
     Curve.TOO_MANY_CONNECTIONS: "429 or a message, `TooManyConnections`, with budget left",
     Curve.CONFIGURATION: "X's own 400, 403 and 404, 401, and other answers that only a person can resolve; no token",
@@ -19,21 +18,15 @@ _CURVES = {
 
 
 def states() -> Iterator[tuple[str, str]]:
-    """Yield each state with its meaning."""
-    for state, meaning in MEANINGS.items():
-        yield f"`{state}`", meaning
+    """Yield each step of a reader with its meaning."""
+    for step, meaning in MEANINGS.items():
+        yield f"`{step}`", meaning
 
 
 def picture() -> str:
-    """Return the table of a connection's life as a diagram; an arrow says what happened."""
-    arrows: dict[tuple[State, State], list[str]] = {}
-    for state, row in TABLE.items():
-        for happening, step in row.items():
-            if step is not None:
-                mark = " *" if step.delays is Delays.RESET else ""
-                arrows.setdefault((state, step.to), []).append(f"{happening}{mark}")
-    lines = [f"    {state} --> {to}: {', '.join(labels)}" for (state, to), labels in arrows.items()]
-    text = "\n".join(["stateDiagram-v2", f"    [*] --> {State.PLANNING}", *lines, f"    {State.STOPPED} --> [*]"])
+    """Return the life of a reader as a diagram; an arrow says what happened."""
+    lines = [f"    {move.at} --> {move.to}: {move.when}{' *' if move.resets_delays else ''}" for move in MOVES]
+    text = "\n".join(["stateDiagram-v2", f"    [*] --> {Step.WAITING}", *lines, f"    {Step.STOPPED} --> [*]"])
     return f"```mermaid\n{text}\n```\n"
 
 

@@ -115,7 +115,7 @@ def test_specs_of_other_settings_follow_them() -> None:
         min_insync_replicas=4,
         partitions=12,
         retention=RetentionSettings(
-            events_days=1, profile_days=2, coverage_days=3, dead_letter_days=4, ledger_bytes=64 * 1024**2
+            events_days=1, profile_days=2, coverage_days=3, dead_letter_days=4, ledger_bytes=256 * 1024**2
         ),
     )
     specs = _specs(settings)
@@ -127,4 +127,4 @@ def test_specs_of_other_settings_follow_them() -> None:
     assert specs["p.user.profile-modification"].config["retention.ms"] == str(2 * _DAY_MS)
     assert specs["p-coverage"].config["retention.ms"] == str(3 * _DAY_MS)
     assert specs["p-dead-letter"].config["retention.ms"] == str(4 * _DAY_MS)
-    assert specs["p-ledger"].config["retention.bytes"] == str(64 * 1024**2)
+    assert specs["p-ledger"].config["retention.bytes"] == str(256 * 1024**2)
