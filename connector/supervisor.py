@@ -1,6 +1,6 @@
 """Which stream partitions this process works, and when it starts and stops working them.
 
-Owning a ledger partition is owning its stream partition.
+Two replicas that both take a partition for theirs are kept apart by its ledger, not by the group.
 """
 
 import threading
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection
 
 from connector.errors import ConnectorError, HungError, OwnCorruptionError
-from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.kafka.ownership import Membership
 from connector.partition.worker import Pipeline
 from connector.settings import Settings
@@ -34,16 +34,18 @@ class Supervisor:
         make_pipeline: Callable[[StreamPartition], Pipeline],
         statuses: Statuses,
         happenings: ServiceHappenings,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._make_pipeline = make_pipeline
         self._statuses = statuses
         self._pipelines: dict[StreamPartition, Pipeline] = {}
-        self._membership = Membership(settings.kafka, settings.pipeline.session_timeout_ms, self)
+        self._membership = Membership(settings.kafka, settings.x.streams, settings.pipeline.session_timeout_ms, self)
         self._happenings = happenings
+        self._check = check
         self._pulse = Pulse()
 
     def run(self, stop: threading.Event) -> None:
-        """Work what is assigned until `stop` is set.
+        """Work what is assigned until `stop` is set, or `check` raises what ends the process.
 
         Raises `SettingsError` when another process has the same group instance id, `OwnCorruptionError` when all owned
         partitions stopped for a ledger that cannot be trusted, and `HungError` when one gives no sign of life.
@@ -53,6 +55,7 @@ class Supervisor:
                 while not stop.is_set():
                     self._pulse.beat()
                     membership.poll(POLL_S, self._happenings.group_troubled)
+                    self._check()
                     self._check_none_hangs()
                     self._check_not_all_corrupt()
             except ConnectorError:
@@ -77,23 +80,20 @@ class Supervisor:
             self._statuses[partition].state is State.RUNNING for partition in list(self._pipelines)
         )
 
-    def assigned(self, partitions: Collection[int]) -> None:
-        """Begin to work the stream partitions of these ledger partitions."""
-        for partition in _stream_partitions(partitions):
-            if partition not in self._statuses:
-                self._happenings.stream_is_off(partition)
-                continue
+    def assigned(self, partitions: Collection[StreamPartition]) -> None:
+        """Begin to work these stream partitions."""
+        for partition in partitions:
             self._pipelines[partition] = self._make_pipeline(partition)
             self._pipelines[partition].start()
 
-    def revoked(self, partitions: Collection[int]) -> None:
-        """Finish the transactions in hand and let go."""
-        self._release(_stream_partitions(partitions), may_commit=True)
+    def revoked(self, partitions: Collection[StreamPartition]) -> None:
+        """Finish the transactions in hand, then release the partitions."""
+        self._release(partitions, may_commit=True)
 
-    def lost(self, partitions: Collection[int]) -> None:
-        """Let go without a word: somebody else may be at work already."""
+    def lost(self, partitions: Collection[StreamPartition]) -> None:
+        """Stop without committing: another replica may already own them."""
         self._happenings.partitions_lost(len(partitions))
-        self._release(_stream_partitions(partitions), may_commit=False)
+        self._release(partitions, may_commit=False)
 
     def _release(self, partitions: Collection[StreamPartition], *, may_commit: bool) -> None:
         pipelines = [self._pipelines.pop(partition) for partition in partitions if partition in self._pipelines]
@@ -114,7 +114,3 @@ class Supervisor:
         states = [self._statuses[partition].state for partition in self._pipelines]
         if states and all(state is State.CORRUPT for state in states):
             raise OwnCorruptionError("every owned stream partition stopped, since its ledger cannot be trusted")
-
-
-def _stream_partitions(ledger_partitions: Collection[int]) -> list[StreamPartition]:
-    return [STREAM_PARTITIONS[number] for number in sorted(ledger_partitions)]

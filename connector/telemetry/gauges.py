@@ -121,12 +121,14 @@ class ServiceCollector(Collector):
         ready.add_metric((), status.is_ready)
         joined = _gauge("group_joined", "1 while a member of the consumer group.", ())
         joined.add_metric((), status.has_joined)
+        confirmed = _gauge("registry_confirmed", "1 once the registry has confirmed the schema ids in use.", ())
+        confirmed.add_metric((), status.is_registry_confirmed)
         limit = _gauge("inbox_limit_bytes", "Most bytes that a stream partition holds unread.", ())
         limit.add_metric((), status.inbox_limit_bytes)
         enabled = _gauge("stream_enabled", "1 where the settings switch the stream on.", ("stream",))
         for stream in STREAMS:
             enabled.add_metric((stream,), stream in status.streams)
-        return ready, joined, limit, enabled, self._connects_waiting(), *self._rate_limits()
+        return ready, joined, confirmed, limit, enabled, self._connects_waiting(), *self._rate_limits()
 
     def _connects_waiting(self) -> Metric:
         waiting = _gauge(

@@ -34,6 +34,16 @@ class ServiceHappenings:
         """A topic's settings promise less than its replicas could; the process goes on."""
         self._log.warning("topic_at_risk", topic=topic, detail=detail)
 
+    def registry_away(self, detail: str) -> None:
+        """The registry does not answer; the process works with the schema ids recorded in Kafka, and asks on."""
+        self._note_error(detail)
+        self._log.warning("registry_away", detail=detail)
+
+    def registry_confirmed(self) -> None:
+        """The registry has confirmed the schema ids that the process works with."""
+        self._status.is_registry_confirmed = True
+        self._log.info("registry_confirmed")
+
     def stopped(self) -> None:
         """The process was told to stop, and has let go of everything."""
         self._log.info("stopped")
@@ -47,10 +57,6 @@ class ServiceHappenings:
         """The group gave our stream partitions to others, since it had not heard of us: nothing more is committed."""
         self._note_error(f"the consumer group took {count} partitions away, since it had not heard of this process")
         self._log.warning("partitions_lost", count=count)
-
-    def stream_is_off(self, partition: StreamPartition) -> None:
-        """The group gave us a stream partition that the settings switch off: nobody works it."""
-        self._log.info("stream_is_off", stream=partition.stream, partition=partition.number)
 
     def drain_incomplete(self, partition: StreamPartition) -> None:
         """A stream partition was let go before its last transaction was over; its next owner ends that."""

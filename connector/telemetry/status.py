@@ -141,6 +141,7 @@ class ServiceStatus:
     last_error_at_us: int | None = None
     rate_limits: dict[str, RateLimit] = field(default_factory=dict)
     gate: Gate | None = None
+    is_registry_confirmed: bool = False
 
     @property
     def has_joined(self) -> bool:
@@ -172,6 +173,7 @@ class ServiceStatus:
             "now": format_us(wall_us()),
             "is_ready": self.is_ready,
             "has_joined_group": self.has_joined,
+            "is_registry_confirmed": self.is_registry_confirmed,
             "last_error": self.last_error,
             "last_error_at": None if self.last_error_at_us is None else format_us(self.last_error_at_us),
             "rate_limits": {stream: _rate_limit_as_json(said) for stream, said in list(self.rate_limits.items())},

@@ -55,3 +55,24 @@ def test_registry_is_checked_although_kafka_is_away(monkeypatch: pytest.MonkeyPa
             checks["Kafka"]()
         with pytest.raises(NotProvisionedError, match=r"^subject x\.compliance\.tweet\.delete-value does not have"):
             checks["registry"]()
+
+
+def test_stop_is_obeyed_at_once_while_kafka_or_the_registry_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call that waits for them is left behind."""
+    stop, asked, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def ask(*_: object) -> None:
+        asked.set()
+        answered.wait()
+
+    monkeypatch.setattr(app_module, "verify", ask)
+    happenings = ServiceHappenings(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
+
+    def stop_meanwhile() -> None:
+        asked.wait()
+        stop.set()
+
+    threading.Thread(target=stop_meanwhile).start()
+    assert wait_for_dependencies(_SETTINGS, stop, happenings) is None
+    assert not answered.is_set()
+    answered.set()
