@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S
 from connector.kafka.clients import try_properties
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import EntryDecoder
@@ -30,19 +31,20 @@ from connector.kafka.verify import (
     verify_topics,
 )
 from connector.kafka.watch import RegistryWatch, TopicWatch
-from connector.partition.worker import Parts, Pipeline
+from connector.partition.worker import PartitionWorker, SharedResources
 from connector.settings import RunSettings, Settings
-from connector.source.connect_limiter import Gate
+from connector.source.connect_limiter import ConnectLimiter
 from connector.source.stall import StallWatch
 from connector.supervisor import Supervisor
+from connector.telemetry.clock_watch import ClockWatch
 from connector.telemetry.exposition import Exposition
-from connector.telemetry.happenings import Happenings
 from connector.telemetry.http import HttpServer, Pages
 from connector.telemetry.metrics import Metrics
-from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.partition import PartitionTelemetry
+from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import ServiceStatus, Statuses
 from connector.x.client import XClient
-from connector.x.clock import monotonic_us, wall_us
+from connector.x.clock import XClock, monotonic_us, wall_us
 from connector.x.errors import RateLimit
 
 T = TypeVar("T")
@@ -62,12 +64,15 @@ class Service:
         self._metrics = Metrics()
         self.statuses = Statuses(settings.x.stream_partitions)
         self._status = ServiceStatus(
-            self.statuses, settings.pipeline.inbox_limit_bytes, settings.kafka.group_instance_id, wall_us()
+            self.statuses, settings.pipeline.channel_limit_bytes, settings.kafka.group_instance_id, wall_us()
         )
-        self._gate = self._status.gate = Gate(settings.x.max_replays)
+        self._limiter = self._status.limiter = ConnectLimiter(settings.x.max_replays)
         self._metrics.watch(self._status)
-        self._happenings = ServiceHappenings(self._metrics, self._status)
+        self._telemetry = ServiceTelemetry(self._metrics, self._status)
+        self._clock = XClock()
+        self._status.clock_offset_s = lambda: self._clock.offset_us() / US_PER_S
         self._stall_watch = StallWatch()
+        self._clock_watch = ClockWatch(self._telemetry.clock_stepped)
 
     def run(self, stop: threading.Event, on_listening: Callable[[int], None] = lambda _: None) -> None:
         """Work until `stop` is set; `on_listening` is told the HTTP port.
@@ -77,51 +82,52 @@ class Service:
         """
         settings = self._settings
         status = self._status
-        exposition = Exposition(self._metrics.registry, self._happenings.http_failed)
+        exposition = Exposition(self._metrics.registry, self._telemetry.http_failed)
         pages = Pages(
-            exposition.text, self._is_live, lambda: status.is_ready, status.as_json, self._happenings.http_failed
+            exposition.text, self._is_live, lambda: status.is_ready, status.as_json, self._telemetry.http_failed
         )
         server = HttpServer(settings.http, pages)
-        ticking = _beside(self._stall_watch.run, "stall-watch")
-        with exposition, server, ticking, _client(settings, self._happenings.answered) as x_client:
+        ticks = _beside(self._stall_watch.run, "stall-watch")
+        clock_watch = self._stall_watch.each_tick(self._clock_watch.tick)
+        with exposition, server, ticks, clock_watch, _client(settings, self._telemetry.answered) as x_client:
             on_listening(server.port)
-            self._happenings.starting(server.port, settings.x.streams)
-            provisioned = wait_for_dependencies(settings, stop, self._happenings)
+            self._telemetry.starting(server.port, settings.x.streams)
+            provisioned = wait_for_dependencies(settings, stop, self._telemetry)
             if provisioned is None:
                 return
             names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
-            registry_watch = RegistryWatch(partial(_confirm_schema_ids, settings), self._happenings.registry_confirmed)
-            if provisioned.registry_problem is None:
-                self._happenings.registry_confirmed()
-            else:
-                self._happenings.registry_away(provisioned.registry_problem)
+            registry_watch = RegistryWatch(partial(_confirm_schema_ids, settings), self._telemetry.registry_back)
+            if provisioned.registry_problem is not None:
+                self._telemetry.registry_away(provisioned.registry_problem)
             for topic, risk in provisioned.at_risk.items():
-                self._happenings.topic_at_risk(topic, risk)
+                self._telemetry.topic_at_risk(topic, risk)
             topic_watch = TopicWatch(partial(changed_partitions, settings.kafka, settings.x.streams, cluster))
-            parts = Parts(
-                settings,
-                provisioned.schema_ids,
-                EntryDecoder(partial(_writer_schema, settings)).decode,
-                lambda: read_limits(names, settings.x.streams, cluster),
-                x_client.open,
-                self._stall_watch,
-                self._gate,
-                threading.Lock(),
-                topic_watch.check,
+            shared = SharedResources(
+                settings=settings,
+                schema_ids=provisioned.schema_ids,
+                decode_entry=EntryDecoder(partial(_writer_schema, settings)).decode,
+                read_limits_bytes=lambda: read_limits(names, settings.x.streams, cluster),
+                open_connection=x_client.open,
+                clock=self._clock,
+                stall_watch=self._stall_watch,
+                limiter=self._limiter,
+                turn=threading.Lock(),
+                check_topics=topic_watch.check,
             )
 
-            def make_pipeline(partition: StreamPartition) -> Pipeline:
-                return Pipeline(partition, parts, Happenings(partition, self._metrics, self.statuses.renew(partition)))
+            def make_worker(partition: StreamPartition) -> PartitionWorker:
+                telemetry = PartitionTelemetry(partition, self._metrics, self.statuses.renew(partition))
+                return PartitionWorker(partition, shared, telemetry)
 
             status.group = supervisor = Supervisor(
-                settings, make_pipeline, self.statuses, self._happenings, registry_watch.check
+                settings, make_worker, self.statuses, self._telemetry, check=registry_watch.check
             )
             with ExitStack() as beside:
                 beside.enter_context(_beside(topic_watch.run, "topic-watch"))
                 if provisioned.registry_problem is not None:
                     beside.enter_context(_beside(registry_watch.run, "registry-watch"))
                 supervisor.run(stop)
-            self._happenings.stopped()
+            self._telemetry.stopped()
 
     def _is_live(self) -> bool:
         """Tell whether our own threads tick: never what X, Kafka or the registry do."""
@@ -152,9 +158,7 @@ def _client(
         client.close()
 
 
-def wait_for_dependencies(
-    settings: Settings, stop: threading.Event, happenings: ServiceHappenings
-) -> Provisioned | None:
+def wait_for_dependencies(settings: Settings, stop: threading.Event, telemetry: ServiceTelemetry) -> Provisioned | None:
     """Return what the registry and the topics say once all is there, or None when stopped before.
 
     Raises `SettingsError` where librdkafka refuses what a client would be made of later on, and the last
@@ -168,7 +172,7 @@ def wait_for_dependencies(
         except (DependencyUnavailableError, NotProvisionedError) as error:
             if time.monotonic() >= deadline:
                 raise
-            happenings.waiting_for_dependencies(str(error))
+            telemetry.waiting_for_dependencies(str(error))
         stop.wait(_RETRY_S)
     return None
 

@@ -156,9 +156,11 @@ def check(
     """Check the settings and, with --online, everything `run` needs: topics, subjects, access to X."""
     from connector.kafka.clients import try_properties  # noqa: PLC0415 - see the module's docstring
     from connector.x.auth import try_secrets  # noqa: PLC0415 - see the module's docstring
+    from connector.x.client import try_client  # noqa: PLC0415 - see the module's docstring
 
     settings = _configure(RunSettings, config)
     try_secrets(settings.x)
+    try_client(settings.x)
     try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
     typer.echo("ok: settings")
     if not online:
@@ -315,11 +317,11 @@ def reset(
     chosen = StreamPartition(stream, partition)
     if chosen not in STREAM_PARTITIONS:
         raise typer.BadParameter(f"there is no {chosen}; known are {', '.join(map(str, STREAM_PARTITIONS))}")
-    lost, strangers = reset_ledger(_configure(Settings, config), chosen)
+    gap, strangers = reset_ledger(_configure(Settings, config), chosen)
     _tell_strangers(strangers)
     typer.echo(f"{chosen}: the ledger begins anew")
-    if lost is not None:
-        typer.echo(f"{chosen}: recorded a gap from {format_us(lost.start_us)} to {format_us(lost.end_us)}")
+    if gap is not None:
+        typer.echo(f"{chosen}: recorded a gap from {format_us(gap.start_us)} to {format_us(gap.end_us)}")
 
 
 def _tell_strangers(strangers: list[str]) -> None:
@@ -339,18 +341,50 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
     record_limit: Annotated[
         int, typer.Option(min=1, help="Events remembered for each stream partition, for backfill and replay.")
     ] = 1_000_000,
+    rate_limit: Annotated[
+        int, typer.Option(min=1, help="Requests to each endpoint in 15 minutes; above, it answers 429.")
+    ] = 100,
+    keep_alive_s: Annotated[float, typer.Option(min=0.01, help="Seconds of silence before an empty line.")] = 20.0,
+    select_by: Annotated[
+        Literal["emission", "event-at"], typer.Option(help="The time by which backfill and replay choose lines.")
+    ] = "emission",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="JSON", help='Arm a fault at the start, such as \'{"kind":"drop"}\'; may be repeated.'),
+    ] = None,
 ) -> None:
-    """Run a simulated X until SIGTERM or SIGINT; faults are set off under /control/."""
+    """Run a simulated X until SIGTERM or SIGINT; it misbehaves on command, by HTTP under /control/.
+
+    GET /control/ lists all endpoints and all faults with their fields, as docs/simulator.md does.
+    """
     try:
         from connector.simulator.config import SimulatorConfig  # noqa: PLC0415 - see the module's docstring
+        from connector.simulator.manual import read_fault  # noqa: PLC0415 - see the module's docstring
         from connector.simulator.server import Simulator  # noqa: PLC0415 - see the module's docstring
     except ImportError as error:
         raise MissingExtraError("simulator", error) from error
     from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
 
-    config = SimulatorConfig(host=host, port=port, rate=rate, seed=seed, token=token, record_limit=record_limit)
+    config = SimulatorConfig(
+        host=host,
+        port=port,
+        rate=rate,
+        seed=seed,
+        token=token,
+        record_limit=record_limit,
+        rate_limit=rate_limit,
+        keep_alive_s=keep_alive_s,
+        select_by=select_by,
+    )
     try:
-        simulator = Simulator(config).start()
+        faults = [read_fault(text.encode()) for text in fault or ()]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fault") from error
+    simulator = Simulator(config)
+    for each in faults:
+        simulator.inject(each)
+    try:
+        simulator.start()
     except OSError as error:
         raise SettingsError([f"--port {port}: cannot listen on {host}: {error}"]) from error
     with stopping_on_signals() as stop:

@@ -351,8 +351,14 @@ class PipelineSettings(_Section):
     idle_commit_interval_s: float = Field(
         10.0, ge=1, le=10, description="A partition without events commits its coverage this often."
     )
-    inbox_limit_bytes: int = Field(
+    channel_limit_bytes: int = Field(
         8 * 1024**2, ge=1024**2, description="Most bytes a stream partition holds unread; then the reader waits."
+    )
+    duplicate_window_minutes: int = Field(
+        10,
+        ge=10,
+        le=1440,
+        description="How long a redelivered event is recognised, in minutes of covered time; memory grows with it.",
     )
     session_timeout_ms: int = Field(
         30_000, ge=6_000, le=120_000, description="A silent replica loses its partitions after this long."

@@ -10,15 +10,15 @@ from collections.abc import Callable, Collection
 from connector.errors import ConnectorError, HungError, OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.kafka.ownership import Membership
-from connector.partition.worker import Pipeline
+from connector.partition.worker import PartitionWorker
 from connector.settings import Settings
-from connector.source.pulse import Pulse
-from connector.telemetry.service import ServiceHappenings
+from connector.source.heartbeat import Heartbeat
+from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import State, Statuses
 
 POLL_S = 0.2
 DRAIN_S = 8.0
-"""How long all pipelines together may take to finish the transaction in hand."""
+"""How long all workers together may take to finish the transaction in hand."""
 
 
 HUNG_S = 60.0
@@ -26,23 +26,26 @@ HUNG_S = 60.0
 
 
 class Supervisor:
-    """Starts and stops pipelines as ownership changes; `run` is called once, in one thread."""
+    """Starts and stops workers as ownership changes; `run` is called once, in one thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is wired to
         self,
         settings: Settings,
-        make_pipeline: Callable[[StreamPartition], Pipeline],
+        make_worker: Callable[[StreamPartition], PartitionWorker],
         statuses: Statuses,
-        happenings: ServiceHappenings,
+        telemetry: ServiceTelemetry,
+        *,
         check: Callable[[], None] = lambda: None,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._make_pipeline = make_pipeline
+        self._make_worker = make_worker
         self._statuses = statuses
-        self._pipelines: dict[StreamPartition, Pipeline] = {}
+        self._workers: dict[StreamPartition, PartitionWorker] = {}
         self._membership = Membership(settings.kafka, settings.x.streams, settings.pipeline.session_timeout_ms, self)
-        self._happenings = happenings
+        self._telemetry = telemetry
         self._check = check
-        self._pulse = Pulse()
+        self._monotonic_s = monotonic_s
+        self._heartbeat = Heartbeat(monotonic_s)
 
     def run(self, stop: threading.Event) -> None:
         """Work what is assigned until `stop` is set, or `check` raises what ends the process.
@@ -53,20 +56,20 @@ class Supervisor:
         with self._membership as membership:
             try:
                 while not stop.is_set():
-                    self._pulse.beat()
-                    membership.poll(POLL_S, self._happenings.group_troubled)
+                    self._heartbeat.beat()
+                    membership.poll(POLL_S, self._telemetry.group_troubled)
                     self._check()
                     self._check_none_hangs()
                     self._check_not_all_corrupt()
             except ConnectorError:
-                self._release(list(self._pipelines), may_commit=False)
+                self._release(list(self._workers), may_commit=False)
                 raise
-            self._release(list(self._pipelines), may_commit=True)
+            self._release(list(self._workers), may_commit=True)
 
     @property
     def is_hung(self) -> bool:
         """Tell whether the thread that polls the group gives no sign of life."""
-        return self._pulse.age_s > HUNG_S
+        return self._heartbeat.age_s > HUNG_S
 
     @property
     def has_joined(self) -> bool:
@@ -77,14 +80,14 @@ class Supervisor:
     def is_ready(self) -> bool:
         """Tell whether the group was joined and every owned partition is restored."""
         return self.has_joined and all(
-            self._statuses[partition].state is State.RUNNING for partition in list(self._pipelines)
+            self._statuses[partition].state is State.RUNNING for partition in list(self._workers)
         )
 
     def assigned(self, partitions: Collection[StreamPartition]) -> None:
-        """Begin to work these stream partitions."""
+        """Start processing these stream partitions."""
         for partition in partitions:
-            self._pipelines[partition] = self._make_pipeline(partition)
-            self._pipelines[partition].start()
+            self._workers[partition] = self._make_worker(partition)
+            self._workers[partition].start()
 
     def revoked(self, partitions: Collection[StreamPartition]) -> None:
         """Finish the transactions in hand, then release the partitions."""
@@ -92,25 +95,25 @@ class Supervisor:
 
     def lost(self, partitions: Collection[StreamPartition]) -> None:
         """Stop without committing: another replica may already own them."""
-        self._happenings.partitions_lost(len(partitions))
+        self._telemetry.partitions_lost(len(partitions))
         self._release(partitions, may_commit=False)
 
     def _release(self, partitions: Collection[StreamPartition], *, may_commit: bool) -> None:
-        pipelines = [self._pipelines.pop(partition) for partition in partitions if partition in self._pipelines]
-        for pipeline in pipelines:
-            pipeline.stop(may_commit=may_commit)
-        deadline = time.monotonic() + DRAIN_S
-        for pipeline in pipelines:
-            if not pipeline.join(max(0.0, deadline - time.monotonic())):
-                self._happenings.drain_incomplete(pipeline.partition)
-            self._statuses.renew(pipeline.partition)
+        workers = [self._workers.pop(partition) for partition in partitions if partition in self._workers]
+        for worker in workers:
+            worker.stop(may_commit=may_commit)
+        deadline = self._monotonic_s() + DRAIN_S
+        for worker in workers:
+            if not worker.join(max(0.0, deadline - self._monotonic_s())):
+                self._telemetry.drain_incomplete(worker.partition)
+            self._statuses.renew(worker.partition)
 
     def _check_none_hangs(self) -> None:
         """End a process that does not know what its own threads do, so that others take its partitions over."""
-        if hung := [str(partition) for partition, pipeline in self._pipelines.items() if pipeline.is_hung]:
+        if hung := [str(partition) for partition, worker in self._workers.items() if worker.is_hung]:
             raise HungError(f"no sign of life from {', '.join(hung)}")
 
     def _check_not_all_corrupt(self) -> None:
-        states = [self._statuses[partition].state for partition in self._pipelines]
+        states = [self._statuses[partition].state for partition in self._workers]
         if states and all(state is State.CORRUPT for state in states):
             raise OwnCorruptionError("every owned stream partition stopped, since its ledger cannot be trusted")

@@ -1,116 +1,141 @@
-"""What to ask X for next, and what then cannot be had any more. Pure.
+"""What to ask X for next, and what the connection it grants does not reach. Pure.
 
 Limits are X's: a backfill reaches back 5 minutes, a replay 24 hours (X API v2, "Recovery and redundancy features").
 Instants are microseconds since 1970 in X's time.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from connector.coverage.gap import Gap, GapCause
+from connector.coverage.recovery import MINUTE_US, Recovery
 from connector.events.times import US_PER_S
 
-MINUTE_US = 60 * US_PER_S
 BACKFILL_MAX_MINUTES = 5
+BACKFILL_MAX_US = BACKFILL_MAX_MINUTES * MINUTE_US
 BACKFILL_MARGIN_US = MINUTE_US
-SLICE_US = 15 * MINUTE_US
 FIRST_OVERLAP_US = 5 * MINUTE_US
 NEXT_OVERLAP_US = MINUTE_US
 SETTLING_US = MINUTE_US
 REPLAY_REACH_US = 24 * 60 * MINUTE_US
 REPLAY_MARGIN_US = 2 * MINUTE_US
-
-
-class Cause(StrEnum):
-    """Why a stretch of time is lost: a closed set, public."""
-
-    OUTAGE_TOO_LONG = "outage-too-long"
-    REPLAY_REFUSED = "replay-refused"
-    BACKFILL_REFUSED = "backfill-refused"
-    CONNECT_TOO_SLOW = "connect-too-slow"
-    LEDGER_RESET = "ledger-reset"
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """What the contract with X seems to include; a refusal (400, 403) turns one off until the next live connection."""
-
-    backfill: bool = True
-    replay: bool = True
+REFUSALS_BELIEVED = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """One live connection that first delivers the last `backfill_minutes` (0: none is asked for)."""
+    """One live connection that first delivers the last `backfill_minutes` (0: none is asked for).
+
+    `cause` is why it may not reach back far enough.
+    """
 
     backfill_minutes: int
-    cause: Cause = Cause.CONNECT_TOO_SLOW
+    cause: GapCause = GapCause.CONNECT_TOO_SLOW
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """One slice of catching up: what X emitted from `start_us` to `end_us`, both whole seconds."""
+    """One slice of catching up: what X emitted from `start_us` to `end_us`, both whole seconds.
+
+    A refetch is asked for because the completeness of its range is in doubt.
+    """
 
     start_us: int
     end_us: int
+    is_refetch: bool = False
 
 
 Plan = Live | Replay
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """A stretch of time that the streams cannot bring back."""
+class Contract:
+    """What the contract with X seems to include: how often in a row X refused a backfill, and a replay.
 
-    start_us: int
-    end_us: int
-    cause: Cause
+    One refusal proves nothing, since it may be a moment's answer; the second in a row is believed until the next live
+    connection has ended.
+    """
+
+    backfill_refusals: int = 0
+    replay_refusals: int = 0
+
+    @property
+    def has_backfill(self) -> bool:
+        """Whether a backfill is worth asking for."""
+        return self.backfill_refusals < REFUSALS_BELIEVED
+
+    @property
+    def has_replay(self) -> bool:
+        """Whether a replay is worth asking for."""
+        return self.replay_refusals < REFUSALS_BELIEVED
+
+    def refused(self, plan: Plan) -> "Contract":
+        """Count X's refusal of `plan`.
+
+        When X refuses even a plain connection, the fault is not in the parameters: all is worth asking for again.
+        """
+        if isinstance(plan, Replay):
+            return Contract(self.backfill_refusals, self.replay_refusals + 1)
+        if plan.backfill_minutes:
+            return Contract(self.backfill_refusals + 1, self.replay_refusals)
+        return Contract()
+
+    def granted(self, plan: Plan) -> "Contract":
+        """Forget what a plan that X has honoured disproves."""
+        if isinstance(plan, Replay):
+            return Contract(self.backfill_refusals, 0)
+        return Contract(0, self.replay_refusals) if plan.backfill_minutes else self
 
 
-def make_plan(covered_until_us: int, now_us: int, allowed: Allowed, *, is_catching_up: bool) -> Plan:
-    """Return what to ask for; `is_catching_up` says that the slice before this one came whole."""
+def next_plan(covered_until_us: int, recovery: Recovery, now_us: int, contract: Contract) -> Plan:
+    """Return what to ask for: the range in doubt first, then what follows coverage."""
+    if contract.has_replay and (refetch := _refetch(recovery, now_us)) is not None:
+        return refetch
     away_us = now_us - covered_until_us
-    needed_minutes = max(1, -(-(away_us + BACKFILL_MARGIN_US) // MINUTE_US))
-    if needed_minutes <= BACKFILL_MAX_MINUTES:
-        return Live(needed_minutes) if allowed.backfill else Live(0, Cause.BACKFILL_REFUSED)
-    if allowed.replay:
-        overlap_us = NEXT_OVERLAP_US if is_catching_up else FIRST_OVERLAP_US
-        start_us = max(covered_until_us - overlap_us, now_us - REPLAY_REACH_US + REPLAY_MARGIN_US)
-        end_us = min(max(covered_until_us, start_us) + SLICE_US, now_us - SETTLING_US)
-        return replay(start_us, end_us)
-    return Live(BACKFILL_MAX_MINUTES if allowed.backfill else 0, Cause.REPLAY_REFUSED)
+    minutes = max(1, -(-(away_us + max(BACKFILL_MARGIN_US, recovery.lateness_us)) // MINUTE_US))
+    is_settled = recovery.settled_us == covered_until_us
+    if minutes > BACKFILL_MAX_MINUTES and is_settled and away_us + BACKFILL_MARGIN_US <= BACKFILL_MAX_US:
+        minutes = BACKFILL_MAX_MINUTES  # a replay has just brought what is late; another one would bring no more
+    if minutes <= BACKFILL_MAX_MINUTES:
+        return Live(minutes) if contract.has_backfill else Live(0, GapCause.BACKFILL_REFUSED)
+    if contract.has_replay:
+        return _next_slice(covered_until_us, recovery, now_us, is_settled=is_settled)
+    return Live(BACKFILL_MAX_MINUTES if contract.has_backfill else 0, GapCause.REPLAY_REFUSED)
 
 
-def unreached(plan: Plan, covered_until_us: int, answered_at_us: int) -> Lost | None:
+def _refetch(recovery: Recovery, now_us: int) -> Replay | None:
+    """Return what X can still replay of the range in doubt, at most a slice and its overlap."""
+    if recovery.refetch is None:
+        return None
+    start_us = max(recovery.refetch.start_us, now_us - REPLAY_REACH_US + REPLAY_MARGIN_US)
+    end_us = min(recovery.refetch.end_us, start_us + recovery.slice_us + recovery.slice_us // 3, now_us)
+    piece = replay(start_us, end_us, is_refetch=True)
+    return piece if piece.start_us < piece.end_us else None
+
+
+def _next_slice(covered_until_us: int, recovery: Recovery, now_us: int, *, is_settled: bool) -> Replay:
+    overlap_us = NEXT_OVERLAP_US + recovery.lateness_us if is_settled else FIRST_OVERLAP_US
+    overlap_us = min(overlap_us, recovery.slice_us)
+    start_us = max(covered_until_us - overlap_us, now_us - REPLAY_REACH_US + REPLAY_MARGIN_US)
+    end_us = min(max(covered_until_us, start_us) + recovery.slice_us, now_us - SETTLING_US)
+    return replay(start_us, end_us)
+
+
+def unreached(plan: Plan, covered_until_us: int, answered_at_us: int) -> Gap | None:
     """Return what the granted `plan` does not reach, judged by the time of X's answer."""
     if isinstance(plan, Replay):
-        reach_us, cause = plan.start_us, Cause.OUTAGE_TOO_LONG
+        if plan.is_refetch:
+            return None
+        reach_us, cause = plan.start_us, GapCause.OUTAGE_TOO_LONG
     else:
         reach_us, cause = answered_at_us - plan.backfill_minutes * MINUTE_US, plan.cause
-    return Lost(covered_until_us, reach_us, cause) if covered_until_us < reach_us else None
+    return Gap(covered_until_us, reach_us, cause) if covered_until_us < reach_us else None
 
 
-def refused(allowed: Allowed, plan: Plan) -> Allowed:
-    """Return what is still worth asking for after X refused the parameters of `plan`.
-
-    When X refuses even a plain connection, the fault is not in the parameters, and all is worth asking for again.
-    """
-    if isinstance(plan, Replay):
-        return Allowed(backfill=allowed.backfill, replay=False)
-    if plan.backfill_minutes:
-        return Allowed(backfill=False, replay=allowed.replay)
-    return Allowed()
-
-
-def replay(start_us: int, end_us: int) -> Replay:
+def replay(start_us: int, end_us: int, *, is_refetch: bool = False) -> Replay:
     """Return the slice between two instants, each cut to the whole second."""
-    return Replay(start_us // US_PER_S * US_PER_S, end_us // US_PER_S * US_PER_S)
+    return Replay(start_us // US_PER_S * US_PER_S, end_us // US_PER_S * US_PER_S, is_refetch)
 
 
 def is_grantable(plan: Plan, now_us: int) -> bool:
-    """Tell whether X can grant `plan` at all: no replay reaches back further than a day, or into the future."""
+    """Return whether X can grant `plan` at all: no replay reaches back further than a day, or into the future."""
     return not isinstance(plan, Replay) or now_us - REPLAY_REACH_US <= plan.start_us < plan.end_us <= now_us
-
-
-def is_within_reach(slice_: Replay, now_us: int) -> bool:
-    """Tell whether X can still replay all of a slice."""
-    return slice_.start_us >= now_us - REPLAY_REACH_US + REPLAY_MARGIN_US

@@ -1,110 +1,367 @@
-"""Whether X brings again what it must have brought before: the only sign of a slice or a backfill that was not whole.
+"""One connection to a stream partition, as far as coverage goes: what was asked, what came, and what that proves.
 
-X's word is all there is: a replay that ends properly counts as whole, a granted backfill as given. What overlaps with
-time that is covered already can tell otherwise, and then a stretch is asked for once more. Pure; instants are
-microseconds since 1970 in X's time.
+The rules of evidence are here, one a method, each with the sentence that says what it rests on. A session is told of
+everything that came, in order, and answers with the reason to hang up, or None. Pure: no socket, clock or Kafka.
+Instants are microseconds since 1970 in X's time.
 """
 
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from connector.coverage.plan import FIRST_OVERLAP_US, MINUTE_US, Live, Plan, Replay, replay
+from msgspec.structs import replace
+
+from connector.coverage import recovery as after
+from connector.coverage.gap import Gap, GapCause, Suspicion
+from connector.coverage.known_dates import KnownDates
+from connector.coverage.messages import Ended, EndReason, KeepAlive, LastConnection, Opened, Reading, Verdict
+from connector.coverage.plan import FIRST_OVERLAP_US, Live, Replay, unreached
+from connector.coverage.recovery import MINUTE_US, Asked, Recovery, Settled
+from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
 
+FUTURE_TOLERANCE_US = 5 * US_PER_S
+"""An `event_at` further ahead of the latest that X's time can be says nothing about time."""
 LATENESS_US = 10 * US_PER_S
 """X may emit an event this long after its date; only what is dated earlier must be known."""
+BACKFILL_QUIET_US = 60 * US_PER_S
+HOLD_LIMIT_US = 10 * MINUTE_US
+REPLAY_IDLE_US = 2 * MINUTE_US
+REPLAY_LIMIT_US = 15 * MINUTE_US
+"""A slice that takes as long as the time it covers does not catch up."""
+OVERSHOOT_US = 5 * MINUTE_US
+OVERSHOOT_AT_FIRST_US = 30 * US_PER_S
 
 
-class Doubt(StrEnum):
-    """Why a stretch is asked for once more."""
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a session begins with: how far coverage reaches, what recovery has learned, and which dates are known.
 
-    NEW_WHERE_ALL_IS_KNOWN = "new-where-all-is-known"
-    NOTHING_REPEATED = "nothing-repeated"
-
-
-class Overlap:
-    """Watches the overlaps of one stream partition, connection after connection.
-
-    `again` is the stretch to ask for once more, or None. No stretch is asked for more than once again, and a backfill
-    is not doubted a second time before one has been seen to work. `last_slice` is the one that coverage ended with
-    when this life began, if it did.
+    `seen_until_us` is the newest date that an earlier live connection brought, in one run from coverage on.
     """
 
-    def __init__(self, last_slice: Replay | None = None) -> None:
-        self.again: Replay | None = None
-        self._plan: Plan = Live(0)
-        self._last_slice = self._slice_before = last_slice
-        self._covered_us = 0
-        self._reach_us = 0
-        self._at_us = 0
-        self._must_repeat = False
-        self._has_repeated = False
-        self._trusts_backfill = False
+    until_us: int
+    recovery: Recovery
+    known_dates: KnownDates
+    seen_until_us: int = 0
 
-    def opened(self, plan: Plan, covered_until_us: int, at_us: int, known_until_us: int) -> None:
-        """Begin a connection answered at `at_us`; `known_until_us` is the date of the newest known event."""
-        was_doubted = self.again is not None
-        if plan != self.again:
-            self.again = None
-        self._plan, self._covered_us, self._at_us = plan, covered_until_us, at_us
-        if isinstance(plan, Replay):
-            self._reach_us = plan.start_us
-        else:
-            self._reach_us = at_us - plan.backfill_minutes * MINUTE_US
-        if self._reach_us >= covered_until_us:
-            self._slice_before = None
-        self._must_repeat = not was_doubted and known_until_us > self._reach_us + LATENESS_US
+
+class Session:
+    """What live and replay sessions share. `position_us` is how far coverage reaches, `gaps` wait to be committed."""
+
+    def __init__(self, before: Coverage) -> None:
+        self.position_us = before.until_us
+        self.recovery = before.recovery
+        self.gaps: list[Gap] = []
+        self.system_message: SystemMessage | None = None
+        self._has_data = False
+        self._has_keep_alive = False
+        self._has_foreign_line = self._has_known_foreign_line = False
         self._has_repeated = False
 
-    def forgettable_until_us(self, covered_until_us: int) -> int:
-        """Return what coverage is to count as when known ids are forgotten: what may have to come again stays known.
+    @property
+    def has_proved(self) -> bool:
+        """Whether X spoke as a stream does: a keep-alive, or a line with `data`. Anything else proves nothing."""
+        return self._has_data or self._has_keep_alive
 
-        The slice that coverage ends with may be doubted after a restart, though it no longer is in this life.
+    def data(self) -> None:
+        """Record that a line with `data` came."""
+        self._has_data = True
+
+    def foreign_line(self, *, is_known: bool) -> None:
+        """Record that a line without `data` came that is no known message: X speaks of the connection.
+
+        One that is known came with an earlier delivery too: it belongs to the stream, if events came beside it.
         """
-        last = self._last_slice
-        is_end = last is not None and last.end_us == covered_until_us
-        stretches = (self.again, self._slice_before, last if is_end else None)
-        return min([covered_until_us, *(stretch.start_us + FIRST_OVERLAP_US for stretch in stretches if stretch)])
+        self._has_foreign_line = self._has_foreign_line or not is_known
+        self._has_known_foreign_line = self._has_known_foreign_line or is_known
 
-    def repeated(self) -> None:
-        """Take note that a known event came again."""
-        self._has_repeated = True
-        if isinstance(self._plan, Live):
-            self._trusts_backfill = False
+    def learn_lateness(self, earliest_us: int, at: Reading) -> None:
+        """Take the earliest date of new events that came at once; of a replay it says nothing."""
 
-    def doubt_new_event(self, event_at_us: int) -> Doubt | None:
-        """Judge an event that was not known: should it have been, the slice before was not whole."""
-        if self.again is not None or self._slice_before is None:
-            return None
-        if not self._reach_us <= event_at_us < self._covered_us - LATENESS_US:
-            return None
-        self.again, self._slice_before = self._slice_before, None
-        return Doubt.NEW_WHERE_ALL_IS_KNOWN
+    def message(self, message: SystemMessage) -> EndReason:
+        """Hang up after a system message: X speaks of closing the connection, and does not always do it."""
+        self.system_message = self.system_message or message
+        return EndReason.SYSTEM_MESSAGE
 
-    def doubt_backfill(self) -> Doubt | None:
-        """Judge a live connection whose backfill is over: it must have brought something that is known.
+    def _latest_credible(self, dates_us: Sequence[int], at: Reading, answer_us: int) -> int | None:
+        """Return the latest date that X's time allows.
 
-        The answer's time is the earliest that X's time can be, which with a wall clock far behind is before what is
-        covered; coverage is never ahead of X's time, so the stretch ends there at least, and X can always grant it.
+        Rests on X dating events by its own clock, which is at most `latest_us` and what the answer was on its way.
         """
-        if not isinstance(self._plan, Live):
-            return None
-        self._slice_before = None
-        if not self._must_repeat or self._has_repeated or self._trusts_backfill:
-            return None
-        end_us = max(self._at_us, self._covered_us)
-        self.again, self._trusts_backfill = replay(self._covered_us - FIRST_OVERLAP_US, end_us), True
-        return Doubt.NOTHING_REPEATED
+        limit_us = at.latest_us + answer_us + FUTURE_TOLERANCE_US
+        return max((date_us for date_us in dates_us if date_us <= limit_us), default=None)
 
-    def doubt_slice(self) -> Doubt | None:
-        """Judge a replay slice that came to its proper end: unless there is a doubt, it counts as whole."""
-        if not isinstance(self._plan, Replay):
+
+class LiveSession(Session):
+    """A live connection, which may begin with a backfill."""
+
+    def __init__(self, opened: Opened, plan: Live, before: Coverage) -> None:
+        super().__init__(before)
+        at = opened.at
+        self._answer_us = opened.answer_us
+        self._connected_us = at.earliest_us
+        self._live_since_us = at.estimate_us + opened.answer_us
+        self._reach_us = at.earliest_us - plan.backfill_minutes * MINUTE_US
+        self._open_gaps(plan, at)
+        self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
+        self._is_held = plan.backfill_minutes > 0
+        self._old_at_us = at.monotonic_us
+        self._must_repeat = before.known_dates.has_any(
+            self._reach_us + LATENESS_US, min(before.until_us, at.earliest_us)
+        )
+        self._seen_before_us = before.seen_until_us
+        self._is_live = False
+        self.seen_until_us = 0
+
+    def _open_gaps(self, plan: Live, at: Reading) -> None:
+        """Record what this connection does not reach; a range still in doubt can no longer be asked for."""
+        if gap := unreached(plan, self.position_us, at.estimate_us):
+            self.gaps.append(gap)
+            self.position_us = max(self.position_us, min(gap.end_us, self._reach_us))
+        self.recovery, gaps = self.recovery.without_refetch()
+        self.gaps += gaps
+
+    def repeated(self, date_us: int) -> None:
+        """Record that a known event came again: the backfill does what was asked, and the last slice held."""
+        self._has_data = self._has_repeated = True
+        if date_us < self._connected_us:
+            self._confirm(date_us)
+            if self.recovery.distrusts_backfill:
+                self.recovery = replace(self.recovery, distrusts_backfill=False)
+
+    def refuses(self, date_us: int) -> EndReason | None:
+        """Judge an event that is not known: should it have been, the slice that coverage ends with was incomplete."""
+        return _doubt_last_slice(self, date_us, self._reach_us)
+
+    def lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
+        """Take the dates of events that came at once.
+
+        Rests on X's order, older generally before newer: what was emitted before the newest of them is in our hands.
+        """
+        self._has_data = self._has_data or bool(dates_us)
+        latest_us = self._latest_credible(dates_us, at, self._answer_us)
+        if self._is_held and any(self._is_of_backfill(date_us) for date_us in dates_us):
+            self._old_at_us = at.monotonic_us
+        if latest_us is not None:
+            seen_us = min(latest_us, at.earliest_us)
+            self.seen_until_us = max(self.seen_until_us, seen_us)
+            self._is_live = self._is_live or latest_us >= self._live_since_us
+            if (reason := self._release(at)) is not None:
+                return reason
+            if not self._is_held:
+                self.position_us = max(self.position_us, seen_us)
+        return self._overdue(at)
+
+    def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
+        """Take a keep-alive.
+
+        Rests on X sending one when nothing waits to be sent: what was emitted before the reader began to wait is here.
+        """
+        self._has_keep_alive = True
+        if keep_alive.waited_since_us is not None:
+            if (reason := self._release(keep_alive.at)) is not None:
+                return reason
+            if not self._is_held:
+                self.position_us = max(self.position_us, keep_alive.waited_since_us)
+        return self._overdue(keep_alive.at)
+
+    def _is_of_backfill(self, date_us: int) -> bool:
+        """Return whether an event may be part of the backfill; one dated before its reach is a straggler."""
+        return self._reach_us - LATENESS_US <= date_us < self._connected_us
+
+    def learn_lateness(self, earliest_us: int, at: Reading) -> None:
+        """Learn how late events are emitted, from what comes once X delivers live: the backfill is behind us then.
+
+        Rests on events that come for the first time: one that comes again says nothing of when it was emitted.
+        """
+        lateness_us = at.earliest_us - earliest_us
+        if (self._is_live or not self._is_held) and lateness_us > LATENESS_US:
+            self.recovery = self.recovery.late(lateness_us, at.earliest_us)
+
+    def _confirm(self, date_us: int) -> None:
+        """Win coverage across short connections, none of which lives for a quiet minute.
+
+        Rests on two deliveries: an earlier connection brought everything up to its newest event in one run, and this
+        backfill, which began before that, has brought that event again. What the first left out came with the second.
+        """
+        if self._is_held and date_us >= self._seen_before_us and self._reach_us <= self.position_us:
+            self.position_us = max(self.position_us, self._seen_before_us)
+
+    def _release(self, at: Reading) -> EndReason | None:
+        """End the hold of the backfill after a quiet minute, once it is credible.
+
+        Rests on a minute without an event of the backfill's range, and on something live that came behind it.
+        """
+        if not self._is_held or at.monotonic_us - self._old_at_us < BACKFILL_QUIET_US:
             return None
-        if self._plan == self.again:
-            self.again = self._slice_before = None
-        elif self._must_repeat and not self._has_repeated:
-            self.again, self._slice_before = self._plan, None
-            return Doubt.NOTHING_REPEATED
-        else:
-            self._slice_before = self._plan
-        self._last_slice = self._plan
+        if self._must_repeat and not self._has_repeated:
+            return self._doubt_backfill()
+        self._is_held = False
+        self.recovery = replace(self.recovery, last_slice=None, settled_us=0)
         return None
+
+    def _doubt_backfill(self) -> EndReason | None:
+        """Ask once more for what a backfill left out; where X was caught at it before, a gap is all that can be said.
+
+        Rests on events that are known, dated within the backfill's range, of which none came again.
+        """
+        recovery, end_us = self.recovery, max(self._connected_us, self.position_us)
+        is_settled = recovery.settled_us == self.position_us
+        if self._can_refetch and not (recovery.distrusts_backfill and is_settled):
+            recovery = recovery.suspected(
+                self.position_us - FIRST_OVERLAP_US, end_us // US_PER_S * US_PER_S, Suspicion.BACKFILL_UNCONFIRMED
+            )
+            self.recovery = replace(recovery, distrusts_backfill=True)
+            return EndReason.SUSPICION
+        if end_us > self.position_us:
+            self.gaps.append(Gap(self.position_us, end_us, GapCause.BACKFILL_UNCONFIRMED))
+        self._is_held, self.position_us = False, end_us
+        self.recovery = replace(recovery, distrusts_backfill=True, last_slice=None, settled_us=0)
+        return None
+
+    def _overdue(self, at: Reading) -> EndReason | None:
+        """Hang up where coverage stood still for too long: a replay can vouch for what a live connection cannot.
+
+        Rests on nothing but the bound: stragglers, old dates and clocks must not hold coverage for ever. Where X grants
+        no replay the held range becomes a gap, and the connection goes on.
+        """
+        if at.estimate_us - max(self.position_us, self._connected_us) <= HOLD_LIMIT_US:
+            return None
+        if self._can_refetch:
+            return EndReason.COVERAGE_HELD
+        self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD))
+        self._is_held, self.position_us = False, at.earliest_us
+        return None
+
+    def end(self, _ended: Ended) -> LastConnection:
+        """Return what the connection was good for; how it ended says nothing about what it brought."""
+        return LastConnection(self.has_proved, None, self.system_message)
+
+
+class ReplaySession(Session):
+    """A replay of one slice."""
+
+    def __init__(self, opened: Opened, plan: Replay, before: Coverage) -> None:
+        super().__init__(before)
+        self.seen_until_us = 0
+        self._plan = plan
+        self._open_gaps(plan, opened.at)
+        known_end_us = plan.end_us if plan.is_refetch else min(before.until_us, plan.end_us)
+        self._must_repeat = before.known_dates.has_any(plan.start_us + LATENESS_US, known_end_us)
+        self._opened_at_us = self._line_at_us = opened.at.monotonic_us
+        self._has_events = False
+        self._has_event_inside = False
+
+    def _open_gaps(self, plan: Replay, at: Reading) -> None:
+        """Record what this replay does not reach: beyond the 24 hours, or the beginning of a range in doubt."""
+        if gap := unreached(plan, self.position_us, at.estimate_us):
+            self.gaps.append(gap)
+            self.position_us = max(self.position_us, gap.end_us)
+        refetch = self.recovery.refetch
+        if refetch is None:
+            return
+        if not plan.is_refetch:
+            self.recovery, gaps = self.recovery.without_refetch()
+            self.gaps += gaps
+        elif refetch.start_us < plan.start_us:
+            self.gaps.append(Gap(refetch.start_us, plan.start_us, GapCause(refetch.suspicion.value)))
+            rest = replace(refetch, start_us=plan.start_us)
+            self.recovery = replace(self.recovery, refetch=rest)
+
+    def repeated(self, date_us: int) -> None:
+        """Record that a known event came again."""
+        self._has_data = self._has_repeated = self._has_events = True
+        self._has_event_inside = self._has_event_inside or date_us <= self._plan.end_us
+
+    def refuses(self, date_us: int) -> EndReason | None:
+        """Judge an event that is not known, by its date.
+
+        Rests on the parameters: an event that X emitted before the end of the slice is not dated far beyond it. Where
+        one is, X ignores what was asked for. Before any event of the slice itself the smallest sign is enough.
+        """
+        self._has_events = True
+        beyond_us = date_us - self._plan.end_us
+        if beyond_us > (OVERSHOOT_US if self._has_event_inside else OVERSHOOT_AT_FIRST_US):
+            return EndReason.PARAMETERS_IGNORED
+        self._has_event_inside = self._has_event_inside or beyond_us <= 0
+        return None if self._plan.is_refetch else _doubt_last_slice(self, date_us, self._plan.start_us)
+
+    def lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
+        """Record when lines came; in a replay dates do not move coverage, only its end does."""
+        self._has_data = self._has_data or bool(dates_us)
+        self._line_at_us = at.monotonic_us
+        return self._overdue(at)
+
+    def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
+        """Hang up a replay that brings nothing but keep-alives for two minutes: X does not close it."""
+        self._has_keep_alive = True
+        is_idle = keep_alive.at.monotonic_us - self._line_at_us > REPLAY_IDLE_US
+        return EndReason.REPLAY_IDLE if is_idle else self._overdue(keep_alive.at)
+
+    def _overdue(self, at: Reading) -> EndReason | None:
+        """Hang up a replay that takes too long: it holds up those of others, and a shorter one may come through."""
+        return EndReason.REPLAY_SLOW if at.monotonic_us - self._opened_at_us > REPLAY_LIMIT_US else None
+
+    def end(self, ended: Ended) -> LastConnection:
+        """Settle what the replay leaves behind, and return what it was good for."""
+        asked = Asked(self._plan.start_us, self._plan.end_us, self.position_us, self._plan.is_refetch)
+        verdict, settled = self._judge(asked, ended)
+        if settled is not None:
+            self.recovery, self.position_us = settled.recovery, settled.covered_until_us
+            self.gaps += settled.gaps
+        return LastConnection(verdict is Verdict.WHOLE, verdict, self.system_message)
+
+    def _judge(self, asked: Asked, ended: Ended) -> tuple[Verdict, Settled | None]:
+        """Judge the slice by how it ended and by what it brought.
+
+        A proper end within its own bounds makes it whole; a message or a line outside `data` in it does not, and
+        neither does an overlap in which known events should have come again and did not.
+        """
+        has_only_outside = self._has_events and not self._has_event_inside
+        if ended.reason is EndReason.PARAMETERS_IGNORED or (self._is_complete(ended) and has_only_outside):
+            return Verdict.IGNORED, None
+        if ended.reason in {EndReason.SUSPICION, EndReason.STOPPED}:
+            return Verdict.INTERRUPTED, None
+        if suspicion := self._suspicion(ended):
+            return Verdict.SUSPECTED, after.doubted(self.recovery, asked, suspicion)
+        if not self._is_complete(ended):
+            has_brought = self._has_events or self._has_keep_alive or self._has_foreign_line
+            settled = after.interrupted(self.recovery, asked, ended.at_us, has_brought=has_brought)
+            return Verdict.INTERRUPTED, settled
+        return Verdict.WHOLE, after.whole(self.recovery, asked, has_brought=self._has_event_inside)
+
+    def _is_complete(self, ended: Ended) -> bool:
+        has_foreign = self._has_foreign_line or (self._has_known_foreign_line and not self._has_events)
+        return ended.is_proper and self.system_message is None and not has_foreign
+
+    def _suspicion(self, ended: Ended) -> Suspicion | None:
+        """Return what speaks against a slice that was not cut."""
+        if ended.reason is EndReason.REPLAY_IDLE:
+            return Suspicion.REPLAY_NOT_CLOSED
+        is_empty_again = self.recovery.distrusts_replay and not self._has_events
+        is_unconfirmed = is_empty_again or (self._must_repeat and not self._has_repeated)
+        return Suspicion.REPLAY_UNCONFIRMED if self._is_complete(ended) and is_unconfirmed else None
+
+
+def open_session(opened: Opened, before: Coverage) -> LiveSession | ReplaySession:
+    """Return the session of a connection that X granted."""
+    if isinstance(opened.plan, Replay):
+        return ReplaySession(opened, opened.plan, before)
+    return LiveSession(opened, opened.plan, before)
+
+
+def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReason | None:
+    """Hang up before an event that the last slice should have brought, so that the slice comes first again.
+
+    Rests on the date: an event dated well before the end of coverage, by more than events are late here, was emitted
+    within the slice that X had ended as complete.
+    """
+    recovery = session.recovery
+    last = recovery.last_slice
+    if last is None:
+        return None
+    lateness_us = max(LATENESS_US, recovery.lateness_us)
+    if not max(reach_us, last.start_us) <= date_us < session.position_us - lateness_us:
+        return None
+    session.recovery = recovery.suspected(last.start_us, last.end_us, Suspicion.REPLAY_INCOMPLETE)
+    return EndReason.SUSPICION

@@ -3,6 +3,7 @@
 Pure, and total: whatever the bytes are, `decode` answers. Shapes: X API v2 reference, compliance streams.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,7 @@ from connector.events.shape import BY_BODY, SHAPES, Member, Shape
 from connector.events.times import parse_ns
 
 _DETAIL_LIMIT = 300
+_DATA = re.compile(rb'\s*\{\s*"data"')
 _NAME_LIMIT = 60
 _MOST_NAMES = 20
 
@@ -59,7 +61,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 class DeadLetter:
     """A line that is kept as bytes: `line` is its beginning where `length`, in bytes, is more.
 
-    `unknown_type` is X's name of a type that the catalog does not have.
+    `unknown_type` is X's name of a type that the catalog does not have. A line without `has_data` is no event: X, or a
+    box on the way, speaks of the connection.
     """
 
     id: bytes
@@ -67,6 +70,7 @@ class DeadLetter:
     detail: str
     line: bytes
     length: int
+    has_data: bool
     unknown_type: str | None = None
 
 
@@ -88,9 +92,10 @@ class LongLine:
 
 
 def decode(stream: str, line: bytes | LongLine) -> Event | DeadLetter | SystemMessage:
-    """Tell what `line`, without its line end, is."""
+    """Return what `line`, without its line end, is."""
     if isinstance(line, LongLine):
-        return DeadLetter(line.id, Reason.TOO_LONG, f"{line.length} bytes", line.head, line.length)
+        detail, has_data = f"{line.length} bytes", _begins_with_data(line.head)
+        return DeadLetter(line.id, Reason.TOO_LONG, detail, line.head, line.length, has_data)
     return decode_typed(stream, line) or decode_any(stream, line)
 
 
@@ -114,7 +119,7 @@ def decode_typed(stream: str, line: bytes) -> Event | None:
 
 
 def decode_any(stream: str, line: bytes) -> Event | DeadLetter | SystemMessage:
-    """Tell what any `line` is."""
+    """Return what any `line` is."""
     try:
         return _decode(stream, line)
     except Exception as error:  # noqa: BLE001 - one bad line must never be more than its own dead letter
@@ -135,13 +140,16 @@ def _decode(stream: str, line: bytes) -> Event | DeadLetter | SystemMessage:
         return system_message
     if not isinstance(data, dict) or len(data) != 1:
         count = len(data) if isinstance(data, dict) else "no"
-        return _dead(line, line_id(stream, line), Reason.UNKNOWN_TYPE, f"{count or 'no'} types under data")
+        detail = f"{count or 'no'} types under data"
+        return _dead(line, line_id(stream, line), Reason.UNKNOWN_TYPE, detail, has_data=data is not None)
     [(x_type, body)] = data.items()
     shape = SHAPES.get((stream, x_type))
     if shape is None:
         id_ = _any_id(stream, x_type, body, line)
         detail = f"type {x_type}"[:_DETAIL_LIMIT]
-        return DeadLetter(id_, Reason.UNKNOWN_TYPE, detail, line, len(line), x_type[:_NAME_LIMIT])
+        return DeadLetter(
+            id_, Reason.UNKNOWN_TYPE, detail, line, len(line), has_data=True, unknown_type=x_type[:_NAME_LIMIT]
+        )
     try:
         return _event(shape, body)
     except ValueError as error:
@@ -229,8 +237,14 @@ def _system_message(message: Mapping[str, Any]) -> SystemMessage | None:
     return SystemMessage(word[:_DETAIL_LIMIT], str(detail)[:_DETAIL_LIMIT])
 
 
-def _dead(line: bytes, id_: bytes, reason: Reason, detail: str) -> DeadLetter:
-    return DeadLetter(id_, reason, detail[:_DETAIL_LIMIT], line, len(line))
+def _dead(line: bytes, id_: bytes, reason: Reason, detail: str, *, has_data: bool | None = None) -> DeadLetter:
+    has_data = _begins_with_data(line) if has_data is None else has_data
+    return DeadLetter(id_, reason, detail[:_DETAIL_LIMIT], line, len(line), has_data)
+
+
+def _begins_with_data(line: bytes) -> bool:
+    """Return whether a line that cannot be parsed looks like one of X's events."""
+    return _DATA.match(line) is not None
 
 
 def _describe(error: Exception) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from connector.coverage.recovery import NOTHING_LEARNED, Recovery
 from connector.errors import NotProvisionedError, OwnCorruptionError
 from connector.events.avro import AvroDecoder, split_prefix
 from connector.events.catalog import StreamPartition
@@ -73,6 +74,7 @@ class LedgerEntry:
     ids: tuple[bytes, ...]
     oldest_offset: int | None
     written_at_us: int
+    recovery: Recovery = NOTHING_LEARNED
 
     def check(self) -> None:
         """Raise `OwnCorruptionError` when the entry contradicts itself."""
@@ -136,6 +138,7 @@ class LedgerEntry:
             "ids": b"".join(self.ids),
             "oldest_offset": self.oldest_offset,
             "written_at": self.written_at_us // 1000,
+            "recovery": None if self.recovery == NOTHING_LEARNED else self.recovery.as_text(),
         }
 
 
@@ -192,7 +195,7 @@ def read_entry(
     return entry
 
 
-def check_row(entries: Iterable[LedgerEntry]) -> None:
+def check_contiguous(entries: Iterable[LedgerEntry]) -> None:
     """Raise `OwnCorruptionError` unless each entry follows the one before."""
     before: LedgerEntry | None = None
     for entry in entries:
@@ -226,6 +229,7 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
         ids=struct.unpack(_ID * (len(ids) // ID_BYTES), ids),
         oldest_offset=record["oldest_offset"],
         written_at_us=record["written_at"] * 1000,
+        recovery=Recovery.from_text(record["recovery"]),
     )
 
 

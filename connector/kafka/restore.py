@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from connector.errors import DependencyUnavailableError, OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.kafka.clients import ClientProperties, admin_config, reader_config
-from connector.kafka.ledger import LedgerEntry, Mode, check_row, read_entry
+from connector.kafka.ledger import LedgerEntry, Mode, check_contiguous, read_entry
 from connector.kafka.reading import TopicReader
 from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings
@@ -29,7 +29,7 @@ _AT_ONCE = {"fetch.wait.max.ms": 10}
 """The end of a log is told after this wait for more; by default half a second, and a restore meets two ends."""
 
 
-class Placed(NamedTuple):
+class OffsetEntry(NamedTuple):
     """A ledger entry and its offset."""
 
     offset: int
@@ -39,7 +39,7 @@ class Placed(NamedTuple):
 class Restored(NamedTuple):
     """The entries whose ids matter, and the offsets between which the log was read; the next record comes at `end`."""
 
-    placed: list[Placed]
+    placed: list[OffsetEntry]
     begin: int
     end: int
 
@@ -102,11 +102,11 @@ class LedgerReader:
         finally:
             consumer.close()
 
-    def _restore(self, begin: int, end: int) -> list[Placed]:
+    def _restore(self, begin: int, end: int) -> list[OffsetEntry]:
         with self._consumer() as consumer:
             return self._needed(consumer, begin, end)
 
-    def _needed(self, consumer: Consumer, begin: int, end: int) -> list[Placed]:
+    def _needed(self, consumer: Consumer, begin: int, end: int) -> list[OffsetEntry]:
         start, step, tail = end, _FIRST_STEP_BACK, list[_Raw]()
         while not tail and start > begin:
             start = max(begin, end - step)
@@ -125,7 +125,7 @@ class LedgerReader:
         if oldest < start:
             tail = [*self._read(consumer, oldest, start), *tail]
         needed = [
-            Placed(raw.offset, read_entry(raw.value, self._partition, self._decode))
+            OffsetEntry(raw.offset, read_entry(raw.value, self._partition, self._decode))
             for raw in tail
             if raw.offset >= oldest
         ]
@@ -133,10 +133,10 @@ class LedgerReader:
             raise OwnCorruptionError(
                 f"ledger {self._partition}: ids of offset {oldest} are needed, but no entry stands there"
             )
-        check_row(placed.entry for placed in needed)
+        check_contiguous(placed.entry for placed in needed)
         return needed
 
-    def _check_not_shorter(self, placed: list[Placed], end: int, known_end: int) -> None:
+    def _check_not_shorter(self, placed: list[OffsetEntry], end: int, known_end: int) -> None:
         """Refuse a log that ends before an entry which was committed: offsets only grow, whatever is removed.
 
         A log that begins with a reset is as short as a person wanted it.

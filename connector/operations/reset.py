@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.app import look_up
-from connector.coverage.plan import Cause, Lost
+from connector.coverage.gap import Gap, GapCause
 from connector.errors import SettingsError
 from connector.events.catalog import EVENT_TYPES, StreamPartition
 from connector.events.times import US_PER_S
@@ -88,7 +88,7 @@ class Found:
                 self.ids[account.id] = None
 
 
-def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Lost | None, list[str]]:
+def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Gap | None, list[str]]:
     """Begin the ledger of `partition` anew; return the gap that was recorded, if any, and what records are not ours.
 
     Fences whoever works the partition; it goes on from the new beginning. Raises `SettingsError` when the stream is
@@ -118,14 +118,14 @@ def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Lost |
         return _begin_anew(writer, records, found, end), found.strangers
 
 
-def _begin_anew(writer: TransactionalWriter, records: RecordBuilder, found: Found, end: int) -> Lost | None:
+def _begin_anew(writer: TransactionalWriter, records: RecordBuilder, found: Found, end: int) -> Gap | None:
     """Commit gap, coverage, and as many entries as the ids need: one beginning, in one transaction.
 
     `end` is where the log of the ledger ends, and so where the first of the entries will stand.
     """
     now_us, writer_id = wall_us(), uuid.uuid4().hex
     start_us = now_us if found.covered_until_us is None else min(found.covered_until_us, now_us)
-    lost = Lost(start_us, now_us, Cause.LEDGER_RESET) if start_us < now_us else None
+    gap = Gap(start_us, now_us, GapCause.LEDGER_RESET) if start_us < now_us else None
     ids = list(found.ids)
     entries = [
         LedgerEntry(
@@ -147,7 +147,7 @@ def _begin_anew(writer: TransactionalWriter, records: RecordBuilder, found: Foun
     ]
     *before, last = map(records.ledger, entries)
     writer.expect_entry_at(end + len(before))
-    told = [records.gap(lost, now_us)] if lost else []
+    told = [records.gap(gap, now_us)] if gap else []
     told.append(records.coverage(now_us, found.sequence, Mode.DISCONNECTED, now_us))
     writer.commit([*told, *before], last)
-    return lost
+    return gap

@@ -1,10 +1,12 @@
-"""A transaction in the making, and one that is ready to be committed. Pure values: what goes in is for the timeline."""
+"""A transaction in the making, and one that is ready to be committed. Pure values; `state` decides what goes in."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from connector.coverage.plan import Lost, Plan
+from connector.coverage.gap import Gap
+from connector.coverage.plan import Plan
+from connector.coverage.recovery import Refetch
 from connector.events.catalog import EventType
 from connector.kafka.ledger import LedgerEntry
 from connector.kafka.transaction import Record
@@ -12,8 +14,8 @@ from connector.telemetry.delays import Arrival
 
 
 @dataclass(slots=True)
-class Batch:
-    """What has been taken up since the last commit."""
+class PendingBatch:
+    """What has been applied since the last commit."""
 
     records: list[Record] = field(default_factory=list)
     size_bytes: int = 0
@@ -28,7 +30,8 @@ class Batch:
     arrivals: list[Arrival] = field(default_factory=list)
     covers_to_us: int = 0
     ended: Plan | None = None
-    lost: list[Lost] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    refetches: list[Refetch] = field(default_factory=list)
 
     def add(self, id_: bytes, record: Record) -> None:
         """Add the record of a line, which is known by its id from now on."""
@@ -42,7 +45,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class Transaction:
     """A transaction ready to be committed: its records, and the ledger entry that accounts for them."""
 
     records: Sequence[Record]
@@ -53,5 +56,6 @@ class Draft:
     unknown_types: Counter[str]
     unknown_fields: Counter[str]
     arrivals: Sequence[Arrival]
-    lost: Sequence[Lost]
+    gaps: Sequence[Gap]
+    refetches: Sequence[Refetch]
     has_coverage: bool

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from connector.coverage.plan import Cause, Lost
+from connector.coverage.gap import Gap, GapCause
 from connector.events.avro import AvroEncoder, EventEncoder
 from connector.events.catalog import EVENT_TYPES, EventType, StreamPartition
 from connector.events.decode import DeadLetter, Event
@@ -17,12 +17,18 @@ from connector.kafka.transaction import Headers, Record
 _BATCH_OVERHEAD_BYTES = 512
 """More than Kafka's record batch adds to a lone record (KIP-98: 61 bytes, and a few a header)."""
 
-_LOST_DETAIL = {
-    Cause.OUTAGE_TOO_LONG: "the connector was without X for longer than the 24 hours that X can replay",
-    Cause.REPLAY_REFUSED: "X refused to replay this range",
-    Cause.BACKFILL_REFUSED: "X refused a backfill when the connection was made again",
-    Cause.CONNECT_TOO_SLOW: "X took so long to answer that the backfill asked for no longer reached back far enough",
-    Cause.LEDGER_RESET: "the ledger was reset, and what was committed of this range is not accounted for",
+_GAP_DETAIL = {
+    GapCause.OUTAGE_TOO_LONG: "the connector was without X for longer than the 24 hours that X can replay",
+    GapCause.REPLAY_REFUSED: "X refused to replay this range, or ignored which range was asked for",
+    GapCause.REPLAY_INTERRUPTED: "X broke off every attempt to replay this range",
+    GapCause.BACKFILL_REFUSED: "X refused a backfill when the connection was made again",
+    GapCause.CONNECT_TOO_SLOW: "X took so long to answer that the backfill asked for no longer reached back far enough",
+    GapCause.LEDGER_RESET: "the ledger was reset, and what was committed of this range is not accounted for",
+    GapCause.REPLAY_INCOMPLETE: "a replay that X ended as complete had left events out, and X could not bring it again",
+    GapCause.REPLAY_UNCONFIRMED: "a replay brought none of the events that are known to be in it, twice",
+    GapCause.REPLAY_NOT_CLOSED: "X delivered a replay and never ended it, so it cannot be known to be complete",
+    GapCause.BACKFILL_UNCONFIRMED: "a backfill brought none of the events that are known to be in it, twice",
+    GapCause.COVERAGE_HELD: "old events kept coming on a live connection, and X grants no replay to check against",
 }
 
 
@@ -106,18 +112,18 @@ class RecordBuilder:
         }
         return Record(self._names.coverage, self._key, self._coverage.encode(fields))
 
-    def gap(self, lost: Lost, written_at_us: int) -> Record:
-        """Return the record of a stretch of time that may be missing, in whole milliseconds around it."""
-        gap_id = f"{self._partition}/{format_us(lost.start_us)}"
+    def gap(self, gap: Gap, written_at_us: int) -> Record:
+        """Return the record of a gap, in whole milliseconds around it."""
+        gap_id = f"{self._partition}/{format_us(gap.start_us)}/{format_us(gap.end_us)}"
         fields = {
             "gap_id": gap_id,
             "stream": self._partition.stream,
             "stream_partition": self._partition.number,
-            "gap_start": lost.start_us // 1000,
-            "gap_end": -(-lost.end_us // 1000),
-            "state": "lost",
-            "cause": lost.cause.value,
-            "detail": _LOST_DETAIL[lost.cause],
+            "gap_start": gap.start_us // 1000,
+            "gap_end": -(-gap.end_us // 1000),
+            "state": gap.state.value,
+            "cause": gap.cause.value,
+            "detail": _GAP_DETAIL[gap.cause],
             "recorded_at": written_at_us // 1000,
         }
         return Record(self._names.gap, gap_id.encode(), self._gap.encode(fields))

@@ -1,60 +1,80 @@
-"""One stream partition's story since its last restore: deliveries in, transactions out.
+"""One stream partition since its last restore: messages of the reader in, transactions out.
 
-Owns sequence, duplicate memory, watermark, counts and coverage. Pure but for its own state: no clock, thread,
-network or Kafka. Whoever fails to commit a draft must throw the timeline away and restore a new one.
-Instants are microseconds since 1970 in X's time, but for `written_at`, which is the wall clock's.
+Owns sequence, known ids, coverage and the batch in the making; what a connection proves is for its session. Pure but
+for its own state: no clock, thread, network or Kafka. After a transaction that could not be committed the state is
+discarded and a new one restored. Instants are microseconds since 1970 in X's time, but for `written_at`, which is the
+wall clock's.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from connector.coverage.known_ids import DuplicateMemory
-from connector.coverage.plan import MINUTE_US, Live, Replay
-from connector.coverage.session import Doubt, Overlap
-from connector.coverage.watermark import FUTURE_TOLERANCE_US, Watermark
+from connector.coverage.known_dates import KnownDates
+from connector.coverage.known_ids import KnownIds
+from connector.coverage.messages import (
+    Ended,
+    EndReason,
+    KeepAlive,
+    LastConnection,
+    LinesRead,
+    Message,
+    Opened,
+    Progress,
+)
+from connector.coverage.plan import FIRST_OVERLAP_US, Plan, Replay
+from connector.coverage.recovery import Recovery
+from connector.coverage.session import FUTURE_TOLERANCE_US, Coverage, LiveSession, ReplaySession, open_session
 from connector.events.catalog import StreamPartition
-from connector.events.decode import DeadLetter, Event, LongLine, SystemMessage, decode, unencodable
+from connector.events.decode import DeadLetter, Event, LongLine, decode, unencodable
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import Counts, LedgerEntry, Mode
-from connector.kafka.restore import Placed
-from connector.partition.batch import Batch, Draft
+from connector.kafka.restore import OffsetEntry
+from connector.partition.batch import PendingBatch, Transaction
 from connector.partition.records import RecordBuilder, UnencodableError
-from connector.source.deliveries import Delivery, Ended, KeptAlive, Opened, Received
 from connector.telemetry.delays import Arrival
 
 COVERAGE_INTERVAL_US = 10 * US_PER_S
 _NS_PER_US = 1000
 
 
-class Timeline:
-    """Takes deliveries in order and drafts the transactions that make them last."""
+class PartitionState:
+    """Applies messages in order and prepares the transactions that make them last."""
 
     def __init__(
-        self, partition: StreamPartition, records: RecordBuilder, writer_id: str, restored: Sequence[Placed]
+        self,
+        partition: StreamPartition,
+        records: RecordBuilder,
+        writer_id: str,
+        restored: Sequence[OffsetEntry],
+        *,
+        window_us: int,
     ) -> None:
+        """`restored` are the ledger entries whose ids matter, the newest last; ids are known for `window_us`."""
+        newest = restored[-1].entry
         self._partition = partition
         self._records = records
         self._writer_id = writer_id
-        self.memory = DuplicateMemory()
-        for offset, entry in restored:
-            self.memory.remember(offset, entry.covers_to_us, entry.ids)
-        newest = restored[-1].entry
         self._entry = newest.entry
-        self.has_begun = newest.entry > 0
-        """Whether X has ever been reached: before that, coverage is a guess of the wall clock and nothing to commit."""
         self._sequence = newest.sequence
-        self.covered_until_us = newest.covered_until_us
-        self._watermark = Watermark(self.covered_until_us, self._is_backfill_credible)
-        self._overlap = Overlap(_last_slice(restored))
-        self.memory.forget(self._overlap.forgettable_until_us(self.covered_until_us))
-        self._known_until_us = max(
-            (entry.covers_to_us for _, entry in restored if entry.ids and entry.slice_us is None), default=0
-        )
-        self.doubt: Doubt | None = None
-        self.mode = Mode.DISCONNECTED
+        self.has_begun = newest.entry > 0
+        """Whether X was ever reached: before that, coverage is a guess of the wall clock and nothing to commit."""
+        self.covered_until_us = self._position_us = newest.covered_until_us
+        self._recovery = newest.recovery
+        self._known_ids = KnownIds(window_us)
+        self._known_dates = KnownDates()
+        for offset, entry in restored:
+            self._known_ids.remember(offset, entry.covers_to_us, entry.ids)
+            if entry.ids and entry.slice_us is None:
+                self._known_dates.add(entry.covers_to_us)
+        self._known_ids.forget(self._forgettable_until_us(self.covered_until_us))
+        self._seen_until_us = 0
+        self._session: LiveSession | ReplaySession | None = None
         self._opened: Opened | None = None
-        self.system_message: SystemMessage | None = None
+        self._end_reason: EndReason | None = None
+        self._is_refused = False
+        self._last: LastConnection | None = None
         self._covered_as: tuple[Mode, int] | None = None
-        self._batch = Batch()
+        self._batch = PendingBatch()
 
     @property
     def pending(self) -> int:
@@ -67,51 +87,47 @@ class Timeline:
         return self._batch.size_bytes
 
     @property
-    def again(self) -> Replay | None:
-        """The stretch that X has to bring once more, before anything else."""
-        return self._overlap.again
+    def known_ids(self) -> int:
+        """How many ids are known."""
+        return len(self._known_ids)
 
-    def take(self, delivery: Delivery) -> None:
-        """Take up a delivery."""
-        match delivery:
-            case Received():
-                self._received(delivery)
-            case KeptAlive() if self.mode is Mode.LIVE:  # in a replay it says nothing of the slice
-                self._watermark.keep_alive(delivery.at_us, delivery.waited_since_us)
+    @property
+    def mode(self) -> Mode:
+        """What the stream partition is doing."""
+        if self._session is None:
+            return Mode.DISCONNECTED
+        return Mode.LIVE if isinstance(self._session, LiveSession) else Mode.REPLAY
+
+    @property
+    def progress(self) -> Progress:
+        """What the reader has to know, true of the last commit."""
+        return Progress(self.covered_until_us, self._recovery, self._last)
+
+    def apply(self, message: Message) -> EndReason | None:
+        """Apply a message; return why the connection has to end now, if it has to."""
+        match message:
             case Opened():
-                self._open(delivery)
+                self._open(message)
             case Ended():
-                self._end(delivery)
+                self._end(message)
+            case LinesRead() if self._session is not None and not self._is_refused:
+                self._hang_up(self._apply_lines(message, self._session))
+            case KeepAlive() if self._session is not None and not self._is_refused:
+                self._hang_up(self._session.keep_alive(message))
+        self._collect()
+        return self._end_reason
 
-    def draft(self, written_at_us: int) -> Draft:
-        """Return the transaction of everything taken up so far."""
+    def prepare(self, written_at_us: int) -> Transaction:
+        """Return the transaction of everything applied so far."""
         batch = self._batch
         published = batch.published()
-        covered_until_us = self._watermark.position_us
-        records = [*batch.records, *(self._records.gap(lost, written_at_us) for lost in batch.lost)]
+        records = [*batch.records, *(self._records.gap(gap, written_at_us) for gap in batch.gaps)]
         has_coverage = self._coverage_is_due(written_at_us)
         if has_coverage:
-            records.append(self._records.coverage(covered_until_us, self._sequence, self.mode, written_at_us))
-        plan = self._opened.plan if self._opened else batch.ended
-        entry = LedgerEntry(
-            entry=self._entry + 1,
-            writer_id=self._writer_id,
-            partition=self._partition,
-            covered_until_before_us=self.covered_until_us,
-            covered_until_us=covered_until_us,
-            covers_to_us=max(batch.covers_to_us, covered_until_us),
-            counts=Counts(
-                batch.received, published.total(), batch.duplicate, batch.dead_lettered.total(), batch.control
-            ),
-            sequence=self._sequence,
-            mode=self.mode,
-            slice_us=(plan.start_us, plan.end_us) if isinstance(plan, Replay) else None,
-            ids=tuple(batch.ids),
-            oldest_offset=self.memory.oldest_offset,
-            written_at_us=written_at_us,
-        )
+            records.append(self._records.coverage(self._position_us, self._sequence, self.mode, written_at_us))
+        entry = self._ledger_entry(published.total(), written_at_us)
         entry.check()
-        return Draft(
+        return Transaction(
             records,
             entry,
             self._records.ledger(entry),
@@ -120,19 +136,43 @@ class Timeline:
             batch.unknown_types,
             batch.unknown_fields,
             batch.arrivals,
-            batch.lost,
+            batch.gaps,
+            batch.refetches,
             has_coverage,
         )
 
-    def committed(self, draft: Draft, ledger_offset: int) -> None:
-        """Take note that `draft`, the newest one, is committed, its entry at `ledger_offset`."""
-        entry = draft.entry
+    def committed(self, transaction: Transaction, ledger_offset: int) -> None:
+        """Record that `transaction`, the newest one, is committed, its entry at `ledger_offset`."""
+        entry = transaction.entry
         self._entry, self.covered_until_us = entry.entry, entry.covered_until_us
-        if draft.has_coverage:
+        if transaction.has_coverage:
             self._covered_as = (entry.mode, entry.written_at_us)
-        self.memory.remember(ledger_offset, entry.covers_to_us, entry.ids)
-        self.memory.forget(self._overlap.forgettable_until_us(entry.covered_until_us))
-        self._batch = Batch()
+        self._known_ids.remember(ledger_offset, entry.covers_to_us, entry.ids)
+        self._known_ids.forget(self._forgettable_until_us(entry.covered_until_us))
+        self._batch = PendingBatch()
+
+    def _ledger_entry(self, published: int, written_at_us: int) -> LedgerEntry:
+        batch, plan = self._batch, self._plan or self._batch.ended
+        return LedgerEntry(
+            entry=self._entry + 1,
+            writer_id=self._writer_id,
+            partition=self._partition,
+            covered_until_before_us=self.covered_until_us,
+            covered_until_us=self._position_us,
+            covers_to_us=max(batch.covers_to_us, self._position_us),
+            counts=Counts(batch.received, published, batch.duplicate, batch.dead_lettered.total(), batch.control),
+            sequence=self._sequence,
+            mode=self.mode,
+            slice_us=(plan.start_us, plan.end_us) if isinstance(plan, Replay) else None,
+            ids=tuple(batch.ids),
+            oldest_offset=self._known_ids.oldest_offset,
+            written_at_us=written_at_us,
+            recovery=self._recovery,
+        )
+
+    @property
+    def _plan(self) -> Plan | None:
+        return self._opened.plan if self._opened else None
 
     def _coverage_is_due(self, written_at_us: int) -> bool:
         if self._covered_as is None:
@@ -140,82 +180,112 @@ class Timeline:
         mode, last_us = self._covered_as
         return mode is not self.mode or not 0 <= written_at_us - last_us < COVERAGE_INTERVAL_US
 
+    def _forgettable_until_us(self, covered_until_us: int) -> int:
+        """Return what coverage is to count as when ids are forgotten: what may have to come again stays known."""
+        ranges = (self._recovery.refetch, self._recovery.last_slice)
+        return min([covered_until_us, *(each.start_us + FIRST_OVERLAP_US for each in ranges if each is not None)])
+
     def _open(self, opened: Opened) -> None:
-        self._opened = opened
-        self.system_message = self.doubt = None
-        self._overlap.opened(opened.plan, self.covered_until_us, opened.at_us, self._known_until_us)
         if not self.has_begun:
-            self._watermark.set_back(opened.at_us)
+            self._position_us = min(self._position_us, opened.at.earliest_us)
             self.has_begun = True
-        if opened.lost is not None:
-            self._batch.lost.append(opened.lost)
-            self._watermark.advance(min(opened.lost.end_us, _reach_us(opened)))
-        if isinstance(opened.plan, Live):
-            self.mode = Mode.LIVE
-            self._watermark.connected(opened.at_us, has_backfill=opened.plan.backfill_minutes > 0)
-        else:
-            self.mode = Mode.REPLAY
+        self._opened, self._end_reason, self._is_refused = opened, None, False
+        before = Coverage(self._position_us, self._recovery, self._known_dates, self._seen_until_us)
+        self._session = open_session(opened, before)
 
     def _end(self, ended: Ended) -> None:
-        plan = self._opened.plan if self._opened else None
-        if isinstance(plan, Replay) and ended.is_whole and self.system_message is None and self.doubt is None:
-            self.doubt = self._overlap.doubt_slice()
-            if self.doubt is None:
-                self._watermark.advance(plan.end_us)
-        self.mode, self._covered_as = Mode.DISCONNECTED, None
-        self._opened, self._batch.ended = None, plan
+        session = self._session
+        if session is not None:
+            self._last = session.end(replace(ended, reason=self._end_reason or ended.reason))
+            self._collect()
+            self._seen_until_us = session.seen_until_us or self._seen_until_us
+        self._batch.ended = self._plan
+        self._session = self._opened = self._covered_as = None
 
-    def _received(self, received: Received) -> None:
-        """Take lines up to the first one that casts doubt on what came before: that has to come again first."""
-        plan = self._opened.plan if self._opened else None
-        replayed = plan if isinstance(plan, Replay) else None
-        at_us = received.at_us
-        dates_us, new_us = [], []
+    def _hang_up(self, reason: EndReason | None) -> None:
+        self._end_reason = self._end_reason or reason
+
+    def _collect(self) -> None:
+        """Take over what the session has found out, so that the next commit makes it last."""
+        session = self._session
+        if session is None:
+            return
+        refetch = session.recovery.refetch
+        if refetch is not None and refetch != self._recovery.refetch and refetch.end_us != _end_us(self._recovery):
+            self._batch.refetches.append(refetch)
+        self._position_us, self._recovery = session.position_us, session.recovery
+        if session.gaps:
+            self._batch.gaps += session.gaps
+            session.gaps = []
+
+    def _apply_lines(self, read: LinesRead, session: LiveSession | ReplaySession) -> EndReason | None:
+        """Apply lines up to the first one that the session refuses: what is in doubt has to come again first."""
+        replayed = self._plan if isinstance(self._plan, Replay) else None
         delivered_by = "replay" if replayed else "stream"
-        for line in received.lines:
-            if self.doubt is not None:
-                break
+        best_us = read.at.best_us
+        dates_us, new_us = [], []
+        reason: EndReason | None = None
+        for line in read.lines:
             decoded = decode(self._partition.stream, line)
             if isinstance(decoded, Event):
                 date_us = decoded.event_at_ns // _NS_PER_US
-                dates_us.append(date_us)
-                if self._take_event(decoded, line, date_us, at_us, delivered_by):
+                if self._is_known(decoded.id):
+                    session.repeated(date_us)
+                elif (refusal := session.refuses(date_us)) is not None:
+                    reason, self._is_refused = reason or refusal, True
+                    break
+                # The best clock may be as coarse as X's `Date`: nothing is read before it happened.
+                elif self._publish(
+                    decoded, line, date_us if best_us < date_us <= best_us + US_PER_S else best_us, delivered_by
+                ):
                     new_us.append(date_us)
-            elif isinstance(decoded, SystemMessage):
-                self._heed(decoded)
+                dates_us.append(date_us)
+            elif isinstance(decoded, DeadLetter):
+                self._dead_letter(decoded, best_us, session)
             else:
-                self._take_dead_letter(decoded, at_us)
-        batch = self._batch
+                self._batch.received += 1
+                self._batch.control += 1
+                reason = session.message(decoded)
+        self._keep_known(read, dates_us, replayed)
         if new_us:
-            batch.arrivals.append(Arrival(at_us, new_us, is_live=replayed is None))
-        batch.covers_to_us = max(batch.covers_to_us, replayed.end_us if replayed else received.latest_us)
-        if dates_us and self.doubt is None:
-            self._date(at_us, dates_us, is_replay=replayed is not None)
+            self._arrived(read, new_us, is_live=replayed is None)
+            session.learn_lateness(min(new_us), read.at)
+        if self._is_refused:
+            return reason
+        held = session.lines(dates_us, read.at)
+        return reason or held
 
-    def _date(self, at_us: int, dates_us: Sequence[int], *, is_replay: bool) -> None:
-        """Let the dates of events move the watermark."""
-        answer_us = self._opened.answer_us if self._opened else 0
-        credible_us = at_us + answer_us + FUTURE_TOLERANCE_US
-        latest_us = max((date_us for date_us in dates_us if date_us <= credible_us), default=None)
-        if latest_us is not None:
-            self._known_until_us = max(self._known_until_us, latest_us)
-        if not is_replay:
-            self._watermark.events(at_us, min(dates_us), latest_us)
+    def _keep_known(self, read: LinesRead, dates_us: Sequence[int], replayed: Replay | None) -> None:
+        """Record how long the ids of these lines must stay known.
 
-    def _take_event(self, event: Event, line: bytes | LongLine, date_us: int, at_us: int, delivered_by: str) -> bool:
-        """Take up an event; tell whether it is new, and published."""
+        By the later of the slice's end and the dates that came, since X may select by emission or by date.
+        """
+        limit_us = read.at.latest_us + (self._opened.answer_us if self._opened else 0) + FUTURE_TOLERANCE_US
+        latest_us = max((date_us for date_us in dates_us if date_us <= limit_us), default=0)
+        covers_to_us = max(replayed.end_us if replayed else read.at.latest_us, latest_us)
+        self._batch.covers_to_us = max(self._batch.covers_to_us, covers_to_us)
+
+    def _arrived(self, read: LinesRead, new_us: Sequence[int], *, is_live: bool) -> None:
+        self._batch.arrivals.append(Arrival(read.at.best_us, read.at.monotonic_us, new_us, is_live=is_live))
+        for date_us in (min(new_us), max(new_us)):
+            self._known_dates.add(date_us)
+
+    def _is_known(self, id_: bytes) -> bool:
+        """Count a line that is known; return whether it is."""
+        if id_ in self._batch.ids or id_ in self._known_ids:
+            self._batch.received += 1
+            self._batch.duplicate += 1
+            return True
+        return False
+
+    def _publish(self, event: Event, line: bytes | LongLine, at_us: int, delivered_by: str) -> bool:
+        """Add the record of a new event, or of its dead letter; return whether it is published."""
         batch = self._batch
-        if event.id in batch.ids or event.id in self.memory:
-            self._repeated()
-            return False
-        if doubt := self._overlap.doubt_new_event(date_us):
-            self._give_up(doubt)
-            return False
         try:
             record = self._records.event(event, at_us, self._sequence + 1, delivered_by)
         except UnencodableError as error:
             head = line if isinstance(line, bytes) else line.head
-            self._take_dead_letter(unencodable(event, head, str(error)), at_us)
+            self._add_dead_letter(unencodable(event, head, str(error)), at_us)
             return False
         self._sequence += 1
         batch.received += 1
@@ -225,50 +295,23 @@ class Timeline:
         batch.add(event.id, record)
         return True
 
-    def _take_dead_letter(self, letter: DeadLetter, at_us: int) -> None:
+    def _dead_letter(self, letter: DeadLetter, at_us: int, session: LiveSession | ReplaySession) -> None:
+        is_known = self._is_known(letter.id)
+        if letter.has_data:
+            session.data()
+        else:
+            session.foreign_line(is_known=is_known)
+        if not is_known:
+            self._add_dead_letter(letter, at_us)
+
+    def _add_dead_letter(self, letter: DeadLetter, at_us: int) -> None:
         batch = self._batch
-        if letter.id in batch.ids or letter.id in self.memory:
-            self._repeated()
-            return
         batch.received += 1
         batch.dead_lettered[letter.reason.value] += 1
         if letter.unknown_type is not None:
             batch.unknown_types[letter.unknown_type] += 1
         batch.add(letter.id, self._records.dead_letter(letter, at_us))
 
-    def _repeated(self) -> None:
-        self._batch.received += 1
-        self._batch.duplicate += 1
-        self._overlap.repeated()
 
-    def _heed(self, message: SystemMessage) -> None:
-        """X speaks of closing the connection, and does not always do it: we do."""
-        self._batch.received += 1
-        self._batch.control += 1
-        if self._opened is not None and self.system_message is None:
-            self.system_message = message
-            self._opened.connection.close()
-
-    def _is_backfill_credible(self) -> bool:
-        if self.doubt is None and (doubt := self._overlap.doubt_backfill()):
-            self._give_up(doubt)
-        return self.doubt is None
-
-    def _give_up(self, doubt: Doubt) -> None:
-        """End the connection, so that what is in doubt comes first."""
-        self.doubt = doubt
-        if self._opened is not None:
-            self._opened.connection.close()
-
-
-def _last_slice(restored: Sequence[Placed]) -> Replay | None:
-    """Return the slice that coverage ends with, if it does: what comes next may show that it was not whole."""
-    covered_until_us = restored[-1].entry.covered_until_us
-    slices = (entry.slice_us for _, entry in reversed(restored) if entry.slice_us)
-    return next((Replay(*slice_us) for slice_us in slices if slice_us[1] == covered_until_us), None)
-
-
-def _reach_us(opened: Opened) -> int:
-    """Return from when on X brings everything, at the earliest that X's time can be."""
-    plan = opened.plan
-    return plan.start_us if isinstance(plan, Replay) else opened.at_us - plan.backfill_minutes * MINUTE_US
+def _end_us(recovery: Recovery) -> int | None:
+    return recovery.refetch.end_us if recovery.refetch else None

@@ -1,4 +1,4 @@
-"""One stream partition at work: a reader thread, an inbox, a committer thread, and one way out of every trouble.
+"""One stream partition at work: a reader thread, a channel, a committer thread, and one way out of every failure.
 
 A life is: fence the predecessor, restore from the ledger, read and commit. Whatever ends a life but a stop, the next
 one begins in the same way; only a ledger that cannot be trusted ends them all.
@@ -12,40 +12,41 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.coverage.plan import Plan
+from connector.coverage.recovery import MINUTE_US
 from connector.errors import ConnectorError, FencedError, OwnCorruptionError, TopicsChangedError
 from connector.events.catalog import StreamPartition
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import first_entry
-from connector.kafka.restore import LedgerReader, Placed, Restored, check_is_new
+from connector.kafka.restore import LedgerReader, OffsetEntry, Restored, check_is_new
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import TransactionalWriter
 from connector.partition.committer import Committer
 from connector.partition.records import RecordBuilder
-from connector.partition.state import Timeline
+from connector.partition.state import PartitionState
 from connector.settings import Settings
-from connector.source.channel import Inbox
-from connector.source.connect_limiter import Gate
-from connector.source.pulse import Pulse
+from connector.source.channel import Channel
+from connector.source.connect_limiter import ConnectLimiter
+from connector.source.heartbeat import Heartbeat
 from connector.source.reader import Reader
 from connector.source.stall import StallWatch
-from connector.telemetry.happenings import Happenings
+from connector.telemetry.partition import PartitionTelemetry
 from connector.x.backoff import Exponential
 from connector.x.client import Connection
-from connector.x.clock import wall_us
+from connector.x.clock import XClock, wall_us
 from connector.x.transport import Wire
 
 HUNG_S = 45.0
-"""A committer that gave no sign of life for this long hangs: each of its calls is bounded far below that."""
+"""A committer without a heartbeat for this long hangs: each of its calls is bounded far below that."""
 CORRUPT_WAIT_S = 60.0
 """How often a ledger that cannot be trusted, or a topic that changed, is looked at again: a person may have acted."""
 FENCED_WAIT = Exponential(6.0, 96.0)
-"""Who is fenced lets the other one work, and does not fence it back at once."""
+"""A fenced worker leaves the partition to the other owner, and does not fence it back at once."""
 TROUBLE_WAIT = Exponential(0.5, 30.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What all pipelines of a process share.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedResources:
+    """What all partition workers of a process share.
 
     `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may be changed while we
     work, so each life asks anew. `turn` is for one committer at a time to work on what it was delivered, and never to
@@ -58,31 +59,32 @@ class Parts:
     decode_entry: Callable[[bytes], Mapping[str, Any]]
     read_limits_bytes: Callable[[], Mapping[str, int]]
     open_connection: Callable[[StreamPartition, Plan, Wire], Connection]
+    clock: XClock
     stall_watch: StallWatch
-    gate: Gate
+    limiter: ConnectLimiter
     turn: threading.Lock
     check_topics: Callable[[str], None]
 
 
-class Pipeline:
-    """Works one stream partition from `start` to `stop`."""
+class PartitionWorker:
+    """Processes one stream partition from `start` to `stop`."""
 
-    def __init__(self, partition: StreamPartition, parts: Parts, happenings: Happenings) -> None:
+    def __init__(self, partition: StreamPartition, shared: SharedResources, telemetry: PartitionTelemetry) -> None:
         self.partition = partition
-        self._parts = parts
-        self._happenings = happenings
-        self._names = TopicNames(parts.settings.kafka.topic_prefix)
+        self._shared = shared
+        self._telemetry = telemetry
+        self._names = TopicNames(shared.settings.kafka.topic_prefix)
         self._stop = threading.Event()
         self._may_commit = True
         self._has_producer = False
         self._known_end = 0
-        self._pulse = Pulse()
+        self._heartbeat = Heartbeat()
         self._reader: Reader | None = None
         self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
 
     def start(self) -> None:
         """Begin in a thread of its own."""
-        self._happenings.assigned()
+        self._telemetry.assigned()
         self._thread.start()
 
     def stop(self, *, may_commit: bool = True) -> None:
@@ -94,26 +96,26 @@ class Pipeline:
             reader.stop()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end; tell whether it has come."""
+        """Wait for the end; return whether it has come."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     @property
     def is_hung(self) -> bool:
-        """Tell whether the committer has stopped giving signs of life, though it was not asked to stop."""
-        return self._pulse.age_s > HUNG_S and not self._stop.is_set()
+        """Whether the committer has stopped beating, though it was not asked to stop."""
+        return self._heartbeat.age_s > HUNG_S and not self._stop.is_set()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 self._live_until_stopped()
             except TopicsChangedError as error:
-                self._happenings.topics_changed(str(error))
+                self._telemetry.topics_changed(str(error))
                 self._pause(CORRUPT_WAIT_S)
             except OwnCorruptionError as error:
-                self._happenings.corrupt(str(error))
+                self._telemetry.corrupt(str(error))
                 self._pause(CORRUPT_WAIT_S)
-        self._happenings.released()
+        self._telemetry.released()
 
     def _live_until_stopped(self) -> None:
         """Live again and again. Raises `OwnCorruptionError`."""
@@ -137,75 +139,83 @@ class Pipeline:
             else:
                 return
             if not self._stop.is_set():
-                self._happenings.waiting(delay_s)
+                self._telemetry.waiting(delay_s)
                 self._pause(delay_s)
 
     def _pause(self, seconds: float) -> None:
         """Wait, unless asked to stop."""
-        self._pulse.rest(seconds)
+        self._heartbeat.rest(seconds)
         self._stop.wait(seconds)
 
     def _tell(self, error: Exception) -> None:
         if not isinstance(error, ConnectorError):
-            self._happenings.failed(error)
+            self._telemetry.failed(error)
         if self._has_producer:
-            self._happenings.producer_replaced("fenced" if isinstance(error, FencedError) else "lost", str(error))
+            self._telemetry.producer_replaced("fenced" if isinstance(error, FencedError) else "lost", str(error))
         else:
-            self._happenings.not_begun(str(error))
+            self._telemetry.start_failed(str(error))
 
     def _live(self) -> None:
-        """Work the partition until it is stopped. Raises whatever ends it otherwise."""
+        """Process the partition until it is stopped. Raises whatever ends it otherwise."""
         began, self._has_producer = time.monotonic(), False
-        self._parts.check_topics(self.partition.stream)
-        settings = self._parts.settings.kafka
-        limits = self._parts.read_limits_bytes()
+        self._shared.check_topics(self.partition.stream)
+        settings, limits = self._shared.settings.kafka, self._shared.read_limits_bytes()
         records = RecordBuilder(
-            self.partition, self._names, self._parts.schema_ids, limits, has_headers=settings.headers
+            self.partition, self._names, self._shared.schema_ids, limits, has_headers=settings.headers
         )
         transactional_id = self._names.transactional_id(self.partition)
         self._has_producer = True
         writer = TransactionalWriter(
-            producer_config(settings, transactional_id, min(limits.values()), self._happenings.told)
+            producer_config(settings, transactional_id, min(limits.values()), self._telemetry.producer_reported)
         )
         try:
-            timeline = self._restore(writer, records, began)
-            self._read_and_commit(timeline, writer)
+            self._read_and_commit(self._restore(writer, records, began), writer)
         finally:
             if writer.next_offset is not None:
                 self._known_end = writer.next_offset
 
-    def _restore(self, writer: TransactionalWriter, records: RecordBuilder, began: float) -> Timeline:
-        reader = LedgerReader(self._parts.settings.kafka, self.partition, self._parts.decode_entry, self._must_stop)
+    def _restore(self, writer: TransactionalWriter, records: RecordBuilder, began: float) -> PartitionState:
+        shared = self._shared
+        reader = LedgerReader(shared.settings.kafka, self.partition, shared.decode_entry, self._must_stop)
         writer_id = uuid.uuid4().hex
-        placed, begin, end = reader.restore(self._known_end)
+        entries, begin, end = reader.restore(self._known_end)
         writer.expect_entry_at(end)
-        if not placed:
-            check_is_new(self._parts.settings.kafka, self.partition, self._must_stop)
-            self._happenings.is_new(begin, end)
+        if not entries:
+            check_is_new(shared.settings.kafka, self.partition, self._must_stop)
+            self._telemetry.is_new(begin, end)
             first = first_entry(self.partition, writer_id, wall_us())
-            placed = [Placed(writer.commit([], records.ledger(first)).ledger_offset, first)]
-        timeline = Timeline(self.partition, records, writer_id, placed)
-        self._happenings.restored(
-            Restored(placed, begin, end), len(timeline.memory), timeline.covered_until_us, time.monotonic() - began
+            entries = [OffsetEntry(writer.commit([], records.ledger(first)).ledger_offset, first)]
+        window_us = shared.settings.pipeline.duplicate_window_minutes * MINUTE_US
+        state = PartitionState(self.partition, records, writer_id, entries, window_us=window_us)
+        self._telemetry.restored(
+            Restored(entries, begin, end), state.known_ids, state.covered_until_us, time.monotonic() - began
         )
-        return timeline
+        return state
 
-    def _read_and_commit(self, timeline: Timeline, writer: TransactionalWriter) -> None:
-        settings = self._parts.settings
-        inbox = Inbox(settings.pipeline.inbox_limit_bytes)
-        committer = Committer(timeline, inbox, writer, settings.pipeline, self._happenings, self._parts.turn)
+    def _read_and_commit(self, state: PartitionState, writer: TransactionalWriter) -> None:
+        shared, telemetry = self._shared, self._telemetry
+        settings = shared.settings
+        channel = Channel(settings.pipeline.channel_limit_bytes, state.progress)
+        committer = Committer(
+            state=state,
+            channel=channel,
+            writer=writer,
+            settings=settings.pipeline,
+            telemetry=telemetry,
+            turn=shared.turn,
+        )
         reader = Reader(
             partition=self.partition,
-            open_connection=self._parts.open_connection,
-            inbox=inbox,
-            progress=timeline,
+            open_connection=shared.open_connection,
+            channel=channel,
             settings=settings.x,
-            stall_watch=self._parts.stall_watch,
-            gate=self._parts.gate,
-            report=self._happenings,
+            clock=shared.clock,
+            stall_watch=shared.stall_watch,
+            limiter=shared.limiter,
+            observer=telemetry,
         )
         self._reader = reader
-        self._happenings.began_to_read(lambda: inbox.waiting_bytes)
+        telemetry.began_to_read(lambda: channel.waiting_bytes)
         thread = threading.Thread(target=reader.run, name=f"reader {self.partition}", daemon=True)
         thread.start()
         try:
@@ -215,10 +225,10 @@ class Pipeline:
         finally:
             self._reader = None
             reader.stop()
-            inbox.close()
+            channel.close()
 
     def _must_stop(self) -> bool:
-        """Give a sign of life, and tell whether to stop. Raises `TopicsChangedError`."""
-        self._pulse.beat()
-        self._parts.check_topics(self.partition.stream)
+        """Beat, and return whether to stop. Raises `TopicsChangedError`."""
+        self._heartbeat.beat()
+        self._shared.check_topics(self.partition.stream)
         return self._stop.is_set()

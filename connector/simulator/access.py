@@ -20,6 +20,7 @@ from connector.simulator.answers import (
 )
 from connector.simulator.clock import NANOS
 from connector.simulator.config import SimulatorConfig
+from connector.simulator.faults import Mode
 from connector.simulator.http import Headers, HttpRequest
 
 STREAM_BY_PATH = {stream.path: stream for stream in STREAMS.values()}
@@ -45,6 +46,14 @@ class StreamRequest:
     partition: StreamPartition
     backfill_minutes: int
     replay: Replay | None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request is for, as far as its path and query name it, granted or not."""
+
+    partition: StreamPartition
+    mode: Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +131,27 @@ class Tokens:
         return self.current
 
 
+def target_of(request: HttpRequest) -> Target | None:
+    """Return what a request for one of the streams' paths is for; None when it names no stream partition."""
+    stream = STREAM_BY_PATH[request.path]
+    partitions = {
+        str(number): StreamPartition(stream.name, number) for number in range(1, (stream.partitions or 1) + 1)
+    }
+    partition = partitions.get(request.query.get("partition", "" if stream.partitions else "1"))
+    is_replay = "start_time" in request.query or "end_time" in request.query
+    return Target(partition, "replay" if is_replay else "live") if partition else None
+
+
+def refuse_future_end(request: HttpRequest) -> Refusal:
+    """Return the refusal of a replay that `admit` lets pass though its end is in the future."""
+    return _invalid(request.query, "`end_time` must be in the past", "end_time")
+
+
 def admit(request: HttpRequest, config: SimulatorConfig, now_ns: int) -> StreamRequest | Refusal:
-    """Judge the parameters of a request for one of the streams' paths; nothing is counted or claimed."""
+    """Judge the parameters of a request for one of the streams' paths; nothing is counted or claimed.
+
+    A replay may end in the future here: whether that is granted is for the caller to decide.
+    """
     stream = STREAM_BY_PATH[request.path]
     query = request.query
     known = {"backfill_minutes", "start_time", "end_time"} | ({"partition"} if stream.partitions else set())
@@ -173,8 +201,6 @@ def _admit_replay(
         return _invalid(query, "`start_time` must be before `end_time`", "start_time", "end_time")
     if start_ns < now_ns - _REPLAY_REACH_NS:
         return _invalid(query, "`start_time` must be within the last 24 hours", "start_time")
-    if end_ns > now_ns:
-        return _invalid(query, "`end_time` must be in the past", "end_time")
     return StreamRequest(partition, 0, Replay(start_ns, end_ns))
 
 

@@ -2,17 +2,20 @@
 
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 
+_PHRASES = {int(known): known.phrase for known in HTTPStatus}
 _PROBLEMS = "https://api.twitter.com/2/problems"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A status other than 200 and its JSON body; `kind` says in a word what was wrong."""
+    """A status other than 200, its JSON body and headers of its own; `kind` says in a word what was wrong."""
 
     kind: str
     status: int
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def _refusal(kind: str, status: int, body: object) -> Refusal:
@@ -62,7 +65,7 @@ def invalid_request(parameters: dict[str, list[str]], message: str) -> Refusal:
 
 
 def not_in_contract(what: str, status: int = 403) -> Refusal:
-    """Return the answer to somebody whose contract does not include `what`."""
+    """Return the refusal under a contract that does not include `what`."""
     return _refusal(
         "contract",
         status,
@@ -90,8 +93,20 @@ def plain(status: int) -> Refusal:
         case 429:
             return RATE_LIMIT_EXCEEDED
         case _:
-            body = {"title": "Service Unavailable", "detail": "Service Unavailable", "type": "about:blank"}
+            phrase = _PHRASES.get(status, HTTPStatus.SERVICE_UNAVAILABLE.phrase)
+            body = {"title": phrase, "detail": phrase, "type": "about:blank"}
             return _refusal("server", status, {**body, "status": status})
+
+
+FOREIGN_PAGE = b"""<!DOCTYPE html>
+<html>
+<head><title>Something went wrong</title></head>
+<body>
+<h1>Something went wrong</h1>
+<p>This page does not come from X.</p>
+</body>
+</html>
+"""
 
 
 def stream_error(*, wrapped: bool) -> bytes:

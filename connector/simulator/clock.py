@@ -25,6 +25,6 @@ class SimulatedClock:
         with self._lock:
             self._offset_ns += round(seconds * NANOS)
 
-    def http_date(self) -> str:
-        """Return the simulated time as a `Date` header: whole seconds, rounded down."""
-        return formatdate(self.now_ns() // NANOS, usegmt=True)
+    def http_date(self, offset_s: float = 0) -> str:
+        """Return the simulated time, `offset_s` off, as a `Date` header: whole seconds, rounded down."""
+        return formatdate((self.now_ns() + round(offset_s * NANOS)) // NANOS, usegmt=True)

@@ -1,41 +1,58 @@
-"""Owns the simulator's settings: what kind of X it plays. Knows nothing of how it is played."""
+"""Owns the simulator's settings: what kind of X it plays. Knows nothing of how it is played.
+
+The descriptions are public: docs/simulator.md shows them.
+"""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from connector.events.catalog import STREAMS
 
 Chunking = Literal["batch", "line", "random"]
+SelectBy = Literal["emission", "event-at"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorConfig:
-    """What the simulator emits, grants and refuses; raises `ValueError` on what makes no sense.
+    """What the simulator emits, grants and refuses; raises `ValueError` on what makes no sense."""
 
-    `rate` is events a second over all stream partitions. A stream missing from `streams` emits nothing and answers
-    403. `record_limit` bounds the events remembered for each stream partition (None: all). `rate_limit` counts
-    requests per endpoint and 15 minutes of simulated time. `chunking` says where HTTP chunks end: after what is
-    waiting, after each line, or anywhere. `backfill_refusal` and `replay_refusal` are the status with which a
-    contract without the feature answers. A client that leaves `buffer_limit_bytes` unread is disconnected.
-    """
-
-    seed: int = 1
-    host: str = "127.0.0.1"
-    port: int = 0
-    rate: float = 0.0
-    streams: tuple[str, ...] = tuple(STREAMS)
-    record_limit: int | None = None
-    token: str = "simulator-token"  # noqa: S105 - opens nothing but this simulator
-    api_key: str = "simulator-key"
-    api_key_secret: str = "simulator-secret"  # noqa: S105 - opens nothing but this simulator
-    rate_limit: int = 100
-    replay_limit: int = 2
-    backfill_refusal: int | None = None
-    replay_refusal: int | None = None
-    keep_alive_s: float = 20.0
-    gzip: bool = True
-    chunking: Chunking = "batch"
-    buffer_limit_bytes: int = 16 * 1024 * 1024
+    seed: Annotated[int, Meta(description="Same seed, same events.")] = 1
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(description="Port to listen on; 0 takes any free one.")] = 0
+    rate: Annotated[float, Meta(description="Events a second, over all stream partitions.")] = 0.0
+    streams: Annotated[
+        tuple[str, ...], Meta(description="Streams in the contract; any other emits nothing and answers 403.")
+    ] = tuple(STREAMS)
+    record_limit: Annotated[
+        int | None,
+        Meta(description="Events remembered for each stream partition, for backfill and replay; null: all."),
+    ] = None
+    token: Annotated[str, Meta(description="The bearer token to accept.")] = "simulator-token"  # noqa: S105 - opens nothing but this simulator
+    api_key: Annotated[str, Meta(description="The API key that buys the token.")] = "simulator-key"
+    api_key_secret: Annotated[str, Meta(description="Its secret.")] = "simulator-secret"  # noqa: S105 - opens nothing but this simulator
+    rate_limit: Annotated[
+        int, Meta(description="Requests to each endpoint in 15 minutes of simulated time; above, 429.")
+    ] = 100
+    replay_limit: Annotated[int, Meta(description="Replays of one stream partition at the same time; above, 429.")] = 2
+    backfill_refusal: Annotated[
+        int | None, Meta(description="The status that answers `backfill_minutes`; null: it is in the contract.")
+    ] = None
+    replay_refusal: Annotated[
+        int | None, Meta(description="The status that answers a replay; null: it is in the contract.")
+    ] = None
+    select_by: Annotated[
+        SelectBy, Meta(description="The time by which backfill and replay choose lines: of emission, or `event_at`.")
+    ] = "emission"
+    keep_alive_s: Annotated[float, Meta(description="Seconds of silence after which an empty line is sent.")] = 20.0
+    gzip: Annotated[bool, Meta(description="Compress for a client that accepts gzip.")] = True
+    chunking: Annotated[
+        Chunking, Meta(description="Where HTTP chunks end: after all that waits, after each line, or anywhere.")
+    ] = "batch"
+    buffer_limit_bytes: Annotated[int, Meta(description="A client that leaves this much unread is disconnected.")] = (
+        16 * 1024 * 1024
+    )
 
     def __post_init__(self) -> None:
         if unknown := set(self.streams) - set(STREAMS):

@@ -1,6 +1,10 @@
-"""Owns the control endpoints under `/control/`: the simulator's library calls as JSON over HTTP, without a token."""
+"""Owns the control endpoints under `/control/`: the simulator's library calls as JSON over HTTP, without a token.
+
+The docstrings are public: `GET /control/` and docs/simulator.md show them.
+"""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -9,19 +13,35 @@ from msgspec import Meta
 from connector.events.catalog import StreamPartition
 from connector.simulator.faults import Fault
 from connector.simulator.http import HttpRequest
+from connector.simulator.manual import (
+    FAULTS,
+    FieldDescription,
+    describe_families,
+    describe_faults,
+    describe_fields,
+    meaning,
+    no_such_fault,
+    read,
+    read_fault,
+)
 from connector.simulator.world import World
 
 PREFIX = "/control/"
 
 _LINES_PER_CHUNK = 1000
+_NOT_FOUND = 404
 
 
 class ControlError(Exception):
     """A control request that cannot be obeyed; the message says what would be right."""
 
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 class ClockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Set the clock forward, with events emitted meanwhile or without; `rate` None is the current one."""
+    """Set the clock forward, with events emitted meanwhile or without; `rate` null is the current one."""
 
     advance_seconds: Annotated[float, Meta(ge=0)]
     emitting: bool = False
@@ -29,27 +49,81 @@ class ClockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BurstRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Emit `events` events at once, on one stream partition or (both None) spread over all."""
+    """Emit `events` events at once, on one stream partition or (both null) spread over all."""
 
     events: Annotated[int, Meta(ge=1)]
     stream: str | None = None
     partition: int | None = None
 
 
+class DisarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Forget the armed faults of this kind, or (null) all."""
+
+    kind: str | None = None
+
+
 class EmptyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No members; no body at all means the same."""
 
 
+class EndpointDescription(msgspec.Struct, frozen=True):
+    """An endpoint, and the fields of the JSON it takes."""
+
+    method: str
+    path: str
+    meaning: str
+    fields: list[FieldDescription]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What `call` does with a body of type `takes`; its docstring says so in public."""
+
+    method: str
+    name: str
+    takes: Any
+    call: Callable[[World, Any], object]
+
+    @property
+    def path(self) -> str:
+        """The whole path."""
+        return PREFIX + self.name
+
+    def describe(self) -> EndpointDescription:
+        """Return what a client needs to know."""
+        return EndpointDescription(self.method, self.path, meaning(self.call), describe_fields(self.takes))
+
+
 def obey(world: World, request: HttpRequest) -> object:
-    """Do what is asked and return the JSON to answer with. Raises `ControlError`; KeyError for an unknown path."""
+    """Do what is asked and return the JSON to answer with, or the lines of NDJSON. Raises `ControlError`."""
+    name = f"{request.path}/".removeprefix(PREFIX).removesuffix("/")
+    endpoint = next((each for each in ENDPOINTS if (each.method, each.name) == (request.method, name)), None)
+    if endpoint is None:
+        known = ", ".join(f"{each.method} {each.path}" for each in ENDPOINTS)
+        raise ControlError(f"there is no {request.method} {request.path}; there are {known}", _NOT_FOUND)
+    body = request.body or b"{}"
     try:
-        return _ENDPOINTS[request.method, request.path.removeprefix(PREFIX)](world, request.body)
-    except (msgspec.DecodeError, ValueError) as error:
+        return endpoint.call(world, read_fault(body) if endpoint.takes is Fault else read(body, endpoint.takes))
+    except ValueError as error:  # what is not JSON is one as well
         raise ControlError(str(error)) from error
 
 
-def record_lines(world: World) -> Iterator[bytes]:
-    """Yield the record as NDJSON in pieces; each line is an `Emitted`, its `line` in base64."""
+def _manual(_world: World, _body: EmptyRequest) -> object:
+    """List the endpoints and all faults with their fields."""
+    return {
+        "endpoints": [endpoint.describe() for endpoint in ENDPOINTS],
+        "families": describe_families(),
+        "faults": describe_faults(),
+    }
+
+
+def _status(world: World, _body: EmptyRequest) -> object:
+    """Show the time, the rate, what was emitted and answered, who is connected, and which faults are armed or fired."""
+    return world.status()
+
+
+def _record(world: World, _body: EmptyRequest) -> Iterator[bytes]:
+    """Return every emitted line as NDJSON, stream partition by stream partition; `line` is base64."""
     encode = msgspec.json.Encoder().encode_lines
     for log in world.emission.logs.values():
         start, end = log.first, log.end
@@ -60,23 +134,28 @@ def record_lines(world: World) -> Iterator[bytes]:
             start = stop
 
 
-def _status(world: World, _body: bytes) -> object:
-    return world.status()
-
-
-def _faults(world: World, body: bytes) -> object:
-    world.inject(_decode(body, Fault))
+def _faults(world: World, fault: Fault) -> object:
+    """Arm a fault, or let one of the emission happen at once; the fields are those of its `kind`."""
+    world.inject(fault)
     return {"armed": world.faults.armed, "fired": world.faults.fired}
 
 
-def _clock(world: World, body: bytes) -> object:
-    wanted = _decode(body, ClockRequest)
+def _disarm(world: World, wanted: DisarmRequest) -> object:
+    """Forget the armed faults of one `kind`, or of all (null); what has fired stays counted."""
+    if wanted.kind is not None and wanted.kind not in FAULTS:
+        raise ControlError(no_such_fault(wanted.kind))
+    world.faults.disarm(wanted.kind)
+    return {"armed": world.faults.armed, "fired": world.faults.fired}
+
+
+def _clock(world: World, wanted: ClockRequest) -> object:
+    """Set the clock forward, with events emitted meanwhile at `rate` (null: the current one), or with none."""
     world.advance(wanted.advance_seconds, emitting=wanted.emitting, rate=wanted.rate)
     return {"now": world.clock.http_date()}
 
 
-def _burst(world: World, body: bytes) -> object:
-    wanted = _decode(body, BurstRequest)
+def _burst(world: World, wanted: BurstRequest) -> object:
+    """Emit events at once, on one stream partition or (both null) spread over all."""
     if (wanted.stream is None) != (wanted.partition is None):
         raise ControlError("give both stream and partition, or neither")
     target = None
@@ -86,27 +165,26 @@ def _burst(world: World, body: bytes) -> object:
     return {"emitted": wanted.events}
 
 
-def _stop_emitting(world: World, body: bytes) -> object:
-    _decode(body, EmptyRequest)
+def _stop_emitting(world: World, _body: EmptyRequest) -> object:
+    """Emit nothing more by itself: the rate becomes 0, and steady faults are disarmed."""
     world.stop_emitting()
     return world.status()
 
 
-def _release(world: World, body: bytes) -> object:
-    _decode(body, EmptyRequest)
+def _release(world: World, _body: EmptyRequest) -> object:
+    """End every stall, held answer and endless line that is going on."""
     world.release()
     return {"armed": world.faults.armed, "fired": world.faults.fired}
 
 
-_ENDPOINTS: dict[tuple[str, str], Callable[[World, bytes], object]] = {
-    ("GET", "status"): _status,
-    ("POST", "faults"): _faults,
-    ("POST", "clock"): _clock,
-    ("POST", "burst"): _burst,
-    ("POST", "stop-emitting"): _stop_emitting,
-    ("POST", "release"): _release,
-}
-
-
-def _decode(body: bytes, kind: Any) -> Any:  # noqa: ANN401 - the type given is the type returned; unions are no `type`
-    return msgspec.json.decode(body or b"{}", type=kind)
+ENDPOINTS = (
+    Endpoint("GET", "", EmptyRequest, _manual),
+    Endpoint("GET", "status", EmptyRequest, _status),
+    Endpoint("GET", "record", EmptyRequest, _record),
+    Endpoint("POST", "faults", Fault, _faults),
+    Endpoint("POST", "disarm", DisarmRequest, _disarm),
+    Endpoint("POST", "release", EmptyRequest, _release),
+    Endpoint("POST", "burst", BurstRequest, _burst),
+    Endpoint("POST", "clock", ClockRequest, _clock),
+    Endpoint("POST", "stop-emitting", EmptyRequest, _stop_emitting),
+)

@@ -1,4 +1,4 @@
-"""Owns what happens on X whoever is connected: events come into being, at a rate or at once, and go on record."""
+"""Owns the emission of events, at a rate or at once: they go on record, with or without readers."""
 
 import itertools
 import random
@@ -6,11 +6,12 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.simulator.board import FaultBoard
 from connector.simulator.clock import NANOS, SimulatedClock
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.events import EventSource
-from connector.simulator.faults import Burst, EmissionFault
+from connector.simulator.faults import Burst, EmissionFault, Straggler, Twin
 from connector.simulator.malformed import MalformedSource
 from connector.simulator.record import Emitted, PartitionLog
 
@@ -26,14 +27,15 @@ _ONE_HOLD = 1000
 class Emission:
     """Emits events into one log for each stream partition; a thread of its own does so at `rate` events a second."""
 
-    def __init__(self, config: SimulatorConfig, clock: SimulatedClock) -> None:
+    def __init__(self, config: SimulatorConfig, clock: SimulatedClock, faults: FaultBoard) -> None:
         self._clock = clock
+        self._faults = faults
         self._lock = threading.Lock()
         self._rate = config.rate
         self._random = random.Random(f"{config.seed}/emission")  # noqa: S311 - made-up events, not secrets
         self._malformed = MalformedSource()
         self.logs = {
-            partition: PartitionLog(partition, config.record_limit)
+            partition: PartitionLog(partition, config.record_limit, by_event_at=config.select_by == "event-at")
             for partition in STREAM_PARTITIONS
             if partition.stream in config.streams
         }
@@ -54,6 +56,12 @@ class Emission:
         with self._lock:
             self._rate = rate
 
+    def stop(self) -> None:
+        """Emit nothing more by itself: no rate, and no steady faults. Once this returns, none of it comes any more."""
+        with self._lock:
+            self._rate = 0
+            self._faults.disarm_steady()
+
     def emit(self, count: int, partition: StreamPartition | None = None) -> None:
         """Emit `count` events now, on `partition` or spread over all."""
         for start in range(0, count, _ONE_HOLD):
@@ -67,33 +75,31 @@ class Emission:
         with self._lock:
             self._log(partition).append(line, self._clock.now_ns(), kind)
 
-    def emit_fault(self, fault: EmissionFault) -> int:
-        """Emit what `fault` asks for on each of its stream partitions that exist; return how often it happened."""
-        targets = [target for target in fault.targets if target in self.logs] * fault.times
-        for target in targets:
-            if isinstance(fault, Burst):
-                self.emit(fault.events, target)
-            else:
-                now = datetime.fromtimestamp(self._clock.now_ns() / NANOS, tz=UTC).isoformat(timespec="milliseconds")
-                self.emit_line(target, self._malformed.line(fault.kind, target.stream, now), fault.kind)
-        return len(targets)
+    def emit_fault(self, fault: EmissionFault) -> None:
+        """Emit what `fault` asks for on each of its stream partitions that exist, `times` times, and count it."""
+        for target in fault.targets * (fault.times or 1):
+            with self._lock:
+                self._emit_one(fault, target)
 
     def advance(self, seconds: float, rate: float) -> None:
         """Set the clock forward, emitting at `rate` events a second of the skipped time, spread evenly over it."""
         count = round(seconds * rate)
         with self._lock:
             for _ in range(count):
-                self._clock.advance(seconds / count)
+                self._pass(seconds / count)
                 self._emit(1, None)
-        if count <= 0:
-            self._clock.advance(seconds)
+            if count <= 0:
+                self._pass(seconds)
 
     def record(self) -> list[Emitted]:
         """Return everything on record: stream partition by stream partition, each in the order of emission."""
         return [emitted for log in self.logs.values() for emitted in log.read(0, log.end)]
 
     def run(self, stop: threading.Event) -> None:
-        """Emit at `rate` until `stop` is set; what the machine cannot keep up with for a second is let go."""
+        """Emit at `rate`, and what steady faults ask for, until `stop` is set.
+
+        What the machine cannot keep up with for a second is not made up for.
+        """
         arrears, before = 0.0, time.monotonic()
         while not stop.wait(_TICK_S):
             now = time.monotonic()
@@ -101,6 +107,8 @@ class Emission:
             before = now
             while arrears >= 1 and not stop.is_set():
                 arrears -= self._emit_due(min(int(arrears), _ONE_HOLD))
+            with self._lock:
+                self._emit_due_faults()
 
     def _emit_due(self, count: int) -> int:
         with self._lock:
@@ -108,7 +116,48 @@ class Emission:
                 self._emit(count, None)
         return count
 
-    def _emit(self, count: int, partition: StreamPartition | None) -> None:
+    def _pass(self, seconds: float) -> None:
+        """Set the clock forward, and emit what steady faults ask for where they are due on the way."""
+        left_s = seconds
+        while (due_ns := self._faults.next_due_ns()) is not None:
+            step_s = max(due_ns - self._clock.now_ns(), 0) / NANOS
+            if step_s > left_s:
+                break
+            self._clock.advance(step_s)
+            left_s -= step_s
+            self._emit_due_faults()
+        self._clock.advance(left_s)
+
+    def _emit_due_faults(self) -> None:
+        for target, fault in self._faults.due(self._clock.now_ns()):
+            self._emit_one(fault, target)
+
+    def _emit_one(self, fault: EmissionFault, target: StreamPartition) -> None:
+        """Emit what `fault` asks for once, and count it unless there was nothing to emit."""
+        if target not in self.logs:
+            return
+        if isinstance(fault, Twin):
+            if not self._emit_twin(target):
+                return
+        elif isinstance(fault, Burst | Straggler):
+            self._emit(fault.events, target, late_ns=round(fault.late_s * NANOS) if isinstance(fault, Straggler) else 0)
+        else:
+            now_ns = self._clock.now_ns()
+            at = datetime.fromtimestamp(now_ns / NANOS, tz=UTC).isoformat(timespec="milliseconds")
+            line = self._malformed.line(fault.kind, target.stream, at)
+            self.logs[target].append(line, now_ns, fault.kind)
+        self._faults.count(fault.kind)
+
+    def _emit_twin(self, target: StreamPartition) -> bool:
+        newest = self.logs[target].newest()
+        other = StreamPartition(target.stream, target.number % (STREAMS[target.stream].partitions or 1) + 1)
+        if newest is None or other == target:
+            return False
+        emitted, event_at = newest
+        self.logs[other].append(emitted.line, self._clock.now_ns(), emitted.kind, event_at)
+        return True
+
+    def _emit(self, count: int, partition: StreamPartition | None, late_ns: int = 0) -> None:
         now_ns = self._clock.now_ns()
         if partition is None:
             drawn = self._random.choices(self._partitions, cum_weights=self._cumulative_shares, k=count)
@@ -116,7 +165,8 @@ class Emission:
             self._log(partition)
             drawn = [partition] * count
         for target in drawn:
-            self.logs[target].append(self._sources[target].line(now_ns), now_ns, "event")
+            line, event_at = self._sources[target].dated_line(now_ns, late_ns)
+            self.logs[target].append(line, now_ns, "event", event_at)
 
     def _log(self, partition: StreamPartition) -> PartitionLog:
         if partition not in self.logs:

@@ -77,11 +77,17 @@ class EventSource:
 
     def line(self, now_ns: int) -> bytes:
         """Return the next event as a line without its ending; `event_at` is up to 2 s before `now_ns`."""
-        if not self._due:
+        return self.dated_line(now_ns)[0]
+
+    def dated_line(self, now_ns: int, late_ns: int = 0) -> tuple[bytes, int]:
+        """Return the next event as a line, and its `event_at` in ns as it is written: `late_ns` before its time."""
+        is_new = not self._due
+        if is_new:
             self._due.extend(self._next_group())
+        if is_new or now_ns - self._group_at_ns > _LATENCY_NS:
             self._group_at_ns = now_ns - int(self._random.random() ** 3 * _LATENCY_NS)
         x_type, body = self._due.popleft()
-        return self._spell(x_type, body, self._group_at_ns)
+        return self._spell(x_type, body, self._group_at_ns - late_ns)
 
     def unique_id(self) -> str:
         """Return an id never returned before, of an entity that belongs to this partition; some exceed 63 bits."""
@@ -106,8 +112,9 @@ class EventSource:
             group = next(self._alive[index], None)
         return group
 
-    def _spell(self, x_type: str, body: Body, at_ns: int) -> bytes:
-        items = [*body.items(), ("event_at", self._spell_time(at_ns))]
+    def _spell(self, x_type: str, body: Body, at_ns: int) -> tuple[bytes, int]:
+        written, written_ns = self._spell_time(at_ns)
+        items = [*body.items(), ("event_at", written)]
         if self._happens(0.005):
             items.append(("x_preview", {"number": 12345678901234567890, "text": "é"}))
         turn = int(self._random.random() * len(items))
@@ -117,14 +124,15 @@ class EventSource:
         document: Body = {"data": {x_type: dict(items)}}
         if self._happens(0.02):
             document = {"meta": {"sent": "now"}, **document, "matching_rules": []}
-        return json.dumps(document).encode() if self._happens(0.05) else msgspec.json.encode(document)
+        line = json.dumps(document).encode() if self._happens(0.05) else msgspec.json.encode(document)
+        return line, written_ns
 
-    def _spell_time(self, at_ns: int) -> str:
+    def _spell_time(self, at_ns: int) -> tuple[str, int]:
         seconds, nanos = divmod(at_ns, NANOS)
         digits = self._pick(_FRACTION_DIGITS)
         fraction = f".{nanos:09d}"[: digits + 1] if digits else ""
         offset = "+00:00" if self._happens(0.3) else "Z"
-        return f"{_second(seconds)}{fraction}{offset}"
+        return f"{_second(seconds)}{fraction}{offset}", at_ns - at_ns % 10 ** (9 - digits)
 
     def tweet_life(self) -> Iterator[Group]:
         """One Tweet: mostly just its delete."""

@@ -7,6 +7,8 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Literal
 from urllib.parse import parse_qsl
 
 import h11
@@ -20,6 +22,8 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Headers = list[tuple[str, str]]
 
+BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
+"""What goes without a body, and so without a length or chunks."""
 _TEXT: Headers = [("content-type", "text/plain; charset=utf-8")]
 
 
@@ -49,6 +53,7 @@ class HttpConnection:
         self._socket = sock
         self._h11 = h11.Connection(h11.SERVER)
         self._has_body = True
+        self._is_framed = True
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
@@ -90,26 +95,36 @@ class HttpConnection:
         return event
 
     def respond(self, status: int, body: bytes, headers: Headers) -> None:
-        """Send a whole answer. Raises `ClientGoneError`."""
-        head = h11.Response(status_code=status, headers=[*headers, ("content-length", str(len(body)))])
-        events = (head, h11.Data(data=body if self._has_body else b""), h11.EndOfMessage())
+        """Send a whole answer; a status that goes without a body gets none. Raises `ClientGoneError`."""
+        is_bodiless = status in BODILESS
+        length = [] if is_bodiless else [("content-length", str(len(body)))]
+        head = h11.Response(status_code=status, headers=[*headers, *length])
+        data = body if self._has_body and not is_bodiless else b""
+        events = (head, h11.Data(data=data), h11.EndOfMessage())
         self._send(b"".join(self._h11.send(event) or b"" for event in events))
 
-    def begin(self, headers: Headers) -> None:
-        """Send the head of a 200 whose chunked body follows in pieces. Raises `ClientGoneError`."""
-        headers = [*headers, ("transfer-encoding", "chunked")]
-        self._send(self._h11.send(h11.Response(status_code=200, headers=headers)) or b"")
+    def begin(self, headers: Headers, status: int = 200, framing: Literal["chunked", "eof"] = "chunked") -> None:
+        """Send the head of an answer whose body follows in pieces. Raises `ClientGoneError`."""
+        if framing == "eof":
+            # h11 gives every answer to HTTP/1.1 a length or chunks, so this one goes past it.
+            self._is_framed = False
+            head = "".join(f"{name}: {value}\r\n" for name, value in headers)
+            self._send(f"HTTP/1.1 {status} \r\n{head}\r\n".encode("latin-1"))
+        else:
+            headers = [*headers, ("transfer-encoding", "chunked")]
+            self._send(self._h11.send(h11.Response(status_code=status, headers=headers)) or b"")
 
     def send_chunk(self, data: bytes, is_hopeless: Callable[[], bool] = lambda: False) -> None:
-        """Send one chunk; while the socket takes nothing, `is_hopeless` is asked now and then.
+        """Send one piece of a body; while the socket takes nothing, `is_hopeless` is asked now and then.
 
         Raises `ClientGoneError`, and `SlowClientError` when it is hopeless.
         """
-        self._send(self._h11.send(h11.Data(data=data)) or b"", is_hopeless)
+        self._send(self._h11.send(h11.Data(data=data)) or b"" if self._is_framed else data, is_hopeless)
 
     def finish(self) -> None:
-        """End the body properly. Raises `ClientGoneError`."""
-        self._send(self._h11.send(h11.EndOfMessage()) or b"")
+        """End the body properly; one without framing ends when the socket is closed. Raises `ClientGoneError`."""
+        if self._is_framed:
+            self._send(self._h11.send(h11.EndOfMessage()) or b"")
 
     def _send(self, data: bytes, is_hopeless: Callable[[], bool] = lambda: False) -> None:
         rest = memoryview(data)

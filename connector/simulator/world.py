@@ -10,11 +10,13 @@ import msgspec
 
 from connector.events.catalog import StreamPartition
 from connector.simulator.access import RateLimiter, Tokens
+from connector.simulator.board import FaultBoard
 from connector.simulator.clock import NANOS, SimulatedClock
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.connections import Connection, Connections
 from connector.simulator.emission import Emission
-from connector.simulator.faults import EmissionFault, Fault, FaultBoard
+from connector.simulator.faults import EmissionFault, Fault
+from connector.simulator.http import HttpRequest
 from connector.simulator.record import Emitted
 
 _REQUESTS_REMEMBERED = 100_000
@@ -51,7 +53,7 @@ class World:
         self.config = config
         self.clock = SimulatedClock()
         self.faults = FaultBoard()
-        self.emission = Emission(config, self.clock)
+        self.emission = Emission(config, self.clock, self.faults)
         self.tokens = Tokens(config)
         self.limiter = RateLimiter(config.rate_limit)
         self.registry = Connections(config.replay_limit)
@@ -71,8 +73,8 @@ class World:
         self.emission.set_rate(rate)
 
     def stop_emitting(self) -> None:
-        """Emit nothing more by itself; once this returns, the record only grows by what is asked for."""
-        self.emission.set_rate(0)
+        """Emit nothing more by itself; once this returns, the record only grows by what is asked for at once."""
+        self.emission.stop()
 
     def record(self) -> list[Emitted]:
         """Return every emitted line: stream partition by stream partition, each in the order of emission."""
@@ -86,15 +88,16 @@ class World:
             self.clock.advance(seconds)
 
     def inject(self, fault: Fault) -> None:
-        """Let a fault happen: one of the emission at once, any other when a connection or request meets it."""
+        """Let a fault happen: one of the emission at once or steadily, any other when what it fits comes along."""
         if not isinstance(fault, EmissionFault):
             self.faults.arm(fault)
-            return
-        for _ in range(self.emission.emit_fault(fault)):
-            self.faults.count(fault.kind)
+        elif fault.every_s is None:
+            self.emission.emit_fault(fault)
+        else:
+            self.faults.arm_steady(fault, fault.every_s, self.clock.now_ns())
 
     def release(self) -> None:
-        """End every stall and every hold that is going on."""
+        """End every stall, hold and endless line that is going on."""
         self.faults.release()
 
     @property
@@ -113,10 +116,13 @@ class World:
         with self._requests_lock:
             return list(self._requests)
 
-    def log_request(self, request: LoggedRequest) -> None:
+    def log_request(self, request: HttpRequest, status: int) -> None:
         """Remember what was asked and answered."""
+        logged = LoggedRequest(
+            self.clock.now_ns(), request.method, request.path, request.query, request.headers, status
+        )
         with self._requests_lock:
-            self._requests.append(request)
+            self._requests.append(logged)
 
     def status(self) -> Status:
         """Return the simulator at a glance."""

@@ -1,235 +1,246 @@
-"""The reader of one stream partition: plans, connects, reads, waits, and begins again until it is stopped.
+"""The reader of one stream partition: asks X for what is missing, reads it, waits, and asks again until it is stopped.
 
-A connection is made only when everything received over the one before is committed, so a plan always starts from
-what is true. Owns the order of things, which runs on the table in `lifecycle`; policies are in `plan`, `gate` and
-`backoff`, bytes in `body`.
+A connection is made only when everything received over the one before is committed, so a request always starts from
+what is true. Owns the order of things; what to ask for is in `coverage`, when in `connect_limiter` and `backoff`,
+bytes in `response`.
 """
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
-from connector.coverage.plan import Allowed, Live, Plan, is_grantable, is_within_reach, make_plan, refused, unreached
+from connector.coverage.messages import Ended, EndReason, Opened, Progress, Reading, Verdict
+from connector.coverage.plan import Contract, Live, Plan, Replay, is_grantable, next_plan, unreached
 from connector.events.catalog import StreamPartition
-from connector.events.decode import SystemMessage
+from connector.events.times import US_PER_S
 from connector.settings import XSettings
-from connector.source.body import Body
-from connector.source.channel import Inbox, InboxClosedError
-from connector.source.connect_limiter import Gate, Turn
-from connector.source.deliveries import Ended, Opened
-from connector.source.lifecycle import Delays, Happening, State, next_step
-from connector.source.ports import Progress, Report
+from connector.source.channel import Channel, ChannelClosedError
+from connector.source.connect_limiter import ConnectLimiter, Permit
+from connector.source.observer import ReaderObserver
+from connector.source.response import ResponseReader
 from connector.source.stall import StallWatch
 from connector.x.backoff import Backoff, Curve
 from connector.x.client import Connection
-from connector.x.clock import XClock, monotonic_us
-from connector.x.errors import TOO_MANY_CONNECTIONS, ConnectFailedError, Failure, PlanRefusedError
+from connector.x.clock import XClock
+from connector.x.errors import TOO_MANY_CONNECTIONS, ConnectFailedError, Failure, PlanRefusedError, RateLimit
 from connector.x.framing import Framer
 from connector.x.transport import Wire
 
-_TURN_WAIT_S = 1.0
+PERMIT_WAIT_S = 1.0
+"""A plan that waits longer than this for its permit is made again."""
 _LINE_TIMEOUT = 2.0
 """How many times the longest silence a line may take to end."""
-_CONNECTED = {State.CONNECTING, State.UNPROVEN, State.ESTABLISHED}
-_CLOSED = Failure(Curve.NETWORK, "closed", "X closed the connection before it delivered")
+_UNPROVEN = Failure(Curve.NETWORK, EndReason.CLOSED.value, "the connection brought nothing that proves it a stream")
 _TOO_MANY = Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", "X counts too many connections")
-_UNFORESEEN = Failure(Curve.HTTP, "unforeseen", "an unforeseen error")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of what the reader did; `failure` says how to wait, where that follows."""
-
-    happening: Happening
-    failure: Failure = _CLOSED
+_UNEXPECTED = Failure(Curve.HTTP, EndReason.INTERNAL_ERROR.value, "an unexpected exception")
 
 
 class Reader:
-    """Reads one stream partition into `inbox`; `run` is its thread."""
+    """Reads one stream partition into `channel`; `run` is its thread.
+
+    `wait` waits for some seconds, or less when the reader is stopped.
+    """
 
     def __init__(  # noqa: PLR0913 - the parts of a reader, wired in one place
         self,
         *,
         partition: StreamPartition,
         open_connection: Callable[[StreamPartition, Plan, Wire], Connection],
-        inbox: Inbox,
-        progress: Progress,
+        channel: Channel,
         settings: XSettings,
+        clock: XClock,
         stall_watch: StallWatch,
-        gate: Gate,
-        report: Report,
+        limiter: ConnectLimiter,
+        observer: ReaderObserver,
+        backoff: Backoff | None = None,
+        permit_wait_s: float = PERMIT_WAIT_S,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
         self._partition = partition
         self._open_connection = open_connection
-        self._inbox = inbox
-        self._progress = progress
+        self._channel = channel
         self._settings = settings
+        self._clock = clock
         self._stall_watch = stall_watch
-        self._gate = gate
-        self._report = report
-        self._clock = XClock()
-        self._backoff = Backoff()
-        self._allowed = Allowed()
-        self._is_catching_up = False
+        self._limiter = limiter
+        self._observer = observer
+        self._backoff = backoff or Backoff()
+        self._permit_wait_s = permit_wait_s
+        self._contract = Contract()
         self._stop = threading.Event()
-        self._state = State.PLANNING
-        self._acts: dict[State, Callable[[], Outcome]] = {
-            State.PLANNING: self._wait_for_a_turn,
-            State.WAITING: self._wait,
-        }
-        self._wire = Wire()
-        self._held = ExitStack()
-        self._delay_s = 0.0
+        self._wait = wait or self._stop.wait
 
     def run(self) -> None:
         """Read until `stop`, whatever X does."""
-        while self._state is not State.STOPPED:
-            self.step()
-
-    def step(self) -> State:
-        """Do what the state asks for, and return the one that follows."""
         try:
-            outcome = self._acts[self._state]()
-            self._take(Outcome(Happening.STOPPED) if self._stop.is_set() else outcome)
-        except InboxClosedError:
-            self._take(Outcome(Happening.STOPPED))
-        except Exception as error:  # noqa: BLE001 - nothing that comes from outside may end the reading
-            self._report.failed(error)
-            self._take(Outcome(Happening.UNFORESEEN, _UNFORESEEN))
-        return self._state
+            while not self._stop.is_set():
+                if (delay_s := self.attempt()) > 0:
+                    self._limiter.release(self._partition)
+                    self._wait(delay_s)
+        except ChannelClosedError:
+            pass
+        finally:
+            self._limiter.release(self._partition)
 
     def stop(self) -> None:
         """End the reading at once, and the wait for X's answer, from another thread."""
         self._stop.set()
-        self._wire.close()
+        self._channel.hang_up(EndReason.STOPPED)
 
-    def _take(self, outcome: Outcome) -> None:
-        """Go where the table leads, and let go of what is not needed there."""
-        step = next_step(self._state, outcome.happening)
-        if step.delays is Delays.RESET:
-            self._backoff.delivered()
-        elif step.delays is Delays.GROW:
-            self._delay_s = self._backoff.failed(outcome.failure.curve, outcome.failure.at_least_s)
-            self._report.postponed(self._delay_s)
-            if self._state is State.CONNECTING and outcome.happening is not Happening.UNFORESEEN:
-                self._report.connect_failed(outcome.failure.reason, outcome.failure.detail, self._delay_s)
-        self._state = step.to
-        if step.to not in _CONNECTED:
-            self._held.close()
-        if step.to in {State.WAITING, State.STOPPED}:
-            self._gate.forget(self._partition)
-
-    def _wait(self) -> Outcome:
-        self._stop.wait(self._delay_s)
-        return Outcome(Happening.WAITED)
-
-    def _wait_for_a_turn(self) -> Outcome:
-        """Plan, and wait for a turn, but not so long that the plan gets old."""
-        self._inbox.wait_until_settled()
-        covered_until_us = self._progress.covered_until_us
-        plan = self._make_plan(covered_until_us)
-        turn = self._gate.enter(self._partition, plan, _TURN_WAIT_S)
-        if turn is None:
-            self._report.postponed(self._gate.wait_s(self._partition))
-            return Outcome(Happening.REPLAN)
-        self._held.enter_context(turn)
-        self._acts[State.CONNECTING] = partial(self._connect, turn, plan, covered_until_us)
-        return Outcome(Happening.TURN_CAME)
-
-    def _make_plan(self, covered_until_us: int) -> Plan:
-        again, now_us = self._progress.again, self._clock.estimate()
-        if again is not None and self._allowed.replay and is_within_reach(again, now_us):
-            return again
-        return make_plan(covered_until_us, now_us, self._allowed, is_catching_up=self._is_catching_up)
-
-    def _connect(self, turn: Turn, plan: Plan, covered_until_us: int) -> Outcome:
-        asked_us, self._wire = monotonic_us(), Wire()
-        if self._stop.is_set():  # perhaps before there was this wire to close
-            return Outcome(Happening.STOPPED)
+    def attempt(self) -> float:
+        """Ask X once and read to the end; return how many seconds to wait. Raises `ChannelClosedError`."""
         try:
-            connection = self._open_connection(self._partition, plan, self._wire)
+            progress = self._channel.drained()
+            plan = self._next_plan(progress, self._clock.read())
+            permit = self._limiter.acquire(self._partition, plan, progress.covered_until_us, self._permit_wait_s)
+            if permit is None:
+                reason, at_least_s = self._limiter.wait_reason(self._partition), self._limiter.wait_s(self._partition)
+                self._observer.waiting_to_connect(reason, at_least_s, self._permit_wait_s)
+                return 0.0
+            with permit:
+                return self._connect(permit, plan, progress)
+        except ChannelClosedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing that comes from outside may end the reading
+            self._observer.failed(error)
+            return self._back_off(_UNEXPECTED)
+
+    def _next_plan(self, progress: Progress, at: Reading) -> Plan:
+        return next_plan(progress.covered_until_us, progress.recovery, at.estimate_us, self._contract)
+
+    def _connect(self, permit: Permit, plan: Plan, progress: Progress) -> float:
+        asked_us, wire = self._clock.read().monotonic_us, Wire()
+        try:
+            self._channel.begin(wire.close)
+            connection = self._open_connection(self._partition, plan, wire)
+        except ChannelClosedError:
+            permit.answered(None, is_sent=False)
+            raise
         except ConnectFailedError as error:
-            turn.over(error.failure.rate_limit, is_sent=error.failure.is_sent)
-            return self._refused(error, plan) if isinstance(error, PlanRefusedError) else _failed(error.failure)
-        turn.over(connection.rate_limit)
-        self._held.enter_context(connection)
-        if self._stop.is_set():
-            return Outcome(Happening.STOPPED)
-        self._clock.synchronise(connection.date_us)
-        answer_us = monotonic_us() - asked_us
-        lost = unreached(plan, covered_until_us, self._clock.estimate())
-        if lost is not None and isinstance(plan, Live) and self._make_plan(covered_until_us) != plan:
-            self._report.replanned()
-            return Outcome(Happening.REPLAN)
-        self._inbox.put(Opened(connection, plan, self._clock.received_at(), answer_us, lost))
-        self._report.connected(plan, self._clock.offset_us())
-        self._acts[State.UNPROVEN] = partial(self._read_to_the_end, connection, is_live=isinstance(plan, Live))
-        return Outcome(Happening.GRANTED)
+            permit.answered(error.failure.rate_limit, is_sent=error.failure.is_sent)
+            return 0.0 if self._stop.is_set() else self._connect_failed(error, plan)
+        permit.answered(connection.rate_limit)
+        with connection:
+            self._synchronise(connection.date_us, connection.rate_limit)
+            at = self._clock.read()
+            if (reason := self._judge(plan, progress, at)) is not None:
+                self._observer.disconnected(reason, 0)
+                return self._back_off(_UNPROVEN)
+            self._channel.put(Opened(plan, at, at.monotonic_us - asked_us))
+            self._observer.connected(plan, self._clock.offset_us())
+            return self._read_to_the_end(connection, plan)
 
-    def _refused(self, error: PlanRefusedError, plan: Plan) -> Outcome:
-        """Ask for less at once, unless our clock was wrong: then the plan, not the contract, is at fault."""
+    def _synchronise(self, date_us: int | None, rate_limit: RateLimit | None) -> None:
+        self._clock.synchronise(date_us, rate_limit.reset_s * US_PER_S if rate_limit else None)
+
+    def _judge(self, plan: Plan, progress: Progress, at: Reading) -> EndReason | None:
+        """Judge what X granted by the time of its answer, as the plan was made by an earlier one.
+
+        A slice that ends in X's future or begins out of reach is not granted, whatever X says; a live connection that
+        does not reach back is given up where a better plan can be made.
+        """
+        if not is_grantable(plan, at.earliest_us):
+            return EndReason.OUT_OF_REACH
+        is_short = isinstance(plan, Live) and unreached(plan, progress.covered_until_us, at.estimate_us) is not None
+        return EndReason.REPLANNED if is_short and self._next_plan(progress, at) != plan else None
+
+    def _connect_failed(self, error: ConnectFailedError, plan: Plan) -> float:
         failure = error.failure
-        self._clock.synchronise(error.date_us)
-        if not is_grantable(plan, self._clock.estimate()):
-            return _failed(replace(failure, curve=Curve.NETWORK))
-        self._allowed = refused(self._allowed, plan)
-        if self._allowed == Allowed():
-            return _failed(failure)
-        self._report.connect_failed(failure.reason, failure.detail, 0.0)
-        return Outcome(Happening.REPLAN)
+        self._synchronise(failure.date_us, failure.rate_limit)
+        delay_s = self._refused(failure, plan) if isinstance(error, PlanRefusedError) else self._back_off(failure)
+        self._observer.connect_failed(failure.reason, failure.detail, delay_s)
+        return delay_s
 
-    def _read_to_the_end(self, connection: Connection, *, is_live: bool) -> Outcome:
-        body = Body(
+    def _refused(self, failure: Failure, plan: Plan) -> float:
+        """Ask for the same again after a refusal, and for less at once after the second one.
+
+        A plan that X cannot have granted at the time of its answer says nothing of the contract: our clock was wrong.
+        """
+        if not is_grantable(plan, self._clock.read().earliest_us):
+            return self._back_off(replace(failure, curve=Curve.NETWORK))
+        self._contract = self._contract.refused(plan)
+        if isinstance(plan, Live) and not plan.backfill_minutes:
+            return self._back_off(failure)
+        is_believed = self._next_is_less(plan)
+        self._observer.plan_refused(plan, failure.detail, is_believed=is_believed)
+        return 0.0 if is_believed else self._back_off(replace(failure, curve=Curve.HTTP))
+
+    def _next_is_less(self, plan: Plan) -> bool:
+        return not (self._contract.has_replay if isinstance(plan, Replay) else self._contract.has_backfill)
+
+    def _back_off(self, failure: Failure) -> float:
+        delay_s = self._backoff.failed(failure.curve, failure.at_least_s)
+        self._observer.postponed(delay_s)
+        return delay_s
+
+    def _read_to_the_end(self, connection: Connection, plan: Plan) -> float:
+        response = ResponseReader(
             connection,
             Framer(self._partition.stream, self._settings.line_limit_bytes),
-            inbox=self._inbox,
+            channel=self._channel,
             clock=self._clock,
             stall_watch=self._stall_watch,
             line_timeout_s=_LINE_TIMEOUT * self._settings.silence_timeout_s,
-            report=self._report,
+            observer=self._observer,
         )
-        failure = body.read(self._deliver if is_live else lambda: None)
-        if self._stop.is_set():
-            self._report.disconnected("stopped", body.tail_bytes)
-            return Outcome(Happening.STOPPED)
-        is_whole = failure is None and not body.tail_bytes  # a line cut off is missing, however the body ended
-        self._inbox.put(Ended(is_whole=is_whole))
-        self._inbox.wait_until_settled()
-        message = self._progress.system_message
-        self._is_catching_up = not is_live and is_whole and message is None
-        reason = "system-message" if message else failure.reason if failure else "closed"
-        self._report_end(connection, reason, body.tail_bytes)
-        if is_live:
-            self._allowed = Allowed()
-            if body.lines_read == 1 and message is None:
-                self._deliver()
-        else:
-            self._report.slice_ended(is_whole=self._is_catching_up)
-        return self._outcome(failure, message)
+        try:
+            failure = self._read(response)
+            reason = self._channel.end_reason or _end_reason(failure)
+            if reason is EndReason.STOPPED:
+                self._observer.disconnected(reason, response.tail_bytes)
+                return 0.0
+            # A line that was cut off is missing, however the body ended.
+            is_proper = reason is EndReason.CLOSED and not response.tail_bytes
+            self._channel.put(Ended(reason, is_proper=is_proper, at_us=self._clock.read().estimate_us))
+            progress = self._channel.drained()
+        except ChannelClosedError:
+            self._observer.disconnected(self._channel.end_reason or EndReason.STOPPED, response.tail_bytes)
+            raise
+        self._report_end(connection, progress, self._channel.end_reason or reason, response.tail_bytes)
+        return self._conclude(plan, progress, failure)
 
-    def _outcome(self, failure: Failure | None, message: SystemMessage | None) -> Outcome:
+    def _read(self, response: ResponseReader) -> Failure | None:
+        """Read to the end, which the committer is to learn of whatever ends the reading."""
+        try:
+            return response.read()
+        except ChannelClosedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing that comes from outside may end the reading
+            self._observer.failed(error)
+            return _UNEXPECTED
+
+    def _report_end(self, connection: Connection, progress: Progress, reason: EndReason, tail_bytes: int) -> None:
+        last = progress.last
+        if last is not None and last.system_message is not None:
+            message = last.system_message
+            self._observer.system_message(connection.quoted(message.problem), connection.quoted(message.detail))
+        if last is not None and last.verdict is not None:
+            self._observer.slice_ended(last.verdict)
+        self._observer.disconnected(reason, tail_bytes)
+
+    def _conclude(self, plan: Plan, progress: Progress, failure: Failure | None) -> float:
+        """Learn from a connection that has ended, and return how long to wait before the next attempt."""
+        last = progress.last
+        if isinstance(plan, Live):
+            self._contract = Contract()
+        elif last is not None and last.verdict is Verdict.IGNORED:
+            self._contract = self._contract.refused(plan)
+            detail = "X ignored the range that was asked for"
+            self._observer.plan_refused(plan, detail, is_believed=self._next_is_less(plan))
+        elif last is not None and last.verdict is Verdict.WHOLE:
+            self._contract = self._contract.granted(plan)
+        message = last.system_message if last is not None else None
         if message is not None and message.problem == TOO_MANY_CONNECTIONS:
-            return Outcome(Happening.TOO_MANY, _TOO_MANY)
-        if self._is_catching_up:
-            return Outcome(Happening.CAME_WHOLE)
-        return Outcome(Happening.ENDED, failure or _CLOSED)
-
-    def _deliver(self) -> None:
-        """Take note that a live connection has brought something; part of a slice is nothing, as all comes again."""
-        if self._state is State.UNPROVEN:
-            self._take(Outcome(Happening.DELIVERED))
-
-    def _report_end(self, connection: Connection, reason: str, tail_bytes: int) -> None:
-        message, doubt = self._progress.system_message, self._progress.doubt
-        if message is not None:
-            self._report.system_message(connection.quoted(message.problem), connection.quoted(message.detail))
-        if doubt is not None:
-            self._report.doubted(doubt.value)
-        self._report.disconnected(reason, tail_bytes)
+            return self._back_off(_TOO_MANY)
+        if last is not None and last.has_proved and failure is not _UNEXPECTED:
+            self._backoff.delivered()
+            return 0.0
+        return self._back_off(failure or _UNPROVEN)
 
 
-def _failed(failure: Failure) -> Outcome:
-    is_one_too_many = failure.curve is Curve.TOO_MANY_CONNECTIONS
-    return Outcome(Happening.TOO_MANY if is_one_too_many else Happening.ENDED, failure)
+def _end_reason(failure: Failure | None) -> EndReason:
+    if failure is None:
+        return EndReason.CLOSED
+    if failure is _UNEXPECTED:
+        return EndReason.INTERNAL_ERROR
+    return EndReason.SILENT if failure.reason == EndReason.SILENT.value else EndReason.NETWORK

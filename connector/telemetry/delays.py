@@ -21,9 +21,10 @@ _BOUNDS_US = tuple(int(bound_s * US_PER_S) for bound_s in BOUNDS_S)
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """New events read at the same moment `at_us`, with the dates X gave them."""
+    """New events read at the same moment, `at_us` in X's time, with the dates X gave them."""
 
     at_us: int
+    monotonic_us: int
     event_at_us: Sequence[int]
     is_live: bool
 
@@ -44,14 +45,14 @@ class DelayHistogram:
         self._lock = threading.Lock()
 
     def add(self, delay_us: int, count: int) -> None:
-        """Take up `count` events that were all under way for `delay_us`; below zero counts as zero."""
+        """Count `count` events that were all under way for `delay_us`; below zero counts as zero."""
         delay_us = max(0, delay_us)
         with self._lock:
             self._counts[bisect_left(_BOUNDS_US, delay_us)] += count
             self._sum_us += delay_us * count
 
     def add_since(self, since_us: Sequence[int], until_us: int) -> None:
-        """Take up one event for each instant of `since_us`, which is sorted; later ones than `until_us` count as zero.
+        """Count one event for each instant of `since_us`, which is sorted; later ones than `until_us` count as zero.
 
         A walk over the bounds, not over the events.
         """
@@ -63,7 +64,7 @@ class DelayHistogram:
             self._sum_us += until_us * past - sum(since_us[:past])
 
     def read(self) -> Filled:
-        """Return all that was taken up so far."""
+        """Return what was counted so far."""
         with self._lock:
             return Filled(tuple(accumulate(self._counts)), self._sum_us / US_PER_S)
 
@@ -76,19 +77,19 @@ class Delays:
         self.received_to_committed = DelayHistogram()
         self.event_to_committed = DelayHistogram()
 
-    def add(self, arrivals: Sequence[Arrival], committed_at_us: int, x_ahead_us: int) -> None:
-        """Take up the events of a transaction committed at `committed_at_us`, by the clock of the arrivals.
+    def add(self, arrivals: Sequence[Arrival], committed_at_us: int) -> None:
+        """Count the events of a transaction committed at `committed_at_us` by the monotonic clock.
 
-        X's clock, by which events are dated, is `x_ahead_us` ahead of that. What a replay brings is late by nature:
-        only how long we took ourselves counts.
+        A wall clock that steps under a connection delays nothing: how long we took is measured by the monotonic
+        clock alone. What a replay brings is late by nature: only how long we took ourselves counts.
         """
         for arrival in arrivals:
-            self.received_to_committed.add(committed_at_us - arrival.at_us, len(arrival.event_at_us))
+            self.received_to_committed.add(committed_at_us - arrival.monotonic_us, len(arrival.event_at_us))
         live = [arrival for arrival in arrivals if arrival.is_live]
         if not live:
             return
-        last_us = live[-1].at_us
-        as_if_read_last_us = [date_us + last_us - each.at_us for each in live for date_us in each.event_at_us]
-        self.event_to_received.add_since(sorted(as_if_read_last_us), last_us + x_ahead_us)
+        last = live[-1]
+        as_if_read_last_us = [date_us + last.at_us - each.at_us for each in live for date_us in each.event_at_us]
+        self.event_to_received.add_since(sorted(as_if_read_last_us), last.at_us)
         dates_us = sorted(chain.from_iterable(each.event_at_us for each in live))
-        self.event_to_committed.add_since(dates_us, committed_at_us + x_ahead_us)
+        self.event_to_committed.add_since(dates_us, last.at_us + committed_at_us - last.monotonic_us)

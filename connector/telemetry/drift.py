@@ -1,4 +1,4 @@
-"""Which names of X's nobody knew were seen so far, of each stream: the first few of them, so that labels stay few."""
+"""Which unknown names of X's were seen so far, by stream: the first few of them, so that labels stay few."""
 
 import threading
 from collections import defaultdict

@@ -1,7 +1,7 @@
 """The text of a scrape, written ahead of time by a thread of its own.
 
 Writing it takes many milliseconds of Python, which under full load has to be shared with all who read and commit. A
-scrape that finds it written waits for nobody.
+scrape that finds it written does not wait.
 """
 
 import threading
@@ -16,11 +16,11 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 INTERVAL_S = 2.0
 """How old the numbers of a scrape may be, give or take the writing."""
 STALE_S = 10.0
-"""Older numbers are none: better no scrape than a false one."""
+"""Stale metrics are worse than none."""
 
 
 class Exposition:
-    """Writes what is in `registry` again and again, inside a `with`; a trouble with it is told to `on_trouble`."""
+    """Writes what is in `registry` again and again, inside a `with`; reports a failure to `on_trouble`."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Exposition:
         return self._text if self._monotonic() - self._written_at <= STALE_S else None
 
     def write(self) -> None:
-        """Write the text anew."""
+        """Write the current text."""
         at = self._monotonic()
         try:
             self._text = generate_latest(self._registry)

@@ -1,19 +1,16 @@
 """What is read only when a scrape asks for it, so that nothing is set while events flow.
 
 A stream partition that is not owned has no sample but `partition_owned`, `partition_corrupt`,
-`partition_topics_changed` and `partition_mode`, all of them 0: what was true of it here is somebody else's to say now.
+`partition_topics_changed` and `partition_mode`, all of them 0: only its owner knows the rest.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from connector.coverage.plan import Replay
 from connector.events.catalog import STREAMS, StreamPartition
 from connector.kafka.statistics import ProducerStatistics
-from connector.source.connect_limiter import WaitsFor
 from connector.telemetry.delays import BOUNDS_S, DelayHistogram, Delays
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State
 
@@ -33,15 +30,15 @@ def _gauge(name: str, documentation: str, labels: Iterable[str] = PARTITION_LABE
 
 
 class StatusCollector(Collector):
-    """One sample a gauge and stream partition, where there is something to say."""
+    """One sample a gauge and stream partition, where a value is known."""
 
     def __init__(self, statuses: Mapping[StreamPartition, PartitionStatus]) -> None:
         self._statuses = statuses
 
     def collect(self) -> Iterable[Metric]:
         """Yield one family a gauge."""
-        owned = _gauge("partition_owned", "1 where this process works the stream partition.")
-        corrupt = _gauge("partition_corrupt", "1 where the ledger contradicts itself and the partition stopped.")
+        owned = _gauge("partition_owned", "1 where this process owns the stream partition.")
+        corrupt = _gauge("partition_corrupt", "1 where the ledger cannot be trusted and the partition stopped.")
         changed = _gauge(
             "partition_topics_changed",
             "1 where a topic has another number of partitions than it must have and the partition stopped.",
@@ -71,9 +68,8 @@ _VALUES = {
     "last_byte_timestamp_seconds": "When the latest byte came from X.",
     "last_event_timestamp_seconds": "When the latest new event was received.",
     "sequence": "Sequence of the last committed event.",
-    "clock_offset_seconds": "How far X's clock is ahead of ours, as of the latest connection.",
-    "inbox_bytes": "Bytes read from X that wait for the committer.",
-    "duplicate_memory_ids": "Ids that are remembered to recognise duplicates.",
+    "channel_bytes": "Bytes read from X that wait for the committer.",
+    "known_ids": "Event ids that are known, to recognise duplicates.",
     "kafka_queue_messages": "Records that the producer has not yet delivered.",
     "kafka_queue_bytes": "Bytes of records that the producer has not yet delivered.",
     "kafka_broker_round_trip_seconds": "Average round trip to the slowest broker, in librdkafka's latest interval.",
@@ -87,9 +83,8 @@ def _values_of(status: PartitionStatus) -> dict[str, float | None]:
         "last_byte_timestamp_seconds": _seconds(status.last_byte_us),
         "last_event_timestamp_seconds": _seconds(status.last_event_us),
         "sequence": status.sequence,
-        "clock_offset_seconds": status.clock_offset_s,
-        "inbox_bytes": status.inbox_bytes(),
-        "duplicate_memory_ids": status.duplicate_memory_ids,
+        "channel_bytes": status.channel_bytes(),
+        "known_ids": status.known_ids,
         **_values_of_producer(status.producer),
     }
 
@@ -117,41 +112,25 @@ class ServiceCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield one family a gauge."""
         status = self._status
-        ready = _gauge("ready", "1 when /readyz says so.", ())
+        ready = _gauge("ready", "1 while /readyz answers 200.", ())
         ready.add_metric((), status.is_ready)
-        joined = _gauge("group_joined", "1 while a member of the consumer group.", ())
+        joined = _gauge("group_joined", "1 while this process is a member of the consumer group.", ())
         joined.add_metric((), status.has_joined)
-        confirmed = _gauge("registry_confirmed", "1 once the registry has confirmed the schema ids in use.", ())
-        confirmed.add_metric((), status.is_registry_confirmed)
-        limit = _gauge("inbox_limit_bytes", "Most bytes that a stream partition holds unread.", ())
-        limit.add_metric((), status.inbox_limit_bytes)
+        limit = _gauge("channel_limit_bytes", "Most bytes that wait for the committer of a stream partition.", ())
+        limit.add_metric((), status.channel_limit_bytes)
+        registry_away = _gauge("registry_away", "1 while the schema registry does not answer.", ())
+        registry_away.add_metric((), status.is_registry_away)
+        offset = _gauge("clock_offset_seconds", "By how much X's clock is ahead of the wall clock, to a second.", ())
+        offset.add_metric((), status.clock_offset_s())
         enabled = _gauge("stream_enabled", "1 where the settings switch the stream on.", ("stream",))
         for stream in STREAMS:
             enabled.add_metric((stream,), stream in status.streams)
-        return ready, joined, confirmed, limit, enabled, self._connects_waiting(), *self._rate_limits()
-
-    def _connects_waiting(self) -> Metric:
-        waiting = _gauge(
-            "connects_waiting", "Attempts to connect that wait for the connect budget.", ("stream", "plan")
-        )
-        counts = Counter(
-            (each.partition.stream, isinstance(each.plan, Replay))
-            for each in self._status.waiting
-            if each.waits_for is WaitsFor.CONNECT_BUDGET
-        )
-        for stream in STREAMS:
-            for name, is_replay in (("live", False), ("replay", True)):
-                waiting.add_metric((stream, name), counts[stream, is_replay])
-        return waiting
+        return ready, joined, limit, registry_away, offset, enabled, *self._rate_limits()
 
     def _rate_limits(self) -> Iterable[Metric]:
-        limit = _gauge("rate_limit", "Connects that X allows in a window, as its latest answer says.", ("stream",))
-        remaining = _gauge(
-            "rate_limit_remaining", "Connects left in X's window, as its latest answer says.", ("stream",)
-        )
-        reset = _gauge(
-            "rate_limit_reset_timestamp_seconds", "When X's window ends, as its latest answer says.", ("stream",)
-        )
+        limit = _gauge("rate_limit", "Connects that X allows in a window, by its latest answer.", ("stream",))
+        remaining = _gauge("rate_limit_remaining", "Connects left in X's window, by its latest answer.", ("stream",))
+        reset = _gauge("rate_limit_reset_timestamp_seconds", "When X's window ends, by its latest answer.", ("stream",))
         for stream, said in list(self._status.rate_limits.items()):
             limit.add_metric((stream,), said.limit)
             remaining.add_metric((stream,), said.remaining)

@@ -1,6 +1,6 @@
 """The HTTP port: /metrics, /livez, /readyz and /status, and how to ask it.
 
-Answering, it only looks inward and never waits for anyone.
+An answer depends on the state of this process alone and waits for nothing else.
 """
 
 import json
@@ -39,7 +39,7 @@ class _Server6(_Server):
 
 class _Handler(WSGIRequestHandler):
     timeout = _ANSWER_TIMEOUT_S
-    """Seconds; each connection has a thread, and whoever says nothing, or reads nothing, would keep it for ever."""
+    """Seconds; each connection has a thread, and a client that neither writes nor reads would keep it for ever."""
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 - the base class's signature
         """Say nothing: probes and scrapes are no news."""
@@ -47,7 +47,7 @@ class _Handler(WSGIRequestHandler):
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What there is to show; `metrics` is None where the numbers are too old, `on_failure` is told what went wrong."""
+    """What there is to show; `metrics` is None where the numbers are too old, `on_failure` receives what went wrong."""
 
     metrics: Callable[[], bytes | None]
     is_live: Callable[[], bool]
@@ -97,7 +97,7 @@ def ask(host: str, port: int, path: str) -> str:
 
     Raises `DependencyUnavailableError` with what it says when it answers otherwise, or with why it does not.
     """
-    connection = HTTPConnection(host, port, timeout=_ANSWER_TIMEOUT_S)  # heeds no proxy variables, unlike urllib
+    connection = HTTPConnection(host, port, timeout=_ANSWER_TIMEOUT_S)  # ignores proxy variables, unlike urllib
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

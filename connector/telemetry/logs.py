@@ -36,7 +36,7 @@ _ONE_LINE_A_REQUEST = ("httpx", "httpx2", "httpcore", "httpcore2")
 class WarningLimit:
     """Holds back a warning of ours that was just shown: an attempt that fails for the 500th time is no news.
 
-    Errors are always shown, and so is the course of life.
+    Errors and the life cycle are always shown.
     """
 
     def __init__(self, repeats: Repeats) -> None:
@@ -64,7 +64,7 @@ class LibrdkafkaLimit(logging.Filter):
         self._repeats = repeats
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether to show the message."""
+        """Return whether to show the message."""
         if record.levelno > logging.WARNING:
             record.levelno, record.levelname = logging.WARNING, "WARNING"
             if not logging.getLogger(record.name).isEnabledFor(logging.WARNING):
@@ -82,7 +82,7 @@ def _in_order(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
-    """A thread died of what nobody foresaw."""
+    """A thread died from an unexpected exception."""
     name = failed.thread.name if failed.thread is not None else ""
     structlog.get_logger().error("thread_failed", thread=name, exc_info=failed.exc_value)
 

@@ -1,11 +1,13 @@
 """Every counter, and the registry that a scrape reads. With `gauges` the only place that knows prometheus_client.
 
-Labels come from closed sets and are set to zero at start, so that a first happening is seen as an increase.
+Labels come from closed sets and start at zero, so that the first time is seen as an increase.
 """
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from itertools import product
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,10 +21,11 @@ from prometheus_client import (
 )
 
 from connector import __version__
-from connector.coverage.plan import Cause
-from connector.coverage.session import Doubt
+from connector.coverage.gap import Gap, GapCause, Suspicion
+from connector.coverage.messages import EndReason, Verdict
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS
 from connector.events.decode import Reason
+from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import Delays
 from connector.telemetry.drift import OTHER, Names
 from connector.telemetry.gauges import (
@@ -34,12 +37,21 @@ from connector.telemetry.gauges import (
     labels_of,
 )
 from connector.telemetry.status import ServiceStatus
-from connector.x.errors import REASONS
+from connector.x.errors import FailureReason
 
-DISCONNECT_REASONS = ("closed", "network", "replanned", "silent", "stopped", "system-message")
+
+class RefusalOutcome(StrEnum):
+    """What a refusal of a request's parameters leads to: a closed set, public."""
+
+    ASKED_AGAIN = "asked-again"
+    BELIEVED = "believed"
+
+
 REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")
-SLICE_OUTCOMES = ("whole", "interrupted")
-HTTP_CODES = ("200", "400", "401", "403", "404", "429", "500", "502", "503", "504")
+REFUSABLE = ("backfill", "replay")
+GAPS = tuple((Gap(0, 0, cause).state.value, cause.value) for cause in GapCause)
+"""Every pair of state and cause that a gap can have."""
+HTTP_CODES = ("200", "400", "401", "403", "404", "408", "429", "500", "502", "503", "504")
 _TRANSACTION_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -62,7 +74,13 @@ class Metrics:
         self._count_connections()
         self._count_lines()
         self._count_transactions()
+        self._count_gaps()
         self._count_drift()
+        self.clock_steps = Counter(
+            f"{NAMESPACE}_clock_steps",
+            "Times that the wall clock of the host was seen to step.",
+            registry=self.registry,
+        )
         self.delays = {partition: Delays() for partition in STREAM_PARTITIONS}
         self.registry.register(DelayCollector(self.delays))
 
@@ -74,23 +92,41 @@ class Metrics:
     def _count_connections(self) -> None:
         self.connects = self._counter("connects", "Connections that X granted.")
         self.backfills = self._counter("backfills", "Connections that X granted with a backfill.")
-        self.connect_failures = self._counter("connect_failures", "Attempts to connect that failed.", reason=REASONS)
-        self.disconnects = self._counter("disconnects", "Connections that ended.", reason=DISCONNECT_REASONS)
+        self.connect_failures = self._counter(
+            "connect_failures", "Attempts to connect that failed.", ("reason",), _values(FailureReason)
+        )
+        self.disconnects = self._counter("disconnects", "Connections that ended.", ("reason",), _values(EndReason))
+        self.system_messages = self._counter("system_messages", "In-stream system messages from X.")
         self.replay_slices = self._counter(
-            "replay_slices", "Replay slices that ended, properly or not.", outcome=SLICE_OUTCOMES
+            "replay_slices", "Replay slices that ended, by verdict.", ("verdict",), _values(Verdict)
+        )
+        self.plans_refused = self._counter(
+            "plans_refused",
+            "Requests whose parameters X refused or ignored; after a believed refusal less is asked for.",
+            ("plan", "outcome"),
+            product(REFUSABLE, RefusalOutcome),
+        )
+        self.connect_wait = self._counter(
+            "connect_wait_seconds",
+            "Time that attempts to connect waited for a permit.",
+            ("reason",),
+            _values(WaitReason),
         )
         self.http_responses = self._stream_counter(
-            "http_responses", "X's answers to requests for a stream, by status code.", code=(*HTTP_CODES, OTHER)
+            "http_responses",
+            "X's answers to requests for a stream, by status code.",
+            ("code",),
+            [(code,) for code in (*HTTP_CODES, OTHER)],
         )
 
     def _count_lines(self) -> None:
         self.received_bytes = self._counter("received_bytes", "Bytes read from X, decompressed.")
         self.truncated_tails = self._counter("truncated_tails", "Unfinished lines at the end of a connection.")
-        self.received = self._counter("lines_received", "Lines taken up, without keep-alives.")
-        self.duplicates = self._counter("lines_duplicate", "Lines dropped as known.")
-        self.control = self._counter("lines_control", "Lines in which X spoke of the connection.")
+        self.received = self._counter("lines_received", "Lines processed, without keep-alives.")
+        self.duplicates = self._counter("lines_duplicate", "Duplicate lines dropped.")
+        self.control = self._counter("lines_control", "Lines that were system messages of X, not content.")
         self.dead_lettered = self._counter(
-            "lines_dead_lettered", "Lines put on the dead-letter topic.", reason=[reason.value for reason in Reason]
+            "lines_dead_lettered", "Lines sent to the dead-letter topic.", ("reason",), _values(Reason)
         )
         self.published = Counter(
             f"{NAMESPACE}_events_published",
@@ -102,59 +138,86 @@ class Metrics:
             self.published.labels(event_type.stream, event_type.name)
 
     def _count_transactions(self) -> None:
-        causes = [cause.value for cause in Cause]
         self.transactions = self._counter("transactions_committed", "Transactions committed.")
         self.transaction_duration = Histogram(
             f"{NAMESPACE}_transaction_duration_seconds",
-            "How long a transaction took, from its first record to the end of its commit.",
+            "Duration of a transaction, from its first record to the end of its commit.",
             PARTITION_LABELS,
             buckets=_TRANSACTION_BOUNDS_S,
             registry=self.registry,
         )
         for partition in STREAM_PARTITIONS:
             self.transaction_duration.labels(*labels_of(partition))
+        self.start_failures = self._counter(
+            "start_failures", "Times that a partition could not start, because Kafka did not give what it needs."
+        )
         self.producers_replaced = self._counter(
-            "producers_replaced", "Producers thrown away.", cause=REPLACEMENT_CAUSES
+            "producers_replaced", "Producers replaced.", ("cause",), [(cause,) for cause in REPLACEMENT_CAUSES]
         )
         self.transmit_retries = self._counter(
-            "kafka_transmit_retries", "Requests to Kafka that were sent again, by librdkafka's count."
+            "kafka_transmit_retries", "Requests to Kafka that librdkafka sent again, by its own count."
         )
         self.transmit_errors = self._counter(
-            "kafka_transmit_errors", "Requests to Kafka that failed to be sent, by librdkafka's count."
+            "kafka_transmit_errors", "Requests to Kafka that librdkafka could not send, by its own count."
         )
-        self.gaps = self._counter("gaps", "Gaps recorded.", cause=causes)
-        self.lost_seconds = self._counter("lost_seconds", "Time within recorded gaps.", cause=causes)
-        self.doubts = self._counter("doubts", "Stretches asked for once more.", doubt=[doubt.value for doubt in Doubt])
+        self.unexpected_errors = self._counter(
+            "unexpected_errors", "Unexpected exceptions; the partition retries after each."
+        )
+
+    def _count_gaps(self) -> None:
+        self.gaps = self._counter("gaps", "Gaps recorded.", ("state", "cause"), GAPS)
+        self.gap_seconds = self._counter("gap_seconds", "Time within recorded gaps.", ("state", "cause"), GAPS)
+        self.refetches = self._counter(
+            "refetches",
+            "Time ranges re-requested because their completeness was in doubt.",
+            ("suspicion",),
+            _values(Suspicion),
+        )
 
     def _count_drift(self) -> None:
         self.type_names, self.field_names = Names(), Names()
         self.unknown_types = self._stream_counter("unknown_types", "Lines of a type that the connector does not know.")
         self.unknown_fields = self._stream_counter(
-            "unknown_fields", "Events with a member that the connector does not know, by its name.", field=(OTHER,)
+            "unknown_fields",
+            "Events with a member that the connector does not know, by its name.",
+            ("field",),
+            [(OTHER,)],
         )
 
-    def _counter(self, name: str, documentation: str, **more_labels: Iterable[str]) -> Counter:
+    def _counter(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str] = (),
+        values: Iterable[tuple[str, ...]] = ((),),
+    ) -> Counter:
+        """Return a counter that is zero for every stream partition, with all `values` of its other labels."""
         places = [labels_of(partition) for partition in STREAM_PARTITIONS]
-        return self._counter_at(name, documentation, PARTITION_LABELS, places, more_labels)
+        return self._counter_at(name, documentation, (*PARTITION_LABELS, *labels), product(places, values))
 
-    def _stream_counter(self, name: str, documentation: str, **more_labels: Iterable[str]) -> Counter:
-        return self._counter_at(name, documentation, ("stream",), [(stream,) for stream in STREAMS], more_labels)
+    def _stream_counter(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str] = (),
+        values: Iterable[tuple[str, ...]] = ((),),
+    ) -> Counter:
+        """Return a counter that is zero for every stream, with all `values` of its other labels."""
+        places = [(stream,) for stream in STREAMS]
+        return self._counter_at(name, documentation, ("stream", *labels), product(places, values))
 
     def _counter_at(
         self,
         name: str,
         documentation: str,
-        labels: tuple[str, ...],
-        places: Iterable[tuple[str, ...]],
-        more_labels: dict[str, Iterable[str]],
+        labels: Sequence[str],
+        values: Iterable[tuple[tuple[str, ...], tuple[str, ...]]],
     ) -> Counter:
-        """Return a counter that is zero at each place, for each value of the one more label there may be."""
-        counter = Counter(f"{NAMESPACE}_{name}", documentation, (*labels, *more_labels), registry=self.registry)
-        for place in places:
-            if more_labels:
-                [values] = more_labels.values()
-                for value in values:
-                    counter.labels(*place, value)
-            else:
-                counter.labels(*place)
+        counter = Counter(f"{NAMESPACE}_{name}", documentation, labels, registry=self.registry)
+        for place, others in values:
+            counter.labels(*place, *others)
         return counter
+
+
+def _values(closed_set: type[StrEnum]) -> list[tuple[str, ...]]:
+    return [(member.value,) for member in closed_set]

@@ -1,4 +1,4 @@
-"""What is said again and again: shown at most once in an interval, with the count of what was held back. Pure."""
+"""What is logged again and again: shown at most once in an interval, with the count of what was held back. Pure."""
 
 import re
 import time

@@ -1,6 +1,6 @@
 """What the process and each of its stream partitions are doing, as /status and the metrics show it.
 
-Plain attributes, written by the threads they tell of. Must not know Prometheus.
+Plain attributes, written by the threads that they describe. Must not know Prometheus.
 """
 
 import socket
@@ -14,13 +14,13 @@ from connector.coverage.plan import Plan, Replay
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.statistics import ProducerStatistics
-from connector.source.connect_limiter import Gate, Waiting
+from connector.source.connect_limiter import ConnectLimiter, Waiting
 from connector.x.clock import wall_us
 from connector.x.errors import RateLimit
 
 
 class State(StrEnum):
-    """Where a stream partition stands in its life in this process."""
+    """Which part of its life in this process a stream partition is in."""
 
     NOT_OWNED = "not-owned"
     RESTORING = "restoring"
@@ -37,9 +37,16 @@ def _nothing() -> int:
     return 0
 
 
+def _no_offset() -> float:
+    return 0.0
+
+
 @dataclass(slots=True)
 class PartitionStatus:
-    """One stream partition, from when it was assigned on; instants and times are microseconds, instants since 1970."""
+    """One stream partition since it was assigned; instants are microseconds since 1970.
+
+    `waits_for` is why an attempt to connect has no permit yet.
+    """
 
     state: State = State.NOT_OWNED
     mode: str = "disconnected"
@@ -50,24 +57,25 @@ class PartitionStatus:
     last_byte_us: int | None = None
     last_event_us: int | None = None
     received_bytes: int = 0
-    inbox_bytes: Callable[[], int] = _nothing
-    duplicate_memory_ids: int = 0
+    channel_bytes: Callable[[], int] = _nothing
+    known_ids: int = 0
     last_error: str | None = None
     last_error_at_us: int | None = None
+    waits_for: str | None = None
     next_attempt_us: int | None = None
     gaps_recorded: int = 0
     last_gap: str | None = None
-    clock_offset_s: float | None = None
     producer: ProducerStatistics | None = None
 
     @property
     def is_owned(self) -> bool:
-        """Whether this process works the stream partition."""
+        """Whether this process owns the stream partition."""
         return self.state is not State.NOT_OWNED
 
     def idle(self) -> None:
-        """Take note that nothing is read or committed for now; what is known of coverage stays."""
-        self.mode, self.plan, self.inbox_bytes, self.producer = "disconnected", None, _nothing, None
+        """Record that nothing is read or committed for now; what is known of coverage stays."""
+        self.mode, self.plan, self.waits_for = "disconnected", None, None
+        self.channel_bytes, self.producer = _nothing, None
 
     def as_json(self) -> dict[str, Any]:
         """Return the status with instants as RFC 3339 text."""
@@ -87,8 +95,8 @@ _SHOWN = tuple(member.name for member in fields(PartitionStatus) if member.name 
 class Statuses(Mapping[StreamPartition, PartitionStatus]):
     """The statuses of all stream partitions that this process may be given.
 
-    Each begins anew when the partition is taken up or let go: what a thread says of a life that is over is not shown.
-    Only the last error stays, with its time: whoever looks later wants to know.
+    Each starts empty when the partition is assigned or released: what a late thread writes of an earlier life is not
+    shown. Only the last error stays, with its time, for a later look.
     """
 
     def __init__(self, partitions: Iterable[StreamPartition]) -> None:
@@ -113,7 +121,7 @@ class Statuses(Mapping[StreamPartition, PartitionStatus]):
 
 
 class Group(Protocol):
-    """How this process stands in the consumer group."""
+    """The membership of this process in the consumer group."""
 
     @property
     def has_joined(self) -> bool:
@@ -121,7 +129,7 @@ class Group(Protocol):
 
     @property
     def is_hung(self) -> bool:
-        """Whether nobody takes part in it any more, though somebody should."""
+        """Whether the thread that polls the group has stopped doing so."""
 
     @property
     def is_ready(self) -> bool:
@@ -130,18 +138,22 @@ class Group(Protocol):
 
 @dataclass(slots=True)
 class ServiceStatus:
-    """What concerns the process as a whole; `rate_limits` are X's latest words on each stream's endpoint."""
+    """What concerns the process as a whole; `rate_limits` are from X's latest answer for each stream.
+
+    `clock_offset_s` returns by how much X's clock is ahead of the wall clock now, in seconds.
+    """
 
     partitions: Statuses
-    inbox_limit_bytes: int
+    channel_limit_bytes: int
     instance_id: str | None
     started_at_us: int
     group: Group | None = None
     last_error: str | None = None
     last_error_at_us: int | None = None
     rate_limits: dict[str, RateLimit] = field(default_factory=dict)
-    gate: Gate | None = None
-    is_registry_confirmed: bool = False
+    limiter: ConnectLimiter | None = None
+    is_registry_away: bool = False
+    clock_offset_s: Callable[[], float] = _no_offset
 
     @property
     def has_joined(self) -> bool:
@@ -150,7 +162,7 @@ class ServiceStatus:
 
     @property
     def is_ready(self) -> bool:
-        """What /readyz says."""
+        """Whether /readyz answers 200."""
         return self.group is not None and self.group.is_ready
 
     @property
@@ -161,7 +173,7 @@ class ServiceStatus:
     @property
     def waiting(self) -> Sequence[Waiting]:
         """The attempts to connect that wait, the first one first."""
-        return () if self.gate is None else self.gate.waiting()
+        return () if self.limiter is None else self.limiter.waiting()
 
     def as_json(self) -> dict[str, Any]:
         """Return what /status shows."""
@@ -173,11 +185,12 @@ class ServiceStatus:
             "now": format_us(wall_us()),
             "is_ready": self.is_ready,
             "has_joined_group": self.has_joined,
-            "is_registry_confirmed": self.is_registry_confirmed,
+            "is_registry_away": self.is_registry_away,
+            "clock_offset_s": round(self.clock_offset_s(), 1),
             "last_error": self.last_error,
             "last_error_at": None if self.last_error_at_us is None else format_us(self.last_error_at_us),
             "rate_limits": {stream: _rate_limit_as_json(said) for stream, said in list(self.rate_limits.items())},
-            "connects_left": {} if self.gate is None else self.gate.remaining(),
+            "connects_left": {} if self.limiter is None else self.limiter.remaining(),
             "connects_waiting": [_waiting_as_json(waiting) for waiting in self.waiting],
             "partitions": {str(partition): status.as_json() for partition, status in self.partitions.items()},
         }
@@ -191,7 +204,7 @@ def _waiting_as_json(waiting: Waiting) -> dict[str, Any]:
     return {
         "partition": str(waiting.partition),
         "plan": describe(waiting.plan),
-        "waits_for": waiting.waits_for.value,
+        "waits_for": waiting.reason.value,
         "at_least_s": None if waiting.wait_s is None else round(waiting.wait_s, 1),
     }
 

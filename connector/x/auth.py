@@ -12,13 +12,14 @@ import httpx
 import msgspec
 
 from connector.errors import SettingsError
-from connector.events.times import US_PER_S
 from connector.settings import XSettings, variable_name
 from connector.x.backoff import Curve
 from connector.x.clock import wall_us
-from connector.x.errors import ConnectFailedError, Failure, http_failure, network_failure
-from connector.x.response import read_body
-from connector.x.transport import Wire
+from connector.x.errors import ConnectFailedError, Failure, FailureReason
+from connector.x.failures import HTTP_FAILURES, network_failure, refusal
+from connector.x.head import read_head
+from connector.x.quoting import Secrets, basic_credentials
+from connector.x.response import read_beginning, read_body
 
 
 class _Answer(msgspec.Struct):
@@ -35,7 +36,7 @@ class Token:
         self._lock = threading.Lock()
 
     def value(self) -> str:
-        """Return the token to use for a connection made now; a token file is read anew each time.
+        """Return the token to use for a connection made now; a token file is read each time.
 
         Raises `ConnectFailedError` when there is none to be had.
         """
@@ -48,7 +49,7 @@ class Token:
                     self._exchanged = _checked("the token that X gave", token)
                 return self._exchanged
         except SettingsError as error:
-            failure = Failure(Curve.CONFIGURATION, "no-token", str(error), is_sent=False)
+            failure = Failure(Curve.CONFIGURATION, FailureReason.NO_TOKEN, str(error), is_sent=False)
             raise ConnectFailedError(failure) from None
         except ConnectFailedError as error:  # the stream was not asked, and what X counts is the token endpoint's
             raise ConnectFailedError(replace(error.failure, rate_limit=None, is_sent=False)) from error
@@ -77,30 +78,33 @@ def _checked(name: str, value: str) -> str:
     return value
 
 
-def exchange_over(client: httpx.Client, answer_time_s: float) -> Callable[[str, str], str]:
-    """Return a function that exchanges an API key and its secret for a bearer token over `client`."""
+def exchange_over(client: httpx.Client, more_secrets: Secrets = ()) -> Callable[[str, str], str]:
+    """Return a function that exchanges an API key and its secret for a bearer token over `client`.
+
+    Neither of them, nor what else goes out with a request, is in any error.
+    """
 
     def exchange(api_key: str, api_key_secret: str) -> str:
         request = client.build_request(
             "POST",
             "/oauth2/token",
             data={"grant_type": "client_credentials"},
-            extensions=Wire().extensions(answer_time_s),
         )
-        secrets = (api_key, api_key_secret)
         auth = (quote(api_key, safe=""), quote(api_key_secret, safe=""))
+        secrets = (api_key, api_key_secret, basic_credentials(*auth), *more_secrets)
         try:
             response = client.send(request, auth=auth, stream=True)
-            body = read_body(response)
-        except (httpx.HTTPError, OSError) as error:
+            head = read_head(response.status_code, response.headers, wall_us())
+            if head.status != httpx.codes.OK:
+                raise ConnectFailedError(refusal(head, read_beginning(response, head), secrets).failure)
+            body = read_body(response, head)
+        except HTTP_FAILURES as error:
             raise ConnectFailedError(network_failure(error, secrets)) from error
-        if response.status_code != httpx.codes.OK:
-            now_s = wall_us() / US_PER_S
-            raise ConnectFailedError(http_failure(response.status_code, response.headers, body, now_s, secrets))
         try:
             return msgspec.json.decode(body, type=_Answer).access_token
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            failure = Failure(Curve.HTTP, "no-token", "X's answer to the token request holds no access_token")
+            detail = "X's answer to the token request holds no access_token"
+            failure = Failure(Curve.HTTP, FailureReason.NO_TOKEN, detail, date_us=head.date_us)
             raise ConnectFailedError(failure) from None
 
     return exchange

@@ -4,10 +4,11 @@ import platform
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.request import getproxies_environment
 
 import httpx
 
@@ -15,44 +16,40 @@ from connector import __version__
 from connector.coverage.plan import Plan, Replay
 from connector.errors import SettingsError
 from connector.events.catalog import STREAMS, StreamPartition
-from connector.events.times import US_PER_S, format_us
+from connector.events.times import format_us
 from connector.settings import XSettings, variable_name
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
 from connector.x.clock import wall_us
-from connector.x.errors import (
-    ConnectFailedError,
-    Failure,
-    PlanRefusedError,
-    RateLimit,
-    Secrets,
-    http_failure,
-    network_failure,
-    read_rate_limit,
-    without,
-)
-from connector.x.response import read_body
-from connector.x.transport import Wire
+from connector.x.errors import ConnectFailedError, Failure, FailureReason, PlanRefusedError, RateLimit
+from connector.x.failures import HTTP_FAILURES, network_failure, not_a_stream, refusal
+from connector.x.head import Head, read_head
+from connector.x.proxy import find_proxy, secrets_of
+from connector.x.quoting import Secrets, shown
+from connector.x.response import decoder_of, read_beginning
+from connector.x.transport import Wire, WireTransport
 
 USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
 _DELIMITERS = {"content-length", "transfer-encoding"}
 _LITTLE_BYTES = 16 * 1024
 _GATHER_S = 0.02
 """After so little was read, more is left to come for so long: waking up for an event costs more than the event."""
-_NO_HEADERS: Mapping[str, str] = {}
+_MAX_PORT = 65535
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
 
 class Connection:
     """An accepted request. `chunks` is for one thread; `close` may be called from any."""
 
-    def __init__(self, response: httpx.Response, wire: Wire, secrets: Secrets) -> None:
+    def __init__(self, response: httpx.Response, head: Head, wire: Wire, secrets: Secrets) -> None:
         self._response = response
+        self._decoder = decoder_of(head)
         self._secrets = secrets
         self._wire = wire
         self._is_delimited = not _DELIMITERS.isdisjoint(response.headers)
-        self.date_us = _date_us(response)
-        self.rate_limit: RateLimit | None = read_rate_limit(response.headers, self.date_us / US_PER_S)
+        self.date_us = head.date_us
+        """X's time of the answer, or None where its `Date` is missing or garbage."""
+        self.rate_limit: RateLimit | None = head.rate_limit
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body's bytes as they arrive, decompressed.
@@ -61,15 +58,19 @@ class Connection:
         cannot be told from a cut.
         """
         try:
-            for chunk in self._response.iter_bytes():
-                yield chunk
-                if len(chunk) < _LITTLE_BYTES:
+            for chunk in self._response.iter_raw():
+                size_bytes = 0
+                for piece in self._decoder.decode(chunk):
+                    size_bytes += len(piece)
+                    yield piece
+                if size_bytes < _LITTLE_BYTES:
                     time.sleep(_GATHER_S)
-        except (httpx.HTTPError, OSError) as error:
+            self._decoder.flush()
+        except HTTP_FAILURES as error:
             raise ConnectFailedError(network_failure(error, self._secrets)) from error
         if not self._is_delimited:
             raise ConnectFailedError(
-                Failure(Curve.NETWORK, "network", "the body ended, and nothing says that it is whole")
+                Failure(Curve.NETWORK, FailureReason.NETWORK, "the body ended, and nothing says that it is whole")
             )
 
     def close(self) -> None:
@@ -77,8 +78,8 @@ class Connection:
         self._wire.close()
 
     def quoted(self, text: str) -> str:
-        """Return words of X's without the token, should X have repeated it."""
-        return without(self._secrets, text)
+        """Return words of X's bounded, on one line, and without the token, should X have repeated it."""
+        return shown(self._secrets, text)
 
     def __enter__(self) -> Self:
         return self
@@ -92,65 +93,65 @@ class Connection:
 class XClient:
     """Opens connections to X.
 
-    Redirects are not followed, so the token goes nowhere else; proxies come from the environment; no connection is
-    kept, so each one looks up X's address afresh.
+    Redirects are not followed, so the token goes nowhere else; cookies are not kept; the proxy comes from the
+    environment; no connection is kept, so each one looks up X's address afresh.
     """
 
     def __init__(
         self, settings: XSettings, on_answer: Callable[[str, int, RateLimit | None], None] = lambda *_: None
     ) -> None:
-        """`on_answer` is told the stream, status code and rate limit of each answer to a request for a stream.
+        """`on_answer` is called with stream, status code and rate limit of each answer to a request for a stream.
 
-        Raises `SettingsError` where the CA certificates cannot be used.
+        Raises `SettingsError` where the base URL, the CA certificates or the proxy cannot be used.
         """
         self._on_answer = on_answer
+        self._is_gzip = settings.gzip
+        base_url = _base_url(settings)
+        proxy = find_proxy(base_url, getproxies_environment())
+        self._proxy_secrets = () if proxy is None else secrets_of(proxy)
         self._client = httpx.Client(
-            base_url=settings.base_url,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip" if settings.gzip else "identity"},
+            base_url=base_url,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(settings.silence_timeout_s, connect=settings.connect_timeout_s),
-            verify=_trust(settings.ca_file),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            transport=WireTransport(_trust(settings.ca_file), proxy, settings.silence_timeout_s),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
-        self._answer_time_s = settings.silence_timeout_s
-        self._token = Token(settings, exchange_over(self._client, self._answer_time_s))
+        self._token = Token(settings, exchange_over(self._client, self._proxy_secrets))
 
     def open(self, partition: StreamPartition, plan: Plan, wire: Wire | None = None) -> Connection:
         """Ask X for `plan`; who holds the `wire` can end the wait for the answer, too.
 
-        Raises `ConnectFailedError`; `PlanRefusedError` where X does not accept the request.
+        Raises `ConnectFailedError`; `PlanRefusedError` where X itself objects to the request.
         """
         wire = wire or Wire()
         # A compressed body may be cut where no one notices; of a replay the end is all that says it is whole.
-        headers = {"Accept-Encoding": "identity"} if isinstance(plan, Replay) else {}
-        response, secrets = self._get(partition, _parameters(plan), wire, headers)
-        if response.status_code == httpx.codes.OK:
-            return Connection(response, wire, secrets)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        is_gzip_asked = self._is_gzip and not isinstance(plan, Replay)
+        response, head, secrets = self._get(partition, _parameters(plan), wire, is_gzip=is_gzip_asked)
+        if head.is_stream(is_gzip_asked=is_gzip_asked):
+            return Connection(response, head, wire, secrets)
+        if head.status == httpx.codes.UNAUTHORIZED:
             self._token.rejected()
-        if response.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN}:
-            raise PlanRefusedError(_failure(response, secrets), _date_us(response))
-        raise ConnectFailedError(_failure(response, secrets))
+        raise _error(response, head, secrets)
 
     def check_access(self, stream: str) -> None:
         """Ask X for `stream` in a way it cannot grant, so that no connection is made or disturbed.
 
         Raises `ConnectFailedError` unless X then objects to the request itself: to neither token nor access.
         """
-        response, secrets = self._get(StreamPartition(stream, 1), _UNGRANTABLE, Wire())
-        if response.status_code == httpx.codes.BAD_REQUEST:
+        response, head, secrets = self._get(StreamPartition(stream, 1), _UNGRANTABLE, Wire(), is_gzip=False)
+        if head.is_stream(is_gzip_asked=False):  # X ignores parameters: nothing is said of the request
             response.close()
-        else:
-            raise ConnectFailedError(_failure(response, secrets))
+            raise refusal(head, b"", secrets)
+        error = _error(response, head, secrets)
+        if not (isinstance(error, PlanRefusedError) and head.status == httpx.codes.BAD_REQUEST):
+            raise error
 
     def _get(
-        self,
-        partition: StreamPartition,
-        parameters: Mapping[str, str],
-        wire: Wire,
-        headers: Mapping[str, str] = _NO_HEADERS,
-    ) -> tuple[httpx.Response, Secrets]:
-        """Return the answer, and what of the request no one may quote."""
+        self, partition: StreamPartition, parameters: Mapping[str, str], wire: Wire, *, is_gzip: bool
+    ) -> tuple[httpx.Response, Head, Secrets]:
+        """Return the answer, what its head says, and what of the request must not be shown."""
         token = self._token.value()
+        secrets = (token, *self._proxy_secrets)
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}
         try:
@@ -158,19 +159,35 @@ class XClient:
                 "GET",
                 STREAMS[partition.stream].path,
                 params=parameters,
-                headers={"Authorization": f"Bearer {token}", **headers},
-                extensions=wire.extensions(self._answer_time_s),
+                headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip" if is_gzip else "identity"},
+                extensions={"wire": wire},
             )
             response = self._client.send(request, stream=True)
-        except (httpx.HTTPError, OSError) as error:
-            raise ConnectFailedError(network_failure(error, (token,))) from error
-        limit = read_rate_limit(response.headers, _date_us(response) / US_PER_S)
-        self._on_answer(partition.stream, response.status_code, limit)
-        return response, (token,)
+        except HTTP_FAILURES as error:
+            raise ConnectFailedError(network_failure(error, secrets)) from error
+        head = read_head(response.status_code, response.headers, wall_us())
+        self._on_answer(partition.stream, head.status, head.rate_limit)
+        return response, head, secrets
 
     def close(self) -> None:
         """Release what the client holds."""
         self._client.close()
+
+
+def try_client(settings: XSettings) -> None:
+    """Raise `SettingsError` where no client can be made of the settings and the environment."""
+    XClient(settings).close()
+
+
+def _base_url(settings: XSettings) -> httpx.URL:
+    name = variable_name(("x", "base_url"))
+    try:
+        url = httpx.URL(settings.base_url)
+    except httpx.InvalidURL as error:
+        raise SettingsError([f"{name}: is not a URL: {error}"]) from None
+    if not url.host or (url.port or 0) > _MAX_PORT:
+        raise SettingsError([f"{name}: holds no host, or a port that cannot be"])
+    return url
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
@@ -192,17 +209,9 @@ def _to_the_second(instant_us: int) -> str:
     return format_us(instant_us)[:19] + "Z"
 
 
-def _date_us(response: httpx.Response) -> int:
-    """Return X's time of the answer, or the wall clock where X does not say."""
-    try:
-        return int(parsedate_to_datetime(response.headers["date"]).timestamp()) * US_PER_S
-    except (KeyError, ValueError, OverflowError):
-        return wall_us()
-
-
-def _failure(response: httpx.Response, secrets: Secrets) -> Failure:
-    try:
-        body = read_body(response)
-    except (httpx.HTTPError, OSError):
-        body = b""
-    return http_failure(response.status_code, response.headers, body, _date_us(response) / US_PER_S, secrets)
+def _error(response: httpx.Response, head: Head, secrets: Secrets) -> ConnectFailedError:
+    """Return the error for an answer that is no stream."""
+    body = read_beginning(response, head)
+    if head.status == httpx.codes.OK:
+        return ConnectFailedError(not_a_stream(head, body, secrets))
+    return refusal(head, body, secrets)

@@ -3,14 +3,21 @@
 All instants are microseconds since 1970, UTC; all durations are microseconds where their name ends in `_us`.
 """
 
+import threading
 import time
 from collections.abc import Callable
 
+from connector.coverage.messages import Reading
 from connector.events.times import US_PER_S
 
-MAX_OFFSET_US = 7 * 24 * 3600 * US_PER_S
+AGREEMENT_US = 60 * US_PER_S
+"""Two clocks closer than this agree; a backfill's margin is as long."""
+WINDOW_US = 15 * 60 * US_PER_S
+"""X's rate-limit windows: a reset is never further ahead (X API v2, "Rate limits")."""
 MAX_LEAD_US = 5 * 60 * US_PER_S
 """How far a wall clock that is ahead of X's answers is believed: so long must ids stay known for its sake."""
+PRECISION_US = 2 * US_PER_S
+"""A wall clock this close to X's date, which is cut to the second and was on its way, is the better clock."""
 
 
 def wall_us() -> int:
@@ -24,45 +31,58 @@ def monotonic_us() -> int:
 
 
 class XClock:
-    """Keeps a lower and an upper bound of X's time; before the first answer both are the wall clock."""
+    """Keeps X's time for all readers of a process; before X's first answer it is the wall clock."""
 
     def __init__(self, wall: Callable[[], int] = wall_us, monotonic: Callable[[], int] = monotonic_us) -> None:
         self._wall = wall
         self._monotonic = monotonic
-        self._date_minus_monotonic_us: int | None = None
+        self._lock = threading.Lock()
+        self._offset_us: int | None = None
+        self._odd_offset_us: int | None = None
 
-    def synchronise(self, date_us: int) -> None:
-        """Take the `Date` of an answer that has just arrived; it is a whole second, cut off, not rounded.
+    def synchronise(self, date_us: int | None, reset_us: int | None = None) -> None:
+        """Take the `Date` of an answer that has just arrived, a whole second cut off, unless nothing speaks for it.
 
-        One that is `MAX_OFFSET_US` or more off the wall clock is nobody's time and is ignored.
+        Rests on a second witness: our wall clock, the rate-limit reset of the same answer, the time that earlier
+        answers told, or the next answer that tells the same. A lone first answer is believed, as X's own word.
         """
-        if abs(date_us - self._wall()) < MAX_OFFSET_US:
-            self._date_minus_monotonic_us = date_us - self._monotonic()
+        if date_us is None:
+            return
+        monotonic_us_, wall_us_ = self._monotonic(), self._wall()
+        offset_us = date_us - monotonic_us_
+        with self._lock:
+            is_odd = not (
+                self._offset_us is None
+                or _agree(date_us, wall_us_)
+                or (reset_us is not None and 0 <= reset_us - date_us <= WINDOW_US + AGREEMENT_US)
+                or _agree(offset_us, self._offset_us)
+                or (self._odd_offset_us is not None and _agree(offset_us, self._odd_offset_us))
+            )
+            self._odd_offset_us = offset_us if is_odd else None
+            if not is_odd:
+                self._offset_us = offset_us
 
-    def received_at(self) -> int:
-        """Return the earliest that X's time can be: nothing read now was sent later than this bound allows."""
-        wall = self._wall()
-        return min(wall, self._x_time(wall))
-
-    def estimate(self) -> int:
-        """Return X's time as its latest answer tells it, rounded up, and the wall clock before any.
-
-        What X is asked for is reckoned from here. It is too early after a suspension that the monotonic clock did not
-        see; X's next answer shows that.
-        """
-        return self._x_time(self._wall() - US_PER_S) + US_PER_S
-
-    def now(self) -> int:
-        """Return the latest that X's time can be, whichever of the clocks is wrong, by `MAX_LEAD_US` at most."""
-        estimate = self.estimate()
-        return min(max(self._wall(), estimate), estimate + MAX_LEAD_US)
+    def read(self) -> Reading:
+        """Look at the clocks."""
+        wall_us_, monotonic_us_ = self._wall(), self._monotonic()
+        offset_us = self._offset_us
+        if offset_us is None:
+            return Reading(wall_us_, wall_us_, wall_us_, wall_us_, monotonic_us_)
+        earliest_us = offset_us + monotonic_us_
+        estimate_us = earliest_us + US_PER_S
+        return Reading(
+            earliest_us,
+            estimate_us,
+            max(estimate_us, min(wall_us_, estimate_us + MAX_LEAD_US)),
+            wall_us_ if -US_PER_S <= wall_us_ - earliest_us < PRECISION_US else earliest_us + US_PER_S // 2,
+            monotonic_us_,
+        )
 
     def offset_us(self) -> int:
-        """Return by how much X's time is ahead of the wall clock, to a second's precision; 0 before any answer."""
-        wall = self._wall()
-        return self._x_time(wall) - wall
+        """Return by how much X's time is ahead of the wall clock now, to a second's precision; 0 before any answer."""
+        offset_us = self._offset_us
+        return 0 if offset_us is None else offset_us + self._monotonic() - self._wall()
 
-    def _x_time(self, unknown: int) -> int:
-        if self._date_minus_monotonic_us is None:
-            return unknown
-        return self._date_minus_monotonic_us + self._monotonic()
+
+def _agree(one_us: int, other_us: int) -> bool:
+    return abs(one_us - other_us) <= AGREEMENT_US

@@ -1,26 +1,53 @@
-"""The body of an answer that is not a stream, bounded in size and time: whatever comes, somebody waits for it."""
+"""The body of an answer that is not a stream, bounded in size and time, since an attempt waits for it."""
+
+from collections.abc import Iterator
 
 import httpx
 
 from connector.events.times import US_PER_S
 from connector.x.clock import monotonic_us
+from connector.x.decoders import Decoder, GzipDecoder, IdentityDecoder
+from connector.x.failures import HTTP_FAILURES
+from connector.x.head import Head
 
 BODY_LIMIT = 64 * 1024
 BODY_TIME_US = 5 * US_PER_S
 
 
-def read_body(response: httpx.Response) -> bytes:
+def decoder_of(head: Head) -> Decoder:
+    """Return what decodes the body that follows `head`; one in any other encoding stays as it is."""
+    return GzipDecoder() if head.is_gzip else IdentityDecoder()
+
+
+def read_body(response: httpx.Response, head: Head) -> bytes:
     """Return what came of the body within the limits, and close the response.
 
-    Takes one read longer than `BODY_TIME_US` at most. Raises `httpx.HTTPError` and `OSError` where the body breaks off.
+    Takes one read longer than `BODY_TIME_US` at most. Raises one of `HTTP_FAILURES` where the body breaks off.
     """
+    return b"".join(_bounded(response, head))
+
+
+def read_beginning(response: httpx.Response, head: Head) -> bytes:
+    """Return the same, and no more than came where the body breaks off: it is read to judge and to quote an answer."""
     body = bytearray()
-    began_us = monotonic_us()
     try:
-        for chunk in response.iter_bytes():
-            body += chunk
-            if len(body) > BODY_LIMIT or monotonic_us() - began_us > BODY_TIME_US:
-                break
+        for piece in _bounded(response, head):
+            body += piece
+    except HTTP_FAILURES:
+        return bytes(body)
+    return bytes(body)
+
+
+def _bounded(response: httpx.Response, head: Head) -> Iterator[bytes]:
+    decoder, began_us, left = decoder_of(head), monotonic_us(), BODY_LIMIT
+    try:
+        for chunk in response.iter_raw():
+            for piece in decoder.decode(chunk):
+                yield piece[:left]
+                left -= len(piece)
+                if left <= 0:
+                    return
+            if monotonic_us() - began_us > BODY_TIME_US:
+                return
     finally:
         response.close()
-    return bytes(body)

@@ -10,10 +10,16 @@ from connector.simulator.faults import (
 )
 from connector.x.clock import wall_us
 from tests.connections.peer import (
+    CHUNKED,
+    LAST_CHUNK,
     Peer,
+    Script,
     answering,
+    compressed,
+    gzip_head,
     head,
     sending,
+    then_silent,
 )
 from tests.connections.row import (
     CONFIGURATION_S,
@@ -23,11 +29,18 @@ from tests.connections.row import (
     TOO_MANY_BODY,
     TOO_MANY_S,
     WHERE,
+    WHOLE_SLICE,
     Row,
     answered,
+    ended,
+    event,
+    events,
     failed,
+    gap,
     good,
     problem,
+    refused_twice,
+    replayed,
 )
 from tests.connections.x import AFTER, Bare, Simulated, X
 
@@ -41,15 +54,16 @@ def _answering(status: str, body: object = b"", *headers: tuple[str, str]) -> Ca
     return lambda: Bare(Peer(answering(status, content, *headers), good(1)), events=1)
 
 
-def _spent(remaining: int, body: object, reset_s: int) -> Callable[[], X]:
-    """Return an X that answers 429, with a window that ends in so many seconds."""
+def _spent(remaining: int, body: object, reset_s: int, *more: tuple[str, str], units_per_s: int = 1) -> Callable[[], X]:
+    """Return an X that answers 429, with a window that ends in `reset_s`."""
 
     def make() -> X:
         now_s = wall_us() // 1_000_000
-        limits = {"limit": 100, "remaining": remaining, "reset": now_s + reset_s}
+        limits = {"limit": 100, "remaining": remaining, "reset": (now_s + reset_s) * units_per_s}
         headers = (
             ("Date", formatdate(now_s, usegmt=True)),
             *((f"x-rate-limit-{name}", str(limits[name])) for name in limits),
+            *more,
         )
         content = json.dumps(body).encode()
         head_ = "\r\n".join(
@@ -66,6 +80,15 @@ def _spent(remaining: int, body: object, reset_s: int) -> Callable[[], X]:
     return make
 
 
+_PAGE = b"<!DOCTYPE html>\n<html><title>Scheduled maintenance</title>\n<p>We will be back soon.</p></html>\r\n"
+_TEXT_HTML = ("Content-Type", "text/html; charset=utf-8")
+_503 = "503 Service Unavailable"
+
+
+def _page() -> Script:
+    return answering("200 OK", _PAGE, _TEXT_HTML)
+
+
 _CODE_88 = {"errors": [{"code": 88, "message": "Rate limit exceeded"}]}
 
 
@@ -73,8 +96,8 @@ ANSWERS = (
     Row(
         "redirect",
         "3xx: a redirect",
-        "not followed, so the token goes nowhere else",
-        _answering("302 Found", b"", ("Location", "https://elsewhere.invalid/")),
+        "not followed, so the token goes nowhere else; show the host it points to",
+        _answering("302 Found", b"", ("Location", "https://elsewhere.invalid/path?query")),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
     ),
@@ -86,30 +109,83 @@ ANSWERS = (
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
     ),
+    *(
+        Row(
+            f"date-{name}",
+            f"200 {what}",
+            "read it: an answer without a time is a stream all the same, and sets no clock",
+            lambda date=date: Bare(  # type: ignore[misc] # a default binds the loop's value
+                Peer(then_silent(sending(head("200 OK", *CHUNKED, date=date), events(1)))), events=1
+            ),
+            (),
+            (),
+        )
+        for name, what, date in (
+            ("garbage", "with a `Date` that cannot be read", "soon"),
+            ("missing", "without a `Date`", None),
+        )
+    ),
+    Row(
+        "200-page",
+        "200 with a web page: `Content-Type` is neither absent nor JSON",
+        "no stream: ask for the same again, 5 s and doubling; show its type and how it begins, keep nothing of it",
+        _answering("200 OK", _PAGE, _TEXT_HTML),
+        (HTTP_S,),
+        (failed("not-a-stream"),),
+    ),
+    Row(
+        "200-page-to-a-replay",
+        "the same to a replay, time and again",
+        "that slice again, until a stream comes: nothing counts as read",
+        lambda: Bare(Peer(*[_page()] * 5, *replayed(), good(3)), events=3),
+        tuple(HTTP_S * 2**number for number in range(5)),
+        (*[failed("not-a-stream")] * 5, *[ended("closed"), WHOLE_SLICE] * 2),
+        away_s=20 * MINUTE_S,
+    ),
+    *(
+        Row(
+            f"200-{name}",
+            f"200 with `Content-Encoding: {name}`, which was not asked for",
+            "no stream, as above",
+            _answering("200 OK", b"\x0b\x02\x80{}\r\n\x03", ("Content-Encoding", name)),
+            (HTTP_S,),
+            (failed("not-a-stream"),),
+        )
+        for name in ("br", "zstd", "deflate")
+    ),
+    Row(
+        "200-gzip-to-a-replay",
+        "a replay, for which no compression is asked, answered with gzip",
+        "no stream, as above: where a compressed body ends does not prove that it is whole",
+        lambda: Bare(Peer(sending(gzip_head() + compressed(event(1)) + LAST_CHUNK), *replayed(), good(3)), events=3),
+        (HTTP_S,),
+        (failed("not-a-stream"), *[ended("closed"), WHOLE_SLICE] * 2),
+        away_s=20 * MINUTE_S,
+    ),
     Row(
         "400-backfill",
         "400 to `backfill_minutes` (`invalid-request`, `client-forbidden`): not in the contract",
-        "ask without; what backfill would have brought is a gap",
-        lambda: Simulated(backfill_refusal=400, events=AFTER),
-        (0.0,),
-        (failed("http-400"), answered(400), 'gaps_total{cause="backfill-refused"}'),
+        "ask for the same again, after 5 s; when refused again, ask without: what backfill would have brought is a gap",
+        lambda: Simulated(backfill_refusal=400, events=AFTER, good=3),
+        (HTTP_S, 0.0),
+        (*[failed("http-400"), answered(400)] * 2, *refused_twice("backfill"), gap("backfill-refused")),
     ),
     Row(
         "400-replay",
         "400 to `start_time` and `end_time`",
-        "ask for the most backfill there is; the rest is a gap",
-        lambda: Simulated(replay_refusal=400),
-        (0.0,),
-        (failed("http-400"), answered(400), 'gaps_total{cause="replay-refused"}'),
+        "ask for the same again, after 5 s; when refused again, ask for the most backfill there is: the rest is a gap",
+        lambda: Simulated(replay_refusal=400, good=3),
+        (HTTP_S, 0.0),
+        (*[failed("http-400"), answered(400)] * 2, *refused_twice("replay"), gap("replay-refused")),
         away_s=20 * MINUTE_S,
     ),
     Row(
         "400",
         "400 `invalid-request`, whatever is asked",
-        "ask for less at once, then slowly for everything again; say what to check",
-        _refusing(400, times=2),
-        (0.0, CONFIGURATION_S),
-        (failed("http-400"), failed("http-400"), answered(400), answered(400)),
+        "ask for the same again, after 5 s, then for less at once, then slowly for everything again; say what to check",
+        _refusing(400, times=3),
+        (HTTP_S, 0.0, CONFIGURATION_S),
+        (*[failed("http-400"), answered(400)] * 3, *refused_twice("backfill")),
     ),
     Row(
         "401",
@@ -123,18 +199,18 @@ ANSWERS = (
         "403-replay",
         "403 to `start_time` and `end_time` (`client-forbidden`)",
         "as after 400",
-        lambda: Simulated(replay_refusal=403),
-        (0.0,),
-        (failed("http-403"), answered(403), 'gaps_total{cause="replay-refused"}'),
+        lambda: Simulated(replay_refusal=403, good=3),
+        (HTTP_S, 0.0),
+        (*[failed("http-403"), answered(403)] * 2, *refused_twice("replay"), gap("replay-refused")),
         away_s=20 * MINUTE_S,
     ),
     Row(
         "403",
         "403 `client-forbidden`, `not-authorized-for-resource`, whatever is asked: not in the contract, or no Project",
-        "ask for less at once, then slowly; say what to check",
-        _refusing(403, times=2),
-        (0.0, CONFIGURATION_S),
-        (failed("http-403"), failed("http-403"), answered(403), answered(403)),
+        "ask for the same again, after 5 s, then for less at once, then slowly; say what to check",
+        _refusing(403, times=3),
+        (HTTP_S, 0.0, CONFIGURATION_S),
+        (*[failed("http-403"), answered(403)] * 3, *refused_twice("backfill")),
     ),
     Row(
         "404",
@@ -143,6 +219,50 @@ ANSWERS = (
         _refusing(404),
         (CONFIGURATION_S,),
         (failed("http-404"), answered(404)),
+    ),
+    *(
+        Row(
+            f"{status[:3]}-{name}",
+            f"{status[:3]} {what}",
+            "not X's words: ask for the same again, 5 s and doubling; show its type and how it begins",
+            _answering(status, body, *headers),
+            (HTTP_S,),
+            (failed("foreign-answer"), answered(status[:3])),
+        )
+        for status, name, what, body, headers in (
+            ("400 Bad Request", "page", "with a web page, from an intermediary", _PAGE, [_TEXT_HTML]),
+            ("403 Forbidden", "page", "with a web page, to a request with `backfill_minutes` too", _PAGE, [_TEXT_HTML]),
+            ("403 Forbidden", "gateway", "in JSON of another shape", {"message": "Forbidden"}, []),
+            ("403 Forbidden", "empty", "without a body", b"", []),
+            ("404 Not Found", "page", "with a web page", _PAGE, [_TEXT_HTML]),
+        )
+    ),
+    Row(
+        "403-provisioning",
+        "403 `connection_issue`, `ProvisioningSubscription`: X is not ready yet",
+        "ask for the same again, 5 s and doubling",
+        _answering(
+            "403 Forbidden",
+            {**problem("streaming-connection", 403), "connection_issue": "ProvisioningSubscription"},
+        ),
+        (HTTP_S,),
+        (failed("http-403"), answered(403)),
+    ),
+    Row(
+        "408",
+        "408: the request took too long",
+        "as after 5xx",
+        _answering("408 Request Timeout"),
+        (HTTP_S,),
+        (failed("http-408"), answered(408)),
+    ),
+    Row(
+        "425",
+        "425: too early",
+        "the same",
+        _answering("425 Too Early"),
+        (HTTP_S,),
+        (failed("http-other"), answered("other")),
     ),
     Row(
         "other-4xx",
@@ -166,6 +286,36 @@ ANSWERS = (
         "a minute at least",
         _spent(0, problem("usage-capped", 429), 3),
         (RATE_LIMIT_S,),
+        (failed("rate-limited"), answered(429)),
+    ),
+    Row(
+        "429-reset-in-milliseconds",
+        "429 with a reset in milliseconds",
+        "recognise it, and wait for it",
+        _spent(0, _CODE_88, 600, units_per_s=1000),
+        (600.0,),
+        (failed("rate-limited"), answered(429)),
+    ),
+    *(
+        Row(
+            f"429-reset-{name}",
+            f"429 with a reset {what}",
+            "a minute, doubling: such a reset says nothing, nor does what is said to be left",
+            _spent(0, _CODE_88, reset_s),
+            (RATE_LIMIT_S,),
+            (failed("rate-limited"), answered(429)),
+        )
+        for name, what, reset_s in (
+            ("past", "in the past", -3600),
+            ("far", "a year ahead", 365 * 24 * 3600),
+        )
+    ),
+    Row(
+        "429-retry-after",
+        "429 with `Retry-After` beyond the reset",
+        "wait that long",
+        _spent(0, _CODE_88, 300, ("Retry-After", "420")),
+        (420.0,),
         (failed("rate-limited"), answered(429)),
     ),
     Row(
@@ -202,6 +352,22 @@ ANSWERS = (
             (failed("http-5xx"), answered(status)),
         )
         for status in (500, 502, 503, 504)
+    ),
+    *(
+        Row(
+            f"{status[:3]}-retry-after{name}",
+            f"{status[:3]} with `Retry-After`{what}",
+            we,
+            _answering(status, b"", ("Retry-After", value)),
+            (delay_s,),
+            (failed(reason), answered(code)),
+        )
+        for status, name, what, value, we, delay_s, reason, code in (
+            (_503, "", " in seconds, or as a date", "120", "wait that long", 120.0, "http-5xx", 503),
+            (_503, "-absurd", " of days", "999999", "wait 16 minutes at most", 960.0, "http-5xx", 503),
+            (_503, "-garbage", " that is negative, past or garbage", "-120", "as without", HTTP_S, "http-5xx", 503),
+            ("408 Request Timeout", "", "", "30", "wait that long", 30.0, "http-408", 408),
+        )
     ),
     Row(
         "other-5xx",

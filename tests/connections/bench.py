@@ -1,6 +1,6 @@
 """One stream partition between X's socket and its transactions: all is real but Kafka, and no delay is waited for.
 
-Time goes on by each delay for the connect budget alone; all other clocks are the system's.
+For the connect budget time goes on by each delay; for everything else it is X's, which may let some pass.
 """
 
 import threading
@@ -12,32 +12,35 @@ from connector.coverage.plan import Plan
 from connector.events.times import US_PER_S
 from connector.partition.committer import Committer
 from connector.settings import PipelineSettings, XSettings
-from connector.source.channel import Inbox
-from connector.source.connect_limiter import Gate
+from connector.source.channel import Channel
+from connector.source.connect_limiter import ConnectLimiter
 from connector.source.reader import Reader
 from connector.source.stall import StallWatch
-from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
-from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.partition import PartitionTelemetry
+from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import PartitionStatus, ServiceStatus, Statuses
 from connector.x.backoff import Backoff
 from connector.x.client import Connection, XClient
-from connector.x.clock import monotonic_us, wall_us
+from connector.x.clock import XClock, monotonic_us
 from connector.x.transport import Wire
 from tests.connections.x import X
-from tests.unit.partition.fakes import PARTITION, FakeWriter, timeline
+from tests.unit.partition.fakes import PARTITION, FakeWriter
+from tests.unit.source.fakes import new_state
 
 _PATIENCE_S = 20.0
 _POLL_S = 0.01
 _PREFIX = "compliance_connector_"
 _COUNTERS = (
     "connect_failures",
+    "plans_refused",
     "disconnects",
     "http_responses",
     "lines_control",
     "lines_dead_lettered",
     "truncated_tails",
     "replay_slices",
+    "refetches",
     "gaps",
     "unknown_types",
     "unknown_fields",
@@ -45,19 +48,26 @@ _COUNTERS = (
 _NOT_OF_A_FAULT = ('http_responses_total{code="200"}', 'disconnects_total{reason="stopped"}')
 
 
-class _Stop(threading.Event):
-    """Notes each delay instead of waiting for it."""
+class _Delays:
+    """Records each delay instead of waiting for it."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.waited_s = 0.0
-        self.all_waited_s = 0.0
+        self.since_attempt_s = 0.0
+        self.all_s = 0.0
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Note the delay."""
-        self.waited_s += timeout or 0.0
-        self.all_waited_s += timeout or 0.0
-        return self.is_set()
+    def wait(self, seconds: float) -> None:
+        """Record the delay."""
+        self.since_attempt_s += seconds
+        self.all_s += seconds
+
+    def next_attempt(self) -> float:
+        """Return what was waited before the attempt that is made now."""
+        delay_s, self.since_attempt_s = self.since_attempt_s, 0.0
+        return delay_s
+
+    def monotonic_us(self) -> int:
+        """Return the system's clock and all that was waited."""
+        return monotonic_us() + int(self.all_s * US_PER_S)
 
 
 class Bench:
@@ -69,43 +79,43 @@ class Bench:
         self.asked: list[Plan] = []
         self.watch = StallWatch()
         self._x = x
-        self._stop = _Stop()
+        self._delays = _Delays()
         self._metrics = Metrics()
         self.status = PartitionStatus()
-        service = ServiceHappenings(self._metrics, ServiceStatus(Statuses(()), 1, None, 0))
+        service = ServiceTelemetry(self._metrics, ServiceStatus(Statuses(()), 1, None, 0))
         settings = XSettings.model_validate({"base_url": x.base_url, "bearer_token": "simulator-token"})
         settings = settings.model_copy(update={"silence_timeout_s": 5.0, **given})
         self._client = XClient(settings, service.answered)
-        self._inbox = Inbox(1024 * 1024)
-        self._timeline = timeline(wall_us() - int(away_s * US_PER_S))
-        happenings = Happenings(PARTITION, self._metrics, self.status)
-        writer = FakeWriter()
+        state = new_state(x.time.wall_us() - int(away_s * US_PER_S))
+        self._channel = Channel(1024 * 1024, state.progress)
+        telemetry = PartitionTelemetry(PARTITION, self._metrics, self.status)
+        self.writer = FakeWriter()
         self._committer = Committer(
-            self._timeline,
-            self._inbox,
-            writer.as_writer(),
-            PipelineSettings(commit_interval_ms=10),
-            happenings,
-            threading.Lock(),
+            state=state,
+            channel=self._channel,
+            writer=self.writer.as_writer(),
+            settings=PipelineSettings(commit_interval_ms=10),
+            telemetry=telemetry,
+            turn=threading.Lock(),
         )
-        self.writer = writer
+        self.clock = XClock(x.time.wall_us, x.time.monotonic_us)
         self._reader = Reader(
             partition=PARTITION,
             open_connection=self._open,
-            inbox=self._inbox,
-            progress=self._timeline,
+            channel=self._channel,
             settings=settings,
+            clock=self.clock,
             stall_watch=self.watch,
-            gate=Gate(2, lambda: monotonic_us() + int(self._stop.all_waited_s * US_PER_S)),
-            report=happenings,
+            limiter=ConnectLimiter(2, self._delays.monotonic_us),
+            observer=telemetry,
+            backoff=Backoff(lambda: 0.0),
+            wait=self._delays.wait,
         )
-        self._reader._stop = self._stop  # noqa: SLF001 - so that delays are seen, not waited for
-        self._reader._backoff = Backoff(lambda: 0.0)  # noqa: SLF001 - so that delays are exact
 
     def _open(self, _: object, plan: Plan, wire: Wire) -> Connection:
+        delay_s = self._delays.next_attempt()
         if self.asked:
-            self.delays_s.append(self._stop.waited_s)
-            self._stop.waited_s = 0.0
+            self.delays_s.append(delay_s)
         self.asked.append(plan)
         self._x.before_attempt(len(self.asked))
         return self._client.open(PARTITION, plan, wire)
@@ -134,7 +144,7 @@ class Bench:
         self._reader.stop()
         threads[0].join(_PATIENCE_S)
         has_enough.set()
-        self._inbox.close()
+        self._channel.close()
         threads[1].join(_PATIENCE_S)
         self._client.close()
         assert not any(thread.is_alive() for thread in threads)

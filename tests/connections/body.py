@@ -1,5 +1,8 @@
 """Rows: what becomes of the body of a stream."""
 
+import gzip
+import zlib
+
 from connector.simulator.faults import (
     AcceptAndClose,
     Close,
@@ -21,9 +24,22 @@ from tests.connections.peer import (
     sending,
     streaming,
     then_reset,
+    then_silent,
     vanishing,
 )
-from tests.connections.row import MINUTE_S, NETWORK_S, WHERE, Row, ended, event, events, good
+from tests.connections.row import (
+    MINUTE_S,
+    NETWORK_S,
+    WHERE,
+    WHOLE_SLICE,
+    Row,
+    ended,
+    event,
+    events,
+    good,
+    replayed,
+    slice_lines,
+)
 from tests.connections.x import BEFORE, Bare, Simulated, X
 
 
@@ -32,6 +48,26 @@ def _cut_within_gzip() -> X:
     lines = in_lines(*map(event, numbers))
     cut = sending(gzip_head(), compressed(lines, share=0.6), LAST_CHUNK)
     return Bare(Peer(cut, streaming(chunk(lines))), events=len(numbers))
+
+
+def _in_members() -> X:
+    body = b"".join(gzip.compress(in_lines(event(number))) + b"\0" * (number % 3) for number in range(1, 101))
+    pieces = [chunk(body[begin : begin + 61]) for begin in range(0, len(body), 61)]
+    return Bare(Peer(then_silent(sending(gzip_head(), *pieces))), events=100)
+
+
+def _inflating() -> X:
+    bomb = zlib.compressobj(9, wbits=31)
+    first = bomb.compress(in_lines(event(1), event(2))) + bomb.flush(zlib.Z_SYNC_FLUSH)
+    more = bomb.compress(b"x" * 4 * 1024 * 1024) + bomb.flush(zlib.Z_FULL_FLUSH)
+    script = dripping(gzip_head() + chunk(first), chunk(more), pause_s=0.05)
+    return Bare(Peer(script, good(3)), events=3)
+
+
+def _unmarked_slice() -> X:
+    _, empty = replayed()
+    body = in_lines(*slice_lines())
+    return Bare(Peer(sending(head(), body), cutting(chunk(body), LAST_CHUNK), empty, good(3)), events=3)
 
 
 _SILENCE = {"silence_timeout_s": 0.6}
@@ -118,11 +154,46 @@ BODY = (
     ),
     Row(
         "cut-within-gzip",
-        "a compressed body ends within a block, and HTTP says that it is whole",
-        "what can be decompressed counts; a replay is never compressed, since its end must be certain",
+        "a compressed body ends within a member, and HTTP says that it is whole",
+        "what can be decompressed counts, and the end is a break",
         _cut_within_gzip,
         (0.0,),
-        (*_CLOSED, _TAIL),
+        (*_BROKEN, _TAIL),
+    ),
+    Row(
+        "gzip-members",
+        "a compressed body of many members, one for each event, cut anywhere, with zeros between them",
+        "read them all as they arrive",
+        _in_members,
+        (),
+        (),
+    ),
+    Row(
+        "x-gzip",
+        "a compressed body that is called `x-gzip`",
+        "the same: that is gzip",
+        lambda: Bare(Peer(then_silent(sending(gzip_head("x-gzip"), compressed(in_lines(event(1)))))), events=1),
+        (),
+        (),
+    ),
+    Row(
+        "corrupt-gzip",
+        "a compressed body is corrupt after a while",
+        "what came before counts; connect anew at once",
+        lambda: Bare(
+            Peer(sending(gzip_head(), compressed(in_lines(event(1), event(2))), chunk(b"<html>")), good(3)), events=3
+        ),
+        (0.0,),
+        _BROKEN,
+    ),
+    Row(
+        "inflating-gzip",
+        "a compressed body inflates without end, and no line ever ends",
+        "decompress it piece by piece in bounded memory, and close it as a line that never ends",
+        _inflating,
+        (0.0,),
+        (ended("silent"), _TAIL),
+        tick_s=0.02,
     ),
     Row(
         "no-gzip",
@@ -141,15 +212,24 @@ BODY = (
         _BROKEN,
     ),
     Row(
+        "no-mark-of-the-end-of-a-slice",
+        "the same of a replay",
+        "that slice from its beginning, after a delay that grows: it cannot be known to be whole",
+        _unmarked_slice,
+        (NETWORK_S,),
+        (*_BROKEN, 'replay_slices_total{verdict="interrupted"}', *(*_CLOSED, WHOLE_SLICE) * 2),
+        away_s=20 * MINUTE_S,
+    ),
+    Row(
         "slice-breaks-off",
         "a replay breaks off",
-        "that slice from its beginning, after a delay that grows; part of a slice is no delivery",
+        "ask for half of that slice from its beginning, after a delay that grows; part of a slice proves nothing",
         lambda: Simulated(Drop(mode="replay", **WHERE), good=4),
         (NETWORK_S,),
         (
             *_BROKEN,
-            'replay_slices_total{outcome="interrupted"}',
-            *(*_CLOSED, 'replay_slices_total{outcome="whole"}') * 2,
+            'replay_slices_total{verdict="interrupted"}',
+            *(*_CLOSED, 'replay_slices_total{verdict="whole"}') * 2,
         ),
         away_s=20 * MINUTE_S,
     ),

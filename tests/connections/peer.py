@@ -20,7 +20,7 @@ _LOOPBACK = "127.0.0.1"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _TCP_REPAIR = 19
 _PATIENCE_S = 30.0
-_CHUNKED = (("Transfer-Encoding", "chunked"),)
+CHUNKED = (("Transfer-Encoding", "chunked"),)
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -79,12 +79,10 @@ class Peer:
         self._server.close()
 
 
-def head(status: str = "200 OK", *headers: tuple[str, str]) -> bytes:
-    """Return the head of an answer; its time is now."""
-    lines = [
-        f"HTTP/1.1 {status}",
-        *(f"{name}: {value}" for name, value in (("Date", formatdate(usegmt=True)), *headers)),
-    ]
+def head(status: str = "200 OK", *headers: tuple[str, str], date: str | None = "") -> bytes:
+    """Return the head of an answer; its time is now where `date` is empty, and there is none where that is None."""
+    dates = () if date is None else (("Date", date or formatdate(usegmt=True)),)
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in (*dates, *headers))]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -167,12 +165,12 @@ def greeting(data: bytes) -> Script:
 
 def streaming(*pieces: bytes) -> Script:
     """Return a script that sends pieces of a stream and then says nothing until the client goes."""
-    return then_silent(sending(head("200 OK", *_CHUNKED), *pieces))
+    return then_silent(sending(head("200 OK", *CHUNKED), *pieces))
 
 
 def cutting(*pieces: bytes) -> Script:
     """Return a script that sends pieces of a stream and then ends the connection with a FIN."""
-    return sending(head("200 OK", *_CHUNKED), *pieces)
+    return sending(head("200 OK", *CHUNKED), *pieces)
 
 
 def then_silent(script: Script) -> Script:
@@ -225,12 +223,12 @@ def over_tls(folder: Path, script: Script) -> Script:
     return play
 
 
-def gzip_head() -> bytes:
+def gzip_head(name: str = "gzip") -> bytes:
     """Return the head of a stream that says gzip."""
-    return head("200 OK", ("Content-Encoding", "gzip"), *_CHUNKED)
+    return head("200 OK", ("Content-Encoding", name), *CHUNKED)
 
 
-def compressed(body: bytes, *, share: float) -> bytes:
+def compressed(body: bytes, *, share: float = 1.0) -> bytes:
     """Return a share of the compressed `body`, as one chunk."""
     data = gzip.compress(body)
     return chunk(data[: int(len(data) * share)])
@@ -240,7 +238,7 @@ def keeping_alive(*, times: int, pause_s: float, then: bytes) -> Script:
     """Return a script that sends so many keep-alives, one by one, and then something more."""
 
     def play(sock: socket.socket) -> None:
-        sock.sendall(head("200 OK", *_CHUNKED))
+        sock.sendall(head("200 OK", *CHUNKED))
         for _ in range(times):
             threading.Event().wait(pause_s)
             sock.sendall(chunk(b"\r\n"))

@@ -8,11 +8,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from connector.events.times import US_PER_S
 from connector.source.stall import TICK_S
 from connector.x.clock import wall_us
 from tests.connections.peer import (
+    LAST_CHUNK,
     Script,
     chunk,
+    cutting,
     in_lines,
     streaming,
 )
@@ -56,6 +59,16 @@ def answered(code: int | str) -> str:
     return f'http_responses_total{{code="{code}"}}'
 
 
+def refused_twice(kind: str) -> list[str]:
+    """Return the names of the counters of a plan that is refused, asked for again, and refused again."""
+    return [f'plans_refused_total{{plan="{kind}",outcome="{outcome}"}}' for outcome in ("asked-again", "believed")]
+
+
+def gap(cause: str, state: str = "lost") -> str:
+    """Return the name of the counter of gaps."""
+    return f'gaps_total{{state="{state}",cause="{cause}"}}'
+
+
 def ended(reason: str) -> str:
     """Return the name of the counter of connections that ended."""
     return f'disconnects_total{{reason="{reason}"}}'
@@ -76,6 +89,17 @@ def good(*numbers: int) -> Script:
     return streaming(events(*numbers))
 
 
+def slice_lines() -> list[bytes]:
+    """Return the lines of two events that happened a quarter of an hour ago."""
+    return [line(number, wall_us() - int(15 * MINUTE_S) * US_PER_S) for number in (1, 2)]
+
+
+def replayed() -> tuple[Script, Script]:
+    """Return the scripts of two slices of a replay that are whole; the first one brings two events."""
+    return cutting(chunk(in_lines(*slice_lines())), LAST_CHUNK), cutting(chunk(in_lines(b"")), LAST_CHUNK)
+
+
+WHOLE_SLICE = 'replay_slices_total{verdict="whole"}'
 TOO_MANY_BODY = {
     "title": "ConnectionException",
     "detail": "This stream is currently at the maximum allowed connection limit.",

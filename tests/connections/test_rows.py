@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from connector.x.errors import REASONS
+from connector.x.errors import FailureReason
 from tests.connections.bench import Bench
 from tests.connections.messages import CONNECTION_ISSUES, DISCONNECT_TYPES, PROBLEM_TYPES
 from tests.connections.row import Row, failed
@@ -32,7 +32,7 @@ def test_rows_have_names_of_their_own() -> None:
 def test_every_reason_for_a_failed_attempt_has_a_row() -> None:
     """But the token that cannot be had, which is not X's doing."""
     counted = {name for row in ROWS for name in row.counted}
-    assert {reason for reason in REASONS if failed(reason) not in counted} == {"no-token"}
+    assert {reason for reason in FailureReason if failed(reason) not in counted} == {"no-token"}
 
 
 def test_every_word_of_x_s_for_the_end_of_a_stream_has_a_row() -> None:

@@ -4,8 +4,10 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from connector.events.times import US_PER_S
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.faults import Fault
+from connector.x.clock import monotonic_us, wall_us
 from tests.connections.peer import Peer
 from tests.unit.partition.fakes import PARTITION
 
@@ -13,9 +15,29 @@ BEFORE, AFTER = 2, 1
 """How many events the simulator emits before the first connection, and when it is good again."""
 
 
+class Time:
+    """The system's clocks, which X may let run ahead of the system."""
+
+    def __init__(self) -> None:
+        self._passed_us = 0
+
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass that is not waited for."""
+        self._passed_us += int(seconds * US_PER_S)
+
+    def wall_us(self) -> int:
+        """Return the wall clock."""
+        return wall_us() + self._passed_us
+
+    def monotonic_us(self) -> int:
+        """Return the monotonic clock."""
+        return monotonic_us() + self._passed_us
+
+
 class X(Protocol):
     """What a row plays, in a `with`."""
 
+    time: Time
     base_url: str
     events: int
     """How many events are committed in the end."""
@@ -41,6 +63,7 @@ class Simulated:
         self._faults = faults
         self._good = good
         self._is_over = False
+        self.time = Time()
         self.events = events
         self.base_url = ""
 
@@ -73,8 +96,11 @@ class Simulated:
 class Bare:
     """A bare socket; `good` is the attempt before which it begins to listen, where it does not from the start."""
 
-    def __init__(self, peer: Peer, *, events: int, scheme: str = "http", good: int | None = None) -> None:
+    def __init__(
+        self, peer: Peer, *, events: int, scheme: str = "http", good: int | None = None, time: Time | None = None
+    ) -> None:
         self._peer = peer
+        self.time = time or Time()
         self._good = good
         self._exits = ExitStack()
         self.events = events

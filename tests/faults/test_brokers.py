@@ -22,7 +22,7 @@ _AWAY_S = 120.0 if os.environ.get("ROUNDS") else 10.0
 _GIVES_UP_S = 60.0
 """Its session ends sooner than this, and so does every transaction."""
 _GOES_ON_S = 60.0
-_INBOX_LIMIT = 1024**2
+_CHANNEL_LIMIT = 1024**2
 _MOST_ON_TOP_BYTES = 100 * 1024**2
 _HEAVY_RATE = 1000.0
 _ANSWER_S = 30.0
@@ -33,8 +33,10 @@ _RESTARTED = "broker: restarted in turn"
 
 @pytest.mark.fires(_ALL_AWAY)
 def test_bounded_while_all_brokers_are_away(stage: Stage, proxy: KafkaProxy) -> None:
-    """Under load the process holds no more than its inboxes; afterwards it goes on by itself and misses nothing."""
-    replica = stage.start("a", kafka={"bootstrap_servers": proxy.address}, pipeline={"inbox_limit_bytes": _INBOX_LIMIT})
+    """Under load the process holds no more than its channels; afterwards it goes on by itself and misses nothing."""
+    replica = stage.start(
+        "a", kafka={"bootstrap_servers": proxy.address}, pipeline={"channel_limit_bytes": _CHANNEL_LIMIT}
+    )
     stage.await_owned()
     stage.emit_on(STREAM_PARTITIONS)
     stage.emit_steadily()
@@ -53,7 +55,7 @@ def test_bounded_while_all_brokers_are_away(stage: Stage, proxy: KafkaProxy) -> 
     stage.emit_steadily()
     proxy.come_back()
     stage.await_caught_up(timeout_s=_GOES_ON_S)
-    assert most < before + len(STREAM_PARTITIONS) * _INBOX_LIMIT + _MOST_ON_TOP_BYTES
+    assert most < before + len(STREAM_PARTITIONS) * _CHANNEL_LIMIT + _MOST_ON_TOP_BYTES
     stage.conclude()
 
 

@@ -79,10 +79,10 @@ def test_registry_away_holds_up_neither_a_take_over_nor_a_start(stage: Stage, re
         late = stage.start("late", schema_registry=through_proxy)
         wait_until(lambda: bool(late.running()), "the newcomer has a share")
         assert late.process.logged("registry_away")
-        assert late.probe.metric("registry_confirmed") == 0
+        assert late.probe.metric("registry_away") == 1
         stage.note(_AWAY)
         proxy.come_back()
-        wait_until(lambda: late.probe.metric("registry_confirmed") == 1, "the registry has confirmed the ids")
+        wait_until(lambda: late.probe.metric("registry_away") == 0, "the registry has confirmed the ids")
         stage.conclude()
 
 

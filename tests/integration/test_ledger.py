@@ -13,7 +13,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import Counts, Mode, decode_shipped
-from connector.kafka.restore import LedgerReader, Placed
+from connector.kafka.restore import LedgerReader, OffsetEntry
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Record, TransactionalWriter
 from connector.operations import reset as reset_module
@@ -110,7 +110,7 @@ def test_entry_after_some_that_were_not_read_is_never_committed(committed: Confi
     assert again.end > restored.end
     writer.expect_entry_at(again.end)
     assert writer.commit([], record).ledger_offset == again.end
-    assert reader.restore().placed == [*restored.placed, Placed(again.end, following)]
+    assert reader.restore().placed == [*restored.placed, OffsetEntry(again.end, following)]
 
 
 def test_ledger_deleted_and_made_again_is_corruption_and_no_first_start(

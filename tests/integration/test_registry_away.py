@@ -49,18 +49,18 @@ def test_start_with_recorded_ids_needs_no_registry_and_confirms_them_later(
     monkeypatch.setattr(watch_module, "LOOK_S", 0.5)
     with running(config) as probe:
         probe.await_connected(simulator)
-        assert probe.metric("registry_confirmed") == 1
+        assert probe.metric("registry_away") == 0
     proxy.go_away()
     with running(config) as probe:
         probe.await_connected(simulator)
-        assert probe.metric("registry_confirmed") == 0
+        assert probe.metric("registry_away") == 1
         status = probe.status()
-        assert status["is_registry_confirmed"] is False
+        assert status["is_registry_away"] is True
         assert "does not answer" in status["last_error"]
         simulator.emit(50)
         probe.await_sequences(simulator)
         proxy.come_back()
-        wait_until(lambda: probe.metric("registry_confirmed") == 1, "the registry has confirmed the ids")
+        wait_until(lambda: probe.metric("registry_away") == 0, "the registry has confirmed the ids")
 
 
 def test_registry_that_comes_back_with_another_id_ends_the_process(

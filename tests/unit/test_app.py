@@ -11,7 +11,7 @@ from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka import cluster as cluster_module
 from connector.settings import KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
 from connector.telemetry.metrics import Metrics
-from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import ServiceStatus, Statuses
 
 _SETTINGS = RunSettings(
@@ -35,8 +35,8 @@ def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest
     monkeypatch.setattr(app_module, "verify", ask)
     monkeypatch.setattr(app_module, "verify_topics", ask)
     monkeypatch.setattr(app_module, "_RETRY_S", 0.0)
-    happenings = ServiceHappenings(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
-    assert wait_for_dependencies(_SETTINGS, stop, happenings) is None
+    telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
+    assert wait_for_dependencies(_SETTINGS, stop, telemetry) is None
     assert (len(tried), len(asked)) == (1, 3)
 
     _, check = next(online_checks(_SETTINGS))
@@ -66,7 +66,7 @@ def test_stop_is_obeyed_at_once_while_kafka_or_the_registry_is_silent(monkeypatc
         answered.wait()
 
     monkeypatch.setattr(app_module, "verify", ask)
-    happenings = ServiceHappenings(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
+    happenings = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
 
     def stop_meanwhile() -> None:
         asked.wait()

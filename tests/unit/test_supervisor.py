@@ -15,12 +15,11 @@ from connector.errors import (
     SettingsError,
 )
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.partition.worker import Pipeline
+from connector.partition.worker import PartitionWorker
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
-from connector.source import pulse as pulse_module
 from connector.supervisor import DRAIN_S, HUNG_S, Supervisor
 from connector.telemetry.metrics import Metrics
-from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import ServiceStatus, State, Statuses
 
 _TWEETS = STREAM_PARTITIONS[:4]
@@ -92,22 +91,22 @@ class _Bench:
         self.stop = threading.Event()
         self.statuses = Statuses(_TWEETS)
         monkeypatch.setattr(supervisor_module, "Membership", lambda *_: _Membership(self))
-        monkeypatch.setattr(supervisor_module, "time", self)
         self.supervisor = Supervisor(
             _SETTINGS,
             self._make,
             self.statuses,
-            ServiceHappenings(Metrics(), ServiceStatus(self.statuses, 0, None, 0)),
-            self._check,
+            ServiceTelemetry(Metrics(), ServiceStatus(self.statuses, 0, None, 0)),
+            check=self._check,
+            monotonic_s=self.monotonic,
         )
 
     def _check(self) -> None:
         if self.check_error is not None:
             raise self.check_error
 
-    def _make(self, partition: StreamPartition) -> Pipeline:
+    def _make(self, partition: StreamPartition) -> PartitionWorker:
         self.made.append(_Pipeline(self, partition))
-        return cast("Pipeline", self.made[-1])
+        return cast("PartitionWorker", self.made[-1])
 
     def monotonic(self) -> float:
         """Return the supervisor's clock."""
@@ -225,9 +224,8 @@ def test_partition_let_go_is_shown_as_such_whatever_its_threads_still_say(
     assert bench.statuses[_TWEETS[0]].is_owned
 
 
-def test_supervisor_that_does_not_come_back_to_the_group_hangs(bench: _Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_supervisor_that_does_not_come_back_to_the_group_hangs(bench: _Bench) -> None:
     """The probe then says so, since a process in which that hangs owns nothing and never will again."""
-    monkeypatch.setattr(pulse_module, "time", bench)
     seen = []
 
     def hang(_: object) -> None:

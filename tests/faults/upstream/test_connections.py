@@ -145,7 +145,7 @@ def test_backfill_that_x_ignores_is_doubted_once_and_made_up_for(embark: Callabl
         journey.simulator.inject(IgnoreBackfill(stream="user"))
         journey.cut_off(_AWAY_S)
         journey.settle()
-        assert probe.metric("doubts_total", doubt="nothing-repeated") == len(journey.places)
+        assert probe.metric("refetches_total", suspicion="backfill-unconfirmed") == len(journey.places)
     journey.verify(Expected(is_ordered=False))
     assert journey.simulator.fired["ignore-backfill"] == len(journey.places)
 
@@ -163,16 +163,16 @@ def test_slice_that_x_ends_early_is_doubted_once_and_made_up_for(embark: Callabl
         journey.simulator.inject(EndReplayEarly(stream="user"))
         journey.way.come_back()
         journey.settle()
-        assert probe.metric("doubts_total") == len(journey.places)
+        assert probe.metric("refetches_total") == len(journey.places)
     journey.verify(Expected(is_ordered=False, is_deceived=True))
     assert journey.simulator.fired["end-replay-early"] == len(journey.places)
 
 
 @pytest.mark.fires(_SLOW_READER)
 def test_slow_reader_that_x_disconnects_gets_what_x_had_buffered(embark: Callable[..., Journey]) -> None:
-    """Commits that take long fill the inbox, the reader waits, X buffers and then drops the connection."""
+    """Commits that take long fill the channel, the reader waits, X buffers and then drops the connection."""
     journey = embark("user", buffer_limit_bytes=_LARGE_BYTES, gzip=False)
-    with journey.running(pipeline={"inbox_limit_bytes": 1024 * 1024}), _commits_that_wait() as may_commit:
+    with journey.running(pipeline={"channel_limit_bytes": 1024 * 1024}), _commits_that_wait() as may_commit:
         journey.emit_on(journey.places)
         journey.settle()
         may_commit.clear()

@@ -1,9 +1,9 @@
 """The watermark: each rule, and that it never runs back nor ahead of what is known."""
 
+from connector.coverage.watermark import BACKFILL_QUIET_US, FUTURE_TOLERANCE_US, Watermark
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.coverage.watermark import BACKFILL_QUIET_US, FUTURE_TOLERANCE_US, Watermark
 from connector.events.times import US_PER_S
 
 _T0 = 1_000_000 * US_PER_S
@@ -143,7 +143,7 @@ _CALLS = st.one_of(
 
 @given(calls=st.lists(_CALLS, max_size=30))
 def test_it_never_moves_back_nor_beyond_what_it_was_told(calls: list[tuple[object, ...]]) -> None:
-    """In any order of happenings, events move it to their receipt at most."""
+    """In any order of telemetry, events move it to their receipt at most."""
     watermark, position_us = Watermark(0), 0
     for call in calls:
         match call:

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3] / "connector"
 LEVELS = ("error", "warning", "info", "debug")
 _LOGGERS = ("self._log", "structlog.get_logger()")
-_PARTITIONS = "happenings.py"
+_PARTITIONS = "partition.py"
 """Where the logger is bound to a stream partition."""
 
 

@@ -22,8 +22,9 @@ from connector.settings import (
     XSettings,
     variable_name,
 )
+from connector.simulator.manual import FAMILIES
 from tests.connections.rows import TABLES
-from tests.unit.docs import x_connection
+from tests.unit.docs import simulator, x_connection
 from tests.unit.docs.log_events import log_events
 from tests.unit.docs.metric_table import REASONS, alerts, metric_rows, uses
 
@@ -38,6 +39,7 @@ PAGES = tuple(
         "docs/metrics.md",
         "docs/runbook.md",
         "docs/settings.md",
+        "docs/simulator.md",
         "docs/x-connection.md",
         "README.md",
     )
@@ -235,6 +237,10 @@ def _x_rows(name: str) -> str:
     return _table(("X", "the connector", "next attempt", "counted"), x_connection.rows(name))
 
 
+def _simulator_faults(family: str) -> str:
+    return f"{simulator.common(family)}\n\n{_table(simulator.FAULTS, simulator.faults(family))}"
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "topics": _topics,
     "coverage": partial(_record, COVERAGE),
@@ -254,6 +260,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "x-delays": lambda: _table(("after", "first delay", "then", "at most"), x_connection.delays()),
     "x-budget": lambda: _table(("what", "value"), x_connection.budget()),
     **{name: partial(_x_rows, name) for name in TABLES},
+    "simulator-settings": lambda: _table(simulator.SETTINGS, simulator.settings()),
+    "simulator-endpoints": lambda: _table(simulator.ENDPOINTS, simulator.endpoints()),
+    **{f"simulator-{family}": partial(_simulator_faults, family) for family in FAMILIES},
     **{event_type.name: partial(_event, event_type) for event_type in EVENT_TYPES},
 }
 """What fills the block of each name."""

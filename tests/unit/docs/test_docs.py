@@ -11,14 +11,14 @@ import pytest
 from fastavro.validation import validate
 
 from connector.configuration import describe_settings
-from connector.coverage.plan import Cause
+from connector.coverage.gap import GapCause
 from connector.events.catalog import BY_NAME, EVENT_TYPES, EventType
 from connector.events.decode import Reason
 from connector.events.schemas import event_schema
 from connector.kafka.topics import TopicNames, topic_specs
 from connector.settings import KafkaSettings, RunSettings, variable_name
 from connector.x.backoff import Curve
-from connector.x.errors import MIN_RATE_LIMIT_WAIT_S
+from connector.x.failures import MIN_RATE_LIMIT_WAIT_S
 from tests.unit.docs.event_id_recipe import event_id
 from tests.unit.docs.tables import PAGES, PREFIX, VECTORS, avro_fields, block_names, generated, own_fields, type_name
 
@@ -156,7 +156,7 @@ def test_reasons_table_is_the_closed_set() -> None:
 
 def test_causes_table_is_the_closed_set() -> None:
     """The causes of a gap in the table are those of the code."""
-    assert [row[0].strip("`") for row in _rows(CONTRACT, "| cause | what happened |")] == [*Cause]
+    assert [row[0].strip("`") for row in _rows(CONTRACT, "| cause | what happened |")] == [*GapCause]
 
 
 def test_waits_after_refusals_are_those_of_the_curves() -> None:

@@ -53,5 +53,5 @@ def test_nothing_is_logged_past_the_list() -> None:
     root = Path(__file__).parents[3] / "connector"
     modules = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
     users = {name for name, text in modules.items() if "get_logger" in text}
-    assert users == {"telemetry/happenings.py", "telemetry/logs.py", "telemetry/service.py"}
+    assert users == {"telemetry/partition.py", "telemetry/logs.py", "telemetry/service.py"}
     assert {name for name, text in modules.items() if "getLogger" in text} == {"kafka/clients.py", "telemetry/logs.py"}

@@ -13,7 +13,7 @@ from connector.errors import DependencyUnavailableError, NotProvisionedError, Ow
 from connector.events.avro import AvroEncoder
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.events.schemas import LEDGER
-from connector.kafka.ledger import Counts, EntryDecoder, LedgerEntry, Mode, check_row, first_entry, read_entry
+from connector.kafka.ledger import Counts, EntryDecoder, LedgerEntry, Mode, check_contiguous, first_entry, read_entry
 
 _PARTITION = StreamPartition("user", 3)
 _IDS = tuple(bytes([number]) * 16 for number in range(3))
@@ -52,7 +52,7 @@ def test_coverage_may_move_back_in_entry_1_alone() -> None:
     """Entry 0 is by the wall clock; X's first answer may show that it was ahead."""
     first = first_entry(_PARTITION, "w", 2000)
     back = replace(first, covered_until_us=1000, entry=1)
-    check_row([first, _read(_value(back), _PARTITION)])
+    check_contiguous([first, _read(_value(back), _PARTITION)])
     with pytest.raises(OwnCorruptionError, match="coverage moves back"):
         replace(back, entry=2).check()
 
@@ -163,9 +163,9 @@ _NEXT = replace(_ENTRY, entry=9, covered_until_before_us=2000, sequence=44)
 
 def test_row_of_entries_that_follow_each_other_is_consistent() -> None:
     """As is a row of one, or of none."""
-    check_row([_ENTRY, _NEXT, replace(_NEXT, entry=10, sequence=46)])
-    check_row([_NEXT])
-    check_row([])
+    check_contiguous([_ENTRY, _NEXT, replace(_NEXT, entry=10, sequence=46)])
+    check_contiguous([_NEXT])
+    check_contiguous([])
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_row_of_entries_that_follow_each_other_is_consistent() -> None:
 def test_row_that_contradicts_itself_is_corrupt(changes: dict[str, Any], fault: str) -> None:
     """An entry that is missing, stands twice, or tells another story."""
     with pytest.raises(OwnCorruptionError, match=fault):
-        check_row([_ENTRY, replace(_NEXT, **changes)])
+        check_contiguous([_ENTRY, replace(_NEXT, **changes)])
 
 
 def test_entry_of_a_later_schema_is_resolved_by_the_registry() -> None:

@@ -13,7 +13,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
 from connector.kafka import restore as restore_module
 from connector.kafka.ledger import EntryDecoder, LedgerEntry, Mode, first_entry
-from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, Placed, Restored
+from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, OffsetEntry, Restored
 from connector.settings import KafkaSettings
 
 _PARTITION = StreamPartition("tweet", 1)
@@ -104,7 +104,7 @@ class _Kafka:
                 return _Entry(offset, self.log[offset])
         return self.answer
 
-    def restore(self) -> list[Placed]:
+    def restore(self) -> list[OffsetEntry]:
         """Restore from this."""
         return self.reader().restore().placed
 
@@ -186,14 +186,14 @@ def test_log_that_reaches_what_was_committed_is_restored(kafka: _Kafka) -> None:
     """An aborted transaction may have made it longer."""
     kafka.log = {0: _value(_FIRST)}
     kafka.edges, kafka.answer = [0, 4], _EndOfPartition(4)
-    assert kafka.reader().restore(known_end=2).placed == [Placed(0, _FIRST)]
+    assert kafka.reader().restore(known_end=2).placed == [OffsetEntry(0, _FIRST)]
 
 
 def test_log_that_is_shorter_and_begins_with_a_reset_is_restored(kafka: _Kafka) -> None:
     """A person has looked: the ledger topic was created again and then reset."""
     kafka.log = {0: _value(_RESET)}
     kafka.edges, kafka.answer = [0, 2], _EndOfPartition(2)
-    assert kafka.reader().restore(known_end=6).placed == [Placed(0, _RESET)]
+    assert kafka.reader().restore(known_end=6).placed == [OffsetEntry(0, _RESET)]
 
 
 def test_partition_whose_first_entry_was_only_ever_aborted_is_new(kafka: _Kafka) -> None:
@@ -216,9 +216,9 @@ def test_damage_before_a_reset_does_not_matter(kafka: _Kafka, damage: bytes) -> 
     """What is before the oldest entry that matters is neither read as an entry nor part of the row."""
     kafka.log = {0: _value(_FIRST), 3: damage, 5: _value(_RESET)}
     kafka.answer = _EndOfPartition(10)
-    assert kafka.restore() == [Placed(5, _RESET)]
+    assert kafka.restore() == [OffsetEntry(5, _RESET)]
     kafka.edges, kafka.log[7] = [0, 10], _value(_NEXT)
-    assert kafka.restore() == [Placed(5, _RESET), Placed(7, _NEXT)]
+    assert kafka.restore() == [OffsetEntry(5, _RESET), OffsetEntry(7, _NEXT)]
 
 
 def test_beginning_of_several_entries_is_restored_whole(kafka: _Kafka) -> None:
@@ -226,7 +226,7 @@ def test_beginning_of_several_entries_is_restored_whole(kafka: _Kafka) -> None:
     second = replace(_RESET, ids=(b"j" * 16,), covered_until_before_us=1000, oldest_offset=5)
     kafka.log = {5: _value(_RESET), 6: _value(second), 7: _value(_NEXT)}
     kafka.answer = _EndOfPartition(10)
-    assert kafka.restore() == [Placed(5, _RESET), Placed(6, second), Placed(7, _NEXT)]
+    assert kafka.restore() == [OffsetEntry(5, _RESET), OffsetEntry(6, second), OffsetEntry(7, _NEXT)]
 
 
 @pytest.mark.parametrize("at", [5, 7])

@@ -2,27 +2,26 @@
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import fastavro
 
-from connector.coverage.plan import Live, Lost, Plan
+from connector.coverage.messages import KeepAlive, LinesRead, Opened, Reading
+from connector.coverage.plan import Live, Plan
+from connector.coverage.recovery import MINUTE_US
 from connector.events.avro import split_prefix, without_logical_types
 from connector.events.catalog import StreamPartition
+from connector.events.decode import LongLine
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.ledger import LedgerEntry, decode_shipped, first_entry, read_entry
-from connector.kafka.restore import Placed
+from connector.kafka.restore import OffsetEntry
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Committed, Record, TransactionalWriter
-from connector.partition.batch import Draft
+from connector.partition.batch import Transaction
 from connector.partition.records import RecordBuilder
-from connector.partition.state import Timeline
-from connector.source.deliveries import Opened, Received
+from connector.partition.state import PartitionState
 from tests.unit.events.bodies import line_of
-from tests.unit.x.fakes import NOW_US, FakeConnection
-
-if TYPE_CHECKING:
-    from connector.x.client import Connection
+from tests.unit.x.fakes import NOW_US
 
 PARTITION = StreamPartition("tweet", 2)
 NAMES = TopicNames("p")
@@ -58,45 +57,10 @@ def line(tweet_id: int, at_us: int = NOW_US) -> bytes:
     return line_of("delete", {"event_at": format_us(at_us), "tweet": tweet})
 
 
-def timeline(covered_until_us: int = NOW_US, restored: Sequence[Placed] = ()) -> Timeline:
-    """Return the timeline of a new partition, or of what was restored."""
-    first = Placed(0, first_entry(PARTITION, "w", covered_until_us))
-    return Timeline(PARTITION, builder(), "w", restored or [first])
-
-
-def opened(plan: Plan | None = None, at_us: int = NOW_US, lost: Lost | None = None, answer_us: int = 0) -> Opened:
-    """Return the opening of a connection, live without backfill unless said otherwise."""
-    return Opened(cast("Connection", FakeConnection(at_us)), plan or Live(0), at_us, answer_us, lost)
-
-
-def received(*lines: bytes, at_us: int = NOW_US) -> Received:
-    """Return lines read at `at_us`."""
-    return Received(lines, at_us, at_us + US_PER_S)
-
-
-class Ledger:
-    """Commits drafts of a timeline; offsets have holes, as markers make them."""
-
-    def __init__(self, at: Timeline) -> None:
-        self.at = at
-        self.drafts: list[Draft] = []
-        self.placed = [Placed(0, first_entry(PARTITION, "w", at.covered_until_us))]
-
-    def commit(self, written_at_us: int = NOW_US) -> Draft:
-        """Draft and commit; the entry must read back and follow the one before."""
-        draft = self.at.draft(written_at_us)
-        entry = read_entry(draft.entry_record.value, PARTITION, decode_shipped)
-        entry.check_follows(self.placed[-1].entry)
-        self.placed.append(Placed(self.placed[-1].offset + 2, entry))
-        self.drafts.append(draft)
-        self.at.committed(draft, self.placed[-1].offset)
-        return draft
-
-    def restored(self) -> list[Placed]:
-        """Return what a restore would read: from the oldest entry that matters on."""
-        newest = self.placed[-1]
-        oldest = newest.offset if newest.entry.oldest_offset is None else newest.entry.oldest_offset
-        return [placed for placed in self.placed if placed.offset >= oldest]
+def state_of(covered_until_us: int = NOW_US, restored: Sequence[OffsetEntry] = ()) -> PartitionState:
+    """Return the state of a new partition, or of what was restored."""
+    first = OffsetEntry(0, first_entry(PARTITION, "w", covered_until_us))
+    return PartitionState(PARTITION, builder(), "w", restored or [first], window_us=15 * MINUTE_US)
 
 
 class FakeWriter:
@@ -127,3 +91,54 @@ class FakeWriter:
     def as_writer(self) -> TransactionalWriter:
         """Return this in the type of what it stands in for."""
         return cast("TransactionalWriter", self)
+
+
+class Ledger:
+    """Commits what a state prepares, as Kafka would: offsets have holes, as markers make them."""
+
+    def __init__(self, state: PartitionState, offsets: Sequence[OffsetEntry] = ()) -> None:
+        self.state = state
+        self.transactions: list[Transaction] = []
+        self.entries = list(offsets) or [OffsetEntry(0, first_entry(PARTITION, "w", state.covered_until_us))]
+
+    def commit(self, written_at_us: int = NOW_US) -> Transaction:
+        """Commit everything applied so far; the entry must read back and follow the one before."""
+        transaction = self.state.prepare(written_at_us)
+        entry = read_entry(transaction.entry_record.value, PARTITION, decode_shipped)
+        entry.check_follows(self.entries[-1].entry)
+        self.entries.append(OffsetEntry(self.entries[-1].offset + 2, entry))
+        self.transactions.append(transaction)
+        self.state.committed(transaction, self.entries[-1].offset)
+        return transaction
+
+    def restored(self) -> list[OffsetEntry]:
+        """Return what a restore would read: from the oldest entry that matters on."""
+        newest = self.entries[-1]
+        oldest = newest.offset if newest.entry.oldest_offset is None else newest.entry.oldest_offset
+        return [placed for placed in self.entries if placed.offset >= oldest]
+
+    def records(self, topic: str) -> list[Record]:
+        """Return everything committed to the topics whose names begin so: `p.` stands for all events."""
+        everything = [record for transaction in self.transactions for record in transaction.records]
+        return [record for record in everything if record.topic.startswith(topic)]
+
+
+def reading(at_us: int = NOW_US, wall_us: int | None = None) -> Reading:
+    """Return a look at clocks that agree, or at a wall clock that does not; the monotonic clock began in 1970."""
+    latest_us = at_us + US_PER_S if wall_us is None else max(at_us + US_PER_S, wall_us)
+    return Reading(at_us, at_us + US_PER_S, latest_us, at_us, at_us)
+
+
+def opened(plan: Plan | None = None, at_us: int = NOW_US, answer_us: int = 0) -> Opened:
+    """Return the opening of a connection, live without backfill unless said otherwise."""
+    return Opened(plan or Live(0), reading(at_us), answer_us)
+
+
+def lines_read(*lines: bytes | LongLine, at_us: int = NOW_US) -> LinesRead:
+    """Return lines read at `at_us`."""
+    return LinesRead(lines, reading(at_us))
+
+
+def keep_alive(at_us: int, waited_s: float | None = 20) -> KeepAlive:
+    """Return a keep-alive after a wait, or after none that counts."""
+    return KeepAlive(reading(at_us), None if waited_s is None else at_us - int(waited_s * US_PER_S))

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
+from connector.source.deliveries import Ended, KeptAlive
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +13,8 @@ from connector.coverage.plan import MINUTE_US, Allowed, Live, Plan, Replay, is_w
 from connector.coverage.session import Doubt
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import first_entry
-from connector.kafka.restore import Placed
+from connector.kafka.restore import OffsetEntry
 from connector.partition.state import Timeline
-from connector.source.deliveries import Ended, KeptAlive
 from tests.unit.partition.fakes import PARTITION, Ledger, line, opened, received, timeline
 from tests.unit.x.fakes import NOW_US
 
@@ -240,4 +240,4 @@ def test_story_s_restart_reads_back_what_the_ledger_needs() -> None:
     covered_us = story.ledger.at.covered_until_us
     story.restart()
     assert story.ledger.at.covered_until_us == covered_us
-    assert story.ledger.placed[0] == Placed(0, first_entry(PARTITION, "w", NOW_US))
+    assert story.ledger.placed[0] == OffsetEntry(0, first_entry(PARTITION, "w", NOW_US))

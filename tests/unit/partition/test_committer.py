@@ -6,19 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from connector.source.deliveries import Delivery, Ended, KeptAlive
 
 from connector.coverage.plan import MINUTE_US, Cause, Live, Lost, Replay
 from connector.errors import FencedError, WriterLostError
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import Mode, first_entry
-from connector.kafka.restore import Placed
+from connector.kafka.restore import OffsetEntry
 from connector.kafka.transaction import Committed, Record
 from connector.partition import committer as committer_module
 from connector.partition.committer import Committer
 from connector.settings import PipelineSettings
-from connector.source.deliveries import Delivery, Ended, KeptAlive
-from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus
 from tests.unit.partition.fakes import NAMES, PARTITION, FakeWriter, line, opened, received, timeline
 from tests.unit.x.fakes import NOW_US
@@ -103,7 +103,7 @@ class _Bench:
         self.clock = clock
         self.writer = _Writer(clock)
         begun = replace(first_entry(PARTITION, "w", NOW_US - MINUTE_US), entry=7)
-        self.timeline = timeline(restored=[Placed(3, begun)])
+        self.timeline = timeline(restored=[OffsetEntry(3, begun)])
         self.metrics = Metrics()
         self.status = PartitionStatus()
         self.settings = PipelineSettings(commit_max_events=1000)
@@ -120,7 +120,7 @@ class _Bench:
             cast("Inbox", self.inbox),
             self.writer.as_writer(),
             self.settings,
-            Happenings(PARTITION, self.metrics, self.status),
+            PartitionTelemetry(PARTITION, self.metrics, self.status),
             self.turn,
         )
         self.committer.run(stop.is_set)

@@ -3,20 +3,20 @@
 from typing import cast
 
 import pytest
+from connector.coverage.watermark import BACKFILL_QUIET_US
+from connector.source.deliveries import Delivery, Ended, KeptAlive, Opened, Received
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.coverage.known_ids import KEEP_US
 from connector.coverage.plan import MINUTE_US, Cause, Live, Lost, Plan, Replay
 from connector.coverage.session import Doubt
-from connector.coverage.watermark import BACKFILL_QUIET_US
 from connector.errors import OwnCorruptionError
 from connector.events.decode import LongLine, SystemMessage
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import Mode
 from connector.kafka.transaction import Record
 from connector.partition.state import COVERAGE_INTERVAL_US, Timeline
-from connector.source.deliveries import Delivery, Ended, KeptAlive, Opened, Received
 from connector.telemetry.delays import Arrival
 from tests.unit.partition.fakes import (
     NAMES,

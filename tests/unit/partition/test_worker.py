@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from connector.source.deliveries import KeptAlive
 from structlog.testing import capture_logs
 
 from connector.errors import (
@@ -16,17 +17,16 @@ from connector.errors import (
     WriterLostError,
 )
 from connector.kafka.ledger import decode_shipped, first_entry
-from connector.kafka.restore import Placed, Restored
+from connector.kafka.restore import OffsetEntry, Restored
 from connector.kafka.transaction import Committed, Record
 from connector.partition import worker as pipeline_module
 from connector.partition.worker import CORRUPT_WAIT_S, Parts, Pipeline
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
 from connector.source.channel import Inbox
 from connector.source.connect_limiter import Gate
-from connector.source.deliveries import KeptAlive
 from connector.source.stall import StallWatch
-from connector.telemetry.happenings import Happenings
 from connector.telemetry.metrics import Metrics
+from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus, State
 from tests.rig.process import wait_until
 from tests.unit.partition.fakes import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter
@@ -39,7 +39,7 @@ _SETTINGS = Settings(
     schema_registry=SchemaRegistrySettings(url="http://127.0.0.1:1"),
 )
 _LOG_END = 9
-_KNOWN = Placed(7, replace(first_entry(PARTITION, "before", NOW_US), entry=5))
+_KNOWN = OffsetEntry(7, replace(first_entry(PARTITION, "before", NOW_US), entry=5))
 
 
 class _Stop(threading.Event):
@@ -95,7 +95,7 @@ class _Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.metrics, self.status = Metrics(), PartitionStatus()
         self.fates: list[Exception | None] = []
-        self.ledger: Callable[[], list[Placed]] = list
+        self.ledger: Callable[[], list[OffsetEntry]] = list
         self.writers: list[_Writer] = []
         self.clock_s = 0.0
         self.life_s = 0.0
@@ -118,7 +118,7 @@ class _Bench:
             threading.Lock(),
             self._check_topics,
         )
-        self.pipeline = Pipeline(PARTITION, parts, Happenings(PARTITION, self.metrics, self.status))
+        self.pipeline = Pipeline(PARTITION, parts, PartitionTelemetry(PARTITION, self.metrics, self.status))
         self.stop = _Stop()
         self.pipeline._stop = self.stop  # noqa: SLF001 - so that delays are seen, not waited for
 
@@ -200,7 +200,7 @@ def test_life_that_has_no_producer_yet_replaces_none(bench: _Bench) -> None:
 def test_pipeline_that_is_stopping_waits_for_nothing(bench: _Bench) -> None:
     """It says why its last life ended, and is gone."""
     with capture_logs() as logs:
-        bench.pipeline._happenings = Happenings(PARTITION, bench.metrics, bench.status)  # noqa: SLF001 - logs are caught
+        bench.pipeline._telemetry = PartitionTelemetry(PARTITION, bench.metrics, bench.status)  # noqa: SLF001 - logs are caught
         assert bench.run() == []
     assert bench.stop.delays == []
     assert [log["event"] for log in logs] == ["partition_assigned", "producer_replaced", "partition_released"]
@@ -216,7 +216,7 @@ def test_delays_begin_anew_after_a_life_of_some_length(bench: _Bench) -> None:
 def test_ledger_that_cannot_be_trusted_stops_the_pipeline_until_somebody_mends_it(bench: _Bench, where: str) -> None:
     """No guess: it says why, works nothing, and looks again after a minute."""
 
-    def fail() -> list[Placed]:
+    def fail() -> list[OffsetEntry]:
         raise OwnCorruptionError("bad ledger")
 
     states: list[State] = []

@@ -1,6 +1,6 @@
 """The control endpoints: the library's calls over HTTP, without a token, with clear errors."""
 
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import msgspec
@@ -8,6 +8,8 @@ import pytest
 
 from connector.simulator import Emitted, Simulator, SimulatorConfig
 from connector.simulator.clock import NANOS
+from connector.simulator.control import ENDPOINTS
+from connector.simulator.faults import Fault
 from tests.unit.simulator.reader import LIKE, ask, connected, eventually
 
 
@@ -114,6 +116,81 @@ def test_request_that_is_not_json_answers_400(sim: Simulator) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "nothing"), ("POST", "status"), ("GET", "faults")])
-def test_request_unknown_answers_404(sim: Simulator, method: str, path: str) -> None:
-    """What is not there is said to be not there."""
-    assert ask(sim, method, f"/control/{path}").status_code == 404
+def test_request_unknown_answers_404_naming_what_there_is(sim: Simulator, method: str, path: str) -> None:
+    """What is not there is said to be not there, and what is there is named."""
+    response = ask(sim, method, f"/control/{path}")
+    assert response.status_code == 404
+    assert all(f"{each.method} {each.path}" in response.json()["error"] for each in ENDPOINTS)
+
+
+@pytest.mark.parametrize("path", ["/control/", "/control"])
+def test_manual_lists_every_endpoint_and_every_fault(sim: Simulator, path: str) -> None:
+    """Each with a meaning; the faults are those of the union, with the fields that their classes have."""
+    manual = ask(sim, "GET", path).json()
+    assert [(each["method"], each["path"]) for each in manual["endpoints"]] == [
+        (each.method, each.path) for each in ENDPOINTS
+    ]
+    assert [each["kind"] for each in manual["faults"]] == [kind.__struct_config__.tag for kind in get_args(Fault)]
+    for kind, fault in zip(get_args(Fault), manual["faults"], strict=True):
+        assert [field["name"] for field in fault["fields"]] == list(kind.__struct_fields__)
+        assert fault["family"] in manual["families"]
+    for each in [*manual["endpoints"], *manual["faults"]]:
+        assert each["meaning"].endswith(".")
+
+
+def test_manual_gives_type_and_default_of_each_field(sim: Simulator) -> None:
+    """A required field has no default; one whose default is null has that."""
+    manual = ask(sim, "GET", "/control/").json()
+    (refuse,) = (fault for fault in manual["faults"] if fault["kind"] == "refuse")
+    fields = {field["name"]: (field["type"], field["default"]) for field in refuse["fields"]}
+    assert fields["status"] == ("integer ≥ 400 and ≤ 599", 503)
+    assert fields["reset_unit"] == ('"ms" or "s"', "s")
+    assert fields["retry_after_s"] == ("integer ≥ 0 or null", None)
+    assert fields["times"] == ("integer ≥ 1 or null", 1)
+    (clock,) = (each for each in manual["endpoints"] if each["path"] == "/control/clock")
+    assert "default" not in clock["fields"][0]
+
+
+def test_manual_of_each_fault_makes_that_fault(sim: Simulator) -> None:
+    """Every kind with all of its defaults, as listed, is taken."""
+    for fault in ask(sim, "GET", "/control/").json()["faults"]:
+        given = {field["name"]: field["default"] for field in fault["fields"]}
+        response = _post(sim, "faults", {"kind": fault["kind"], **given})
+        assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("body", [{"kind": "dorp"}, {"kind": ["drop"]}, {"kind": None}, {}, [], 7])
+def test_fault_unknown_answers_400_naming_the_kinds(sim: Simulator, body: Any) -> None:  # noqa: ANN401 - any JSON
+    """A kind that does not exist, no kind, or no object at all."""
+    response = ask(sim, "POST", "/control/faults", content=msgspec.json.encode(body))
+    assert response.status_code == 400
+    assert all(kind.__struct_config__.tag in response.json()["error"] for kind in get_args(Fault))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "fields"),
+    [
+        ("faults", {"kind": "straggler", "late": 5}, ("late_s", "events", "every_s", "times")),
+        ("faults", {"kind": "wrong-date", "offset_s": "1 h"}, ("offset_s (number", "text", "on", "mode")),
+        ("disarm", {"fault": "drop"}, ("kind (text or null)",)),
+        ("clock", {"seconds": 1}, ("advance_seconds (number ≥ 0)", "emitting", "rate")),
+        ("release", {"now": True}, ("the fields are none",)),
+    ],
+)
+def test_field_wrong_answers_400_naming_the_fields(
+    sim: Simulator, path: str, body: dict[str, object], fields: tuple[str, ...]
+) -> None:
+    """All of those that this request takes, with their types."""
+    response = _post(sim, path, body)
+    assert response.status_code == 400
+    assert all(field in response.json()["error"] for field in fields)
+
+
+def test_disarm_forgets_one_kind_or_all(sim: Simulator) -> None:
+    """What is left is in the answer; a kind that does not exist is named with those that do."""
+    for body in ({"kind": "drop", "times": None}, {"kind": "straggler", "every_s": 3600}, {"kind": "close"}):
+        _post(sim, "faults", {**body, "stream": "like"})
+    assert _post(sim, "disarm", {"kind": "drop"}).json()["armed"] == {"straggler": 1, "close": 1}
+    response = _post(sim, "disarm", {"kind": "dorp"})
+    assert (response.status_code, "straggler" in response.json()["error"]) == (400, True)
+    assert _post(sim, "disarm").json()["armed"] == {}

@@ -8,6 +8,7 @@ from connector.events.times import US_PER_S
 from connector.telemetry.delays import BOUNDS_S, Arrival, DelayHistogram, Delays, Filled
 
 _AT_US = 1_656_373_781 * US_PER_S
+_MONOTONIC_US = 77 * US_PER_S
 _DELAYS_US = st.integers(-10 * US_PER_S, 5000 * US_PER_S) | st.sampled_from(
     [int(bound_s * US_PER_S) + shift for bound_s in BOUNDS_S for shift in (-1, 0, 1)]
 )
@@ -45,25 +46,25 @@ def test_buckets_hold_the_objectives() -> None:
 
 @pytest.mark.parametrize("is_live", [True, False])
 def test_delays_of_live_events_count_from_their_date_those_of_replayed_ones_only_from_receipt(*, is_live: bool) -> None:
-    """A replay is late by nature. X's clock may be ahead of the one that receipts are told by."""
+    """A replay is late by nature; the commit is measured by the monotonic clock."""
     delays = Delays()
     dates_us = [_AT_US - 3 * US_PER_S, _AT_US - 4 * US_PER_S]
-    delays.add([Arrival(_AT_US, dates_us, is_live)], _AT_US + US_PER_S, US_PER_S // 2)
-    assert delays.received_to_committed.read() == _one_by_one([US_PER_S] * 2)
-    half = US_PER_S // 2
-    assert delays.event_to_received.read() == _one_by_one([7 * half, 9 * half] if is_live else [])
-    assert delays.event_to_committed.read() == _one_by_one([9 * half, 11 * half] if is_live else [])
+    delays.add([Arrival(_AT_US, _MONOTONIC_US, dates_us, is_live)], _MONOTONIC_US + US_PER_S)
+    second = US_PER_S
+    assert delays.received_to_committed.read() == _one_by_one([second] * 2)
+    assert delays.event_to_received.read() == _one_by_one([3 * second, 4 * second] if is_live else [])
+    assert delays.event_to_committed.read() == _one_by_one([4 * second, 5 * second] if is_live else [])
 
 
 def test_delays_of_several_arrivals_count_each_from_its_own_receipt() -> None:
     """Though they fall into the buckets together."""
     delays = Delays()
+    second, later_us = US_PER_S, _AT_US + 50 * US_PER_S
     arrivals = [
-        Arrival(_AT_US, [_AT_US - US_PER_S], is_live=True),
-        Arrival(_AT_US + 50 * US_PER_S, [_AT_US + 48 * US_PER_S, _AT_US + 60 * US_PER_S], is_live=True),
+        Arrival(_AT_US, _MONOTONIC_US, [_AT_US - second], is_live=True),
+        Arrival(later_us, _MONOTONIC_US + 50 * second, [later_us - 2 * second, later_us + 10 * second], is_live=True),
     ]
-    delays.add(arrivals, _AT_US + 100 * US_PER_S, 0)
-    second = US_PER_S
+    delays.add(arrivals, _MONOTONIC_US + 100 * second)
     assert delays.event_to_received.read() == _one_by_one([second, 2 * second, 0])
     assert delays.received_to_committed.read() == _one_by_one([100 * second, 50 * second, 50 * second])
     assert delays.event_to_committed.read() == _one_by_one([101 * second, 52 * second, 40 * second])
@@ -72,5 +73,5 @@ def test_delays_of_several_arrivals_count_each_from_its_own_receipt() -> None:
 def test_transaction_without_events_has_no_delays() -> None:
     """As an idle stream partition commits them."""
     delays = Delays()
-    delays.add([], _AT_US, 0)
+    delays.add([], _MONOTONIC_US)
     assert delays.received_to_committed.read() == _one_by_one([])

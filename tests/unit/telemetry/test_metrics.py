@@ -1,28 +1,30 @@
 """The scrape: every metric is there from the start, at zero, under the names that dashboards know."""
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from connector.coverage.plan import Cause
-from connector.coverage.session import Doubt
+from connector.coverage.gap import GapCause, GapState, Suspicion
+from connector.coverage.messages import EndReason, Verdict
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.events.decode import Reason
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import Mode
+from connector.source.connect_limiter import WaitReason
 from connector.telemetry.drift import OTHER
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.metrics import (
-    DISCONNECT_REASONS,
     HTTP_CODES,
+    REFUSABLE,
     REPLACEMENT_CAUSES,
-    SLICE_OUTCOMES,
     Metrics,
+    RefusalOutcome,
 )
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State, Statuses
-from connector.x.errors import REASONS
+from connector.x.errors import FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,21 +47,23 @@ def _scraped(metrics: Metrics) -> dict[str, Metric]:
         ("lines_duplicate", None, ()),
         ("lines_control", None, ()),
         ("transactions_committed", None, ()),
-        ("connect_failures", "reason", REASONS),
-        ("disconnects", "reason", DISCONNECT_REASONS),
+        ("connect_failures", "reason", FailureReason),
+        ("disconnects", "reason", tuple(EndReason)),
         ("lines_dead_lettered", "reason", tuple(Reason)),
         ("producers_replaced", "cause", REPLACEMENT_CAUSES),
-        ("gaps", "cause", tuple(Cause)),
-        ("lost_seconds", "cause", tuple(Cause)),
-        ("doubts", "doubt", tuple(Doubt)),
+        ("refetches", "suspicion", tuple(Suspicion)),
+        ("connect_wait_seconds", "reason", tuple(WaitReason)),
+        ("system_messages", None, ()),
+        ("start_failures", None, ()),
+        ("unexpected_errors", None, ()),
         ("backfills", None, ()),
-        ("replay_slices", "outcome", SLICE_OUTCOMES),
+        ("replay_slices", "verdict", tuple(Verdict)),
         ("kafka_transmit_retries", None, ()),
         ("kafka_transmit_errors", None, ()),
     ],
 )
 def test_counter_starts_at_zero_with_every_label(name: str, label: str | None, values: tuple[str, ...]) -> None:
-    """So that a first happening is seen as an increase."""
+    """So that the first time is seen as an increase."""
     samples = _scraped(Metrics())[f"{NAMESPACE}_{name}"].samples
     totals = [sample for sample in samples if sample.name.endswith("_total")]
     expected = {
@@ -68,6 +72,30 @@ def test_counter_starts_at_zero_with_every_label(name: str, label: str | None, v
     found = {(each.labels["stream"], each.labels["partition"], each.labels.get(label or "", "")) for each in totals}
     assert found == expected
     assert {sample.value for sample in totals} == {0.0}
+
+
+def _starts(name: str, *labels: str) -> set[tuple[str, ...]]:
+    """Return the values of the labels at each stream partition; they start at zero, the same at each."""
+    totals = [each for each in _scraped(Metrics())[f"{NAMESPACE}_{name}"].samples if each.name.endswith("_total")]
+    assert {each.value for each in totals} == {0.0}
+    found = {tuple(each.labels[label] for label in labels) for each in totals}
+    assert len(totals) == len(found) * len(STREAM_PARTITIONS)
+    return found
+
+
+@pytest.mark.parametrize("name", ["gaps", "gap_seconds"])
+def test_gaps_start_at_zero_for_every_cause_in_its_state(name: str) -> None:
+    """A cause has one state, so that no label value is there in vain."""
+    found = _starts(name, "state", "cause")
+    assert {cause for _, cause in found} == set(GapCause)
+    assert len(found) == len(GapCause)
+    assert {state for state, cause in found if cause in set(Suspicion)} == {GapState.SUSPECTED}
+    assert {state for state, cause in found if cause not in set(Suspicion)} == {GapState.LOST}
+
+
+def test_refused_plans_start_at_zero_for_every_plan_and_outcome() -> None:
+    """Each with each."""
+    assert _starts("plans_refused", "plan", "outcome") == set(product(REFUSABLE, RefusalOutcome))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +151,7 @@ def _watching(status: PartitionStatus | None = None) -> Metrics:
 
 
 def test_every_metric_has_a_help_text() -> None:
-    """For whoever meets it in a query."""
+    """For the reader of a query."""
     assert all(family.documentation for family in _scraped(_watching()).values())
 
 
@@ -163,7 +191,7 @@ def test_what_is_not_known_yet_has_no_sample() -> None:
 
 def test_partition_that_is_not_owned_has_no_values() -> None:
     """They are its owner's to show; what this process knew of it may be long ago."""
-    status = PartitionStatus(covered_until_us=1, sequence=2, last_byte_us=3, clock_offset_s=4.0)
+    status = PartitionStatus(covered_until_us=1, sequence=2, last_byte_us=3)
     shown = {name: family.samples for name, family in _scraped(_watching(status)).items()}
     where = {"stream": _PARTITION.stream, "partition": str(_PARTITION.number)}
     gauges = {

@@ -7,18 +7,20 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.events.times import US_PER_S
 from connector.telemetry.drift import OTHER
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.metrics import HTTP_CODES, Metrics
-from connector.telemetry.service import ServiceHappenings
+from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
+from connector.x.clock import XClock
 from connector.x.errors import RateLimit
 
 _PARTITION = StreamPartition("tweet", 1)
 
 
 class _Group(NamedTuple):
-    """Stands as it is told to."""
+    """Says of itself what a test wants."""
 
     has_joined: bool
     is_ready: bool
@@ -32,7 +34,7 @@ class _Bench:
         self.metrics = Metrics()
         self.status = ServiceStatus(Statuses(STREAM_PARTITIONS[:4]), 1000, "pod-0", 0)
         self.metrics.watch(self.status)
-        self.happen = ServiceHappenings(self.metrics, self.status)
+        self.telemetry = ServiceTelemetry(self.metrics, self.status)
 
     def value(self, name: str, **labels: str) -> float | None:
         """Return a sample."""
@@ -50,7 +52,7 @@ def bench() -> _Bench:
 )
 def test_answer_of_x_is_counted_by_its_code(bench: _Bench, status_code: int, code: str) -> None:
     """From a closed set."""
-    bench.happen.answered("tweet", status_code, None)
+    bench.telemetry.answered("tweet", status_code, None)
     counted = {
         (stream, each)
         for stream in STREAMS
@@ -63,9 +65,9 @@ def test_answer_of_x_is_counted_by_its_code(bench: _Bench, status_code: int, cod
 def test_rate_limit_is_shown_as_x_said_it_last(bench: _Bench) -> None:
     """In the metrics and in /status; an answer that says nothing of it changes nothing."""
     assert bench.value("rate_limit_remaining", stream="user") is None
-    bench.happen.answered("user", 200, RateLimit(100, 98, 1_656_373_800, 0.0))
-    bench.happen.answered("user", 200, RateLimit(100, 97, 1_656_373_800, 0.0))
-    bench.happen.answered("user", 503, None)
+    bench.telemetry.answered("user", 200, RateLimit(100, 98, 1_656_373_800, 0.0))
+    bench.telemetry.answered("user", 200, RateLimit(100, 97, 1_656_373_800, 0.0))
+    bench.telemetry.answered("user", 503, None)
     assert bench.value("rate_limit", stream="user") == 100
     assert bench.value("rate_limit_remaining", stream="user") == 97
     assert bench.value("rate_limit_reset_timestamp_seconds", stream="user") == 1_656_373_800
@@ -86,38 +88,39 @@ def test_process_is_shown_as_it_stands_in_the_group(bench: _Bench) -> None:
 
 
 def test_settings_are_shown(bench: _Bench) -> None:
-    """Which streams are on, and how much an inbox holds."""
+    """Which streams are on, and how much a channel holds."""
     assert {stream: bench.value("stream_enabled", stream=stream) for stream in STREAMS} == {
         "tweet": 1, "user": 0, "like": 0, "label": 0
     }  # fmt: skip
-    assert bench.value("inbox_limit_bytes") == 1000
+    assert bench.value("channel_limit_bytes") == 1000
     assert bench.status.as_json()["group_instance_id"] == "pod-0"
 
 
 @pytest.mark.parametrize(
-    ("happen", "event", "level"),
+    ("report", "event", "level"),
     [
-        (lambda happen: happen.starting(8080, ("tweet",)), "starting", "info"),
-        (lambda happen: happen.waiting_for_dependencies("no Kafka"), "waiting_for_dependencies", "warning"),
-        (lambda happen: happen.group_troubled("_TRANSPORT"), "group_error", "warning"),
-        (lambda happen: happen.partitions_lost(4), "partitions_lost", "warning"),
-        (lambda happen: happen.topic_at_risk("t", "d"), "topic_at_risk", "warning"),
-        (lambda happen: happen.registry_away("d"), "registry_away", "warning"),
-        (lambda happen: happen.registry_confirmed(), "registry_confirmed", "info"),
-        (lambda happen: happen.drain_incomplete(_PARTITION), "drain_incomplete", "warning"),
-        (lambda happen: happen.http_failed(RuntimeError("r")), "http_failed", "error"),
-        (lambda happen: happen.stopped(), "stopped", "info"),
+        (lambda telemetry: telemetry.starting(8080, ("tweet",)), "starting", "info"),
+        (lambda telemetry: telemetry.waiting_for_dependencies("no Kafka"), "waiting_for_dependencies", "warning"),
+        (lambda telemetry: telemetry.group_troubled("_TRANSPORT"), "group_error", "warning"),
+        (lambda telemetry: telemetry.partitions_lost(4), "partitions_lost", "warning"),
+        (lambda telemetry: telemetry.topic_at_risk("t", "d"), "topic_at_risk", "warning"),
+        (lambda telemetry: telemetry.drain_incomplete(_PARTITION), "drain_incomplete", "warning"),
+        (lambda telemetry: telemetry.http_failed(RuntimeError("r")), "http_failed", "error"),
+        (lambda telemetry: telemetry.registry_away("no answer"), "registry_away", "warning"),
+        (lambda telemetry: telemetry.registry_back(), "registry_back", "info"),
+        (lambda telemetry: telemetry.clock_stepped(30_000_000), "clock_stepped", "warning"),
+        (lambda telemetry: telemetry.stopped(), "stopped", "info"),
     ],
 )
-def test_happening_is_logged_once(happen: Callable[[ServiceHappenings], None], event: str, level: str) -> None:
+def test_each_report_is_logged_once(report: Callable[[ServiceTelemetry], None], event: str, level: str) -> None:
     """At the level that says who has to care."""
     with capture_logs() as logs:
-        happen(_Bench().happen)
+        report(_Bench().telemetry)
     assert [(log["event"], log["log_level"]) for log in logs] == [(event, level)]
 
 
 def test_status_of_a_life_that_is_over_is_not_shown(bench: _Bench) -> None:
-    """What its threads say late is said to nobody."""
+    """What its threads write late is not shown."""
     statuses = bench.status.partitions
     before, after = statuses.renew(_PARTITION), statuses.renew(_PARTITION)
     after.state = State.RUNNING
@@ -137,9 +140,42 @@ def test_last_error_of_a_partition_outlives_its_life(bench: _Bench) -> None:
 def test_trouble_of_the_process_is_shown_with_its_time(bench: _Bench) -> None:
     """Also while no stream partition is owned, and after it has passed."""
     shown = [bench.status.as_json()["last_error"]]
-    bench.happen.waiting_for_dependencies("no Kafka")
+    bench.telemetry.waiting_for_dependencies("no Kafka")
     shown.append(bench.status.as_json()["last_error"])
-    bench.happen.group_troubled("_TRANSPORT: away")
+    bench.telemetry.group_troubled("_TRANSPORT: away")
     shown.append(bench.status.as_json()["last_error"])
     assert shown == [None, "no Kafka", "_TRANSPORT: away"]
     assert bench.status.as_json()["last_error_at"] <= bench.status.as_json()["now"]
+
+
+def test_registry_that_is_away_is_shown_until_it_is_back(bench: _Bench) -> None:
+    """In the metrics and in /status, with why."""
+    shown = [bench.value("registry_away")]
+    bench.telemetry.registry_away("no answer")
+    shown.append(bench.value("registry_away"))
+    assert (bench.status.as_json()["is_registry_away"], bench.status.last_error) == (True, "no answer")
+    bench.telemetry.registry_back()
+    assert [*shown, bench.value("registry_away")] == [0, 1, 0]
+    assert bench.status.as_json()["is_registry_away"] is False
+
+
+def test_clock_offset_is_shown_as_it_is_at_the_scrape(bench: _Bench) -> None:
+    """A wall clock that is set under a connection shows at once, not at the next connect."""
+    wall_us = [1_000 * US_PER_S]
+    clock = XClock(lambda: wall_us[0], lambda: 7 * US_PER_S)
+    bench.status.clock_offset_s = lambda: clock.offset_us() / US_PER_S
+    shown = [bench.value("clock_offset_seconds")]
+    clock.synchronise(1_000 * US_PER_S)
+    shown.append(bench.value("clock_offset_seconds"))
+    wall_us[0] -= 300 * US_PER_S
+    assert [*shown, bench.value("clock_offset_seconds")] == [0, 0, 300]
+    assert bench.status.as_json()["clock_offset_s"] == 300
+
+
+def test_clock_steps_are_counted_and_logged_with_how_far() -> None:
+    """Ahead or back."""
+    with capture_logs() as logs:
+        bench = _Bench()
+        bench.telemetry.clock_stepped(-30 * US_PER_S)
+    assert [(log["event"], log["step_s"]) for log in logs] == [("clock_stepped", -30.0)]
+    assert bench.value("clock_steps_total") == 1

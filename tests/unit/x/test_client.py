@@ -4,7 +4,6 @@ import gzip
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connector.coverage.plan import Live, Plan, Replay
 from connector.events.catalog import StreamPartition
@@ -23,7 +24,7 @@ from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.faults import AcceptAndClose, Close, Drop, Refuse, Truncate
 from connector.x import client as connection_module
 from connector.x.client import Connection, XClient
-from connector.x.errors import ConnectFailedError, PlanRefusedError, RateLimit
+from connector.x.errors import ConnectFailedError, FailureReason, PlanRefusedError, RateLimit
 from tests.rig.certificates import write_certificates
 from tests.unit.x.fakes import NOW_US
 
@@ -120,20 +121,16 @@ def test_replay_is_never_compressed(is_gzip: bool) -> None:  # noqa: FBT001 - pa
     assert encodings == ["identity"]
 
 
-@pytest.mark.parametrize(
-    "date",
-    ["", "soon", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Mon, 01 Jan 2024 00:00:00 +9999", None],
-)
-def test_answer_with_an_unreadable_date_is_dated_by_the_wall_clock(date: str | None) -> None:
-    """What is in a header never raises."""
+@pytest.mark.parametrize("date", ["", "soon", "Mon, 01 Jan 2024 00:00:00 +9999", None])
+def test_answer_with_an_unreadable_date_has_none(date: str | None) -> None:
+    """The wall clock is not X's time."""
     headers = [] if date is None else [("Date", date)]
-    before_us = time.time_ns() // 1000
     with (
         _noting(*headers) as (base_url, _),
         _client(base_url) as client,
         client.open(_TWEET_1, Live(0)) as connection,
     ):
-        assert before_us <= connection.date_us <= time.time_ns() // 1000
+        assert connection.date_us is None
 
 
 def test_answer_s_date_and_rate_limit_are_read() -> None:
@@ -142,7 +139,7 @@ def test_answer_s_date_and_rate_limit_are_read() -> None:
         ("Date", "Mon, 27 Jun 2022 23:49:41 GMT"),
         ("x-rate-limit-limit", "100"),
         ("x-rate-limit-remaining", "99"),
-        ("x-rate-limit-reset", "1656374000"),
+        ("x-rate-limit-reset", "1656374000000"),
     )
     with (
         _noting(*headers) as (base_url, _),
@@ -150,8 +147,7 @@ def test_answer_s_date_and_rate_limit_are_read() -> None:
         client.open(_TWEET_1, Live(0)) as connection,
     ):
         assert connection.date_us == 1_656_373_781 * US_PER_S
-        assert connection.rate_limit is not None
-        assert connection.rate_limit.remaining == 99
+        assert connection.rate_limit == RateLimit(100, 99, 1_656_374_000, 1_656_373_781)
 
 
 @pytest.mark.parametrize("is_gzip", [True, False])
@@ -357,6 +353,150 @@ def test_answer_that_repeats_the_token_is_shown_without_it(answer: bytes) -> Non
     ):
         client.open(_TWEET_1, Live(0))
     assert "hush" not in repr(caught.value) + str(caught.value) + repr(caught.value.failure)
+
+
+_PROBLEM = b'{"title":"t","detail":"d","type":"https://api.x.com/2/problems/invalid-request"}'
+_REFUSALS = {
+    200: (b"<html>", FailureReason.NOT_A_STREAM),
+    302: (b"", FailureReason.HTTP_OTHER),
+    400: (_PROBLEM, FailureReason.HTTP_400),
+    401: (b"", FailureReason.HTTP_401),
+    403: (b"<html>", FailureReason.FOREIGN_ANSWER),
+    404: (b"", FailureReason.HTTP_404),
+    408: (b"", FailureReason.HTTP_408),
+    429: (b"", FailureReason.RATE_LIMITED),
+    503: (b"", FailureReason.HTTP_5XX),
+}
+
+
+@pytest.mark.parametrize("status", _REFUSALS)
+@pytest.mark.parametrize(
+    ("date", "date_us"), [(b"Mon, 27 Jun 2022 23:49:41 GMT", 1_656_373_781 * US_PER_S), (b"soon", None), (b"", None)]
+)
+def test_every_answer_that_is_no_stream_is_dated(status: int, date: bytes, date_us: int | None) -> None:
+    """A refusal for the future's sake sets the clock right, too."""
+    body, reason = _REFUSALS[status]
+    head = b"HTTP/1.1 %d No\r\nDate: %b\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
+    with (
+        _answering(head % (status, date, len(body)) + body) as base_url,
+        _client(base_url) as client,
+        pytest.raises(ConnectFailedError) as caught,
+    ):
+        client.open(_TWEET_1, Live(0))
+    assert (caught.value.failure.reason, caught.value.failure.date_us) == (reason, date_us)
+    assert isinstance(caught.value, PlanRefusedError) is (status == 400)
+
+
+_PARTS = st.sampled_from(
+    [b"HTTP/1.1 200 OK", b"HTTP/1.1 403 No", b"HTTP/1.0 200 OK", b"\r\n", b"\n", b"Transfer-Encoding: chunked\r\n",
+     b"Content-Encoding: gzip\r\n", b"Content-Length: 9\r\n", b"Content-Type: text/html\r\n", b"Date: soon\r\n",
+     b"5\r\nhush!\r\n", b"0\r\n\r\n", b"hush", gzip.compress(b"hush")]
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(parts=st.lists(_PARTS | st.binary(max_size=5), max_size=12))
+def test_any_bytes_for_an_answer_are_a_stream_or_a_failure_without_secrets(parts: list[bytes]) -> None:
+    """Nothing else comes out of the client, whatever stands at the other end."""
+    details = []
+    with _answering(b"".join(parts)) as base_url, _client(base_url, bearer_token="hush") as client:
+        try:
+            with client.open(_TWEET_1, Live(0)) as connection:
+                outcome: list[object] = []
+                _read(connection, outcome)
+                details += [error.failure.detail for error in outcome if isinstance(error, ConnectFailedError)]
+        except ConnectFailedError as error:
+            details.append(error.failure.detail)
+    assert "hush" not in "".join(details)
+
+
+_MANY = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 900) for number in range(50))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Location: https://[::\r\n",
+        b"Location: https://hush@elsewhere.invalid/hush?hush\r\n",
+        b"Location: \xff\xfe://\xc3\xa9\r\n",
+        b"Location: //" + b"x" * 70_000 + b"\r\n",
+        b"Set-Cookie: \xff=\xfe; Expires=soon\r\n",
+        b"Content-Type: \xff\r\nContent-Type: hush\r\n",
+        b"Content-Encoding: \xc3\xa9\r\n",
+        b"Content-Length: -1\r\n",
+        b"Content-Length: 5\r\nContent-Length: 7\r\n",
+        b"Transfer-Encoding: hush\r\n",
+        b"Date: \xff\r\nRetry-After: \xff\r\nx-rate-limit-reset: \xd9\xa1\r\n",
+        b"X: " + b"x" * 200_000 + b"\r\n",
+        b"\xff\xff: x\r\n",
+        b": x\r\n",
+        b"X: \x00\x01\r\n",
+        _MANY,
+        _MANY * 9,
+    ],
+)
+@pytest.mark.parametrize("status", [200, 302, 400, 503])
+def test_no_header_raises_anything_but_a_failure_without_secrets(header: bytes, status: int) -> None:
+    """Bytes in no encoding, headers that contradict each other, and heads without end."""
+    content = b"Content-Type: text/html\r\n" if status == 200 else b""
+    with (
+        _answering(b"HTTP/1.1 %d No\r\n%b%b\r\n<html>hush" % (status, content, header)) as base_url,
+        _client(base_url, bearer_token="hush") as client,
+        pytest.raises(ConnectFailedError) as caught,
+    ):
+        client.open(_TWEET_1, Live(0))
+    assert "hush" not in repr(caught.value.failure)
+    assert len(caught.value.failure.detail) < 600
+    assert caught.value.failure.detail.isprintable()
+
+
+@pytest.mark.parametrize(
+    "location", [b"https://[::", b"//" + b"x" * 70_000, b"\xff\xfe://\xc3\xa9", b"http://x:99999", b""]
+)
+def test_redirect_to_what_is_no_url_is_one_all_the_same(location: bytes) -> None:
+    """Its status is X's answer, whatever it points to."""
+    answer = b"HTTP/1.1 302 Found\r\nLocation: %b\r\n\r\n" % location
+    with _answering(answer) as base_url, _client(base_url) as client, pytest.raises(ConnectFailedError) as caught:
+        client.open(_TWEET_1, Live(0))
+    assert caught.value.failure.reason == "http-other"
+
+
+def test_access_is_there_where_x_itself_objects_to_the_request() -> None:
+    """And no connection is made for it."""
+    with Simulator() as sim, _client(sim.base_url) as client:
+        client.check_access("tweet")
+        assert not sim.connections
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (200, b"<html>", "not-a-stream"),
+        (200, b"", "http-other"),
+        (400, b"<html>", "foreign-answer"),
+        (400, b'{"title":"t","type":"t","connection_issue":"ProvisioningSubscription"}', "http-400"),
+        (401, b"", "http-401"),
+        (403, _PROBLEM, "http-403"),
+        (404, b"", "http-404"),
+        (503, b"", "http-5xx"),
+    ],
+)
+def test_access_is_not_proven_by_any_other_answer(status: int, body: bytes, reason: str) -> None:
+    """An intermediary objects to requests, too."""
+    kind = b"text/html" if body.startswith(b"<") else b"application/json"
+    answer = b"HTTP/1.1 %d No\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (status, kind, len(body), body)
+    with _answering(answer) as base_url, _client(base_url) as client, pytest.raises(ConnectFailedError) as caught:
+        client.check_access("tweet")
+    assert caught.value.failure.reason == reason
+
+
+def test_redirect_is_shown_by_its_host_alone_and_not_followed() -> None:
+    """Path, query and credentials may be secret."""
+    answer = b"HTTP/1.1 302 Found\r\nLocation: https://me:word@elsewhere.invalid/path?query\r\n\r\n"
+    with _answering(answer) as base_url, _client(base_url) as client, pytest.raises(ConnectFailedError) as caught:
+        client.open(_TWEET_1, Live(0))
+    assert caught.value.failure.reason == "http-other"
+    assert "a redirect to elsewhere.invalid; X says: nothing" in caught.value.failure.detail
 
 
 def test_body_and_words_of_x_s_that_repeat_the_token_are_shown_without_it() -> None:

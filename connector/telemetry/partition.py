@@ -1,39 +1,38 @@
 """What can happen to a stream partition: one function each, which logs it, counts it and shows it in the status.
 
 Levels: INFO the life cycle, WARNING odd but nothing lost, ERROR lost or a human is needed. Nothing here is called
-once an event.
+once an event. A docstring says what has happened: docs/logs.md is made from them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import structlog
 
+from connector.coverage.gap import Gap, GapState
+from connector.coverage.messages import EndReason, Verdict
 from connector.coverage.plan import Plan, Replay
+from connector.coverage.recovery import Refetch
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.restore import Restored
 from connector.kafka.statistics import ProducerStatistics
+from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import Arrival
 from connector.telemetry.gauges import labels_of
-from connector.telemetry.metrics import Metrics
+from connector.telemetry.metrics import Metrics, RefusalOutcome
 from connector.telemetry.status import PartitionStatus, State, describe
-from connector.x.clock import monotonic_us, wall_us
+from connector.x.clock import wall_us
+from connector.x.errors import FailureReason
 
 CLOCK_OFFSET_WARNING_US = 5 * US_PER_S
-
-
-class _Clocks(NamedTuple):
-    """How the clock by which receipts are told stood to the monotonic one, and X's to it, at the latest receipt."""
-
-    received_ahead_of_monotonic_us: int
-    x_ahead_of_received_us: int
+_FROM_ELSEWHERE = frozenset({FailureReason.NOT_A_STREAM, FailureReason.FOREIGN_ANSWER})
+"""Answers that X does not give: something on the way gave them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
-    """The figures of one committed transaction; `known_ids` are in the duplicate memory after it."""
+class Committed:
+    """The figures of one committed transaction; `committed_at_us` is the monotonic clock."""
 
     received: int
     duplicate: int
@@ -41,6 +40,7 @@ class Transaction:
     published: Mapping[str, int]
     dead_lettered: Mapping[str, int]
     arrivals: Sequence[Arrival]
+    committed_at_us: int
     covered_until_us: int
     sequence: int
     mode: str
@@ -48,8 +48,8 @@ class Transaction:
     duration_s: float
 
 
-class Happenings:
-    """The happenings of one stream partition, while one pipeline works it."""
+class PartitionTelemetry:
+    """The telemetry of one stream partition, while one worker processes it."""
 
     def __init__(self, partition: StreamPartition, metrics: Metrics, status: PartitionStatus) -> None:
         self._where = labels_of(partition)
@@ -59,26 +59,24 @@ class Happenings:
         self._received_bytes = metrics.received_bytes.labels(*self._where)
         self._transaction_duration = metrics.transaction_duration.labels(*self._where)
         self._delays = metrics.delays[partition]
-        self._x_ahead_of_wall_us = 0
-        self._clocks: _Clocks | None = None
         self._producer = ProducerStatistics()
         self._log = structlog.get_logger().bind(stream=partition.stream, partition=partition.number)
 
     def assigned(self) -> None:
-        """The group gave us the partition."""
+        """The consumer group assigned the partition to this process."""
         self._status.state = State.RESTORING
         self._log.info("partition_assigned")
 
     def is_new(self, log_begin: int, log_end: int) -> None:
-        """The ledger holds no entry, and no coverage is recorded: entry 0 comes at `log_end`, or not at all."""
+        """The ledger holds no entry and no coverage is recorded: entry 0 is written at `log_end`, or not at all."""
         self._log.info("partition_is_new", log_begin=log_begin, log_end=log_end)
 
     def restored(self, restored: Restored, ids: int, covered_until_us: int, duration_s: float) -> None:
-        """The ledger was read back, up to the offset `log_end`."""
+        """The state was restored from the ledger, up to the offset `log_end`."""
         status = self._status
         status.state = State.RUNNING
         status.covered_until_us = status.watermark_us = covered_until_us
-        status.duplicate_memory_ids = ids
+        status.known_ids = ids
         self._log.info(
             "partition_restored",
             entry=restored.placed[-1].entry.entry,
@@ -89,12 +87,12 @@ class Happenings:
             duration_s=round(duration_s, 3),
         )
 
-    def began_to_read(self, inbox_bytes: Callable[[], int]) -> None:
-        """A reader fills an inbox, in which `inbox_bytes` wait."""
-        self._status.inbox_bytes = inbox_bytes
+    def began_to_read(self, channel_bytes: Callable[[], int]) -> None:
+        """A reader started to fill a channel, in which `channel_bytes` wait for the committer."""
+        self._status.channel_bytes = channel_bytes
 
     def released(self) -> None:
-        """We no longer work the partition."""
+        """The partition was released: this process no longer owns it."""
         self._status.state = State.NOT_OWNED
         self._status.idle()
         self._log.info("partition_released")
@@ -106,89 +104,96 @@ class Happenings:
         if not isinstance(plan, Replay) and plan.backfill_minutes:
             metrics.backfills.labels(*self._where).inc()
         status.plan = describe(plan)
-        status.next_attempt_us = None
+        status.next_attempt_us = status.waits_for = None
         self._log.info("connected", plan=status.plan)
-        self._note_clock(clock_offset_us)
+        if abs(clock_offset_us) > CLOCK_OFFSET_WARNING_US:
+            self._clock_differs(clock_offset_us)
 
-    def _note_clock(self, offset_us: int) -> None:
-        """Keep how far X's clock is ahead of ours: `offset_us`, or up to a second more, since X cuts seconds off."""
-        self._status.clock_offset_s = offset_us / US_PER_S
-        is_same = -US_PER_S < offset_us <= 0
-        self._x_ahead_of_wall_us = 0 if is_same else offset_us + US_PER_S // 2
-        if abs(offset_us) > CLOCK_OFFSET_WARNING_US:
-            self.clock_is_off(offset_us)
-
-    def clock_is_off(self, offset_us: int) -> None:
-        """X's clock and ours differ by more than 5 s; the connector reckons in X's time."""
+    def _clock_differs(self, offset_us: int) -> None:
+        """X's clock and the wall clock of this host differ by more than 5 s; the connector goes by X's."""
         self._log.warning("clock_offset", x_is_ahead_by_s=round(offset_us / US_PER_S))
 
-    def replanned(self) -> None:
-        """X's time shows that the plan it granted loses what a better one can still get: connect again."""
-        self._metrics.connects.labels(*self._where).inc()
-        self._metrics.disconnects.labels(*self._where, "replanned").inc()
-        self._log.info("replanned")
-
     def connect_failed(self, reason: str, detail: str, delay_s: float) -> None:
-        """An attempt to connect did not succeed."""
+        """An attempt to connect failed."""
         self._metrics.connect_failures.labels(*self._where, reason).inc()
         self._note_error(detail)
         self.postponed(delay_s)
-        self._log.warning("connect_failed", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
+        if reason in _FROM_ELSEWHERE:
+            self._answered_from_elsewhere(reason, detail, delay_s)
+        else:
+            self._log.warning("connect_failed", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
 
-    def postponed(self, delay_s: float | None) -> None:
-        """The next attempt comes after a delay, or when others are done; called about once a second while it waits."""
-        self._status.next_attempt_us = None if delay_s is None else wall_us() + int(delay_s * US_PER_S)
+    def _answered_from_elsewhere(self, reason: str, detail: str, delay_s: float) -> None:
+        """An attempt to connect got an answer that X does not give: a proxy or another box on the way gave it."""
+        self._log.warning("not_a_stream", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
 
-    def disconnected(self, reason: str, tail_bytes: int) -> None:
+    def postponed(self, delay_s: float) -> None:
+        """The next attempt comes after a delay."""
+        self._status.waits_for = None
+        self._status.next_attempt_us = wall_us() + int(delay_s * US_PER_S)
+
+    def disconnected(self, reason: EndReason, tail_bytes: int) -> None:
         """A connection ended."""
-        self._metrics.disconnects.labels(*self._where, reason).inc()
+        self._metrics.disconnects.labels(*self._where, reason.value).inc()
         if tail_bytes:
             self._metrics.truncated_tails.labels(*self._where).inc()
         self._status.plan = None
-        self._log.info("disconnected", reason=reason, tail_bytes=tail_bytes)
+        self._log.info("disconnected", reason=reason.value, tail_bytes=tail_bytes)
 
-    def slice_ended(self, *, is_whole: bool) -> None:
-        """A replay slice came to its end, properly, or was interrupted and has to come again."""
-        outcome = "whole" if is_whole else "interrupted"
-        self._metrics.replay_slices.labels(*self._where, outcome).inc()
-        self._log.info("replay_slice_ended", outcome=outcome)
+    def slice_ended(self, verdict: Verdict) -> None:
+        """A replay slice ended: whole, interrupted, suspected to be incomplete, or without regard to its parameters."""
+        self._metrics.replay_slices.labels(*self._where, verdict.value).inc()
+        self._log.info("replay_slice_ended", verdict=verdict.value)
+
+    def plan_refused(self, plan: Plan, detail: str, *, is_believed: bool) -> None:
+        """X refused the parameters of a request, or ignored them; believed the second time in a row."""
+        kind = "replay" if isinstance(plan, Replay) else "backfill"
+        outcome = RefusalOutcome.BELIEVED if is_believed else RefusalOutcome.ASKED_AGAIN
+        self._metrics.plans_refused.labels(*self._where, kind, outcome.value).inc()
+        self._log.warning("plan_refused", plan=describe(plan), detail=detail, is_believed=is_believed)
+
+    def waiting_to_connect(self, reason: WaitReason | None, at_least_s: float | None, waited_s: float) -> None:
+        """An attempt to connect has waited `waited_s` more for its permit; called about once a second."""
+        self._status.waits_for = None if reason is None else reason.value
+        self._status.next_attempt_us = None if at_least_s is None else wall_us() + int(at_least_s * US_PER_S)
+        if reason is not None:
+            self._metrics.connect_wait.labels(*self._where, reason.value).inc(waited_s)
 
     def system_message(self, problem: str, detail: str) -> None:
-        """X spoke of the connection within the stream."""
+        """X sent an in-stream system message."""
+        self._metrics.system_messages.labels(*self._where).inc()
         self._note_error(f"{problem}: {detail}")
         self._log.warning("system_message", problem=problem, detail=detail)
 
-    def doubted(self, doubt: str) -> None:
-        """What X brought shows that an earlier stretch may not have been whole: it is asked for once more."""
-        self._metrics.doubts.labels(*self._where, doubt).inc()
-        self._log.warning("coverage_doubted", doubt=doubt)
+    def range_refetched(self, refetch: Refetch) -> None:
+        """A time range is re-requested because its completeness is in doubt."""
+        start, end = format_us(refetch.start_us), format_us(refetch.end_us)
+        self._metrics.refetches.labels(*self._where, refetch.suspicion.value).inc()
+        self._log.warning("range_refetched", suspicion=refetch.suspicion.value, start=start, end=end)
 
     def read(self, size_bytes: int, at_us: int) -> None:
-        """Bytes came; called for each chunk, so it only takes notes."""
+        """Bytes were read; called for each chunk, so it logs nothing."""
         self._received_bytes.inc(size_bytes)
         self._status.received_bytes += size_bytes
         self._status.last_byte_us = at_us
-        self._clocks = _Clocks(at_us - monotonic_us(), wall_us() + self._x_ahead_of_wall_us - at_us)
 
-    def drafted(self, watermark_us: int) -> None:
-        """A transaction is about to be committed, with which coverage would reach `watermark_us`."""
+    def prepared(self, watermark_us: int) -> None:
+        """A transaction was prepared, with which coverage reaches `watermark_us` once it is committed."""
         self._status.watermark_us = watermark_us
 
-    def committed(self, transaction: Transaction) -> None:
-        """A transaction is committed."""
+    def committed(self, transaction: Committed) -> None:
+        """A transaction was committed."""
         self._count_lines(transaction)
         self._metrics.transactions.labels(*self._where).inc()
         self._transaction_duration.observe(transaction.duration_s)
         status = self._status
         status.covered_until_us, status.sequence = transaction.covered_until_us, transaction.sequence
-        status.mode, status.duplicate_memory_ids = transaction.mode, transaction.known_ids
+        status.mode, status.known_ids = transaction.mode, transaction.known_ids
         if transaction.arrivals:
             status.last_event_us = transaction.arrivals[-1].at_us
-        if self._clocks is not None:
-            committed_at_us = monotonic_us() + self._clocks.received_ahead_of_monotonic_us
-            self._delays.add(transaction.arrivals, committed_at_us, self._clocks.x_ahead_of_received_us)
+            self._delays.add(transaction.arrivals, transaction.committed_at_us)
 
-    def _count_lines(self, transaction: Transaction) -> None:
+    def _count_lines(self, transaction: Committed) -> None:
         metrics, where = self._metrics, self._where
         metrics.received.labels(*where).inc(transaction.received)
         metrics.duplicates.labels(*where).inc(transaction.duplicate)
@@ -199,42 +204,52 @@ class Happenings:
             self.dead_lettered(reason, count)
 
     def dead_lettered(self, reason: str, count: int) -> None:
-        """So many lines of a transaction are on the dead-letter topic."""
+        """`count` lines were sent to the dead-letter topic."""
         self._metrics.dead_lettered.labels(*self._where, reason).inc(count)
         self._log.warning("dead_lettered", reason=reason, count=count)
 
     def drifted(self, types: Mapping[str, int], members: Mapping[str, int]) -> None:
-        """So many lines and events of a transaction had types and members that the catalog does not have."""
+        """Lines and events of a transaction had types and members that the catalog does not have; counted by name."""
         metrics, stream = self._metrics, self._stream
         for name, count in types.items():
             metrics.unknown_types.labels(stream).inc(count)
             if metrics.type_names.meet(stream, name)[1]:
-                self.type_is_new(name)
+                self._type_is_new(name)
         for name, count in members.items():
             label, is_new = metrics.field_names.meet(stream, name)
             metrics.unknown_fields.labels(stream, label).inc(count)
             if is_new:
-                self.field_is_new(name)
+                self._field_is_new(name)
 
-    def type_is_new(self, name: str) -> None:
+    def _type_is_new(self, name: str) -> None:
         """X sent an event of a type that the connector does not know, for the first time: see the dead letters."""
         self._log.warning("unknown_type", type=name)
 
-    def field_is_new(self, name: str) -> None:
+    def _field_is_new(self, name: str) -> None:
         """X sent a member that the connector does not know, for the first time: it is in `unknown_fields`."""
         self._log.warning("unknown_field", field=name)
 
-    def lost(self, start_us: int, end_us: int, cause: str) -> None:
-        """A gap was recorded: what X emitted in it may be missing for good."""
-        self._metrics.gaps.labels(*self._where, cause).inc()
-        self._metrics.lost_seconds.labels(*self._where, cause).inc((end_us - start_us) / US_PER_S)
-        start, end = format_us(start_us), format_us(end_us)
+    def gap_recorded(self, gap: Gap) -> None:
+        """A gap was recorded."""
+        where = (*self._where, gap.state.value, gap.cause.value)
+        start, end = format_us(gap.start_us), format_us(gap.end_us)
+        self._metrics.gaps.labels(*where).inc()
+        self._metrics.gap_seconds.labels(*where).inc((gap.end_us - gap.start_us) / US_PER_S)
         self._status.gaps_recorded += 1
-        self._status.last_gap = f"{start} to {end}: {cause}"
+        self._status.last_gap = f"{start} to {end}: {gap.cause.value}"
+        log = self._gap_suspected if gap.state is GapState.SUSPECTED else self._gap_lost
+        log(start, end, gap.cause.value)
+
+    def _gap_lost(self, start: str, end: str, cause: str) -> None:
+        """A gap was recorded: the streams cannot deliver what X emitted in it."""
         self._log.error("gap_recorded", start=start, end=end, cause=cause)
 
-    def told(self, statistics: ProducerStatistics) -> None:
-        """The producer told of itself; a lower count than before is that of a new one."""
+    def _gap_suspected(self, start: str, end: str, cause: str) -> None:
+        """A gap was recorded as suspected: X contradicted itself twice, and may have delivered all of it or not."""
+        self._log.error("gap_suspected", start=start, end=end, cause=cause)
+
+    def producer_reported(self, statistics: ProducerStatistics) -> None:
+        """The producer reported its statistics; a lower count than before is that of a new producer."""
         before, self._producer, self._status.producer = self._producer, statistics, statistics
         for counter, now, then in (
             (self._metrics.transmit_retries, statistics.transmit_retries, before.transmit_retries),
@@ -242,27 +257,28 @@ class Happenings:
         ):
             counter.labels(*self._where).inc(now - then if now >= then else now)
 
-    def not_begun(self, detail: str) -> None:
-        """Kafka does not tell what is needed before there is a producer."""
+    def start_failed(self, detail: str) -> None:
+        """Reading topic limits from Kafka failed; the partition retries."""
+        self._metrics.start_failures.labels(*self._where).inc()
         self._note_error(detail)
-        self._log.warning("partition_not_begun", detail=detail)
+        self._log.warning("partition_start_failed", detail=detail)
 
     def producer_replaced(self, cause: str, detail: str) -> None:
-        """A producer was thrown away; nothing is lost."""
+        """A producer was replaced; nothing is lost."""
         self._metrics.producers_replaced.labels(*self._where, cause).inc()
         self._producer, self._status.producer = ProducerStatistics(), None
         self._note_error(detail)
         self._log.warning("producer_replaced", cause=cause, detail=detail)
 
     def waiting(self, delay_s: float) -> None:
-        """The partition begins again from the ledger, after a wait."""
+        """The partition waits, then restores from the ledger."""
         self._status.state = State.WAITING
         self._status.idle()
         self._status.next_attempt_us = wall_us() + int(delay_s * US_PER_S)
         self._log.info("partition_waiting", delay_s=round(delay_s, 1))
 
     def corrupt(self, detail: str) -> None:
-        """The ledger cannot be trusted: the partition stops until a human has looked."""
+        """The ledger cannot be trusted; the partition stopped and needs a person."""
         self._status.state = State.CORRUPT
         self._status.idle()
         self._note_error(detail)
@@ -276,7 +292,8 @@ class Happenings:
         self._log.error("topics_changed", detail=detail)
 
     def failed(self, error: Exception) -> None:
-        """Something happened that nobody foresaw."""
+        """An unexpected exception ended an attempt or a life of the partition; it retries."""
+        self._metrics.unexpected_errors.labels(*self._where).inc()
         self._note_error(f"{type(error).__name__}: {error}")
         self._log.error("unexpected_error", exc_info=error)
 

@@ -1,0 +1,30 @@
+"""When known events happened, to ten seconds: what must come again where an overlap is delivered. Pure.
+
+Instants are microseconds since 1970 in X's time.
+"""
+
+from connector.events.times import US_PER_S
+
+BUCKET_US = 10 * US_PER_S
+_MOST_BUCKETS = 1000
+
+
+class KnownDates:
+    """The dates of committed and pending events of late; the oldest buckets are dropped first."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, None] = {}
+
+    def add(self, date_us: int) -> None:
+        """Record the date of an event."""
+        bucket = date_us // BUCKET_US
+        if bucket not in self._buckets:
+            self._buckets[bucket] = None
+            if len(self._buckets) > _MOST_BUCKETS:
+                for oldest in sorted(self._buckets)[: _MOST_BUCKETS // 10]:
+                    del self._buckets[oldest]
+
+    def has_any(self, start_us: int, end_us: int) -> bool:
+        """Return whether an event is known whose whole bucket lies within the range."""
+        first, end = -(-start_us // BUCKET_US), end_us // BUCKET_US
+        return any(first <= bucket < end for bucket in self._buckets)

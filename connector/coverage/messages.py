@@ -1,0 +1,112 @@
+"""What crosses between a reader and its committer: frozen values, in the order in which things happened.
+
+Instants are microseconds since 1970 in X's time unless their name says otherwise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from connector.coverage.plan import Plan
+from connector.coverage.recovery import NOTHING_LEARNED, Recovery
+from connector.events.decode import LongLine, SystemMessage
+
+
+class EndReason(StrEnum):
+    """Why a connection ended: a closed set, public. The first reason is the one that counts."""
+
+    CLOSED = "closed"
+    NETWORK = "network"
+    SILENT = "silent"
+    SYSTEM_MESSAGE = "system-message"
+    STOPPED = "stopped"
+    REPLANNED = "replanned"
+    OUT_OF_REACH = "out-of-reach"
+    REPLAY_IDLE = "replay-idle"
+    REPLAY_SLOW = "replay-slow"
+    PARAMETERS_IGNORED = "parameters-ignored"
+    SUSPICION = "suspicion"
+    COVERAGE_HELD = "coverage-held"
+    INTERNAL_ERROR = "internal-error"
+
+
+class Verdict(StrEnum):
+    """What a replay slice turned out to be: a closed set, public."""
+
+    WHOLE = "whole"
+    INTERRUPTED = "interrupted"
+    SUSPECTED = "suspected"
+    IGNORED = "parameters-ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at the clocks: the bounds of X's time, and the monotonic clock.
+
+    `earliest_us` is X's latest `Date`, a whole second cut off, carried on by the monotonic clock; `estimate_us` is that
+    rounded up; `latest_us` allows for a machine that was suspended; `best_us` is the most precise clock that agrees.
+    """
+
+    earliest_us: int
+    estimate_us: int
+    latest_us: int
+    best_us: int
+    monotonic_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """X granted `plan`. Its time may be later than its answer says by as much as that was on its way: `answer_us`."""
+
+    plan: Plan
+    at: Reading
+    answer_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinesRead:
+    """Lines that were read at once, without their ends."""
+
+    lines: Sequence[bytes | LongLine]
+    at: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """A keep-alive; `waited_since_us` is since when the reader had waited for it, None where it had hardly waited."""
+
+    at: Reading
+    waited_since_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The connection is over since `at_us`; `is_proper` says that X ended the body properly, not within a line."""
+
+    reason: EndReason
+    is_proper: bool
+    at_us: int
+
+
+Message = Opened | LinesRead | KeepAlive | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class LastConnection:
+    """What the connection that ended last was good for.
+
+    `has_proved` says that X spoke on it as a stream does; `verdict` is None for a live connection.
+    """
+
+    has_proved: bool
+    verdict: Verdict | None
+    system_message: SystemMessage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What became of everything that was read, as committed: all that the next request depends on."""
+
+    covered_until_us: int
+    recovery: Recovery = NOTHING_LEARNED
+    last: LastConnection | None = None

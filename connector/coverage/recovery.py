@@ -1,0 +1,195 @@
+"""What the next connection must know of the ones before it: one value, committed with every ledger entry. Pure.
+
+Owns what becomes of a replay that was cut, contradicts what is known, or never ends. Must not know sessions, sockets
+or Kafka. Instants are microseconds since 1970 in X's time, durations are microseconds.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from connector.coverage.gap import Gap, GapCause, Suspicion
+from connector.events.times import US_PER_S
+
+MINUTE_US = 60 * US_PER_S
+SLICE_US = 15 * MINUTE_US
+SHORTEST_SLICE_US = MINUTE_US
+TRIES_AT_SHORTEST = 3
+PATIENCE_US = 5 * MINUTE_US
+"""How long the same range is tried before it is given up: an incident of X's passes."""
+PATIENCE_WITH_NOTHING_US = 30 * MINUTE_US
+"""The same where not a line came: then X delivers nothing at all, and that says nothing of the range."""
+LATENESS_LIMIT_US = 5 * MINUTE_US
+"""X may emit an event this long after its `event_at`; later ones are stragglers, which no overlap can wait for."""
+LATENESS_KEPT_US = 60 * MINUTE_US
+
+
+class Range(msgspec.Struct, frozen=True):
+    """A time range: `start_us` belongs to it, `end_us` does not."""
+
+    start_us: int
+    end_us: int
+
+
+class Refetch(msgspec.Struct, frozen=True):
+    """A time range whose completeness is in doubt, to be asked for once more before anything else."""
+
+    start_us: int
+    end_us: int
+    suspicion: Suspicion
+
+
+class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What recovery has learned, from connection to connection and from process to process.
+
+    `slice_us` is how much new time the next replay may ask for; `tries` counts its interruptions, the first of which
+    was at `trying_since_us`, and `lost_in_row` the ranges given up since the last whole slice. `last_slice` is the whole
+    slice that coverage ends with, while a later event may still show that it was incomplete; `settled_us` is where
+    coverage stood when it ended. `lateness_us` is how long after its date an event was emitted at most, as last seen
+    at `lateness_seen_us`.
+    """
+
+    refetch: Refetch | None = None
+    slice_us: int = SLICE_US
+    tries: int = 0
+    trying_since_us: int = 0
+    lost_in_row: int = 0
+    last_slice: Range | None = None
+    settled_us: int = 0
+    distrusts_replay: bool = False
+    distrusts_backfill: bool = False
+    lateness_us: int = 0
+    lateness_seen_us: int = 0
+
+    def as_text(self) -> str:
+        """Return the value as JSON, for the ledger."""
+        return msgspec.json.encode(self).decode()
+
+    @staticmethod
+    def from_text(text: str | None) -> "Recovery":
+        """Return the value of a ledger entry; one without starts from the defaults. Raises `ValueError`."""
+        if text is None:
+            return Recovery()
+        try:
+            return msgspec.json.decode(text, type=Recovery)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"recovery: {error}") from error
+
+    def late(self, lateness_us: int, now_us: int) -> "Recovery":
+        """Record that an event was emitted `lateness_us` after its date; the largest of the last hour counts."""
+        lateness_us = min(lateness_us, LATENESS_LIMIT_US)
+        if lateness_us < self.lateness_us and now_us - self.lateness_seen_us < LATENESS_KEPT_US:
+            return self
+        return replace(self, lateness_us=lateness_us, lateness_seen_us=now_us)
+
+    def suspected(self, start_us: int, end_us: int, suspicion: Suspicion) -> "Recovery":
+        """Ask for a time range once more."""
+        return replace(self, refetch=Refetch(start_us, end_us, suspicion), last_slice=None)
+
+    def without_refetch(self) -> tuple["Recovery", list[Gap]]:
+        """Give up the range in doubt: it is out of reach, or X no longer grants replays. Never in silence."""
+        if self.refetch is None:
+            return self, []
+        gap = Gap(self.refetch.start_us, self.refetch.end_us, GapCause(self.refetch.suspicion.value))
+        return replace(self, refetch=None), [gap]
+
+
+NOTHING_LEARNED = Recovery()
+"""What a stream partition begins with."""
+
+
+class Asked(NamedTuple):
+    """A replay that has ended: what was asked for, from where on it is new, and whether it is a refetch."""
+
+    start_us: int
+    end_us: int
+    covered_until_us: int
+    is_refetch: bool
+
+    def gap(self, cause: GapCause) -> Gap:
+        """Return the gap that giving up this replay leaves: what it would have brought beyond coverage."""
+        return Gap(self.start_us if self.is_refetch else max(self.start_us, self.covered_until_us), self.end_us, cause)
+
+
+class Settled(NamedTuple):
+    """What follows from a replay: the new recovery, how far coverage reaches, and the gaps to record."""
+
+    recovery: Recovery
+    covered_until_us: int
+    gaps: list[Gap]
+
+
+def whole(recovery: Recovery, asked: Asked, *, has_brought: bool) -> Settled:
+    """Take a replay as complete: it ended properly, within its bounds, and contradicts nothing that is known.
+
+    One that brought events of its range shows that X replays again what it is asked for.
+    """
+    covered_us = max(asked.covered_until_us, asked.end_us)
+    recovery = replace(
+        _past(recovery, asked, covered_us),
+        slice_us=min(SLICE_US, 2 * recovery.slice_us),
+        tries=0,
+        trying_since_us=0,
+        lost_in_row=0,
+        last_slice=None if asked.is_refetch else Range(asked.start_us, asked.end_us),
+        distrusts_replay=recovery.distrusts_replay and not has_brought,
+    )
+    return Settled(recovery, covered_us, [])
+
+
+def interrupted(recovery: Recovery, asked: Asked, now_us: int, *, has_brought: bool) -> Settled:
+    """Ask for less after a replay that was cut while it brought lines; give up the shortest one after some tries.
+
+    Rests on nothing but the count and the time: what X has not delivered in `TRIES_AT_SHORTEST` tries and `PATIENCE_US`
+    is recorded as a gap, and the rest goes on. Each range given up in a row is twice as long as the one before it.
+    """
+    since_us = recovery.trying_since_us or now_us
+    recovery = replace(recovery, tries=recovery.tries + 1, trying_since_us=since_us)
+    is_first = recovery.lost_in_row == 0
+    if is_first and has_brought and recovery.slice_us > SHORTEST_SLICE_US:
+        shorter_us = max(SHORTEST_SLICE_US, recovery.slice_us // 2)
+        return Settled(replace(recovery, slice_us=shorter_us, tries=0), asked.covered_until_us, [])
+    patience_us = PATIENCE_US if has_brought else PATIENCE_WITH_NOTHING_US
+    if recovery.tries < TRIES_AT_SHORTEST or now_us - since_us < patience_us:
+        return Settled(recovery, asked.covered_until_us, [])
+    if is_first and recovery.slice_us > SHORTEST_SLICE_US:
+        return Settled(replace(recovery, slice_us=SHORTEST_SLICE_US), asked.covered_until_us, [])
+    return _give_up(recovery, asked, slice_us=min(SLICE_US, 2 * recovery.slice_us))
+
+
+def doubted(recovery: Recovery, asked: Asked, suspicion: Suspicion) -> Settled:
+    """Ask once more for a replay that contradicts what is known; the second time it becomes a gap.
+
+    While replays are distrusted, because one was in doubt twice, the first time is enough: X would only repeat itself.
+    """
+    if not asked.is_refetch and not recovery.distrusts_replay:
+        return Settled(recovery.suspected(asked.start_us, asked.end_us, suspicion), asked.covered_until_us, [])
+    cause = GapCause((recovery.refetch.suspicion if recovery.refetch else suspicion).value)
+    covered_us = max(asked.covered_until_us, asked.end_us)
+    recovery = replace(_past(recovery, asked, covered_us), distrusts_replay=True, last_slice=None)
+    return Settled(recovery, covered_us, [asked.gap(cause)])
+
+
+def _give_up(recovery: Recovery, asked: Asked, *, slice_us: int) -> Settled:
+    suspicion = recovery.refetch.suspicion if asked.is_refetch and recovery.refetch else None
+    cause = GapCause(suspicion.value) if suspicion else GapCause.REPLAY_INTERRUPTED
+    covered_us = max(asked.covered_until_us, asked.end_us)
+    recovery = replace(
+        _past(recovery, asked, covered_us),
+        slice_us=slice_us,
+        tries=0,
+        trying_since_us=0,
+        lost_in_row=recovery.lost_in_row + 1,
+        last_slice=None,
+    )
+    return Settled(recovery, covered_us, [asked.gap(cause)])
+
+
+def _past(recovery: Recovery, asked: Asked, covered_us: int) -> Recovery:
+    """Move on behind a replay: what is left of a refetch begins where the replay ended."""
+    refetch = recovery.refetch
+    if asked.is_refetch and refetch is not None:
+        is_over = asked.end_us >= refetch.end_us
+        refetch = None if is_over else replace(refetch, start_us=asked.end_us)
+    return replace(recovery, refetch=refetch, settled_us=covered_us)

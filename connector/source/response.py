@@ -1,0 +1,115 @@
+"""The body of one connection: bytes in, messages into the channel, until it ends.
+
+Owns what a keep-alive and the moment of a read say, and the watch on a body that brings bytes and no line.
+"""
+
+from collections.abc import Sequence
+
+from connector.coverage.messages import EndReason, KeepAlive, LinesRead, Reading
+from connector.events.decode import LongLine
+from connector.events.times import US_PER_S
+from connector.source.channel import Channel
+from connector.source.observer import ReaderObserver
+from connector.source.stall import TICK_S, StallWatch
+from connector.x.backoff import Curve
+from connector.x.client import Connection
+from connector.x.clock import XClock
+from connector.x.errors import ConnectFailedError, Failure
+from connector.x.framing import Framer
+
+MAX_LINES = 500
+"""Most lines handed on at once, so that a transaction can be closed between them."""
+LINE_OVERHEAD_BYTES = 100
+MIN_WAIT_US = 5 * US_PER_S
+"""A keep-alive says something of time only to a reader that waited at least this long for it."""
+_MAX_BYTES = 1024 * 1024
+
+
+class ResponseReader:
+    """Reads one connection. A line must end at least every `line_timeout_s` of waiting, whatever bytes come."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a reader, wired in one place
+        self,
+        connection: Connection,
+        framer: Framer,
+        *,
+        channel: Channel,
+        clock: XClock,
+        stall_watch: StallWatch,
+        line_timeout_s: float,
+        observer: ReaderObserver,
+    ) -> None:
+        self._connection = connection
+        self._framer = framer
+        self._channel = channel
+        self._clock = clock
+        self._stall_watch = stall_watch
+        self._line_timeout_s = line_timeout_s
+        self._observer = observer
+        self._is_waiting = True
+        self._waited_ticks = 0
+
+    @property
+    def tail_bytes(self) -> int:
+        """How many bytes of an unfinished line have come."""
+        return self._framer.tail_bytes
+
+    def read(self) -> Failure | None:
+        """Read to the end; return why it is not a proper one, or None. Raises `ChannelClosedError`."""
+        try:
+            with self._stall_watch.each_tick(self._tick):
+                self._read()
+        except ConnectFailedError as error:
+            return self._silence() or error.failure
+        return self._silence()
+
+    def _silence(self) -> Failure | None:
+        if not self._is_overdue:
+            return None
+        detail = f"bytes came, but no line ended for {self._line_timeout_s:g} s"
+        return Failure(Curve.NETWORK, EndReason.SILENT.value, detail)
+
+    @property
+    def _is_overdue(self) -> bool:
+        return self._waited_ticks * TICK_S > self._line_timeout_s
+
+    def _tick(self) -> None:
+        if self._is_waiting:  # for X, not for the channel
+            self._waited_ticks += 1
+            if self._is_overdue:
+                self._channel.hang_up(EndReason.SILENT)
+
+    def _read(self) -> None:
+        began = self._clock.read()
+        for chunk in self._connection.chunks():
+            self._is_waiting = False
+            at = self._clock.read()
+            self._observer.read(len(chunk), at.best_us)
+            lines = self._framer.feed(chunk)
+            contents = [line for line in lines if line]
+            if contents:
+                self._hand_on(contents, at)
+            elif lines:
+                self._channel.put(KeepAlive(at, self._waited_since_us(began, at)))
+            if lines:
+                self._waited_ticks = 0
+            self._is_waiting = True
+            began = self._clock.read()
+
+    def _waited_since_us(self, began: Reading, at: Reading) -> int | None:
+        """Return since when the reader has waited, undisturbed, for a keep-alive; None where it has not."""
+        has_waited = at.monotonic_us - began.monotonic_us >= MIN_WAIT_US and not self._framer.tail_bytes
+        return began.earliest_us if has_waited and not self._stall_watch.was_stalled_since(began.monotonic_us) else None
+
+    def _hand_on(self, lines: Sequence[bytes | LongLine], at: Reading) -> None:
+        """Put lines into the channel in groups that a transaction can take whole."""
+        group: list[bytes | LongLine] = []
+        size_bytes = 0
+        for line in lines:
+            line_bytes = (len(line) if isinstance(line, bytes) else len(line.head)) + LINE_OVERHEAD_BYTES
+            if group and (len(group) == MAX_LINES or size_bytes + line_bytes > _MAX_BYTES):
+                self._channel.put(LinesRead(group, at), size_bytes)
+                group, size_bytes = [], 0
+            group.append(line)
+            size_bytes += line_bytes
+        self._channel.put(LinesRead(group, at), size_bytes)

@@ -1,0 +1,50 @@
+"""`connector simulate`: its options reach the simulator, and a wrong fault is named before anything listens."""
+
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from connector.cli import app
+from tests.unit.simulator.reader import LIKE, new_client
+
+
+def test_help_points_to_the_manual() -> None:
+    """Where the endpoints and faults are listed."""
+    assert "GET /control/" in CliRunner().invoke(app, ["simulate", "--help"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"), [('{"kind":"dorp"}', "endless-line"), ('{"kind":"drop","rset":1}', "after_lines"), ("{", "JSON")]
+)
+def test_fault_wrong_is_a_wrong_usage(fault: str, word: str) -> None:
+    """The message names what there is."""
+    result = CliRunner().invoke(app, ["simulate", "--port", "0", "--fault", fault])
+    assert result.exit_code == 2
+    assert word in result.output.replace("\n", " ")
+
+
+def test_options_reach_the_simulator() -> None:
+    """A fault armed at the start acts on the first request, and SIGTERM ends the process properly."""
+    options: dict[str, Any] = {"--port": 0, "--rate": 0, "--rate-limit": 7, "--select-by": "event-at"}
+    options["--fault"] = '{"kind":"refuse","status":408,"stream":"like"}'
+    arguments = [str(part) for option in options.items() for part in option]
+    with (
+        subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "connector", "simulate", *arguments], stdout=subprocess.PIPE, text=True
+        ) as process,
+        new_client() as client,
+    ):
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        response = client.get(url + LIKE, headers={"authorization": "Bearer simulator-token"})
+        assert (response.status_code, response.headers["x-rate-limit-limit"]) == (408, "7")
+        assert client.get(f"{url}/control/status").json()["fired"] == {"refuse": 1}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    with pytest.raises(httpx.ConnectError), new_client() as client:
+        client.get(url + LIKE)
