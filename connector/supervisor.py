@@ -1,6 +1,6 @@
 """Which stream partitions this process owns, and when it starts and stops processing them.
 
-Owning a ledger partition is owning its stream partition.
+Two replicas that both take a partition for theirs are kept apart by its ledger, not by the group.
 """
 
 import threading
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection
 
 from connector.errors import ConnectorError, HungError, OwnCorruptionError
-from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.kafka.ownership import Membership
 from connector.partition.worker import PartitionWorker
 from connector.settings import Settings
@@ -31,25 +31,27 @@ class Supervisor:
     `monotonic_s` is a clock in seconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is wired to
         self,
         settings: Settings,
         make_worker: Callable[[StreamPartition], PartitionWorker],
         statuses: Statuses,
         telemetry: ServiceTelemetry,
         *,
+        check: Callable[[], None] = lambda: None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_worker = make_worker
         self._statuses = statuses
         self._workers: dict[StreamPartition, PartitionWorker] = {}
-        self._membership = Membership(settings.kafka, settings.pipeline.session_timeout_ms, self)
+        self._membership = Membership(settings.kafka, settings.x.streams, settings.pipeline.session_timeout_ms, self)
         self._telemetry = telemetry
+        self._check = check
         self._monotonic_s = monotonic_s
         self._heartbeat = Heartbeat(monotonic_s)
 
     def run(self, stop: threading.Event) -> None:
-        """Process what is assigned until `stop` is set.
+        """Process what is assigned until `stop` is set, or `check` raises what ends the process.
 
         Raises `SettingsError` when another process has the same group instance id, `OwnCorruptionError` when all owned
         partitions stopped for a ledger that cannot be trusted, and `HungError` when one gives no sign of life.
@@ -59,6 +61,7 @@ class Supervisor:
                 while not stop.is_set():
                     self._heartbeat.beat()
                     membership.poll(POLL_S, self._telemetry.group_troubled)
+                    self._check()
                     self._check_none_hangs()
                     self._check_not_all_corrupt()
             except ConnectorError:
@@ -83,23 +86,20 @@ class Supervisor:
             self._statuses[partition].state is State.RUNNING for partition in list(self._workers)
         )
 
-    def assigned(self, partitions: Collection[int]) -> None:
-        """Start to process the stream partitions of these ledger partitions."""
-        for partition in _stream_partitions(partitions):
-            if partition not in self._statuses:
-                self._telemetry.stream_is_off(partition)
-                continue
+    def assigned(self, partitions: Collection[StreamPartition]) -> None:
+        """Start processing these stream partitions."""
+        for partition in partitions:
             self._workers[partition] = self._make_worker(partition)
             self._workers[partition].start()
 
-    def revoked(self, partitions: Collection[int]) -> None:
-        """Finish the transactions in hand and stop."""
-        self._release(_stream_partitions(partitions), may_commit=True)
+    def revoked(self, partitions: Collection[StreamPartition]) -> None:
+        """Finish the transactions in hand, then release the partitions."""
+        self._release(partitions, may_commit=True)
 
-    def lost(self, partitions: Collection[int]) -> None:
+    def lost(self, partitions: Collection[StreamPartition]) -> None:
         """Stop without committing: another replica may already own them."""
         self._telemetry.partitions_lost(len(partitions))
-        self._release(_stream_partitions(partitions), may_commit=False)
+        self._release(partitions, may_commit=False)
 
     def _release(self, partitions: Collection[StreamPartition], *, may_commit: bool) -> None:
         workers = [self._workers.pop(partition) for partition in partitions if partition in self._workers]
@@ -120,7 +120,3 @@ class Supervisor:
         states = [self._statuses[partition].state for partition in self._workers]
         if states and all(state is State.CORRUPT for state in states):
             raise OwnCorruptionError("every owned stream partition stopped, since its ledger cannot be trusted")
-
-
-def _stream_partitions(ledger_partitions: Collection[int]) -> list[StreamPartition]:
-    return [STREAM_PARTITIONS[number] for number in sorted(ledger_partitions)]

@@ -3,6 +3,8 @@
 Instants are microseconds since 1970 in X's time.
 """
 
+from collections.abc import Iterable
+
 from connector.events.times import US_PER_S
 
 BUCKET_US = 10 * US_PER_S
@@ -15,14 +17,14 @@ class KnownDates:
     def __init__(self) -> None:
         self._buckets: dict[int, None] = {}
 
-    def add(self, date_us: int) -> None:
-        """Record the date of an event."""
-        bucket = date_us // BUCKET_US
-        if bucket not in self._buckets:
-            self._buckets[bucket] = None
-            if len(self._buckets) > _MOST_BUCKETS:
-                for oldest in sorted(self._buckets)[: _MOST_BUCKETS // 10]:
-                    del self._buckets[oldest]
+    def add(self, dates_us: Iterable[int]) -> None:
+        """Record the dates of events."""
+        buckets = self._buckets
+        for bucket in {date_us // BUCKET_US for date_us in dates_us}:
+            buckets[bucket] = None
+        if len(buckets) > _MOST_BUCKETS:
+            for oldest in sorted(buckets)[: len(buckets) - _MOST_BUCKETS + _MOST_BUCKETS // 10]:
+                del buckets[oldest]
 
     def has_any(self, start_us: int, end_us: int) -> bool:
         """Return whether an event is known whose whole bucket lies within the range."""

@@ -45,9 +45,9 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `slice_us` is how much new time the next replay may ask for; `tries` counts its interruptions, the first of them at
     `trying_since_us`, and `lost_in_row` the ranges given up since the last whole slice. `last_slice` is the whole slice
-    that coverage ends with, while a later event may still show that it was incomplete; `settled_us` is where coverage
-    stood when it ended. `lateness_us` is how long after its date an event was emitted at most, as last seen at
-    `lateness_seen_us`.
+    that coverage ends with, while a later event may still show that it was incomplete, `is_last_refetched` whether it
+    had come once more; `settled_us` is where coverage stood when it ended. `lateness_us` is how long after its date an
+    event was emitted at most, as last seen at `lateness_seen_us`.
     """
 
     refetch: Refetch | None = None
@@ -56,6 +56,7 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     trying_since_us: int = 0
     lost_in_row: int = 0
     last_slice: Range | None = None
+    is_last_refetched: bool = False
     settled_us: int = 0
     distrusts_replay: bool = False
     distrusts_backfill: bool = False
@@ -78,7 +79,6 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def late(self, lateness_us: int, now_us: int) -> "Recovery":
         """Record that an event was emitted `lateness_us` after its date; the largest of the last hour counts."""
-        lateness_us = min(lateness_us, LATENESS_LIMIT_US)
         if lateness_us < self.lateness_us and now_us - self.lateness_seen_us < LATENESS_KEPT_US:
             return self
         return replace(self, lateness_us=lateness_us, lateness_seen_us=now_us)
@@ -132,7 +132,8 @@ def whole(recovery: Recovery, asked: Asked, *, has_brought: bool) -> Settled:
         tries=0,
         trying_since_us=0,
         lost_in_row=0,
-        last_slice=None if asked.is_refetch else Range(asked.start_us, asked.end_us),
+        last_slice=Range(asked.start_us, asked.end_us),
+        is_last_refetched=asked.is_refetch,
         distrusts_replay=recovery.distrusts_replay and not has_brought,
     )
     return Settled(recovery, covered_us, [])

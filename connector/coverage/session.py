@@ -15,7 +15,7 @@ from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.known_dates import KnownDates
 from connector.coverage.messages import Ended, EndReason, KeepAlive, LastConnection, Opened, Reading, Verdict
 from connector.coverage.plan import FIRST_OVERLAP_US, Live, Replay, unreached
-from connector.coverage.recovery import MINUTE_US, Asked, Recovery, Settled
+from connector.coverage.recovery import LATENESS_LIMIT_US, MINUTE_US, Asked, Recovery, Settled
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
 
@@ -100,7 +100,7 @@ class LiveSession(Session):
         at = opened.at
         self._answer_us = opened.answer_us
         self._connected_us = at.earliest_us
-        self._live_since_us = at.estimate_us + opened.answer_us
+        self._answered_by_us = at.estimate_us + opened.answer_us
         self._reach_us = at.earliest_us - plan.backfill_minutes * MINUTE_US
         self._open_gaps(plan, at)
         self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
@@ -110,7 +110,6 @@ class LiveSession(Session):
             self._reach_us + LATENESS_US, min(before.until_us, at.earliest_us)
         )
         self._seen_before_us = before.seen_until_us
-        self._is_live = False
         self.seen_until_us = 0
 
     def _open_gaps(self, plan: Live, at: Reading) -> None:
@@ -145,7 +144,6 @@ class LiveSession(Session):
         if latest_us is not None:
             seen_us = min(latest_us, at.earliest_us)
             self.seen_until_us = max(self.seen_until_us, seen_us)
-            self._is_live = self._is_live or latest_us >= self._live_since_us
             if (reason := self._release(at)) is not None:
                 return reason
             if not self._is_held:
@@ -170,12 +168,14 @@ class LiveSession(Session):
         return self._reach_us - LATENESS_US <= date_us < self._connected_us
 
     def learn_lateness(self, earliest_us: int, at: Reading) -> None:
-        """Learn how late events are emitted, from what comes once X delivers live: the backfill is behind us then.
+        """Learn how late events are emitted.
 
-        Rests on events that come for the first time: one that comes again says nothing of when it was emitted.
+        Rests on events that come for the first time and cannot be the backfill's: one that comes again says nothing of
+        when it was emitted.
         """
         lateness_us = at.earliest_us - earliest_us
-        if (self._is_live or not self._is_held) and lateness_us > LATENESS_US:
+        may_be_of_backfill = self._is_held and self._is_of_backfill(earliest_us)
+        if LATENESS_US < lateness_us <= LATENESS_LIMIT_US and not may_be_of_backfill:
             self.recovery = self.recovery.late(lateness_us, at.earliest_us)
 
     def _confirm(self, date_us: int) -> None:
@@ -203,7 +203,8 @@ class LiveSession(Session):
     def _doubt_backfill(self) -> EndReason | None:
         """Ask once more for what a backfill left out; where X was caught at it before, a gap is all that can be said.
 
-        Rests on events that are known, dated within the backfill's range, of which none came again.
+        Rests on events that are known, dated within the backfill's range, of which none came again. X tells its time in
+        whole seconds: the gap ends with the latest that the connect can have been, coverage with the earliest.
         """
         recovery, end_us = self.recovery, max(self._connected_us, self.position_us)
         is_settled = recovery.settled_us == self.position_us
@@ -213,8 +214,9 @@ class LiveSession(Session):
             )
             self.recovery = replace(recovery, distrusts_backfill=True)
             return EndReason.SUSPICION
-        if end_us > self.position_us:
-            self.gaps.append(Gap(self.position_us, end_us, GapCause.BACKFILL_UNCONFIRMED))
+        gap_end_us = max(self._answered_by_us, self.position_us)
+        if gap_end_us > self.position_us:
+            self.gaps.append(Gap(self.position_us, gap_end_us, GapCause.BACKFILL_UNCONFIRMED))
         self._is_held, self.position_us = False, end_us
         self.recovery = replace(recovery, distrusts_backfill=True, last_slice=None, settled_us=0)
         return None
@@ -248,6 +250,8 @@ class ReplaySession(Session):
         self._open_gaps(plan, opened.at)
         known_end_us = plan.end_us if plan.is_refetch else min(before.until_us, plan.end_us)
         self._must_repeat = before.known_dates.has_any(plan.start_us + LATENESS_US, known_end_us)
+        self._known_dates = before.known_dates
+        self._newest_inside_us = plan.start_us
         self._opened_at_us = self._line_at_us = opened.at.monotonic_us
         self._has_events = False
         self._has_event_inside = False
@@ -271,7 +275,8 @@ class ReplaySession(Session):
     def repeated(self, date_us: int) -> None:
         """Record that a known event came again."""
         self._has_data = self._has_repeated = self._has_events = True
-        self._has_event_inside = self._has_event_inside or date_us <= self._plan.end_us
+        if date_us <= self._plan.end_us:
+            self._came_inside(date_us)
 
     def refuses(self, date_us: int) -> EndReason | None:
         """Judge an event that is not known, by its date.
@@ -283,8 +288,13 @@ class ReplaySession(Session):
         beyond_us = date_us - self._plan.end_us
         if beyond_us > (OVERSHOOT_US if self._has_event_inside else OVERSHOOT_AT_FIRST_US):
             return EndReason.PARAMETERS_IGNORED
-        self._has_event_inside = self._has_event_inside or beyond_us <= 0
+        if beyond_us <= 0:
+            self._came_inside(date_us)
         return None if self._plan.is_refetch else _doubt_last_slice(self, date_us, self._plan.start_us)
+
+    def _came_inside(self, date_us: int) -> None:
+        self._has_event_inside = True
+        self._newest_inside_us = max(self._newest_inside_us, date_us)
 
     def lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
         """Record when lines came; in a replay dates do not move coverage, only its end does."""
@@ -339,8 +349,17 @@ class ReplaySession(Session):
         if ended.reason is EndReason.REPLAY_IDLE:
             return Suspicion.REPLAY_NOT_CLOSED
         is_empty_again = self.recovery.distrusts_replay and not self._has_events
-        is_unconfirmed = is_empty_again or (self._must_repeat and not self._has_repeated)
+        is_unconfirmed = is_empty_again or (self._must_repeat and not self._has_repeated) or self._has_left_out_known
         return Suspicion.REPLAY_UNCONFIRMED if self._is_complete(ended) and is_unconfirmed else None
+
+    @property
+    def _has_left_out_known(self) -> bool:
+        """Whether the slice ended before known events of it came again.
+
+        Rests on events that are known, dated behind everything that came and well before the end of the slice.
+        """
+        lateness_us = max(LATENESS_US, self.recovery.lateness_us)
+        return self._known_dates.has_any(self._newest_inside_us + LATENESS_US, self._plan.end_us - lateness_us)
 
 
 def open_session(opened: Opened, before: Coverage) -> LiveSession | ReplaySession:
@@ -354,7 +373,7 @@ def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReaso
     """Hang up before an event that the last slice should have brought, so that the slice comes first again.
 
     Rests on the date: an event dated well before the end of coverage, by more than events are late here, was emitted
-    within the slice that X had ended as complete.
+    within the slice that X had ended as complete. Where that had come once more, a gap is all that can be said.
     """
     recovery = session.recovery
     last = recovery.last_slice
@@ -362,6 +381,10 @@ def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReaso
         return None
     lateness_us = max(LATENESS_US, recovery.lateness_us)
     if not max(reach_us, last.start_us) <= date_us < session.position_us - lateness_us:
+        return None
+    if recovery.is_last_refetched:
+        session.gaps.append(Gap(last.start_us, last.end_us, GapCause.REPLAY_INCOMPLETE))
+        session.recovery = replace(recovery, last_slice=None)
         return None
     session.recovery = recovery.suspected(last.start_us, last.end_us, Suspicion.REPLAY_INCOMPLETE)
     return EndReason.SUSPICION

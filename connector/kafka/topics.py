@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, EventType, StreamPartition
+from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS, EventType, StreamPartition
 from connector.events.schemas import COVERAGE, GAP, LEDGER, AvroSchema, event_schema
 from connector.settings import KafkaSettings
 
@@ -76,6 +76,15 @@ class TopicNames:
         return f"{self.prefix}-ledger"
 
     @property
+    def schema_id(self) -> str:
+        """The topic of the schema ids that the registry has confirmed."""
+        return f"{self.prefix}-schema-id"
+
+    def owner(self, stream: str) -> str:
+        """Return the topic whose partitions the replicas share as those of `stream`; nothing is ever written to it."""
+        return f"{self.prefix}-owner-{stream}"
+
+    @property
     def group(self) -> str:
         """The consumer group through which replicas share the stream partitions."""
         return f"{self.prefix}.connector"
@@ -96,6 +105,11 @@ class TopicNames:
 def subject(topic: str) -> str:
     """Return the registry subject of the values of `topic`."""
     return f"{topic}-value"
+
+
+def owner_partitions(stream: str) -> int:
+    """Return how many partitions the ownership topic of `stream` has: one for each of X's."""
+    return STREAMS[stream].partitions or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +151,8 @@ def topic_specs(settings: KafkaSettings) -> list[TopicSpec]:
         spec(names.gap, 1, _STATE | {"retention.bytes": "-1"}),
         spec(names.dead_letter, 1, _kept_for(retention.dead_letter_days)),
         spec(names.ledger, LEDGER_PARTITIONS, _STATE | {"retention.bytes": str(retention.ledger_bytes)}),
+        spec(names.schema_id, 1, {"cleanup.policy": "compact"}),
+        *(spec(names.owner(stream), owner_partitions(stream), {}) for stream in STREAMS),
     ]
 
 

@@ -6,11 +6,20 @@ Needs Describe and DescribeConfigs on the topics and read access to the subjects
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from connector.errors import NotProvisionedError
+from connector.errors import DependencyUnavailableError, NotProvisionedError, SettingsError
 from connector.events.catalog import EVENT_TYPES
+from connector.events.schemas import AvroSchema
 from connector.kafka.cluster import Cluster, TopicState
 from connector.kafka.registry import RegistryClient
-from connector.kafka.topics import LEDGER_BYTES_NEEDED, LEDGER_PARTITIONS, MESSAGE_MAX_BYTES, TopicNames, subject
+from connector.kafka.schema_ids import SchemaIds
+from connector.kafka.topics import (
+    LEDGER_BYTES_NEEDED,
+    LEDGER_PARTITIONS,
+    MESSAGE_MAX_BYTES,
+    TopicNames,
+    owner_partitions,
+    subject,
+)
 from connector.settings import KafkaSettings
 
 _MEND = "Create what is missing with: connector provision"
@@ -21,25 +30,72 @@ _REPLICATED = 3
 class Provisioned:
     """What the writers need to know, each by topic; `max_message_bytes` is never over the producer's own limit.
 
-    `at_risk` says which topics promise less than they could, and why: no reason to refuse them.
+    `at_risk` says which topics promise less than they could, and why: no reason to refuse them. `registry_problem` says
+    why the registry did not confirm the ids, which are then those that were recorded; `unrecorded` are ids that it
+    confirmed for the first time, by the key under which they are recorded.
     """
 
     schema_ids: Mapping[str, int]
     max_message_bytes: Mapping[str, int]
     at_risk: Mapping[str, str]
+    registry_problem: str | None
+    unrecorded: Mapping[bytes, int]
 
 
 def verify(
-    settings: KafkaSettings, streams: Collection[str], cluster: Cluster, registry: RegistryClient
+    settings: KafkaSettings, streams: Collection[str], cluster: Cluster, registry: RegistryClient, recorded: SchemaIds
 ) -> Provisioned:
     """Check the topics and subjects of `streams` and the connector's own.
 
-    Raises `NotProvisionedError` with everything that is missing or unfit and how to mend it.
+    A registry that does not answer is no obstacle where all ids are recorded. Raises `NotProvisionedError` with
+    everything that is missing or unfit and how to mend it.
     """
+    names = TopicNames(settings.topic_prefix)
     topics = _find_topics(settings, streams, cluster)
-    subjects = _find_subjects(TopicNames(settings.topic_prefix), streams, registry)
-    _insist(topics, subjects)
-    return Provisioned(subjects.found, topics.found, topics.at_risk)
+    known = recorded.read() if names.schema_id in topics.found else {}
+    keys = {topic: recorded.key(subject(topic), schema) for topic, schema in _schemas(names, streams).items()}
+    problem = None
+    try:
+        subjects = _find_subjects(names, streams, registry)
+    except (DependencyUnavailableError, SettingsError) as error:
+        if not known.keys() >= set(keys.values()):
+            raise
+        problem, subjects = str(error), _Look({topic: known[key] for topic, key in keys.items()}, [], [])
+    found = {keys[topic]: schema_id for topic, schema_id in subjects.found.items()}
+    _insist(topics, subjects, _Look({}, [], _contradictions(found, known, recorded.topic)))
+    return Provisioned(
+        schema_ids=subjects.found,
+        max_message_bytes=topics.found,
+        at_risk=topics.at_risk,
+        registry_problem=problem,
+        unrecorded={key: schema_id for key, schema_id in found.items() if key not in known},
+    )
+
+
+def confirm_schema_ids(
+    names: TopicNames, streams: Collection[str], registry: RegistryClient, recorded: SchemaIds
+) -> bool:
+    """Return whether the registry has the recorded id for every schema; False where it lacks one.
+
+    Raises `NotProvisionedError` where it has another id, and `DependencyUnavailableError` or `SettingsError` where it
+    cannot be asked.
+    """
+    subjects = _find_subjects(names, streams, registry)
+    schemas = _schemas(names, streams)
+    found = {recorded.key(subject(topic), schemas[topic]): each for topic, each in subjects.found.items()}
+    if contradictions := _contradictions(found, recorded.read(), recorded.topic):
+        raise NotProvisionedError("\n".join(contradictions))
+    return not subjects.missing
+
+
+def _contradictions(found: Mapping[bytes, int], known: Mapping[bytes, int], topic: str) -> list[str]:
+    """Return where the registry gives another id than was recorded: records were written with the recorded one."""
+    return [
+        f"the registry gives id {schema_id} to {key.decode()}, and records were written with id {known[key]}: bring "
+        f"the registry's old content back; or, if readers know both, delete topic {topic} and run: connector provision"
+        for key, schema_id in found.items()
+        if known.get(key, schema_id) != schema_id
+    ]
 
 
 def verify_topics(settings: KafkaSettings, streams: Collection[str], cluster: Cluster) -> tuple[int, Mapping[str, str]]:
@@ -83,8 +139,7 @@ def _find_topics(settings: KafkaSettings, streams: Collection[str], cluster: Clu
 
 
 def _find_subjects(names: TopicNames, streams: Collection[str], registry: RegistryClient) -> _Look:
-    wanted = {*_events(names, streams), *_own(names)}
-    schemas = {topic: schema for topic, schema in names.schemas().items() if topic in wanted}
+    schemas = _schemas(names, streams)
     ids = {topic: registry.find(subject(topic), schema) for topic, schema in schemas.items()}
     return _Look(
         found={topic: schema_id for topic, schema_id in ids.items() if schema_id is not None},
@@ -95,6 +150,11 @@ def _find_subjects(names: TopicNames, streams: Collection[str], registry: Regist
         ],
         unfit=[],
     )
+
+
+def _schemas(names: TopicNames, streams: Collection[str]) -> dict[str, AvroSchema]:
+    wanted = {*_events(names, streams), *_own(names)}
+    return {topic: schema for topic, schema in names.schemas().items() if topic in wanted}
 
 
 def _insist(*looks: _Look) -> None:
@@ -139,7 +199,9 @@ _Rule = Callable[[TopicState], Iterator[str]]
 """Says what is wrong with a topic. `provision` never changes one that exists, so each problem says how to mend it."""
 
 
-def _rules(settings: KafkaSettings, streams: Collection[str]) -> dict[str, _Rule]:
+def _rules(  # noqa: C901 - one inner function for each kind of topic
+    settings: KafkaSettings, streams: Collection[str]
+) -> dict[str, _Rule]:
     """Return what each topic of `streams`, and each of the connector's own, is held against."""
     names = TopicNames(settings.topic_prefix)
 
@@ -173,12 +235,27 @@ def _rules(settings: KafkaSettings, streams: Collection[str]) -> dict[str, _Rule
             )
         yield from _takes_too_little(state)
 
+    def schema_id(state: TopicState) -> Iterator[str]:
+        # By age an id would go that is still used; the newest of a key is all that is read.
+        yield from _loses(state, {"cleanup.policy": "compact"})
+
+    def owner(stream: str) -> _Rule:
+        def rule(state: TopicState) -> Iterator[str]:
+            # Its partitions stand for those of the stream, and the group shares all that it has.
+            wanted = owner_partitions(stream)
+            if state.partitions != wanted:
+                yield f"has {state.partitions} partitions and must have {wanted}; delete it, run: connector provision"
+
+        return rule
+
     return {
         **dict.fromkeys(_events(names, streams), event),
         names.coverage: records,
         names.gap: gap,
         names.dead_letter: records,
         names.ledger: ledger,
+        names.schema_id: schema_id,
+        **{names.owner(stream): owner(stream) for stream in streams},
     }
 
 

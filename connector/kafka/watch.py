@@ -1,4 +1,4 @@
-"""What may change about Kafka's topics while the connector runs, looked at now and then for the whole process.
+"""What may change about topics and registry while the connector runs, looked at now and then for the whole process.
 
 Owns what was found last. Must not know who asks for it, nor what a stream partition does about it.
 """
@@ -6,7 +6,7 @@ Owns what was found last. Must not know who asks for it, nor what a stream parti
 import threading
 from collections.abc import Callable, Mapping
 
-from connector.errors import DependencyUnavailableError, NotProvisionedError, TopicsChangedError
+from connector.errors import DependencyUnavailableError, NotProvisionedError, SettingsError, TopicsChangedError
 
 LOOK_S = 30.0
 """How often topics are looked at: what has changed is known well within a minute."""
@@ -39,3 +39,38 @@ class TopicWatch:
         """Raise `TopicsChangedError` where topics of the stream are not what they were, by the latest look."""
         if problem := self._problems.get(stream):
             raise TopicsChangedError(problem)
+
+
+class RegistryWatch:
+    """Asks a registry that was away at start until it has confirmed the recorded schema ids.
+
+    `confirm` returns whether it has them all; `on_confirmed` is called once.
+    """
+
+    def __init__(self, confirm: Callable[[], bool], on_confirmed: Callable[[], None]) -> None:
+        self._confirm = confirm
+        self._on_confirmed = on_confirmed
+        self._contradiction: NotProvisionedError | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Ask until `stop` is set or there is nothing more to ask."""
+        while not stop.wait(LOOK_S) and not self.look():
+            pass
+
+    def look(self) -> bool:
+        """Ask once; return whether there is nothing more to ask."""
+        try:
+            is_confirmed = self._confirm()
+        except NotProvisionedError as error:
+            self._contradiction = error
+            return True
+        except (DependencyUnavailableError, SettingsError):
+            return False
+        if is_confirmed:
+            self._on_confirmed()
+        return is_confirmed
+
+    def check(self) -> None:
+        """Raise `NotProvisionedError` where the registry has contradicted a recorded id."""
+        if self._contradiction is not None:
+            raise self._contradiction

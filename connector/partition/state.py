@@ -64,8 +64,8 @@ class PartitionState:
         self._known_dates = KnownDates()
         for offset, entry in restored:
             self._known_ids.remember(offset, entry.covers_to_us, entry.ids)
-            if entry.ids and entry.slice_us is None:
-                self._known_dates.add(entry.covers_to_us)
+            if entry.ids and entry.slice_us is None and entry.covers_to_us <= self.covered_until_us:
+                self._known_dates.add((entry.covers_to_us,))
         self._known_ids.forget(self._forgettable_until_us(self.covered_until_us))
         self._seen_until_us = 0
         self._session: LiveSession | ReplaySession | None = None
@@ -267,8 +267,7 @@ class PartitionState:
 
     def _arrived(self, read: LinesRead, new_us: Sequence[int], *, is_live: bool) -> None:
         self._batch.arrivals.append(Arrival(read.at.best_us, read.at.monotonic_us, new_us, is_live=is_live))
-        for date_us in (min(new_us), max(new_us)):
-            self._known_dates.add(date_us)
+        self._known_dates.add(new_us)
 
     def _is_known(self, id_: bytes) -> bool:
         """Count a line that is known; return whether it is."""

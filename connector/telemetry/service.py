@@ -49,10 +49,6 @@ class ServiceTelemetry:
         self._note_error(f"the consumer group reassigned {count} partitions: this process missed its session")
         self._log.warning("partitions_lost", count=count)
 
-    def stream_is_off(self, partition: StreamPartition) -> None:
-        """The consumer group assigned a partition of a stream that the settings switch off; no replica processes it."""
-        self._log.info("stream_is_off", stream=partition.stream, partition=partition.number)
-
     def drain_incomplete(self, partition: StreamPartition) -> None:
         """A stream partition was released before its last transaction was over; its next owner ends that."""
         self._log.warning("drain_incomplete", stream=partition.stream, partition=partition.number)

@@ -104,3 +104,24 @@ def test_wall_clock_that_steps_is_seen_whatever_the_service_does(monkeypatch: py
     finally:
         stop.set()
         thread.join()
+
+
+def test_stop_is_obeyed_at_once_while_kafka_or_the_registry_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call that waits for them is left behind."""
+    stop, asked, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def ask(*_: object) -> None:
+        asked.set()
+        answered.wait()
+
+    monkeypatch.setattr(app_module, "verify", ask)
+    telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
+
+    def stop_meanwhile() -> None:
+        asked.wait()
+        stop.set()
+
+    threading.Thread(target=stop_meanwhile).start()
+    assert wait_for_dependencies(_SETTINGS, stop, telemetry) is None
+    assert not answered.is_set()
+    answered.set()

@@ -7,7 +7,13 @@ from typing import Any, Self, cast
 import pytest
 
 from connector import supervisor as supervisor_module
-from connector.errors import DependencyUnavailableError, HungError, OwnCorruptionError, SettingsError
+from connector.errors import (
+    DependencyUnavailableError,
+    HungError,
+    NotProvisionedError,
+    OwnCorruptionError,
+    SettingsError,
+)
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.partition.worker import PartitionWorker
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
@@ -69,7 +75,7 @@ class _Membership:
 
     def __exit__(self, *_: object) -> None:
         self._bench.has_left = True
-        self._bench.supervisor.revoked(range(len(STREAM_PARTITIONS)))
+        self._bench.supervisor.revoked(STREAM_PARTITIONS)
 
 
 class _Bench:
@@ -81,6 +87,7 @@ class _Bench:
         self.order: list[str] = []
         self.hangs = self.has_left = False
         self.waited_s = 0.0
+        self.check_error: Exception | None = None
         self.stop = threading.Event()
         self.statuses = Statuses(_TWEETS)
         monkeypatch.setattr(supervisor_module, "Membership", lambda *_: _Membership(self))
@@ -89,12 +96,21 @@ class _Bench:
             self._make,
             self.statuses,
             ServiceTelemetry(Metrics(), ServiceStatus(self.statuses, 0, None, 0)),
-            monotonic_s=lambda: self.waited_s,
+            check=self._check,
+            monotonic_s=self.monotonic,
         )
+
+    def _check(self) -> None:
+        if self.check_error is not None:
+            raise self.check_error
 
     def _make(self, partition: StreamPartition) -> PartitionWorker:
         self.made.append(_Worker(self, partition))
         return cast("PartitionWorker", self.made[-1])
+
+    def monotonic(self) -> float:
+        """Return the supervisor's clock."""
+        return self.waited_s
 
     def run(self, *events: Callable[[Callable[[str], None]], Any]) -> None:
         """Let the supervisor go through `events`."""
@@ -115,46 +131,40 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> _Bench:
 
 def test_assigned_partitions_are_processed_until_the_stop(bench: _Bench) -> None:
     """Then each finishes its transaction, before the group is left."""
-    bench.run(lambda _: bench.supervisor.assigned([1, 3]))
+    bench.run(lambda _: bench.supervisor.assigned([_TWEETS[1], _TWEETS[3]]))
     assert bench.told == {_TWEETS[1]: ["start", "stop"], _TWEETS[3]: ["start", "stop"]}
     assert bench.has_left
-
-
-def test_partition_of_a_stream_that_is_off_is_not_processed(bench: _Bench) -> None:
-    """It is owned, and said to be off."""
-    bench.run(lambda _: bench.supervisor.assigned([0, 8]))
-    assert list(bench.told) == [_TWEETS[0]]
 
 
 def test_revoked_partitions_finish_and_the_others_go_on(bench: _Bench) -> None:
     """Only what is named is given up."""
     bench.events = []
-    bench.supervisor.assigned([0, 1])
-    bench.supervisor.revoked([1, 9])
+    bench.supervisor.assigned([_TWEETS[0], _TWEETS[1]])
+    bench.supervisor.revoked([_TWEETS[1], STREAM_PARTITIONS[9]])
     assert bench.told == {_TWEETS[0]: ["start"], _TWEETS[1]: ["start", "stop"]}
-    bench.supervisor.revoked([1])
+    bench.supervisor.revoked([_TWEETS[1]])
     assert bench.told[_TWEETS[1]] == ["start", "stop"]
 
 
 def test_lost_partitions_commit_nothing_more(bench: _Bench) -> None:
     """Another replica may already own them."""
-    bench.supervisor.assigned([2])
-    bench.supervisor.lost([2])
+    bench.supervisor.assigned([_TWEETS[2]])
+    bench.supervisor.lost([_TWEETS[2]])
     assert bench.told == {_TWEETS[2]: ["start", "abandon"]}
 
 
 def test_returning_partition_gets_a_new_worker(bench: _Bench) -> None:
     """A worker lives once."""
     for _ in range(2):
-        bench.supervisor.assigned([0])
-        bench.supervisor.revoked([0])
+        bench.supervisor.assigned([_TWEETS[0]])
+        bench.supervisor.revoked([_TWEETS[0]])
     assert [worker.told for worker in bench.made] == [["start", "stop"]] * 2
 
 
 def test_workers_that_hang_delay_the_leaving_by_one_deadline_together(bench: _Bench) -> None:
     """All are told to stop before any is waited for."""
     bench.hangs = True
-    bench.run(lambda _: bench.supervisor.assigned([0, 1, 2, 3]))
+    bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0], _TWEETS[1], _TWEETS[2], _TWEETS[3]]))
     assert bench.order == ["stop"] * 4 + ["join"] * 4
     assert bench.waited_s <= DRAIN_S
 
@@ -167,9 +177,20 @@ def test_membership_beyond_repair_abandons_everything(bench: _Bench, kind: type[
         raise kind(["twin"])
 
     with pytest.raises(kind):
-        bench.run(lambda _: bench.supervisor.assigned([0]), fail)
+        bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0]]), fail)
     assert bench.told == {_TWEETS[0]: ["start", "abandon"]}
     assert bench.has_left
+
+
+def test_check_that_fails_ends_the_process_without_a_commit(bench: _Bench) -> None:
+    """As when the registry contradicts the schema ids that records are written with."""
+
+    def contradict(_: object) -> None:
+        bench.check_error = NotProvisionedError("another id")
+
+    with pytest.raises(NotProvisionedError, match="another id"):
+        bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0]]), contradict)
+    assert bench.told == {_TWEETS[0]: ["start", "abandon"]}
 
 
 def test_worker_that_gives_no_sign_of_life_ends_the_process(bench: _Bench) -> None:
@@ -179,7 +200,7 @@ def test_worker_that_gives_no_sign_of_life_ends_the_process(bench: _Bench) -> No
         bench.made[0].is_hung = True
 
     with pytest.raises(HungError, match=str(_TWEETS[0])):
-        bench.run(lambda _: bench.supervisor.assigned([0, 1]), hang)
+        bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0], _TWEETS[1]]), hang)
     assert bench.told == {_TWEETS[0]: ["start", "abandon"], _TWEETS[1]: ["start", "abandon"]}
 
 
@@ -190,13 +211,13 @@ def test_released_partition_is_shown_as_such_whatever_its_threads_still_report(
 ) -> None:
     """Also when it comes back at once and its predecessor ends late."""
     bench.hangs = hangs
-    bench.supervisor.assigned([0])
+    bench.supervisor.assigned([_TWEETS[0]])
     late = bench.statuses[_TWEETS[0]]
     late.state, late.covered_until_us = State.RUNNING, 7
-    bench.supervisor.revoked([0])
+    bench.supervisor.revoked([_TWEETS[0]])
     shown = bench.statuses[_TWEETS[0]]
     assert (shown.state, shown.covered_until_us) == (State.NOT_OWNED, None)
-    bench.supervisor.assigned([0])
+    bench.supervisor.assigned([_TWEETS[0]])
     bench.statuses[_TWEETS[0]].state = State.RUNNING
     late.state = State.NOT_OWNED
     assert bench.supervisor.is_ready
@@ -219,7 +240,7 @@ def test_supervisor_that_does_not_come_back_to_the_group_hangs(bench: _Bench) ->
 
 def test_trouble_in_the_group_ends_nothing(bench: _Bench) -> None:
     """It is said and passes."""
-    bench.run(lambda _: bench.supervisor.assigned([0]), lambda tell: tell("a broker is away"), lambda _: None)
+    bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0]]), lambda tell: tell("a broker is away"), lambda _: None)
     assert bench.told == {_TWEETS[0]: ["start", "stop"]}
 
 
@@ -233,7 +254,13 @@ def test_last_partition_that_turns_corrupt_ends_the_process(bench: _Bench) -> No
         return event
 
     with pytest.raises(OwnCorruptionError):
-        bench.run(lambda _: bench.supervisor.assigned([0, 1]), spoil(0), lambda _: None, spoil(1), lambda _: None)
+        bench.run(
+            lambda _: bench.supervisor.assigned([_TWEETS[0], _TWEETS[1]]),
+            spoil(0),
+            lambda _: None,
+            spoil(1),
+            lambda _: None,
+        )
     assert len(bench.events) == 1
 
 
@@ -241,9 +268,9 @@ def test_ready_means_joined_and_every_owned_partition_restored(bench: _Bench) ->
     """A replica that owns nothing is ready too."""
     supervisor = bench.supervisor
     assert supervisor.is_ready
-    supervisor.assigned([0, 1])
+    supervisor.assigned([_TWEETS[0], _TWEETS[1]])
     for state in State:
         bench.statuses[_TWEETS[0]].state, bench.statuses[_TWEETS[1]].state = State.RUNNING, state
         assert supervisor.is_ready == (state is State.RUNNING)
-    supervisor.revoked([1])
+    supervisor.revoked([_TWEETS[1]])
     assert supervisor.is_ready

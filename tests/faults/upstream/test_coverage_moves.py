@@ -3,16 +3,13 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pytest
 
 from connector.simulator.faults import Drop, Straggler, WrongDate
 from tests.faults.upstream.journey import BOUND_S, US_PER_S, Expected, Journey
+from tests.rig.audit import Place
 from tests.rig.process import wait_until
-
-if TYPE_CHECKING:
-    from tests.rig.audit import Place
 
 _MINUTE_S = 60.0
 _HOUR_S = 60 * _MINUTE_S

@@ -1,9 +1,9 @@
-"""Topics that change at run time: what a look finds stays true until another look finds otherwise."""
+"""Topics and a registry that change at run time: what a look finds stays true until another finds otherwise."""
 
 import pytest
 
-from connector.errors import DependencyUnavailableError, TopicsChangedError
-from connector.kafka.watch import TopicWatch
+from connector.errors import DependencyUnavailableError, NotProvisionedError, SettingsError, TopicsChangedError
+from connector.kafka.watch import RegistryWatch, TopicWatch
 
 
 class _Topics:
@@ -48,3 +48,39 @@ def test_kafka_that_does_not_answer_changes_nothing() -> None:
     watch.look()
     with pytest.raises(TopicsChangedError):
         watch.check("tweet")
+
+
+class _Registry:
+    """What the registry answers, in turn; an error is raised."""
+
+    def __init__(self, *answers: bool | Exception) -> None:
+        self._answers = list(answers)
+        self.confirmations = 0
+        self.watch = RegistryWatch(self._confirm, self._on_confirmed)
+
+    def _confirm(self) -> bool:
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _on_confirmed(self) -> None:
+        self.confirmations += 1
+
+
+def test_registry_is_asked_until_it_has_confirmed_all_ids() -> None:
+    """Away, behind a proxy that answers for it, and without some schema are all the same."""
+    answers: list[bool | Exception] = [DependencyUnavailableError("away"), SettingsError(["no API"]), False, True]
+    registry = _Registry(*answers)
+    assert [registry.watch.look() for _ in range(4)] == [False, False, False, True]
+    assert registry.confirmations == 1
+    registry.watch.check()
+
+
+def test_registry_that_contradicts_an_id_is_asked_no_more() -> None:
+    """The process ends by it."""
+    registry = _Registry(NotProvisionedError("another id"))
+    assert registry.watch.look()
+    assert registry.confirmations == 0
+    with pytest.raises(NotProvisionedError, match="another id"):
+        registry.watch.check()
