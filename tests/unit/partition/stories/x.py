@@ -49,8 +49,8 @@ class Traits:
 class Manner:
     """How X behaves on one connection. Numbers are of lines or seconds, 0 stands for never.
 
-    `lie_size` is how many lines come before a cut, and for how many seconds a replay overshoots. Lines are repeated that
-    came `repeat_age` lines before on the same connection, unless it `repeats_of_before`.
+    `lie_size` is how many lines come before a cut, and for how many seconds a replay overshoots. A line that came
+    `repeat_age` lines before is repeated, one of the same connection unless it `repeats_of_before`.
     """
 
     lie: Lie | None = None
