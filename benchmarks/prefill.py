@@ -4,7 +4,7 @@ import secrets
 import time
 from dataclasses import replace
 
-from connector.coverage.known_ids import KEEP_US
+from connector.coverage.recovery import MINUTE_US
 from connector.events.avro import AvroEncoder
 from connector.events.catalog import StreamPartition
 from connector.events.identity import ID_BYTES
@@ -16,6 +16,8 @@ from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Record, TransactionalWriter
 from connector.settings import KafkaSettings
 
+_WINDOW_US = 10 * MINUTE_US
+"""How long ids are known, by default."""
 _IDS_PER_ENTRY = 150
 """What 6,000 events/s over 8 stream partitions bring in 200 ms."""
 
@@ -48,10 +50,12 @@ def prefill(settings: KafkaSettings, partition: StreamPartition, ids: int, cover
 
 def _entries(partition: StreamPartition, count: int, covered_until_us: int) -> list[LedgerEntry]:
     """Return `count` entries with ids behind the first one, which has none."""
-    entries = [first_entry(partition, secrets.token_hex(16), covered_until_us - KEEP_US if count else covered_until_us)]
+    entries = [
+        first_entry(partition, secrets.token_hex(16), covered_until_us - _WINDOW_US if count else covered_until_us)
+    ]
     for number in range(1, count + 1):
         before = entries[-1]
-        until_us = covered_until_us - KEEP_US * (count - number) // count
+        until_us = covered_until_us - _WINDOW_US * (count - number) // count
         entries.append(
             replace(
                 before,

@@ -10,7 +10,7 @@ from benchmarks.stand import Stand, committed, partitions_of
 from benchmarks.throughput import STREAM_NAMES
 from benchmarks.usage import rss_bytes
 from benchmarks.watch import watch
-from connector.coverage.known_ids import DuplicateMemory
+from connector.coverage.known_ids import KnownIds
 from connector.events.catalog import StreamPartition
 from connector.kafka.ledger import decode_shipped
 from connector.kafka.restore import LedgerReader
@@ -65,7 +65,7 @@ def measure_restore(stand: Stand, ids: int) -> Restore:
         settings = RunSettings.model_validate(config).kafka
         prefill(settings, partition, ids)
         began = time.perf_counter()
-        memory = DuplicateMemory()
+        memory = KnownIds(0)
         for offset, entry in LedgerReader(settings, partition, decode_shipped).restore().placed:
             memory.remember(offset, entry.covers_to_us, entry.ids)
         return Restore(len(memory), time.perf_counter() - began)

@@ -11,7 +11,7 @@ from benchmarks.corpus import read_lines
 from benchmarks.feeding import Feeding
 from benchmarks.stand import Stand, partitions_of
 from benchmarks.throughput import STREAM_NAMES, encoded_records, make_builder
-from connector.coverage.known_ids import DuplicateMemory
+from connector.coverage.known_ids import KnownIds
 from connector.coverage.plan import Live
 from connector.events.catalog import StreamPartition
 from connector.events.decode import Event, decode
@@ -83,7 +83,7 @@ def _of_lines(lines: Mapping[StreamPartition, list[bytes]], settings: RunSetting
     ]
     builders = {partition: make_builder(partition, settings, has_headers=True) for partition in lines}
     bare = {partition: make_builder(partition, settings, has_headers=False) for partition in lines}
-    memory = DuplicateMemory()
+    memory = KnownIds(0)
     memory.remember(0, 0, tuple(event.id for _, event in decoded))
     decoding = _time(
         lambda: [decode(partition.stream, line) for partition, own in lines.items() for line in own], count

@@ -6,9 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent import futures
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.events.catalog import StreamPartition
@@ -17,8 +19,18 @@ from connector.kafka.clients import try_properties
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import EntryDecoder
 from connector.kafka.registry import RegistryClient
+from connector.kafka.schema_ids import SchemaIds
 from connector.kafka.topics import TopicNames
-from connector.kafka.verify import Provisioned, read_limits, verify, verify_subjects, verify_topics
+from connector.kafka.verify import (
+    Provisioned,
+    changed_partitions,
+    confirm_schema_ids,
+    read_limits,
+    verify,
+    verify_subjects,
+    verify_topics,
+)
+from connector.kafka.watch import RegistryWatch, TopicWatch
 from connector.partition.worker import PartitionWorker, SharedResources
 from connector.settings import RunSettings, Settings
 from connector.source.connect_limiter import ConnectLimiter
@@ -35,7 +47,10 @@ from connector.x.client import XClient
 from connector.x.clock import XClock, monotonic_us, wall_us
 from connector.x.errors import RateLimit
 
+T = TypeVar("T")
+
 _RETRY_S = 2.0
+_STOP_POLL_S = 0.2
 _LIVE_LIMIT_US = 30_000_000
 _KILLED_BY = 128
 """What a shell adds to the number of the signal that ended a process."""
@@ -72,13 +87,21 @@ class Service:
             exposition.text, self._is_live, lambda: status.is_ready, status.as_json, self._telemetry.http_failed
         )
         server = HttpServer(settings.http, pages)
-        with exposition, server, self._ticking(), _client(settings, self._telemetry.answered) as x_client:
+        ticks = _beside(self._stall_watch.run, "stall-watch")
+        clock_watch = self._stall_watch.each_tick(self._clock_watch.tick)
+        with exposition, server, ticks, clock_watch, _client(settings, self._telemetry.answered) as x_client:
             on_listening(server.port)
             self._telemetry.starting(server.port, settings.x.streams)
             provisioned = wait_for_dependencies(settings, stop, self._telemetry)
             if provisioned is None:
                 return
             names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
+            registry_watch = RegistryWatch(partial(_confirm_schema_ids, settings), self._telemetry.registry_back)
+            if provisioned.registry_problem is not None:
+                self._telemetry.registry_away(provisioned.registry_problem)
+            for topic, risk in provisioned.at_risk.items():
+                self._telemetry.topic_at_risk(topic, risk)
+            topic_watch = TopicWatch(partial(changed_partitions, settings.kafka, settings.x.streams, cluster))
             shared = SharedResources(
                 settings=settings,
                 schema_ids=provisioned.schema_ids,
@@ -89,31 +112,39 @@ class Service:
                 stall_watch=self._stall_watch,
                 limiter=self._limiter,
                 turn=threading.Lock(),
+                check_topics=topic_watch.check,
             )
 
             def make_worker(partition: StreamPartition) -> PartitionWorker:
                 telemetry = PartitionTelemetry(partition, self._metrics, self.statuses.renew(partition))
                 return PartitionWorker(partition, shared, telemetry)
 
-            status.group = supervisor = Supervisor(settings, make_worker, self.statuses, self._telemetry)
-            supervisor.run(stop)
+            status.group = supervisor = Supervisor(
+                settings, make_worker, self.statuses, self._telemetry, check=registry_watch.check
+            )
+            with ExitStack() as beside:
+                beside.enter_context(_beside(topic_watch.run, "topic-watch"))
+                if provisioned.registry_problem is not None:
+                    beside.enter_context(_beside(registry_watch.run, "registry-watch"))
+                supervisor.run(stop)
             self._telemetry.stopped()
 
-    @contextmanager
-    def _ticking(self) -> Iterator[None]:
-        stop = threading.Event()
-        threading.Thread(target=self._stall_watch.run, args=(stop,), name="stall-watch", daemon=True).start()
-        try:
-            with self._stall_watch.each_tick(self._clock_watch.tick):
-                yield
-        finally:
-            stop.set()
-
     def _is_live(self) -> bool:
-        """Tell whether our own threads tick: never what X, Kafka or the registry do."""
+        """Return whether our own threads tick: never what X, Kafka or the registry do."""
         group = self._status.group
         is_ticking = monotonic_us() - self._stall_watch.last_tick_us < _LIVE_LIMIT_US
         return is_ticking and not (group is not None and group.is_hung)
+
+
+@contextmanager
+def _beside(run: Callable[[threading.Event], None], name: str) -> Iterator[None]:
+    """Run in a thread beside what is in the `with`."""
+    stop = threading.Event()
+    threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 @contextmanager
@@ -137,7 +168,7 @@ def wait_for_dependencies(settings: Settings, stop: threading.Event, telemetry: 
     deadline = time.monotonic() + settings.pipeline.start_deadline_s
     while not stop.is_set():
         try:
-            return look_up(settings)
+            return _unless_stopped(partial(_prepare, settings), stop)
         except (DependencyUnavailableError, NotProvisionedError) as error:
             if time.monotonic() >= deadline:
                 raise
@@ -146,11 +177,45 @@ def wait_for_dependencies(settings: Settings, stop: threading.Event, telemetry: 
     return None
 
 
+def _unless_stopped(call: Callable[[], T], stop: threading.Event) -> T | None:
+    """Return or raise as `call` does, or return None once stopped.
+
+    A silent broker or registry holds a call up for many seconds, so it runs in a thread that may be left behind.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="start", daemon=True).start()
+    while not stop.is_set():
+        if futures.wait([result], _STOP_POLL_S).done:
+            return result.result()
+    return None
+
+
+def _prepare(settings: Settings) -> Provisioned:
+    """Look everything up, and record the schema ids that the registry has confirmed for the first time."""
+    provisioned = look_up(settings)
+    if provisioned.unrecorded:
+        SchemaIds(settings.kafka, settings.schema_registry).record(provisioned.unrecorded)
+    return provisioned
+
+
 def look_up(settings: Settings) -> Provisioned:
     """Return what the registry and the topics say. Raises `DependencyUnavailableError` or `NotProvisionedError`."""
+    recorded = SchemaIds(settings.kafka, settings.schema_registry)
     with RegistryClient(settings.schema_registry) as registry:
-        names = TopicNames(settings.kafka.topic_prefix)
-        return verify(names, settings.x.streams, Cluster(settings.kafka), registry)
+        return verify(settings.kafka, settings.x.streams, Cluster(settings.kafka), registry, recorded)
+
+
+def _confirm_schema_ids(settings: Settings) -> bool:
+    recorded, names = SchemaIds(settings.kafka, settings.schema_registry), TopicNames(settings.kafka.topic_prefix)
+    with RegistryClient(settings.schema_registry) as registry:
+        return confirm_schema_ids(names, settings.x.streams, registry, recorded)
 
 
 def _writer_schema(settings: Settings, schema_id: int) -> dict[str, Any]:
@@ -166,7 +231,9 @@ def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str
     names, streams = TopicNames(settings.kafka.topic_prefix), settings.x.streams
 
     def check_topics() -> str:
-        return f"{verify_topics(names, streams, Cluster(settings.kafka))} topics are there"
+        count, at_risk = verify_topics(settings.kafka, streams, Cluster(settings.kafka))
+        warnings = "".join(f"; at risk: topic {topic}: {risk}" for topic, risk in at_risk.items())
+        return f"{count} topics are there{warnings}"
 
     def check_subjects() -> str:
         with RegistryClient(settings.schema_registry) as registry:
@@ -194,14 +261,14 @@ def stopping_on_signals() -> Iterator[threading.Event]:
     reading_end, writing_end = socket.socketpair()
     writing_end.setblocking(False)  # noqa: FBT003 - the standard library's signature
 
-    def heed() -> None:
+    def watch() -> None:
         with reading_end:
             while number := reading_end.recv(1):
                 if stop.is_set():
                     os._exit(_KILLED_BY + number[0])
                 stop.set()
 
-    thread = threading.Thread(target=heed, name="signals", daemon=True)
+    thread = threading.Thread(target=watch, name="signals", daemon=True)
     thread.start()
     wakeup_before = signal.set_wakeup_fd(writing_end.fileno())
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -156,9 +156,11 @@ def check(
     """Check the settings and, with --online, everything `run` needs: topics, subjects, access to X."""
     from connector.kafka.clients import try_properties  # noqa: PLC0415 - see the module's docstring
     from connector.x.auth import try_secrets  # noqa: PLC0415 - see the module's docstring
+    from connector.x.client import try_client  # noqa: PLC0415 - see the module's docstring
 
     settings = _configure(RunSettings, config)
     try_secrets(settings.x)
+    try_client(settings.x)
     try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
     typer.echo("ok: settings")
     if not online:

@@ -1,7 +1,8 @@
 """Where settings come from, and how wrong ones are explained.
 
 Sources, the first wins: environment (`CONNECTOR_…`, nesting `__`), the YAML file of `--config`. Proxies are named by
-the environment alone (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), and the HTTP library heeds them by itself.
+the environment alone (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`): `x.proxy` reads them for X, the registry's
+client for itself.
 """
 
 import os

@@ -6,6 +6,7 @@
     ├── NotProvisionedError        the operator must run `connector provision`, or grant a right (78)
     ├── DependencyUnavailableError wait and try again; past the start deadline, give up (69)
     ├── OwnCorruptionError         stop that partition; a human must look (70)
+    │   └── TopicsChangedError     the same, and the ledger is in order: a topic is not what it was
     ├── HungError                  end the process, so that others take over (70)
     └── WriterLostError            throw the producer and all it knew away, begin again from the ledger
         └── FencedError            the same, and somebody else may be the owner: wait first
@@ -57,6 +58,10 @@ class OwnCorruptionError(ConnectorError):
     """The ledger cannot be read or contradicts itself."""
 
     exit_code = os.EX_SOFTWARE
+
+
+class TopicsChangedError(OwnCorruptionError):
+    """Topics that a stream partition writes to have changed so that a promise would break."""
 
 
 class HungError(ConnectorError):

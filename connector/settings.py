@@ -236,7 +236,7 @@ class RetentionSettings(_Section):
     profile_days: int = Field(3, ge=1, description="user.profile-modification: it holds personal text.")
     coverage_days: int = Field(30, ge=1, description="Coverage records.")
     dead_letter_days: int = Field(30, ge=1, description="Dead letters.")
-    ledger_bytes: int = Field(10 * 1024**3, ge=64 * 1024**2, description="Ledger, bytes a partition; never by age.")
+    ledger_bytes: int = Field(10 * 1024**3, ge=256 * 1024**2, description="Ledger, bytes a partition; never by age.")
 
 
 class KafkaSettings(_Section):
@@ -274,7 +274,9 @@ class KafkaSettings(_Section):
     headers: bool = Field(default=True, description="CloudEvents headers on event records.")
     replication_factor: int = Field(3, ge=1, le=32767, description="For provision.")
     min_insync_replicas: int = Field(2, ge=1, description="For provision.")
-    partitions: int = Field(6, ge=1, le=10_000, description="Partitions of each event topic, for provision; fixed.")
+    partitions: int = Field(
+        6, ge=1, le=10_000, description="Partitions of each event topic; provision makes them, run insists on them."
+    )
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("sasl")

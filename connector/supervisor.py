@@ -1,6 +1,6 @@
-"""Which stream partitions this process works, and when it starts and stops working them.
+"""Which stream partitions this process owns, and when it starts and stops processing them.
 
-Owning a ledger partition is owning its stream partition.
+Two replicas that both take a partition for theirs are kept apart by its ledger, not by the group.
 """
 
 import threading
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection
 
 from connector.errors import ConnectorError, HungError, OwnCorruptionError
-from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.kafka.ownership import Membership
 from connector.partition.worker import PartitionWorker
 from connector.settings import Settings
@@ -26,24 +26,32 @@ HUNG_S = 60.0
 
 
 class Supervisor:
-    """Starts and stops workers as ownership changes; `run` is called once, in one thread."""
+    """Starts and stops workers as ownership changes; `run` is called once, in one thread.
 
-    def __init__(
+    `monotonic_s` is a clock in seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it is wired to
         self,
         settings: Settings,
         make_worker: Callable[[StreamPartition], PartitionWorker],
         statuses: Statuses,
         telemetry: ServiceTelemetry,
+        *,
+        check: Callable[[], None] = lambda: None,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_worker = make_worker
         self._statuses = statuses
         self._workers: dict[StreamPartition, PartitionWorker] = {}
-        self._membership = Membership(settings.kafka, settings.pipeline.session_timeout_ms, self)
+        self._membership = Membership(settings.kafka, settings.x.streams, settings.pipeline.session_timeout_ms, self)
         self._telemetry = telemetry
-        self._heartbeat = Heartbeat()
+        self._check = check
+        self._monotonic_s = monotonic_s
+        self._heartbeat = Heartbeat(monotonic_s)
 
     def run(self, stop: threading.Event) -> None:
-        """Work what is assigned until `stop` is set.
+        """Process what is assigned until `stop` is set, or `check` raises what ends the process.
 
         Raises `SettingsError` when another process has the same group instance id, `OwnCorruptionError` when all owned
         partitions stopped for a ledger that cannot be trusted, and `HungError` when one gives no sign of life.
@@ -53,6 +61,7 @@ class Supervisor:
                 while not stop.is_set():
                     self._heartbeat.beat()
                     membership.poll(POLL_S, self._telemetry.group_troubled)
+                    self._check()
                     self._check_none_hangs()
                     self._check_not_all_corrupt()
             except ConnectorError:
@@ -62,46 +71,43 @@ class Supervisor:
 
     @property
     def is_hung(self) -> bool:
-        """Tell whether the thread that polls the group gives no sign of life."""
+        """Whether the thread that polls the group gives no sign of life."""
         return self._heartbeat.age_s > HUNG_S
 
     @property
     def has_joined(self) -> bool:
-        """Tell whether this process is a member of the group."""
+        """Whether this process is a member of the group."""
         return self._membership.has_joined
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether the group was joined and every owned partition is restored."""
+        """Whether the group was joined and every owned partition is restored."""
         return self.has_joined and all(
             self._statuses[partition].state is State.RUNNING for partition in list(self._workers)
         )
 
-    def assigned(self, partitions: Collection[int]) -> None:
-        """Begin to work the stream partitions of these ledger partitions."""
-        for partition in _stream_partitions(partitions):
-            if partition not in self._statuses:
-                self._telemetry.stream_is_off(partition)
-                continue
+    def assigned(self, partitions: Collection[StreamPartition]) -> None:
+        """Start processing these stream partitions."""
+        for partition in partitions:
             self._workers[partition] = self._make_worker(partition)
             self._workers[partition].start()
 
-    def revoked(self, partitions: Collection[int]) -> None:
-        """Finish the transactions in hand and let go."""
-        self._release(_stream_partitions(partitions), may_commit=True)
+    def revoked(self, partitions: Collection[StreamPartition]) -> None:
+        """Finish the transactions in hand, then release the partitions."""
+        self._release(partitions, may_commit=True)
 
-    def lost(self, partitions: Collection[int]) -> None:
-        """Let go without a word: somebody else may be at work already."""
+    def lost(self, partitions: Collection[StreamPartition]) -> None:
+        """Stop without committing: another replica may already own them."""
         self._telemetry.partitions_lost(len(partitions))
-        self._release(_stream_partitions(partitions), may_commit=False)
+        self._release(partitions, may_commit=False)
 
     def _release(self, partitions: Collection[StreamPartition], *, may_commit: bool) -> None:
         workers = [self._workers.pop(partition) for partition in partitions if partition in self._workers]
         for worker in workers:
             worker.stop(may_commit=may_commit)
-        deadline = time.monotonic() + DRAIN_S
+        deadline = self._monotonic_s() + DRAIN_S
         for worker in workers:
-            if not worker.join(max(0.0, deadline - time.monotonic())):
+            if not worker.join(max(0.0, deadline - self._monotonic_s())):
                 self._telemetry.drain_incomplete(worker.partition)
             self._statuses.renew(worker.partition)
 
@@ -114,7 +120,3 @@ class Supervisor:
         states = [self._statuses[partition].state for partition in self._workers]
         if states and all(state is State.CORRUPT for state in states):
             raise OwnCorruptionError("every owned stream partition stopped, since its ledger cannot be trusted")
-
-
-def _stream_partitions(ledger_partitions: Collection[int]) -> list[StreamPartition]:
-    return [STREAM_PARTITIONS[number] for number in sorted(ledger_partitions)]

@@ -29,9 +29,9 @@ class GapCause(StrEnum):
 
     OUTAGE_TOO_LONG = "outage-too-long"
     REPLAY_REFUSED = "replay-refused"
-    REPLAY_INTERRUPTED = "replay-interrupted"
     BACKFILL_REFUSED = "backfill-refused"
     CONNECT_TOO_SLOW = "connect-too-slow"
+    REPLAY_INTERRUPTED = "replay-interrupted"
     LEDGER_RESET = "ledger-reset"
     REPLAY_INCOMPLETE = Suspicion.REPLAY_INCOMPLETE.value
     REPLAY_UNCONFIRMED = Suspicion.REPLAY_UNCONFIRMED.value

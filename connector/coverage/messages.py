@@ -23,9 +23,11 @@ class EndReason(StrEnum):
     REPLANNED = "replanned"
     OUT_OF_REACH = "out-of-reach"
     REPLAY_IDLE = "replay-idle"
+    REPLAY_SLOW = "replay-slow"
     PARAMETERS_IGNORED = "parameters-ignored"
     SUSPICION = "suspicion"
     COVERAGE_HELD = "coverage-held"
+    INTERNAL_ERROR = "internal-error"
 
 
 class Verdict(StrEnum):
@@ -79,10 +81,11 @@ class KeepAlive:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The connection is over; `is_proper` says that X ended the body properly, not within a line."""
+    """The connection is over since `at_us`; `is_proper` says that X ended the body properly, not within a line."""
 
     reason: EndReason
     is_proper: bool
+    at_us: int
 
 
 Message = Opened | LinesRead | KeepAlive | Ended

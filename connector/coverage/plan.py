@@ -117,7 +117,8 @@ def _refetch(recovery: Recovery, now_us: int) -> Replay | None:
 
 
 def _next_slice(covered_until_us: int, recovery: Recovery, now_us: int, *, is_settled: bool) -> Replay:
-    overlap_us = max(recovery.lateness_us, min(NEXT_OVERLAP_US if is_settled else FIRST_OVERLAP_US, recovery.slice_us))
+    overlap_us = NEXT_OVERLAP_US + recovery.lateness_us if is_settled else FIRST_OVERLAP_US
+    overlap_us = max(recovery.lateness_us, min(overlap_us, recovery.slice_us))
     start_us = max(covered_until_us - overlap_us, now_us - REPLAY_REACH_US + REPLAY_MARGIN_US)
     end_us = min(max(covered_until_us, start_us) + recovery.slice_us, now_us - SETTLING_US)
     return replay(start_us, end_us)

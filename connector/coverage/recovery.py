@@ -16,8 +16,10 @@ MINUTE_US = 60 * US_PER_S
 SLICE_US = 15 * MINUTE_US
 SHORTEST_SLICE_US = MINUTE_US
 TRIES_AT_SHORTEST = 3
-LOST_BEFORE_GROWTH = 5
-"""After this many lost minutes in a row gaps grow again: an X that cuts every replay must not hold coverage."""
+PATIENCE_US = 5 * MINUTE_US
+"""How long the same range is tried before it is given up: an incident of X's passes."""
+PATIENCE_WITH_NOTHING_US = 30 * MINUTE_US
+"""The same where not a line came: then X delivers nothing at all, and that says nothing of the range."""
 LATENESS_LIMIT_US = 5 * MINUTE_US
 """X may emit an event this long after its `event_at`; later ones are stragglers, which no overlap can wait for."""
 LATENESS_KEPT_US = 60 * MINUTE_US
@@ -41,16 +43,17 @@ class Refetch(msgspec.Struct, frozen=True):
 class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     """What recovery has learned, from connection to connection and from process to process.
 
-    `slice_us` is how much new time the next replay may ask for; `tries` counts interruptions at the shortest length and
-    `lost_in_row` the slices given up since the last whole one. `last_slice` is the whole slice that coverage ends with,
-    while a later event may still show that it was incomplete, `is_last_refetched` whether it had come once more;
-    `settled_us` is where coverage stood when it ended.
-    `lateness_us` is how long after its date an event was emitted at most, as last seen at `lateness_seen_us`.
+    `slice_us` is how much new time the next replay may ask for; `tries` counts its interruptions, the first of them at
+    `trying_since_us`, and `lost_in_row` the ranges given up since the last whole slice. `last_slice` is the whole slice
+    that coverage ends with, while a later event may still show that it was incomplete, `is_last_refetched` whether it
+    had come once more; `settled_us` is where coverage stood when it ended. `lateness_us` is how long after its date an
+    event was emitted at most, as last seen at `lateness_seen_us`.
     """
 
     refetch: Refetch | None = None
     slice_us: int = SLICE_US
     tries: int = 0
+    trying_since_us: int = 0
     lost_in_row: int = 0
     last_slice: Range | None = None
     is_last_refetched: bool = False
@@ -127,6 +130,7 @@ def whole(recovery: Recovery, asked: Asked, *, has_brought: bool) -> Settled:
         _past(recovery, asked, covered_us),
         slice_us=min(SLICE_US, 2 * recovery.slice_us),
         tries=0,
+        trying_since_us=0,
         lost_in_row=0,
         last_slice=Range(asked.start_us, asked.end_us),
         is_last_refetched=asked.is_refetch,
@@ -135,20 +139,24 @@ def whole(recovery: Recovery, asked: Asked, *, has_brought: bool) -> Settled:
     return Settled(recovery, covered_us, [])
 
 
-def interrupted(recovery: Recovery, asked: Asked) -> Settled:
-    """Ask for less after a replay that was cut; give up the shortest one after some tries.
+def interrupted(recovery: Recovery, asked: Asked, now_us: int, *, has_brought: bool) -> Settled:
+    """Ask for less after a replay that was cut while it brought lines; give up the shortest one after some tries.
 
-    Rests on nothing but the count: a minute that X does not deliver in `TRIES_AT_SHORTEST` tries is recorded as a gap
-    and the rest goes on. The more minutes are lost in a row, the fewer tries each gets, and then the larger the gaps.
+    Rests on nothing but the count and the time: what X has not delivered in `TRIES_AT_SHORTEST` tries and `PATIENCE_US`
+    is recorded as a gap, and the rest goes on. Each range given up in a row is twice as long as the one before it.
     """
-    if recovery.lost_in_row >= LOST_BEFORE_GROWTH:
-        return _give_up(recovery, asked, slice_us=min(SLICE_US, 2 * recovery.slice_us))
-    if recovery.slice_us > SHORTEST_SLICE_US:
+    since_us = recovery.trying_since_us or now_us
+    recovery = replace(recovery, tries=recovery.tries + 1, trying_since_us=since_us)
+    is_first = recovery.lost_in_row == 0
+    if is_first and has_brought and recovery.slice_us > SHORTEST_SLICE_US:
         shorter_us = max(SHORTEST_SLICE_US, recovery.slice_us // 2)
         return Settled(replace(recovery, slice_us=shorter_us, tries=0), asked.covered_until_us, [])
-    if recovery.tries + 1 < (TRIES_AT_SHORTEST if recovery.lost_in_row == 0 else 1):
-        return Settled(replace(recovery, tries=recovery.tries + 1), asked.covered_until_us, [])
-    return _give_up(recovery, asked, slice_us=SHORTEST_SLICE_US)
+    patience_us = PATIENCE_US if has_brought else PATIENCE_WITH_NOTHING_US
+    if recovery.tries < TRIES_AT_SHORTEST or now_us - since_us < patience_us:
+        return Settled(recovery, asked.covered_until_us, [])
+    if is_first and recovery.slice_us > SHORTEST_SLICE_US:
+        return Settled(replace(recovery, slice_us=SHORTEST_SLICE_US), asked.covered_until_us, [])
+    return _give_up(recovery, asked, slice_us=min(SLICE_US, 2 * recovery.slice_us))
 
 
 def doubted(recovery: Recovery, asked: Asked, suspicion: Suspicion) -> Settled:
@@ -172,6 +180,7 @@ def _give_up(recovery: Recovery, asked: Asked, *, slice_us: int) -> Settled:
         _past(recovery, asked, covered_us),
         slice_us=slice_us,
         tries=0,
+        trying_since_us=0,
         lost_in_row=recovery.lost_in_row + 1,
         last_slice=None,
     )

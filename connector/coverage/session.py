@@ -26,6 +26,8 @@ LATENESS_US = 10 * US_PER_S
 BACKFILL_QUIET_US = 60 * US_PER_S
 HOLD_LIMIT_US = 10 * MINUTE_US
 REPLAY_IDLE_US = 2 * MINUTE_US
+REPLAY_LIMIT_US = 15 * MINUTE_US
+"""A slice that takes as long as the time it covers does not catch up."""
 OVERSHOOT_US = 5 * MINUTE_US
 OVERSHOOT_AT_FIRST_US = 30 * US_PER_S
 
@@ -73,6 +75,9 @@ class Session:
         self._has_foreign_line = self._has_foreign_line or not is_known
         self._has_known_foreign_line = self._has_known_foreign_line or is_known
 
+    def learn_lateness(self, earliest_us: int, at: Reading) -> None:
+        """Take the earliest date of new events that came at once; of a replay it says nothing."""
+
     def message(self, message: SystemMessage) -> EndReason:
         """Hang up after a system message: X speaks of closing the connection, and does not always do it."""
         self.system_message = self.system_message or message
@@ -95,12 +100,12 @@ class LiveSession(Session):
         at = opened.at
         self._answer_us = opened.answer_us
         self._connected_us = at.earliest_us
-        self._live_since_us = at.estimate_us + opened.answer_us
+        self._answered_by_us = at.estimate_us + opened.answer_us
         self._reach_us = at.earliest_us - plan.backfill_minutes * MINUTE_US
         self._open_gaps(plan, at)
         self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
         self._is_held = plan.backfill_minutes > 0
-        self._last_old_us = at.earliest_us
+        self._old_at_us = self._moved_at_us = at.monotonic_us
         self._must_repeat = before.known_dates.has_any(
             self._reach_us + LATENESS_US, min(before.until_us, at.earliest_us)
         )
@@ -135,15 +140,13 @@ class LiveSession(Session):
         self._has_data = self._has_data or bool(dates_us)
         latest_us = self._latest_credible(dates_us, at, self._answer_us)
         if self._is_held and any(self._is_of_backfill(date_us) for date_us in dates_us):
-            self._last_old_us = at.earliest_us
+            self._old_at_us = at.monotonic_us
         if latest_us is not None:
-            seen_us = min(latest_us, at.estimate_us)
+            seen_us = min(latest_us, at.earliest_us)
             self.seen_until_us = max(self.seen_until_us, seen_us)
-            self._learn_lateness(min(dates_us), at)
             if (reason := self._release(at)) is not None:
                 return reason
-            if not self._is_held:
-                self.position_us = max(self.position_us, seen_us)
+            self._move(seen_us, at)
         return self._overdue(at)
 
     def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
@@ -155,18 +158,22 @@ class LiveSession(Session):
         if keep_alive.waited_since_us is not None:
             if (reason := self._release(keep_alive.at)) is not None:
                 return reason
-            if not self._is_held:
-                self.position_us = max(self.position_us, keep_alive.waited_since_us)
+            self._move(keep_alive.waited_since_us, keep_alive.at)
         return self._overdue(keep_alive.at)
+
+    def _move(self, to_us: int, at: Reading) -> None:
+        if not self._is_held and to_us > self.position_us:
+            self.position_us, self._moved_at_us = to_us, at.monotonic_us
 
     def _is_of_backfill(self, date_us: int) -> bool:
         """Return whether an event may be part of the backfill; one dated before its reach is a straggler."""
         return self._reach_us - LATENESS_US <= date_us < self._connected_us
 
-    def _learn_lateness(self, earliest_us: int, at: Reading) -> None:
+    def learn_lateness(self, earliest_us: int, at: Reading) -> None:
         """Learn how late events are emitted.
 
-        Rests on what cannot be the backfill's: its events are old because they come again, not because they are late.
+        Rests on events that come for the first time and cannot be the backfill's: one that comes again says nothing of
+        when it was emitted.
         """
         lateness_us = at.earliest_us - earliest_us
         may_be_of_backfill = self._is_held and self._is_of_backfill(earliest_us)
@@ -187,12 +194,12 @@ class LiveSession(Session):
 
         Rests on a minute without an event of the backfill's range, and on something live that came behind it.
         """
-        if not self._is_held or at.earliest_us - self._last_old_us < BACKFILL_QUIET_US:
+        if not self._is_held or at.monotonic_us - self._old_at_us < BACKFILL_QUIET_US:
             return None
         if self._must_repeat and not self._has_repeated:
             return self._doubt_backfill()
         self._is_held = False
-        self.recovery = replace(self.recovery, last_slice=None)
+        self.recovery = replace(self.recovery, last_slice=None, settled_us=0)
         return None
 
     def _doubt_backfill(self) -> EndReason | None:
@@ -209,25 +216,29 @@ class LiveSession(Session):
             )
             self.recovery = replace(recovery, distrusts_backfill=True)
             return EndReason.SUSPICION
-        gap_end_us = max(self._live_since_us, self.position_us)
+        gap_end_us = max(self._answered_by_us, self.position_us)
         if gap_end_us > self.position_us:
             self.gaps.append(Gap(self.position_us, gap_end_us, GapCause.BACKFILL_UNCONFIRMED))
         self._is_held, self.position_us = False, end_us
-        self.recovery = replace(recovery, distrusts_backfill=True, last_slice=None)
+        self.recovery = replace(recovery, distrusts_backfill=True, last_slice=None, settled_us=0)
         return None
 
     def _overdue(self, at: Reading) -> EndReason | None:
         """Hang up where coverage stood still for too long: a replay can vouch for what a live connection cannot.
 
-        Rests on nothing but the bound: stragglers, old dates and clocks must not hold coverage for ever. Where X grants
-        no replay the held range becomes a gap, and the connection goes on.
+        Rests on nothing but the bound, by X's time and by the monotonic clock: neither stragglers nor old dates nor a
+        `Date` that is wrong must hold coverage for ever. Where X grants no replay the held range becomes a gap, and the
+        connection goes on.
         """
-        if at.estimate_us - max(self.position_us, self._connected_us) <= HOLD_LIMIT_US:
+        behind_us = at.estimate_us - max(self.position_us, self._connected_us)
+        if max(behind_us, at.monotonic_us - self._moved_at_us) <= HOLD_LIMIT_US:
             return None
         if self._can_refetch:
             return EndReason.COVERAGE_HELD
-        self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD))
-        self._is_held, self.position_us = False, at.earliest_us
+        if at.earliest_us > self.position_us:
+            self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD))
+        self._is_held = False
+        self._move(at.earliest_us, at)
         return None
 
     def end(self, _ended: Ended) -> LastConnection:
@@ -247,7 +258,7 @@ class ReplaySession(Session):
         self._must_repeat = before.known_dates.has_any(plan.start_us + LATENESS_US, known_end_us)
         self._known_dates = before.known_dates
         self._newest_inside_us = plan.start_us
-        self._line_at_us = opened.at.monotonic_us
+        self._opened_at_us = self._line_at_us = opened.at.monotonic_us
         self._has_events = False
         self._has_event_inside = False
 
@@ -295,13 +306,17 @@ class ReplaySession(Session):
         """Record when lines came; in a replay dates do not move coverage, only its end does."""
         self._has_data = self._has_data or bool(dates_us)
         self._line_at_us = at.monotonic_us
-        return None
+        return self._overdue(at)
 
     def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
-        """Hang up a replay that brings nothing but keep-alives for two minutes: X forgot to close it."""
+        """Hang up a replay that brings nothing but keep-alives for two minutes: X does not close it."""
         self._has_keep_alive = True
         is_idle = keep_alive.at.monotonic_us - self._line_at_us > REPLAY_IDLE_US
-        return EndReason.REPLAY_IDLE if is_idle else None
+        return EndReason.REPLAY_IDLE if is_idle else self._overdue(keep_alive.at)
+
+    def _overdue(self, at: Reading) -> EndReason | None:
+        """Hang up a replay that takes too long: it holds up those of others, and a shorter one may come through."""
+        return EndReason.REPLAY_SLOW if at.monotonic_us - self._opened_at_us > REPLAY_LIMIT_US else None
 
     def end(self, ended: Ended) -> LastConnection:
         """Settle what the replay leaves behind, and return what it was good for."""
@@ -326,7 +341,9 @@ class ReplaySession(Session):
         if suspicion := self._suspicion(ended):
             return Verdict.SUSPECTED, after.doubted(self.recovery, asked, suspicion)
         if not self._is_complete(ended):
-            return Verdict.INTERRUPTED, after.interrupted(self.recovery, asked)
+            has_brought = self._has_events or self._has_keep_alive or self._has_foreign_line
+            settled = after.interrupted(self.recovery, asked, ended.at_us, has_brought=has_brought)
+            return Verdict.INTERRUPTED, settled
         return Verdict.WHOLE, after.whole(self.recovery, asked, has_brought=self._has_event_inside)
 
     def _is_complete(self, ended: Ended) -> bool:

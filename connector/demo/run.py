@@ -80,7 +80,7 @@ def run_demo(seconds: float) -> int:
     """
     try:
         return _run(seconds)
-    except BrokenPipeError:  # nobody reads on, as after `| head`; the interpreter must not write at its end either
+    except BrokenPipeError:  # the reader is gone, as after `| head`; the interpreter must not write at its end either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -50,7 +50,7 @@ class TableView:
         self._live.console.print(Text(text))
 
     def show(self, rows: Collection[Row]) -> None:
-        """Draw the table anew."""
+        """Draw the table again."""
         table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="bold")
         prefix = commonprefix([row.topic for row in rows])  # noqa: RUF071 - names, not paths
         table.add_column(f"{prefix}...", no_wrap=True)

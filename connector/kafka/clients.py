@@ -115,6 +115,11 @@ def producer_config(
     return _properties(settings, _PRODUCER_DEFAULTS, owned)
 
 
+def recorder_config(settings: KafkaSettings) -> ClientProperties:
+    """Return the properties of a producer of a few records outside any transaction."""
+    return _properties(settings, {}, {"acks": "all", "enable.idempotence": True, "message.timeout.ms": 10_000})
+
+
 def group_consumer_config(settings: KafkaSettings, session_timeout_ms: int) -> ClientProperties:
     """Return the properties of the consumer whose assignment says which stream partitions are ours."""
     owned = {

@@ -71,12 +71,12 @@ class Cluster:
             for name, topic in found.items()
         }
 
-    def count_partitions(self, names: Collection[str]) -> dict[str, int]:
-        """Return how many partitions those of the topics have that exist, for a reader of them.
+    def count_partitions(self, names: Collection[str], right: str = "Read") -> dict[str, int]:
+        """Return how many partitions those of the topics have that exist, for somebody who needs that right on them.
 
-        Raises `NotProvisionedError` where the right to read a topic is missing, as far as can be told from here.
+        Raises `NotProvisionedError` where the right is missing, as far as can be told from here.
         """
-        return {name: len(topic.partitions) for name, topic in self._topics(names, "Read").items()}
+        return {name: len(topic.partitions) for name, topic in self._topics(names, right).items()}
 
     def ends(self, places: Collection[TopicPartition]) -> dict[tuple[str | None, int | None], int]:
         """Return the offset of the next record by topic and partition, open transactions or not."""

@@ -1,15 +1,17 @@
-"""Which ledger partitions are ours: one consumer group, joined for its assignment alone. Nothing is consumed.
+"""Which stream partitions are ours: one consumer group, joined for its assignment alone. Nothing is consumed.
 
-Owns the group's protocol. Must not know what owning a partition entails.
+The group shares the partitions of ownership topics, one topic for each stream that is on, so that the assignor, which
+only counts, counts what there is to do. Owns the group's protocol. Must not know what owning a partition entails.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
 from typing import Protocol, Self
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
 
 from connector.errors import ConnectorError, DependencyUnavailableError, SettingsError
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.kafka.clients import group_consumer_config, make
 from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings, variable_name
@@ -21,22 +23,23 @@ _TWIN = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 class Owner(Protocol):
     """Who is told of changes; each call is answered before the group goes on."""
 
-    def assigned(self, partitions: Collection[int]) -> None:
-        """These ledger partitions are ours from now on."""
+    def assigned(self, partitions: Collection[StreamPartition]) -> None:
+        """These stream partitions are ours from now on."""
 
-    def revoked(self, partitions: Collection[int]) -> None:
+    def revoked(self, partitions: Collection[StreamPartition]) -> None:
         """These are to be given up: finish what is in hand."""
 
-    def lost(self, partitions: Collection[int]) -> None:
+    def lost(self, partitions: Collection[StreamPartition]) -> None:
         """These are somebody else's already: commit nothing more."""
 
 
 class Membership:
     """A member of the group, inside a `with`. Callbacks come from within `poll` and the leaving."""
 
-    def __init__(self, settings: KafkaSettings, session_timeout_ms: int, owner: Owner) -> None:
+    def __init__(self, settings: KafkaSettings, streams: Iterable[str], session_timeout_ms: int, owner: Owner) -> None:
         self._instance_id = settings.group_instance_id
-        self._topic = TopicNames(settings.topic_prefix).ledger
+        names = TopicNames(settings.topic_prefix)
+        self._stream_by_topic = {names.owner(stream): stream for stream in streams}
         self._owner = owner
         properties = group_consumer_config(settings, session_timeout_ms)
         self._errors: list[KafkaError] = []
@@ -62,7 +65,7 @@ class Membership:
 
     def __enter__(self) -> Self:
         self._consumer.subscribe(
-            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            list(self._stream_by_topic), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
         return self
 
@@ -81,20 +84,24 @@ class Membership:
             return SettingsError([problem])
         return DependencyUnavailableError(f"consumer group: {_told(error)}")
 
+    def _stream_partitions(self, places: Iterable[TopicPartition]) -> list[StreamPartition]:
+        found = (StreamPartition(self._stream_by_topic[place.topic], place.partition + 1) for place in places)
+        return sorted(each for each in found if each in STREAM_PARTITIONS)
+
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         places = [TopicPartition(place.topic, place.partition, OFFSET_END) for place in assigned]
         consumer.incremental_assign(places)
         consumer.pause(places)
         self.has_joined = True
-        self._owner.assigned([place.partition for place in assigned])
+        self._owner.assigned(self._stream_partitions(assigned))
 
     def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
-        self._owner.revoked([place.partition for place in revoked])
+        self._owner.revoked(self._stream_partitions(revoked))
         consumer.incremental_unassign(revoked)
 
     def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
         self.has_joined = False
-        self._owner.lost([place.partition for place in lost])
+        self._owner.lost(self._stream_partitions(lost))
         consumer.incremental_unassign(lost)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, EventType, StreamPartition
+from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS, EventType, StreamPartition
 from connector.events.schemas import COVERAGE, GAP, LEDGER, AvroSchema, event_schema
 from connector.settings import KafkaSettings
 
@@ -19,6 +19,17 @@ MESSAGE_MAX_BYTES = 2 * 1024**2
 
 LEDGER_PARTITIONS = len(STREAM_PARTITIONS)
 """The ledger has exactly one partition for each stream partition."""
+
+_PEAK_EVENTS_PER_S = 6_000
+_LEDGER_SPAN = timedelta(minutes=25)
+_BYTES_PER_ID = 20
+LEDGER_BYTES_NEEDED = _PEAK_EVENTS_PER_S * int(_LEDGER_SPAN.total_seconds()) * _BYTES_PER_ID
+"""What a ledger partition must be able to hold, so that retention removes no id which still matters: 180 MB.
+
+Ids matter for 10 minutes of covered time, and coverage is at most 15 minutes old while X is up. The rate is what a
+whole replica was measured to carry, all of it on one stream partition. An id takes 16 bytes, which do not compress; the
+rest of an entry, of which there are at most five a second, adds less than 4 bytes an id.
+"""
 
 _PROFILE_MODIFICATION = BY_NAME["user.profile-modification"]
 
@@ -65,6 +76,15 @@ class TopicNames:
         return f"{self.prefix}-ledger"
 
     @property
+    def schema_id(self) -> str:
+        """The topic of the schema ids that the registry has confirmed."""
+        return f"{self.prefix}-schema-id"
+
+    def owner(self, stream: str) -> str:
+        """Return the topic whose partitions the replicas share as those of `stream`; nothing is ever written to it."""
+        return f"{self.prefix}-owner-{stream}"
+
+    @property
     def group(self) -> str:
         """The consumer group through which replicas share the stream partitions."""
         return f"{self.prefix}.connector"
@@ -85,6 +105,11 @@ class TopicNames:
 def subject(topic: str) -> str:
     """Return the registry subject of the values of `topic`."""
     return f"{topic}-value"
+
+
+def owner_partitions(stream: str) -> int:
+    """Return how many partitions the ownership topic of `stream` has: one for each of X's."""
+    return STREAMS[stream].partitions or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +151,8 @@ def topic_specs(settings: KafkaSettings) -> list[TopicSpec]:
         spec(names.gap, 1, _STATE | {"retention.bytes": "-1"}),
         spec(names.dead_letter, 1, _kept_for(retention.dead_letter_days)),
         spec(names.ledger, LEDGER_PARTITIONS, _STATE | {"retention.bytes": str(retention.ledger_bytes)}),
+        spec(names.schema_id, 1, {"cleanup.policy": "compact"}),
+        *(spec(names.owner(stream), owner_partitions(stream), {}) for stream in STREAMS),
     ]
 
 

@@ -19,7 +19,7 @@ _MAX_BYTES = 16 * 1024 * 1024
 
 
 class Committer:
-    """Commits one stream partition's state until it is stopped."""
+    """Commits one stream partition's state until it is stopped; `monotonic_s` is a clock in seconds."""
 
     def __init__(  # noqa: PLR0913 - the parts of a committer, wired in one place
         self,
@@ -30,6 +30,7 @@ class Committer:
         settings: PipelineSettings,
         telemetry: PartitionTelemetry,
         turn: threading.Lock,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state = state
         self._channel = channel
@@ -39,7 +40,8 @@ class Committer:
         self._max_events = settings.commit_max_events
         self._telemetry = telemetry
         self._turn = turn
-        self._due_at_s = time.monotonic()
+        self._monotonic_s = monotonic_s
+        self._due_at_s = monotonic_s()
         self._has_news = False
 
     def run(self, must_stop: Callable[[], bool]) -> None:
@@ -48,18 +50,18 @@ class Committer:
         Raises `WriterLostError` when the outcome of a commit is unknown.
         """
         while not must_stop():
-            wait_s = min(_TICK_S, max(0.0, self._due_at_s - time.monotonic()))
+            wait_s = min(_TICK_S, max(0.0, self._due_at_s - self._monotonic_s()))
             self._channel.wait(wait_s, is_gathering=self._has_news)
             for message in self._channel.take():
                 self._apply(message)
                 if must_stop():
                     return
-            if time.monotonic() >= self._due_at_s:
+            if self._monotonic_s() >= self._due_at_s:
                 self._commit()
 
     def finish(self) -> None:
         """Commit what is in hand, as the last transaction. Raises `WriterLostError`."""
-        self._state.apply(Ended(EndReason.STOPPED, is_proper=False))
+        self._state.apply(Ended(EndReason.STOPPED, is_proper=False, at_us=0))
         self._commit()
 
     def _apply(self, message: Message) -> None:
@@ -72,21 +74,21 @@ class Committer:
             self._channel.hang_up(reason)
         if not self._has_news and not isinstance(message, KeepAlive):
             self._has_news = True
-            self._due_at_s = min(self._due_at_s, time.monotonic() + self._interval_s)
+            self._due_at_s = min(self._due_at_s, self._monotonic_s() + self._interval_s)
         if isinstance(message, Ended) or self._state.pending_bytes >= _MAX_BYTES:
             self._commit()
 
     def _commit(self) -> None:
         self._has_news = False
         if not self._state.has_begun:
-            self._due_at_s = time.monotonic() + self._idle_interval_s
+            self._due_at_s = self._monotonic_s() + self._idle_interval_s
             return
         transaction = self._state.prepare(wall_us())
         self._telemetry.prepared(transaction.entry.covered_until_us)
         committed = self._writer.commit(transaction.records, transaction.entry_record)
         self._state.committed(transaction, committed.ledger_offset)
         self._channel.settle(self._state.progress)
-        self._due_at_s = time.monotonic() + self._idle_interval_s
+        self._due_at_s = self._monotonic_s() + self._idle_interval_s
         self._report(transaction, committed.duration_s)
         if committed.duration_s > SLOW_COMMIT_S:
             self._telemetry.producer_replaced("slow-commit", f"a commit took {committed.duration_s:.1f} s")

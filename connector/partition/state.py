@@ -7,6 +7,7 @@ wall clock's.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from connector.coverage.known_dates import KnownDates
 from connector.coverage.known_ids import KnownIds
@@ -195,7 +196,7 @@ class PartitionState:
     def _end(self, ended: Ended) -> None:
         session = self._session
         if session is not None:
-            self._last = session.end(Ended(self._end_reason or ended.reason, ended.is_proper))
+            self._last = session.end(replace(ended, reason=self._end_reason or ended.reason))
             self._collect()
             self._seen_until_us = session.seen_until_us or self._seen_until_us
         self._batch.ended = self._plan
@@ -248,6 +249,7 @@ class PartitionState:
         self._keep_known(read, dates_us, replayed)
         if new_us:
             self._arrived(read, new_us, is_live=replayed is None)
+            session.learn_lateness(min(new_us), read.at)
         if self._is_refused:
             return reason
         held = session.lines(dates_us, read.at)

@@ -13,7 +13,7 @@ from typing import Any
 
 from connector.coverage.plan import Plan
 from connector.coverage.recovery import MINUTE_US
-from connector.errors import ConnectorError, FencedError, OwnCorruptionError
+from connector.errors import ConnectorError, FencedError, OwnCorruptionError, TopicsChangedError
 from connector.events.catalog import StreamPartition
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import first_entry
@@ -38,7 +38,7 @@ from connector.x.transport import Wire
 HUNG_S = 45.0
 """A committer without a heartbeat for this long hangs: each of its calls is bounded far below that."""
 CORRUPT_WAIT_S = 60.0
-"""How often a ledger that cannot be trusted is read again: an operator may have reset it."""
+"""How often a ledger that cannot be trusted, or a topic that changed, is looked at again: a person may have acted."""
 FENCED_WAIT = Exponential(6.0, 96.0)
 """A fenced worker leaves the partition to the other owner, and does not fence it back at once."""
 TROUBLE_WAIT = Exponential(0.5, 30.0)
@@ -48,9 +48,10 @@ TROUBLE_WAIT = Exponential(0.5, 30.0)
 class SharedResources:
     """What all partition workers of a process share.
 
-    `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may be changed while we
-    work, so each life asks anew. `turn` is for one committer at a time to work on what it was delivered, and never to
+    `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may change while the
+    process runs, so each life reads them again. `turn` is for one committer at a time to apply messages, and never to
     wait for Kafka: threads that all want to run at once take Python's interpreter from each other again and again.
+    `check_topics` raises `TopicsChangedError` where those of a stream are not what they were.
     """
 
     settings: Settings
@@ -62,21 +63,35 @@ class SharedResources:
     stall_watch: StallWatch
     limiter: ConnectLimiter
     turn: threading.Lock
+    check_topics: Callable[[str], None]
 
 
 class PartitionWorker:
-    """Processes one stream partition from `start` to `stop`."""
+    """Processes one stream partition from `start` to `stop`.
 
-    def __init__(self, partition: StreamPartition, shared: SharedResources, telemetry: PartitionTelemetry) -> None:
+    `wait` waits for some seconds, or less when the worker is stopped; `monotonic_s` is a clock in seconds.
+    """
+
+    def __init__(
+        self,
+        partition: StreamPartition,
+        shared: SharedResources,
+        telemetry: PartitionTelemetry,
+        *,
+        wait: Callable[[float], object] | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.partition = partition
         self._shared = shared
         self._telemetry = telemetry
         self._names = TopicNames(shared.settings.kafka.topic_prefix)
         self._stop = threading.Event()
+        self._wait = wait or self._stop.wait
+        self._monotonic_s = monotonic_s
         self._may_commit = True
         self._has_producer = False
         self._known_end = 0
-        self._heartbeat = Heartbeat()
+        self._heartbeat = Heartbeat(monotonic_s)
         self._reader: Reader | None = None
         self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
 
@@ -107,6 +122,9 @@ class PartitionWorker:
         while not self._stop.is_set():
             try:
                 self._live_until_stopped()
+            except TopicsChangedError as error:
+                self._telemetry.topics_changed(str(error))
+                self._pause(CORRUPT_WAIT_S)
             except OwnCorruptionError as error:
                 self._telemetry.corrupt(str(error))
                 self._pause(CORRUPT_WAIT_S)
@@ -116,13 +134,13 @@ class PartitionWorker:
         """Live again and again. Raises `OwnCorruptionError`."""
         troubles = fencings = 0
         while not self._stop.is_set():
-            began = time.monotonic()
+            began = self._monotonic_s()
             try:
                 self._live()
             except OwnCorruptionError:
                 raise
             except Exception as error:  # noqa: BLE001 - a life may end in any way; the ledger tells where to go on
-                if time.monotonic() - began > TROUBLE_WAIT.max_s:
+                if self._monotonic_s() - began > TROUBLE_WAIT.max_s:
                     troubles = fencings = 0
                 if isinstance(error, FencedError):
                     fencings += 1
@@ -140,7 +158,7 @@ class PartitionWorker:
     def _pause(self, seconds: float) -> None:
         """Wait, unless asked to stop."""
         self._heartbeat.rest(seconds)
-        self._stop.wait(seconds)
+        self._wait(seconds)
 
     def _tell(self, error: Exception) -> None:
         if not isinstance(error, ConnectorError):
@@ -152,7 +170,8 @@ class PartitionWorker:
 
     def _live(self) -> None:
         """Process the partition until it is stopped. Raises whatever ends it otherwise."""
-        began, self._has_producer = time.monotonic(), False
+        began, self._has_producer = self._monotonic_s(), False
+        self._shared.check_topics(self.partition.stream)
         settings, limits = self._shared.settings.kafka, self._shared.read_limits_bytes()
         records = RecordBuilder(
             self.partition, self._names, self._shared.schema_ids, limits, has_headers=settings.headers
@@ -182,7 +201,7 @@ class PartitionWorker:
         window_us = shared.settings.pipeline.duplicate_window_minutes * MINUTE_US
         state = PartitionState(self.partition, records, writer_id, entries, window_us=window_us)
         self._telemetry.restored(
-            Restored(entries, begin, end), state.known_ids, state.covered_until_us, time.monotonic() - began
+            Restored(entries, begin, end), state.known_ids, state.covered_until_us, self._monotonic_s() - began
         )
         return state
 
@@ -222,6 +241,7 @@ class PartitionWorker:
             channel.close()
 
     def _must_stop(self) -> bool:
-        """Beat, and return whether to stop."""
+        """Beat, and return whether to stop. Raises `TopicsChangedError`."""
         self._heartbeat.beat()
+        self._shared.check_topics(self.partition.stream)
         return self._stop.is_set()

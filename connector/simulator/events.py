@@ -81,8 +81,10 @@ class EventSource:
 
     def dated_line(self, now_ns: int, late_ns: int = 0) -> tuple[bytes, int]:
         """Return the next event as a line, and its `event_at` in ns as it is written: `late_ns` before its time."""
-        if not self._due:
+        is_new = not self._due
+        if is_new:
             self._due.extend(self._next_group())
+        if is_new or now_ns - self._group_at_ns > _LATENCY_NS:
             self._group_at_ns = now_ns - int(self._random.random() ** 3 * _LATENCY_NS)
         x_type, body = self._due.popleft()
         return self._spell(x_type, body, self._group_at_ns - late_ns)

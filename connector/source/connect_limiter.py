@@ -1,11 +1,15 @@
-"""The gate through which every attempt to connect goes: the one place that knows all attempts of a process.
+"""Permits to connect to X, shared by all readers of a process: one pure decision under one lock.
 
-Lets an attempt pass when the connect budget of its endpoint allows it: live before catch-up, the oldest catch-up first,
-since that is the next that X cannot bring any more, and only so many catch-ups at the same time.
+Owns who waits, who goes first, and how many replays run at the same time; what an endpoint grants is in `rate_budget`.
+Attempts that have waited longer than their fair share go first, the longest wait first; among the others the oldest
+coverage does, since it is the next that X cannot bring any more. Live and replay are alike in this. An attempt that
+cannot go yet, because of its budget or of `max_replays`, delays no other.
+Must not know readers, sockets, or how coverage is reached.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -14,49 +18,130 @@ from typing import Self
 from connector.coverage.plan import Plan, Replay
 from connector.events.catalog import STREAMS, StreamPartition
 from connector.events.times import US_PER_S
-from connector.source.rate_budget import Budget
+from connector.source.rate_budget import Budget, Sent
 from connector.x.clock import monotonic_us
 from connector.x.errors import RateLimit
+
+PLACE_S = 5.0
+"""A reader that has not asked for so long (it restores, or waits for Kafka) keeps its place, and delays no other."""
+_LOOK_AGAIN_S = 1.0
 
 
 class WaitReason(StrEnum):
     """What an attempt waits for."""
 
     CONNECT_BUDGET = "connect-budget"
-    OTHERS = "others-first"
-    CATCH_UPS = "other-catch-ups"
+    OTHERS_FIRST = "others-first"
+    OTHER_REPLAYS = "other-replays"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A place in the queue: what is wanted, since when, and when its reader last asked."""
+
+    partition: StreamPartition
+    plan: Plan
+    covered_until_us: int
+    waiting_since_s: float
+    asked_at_s: float
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether it counts against the replays."""
+        return isinstance(self.plan, Replay)
+
+
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """How many permits for replays are held, and how many may be."""
+
+    running: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The attempt may be made now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The attempt has to wait, at least `seconds` where that is known."""
+
+    reason: WaitReason
+    seconds: float | None
+
+
+def decide(
+    attempt: Attempt, waiting: Collection[Attempt], budgets: Mapping[str, Budget], replays: Replays, now_s: float
+) -> Go | Wait:
+    """Return whether `attempt` may go now, given who else waits; `budgets` are by stream."""
+    obstacle = _obstacle(attempt, budgets, replays, now_s)
+    if obstacle is not None:
+        return obstacle
+    rank = _rank(attempt, budgets, now_s)
+    for other in waiting:
+        if (
+            _is_rival(other, attempt, now_s)
+            and _rank(other, budgets, now_s) < rank
+            and _obstacle(other, budgets, replays, now_s) is None
+        ):
+            return Wait(WaitReason.OTHERS_FIRST, None)
+    return Go()
+
+
+def _obstacle(attempt: Attempt, budgets: Mapping[str, Budget], replays: Replays, now_s: float) -> Wait | None:
+    """Return what an attempt would have to wait for if it were alone."""
+    wait_s = budgets[attempt.partition.stream].wait_s(now_s, attempt.partition.number)
+    if wait_s > 0:
+        return Wait(WaitReason.CONNECT_BUDGET, wait_s)
+    if attempt.is_replay and replays.running >= replays.limit:
+        return Wait(WaitReason.OTHER_REPLAYS, None)
+    return None
+
+
+def _is_rival(other: Attempt, attempt: Attempt, now_s: float) -> bool:
+    """Return whether both want what only one can have: a connect of the endpoint, or a place among the replays."""
+    if other.partition == attempt.partition or now_s - other.asked_at_s > PLACE_S:
+        return False
+    return other.partition.stream == attempt.partition.stream or (other.is_replay and attempt.is_replay)
+
+
+def _rank(attempt: Attempt, budgets: Mapping[str, Budget], now_s: float) -> tuple[float, int, StreamPartition]:
+    """Return a key by which lower ones go first."""
+    beyond_share_s = now_s - attempt.waiting_since_s - budgets[attempt.partition.stream].share_s(now_s)
+    return min(0.0, -beyond_share_s), attempt.covered_until_us, attempt.partition
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An attempt that waits, and for how long still at least; for the end of another catch-up that is not known."""
+    """An attempt that waits, since `waiting_since_s` of the monotonic clock, and at least `wait_s` where known."""
 
     partition: StreamPartition
     plan: Plan
-    waits_for: WaitReason
+    reason: WaitReason
     wait_s: float | None
-
-    @property
-    def rank(self) -> int:
-        """Lower ones go first."""
-        return self.plan.start_us if isinstance(self.plan, Replay) else 0
+    waiting_since_s: float
 
 
 class Permit:
-    """Leave to make one attempt; a context manager that lasts as long as the connection does."""
+    """Permission for one attempt; a context manager that lasts as long as the connection."""
 
-    def __init__(self, gate: "ConnectLimiter", partition: StreamPartition, asked_s: float, *, is_replay: bool) -> None:
-        self._gate = gate
+    def __init__(self, limiter: "ConnectLimiter", partition: StreamPartition, sent: Sent, *, is_replay: bool) -> None:
+        self._limiter = limiter
         self._partition = partition
-        self._asked_s = asked_s
+        self._sent = sent
         self._is_replay = is_replay
-        self._is_asking = True
+        self._is_answered = False
 
     def answered(self, limit: RateLimit | None, *, is_sent: bool = True) -> None:
-        """Say how the attempt came out: what X's answer says of the rate limit, and whether X can have got it."""
-        if self._is_asking:
-            self._is_asking = False
-            self._gate.over(self._partition, self._asked_s, limit, is_sent=is_sent)
+        """Record how the attempt came out: what X's answer says of the rate limit, and whether X can have got it.
+
+        Only the first call counts.
+        """
+        if not self._is_answered:
+            self._is_answered = True
+            self._limiter.record_answer(self._partition, self._sent, limit, is_sent=is_sent)
 
     def __enter__(self) -> Self:
         return self
@@ -65,69 +150,74 @@ class Permit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.answered(None)
-        self._gate.leave(is_replay=self._is_replay)
+        self._limiter.record_end(is_replay=self._is_replay)
 
 
 class ConnectLimiter:
     """Shared by all readers of a process; `monotonic` is in microseconds."""
 
     def __init__(self, max_replays: int, monotonic: Callable[[], int] = monotonic_us) -> None:
-        self._max_replays = max_replays
         self._monotonic = monotonic
         self._changed = threading.Condition()
         self._budgets = {name: Budget(stream.partitions or 1) for name, stream in STREAMS.items()}
-        self._waiting: dict[StreamPartition, Waiting] = {}
-        self._replays = 0
+        self._attempts: dict[StreamPartition, Attempt] = {}
+        self._replays = Replays(0, max_replays)
 
     def acquire(self, partition: StreamPartition, plan: Plan, covered_until_us: int, timeout_s: float) -> Permit | None:
-        """Return leave to ask X for `plan`, or None when there was none for `timeout_s`: plan anew, and come again.
+        """Return a permit to ask X for `plan`, or None when there was none within `timeout_s`.
 
-        Who got None keeps its place until it enters or forgets.
+        The caller then plans again and comes back; it keeps its place until it gets a permit or releases it.
         """
+        until_s = time.monotonic() + timeout_s  # how long a thread may wait does not go by a clock that is passed in
         with self._changed:
-            if not self._changed.wait_for(lambda: self._is_free(partition, plan), timeout_s):
-                return None
-            self._waiting.pop(partition, None)
-            asked_s, is_replay = self._now_s, isinstance(plan, Replay)
-            self._budgets[partition.stream].ask(asked_s)
-            self._replays += is_replay
-            return Permit(self, partition, asked_s, is_replay=is_replay)
+            while True:
+                attempt = self._attempt(partition, plan, covered_until_us)
+                decision = decide(attempt, self._attempts.values(), self._budgets, self._replays, attempt.asked_at_s)
+                if isinstance(decision, Go):
+                    return self._grant(attempt)
+                self._attempts[partition] = attempt
+                left_s = until_s - time.monotonic()
+                if left_s <= 0:
+                    return None
+                self._changed.wait(min(left_s, decision.seconds or _LOOK_AGAIN_S, _LOOK_AGAIN_S))
 
     def release(self, partition: StreamPartition) -> None:
-        """Give up a place: nobody wants to connect any more."""
+        """Give up a place in the queue."""
         with self._changed:
-            self._waiting.pop(partition, None)
+            self._attempts.pop(partition, None)
             self._changed.notify_all()
 
-    def over(self, partition: StreamPartition, asked_s: float, limit: RateLimit | None, *, is_sent: bool) -> None:
-        """Take note of how an attempt came out."""
+    def record_answer(self, partition: StreamPartition, sent: Sent, limit: RateLimit | None, *, is_sent: bool) -> None:
+        """Record how an attempt came out; for `Permit`."""
         with self._changed:
             budget = self._budgets[partition.stream]
-            budget.over(asked_s, self._now_s, partition.number, limit, is_sent=is_sent)
+            self._budgets[partition.stream] = budget.answer(sent, self._now_s, limit, is_sent=is_sent)
             self._changed.notify_all()
 
-    def leave(self, *, is_replay: bool) -> None:
-        """Take note that a turn is over."""
+    def record_end(self, *, is_replay: bool) -> None:
+        """Record that a permit is given back; for `Permit`."""
         with self._changed:
-            self._replays -= is_replay
+            self._replays = Replays(self._replays.running - is_replay, self._replays.limit)
             self._changed.notify_all()
 
     def waiting(self) -> Sequence[Waiting]:
-        """Return who waits for what, the first one first."""
+        """Return which attempts wait for what: by stream, the first to go first."""
         with self._changed:
-            return sorted(self._waiting.values(), key=lambda each: (each.partition.stream, each.rank))
+            now_s = self._now_s
+            attempts = sorted(
+                self._attempts.values(), key=lambda each: (each.partition.stream, _rank(each, self._budgets, now_s))
+            )
+            return [waiting for attempt in attempts if (waiting := self._as_waiting(attempt, now_s)) is not None]
+
+    def wait_reason(self, partition: StreamPartition) -> WaitReason | None:
+        """Return what a stream partition waits for, or None where it does not wait."""
+        waiting = self._waiting_of(partition)
+        return None if waiting is None else waiting.reason
 
     def wait_s(self, partition: StreamPartition) -> float | None:
-        """Return how long a stream partition has to wait at least, or None where it does not wait or nobody knows."""
-        with self._changed:
-            waiting = self._waiting.get(partition)
-            return None if waiting is None else waiting.wait_s
-
-    def wait_reason(self, partition: StreamPartition) -> tuple[WaitReason | None, float | None]:
-        """Return why a partition waits and for how long at least."""
-        with self._changed:
-            waiting = self._waiting.get(partition)
-            return (None, None) if waiting is None else (waiting.waits_for, waiting.wait_s)
+        """Return how long a stream partition has to wait at least, or None where it does not or that is not known."""
+        waiting = self._waiting_of(partition)
+        return None if waiting is None else waiting.wait_s
 
     def remaining(self) -> dict[str, int]:
         """Return how many connects are left, by stream, where X has said so."""
@@ -139,18 +229,26 @@ class ConnectLimiter:
     def _now_s(self) -> float:
         return self._monotonic() / US_PER_S
 
-    def _is_free(self, partition: StreamPartition, plan: Plan) -> bool:
-        """Tell whether the attempt may go; note what it waits for if not."""
-        is_replay = isinstance(plan, Replay)
-        wait_s = self._budgets[partition.stream].wait_s(self._now_s, partition.number, is_live=not is_replay)
-        if wait_s > 0:
-            waiting = Waiting(partition, plan, WaitReason.CONNECT_BUDGET, wait_s)
-        elif is_replay and self._replays >= self._max_replays:
-            waiting = Waiting(partition, plan, WaitReason.CATCH_UPS, None)
-        else:
-            waiting = Waiting(partition, plan, WaitReason.OTHERS, None)
-            rivals = [other for other in self._waiting.values() if other.partition.stream == partition.stream]
-            if all(waiting.rank <= other.rank for other in rivals if other.partition != partition):
-                return True
-        self._waiting[partition] = waiting
-        return False
+    def _attempt(self, partition: StreamPartition, plan: Plan, covered_until_us: int) -> Attempt:
+        now_s, before = self._now_s, self._attempts.get(partition)
+        return Attempt(partition, plan, covered_until_us, now_s if before is None else before.waiting_since_s, now_s)
+
+    def _grant(self, attempt: Attempt) -> Permit:
+        partition, sent = attempt.partition, Sent(attempt.partition.number, attempt.asked_at_s)
+        self._attempts.pop(partition, None)
+        self._budgets[partition.stream] = self._budgets[partition.stream].send(sent)
+        self._replays = Replays(self._replays.running + attempt.is_replay, self._replays.limit)
+        self._changed.notify_all()
+        return Permit(self, partition, sent, is_replay=attempt.is_replay)
+
+    def _waiting_of(self, partition: StreamPartition) -> Waiting | None:
+        with self._changed:
+            attempt = self._attempts.get(partition)
+            return None if attempt is None else self._as_waiting(attempt, self._now_s)
+
+    def _as_waiting(self, attempt: Attempt, now_s: float) -> Waiting | None:
+        """Return an attempt with what it waits for; None where it may go as soon as its reader asks."""
+        decision = decide(attempt, self._attempts.values(), self._budgets, self._replays, now_s)
+        if isinstance(decision, Go):
+            return None
+        return Waiting(attempt.partition, attempt.plan, decision.reason, decision.seconds, attempt.waiting_since_s)

@@ -1,23 +1,25 @@
 """A heartbeat of one thread, by which another sees whether it hangs."""
 
 import time
+from collections.abc import Callable
 
 
 class Heartbeat:
-    """Beaten by one thread, looked at by others."""
+    """Beaten by one thread, looked at by others. `monotonic_s` is in seconds."""
 
-    def __init__(self) -> None:
-        self._beaten_at_s = time.monotonic()
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic_s = monotonic_s
+        self._beaten_at_s = monotonic_s()
 
     def beat(self) -> None:
         """Record that the thread is alive."""
-        self._beaten_at_s = time.monotonic()
+        self._beaten_at_s = self._monotonic_s()
 
     def rest(self, seconds: float) -> None:
         """Expect no beat for `seconds`."""
-        self._beaten_at_s = time.monotonic() + seconds
+        self._beaten_at_s = self._monotonic_s() + seconds
 
     @property
     def age_s(self) -> float:
-        """How long ago the latest beat was, or was expected."""
-        return time.monotonic() - self._beaten_at_s
+        """How long ago the latest beat was, or was expected; negative while none is expected."""
+        return self._monotonic_s() - self._beaten_at_s

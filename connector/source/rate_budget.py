@@ -1,15 +1,15 @@
 """How many connects one endpoint of X still grants, and when the next one may go. Pure; instants are monotonic seconds.
 
-X counts requests per endpoint in windows of 15 minutes; all partitions and replicas of an App share them (X API v2,
-"Rate limits"). What is left is X's word, in the headers of each answer, so what others spent is in it. A line falls
-from a share of the limit at the beginning of a window to a small one at its end, and no attempt may take the rest
-below it: about half of the limit may go at once, the rest evenly, and the last few never, since others may just have
-spent them. Catching up stays above live by a margin. Where X says nothing, each stream partition has its share of
-what X once published, since nobody knows of other replicas.
+X grants an endpoint a number of connects in each window of 15 minutes and says in every answer how many are left,
+whichever partition or replica has used the others. A few may go at once; the rest go evenly, on a line that falls from
+there to a small reserve at the end of the window. A stream partition that has already had its fair share (one connect
+in 36 s for four partitions and 100 connects) stays a margin above that line, so that one that has not can go at once.
+Where X says nothing of a limit, each stream partition has its share of the limit that X once published: half at once,
+and the rest evenly.
 """
 
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from connector.x.errors import RateLimit
 
@@ -18,21 +18,23 @@ ASSUMED_LIMIT = 100
 """What X once published (X API v1.1 and v2, "Compliance streams"); used where answers say nothing."""
 ASSUMED_RESERVE = 0.2
 """The share of it that is not spent: a stream partition that has changed hands has spent what its owner cannot know."""
-LINE = 0.5
-"""The share of the limit that is held back at the beginning of a window, and less and less of it later."""
-FLOOR = 0.05
-"""The share that is held back to the end: each replica may think once that there is one more than there is."""
-REPLAY_MARGIN = 0.15
-"""The share of the limit that catching up leaves to live connections."""
+ASSUMED_AT_ONCE = 0.5
+"""The part of a stream partition's share of it that may go at once; no other partition spends it."""
+AT_ONCE = 0.15
+"""The share of the limit that may go at once: each of four partitions starts, drops and moves to another replica."""
+RESERVE = 0.05
+"""The share that is never spent: each replica may believe once that there is one more left than there is."""
+MARGIN = 0.05
+"""The share that stream partitions which have had their fair share leave to those that have not."""
 ANSWER_S = 5.0
-"""Where little is known, an attempt waits so long for the answer to the one before."""
+"""How long an attempt waits for the answer to the one before it, where little is known."""
 FRESH_S = 60.0
-"""What X said longer ago may be wrong by now, since others spend too: then one attempt at a time."""
+"""What X said longer ago may be wrong by now, since other replicas spend too: then one attempt at a time."""
 _PRECISION_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Word:
     """X's latest word: `remaining` of `limit` until `resets_at_s`."""
 
     limit: int
@@ -41,77 +43,109 @@ class _Said:
     at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An attempt of a stream partition."""
+
+    partition: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
-    """The connects of one endpoint with so many stream partitions, as this process knows of them."""
+    """The connects of one endpoint with `partitions` stream partitions, as far as this process knows."""
 
-    def __init__(self, partitions: int) -> None:
-        self._partitions = partitions
-        self._said: _Said | None = None
-        self._asked_s: list[float] = []
-        self._untold: deque[tuple[float, int]] = deque()
+    partitions: int
+    word: _Word | None = None
+    in_flight: tuple[Sent, ...] = ()
+    unanswered: tuple[Sent, ...] = ()
+    """Attempts that X may have counted, and whose answers said nothing of what is left; `at_s` is when they ended."""
+    latest_s: Mapping[int, float] = field(default_factory=dict)
+    """When each stream partition last made an attempt."""
 
-    def wait_s(self, now_s: float, partition: int, *, is_live: bool) -> float:
-        """Return how long an attempt for a partition has to wait at least; 0 says that it may go now."""
-        said = self._current(now_s)
-        if self._asked_s and (said is None or now_s - said.at_s > FRESH_S):
-            wait_s = max(self._asked_s) + ANSWER_S - now_s
-            if wait_s > 0:
-                return wait_s
-        margin = 0.0 if is_live else REPLAY_MARGIN
-        if said is None:
-            return self._wait_untold_s(now_s, partition, margin)
-        remaining = said.remaining - len(self._asked_s)
-        if remaining <= 0:
-            return said.resets_at_s - now_s
-        # The line runs from LINE to FLOOR: the attempt may go once it is down to what would then be left.
-        time_left_s = ((remaining - 1) / said.limit - margin - FLOOR) / (LINE - FLOOR) * WINDOW_S
-        wait_s = said.resets_at_s - now_s - max(0.0, time_left_s)
+    def wait_s(self, now_s: float, partition: int) -> float:
+        """Return how long an attempt of a stream partition has to wait at least; 0 means that it may go now."""
+        word = self._current(now_s)
+        if self.in_flight and (word is None or now_s - word.at_s > FRESH_S):
+            answer_due_s = max(sent.at_s for sent in self.in_flight) + ANSWER_S
+            if answer_due_s > now_s:
+                return answer_due_s - now_s
+        wait_s = self._assumed_wait_s(now_s, partition) if word is None else self._line_wait_s(word, now_s, partition)
         return wait_s if wait_s > _PRECISION_S else 0.0
 
+    def share_s(self, now_s: float) -> float:
+        """Return the fair share of a stream partition: one connect in this time."""
+        word = self._current(now_s)
+        return self.partitions * WINDOW_S / (ASSUMED_LIMIT if word is None else word.limit)
+
     def remaining(self, now_s: float) -> int | None:
-        """Return how many connects are left by X's latest word, or None where that says nothing of now."""
-        said = self._current(now_s)
-        return None if said is None else max(0, said.remaining - len(self._asked_s))
+        """Return how many connects are left by X's latest word, or None where it says nothing of this window."""
+        word = self._current(now_s)
+        return None if word is None else self._left(word, now_s)
 
-    def ask(self, now_s: float) -> None:
-        """Take note that an attempt is made now."""
-        self._asked_s.append(now_s)
+    def send(self, sent: Sent) -> "Budget":
+        """Return the budget with an attempt in flight."""
+        latest_s = {**self.latest_s, sent.partition: sent.at_s}
+        return replace(self, in_flight=(*self.in_flight, sent), latest_s=latest_s)
 
-    def over(self, asked_s: float, now_s: float, partition: int, limit: RateLimit | None, *, is_sent: bool) -> None:
-        """Take note of how the attempt made at `asked_s` came out: with X's word, or without; perhaps never sent."""
-        self._asked_s.remove(asked_s)
-        if limit is not None:
-            self._hear(now_s, limit)
-        elif is_sent:
-            self._untold.append((now_s, partition))
+    def answer(self, sent: Sent, now_s: float, limit: RateLimit | None, *, is_sent: bool) -> "Budget":
+        """Return the budget after the attempt `sent` came out: with X's word, or without; perhaps it never left."""
+        at = self.in_flight.index(sent)
+        landed = replace(self, in_flight=(*self.in_flight[:at], *self.in_flight[at + 1 :]))
+        if not is_sent:
+            others_s = {number: at_s for number, at_s in self.latest_s.items() if number != sent.partition}
+            return replace(landed, latest_s=others_s)
+        word = None if limit is None else self._hear(now_s, limit)
+        if word is None:
+            return replace(landed, unanswered=(*self._counted(now_s), Sent(sent.partition, now_s)))
+        return replace(landed, word=word, unanswered=())
 
-    def _hear(self, now_s: float, limit: RateLimit) -> None:
-        resets_at_s = now_s + min(max(0.0, limit.reset_s - limit.said_at_s), WINDOW_S)
-        remaining, before = limit.remaining, self._said
+    def _hear(self, now_s: float, limit: RateLimit) -> _Word | None:
+        """Return what an answer says; None where its reset is past or too far away, which says nothing of now."""
+        before, ahead_s = self._current(now_s), limit.reset_s - limit.said_at_s
+        if not 0 < ahead_s <= WINDOW_S + FRESH_S:
+            return None
+        resets_at_s, remaining = now_s + min(ahead_s, WINDOW_S), limit.remaining
         if before is not None and abs(resets_at_s - before.resets_at_s) < FRESH_S:  # the same window
             remaining = min(remaining, before.remaining)  # answers may come in another order than X gave them
-        self._said = _Said(limit.limit, remaining, resets_at_s, now_s)
-        self._untold.clear()
+        return _Word(limit.limit, remaining, resets_at_s, now_s)
 
-    def _current(self, now_s: float) -> _Said | None:
-        """Return X's word on the window that `now_s` is in, where there is one, less the attempts not in it."""
-        if self._said is not None and now_s >= self._said.resets_at_s:
-            self._said = None
-            self._untold.clear()
-        said = self._said
-        if said is None or not self._untold:
-            return said
-        return _Said(said.limit, max(0, said.remaining - len(self._untold)), said.resets_at_s, said.at_s)
+    def _current(self, now_s: float) -> _Word | None:
+        """Return X's word on the window that `now_s` is in, where there is one."""
+        return self.word if self.word is not None and now_s < self.word.resets_at_s else None
 
-    def _wait_untold_s(self, now_s: float, partition: int, margin: float) -> float:
-        """Return the wait where X says nothing: each partition, wherever it is read, has its share in any 15 minutes.
+    def _counted(self, now_s: float) -> tuple[Sent, ...]:
+        """Return the unanswered attempts that X may still count: not older than a window, or than a known reset."""
+        since_s = now_s - WINDOW_S
+        if self.word is not None and now_s >= self.word.resets_at_s:
+            since_s = max(since_s, self.word.resets_at_s)
+        return tuple(sent for sent in self.unanswered if sent.at_s > since_s)
 
-        Half of the share may go at once, the rest evenly.
-        """
-        while self._untold and now_s - self._untold[0][0] >= WINDOW_S:
-            self._untold.popleft()
-        asked_s = [at_s for at_s, whose in self._untold if whose == partition]
-        at_once = ASSUMED_LIMIT * (1 - ASSUMED_RESERVE - margin) / self._partitions / 2
-        if len(asked_s) < int(at_once):
+    def _left(self, word: _Word, now_s: float) -> int:
+        return max(0, word.remaining - len(self.in_flight) - len(self._counted(now_s)))
+
+    def _line_wait_s(self, word: _Word, now_s: float, partition: int) -> float:
+        """Return the time until the line is down to what would be left, with the margin while that is asked for."""
+        within_share_s = self.latest_s.get(partition, -WINDOW_S) + self.share_s(now_s) - now_s
+        wait_s = self._time_to_line_s(word, now_s, 0.0)
+        if within_share_s <= 0:
+            return wait_s
+        return min(max(wait_s, within_share_s), self._time_to_line_s(word, now_s, MARGIN * word.limit))
+
+    def _time_to_line_s(self, word: _Word, now_s: float, margin: float) -> float:
+        left, window_left_s = self._left(word, now_s), word.resets_at_s - now_s
+        spare = left - 1 - margin - RESERVE * word.limit
+        if left == 0 or spare < 0:
+            return window_left_s
+        at_once = max(AT_ONCE * word.limit, self.partitions)
+        slope = max(0.0, word.limit - at_once - RESERVE * word.limit) / WINDOW_S
+        return max(0.0, window_left_s - spare / slope) if slope else 0.0
+
+    def _assumed_wait_s(self, now_s: float, partition: int) -> float:
+        """Return the wait where X says nothing: no stream partition spends more than its share in any 15 minutes."""
+        asked_s = [sent.at_s for sent in self._counted(now_s) if sent.partition == partition]
+        share = ASSUMED_LIMIT * (1 - ASSUMED_RESERVE) / self.partitions
+        at_once = int(ASSUMED_AT_ONCE * share)
+        if len(asked_s) < at_once:
             return 0.0
-        return max(0.0, asked_s[-1] + WINDOW_S / at_once - now_s)
+        return max(0.0, asked_s[-1] + WINDOW_S / (share - at_once) - now_s)

@@ -32,7 +32,7 @@ _LINE_TIMEOUT = 2.0
 """How many times the longest silence a line may take to end."""
 _UNPROVEN = Failure(Curve.NETWORK, EndReason.CLOSED.value, "the connection brought nothing that proves it a stream")
 _TOO_MANY = Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", "X counts too many connections")
-_UNEXPECTED = Failure(Curve.HTTP, "unexpected", "an unexpected error")
+_UNEXPECTED = Failure(Curve.HTTP, EndReason.INTERNAL_ERROR.value, "an unexpected exception")
 
 
 class Reader:
@@ -53,6 +53,7 @@ class Reader:
         limiter: ConnectLimiter,
         observer: ReaderObserver,
         backoff: Backoff | None = None,
+        permit_wait_s: float = PERMIT_WAIT_S,
         wait: Callable[[float], object] | None = None,
     ) -> None:
         self._partition = partition
@@ -64,6 +65,7 @@ class Reader:
         self._limiter = limiter
         self._observer = observer
         self._backoff = backoff or Backoff()
+        self._permit_wait_s = permit_wait_s
         self._contract = Contract()
         self._stop = threading.Event()
         self._wait = wait or self._stop.wait
@@ -90,10 +92,10 @@ class Reader:
         try:
             progress = self._channel.drained()
             plan = self._next_plan(progress, self._clock.read())
-            permit = self._limiter.acquire(self._partition, plan, progress.covered_until_us, PERMIT_WAIT_S)
+            permit = self._limiter.acquire(self._partition, plan, progress.covered_until_us, self._permit_wait_s)
             if permit is None:
-                reason, at_least_s = self._limiter.wait_reason(self._partition)
-                self._observer.waiting_to_connect(reason, at_least_s, PERMIT_WAIT_S)
+                reason, at_least_s = self._limiter.wait_reason(self._partition), self._limiter.wait_s(self._partition)
+                self._observer.waiting_to_connect(reason, at_least_s, self._permit_wait_s)
                 return 0.0
             with permit:
                 return self._connect(permit, plan, progress)
@@ -108,9 +110,12 @@ class Reader:
 
     def _connect(self, permit: Permit, plan: Plan, progress: Progress) -> float:
         asked_us, wire = self._clock.read().monotonic_us, Wire()
-        self._channel.begin(wire.close)
         try:
+            self._channel.begin(wire.close)
             connection = self._open_connection(self._partition, plan, wire)
+        except ChannelClosedError:
+            permit.answered(None, is_sent=False)
+            raise
         except ConnectFailedError as error:
             permit.answered(error.failure.rate_limit, is_sent=error.failure.is_sent)
             return 0.0 if self._stop.is_set() else self._connect_failed(error, plan)
@@ -178,16 +183,31 @@ class Reader:
             line_timeout_s=_LINE_TIMEOUT * self._settings.silence_timeout_s,
             observer=self._observer,
         )
-        failure = response.read()
-        reason = self._channel.end_reason or _end_reason(failure)
-        if reason is EndReason.STOPPED:
-            self._observer.disconnected(reason, response.tail_bytes)
-            return 0.0
-        # A line that was cut off is missing, however the body ended.
-        self._channel.put(Ended(reason, is_proper=reason is EndReason.CLOSED and not response.tail_bytes))
-        progress = self._channel.drained()
+        try:
+            failure = self._read(response)
+            reason = self._channel.end_reason or _end_reason(failure)
+            if reason is EndReason.STOPPED:
+                self._observer.disconnected(reason, response.tail_bytes)
+                return 0.0
+            # A line that was cut off is missing, however the body ended.
+            is_proper = reason is EndReason.CLOSED and not response.tail_bytes
+            self._channel.put(Ended(reason, is_proper=is_proper, at_us=self._clock.read().estimate_us))
+            progress = self._channel.drained()
+        except ChannelClosedError:
+            self._observer.disconnected(self._channel.end_reason or EndReason.STOPPED, response.tail_bytes)
+            raise
         self._report_end(connection, progress, self._channel.end_reason or reason, response.tail_bytes)
         return self._conclude(plan, progress, failure)
+
+    def _read(self, response: ResponseReader) -> Failure | None:
+        """Read to the end, which the committer is to learn of whatever ends the reading."""
+        try:
+            return response.read()
+        except ChannelClosedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing that comes from outside may end the reading
+            self._observer.failed(error)
+            return _UNEXPECTED
 
     def _report_end(self, connection: Connection, progress: Progress, reason: EndReason, tail_bytes: int) -> None:
         last = progress.last
@@ -212,7 +232,7 @@ class Reader:
         message = last.system_message if last is not None else None
         if message is not None and message.problem == TOO_MANY_CONNECTIONS:
             return self._back_off(_TOO_MANY)
-        if last is not None and last.has_proved:
+        if last is not None and last.has_proved and failure is not _UNEXPECTED:
             self._backoff.delivered()
             return 0.0
         return self._back_off(failure or _UNPROVEN)
@@ -221,4 +241,6 @@ class Reader:
 def _end_reason(failure: Failure | None) -> EndReason:
     if failure is None:
         return EndReason.CLOSED
+    if failure is _UNEXPECTED:
+        return EndReason.INTERNAL_ERROR
     return EndReason.SILENT if failure.reason == EndReason.SILENT.value else EndReason.NETWORK

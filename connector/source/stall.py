@@ -12,17 +12,18 @@ LATE_US = 2 * US_PER_S
 
 
 class StallWatch:
-    """Notes the pauses of the process: suspended, starved, or swapped out. Instants are monotonic microseconds."""
+    """Records the pauses of the process: suspended, starved, or swapped out. Instants are monotonic microseconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], int] = monotonic_us) -> None:
+        self._monotonic = monotonic
         self._lock = threading.Lock()
-        self.last_tick_us = monotonic_us()
+        self.last_tick_us = monotonic()
         self._late_until_us = 0
         self._each_tick: tuple[Callable[[], None], ...] = ()
 
     def tick(self) -> None:
-        """Note that the process runs."""
-        now_us = monotonic_us()
+        """Record that the process runs."""
+        now_us = self._monotonic()
         if now_us - self.last_tick_us > LATE_US:
             self._late_until_us = now_us
         self.last_tick_us = now_us
@@ -46,5 +47,5 @@ class StallWatch:
             self.tick()
 
     def was_stalled_since(self, since_us: int) -> bool:
-        """Tell whether the process has been kept from running at some time since `since_us`, or is late now."""
-        return self._late_until_us >= since_us or monotonic_us() - self.last_tick_us > LATE_US
+        """Return whether the process has been kept from running at some time since `since_us`, or is late now."""
+        return self._late_until_us >= since_us or self._monotonic() - self.last_tick_us > LATE_US

@@ -25,7 +25,7 @@ class ClockWatch:
         self._on_step = on_step
         self._wall = wall
         self._monotonic = monotonic
-        self._ahead_us: int | None = None
+        self._ahead_us = wall() - monotonic()
 
     def tick(self) -> None:
         """Compare the clocks; one that cannot be read beside the other is compared at the next tick."""
@@ -33,6 +33,6 @@ class ClockWatch:
         if after_us - before_us > _READING_LIMIT_US:
             return
         ahead_us = wall_us_ - after_us
-        if self._ahead_us is not None and abs(ahead_us - self._ahead_us) >= STEP_US:
+        if abs(ahead_us - self._ahead_us) >= STEP_US:
             self._on_step(ahead_us - self._ahead_us)
         self._ahead_us = ahead_us

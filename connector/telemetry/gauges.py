@@ -1,7 +1,7 @@
 """What is read only when a scrape asks for it, so that nothing is set while events flow.
 
-A stream partition that is not owned has no sample but `partition_owned`, `partition_corrupt` and `partition_mode`, all
-of them 0: only its owner knows the rest.
+A stream partition that is not owned has no sample but `partition_owned`, `partition_corrupt`,
+`partition_topics_changed` and `partition_mode`, all of them 0: only its owner knows the rest.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,6 +39,10 @@ class StatusCollector(Collector):
         """Yield one family a gauge."""
         owned = _gauge("partition_owned", "1 where this process owns the stream partition.")
         corrupt = _gauge("partition_corrupt", "1 where the ledger cannot be trusted and the partition stopped.")
+        changed = _gauge(
+            "partition_topics_changed",
+            "1 where a topic has another number of partitions than it must have and the partition stopped.",
+        )
         mode = _gauge(
             "partition_mode",
             "1 for what an owned stream partition is doing, 0 for the rest.",
@@ -49,12 +53,13 @@ class StatusCollector(Collector):
             where = labels_of(partition)
             owned.add_metric(where, status.is_owned)
             corrupt.add_metric(where, status.state is State.CORRUPT)
+            changed.add_metric(where, status.state is State.TOPICS_CHANGED)
             for name in MODES:
                 mode.add_metric((*where, name), status.is_owned and status.mode == name)
             for name, value in _values_of(status).items():
                 if value is not None and status.is_owned:
                     values[name].add_metric(where, value)
-        return owned, corrupt, mode, *values.values()
+        return owned, corrupt, changed, mode, *values.values()
 
 
 _VALUES = {

@@ -284,6 +284,13 @@ class PartitionTelemetry:
         self._note_error(detail)
         self._log.error("ledger_corrupt", detail=detail)
 
+    def topics_changed(self, detail: str) -> None:
+        """A topic has another number of partitions than it must have; the partition stopped and needs a person."""
+        self._status.state = State.TOPICS_CHANGED
+        self._status.idle()
+        self._note_error(detail)
+        self._log.error("topics_changed", detail=detail)
+
     def failed(self, error: Exception) -> None:
         """An unexpected exception ended an attempt or a life of the partition; it retries."""
         self._metrics.unexpected_errors.labels(*self._where).inc()

@@ -31,6 +31,10 @@ class ServiceTelemetry:
         self._note_error(detail)
         self._log.warning("waiting_for_dependencies", detail=detail)
 
+    def topic_at_risk(self, topic: str, detail: str) -> None:
+        """The settings of a topic protect it less than its replicas could; the process goes on."""
+        self._log.warning("topic_at_risk", topic=topic, detail=detail)
+
     def stopped(self) -> None:
         """Shutdown complete."""
         self._log.info("stopped")
@@ -44,10 +48,6 @@ class ServiceTelemetry:
         """The process missed its session and the consumer group reassigned its partitions: it commits nothing more."""
         self._note_error(f"the consumer group reassigned {count} partitions: this process missed its session")
         self._log.warning("partitions_lost", count=count)
-
-    def stream_is_off(self, partition: StreamPartition) -> None:
-        """The consumer group assigned a partition of a stream that the settings switch off; no replica processes it."""
-        self._log.info("stream_is_off", stream=partition.stream, partition=partition.number)
 
     def drain_incomplete(self, partition: StreamPartition) -> None:
         """A stream partition was released before its last transaction was over; its next owner ends that."""

@@ -27,6 +27,7 @@ class State(StrEnum):
     RUNNING = "running"
     WAITING = "waiting"
     CORRUPT = "corrupt"
+    TOPICS_CHANGED = "topics-changed"
 
 
 MODES = ("live", "replay", "disconnected")
@@ -203,7 +204,7 @@ def _waiting_as_json(waiting: Waiting) -> dict[str, Any]:
     return {
         "partition": str(waiting.partition),
         "plan": describe(waiting.plan),
-        "waits_for": waiting.waits_for.value,
+        "waits_for": waiting.reason.value,
         "at_least_s": None if waiting.wait_s is None else round(waiting.wait_s, 1),
     }
 

@@ -3,7 +3,6 @@
 A token is never logged, and no error holds one.
 """
 
-import base64
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,8 +18,8 @@ from connector.x.clock import wall_us
 from connector.x.errors import ConnectFailedError, Failure, FailureReason
 from connector.x.failures import HTTP_FAILURES, network_failure, refusal
 from connector.x.head import read_head
+from connector.x.quoting import Secrets, basic_credentials
 from connector.x.response import read_beginning, read_body
-from connector.x.transport import Wire
 
 
 class _Answer(msgspec.Struct):
@@ -37,7 +36,7 @@ class Token:
         self._lock = threading.Lock()
 
     def value(self) -> str:
-        """Return the token to use for a connection made now; a token file is read anew each time.
+        """Return the token to use for a connection made now; a token file is read each time.
 
         Raises `ConnectFailedError` when there is none to be had.
         """
@@ -79,19 +78,20 @@ def _checked(name: str, value: str) -> str:
     return value
 
 
-def exchange_over(client: httpx.Client, answer_time_s: float) -> Callable[[str, str], str]:
-    """Return a function that exchanges an API key and its secret for a bearer token over `client`."""
+def exchange_over(client: httpx.Client, more_secrets: Secrets = ()) -> Callable[[str, str], str]:
+    """Return a function that exchanges an API key and its secret for a bearer token over `client`.
+
+    Neither of them, nor what else goes out with a request, is in any error.
+    """
 
     def exchange(api_key: str, api_key_secret: str) -> str:
         request = client.build_request(
             "POST",
             "/oauth2/token",
             data={"grant_type": "client_credentials"},
-            extensions=Wire().extensions(answer_time_s),
         )
         auth = (quote(api_key, safe=""), quote(api_key_secret, safe=""))
-        basic = base64.b64encode(":".join(auth).encode()).decode()
-        secrets = (api_key, api_key_secret, basic)
+        secrets = (api_key, api_key_secret, basic_credentials(*auth), *more_secrets)
         try:
             response = client.send(request, auth=auth, stream=True)
             head = read_head(response.status_code, response.headers, wall_us())

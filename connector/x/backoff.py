@@ -1,6 +1,6 @@
 """How long to wait before the next attempt, as X asks for it (X API v2, "Consuming streaming data": back-off).
 
-Policies are values, delays are seconds; somebody else waits.
+Policies are values, delays are seconds; the caller waits.
 """
 
 import random
@@ -62,5 +62,5 @@ class Backoff:
         return delay_s * (1 + JITTER * self._jitter())
 
     def delivered(self) -> None:
-        """Begin anew: a connection has brought a line. An accepted request alone proves nothing."""
+        """Begin again with the first delays: a connection was proved. A granted request alone proves nothing."""
         self._failures.clear()

@@ -4,9 +4,11 @@ import platform
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.request import getproxies_environment
 
 import httpx
 
@@ -22,15 +24,17 @@ from connector.x.clock import wall_us
 from connector.x.errors import ConnectFailedError, Failure, FailureReason, PlanRefusedError, RateLimit
 from connector.x.failures import HTTP_FAILURES, network_failure, not_a_stream, refusal
 from connector.x.head import Head, read_head
+from connector.x.proxy import find_proxy, secrets_of
 from connector.x.quoting import Secrets, shown
 from connector.x.response import decoder_of, read_beginning
-from connector.x.transport import Wire
+from connector.x.transport import Wire, WireTransport
 
 USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
 _DELIMITERS = {"content-length", "transfer-encoding"}
 _LITTLE_BYTES = 16 * 1024
 _GATHER_S = 0.02
 """After so little was read, more is left to come for so long: waking up for an event costs more than the event."""
+_MAX_PORT = 65535
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
 
@@ -89,28 +93,30 @@ class Connection:
 class XClient:
     """Opens connections to X.
 
-    Redirects are not followed, so the token goes nowhere else; proxies come from the environment; no connection is
-    kept, so each one looks up X's address afresh.
+    Redirects are not followed, so the token goes nowhere else; cookies are not kept; the proxy comes from the
+    environment; no connection is kept, so each one looks up X's address afresh.
     """
 
     def __init__(
         self, settings: XSettings, on_answer: Callable[[str, int, RateLimit | None], None] = lambda *_: None
     ) -> None:
-        """`on_answer` is told the stream, status code and rate limit of each answer to a request for a stream.
+        """`on_answer` is called with stream, status code and rate limit of each answer to a request for a stream.
 
-        Raises `SettingsError` where the CA certificates cannot be used.
+        Raises `SettingsError` where the base URL, the CA certificates or the proxy cannot be used.
         """
         self._on_answer = on_answer
+        self._is_gzip = settings.gzip
+        base_url = _base_url(settings)
+        proxy = find_proxy(base_url, getproxies_environment())
+        self._proxy_secrets = () if proxy is None else secrets_of(proxy)
         self._client = httpx.Client(
-            base_url=settings.base_url,
+            base_url=base_url,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(settings.silence_timeout_s, connect=settings.connect_timeout_s),
-            verify=_trust(settings.ca_file),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            transport=WireTransport(_trust(settings.ca_file), proxy, settings.silence_timeout_s),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
-        self._is_gzip = settings.gzip
-        self._answer_time_s = settings.silence_timeout_s
-        self._token = Token(settings, exchange_over(self._client, self._answer_time_s))
+        self._token = Token(settings, exchange_over(self._client, self._proxy_secrets))
 
     def open(self, partition: StreamPartition, plan: Plan, wire: Wire | None = None) -> Connection:
         """Ask X for `plan`; who holds the `wire` can end the wait for the answer, too.
@@ -133,6 +139,9 @@ class XClient:
         Raises `ConnectFailedError` unless X then objects to the request itself: to neither token nor access.
         """
         response, head, secrets = self._get(StreamPartition(stream, 1), _UNGRANTABLE, Wire(), is_gzip=False)
+        if head.is_stream(is_gzip_asked=False):  # X ignores parameters: nothing is said of the request
+            response.close()
+            raise refusal(head, b"", secrets)
         error = _error(response, head, secrets)
         if not (isinstance(error, PlanRefusedError) and head.status == httpx.codes.BAD_REQUEST):
             raise error
@@ -142,6 +151,7 @@ class XClient:
     ) -> tuple[httpx.Response, Head, Secrets]:
         """Return the answer, what its head says, and what of the request must not be shown."""
         token = self._token.value()
+        secrets = (token, *self._proxy_secrets)
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}
         try:
@@ -150,18 +160,34 @@ class XClient:
                 STREAMS[partition.stream].path,
                 params=parameters,
                 headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip" if is_gzip else "identity"},
-                extensions=wire.extensions(self._answer_time_s),
+                extensions={"wire": wire},
             )
             response = self._client.send(request, stream=True)
         except HTTP_FAILURES as error:
-            raise ConnectFailedError(network_failure(error, (token,))) from error
+            raise ConnectFailedError(network_failure(error, secrets)) from error
         head = read_head(response.status_code, response.headers, wall_us())
         self._on_answer(partition.stream, head.status, head.rate_limit)
-        return response, head, (token,)
+        return response, head, secrets
 
     def close(self) -> None:
         """Release what the client holds."""
         self._client.close()
+
+
+def try_client(settings: XSettings) -> None:
+    """Raise `SettingsError` where no client can be made of the settings and the environment."""
+    XClient(settings).close()
+
+
+def _base_url(settings: XSettings) -> httpx.URL:
+    name = variable_name(("x", "base_url"))
+    try:
+        url = httpx.URL(settings.base_url)
+    except httpx.InvalidURL as error:
+        raise SettingsError([f"{name}: is not a URL: {error}"]) from None
+    if not url.host or (url.port or 0) > _MAX_PORT:
+        raise SettingsError([f"{name}: holds no host, or a port that cannot be"])
+    return url
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:

@@ -45,7 +45,29 @@ class GzipDecoder:
         self._may_be_padding = False
 
     def decode(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield all that `chunk` makes decodable, in pieces of at most `PIECE_BYTES`. Raises `CorruptGzipError`."""
+        """Yield all that `chunk` makes decodable, in pieces of at most `PIECE_BYTES`. Raises `CorruptGzipError`.
+
+        What small members hold comes together, as a piece costs its reader more than a member costs here.
+        """
+        held = bytearray()
+        try:
+            for piece in self._pieces(chunk):
+                if len(held) + len(piece) > PIECE_BYTES:
+                    yield bytes(held)
+                    held.clear()
+                held += piece
+        except CorruptGzipError:
+            yield bytes(held)
+            raise
+        if held:
+            yield bytes(held)
+
+    def flush(self) -> None:
+        """End the body. Raises `CorruptGzipError` within a member: what is missing of it cannot be known."""
+        if self._member is not None:
+            raise CorruptGzipError("the compressed body ends within a member")
+
+    def _pieces(self, chunk: bytes) -> Iterator[bytes]:
         while chunk:
             if self._member is None:
                 chunk = chunk.lstrip(b"\0") if self._may_be_padding else chunk
@@ -53,11 +75,6 @@ class GzipDecoder:
                     return
                 self._member = zlib.decompressobj(wbits=_GZIP_WBITS)
             chunk = yield from self._inflate(self._member, chunk)
-
-    def flush(self) -> None:
-        """End the body. Raises `CorruptGzipError` within a member: what is missing of it cannot be known."""
-        if self._member is not None:
-            raise CorruptGzipError("the compressed body ends within a member")
 
     def _inflate(self, member: "zlib._Decompress", chunk: bytes) -> Generator[bytes, None, bytes]:
         """Yield what `member` makes of `chunk`, and return what follows the member, if it ends within the chunk."""

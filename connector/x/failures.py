@@ -64,15 +64,15 @@ def refusal(head: Head, body: bytes, secrets: Secrets) -> ConnectFailedError:
     words = shown(secrets, body if problem is None else problem.said)
     is_about_connections = problem is not None and TOO_MANY_CONNECTIONS in problem.issues
     if is_about_connections or head.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return ConnectFailedError(_too_many(head, problem, words))
+        return ConnectFailedError(_too_many(head, problem, words or f"HTTP {head.status}: X gives no reason"))
     reason, curve = _judge(head.status, problem, has_body=bool(body))
     if reason is FailureReason.FOREIGN_ANSWER:
-        detail = f"HTTP {head.status}, and not in X's words: {_described(head, body, secrets)}"
+        detail = f", and not in X's words: {_described(head, body, secrets)}"
     elif curve is Curve.CONFIGURATION:
-        detail = f"HTTP {head.status}: {_ADVICE[reason]}{_redirect(head, secrets)}; X says: {words or 'nothing'}"
+        detail = f": {_ADVICE[reason]}{_redirect(head, secrets)}; X says: {words or 'nothing'}"
     else:
-        detail = f"HTTP {head.status}: {words}"
-    failure = _failure(head, reason, curve, detail)
+        detail = f": {words or 'X gives no reason'}"
+    failure = _failure(head, reason, curve, f"HTTP {head.status}{detail}")
     refuses_the_plan = head.status in _MAY_REFUSE_A_PLAN and problem is not None and problem.refuses_the_request
     return PlanRefusedError(failure) if refuses_the_plan else ConnectFailedError(failure)
 

@@ -20,6 +20,8 @@ _PAST_S = 60.0
 """How long ago a window may have ended that an answer still speaks of: clocks and edges differ by seconds."""
 _MILLISECONDS = 10**11
 """A UNIX time from here on is one in milliseconds: in seconds it would be after the year 5000."""
+_MOST_CONNECTS = 10**9
+"""More than that is no number of connects, and may fit no metric."""
 _SECONDS = re.compile(r"[0-9]{1,10}")
 _JSON_TYPES = {"application/json", "application/x-ndjson"}
 _GZIP_NAMES = {"gzip", "x-gzip"}
@@ -50,7 +52,7 @@ class Head:
         """Return whether a stream of X's follows.
 
         Rests on the status, on a type that is JSON where one is given, as X documents it, and on an encoding that was
-        asked for: a page of a box on the way is text, and what cannot be decoded cannot be cut into lines.
+        asked for: a page of an intermediary is text, and what cannot be decoded cannot be cut into lines.
         """
         is_decodable = not self.encodings or (self.is_gzip and is_gzip_asked)
         return self.status == HTTPStatus.OK and is_decodable and all(map(_is_json, self.content_types))
@@ -94,7 +96,7 @@ def _rate_limit(headers: httpx.Headers, date_us: int | None, wall_us: int) -> Ra
     reset_s = reset_s // 1000 if reset_s >= _MILLISECONDS else reset_s
     clocks_s = [at_us / US_PER_S for at_us in (date_us, wall_us) if at_us is not None]
     said_at_s = next((at_s for at_s in clocks_s if -_PAST_S <= reset_s - at_s <= MAX_WAIT_S), None)
-    if limit <= 0 or remaining < 0 or said_at_s is None:
+    if not 0 < limit <= _MOST_CONNECTS or not 0 <= remaining <= _MOST_CONNECTS or said_at_s is None:
         return None
     return RateLimit(limit, remaining, reset_s, said_at_s)
 

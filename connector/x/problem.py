@@ -41,7 +41,7 @@ class Problem:
     def refuses_the_request(self) -> bool:
         """Whether X speaks of the request or of the contract, and not of the state of a connection, which passes.
 
-        Rests on X's own types and on `parameters`: nobody else on the way knows them.
+        Rests on X's own types and on `parameters`: an intermediary knows neither.
         """
         return not self.issues and (self.names_parameters or not self.kinds.isdisjoint(_OF_THE_REQUEST))
 
@@ -59,13 +59,14 @@ def read_problem(body: bytes) -> Problem | None:
         return None
     if not isinstance(answer, dict) or not _has_a_shape_of_x(answer):
         return None
-    errors = answer.get("errors")
-    parts = [*(part for part in (errors if isinstance(errors, list) else ()) if isinstance(part, dict)), answer]
+    listed = answer.get("errors")
+    errors = [part for part in listed if isinstance(part, dict)] if isinstance(listed, list) else []
+    parts = [*errors, answer]
     return Problem(
         kinds=frozenset(kind.rstrip("/").rpartition("/")[2] for kind in _each(parts, "type", str)),
         codes=frozenset(_each(parts, "code", int)),
         issues=frozenset(_each(parts, "connection_issue", str)),
-        names_parameters=any("parameters" in part for part in parts),
+        names_parameters=any("parameters" in part for part in errors),
         said=next((text for name in ("detail", "message", "title") for text in _each(parts, name, str)), ""),
     )
 

@@ -1,8 +1,9 @@
 """Words of others as they may be shown: bounded, on one line, and without what was sent to them in confidence.
 
-Whatever answers may repeat what it was sent, so every text that comes from outside goes through here.
+An answer may repeat what was sent with its request, so every text that comes from outside goes through here.
 """
 
+import base64
 import re
 from urllib.parse import quote, unquote
 
@@ -12,6 +13,11 @@ _HIDDEN = "[secret]"
 
 Secrets = tuple[str, ...]
 """What was sent with a request and must not be shown."""
+
+
+def basic_credentials(name: str, password: str) -> str:
+    """Return a pair as a header with HTTP Basic authentication holds it (RFC 7617)."""
+    return base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 def shown(secrets: Secrets, text: str | bytes, limit: int = QUOTE_LIMIT) -> str:

@@ -1,4 +1,4 @@
-"""The body of an answer that is not a stream, bounded in size and time: whatever comes, somebody waits for it."""
+"""The body of an answer that is not a stream, bounded in size and time, since an attempt waits for it."""
 
 from collections.abc import Iterator
 

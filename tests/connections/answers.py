@@ -10,6 +10,7 @@ from connector.simulator.faults import (
 )
 from connector.x.clock import wall_us
 from tests.connections.peer import (
+    CHUNKED,
     LAST_CHUNK,
     Peer,
     Script,
@@ -18,6 +19,7 @@ from tests.connections.peer import (
     gzip_head,
     head,
     sending,
+    then_silent,
 )
 from tests.connections.row import (
     CONFIGURATION_S,
@@ -32,10 +34,12 @@ from tests.connections.row import (
     answered,
     ended,
     event,
+    events,
     failed,
+    gap,
     good,
     problem,
-    refused,
+    refused_twice,
     replayed,
 )
 from tests.connections.x import AFTER, Bare, Simulated, X
@@ -100,10 +104,26 @@ ANSWERS = (
     Row(
         "other-2xx",
         "2xx that is not 200",
-        "no stream: as an answer that nobody expects",
+        "no stream: as an unexpected answer",
         _answering("204 No Content"),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
+    ),
+    *(
+        Row(
+            f"date-{name}",
+            f"200 {what}",
+            "read it: an answer without a time is a stream all the same, and sets no clock",
+            lambda date=date: Bare(  # type: ignore[misc] # a default binds the loop's value
+                Peer(then_silent(sending(head("200 OK", *CHUNKED, date=date), events(1)))), events=1
+            ),
+            (),
+            (),
+        )
+        for name, what, date in (
+            ("garbage", "with a `Date` that cannot be read", "soon"),
+            ("missing", "without a `Date`", None),
+        )
     ),
     Row(
         "200-page",
@@ -148,7 +168,7 @@ ANSWERS = (
         "ask for the same again, after 5 s; when refused again, ask without: what backfill would have brought is a gap",
         lambda: Simulated(backfill_refusal=400, events=AFTER, good=3),
         (HTTP_S, 0.0),
-        (*[failed("http-400"), answered(400), refused("backfill")] * 2, 'gaps_total{cause="backfill-refused"}'),
+        (*[failed("http-400"), answered(400)] * 2, *refused_twice("backfill"), gap("backfill-refused")),
     ),
     Row(
         "400-replay",
@@ -156,7 +176,7 @@ ANSWERS = (
         "ask for the same again, after 5 s; when refused again, ask for the most backfill there is: the rest is a gap",
         lambda: Simulated(replay_refusal=400, good=3),
         (HTTP_S, 0.0),
-        (*[failed("http-400"), answered(400), refused("replay")] * 2, 'gaps_total{cause="replay-refused"}'),
+        (*[failed("http-400"), answered(400)] * 2, *refused_twice("replay"), gap("replay-refused")),
         away_s=20 * MINUTE_S,
     ),
     Row(
@@ -165,12 +185,12 @@ ANSWERS = (
         "ask for the same again, after 5 s, then for less at once, then slowly for everything again; say what to check",
         _refusing(400, times=3),
         (HTTP_S, 0.0, CONFIGURATION_S),
-        (*[failed("http-400"), answered(400)] * 3, *[refused("backfill")] * 2),
+        (*[failed("http-400"), answered(400)] * 3, *refused_twice("backfill")),
     ),
     Row(
         "401",
         "401, code 89: the token is wrong or was invalidated",
-        "try slowly, with the token as it then is; an exchanged one is exchanged anew",
+        "try slowly, with the token as it then is; an exchanged one is exchanged again",
         _refusing(401),
         (CONFIGURATION_S,),
         (failed("http-401"), answered(401)),
@@ -181,7 +201,7 @@ ANSWERS = (
         "as after 400",
         lambda: Simulated(replay_refusal=403, good=3),
         (HTTP_S, 0.0),
-        (*[failed("http-403"), answered(403), refused("replay")] * 2, 'gaps_total{cause="replay-refused"}'),
+        (*[failed("http-403"), answered(403)] * 2, *refused_twice("replay"), gap("replay-refused")),
         away_s=20 * MINUTE_S,
     ),
     Row(
@@ -190,7 +210,7 @@ ANSWERS = (
         "ask for the same again, after 5 s, then for less at once, then slowly; say what to check",
         _refusing(403, times=3),
         (HTTP_S, 0.0, CONFIGURATION_S),
-        (*[failed("http-403"), answered(403)] * 3, *[refused("backfill")] * 2),
+        (*[failed("http-403"), answered(403)] * 3, *refused_twice("backfill")),
     ),
     Row(
         "404",
@@ -210,7 +230,7 @@ ANSWERS = (
             (failed("foreign-answer"), answered(status[:3])),
         )
         for status, name, what, body, headers in (
-            ("400 Bad Request", "page", "with a web page, from a box on the way", _PAGE, [_TEXT_HTML]),
+            ("400 Bad Request", "page", "with a web page, from an intermediary", _PAGE, [_TEXT_HTML]),
             ("403 Forbidden", "page", "with a web page, to a request with `backfill_minutes` too", _PAGE, [_TEXT_HTML]),
             ("403 Forbidden", "gateway", "in JSON of another shape", {"message": "Forbidden"}, []),
             ("403 Forbidden", "empty", "without a body", b"", []),
@@ -234,7 +254,7 @@ ANSWERS = (
         "as after 5xx",
         _answering("408 Request Timeout"),
         (HTTP_S,),
-        (failed("http-408"), answered("other")),
+        (failed("http-408"), answered(408)),
     ),
     Row(
         "425",
@@ -346,7 +366,7 @@ ANSWERS = (
             (_503, "", " in seconds, or as a date", "120", "wait that long", 120.0, "http-5xx", 503),
             (_503, "-absurd", " of days", "999999", "wait 16 minutes at most", 960.0, "http-5xx", 503),
             (_503, "-garbage", " that is negative, past or garbage", "-120", "as without", HTTP_S, "http-5xx", 503),
-            ("408 Request Timeout", "", "", "30", "wait that long", 30.0, "http-408", "other"),
+            ("408 Request Timeout", "", "", "30", "wait that long", 30.0, "http-408", 408),
         )
     ),
     Row(

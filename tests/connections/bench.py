@@ -121,7 +121,7 @@ class Bench:
         return self._client.open(PARTITION, plan, wire)
 
     def run(self, *, events: int, attempts: int, tick_s: float) -> None:
-        """Read until so many events are committed and so many attempts made, and stop.
+        """Read until `events` are committed and `attempts` made, and stop.
 
         The stall watch ticks every `tick_s`, which for it is half a second.
         """
@@ -135,7 +135,7 @@ class Bench:
         began = ticked_at = time.monotonic()
         while self.events < events or len(self.asked) < attempts:
             time.sleep(_POLL_S)
-            self._x.go_on(len(self.asked))
+            self._x.go_on(len(self.asked), self.lines)
             if time.monotonic() > began + _PATIENCE_S:
                 break
             if time.monotonic() > ticked_at + tick_s:
@@ -154,6 +154,11 @@ class Bench:
     def events(self) -> int:
         """How many events are committed."""
         return sum(entry.counts.published for _, entry in self.writer.transactions)
+
+    @property
+    def lines(self) -> int:
+        """How many lines are committed, known ones too."""
+        return sum(entry.counts.received for _, entry in self.writer.transactions)
 
     @property
     def counted(self) -> Mapping[str, int]:

@@ -80,7 +80,7 @@ BODY = (
     Row(
         "closed",
         "the body ends properly: a restart of X's, for instance",
-        "connect anew at once; what was missed comes by backfill",
+        "connect again at once; what was missed comes by backfill",
         lambda: Simulated(Close(after_lines=BEFORE, **WHERE)),
         (0.0,),
         _CLOSED,
@@ -104,7 +104,7 @@ BODY = (
     Row(
         "dropped",
         "the connection is dropped without an end of the body: a slow reader gets no more notice than that",
-        "connect anew at once",
+        "connect again at once",
         lambda: Simulated(Drop(after_lines=BEFORE, **WHERE)),
         (0.0,),
         _BROKEN,
@@ -112,7 +112,7 @@ BODY = (
     Row(
         "reset-within-a-chunk",
         "RST within a chunk and a line",
-        "the whole lines count, the rest is dropped and comes again; connect anew at once",
+        "the whole lines count, the rest is dropped and comes again; connect again at once",
         lambda: Bare(
             Peer(then_reset(cutting(events(1, 2), b"400\r\n" + event(3)[:_HALF])), good(3)),
             events=3,
@@ -179,7 +179,7 @@ BODY = (
     Row(
         "corrupt-gzip",
         "a compressed body is corrupt after a while",
-        "what came before counts; connect anew at once",
+        "what came before counts; connect again at once",
         lambda: Bare(
             Peer(sending(gzip_head(), compressed(in_lines(event(1), event(2))), chunk(b"<html>")), good(3)), events=3
         ),
@@ -236,7 +236,7 @@ BODY = (
     Row(
         "silent",
         "the socket stays open and nothing comes, not even keep-alives",
-        "close after `CONNECTOR_X__SILENCE_TIMEOUT_S`, as keep-alives come at 20 s and a little; connect anew at once",
+        "close after `CONNECTOR_X__SILENCE_TIMEOUT_S`, as keep-alives come at 20 s and a little; connect again at once",
         lambda: Simulated(Stall(after_lines=BEFORE, **WHERE)),
         (0.0,),
         (ended("silent"),),

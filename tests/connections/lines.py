@@ -5,12 +5,14 @@ from collections.abc import Callable
 from connector.events.times import format_us
 from connector.x.clock import wall_us
 from tests.connections.peer import (
+    LAST_CHUNK,
     Peer,
     chunk,
+    cutting,
     in_lines,
     streaming,
 )
-from tests.connections.row import Row, event
+from tests.connections.row import NETWORK_S, Row, ended, event, good
 from tests.connections.x import Bare, X
 from tests.unit.events.bodies import line_of
 
@@ -20,6 +22,11 @@ _TWEET = {"id": "1", "author_id": "7"}
 def _with_lines(*lines: bytes) -> Callable[[], X]:
     """Return an X that sends lines, and then an event."""
     return lambda: Bare(Peer(streaming(chunk(in_lines(*lines, event(1))))), events=1)
+
+
+def _nothing_but(line: bytes) -> Callable[[], X]:
+    """Return an X that three times sends a line and closes."""
+    return lambda: Bare(Peer(*[cutting(chunk(in_lines(line)), LAST_CHUNK)] * 3, good(1)), events=1)
 
 
 def _dead(reason: str) -> str:
@@ -81,5 +88,19 @@ LINES = (
         (),
         (_dead("too-long"),),
         settings={"line_limit_bytes": 1024},
+    ),
+    *(
+        Row(
+            f"nothing-but-{name}",
+            f"a live connection that brings nothing but {what}",
+            "keep it in the dead-letter topic, once; a line without `data` proves nothing, so the delays grow",
+            _nothing_but(line),
+            (NETWORK_S, 2 * NETWORK_S, 3 * NETWORK_S),
+            (*[ended("closed")] * 3, _dead(reason)),
+        )
+        for name, what, line, reason in (
+            ("error", "an error of another shape", b'{"error":{"message":"over capacity"}}', "unknown-type"),
+            ("page", "a web page, with no `Content-Type`", b"<html>", "not-json"),
+        )
     ),
 )

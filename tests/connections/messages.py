@@ -8,8 +8,20 @@ from connector.simulator.faults import (
     Ending,
     StreamError,
 )
-from tests.connections.row import NETWORK_S, PROBLEMS, TOO_MANY_BODY, TOO_MANY_S, WHERE, Row, ended, problem
-from tests.connections.x import BEFORE, Simulated, X
+from tests.connections.peer import Peer, chunk, in_lines, streaming
+from tests.connections.row import (
+    NETWORK_S,
+    PROBLEMS,
+    TOO_MANY_BODY,
+    TOO_MANY_S,
+    WHERE,
+    Row,
+    ended,
+    event,
+    good,
+    problem,
+)
+from tests.connections.x import BEFORE, Bare, Simulated, X
 
 DISCONNECT_TYPES = (
     "OperationalDisconnect",
@@ -56,12 +68,17 @@ def _issue(kind: str) -> dict[str, object]:
     return {**TOO_MANY_BODY, "connection_issue": kind}
 
 
+def _with_events() -> X:
+    message = json.dumps(_disconnect("OperationalDisconnect")).encode()
+    return Bare(Peer(streaming(chunk(in_lines(event(1), message, event(2)))), good(3)), events=3)
+
+
 MESSAGES = (
     *(
         Row(
             kind,
             f"`disconnect_type` `{kind}`",
-            "close the connection, which X does not always do, and connect anew",
+            "close the connection, which X does not always do, and connect again",
             _saying(_disconnect(kind)),
             (0.0,),
             _SAID,
@@ -71,15 +88,23 @@ MESSAGES = (
     Row(
         "message-first",
         "a message before anything else has come",
-        "no delivery: the delays grow",
+        "it proves nothing: the delays grow",
         _saying(_disconnect("OperationalDisconnect"), after_lines=0, ending="close"),
         (NETWORK_S,),
         _SAID,
     ),
     Row(
+        "message-with-events",
+        "a message in one piece with events before and after it",
+        "publish them; the connection has delivered, so connect at once",
+        _with_events,
+        (0.0,),
+        _SAID,
+    ),
+    Row(
         "message-and-close",
         "a message that ends with a bare `\\n`, and then the end of the body",
-        "connect anew",
+        "connect again",
         _saying(_disconnect("ForceDisconnect"), ending="close", terminator="\n"),
         (0.0,),
         _SAID,
@@ -90,7 +115,7 @@ MESSAGES = (
             f"`connection_issue` `{kind}`",
             "close and wait a few seconds, doubling: X still counts a dead connection of ours"
             if kind == "TooManyConnections"
-            else "close the connection and connect anew",
+            else "close the connection and connect again",
             _saying(_issue(kind)),
             (TOO_MANY_S if kind == "TooManyConnections" else 0.0,),
             _SAID,
@@ -101,7 +126,7 @@ MESSAGES = (
         Row(
             f"problem-{kind}",
             f"a problem of type `{kind}`, within `errors`",
-            "close the connection and connect anew",
+            "close the connection and connect again",
             _saying({"errors": [problem(kind, 200)]}),
             (0.0,),
             _SAID,
@@ -110,7 +135,7 @@ MESSAGES = (
     ),
     Row(
         "message-unknown",
-        "a message of a kind that nobody knows",
+        "a message of a kind that is not known",
         "the same",
         _saying({"errors": ["as X words it"]}),
         (0.0,),

@@ -20,14 +20,14 @@ _LOOPBACK = "127.0.0.1"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _TCP_REPAIR = 19
 _PATIENCE_S = 30.0
-_CHUNKED = (("Transfer-Encoding", "chunked"),)
+CHUNKED = (("Transfer-Encoding", "chunked"),)
 LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Peer:
     """Plays `scripts` to the connections it takes, in turn, the last one again and again; listens while in a `with`.
 
-    Takes none before `listen`, which the `with` calls where `is_listening`.
+    Takes none before `listen`, which the `with` calls where `is_listening`; `server` is the socket that listens.
     """
 
     def __init__(self, *scripts: Script, is_listening: bool = True, host: str = _LOOPBACK) -> None:
@@ -36,19 +36,19 @@ class Peer:
         self._taken: list[socket.socket] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._take, name="peer", daemon=True)
-        self._server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        self._server.bind((host, 0))
-        self.port: int = self._server.getsockname()[1]
+        self.server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.server.bind((host, 0))
+        self.port: int = self.server.getsockname()[1]
 
     def listen(self) -> None:
         """Take connections from now on."""
-        self._server.listen()
+        self.server.listen()
         self._thread.start()
 
     def _take(self) -> None:
         while not self._stopped.is_set():
             try:
-                sock, _ = self._server.accept()
+                sock, _ = self.server.accept()
             except OSError:
                 return
             sock.settimeout(_PATIENCE_S)
@@ -69,14 +69,14 @@ class Peer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopped.set()
-        for sock in (self._server, *self._taken):
+        for sock in (self.server, *self._taken):
             try:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 continue
         if self._thread.is_alive():
             self._thread.join(_PATIENCE_S)
-        self._server.close()
+        self.server.close()
 
 
 def head(status: str = "200 OK", *headers: tuple[str, str], date: str | None = "") -> bytes:
@@ -165,12 +165,12 @@ def greeting(data: bytes) -> Script:
 
 def streaming(*pieces: bytes) -> Script:
     """Return a script that sends pieces of a stream and then says nothing until the client goes."""
-    return then_silent(sending(head("200 OK", *_CHUNKED), *pieces))
+    return then_silent(sending(head("200 OK", *CHUNKED), *pieces))
 
 
 def cutting(*pieces: bytes) -> Script:
     """Return a script that sends pieces of a stream and then ends the connection with a FIN."""
-    return sending(head("200 OK", *_CHUNKED), *pieces)
+    return sending(head("200 OK", *CHUNKED), *pieces)
 
 
 def then_silent(script: Script) -> Script:
@@ -225,7 +225,7 @@ def over_tls(folder: Path, script: Script) -> Script:
 
 def gzip_head(name: str = "gzip") -> bytes:
     """Return the head of a stream that says gzip."""
-    return head("200 OK", ("Content-Encoding", name), *_CHUNKED)
+    return head("200 OK", ("Content-Encoding", name), *CHUNKED)
 
 
 def compressed(body: bytes, *, share: float = 1.0) -> bytes:
@@ -235,10 +235,10 @@ def compressed(body: bytes, *, share: float = 1.0) -> bytes:
 
 
 def keeping_alive(*, times: int, pause_s: float, then: bytes) -> Script:
-    """Return a script that sends so many keep-alives, one by one, and then something more."""
+    """Return a script that sends keep-alives, one by one, and then something more."""
 
     def play(sock: socket.socket) -> None:
-        sock.sendall(head("200 OK", *_CHUNKED))
+        sock.sendall(head("200 OK", *CHUNKED))
         for _ in range(times):
             threading.Event().wait(pause_s)
             sock.sendall(chunk(b"\r\n"))

@@ -59,9 +59,14 @@ def answered(code: int | str) -> str:
     return f'http_responses_total{{code="{code}"}}'
 
 
-def refused(kind: str) -> str:
-    """Return the name of the counter of refused plans."""
-    return f'plans_refused_total{{plan="{kind}"}}'
+def refused_twice(kind: str) -> list[str]:
+    """Return the names of the counters of a plan that is refused, asked for again, and refused again."""
+    return [f'plans_refused_total{{plan="{kind}",outcome="{outcome}"}}' for outcome in ("asked-again", "believed")]
+
+
+def gap(cause: str, state: str = "lost") -> str:
+    """Return the name of the counter of gaps."""
+    return f'gaps_total{{state="{state}",cause="{cause}"}}'
 
 
 def ended(reason: str) -> str:

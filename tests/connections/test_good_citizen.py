@@ -9,9 +9,9 @@ from connector.settings import XSettings
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.clock import NANOS
 from connector.simulator.faults import AcceptAndClose
-from connector.source.connect_limiter import Gate
+from connector.source.connect_limiter import ConnectLimiter
 from connector.x.client import XClient
-from tests.connections.citizens import PARTITIONS, Citizen, play, simulated_time
+from tests.connections.citizens import PARTITIONS, Citizen, Times, now_s, play
 
 _LIMIT = 100
 _WINDOW_S = 15 * 60
@@ -22,12 +22,8 @@ _DAY_S = 24 * 3600.0
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """Give an X that grants 100 connects in a window, to whose time everything goes."""
-    with Simulator(SimulatorConfig(rate_limit=_LIMIT, streams=("tweet",))) as simulator, simulated_time(simulator):
+    with Simulator(SimulatorConfig(rate_limit=_LIMIT, streams=("tweet",))) as simulator:
         yield simulator
-
-
-def _now_s(simulator: Simulator) -> float:
-    return simulator.clock.now_ns() / NANOS
 
 
 @pytest.fixture
@@ -39,11 +35,12 @@ def client(simulator: Simulator) -> Iterator[XClient]:
     client.close()
 
 
-def _start(client: XClient, replicas: int, *, away_s: float = 0.0) -> list[Citizen]:
+def _start(simulator: Simulator, client: XClient, replicas: int, *, away_s: float = 0.0) -> list[Citizen]:
     """Return a reader for each partition, in so many processes that know nothing of each other."""
-    gates = [Gate(2) for _ in range(replicas)]
+    times = Times(simulator)
+    limiters = [ConnectLimiter(2, times.us) for _ in range(replicas)]
     return [
-        Citizen(partition, gates[number % replicas], client, away_s=away_s)
+        Citizen(partition, limiters[number % replicas], client, times, away_s=away_s)
         for number, partition in enumerate(PARTITIONS)
     ]
 
@@ -62,8 +59,8 @@ def test_good_citizen_to_a_server_that_accepts_and_closes_at_once(
 ) -> None:
     """For 10 minutes that lie in one window, four partitions never ask more often than X grants."""
     simulator.inject(AcceptAndClose(times=10_000))
-    simulator.advance(_WINDOW_S - _now_s(simulator) % _WINDOW_S)
-    play(simulator, _start(client, replicas), _now_s(simulator) + 10 * _MINUTE_S)
+    simulator.advance(_WINDOW_S - now_s(simulator) % _WINDOW_S)
+    play(simulator, _start(simulator, client, replicas), now_s(simulator) + 10 * _MINUTE_S)
     _check_count(simulator)
     assert len(simulator.requests) > _LIMIT / 2, "it is tried all the time"
 
@@ -71,19 +68,19 @@ def test_good_citizen_to_a_server_that_accepts_and_closes_at_once(
 def test_good_citizen_in_a_loop_of_crashes(simulator: Simulator, client: XClient) -> None:
     """A process that knows nothing begins anew every 30 s, for two windows."""
     simulator.inject(AcceptAndClose(times=10_000))
-    until_s = _now_s(simulator) + 2 * _WINDOW_S
-    while _now_s(simulator) < until_s:
-        play(simulator, _start(client, 1), _now_s(simulator) + 30)
+    until_s = now_s(simulator) + 2 * _WINDOW_S
+    while now_s(simulator) < until_s:
+        play(simulator, _start(simulator, client, 1), now_s(simulator) + 30)
     _check_count(simulator)
 
 
 @pytest.mark.parametrize("replicas", [1, 4])
 def test_good_citizen_through_a_catch_up_of_a_day(simulator: Simulator, client: XClient, replicas: int) -> None:
     """Four times what X grants in a window: it takes its time, and ends, with no 429."""
-    began_s = _now_s(simulator)
-    citizens = _start(client, replicas, away_s=_DAY_S)
+    began_s = now_s(simulator)
+    citizens = _start(simulator, client, replicas, away_s=_DAY_S)
     play(simulator, citizens, began_s + _DAY_S)
     assert all(citizen.has_caught_up for citizen in citizens)
     _check_count(simulator)
     assert len(simulator.requests) > 4 * 24 * 4
-    assert _now_s(simulator) - began_s < 2 * 3600
+    assert now_s(simulator) - began_s < 2 * 3600

@@ -43,7 +43,7 @@ class _Deaf(Bare):
         peer = Peer(good(1), is_listening=False)
         super().__init__(peer, events=1)
         self._port = peer.port
-        self._server = peer._server  # noqa: SLF001 - to listen without taking
+        self._server = peer.server
         self._waiting = ExitStack()
 
     def __enter__(self) -> Self:
@@ -94,7 +94,7 @@ WAY = (
     ),
     Row(
         "refused",
-        "nobody listens at its address",
+        "nothing listens at its address",
         "the same",
         lambda: Bare(Peer(good(1), is_listening=False), events=1, good=2),
         (NETWORK_S,),

@@ -1,31 +1,34 @@
 """The real command line with at most one fault armed; run as a module in place of `connector`.
 
-The product has no hooks: its own functions are wrapped here, and do what they do. Whoever passes the armed place for
-the n-th time first makes the marker file, then the process is killed or stopped, or the thread stands still for ever.
+The product has no hooks: its own functions are wrapped here, and do what they do. What passes the armed place for the
+n-th time first makes the marker file, then the process is killed or stopped, or the thread stands still for ever.
 """
 
 import faulthandler
+import json
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from connector.source.deliveries import Delivery, Opened, Received
+from confluent_kafka import Consumer, Producer
 
 from connector import cli
-from connector.coverage.plan import Replay
-from connector.events.decode import Event, decode
-from connector.kafka import restore
+from connector.coverage.messages import EndReason, LinesRead, Message, Opened
+from connector.coverage.plan import Live
+from connector.events.times import US_PER_S
+from connector.kafka import restore, transaction
+from connector.kafka.ledger import Mode
 from connector.kafka.transaction import Committed, Record, TransactionalWriter
-from connector.partition.batch import Draft
-from connector.partition.state import Timeline
-from connector.source.channel import Inbox
+from connector.partition.batch import Transaction
+from connector.partition.state import PartitionState
+from connector.source.channel import Channel
 from tests.faults.points import Deed, Fault, Point
 
 _FLUSH_S = 5.0
-_COMMIT = "commit_transaction"
 
 
 class Tripwire:
@@ -60,32 +63,44 @@ class Tripwire:
             self.strike()
 
 
-def _flush(writer: TransactionalWriter) -> None:
-    writer._producer.flush(_FLUSH_S)  # noqa: SLF001 - the records are to be with the broker when the fault strikes
+class _Producer(Producer):
+    """The client's producer; each thread knows the one with which it began its latest transaction."""
+
+    latest = threading.local()
+
+    def begin_transaction(self) -> None:
+        """Begin, and record where."""
+        self.latest.producer = self
+        super().begin_transaction()
+
+
+def _flush() -> None:
+    """Have the records of this thread's transaction with the broker before the fault strikes."""
+    _Producer.latest.producer.flush(_FLUSH_S)
 
 
 def _after_receive(wire: Tripwire) -> None:
-    take = Inbox.take
+    take = Channel.take
 
-    def taking(self: Inbox) -> Iterator[Delivery]:
-        for delivery in take(self):
-            if isinstance(delivery, Received):
+    def taking(self: Channel) -> Iterator[Message]:
+        for message in take(self):
+            if isinstance(message, LinesRead):
                 wire.pass_by()
-            yield delivery
+            yield message
 
-    Inbox.take = taking  # type: ignore[method-assign] # wrapped, see the module's docstring
+    Channel.take = taking  # type: ignore[method-assign] # wrapped, see the module's docstring
 
 
 def _after_encode(wire: Tripwire) -> None:
-    draft = Timeline.draft
+    prepare = PartitionState.prepare
 
-    def drafting(self: Timeline, written_at_us: int) -> Draft:
-        drafted = draft(self, written_at_us)
-        if drafted.published:
+    def preparing(self: PartitionState, written_at_us: int) -> Transaction:
+        transaction = prepare(self, written_at_us)
+        if transaction.published:
             wire.pass_by()
-        return drafted
+        return transaction
 
-    Timeline.draft = drafting  # type: ignore[method-assign] # wrapped, see the module's docstring
+    PartitionState.prepare = preparing  # type: ignore[method-assign] # wrapped, see the module's docstring
 
 
 def _mid_produce(wire: Tripwire) -> None:
@@ -94,67 +109,78 @@ def _mid_produce(wire: Tripwire) -> None:
     def committing(self: TransactionalWriter, records: Sequence[Record], entry: Record) -> Committed:
         def half() -> Iterator[Record]:
             yield from records[: len(records) // 2]
-            _flush(self)
+            _flush()
             wire.strike()
             yield from records[len(records) // 2 :]
 
         is_hit = len(records) > 1 and wire.is_hit()
         return commit(self, half() if is_hit else records, entry)  # type: ignore[arg-type] # it is only iterated
 
+    transaction.Producer = _Producer  # type: ignore[attr-defined] # wrapped, see the module's docstring
     TransactionalWriter.commit = committing  # type: ignore[method-assign] # wrapped, see the module's docstring
 
 
 def _at_commit(wire: Tripwire, *, is_before: bool) -> None:
-    resume = TransactionalWriter._resume  # noqa: SLF001 - the one place that calls `commit_transaction`
+    class Committing(_Producer):
+        def commit_transaction(self, *arguments: Any) -> None:  # noqa: ANN401 - handed on
+            if is_before and wire.is_hit():
+                _flush()
+                wire.strike()
+            super().commit_transaction(*arguments)
+            if not is_before:
+                wire.pass_by()
 
-    def resuming(self: TransactionalWriter, name: str, *arguments: Any) -> None:  # noqa: ANN401 - handed on
-        if name == _COMMIT and is_before and wire.is_hit():
-            _flush(self)
-            wire.strike()
-        resume(self, name, *arguments)
-        if name == _COMMIT and not is_before:
-            wire.pass_by()
-
-    TransactionalWriter._resume = resuming  # type: ignore[assignment, method-assign] # noqa: SLF001 - as above
+    transaction.Producer = Committing  # type: ignore[attr-defined] # wrapped, see the module's docstring
 
 
 def _in_restore(wire: Tripwire) -> None:
-    read = restore.LedgerReader._read  # noqa: SLF001 - the one place where entries come from
+    class Reading(Consumer):
+        def poll(self, *arguments: Any) -> Any:  # noqa: ANN401 - handed on
+            message = super().poll(*arguments)
+            if message is not None and message.error() is None:
+                wire.pass_by()
+            return message
 
-    def reading(self: restore.LedgerReader, *arguments: Any) -> Any:  # noqa: ANN401 - handed on
-        for entry in read(self, *arguments):
-            wire.pass_by()
-            yield entry
-
-    restore.LedgerReader._read = reading  # type: ignore[assignment, method-assign] # noqa: SLF001 - as above
+    restore.Consumer = Reading  # type: ignore[attr-defined] # wrapped, see the module's docstring
 
 
 def _in_backfill(wire: Tripwire) -> None:
-    """Strike after lines were taken up that X emitted before the connection."""
-    take = Timeline.take
-    opened_at_ns = dict[Timeline, int]()
+    """Strike after lines were applied that X emitted before the connection."""
+    apply = PartitionState.apply
+    opened_at_us = dict[PartitionState, int]()
 
-    def taking(self: Timeline, delivery: Delivery) -> None:
-        take(self, delivery)
-        if isinstance(delivery, Opened):
-            opened_at_ns[self] = 0 if isinstance(delivery.plan, Replay) else delivery.at_us * 1000
-        if isinstance(delivery, Received) and isinstance(first := delivery.lines[0], bytes):
-            event = decode(self._partition.stream, first)
-            if isinstance(event, Event) and event.event_at_ns < opened_at_ns[self]:
+    def applying(self: PartitionState, message: Message) -> EndReason | None:
+        reason = apply(self, message)
+        if isinstance(message, Opened):
+            opened_at_us[self] = message.at.earliest_us if isinstance(message.plan, Live) else 0
+        if isinstance(message, LinesRead) and isinstance(first := message.lines[0], bytes):
+            date_us = _event_at_us(first)
+            if date_us is not None and date_us < opened_at_us[self]:
                 wire.pass_by()
+        return reason
 
-    Timeline.take = taking  # type: ignore[method-assign] # wrapped, see the module's docstring
+    PartitionState.apply = applying  # type: ignore[method-assign] # wrapped, see the module's docstring
+
+
+def _event_at_us(line: bytes) -> int | None:
+    """Return the date of an event of the simulator; None where the line is none."""
+    try:
+        [body] = json.loads(line)["data"].values()
+        return round(datetime.fromisoformat(body["event_at"]).timestamp() * US_PER_S)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _in_replay(wire: Tripwire) -> None:
-    take = Timeline.take
+    apply = PartitionState.apply
 
-    def taking(self: Timeline, delivery: Delivery) -> None:
-        take(self, delivery)
-        if isinstance(delivery, Received) and self._opened is not None and isinstance(self._opened.plan, Replay):
+    def applying(self: PartitionState, message: Message) -> EndReason | None:
+        reason = apply(self, message)
+        if isinstance(message, LinesRead) and self.mode is Mode.REPLAY:
             wire.pass_by()
+        return reason
 
-    Timeline.take = taking  # type: ignore[method-assign] # wrapped, see the module's docstring
+    PartitionState.apply = applying  # type: ignore[method-assign] # wrapped, see the module's docstring
 
 
 def _before_first_commit(wire: Tripwire) -> None:

@@ -141,10 +141,11 @@ def test_transaction_of_another_writer_is_noticed_by_the_next_commit(stage: Stag
     damage = LedgerDamage(stage.bootstrap_servers, stage.prefix)
     aborted, garbled = stage.random.sample(range(len(STREAM_PARTITIONS)), 2)
     damage.abort_after(aborted)
-    damage.garble(garbled)
+    garbled_end = damage.garble(garbled)
     stage.note(_FOREIGN)
     stage.emit_on(STREAM_PARTITIONS)
     _await_stopped(stage, replica, {garbled: "cannot be read"})
     lost = {(entry["stream"], entry["partition"]) for entry in replica.process.logged("producer_replaced")}
     assert lost == {STREAM_PARTITIONS[aborted], STREAM_PARTITIONS[garbled]}
+    damage.empty(garbled, garbled_end)
     stage.conclude(damaged={STREAM_PARTITIONS[garbled]})

@@ -71,16 +71,29 @@ def _is_of_clock(finding: str) -> bool:
 
 
 def check_coverage_is_true(history: History, emitted: Sequence[Emitted]) -> Iterator[str]:
-    """When an entry says how far all is covered, all that X emitted until then is committed by that entry."""
+    """When an entry says how far all is covered, all that X emitted until then is committed by that entry.
+
+    What lies in a recorded gap may come later, with an overlap, or not at all.
+    """
     for place, entries in history.ledger.items():
-        entry_of = {line_id: entry["entry"] for entry in entries for line_id in _ids(entry)}
-        lines = [line for line in emitted if (line.stream, line.partition) == place]
+        entry_of = {line_id: entry["entry"] for entry in reversed(entries) for line_id in _ids(entry)}
+        lines = [line for line in emitted if (line.stream, line.partition) == place and not is_in_gap(history, line)]
         for line, line_id in _first_emissions(history.prefix, place, lines):
             at_us = line.emitted_at // 1000
             claim = next((entry["entry"] for entry in entries if entry["covered_until"] > at_us), None)
             if claim is not None and at_us >= entries[0]["covered_until"] and entry_of.get(line_id, claim + 1) > claim:
                 yield f"coverage {place}: entry {claim} covers {line_id}, which entry {entry_of.get(line_id)} holds"
                 break
+
+
+def is_in_gap(history: History, line: Emitted) -> bool:
+    """Return whether a line was emitted within a recorded gap of its stream partition."""
+    at_us = line.emitted_at // 1000
+    return any(
+        (gap["stream"], gap["stream_partition"]) == (line.stream, line.partition)
+        and gap["gap_start"] * 1000 <= at_us < gap["gap_end"] * 1000
+        for gap in history.gaps
+    )
 
 
 def _ids(entry: Mapping[str, Any]) -> list[str]:

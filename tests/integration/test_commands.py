@@ -68,7 +68,7 @@ def test_provision_dry_run_then_again_does_what_it_said_once(
     config = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, 1)
     try:
         planned = _run(tmp_path, ["provision", "--dry-run"], config).stdout.splitlines()
-        assert len(planned) == 17 + 4 + 2 * (17 + 3)
+        assert len(planned) == 17 + 4 + 5 + 2 * (17 + 3)
         done = _run(tmp_path, ["provision"], config).stdout.splitlines()
         assert planned == [f"would {line}" for line in done]
         assert _run(tmp_path, ["provision"], config).stdout == "nothing to do\n"

@@ -42,8 +42,8 @@ _Right = tuple[ResourceType, str, ResourcePatternType, AclOperation]
 
 
 def _topic_rights(ending: str, *operations: AclOperation) -> list[_Right]:
-    """Return rights on the topics of that ending, a dot for all events, with the one to read their configuration."""
-    pattern = _PREFIXED if ending == "." else _LITERAL
+    """Return rights on topics of that ending, or beginning so with a dot or hyphen, and on their configuration."""
+    pattern = _PREFIXED if ending.endswith((".", "-")) else _LITERAL
     return [
         (ResourceType.TOPIC, f"{_PREFIX}{ending}", pattern, operation)
         for operation in (*operations, AclOperation.DESCRIBE_CONFIGS)
@@ -56,6 +56,8 @@ _RUN_RIGHTS = (
     *_topic_rights("-gap", AclOperation.WRITE),
     *_topic_rights("-dead-letter", AclOperation.WRITE),
     *_topic_rights("-ledger", AclOperation.WRITE, AclOperation.READ),
+    *_topic_rights("-schema-id", AclOperation.WRITE, AclOperation.READ),
+    *_topic_rights("-owner-", AclOperation.READ),
     (ResourceType.GROUP, f"{_PREFIX}.connector", _LITERAL, AclOperation.READ),
     (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
 )
@@ -66,6 +68,8 @@ _OPERATOR_RIGHTS = (
     *_topic_rights("-gap", AclOperation.READ, AclOperation.WRITE),
     *_topic_rights("-dead-letter", AclOperation.READ),
     *_topic_rights("-ledger", AclOperation.READ, AclOperation.WRITE),
+    *_topic_rights("-schema-id", AclOperation.READ),
+    *_topic_rights("-owner-", AclOperation.READ),
     (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
 )
 """All that the commands of the runbook need."""

@@ -53,7 +53,7 @@ def _refusal(folder: Path, config: Config, exit_code: int, timeout_s: float = 60
 def test_run_with_nothing_provisioned_names_all_of_it_and_the_command(config: Config, tmp_path: Path) -> None:
     """Every missing topic and subject is named, with the command that makes them, and exit code 78."""
     said = _refusal(tmp_path, override(config, kafka={"topic_prefix": f"{_PREFIX}x"}), 78)
-    assert said.count("is missing\n") == 17 + 4
+    assert said.count("is missing\n") == 17 + 4 + 5
     assert said.count("does not have the schema") == 17 + 3
     assert "connector provision" in said
 

@@ -33,10 +33,10 @@ _AWAY_S = 30 * 3600.0
 _REACH_S = 24 * 3600.0
 _TIMES = 30
 _JOB = "connector"
-_OUTAGE = {"CompliancePartitionNotLive", "ComplianceCoverageOld"}
+_OUTAGE = {"CompliancePartitionNotLive", "ComplianceCoverageOld", "ComplianceCoverageStandsStill"}
 _GAP = {"ComplianceGapRecorded"}
 _OF_EVENTS = "ComplianceDrift"
-"""Fires as the seed has it: one simulated event in 200 carries a field that nobody knows."""
+"""Fires as the seed has it: one simulated event in 200 carries an unknown field."""
 _STREAMS = "like"
 _PLACE = ("like", 1)
 _PATIENCE_S = 60.0
@@ -60,7 +60,7 @@ class _Past:
 
 @dataclass(frozen=True)
 class _Stage:
-    """The outage after it is over: who watched it, and whom one can ask."""
+    """The outage after it is over: what watched it, and what can be asked."""
 
     prometheus: Prometheus
     probe: Probe
@@ -86,11 +86,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[_Stag
         target = probe.url.removeprefix("http://")
         content = shortened(yaml.safe_load(RULES.read_text(encoding="utf-8")), _TIMES)
         prometheus = stack.enter_context(Prometheus(target, _JOB, content))
-        wait_until(lambda: _firing(prometheus) == _OUTAGE, "the outage is told of", _PATIENCE_S)
+        wait_until(lambda: _firing(prometheus) == _OUTAGE, "the outage pages", _PATIENCE_S)
         back_us = journey.now_us
         journey.way.come_back()
         journey.await_live()
-        wait_until(lambda: _firing(prometheus) == _GAP, "the gap is told of, and all else is well again", _PATIENCE_S)
+        wait_until(lambda: _firing(prometheus) == _GAP, "the gap pages, and nothing else", _PATIENCE_S)
         config = make_config(kafka.bootstrap_servers, registry.url, journey.prefix, journey.simulator.base_url)
         yield _Stage(prometheus, probe, config, covered_us, back_us)
 
@@ -112,7 +112,7 @@ def test_alert_says_what_was_lost(stage: _Stage) -> None:
     """With the stream partition, the cause, and how long it is."""
     [alert] = [alert for alert in stage.prometheus.alerts() if alert["labels"]["alertname"] in _GAP]
     assert alert["annotations"]["summary"] == "A gap was recorded in like/1, because of outage-too-long."
-    assert re.match(r"About 6h \d+m \d+s of like/1 may be missing", alert["annotations"]["description"])
+    assert re.match(r"About 6h \d+m \d+s of like/1 cannot be had", alert["annotations"]["description"])
 
 
 def test_status_shows_the_gap(stage: _Stage) -> None:
@@ -145,7 +145,7 @@ def test_runbook_leads_to_the_cause(stage: _Stage, tmp_path: Path) -> None:
 
 def test_every_query_selects_something_of_a_real_scrape(stage: _Stage) -> None:
     """Each metric with each label value that rules and dashboard name is there."""
-    wait_until(lambda: "kafka_queue_messages{" in _scrape(stage.probe), "the producers told of themselves")
+    wait_until(lambda: "kafka_queue_messages{" in _scrape(stage.probe), "the producers reported")
     families = text_string_to_metric_families(_scrape(stage.probe))
     samples = [(sample.name, {**sample.labels, "job": _JOB}) for family in families for sample in family.samples]
     recorded = {rule.get("record") for rule in rules()}

@@ -7,11 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from connector.cli import app
-from connector.coverage.plan import Cause
+from connector.coverage.gap import Gap, GapCause, GapState
+from connector.coverage.messages import Verdict
 from connector.x.errors import FailureReason
 from tests.monitoring.queries import code_blocks, commands, selectors
 from tests.unit.docs.log_events import log_events
-from tests.unit.docs.metric_table import ROOT, alerts, metric_rows
+from tests.unit.docs.metric_table import ROOT, alerts, metric_rows, rules
 
 PAGE = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
 
@@ -35,7 +36,7 @@ def test_sections_are_those_of_the_alerts(heading: str, severity: str) -> None:
 
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
 def test_section_says_what_it_means_and_what_is_at_stake(alert: dict[str, str]) -> None:
-    """Whoever is woken up learns first how bad it is."""
+    """The person on call learns first how bad it is."""
     text = " ".join(section(alert["alert"]).split())
     assert text.startswith("**Means** ")
     assert "**At stake** " in text
@@ -52,8 +53,8 @@ def test_command_is_one_of_ours(command: str) -> None:
 
 @pytest.mark.parametrize("query", list(code_blocks(PAGE, "promql")))
 def test_query_asks_for_metrics_that_there_are(query: str) -> None:
-    """It is PromQL, and of the service's metrics."""
-    known = {row.name for row in metric_rows()}
+    """It is PromQL, and of what the service shows or a rule records."""
+    known = {row.name for row in metric_rows()} | {rule.get("record") for rule in rules()}
     for selector in selectors(query):
         assert str(selector.name).removesuffix("_bucket") in known
 
@@ -61,13 +62,18 @@ def test_query_asks_for_metrics_that_there_are(query: str) -> None:
 def test_log_events_that_are_looked_for_exist() -> None:
     """Every event by which a command searches the log is one."""
     asked = set(re.findall(r'\.event == "(\w+)"', PAGE))
+    for names in re.findall(r"\.event \| IN\((.*?)\)", PAGE):
+        asked.update(re.findall(r'"(\w+)"', names))
     assert asked
     assert asked <= {event.name for event in log_events()}
 
 
 def test_gap_causes_and_reasons_to_fail_are_all_there() -> None:
     """The tables leave no value out that the connector can give."""
-    gap, not_live = section("ComplianceGapRecorded"), section("CompliancePartitionNotLive")
-    assert [cause for cause in Cause if f"`{cause.value}`" not in gap] == []
+    lost, suspected = section("ComplianceGapRecorded"), section("ComplianceGapSuspected")
+    for cause in GapCause:
+        assert f"`{cause.value}`" in (lost if Gap(0, 0, cause).state is GapState.LOST else suspected)
+    failing, not_live = section("ComplianceReplayFailing"), section("CompliancePartitionNotLive")
+    assert [verdict for verdict in Verdict if verdict != "whole" and f"`{verdict.value}`" not in failing] == []
     named = [reason for reason in FailureReason if reason != "http-other"]
     assert [reason for reason in named if f"`{reason}`" not in not_live] == []

@@ -1,18 +1,25 @@
-"""Starting: what is asked for again and again until it is there, and what once."""
+"""Starting: what is asked for again and again until it is there, and what once; and the clock that is watched."""
 
+import queue
 import threading
+import time
 
 import pytest
 
 from connector import app as app_module
-from connector.app import online_checks, wait_for_dependencies
+from connector.app import Service, online_checks, wait_for_dependencies
 from connector.demo.registry import DemoRegistry
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka import cluster as cluster_module
-from connector.settings import KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
+from connector.settings import HttpSettings, KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
+from connector.source import stall as stall_module
+from connector.telemetry import exposition as exposition_module
+from connector.telemetry.http import ask
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import ServiceStatus, Statuses
+from connector.x import clock as clock_module
+from tests.rig.process import wait_until
 
 _SETTINGS = RunSettings(
     x=XAccessSettings(bearer_token="t"),
@@ -46,7 +53,7 @@ def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest
 
 
 def test_registry_is_checked_although_kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has something to mend at both learns it at once."""
+    """What is wrong at both is reported at once."""
     monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 0.2)
     with DemoRegistry() as server:
         registry = SchemaRegistrySettings(url=server.url)
@@ -55,3 +62,66 @@ def test_registry_is_checked_although_kafka_is_away(monkeypatch: pytest.MonkeyPa
             checks["Kafka"]()
         with pytest.raises(NotProvisionedError, match=r"^subject x\.compliance\.tweet\.delete-value does not have"):
             checks["registry"]()
+
+
+class _SteppingTime:
+    """Stands in for the module `time`, with a wall clock that can be set."""
+
+    step_ns = 0
+    monotonic_ns = staticmethod(time.monotonic_ns)
+
+    def time_ns(self) -> int:
+        """Return the wall clock."""
+        return time.time_ns() + self.step_ns
+
+
+def test_wall_clock_that_steps_is_seen_whatever_the_service_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the tick of the stall watch; here while it waits for Kafka."""
+    wall = _SteppingTime()
+    monkeypatch.setattr(clock_module, "time", wall)
+    monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(stall_module, "TICK_S", 0.01)
+    monkeypatch.setattr(exposition_module, "INTERVAL_S", 0.05)
+    ports: queue.Queue[int] = queue.Queue()
+    stop = threading.Event()
+    service = Service(_SETTINGS.model_copy(update={"http": HttpSettings(host="127.0.0.1", port=0)}))
+    thread = threading.Thread(target=service.run, args=(stop, ports.put))
+    thread.start()
+    try:
+        port = ports.get(timeout=10)
+
+        def steps() -> str:
+            [line] = [
+                line
+                for line in ask("127.0.0.1", port, "/metrics").splitlines()
+                if line.startswith("compliance_connector_clock_steps_total")
+            ]
+            return line.split()[1]
+
+        assert steps() == "0.0"
+        wall.step_ns -= 300 * 10**9
+        wait_until(lambda: steps() == "1.0", "the step is counted", 10)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_stop_is_obeyed_at_once_while_kafka_or_the_registry_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call that waits for them is left behind."""
+    stop, asked, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def ask(*_: object) -> None:
+        asked.set()
+        answered.wait()
+
+    monkeypatch.setattr(app_module, "verify", ask)
+    telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
+
+    def stop_meanwhile() -> None:
+        asked.wait()
+        stop.set()
+
+    threading.Thread(target=stop_meanwhile).start()
+    assert wait_for_dependencies(_SETTINGS, stop, telemetry) is None
+    assert not answered.is_set()
+    answered.set()

@@ -7,11 +7,16 @@ from typing import Any, Self, cast
 import pytest
 
 from connector import supervisor as supervisor_module
-from connector.errors import DependencyUnavailableError, HungError, OwnCorruptionError, SettingsError
+from connector.errors import (
+    DependencyUnavailableError,
+    HungError,
+    NotProvisionedError,
+    OwnCorruptionError,
+    SettingsError,
+)
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.partition.worker import Pipeline
+from connector.partition.worker import PartitionWorker
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
-from connector.source import pulse as pulse_module
 from connector.supervisor import DRAIN_S, HUNG_S, Supervisor
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.service import ServiceTelemetry
@@ -25,8 +30,8 @@ _SETTINGS = Settings(
 )
 
 
-class _Pipeline:
-    """Notes what it is told; ends when it is joined, unless it hangs."""
+class _Worker:
+    """Records what it is asked to do; ends when it is joined, unless it hangs."""
 
     def __init__(self, bench: "_Bench", partition: StreamPartition) -> None:
         self._bench = bench
@@ -70,32 +75,38 @@ class _Membership:
 
     def __exit__(self, *_: object) -> None:
         self._bench.has_left = True
-        self._bench.supervisor.revoked(range(len(STREAM_PARTITIONS)))
+        self._bench.supervisor.revoked(STREAM_PARTITIONS)
 
 
 class _Bench:
-    """A supervisor with a played group and played pipelines."""
+    """A supervisor with a played group and played workers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.events: list[Callable[[Callable[[str], None]], None]] = []
-        self.made: list[_Pipeline] = []
+        self.made: list[_Worker] = []
         self.order: list[str] = []
         self.hangs = self.has_left = False
         self.waited_s = 0.0
+        self.check_error: Exception | None = None
         self.stop = threading.Event()
         self.statuses = Statuses(_TWEETS)
         monkeypatch.setattr(supervisor_module, "Membership", lambda *_: _Membership(self))
-        monkeypatch.setattr(supervisor_module, "time", self)
         self.supervisor = Supervisor(
             _SETTINGS,
             self._make,
             self.statuses,
             ServiceTelemetry(Metrics(), ServiceStatus(self.statuses, 0, None, 0)),
+            check=self._check,
+            monotonic_s=self.monotonic,
         )
 
-    def _make(self, partition: StreamPartition) -> Pipeline:
-        self.made.append(_Pipeline(self, partition))
-        return cast("Pipeline", self.made[-1])
+    def _check(self) -> None:
+        if self.check_error is not None:
+            raise self.check_error
+
+    def _make(self, partition: StreamPartition) -> PartitionWorker:
+        self.made.append(_Worker(self, partition))
+        return cast("PartitionWorker", self.made[-1])
 
     def monotonic(self) -> float:
         """Return the supervisor's clock."""
@@ -108,8 +119,8 @@ class _Bench:
 
     @property
     def told(self) -> dict[StreamPartition, list[str]]:
-        """What each pipeline was told."""
-        return {pipeline.partition: pipeline.told for pipeline in self.made}
+        """What each worker was told."""
+        return {worker.partition: worker.told for worker in self.made}
 
 
 @pytest.fixture
@@ -118,99 +129,103 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> _Bench:
     return _Bench(monkeypatch)
 
 
-def test_assigned_partitions_are_worked_until_the_stop(bench: _Bench) -> None:
+def test_assigned_partitions_are_processed_until_the_stop(bench: _Bench) -> None:
     """Then each finishes its transaction, before the group is left."""
-    bench.run(lambda _: bench.supervisor.assigned([1, 3]))
+    bench.run(lambda _: bench.supervisor.assigned([_TWEETS[1], _TWEETS[3]]))
     assert bench.told == {_TWEETS[1]: ["start", "stop"], _TWEETS[3]: ["start", "stop"]}
     assert bench.has_left
-
-
-def test_partition_of_a_stream_that_is_off_is_not_worked(bench: _Bench) -> None:
-    """It is owned, and said to be off."""
-    bench.run(lambda _: bench.supervisor.assigned([0, 8]))
-    assert list(bench.told) == [_TWEETS[0]]
 
 
 def test_revoked_partitions_finish_and_the_others_go_on(bench: _Bench) -> None:
     """Only what is named is given up."""
     bench.events = []
-    bench.supervisor.assigned([0, 1])
-    bench.supervisor.revoked([1, 9])
+    bench.supervisor.assigned([_TWEETS[0], _TWEETS[1]])
+    bench.supervisor.revoked([_TWEETS[1], STREAM_PARTITIONS[9]])
     assert bench.told == {_TWEETS[0]: ["start"], _TWEETS[1]: ["start", "stop"]}
-    bench.supervisor.revoked([1])
+    bench.supervisor.revoked([_TWEETS[1]])
     assert bench.told[_TWEETS[1]] == ["start", "stop"]
 
 
 def test_lost_partitions_commit_nothing_more(bench: _Bench) -> None:
-    """Somebody else may be at work already."""
-    bench.supervisor.assigned([2])
-    bench.supervisor.lost([2])
+    """Another replica may already own them."""
+    bench.supervisor.assigned([_TWEETS[2]])
+    bench.supervisor.lost([_TWEETS[2]])
     assert bench.told == {_TWEETS[2]: ["start", "abandon"]}
 
 
-def test_returning_partition_gets_a_new_pipeline(bench: _Bench) -> None:
-    """A pipeline lives once."""
+def test_returning_partition_gets_a_new_worker(bench: _Bench) -> None:
+    """A worker lives once."""
     for _ in range(2):
-        bench.supervisor.assigned([0])
-        bench.supervisor.revoked([0])
-    assert [pipeline.told for pipeline in bench.made] == [["start", "stop"]] * 2
+        bench.supervisor.assigned([_TWEETS[0]])
+        bench.supervisor.revoked([_TWEETS[0]])
+    assert [worker.told for worker in bench.made] == [["start", "stop"]] * 2
 
 
-def test_pipelines_that_hang_delay_the_leaving_by_one_deadline_together(bench: _Bench) -> None:
+def test_workers_that_hang_delay_the_leaving_by_one_deadline_together(bench: _Bench) -> None:
     """All are told to stop before any is waited for."""
     bench.hangs = True
-    bench.run(lambda _: bench.supervisor.assigned([0, 1, 2, 3]))
+    bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0], _TWEETS[1], _TWEETS[2], _TWEETS[3]]))
     assert bench.order == ["stop"] * 4 + ["join"] * 4
     assert bench.waited_s <= DRAIN_S
 
 
 @pytest.mark.parametrize("kind", [SettingsError, DependencyUnavailableError])
 def test_membership_beyond_repair_abandons_everything(bench: _Bench, kind: type[Exception]) -> None:
-    """As after a twin with the same instance id: nothing is owned any more, though nobody said so."""
+    """As after a twin with the same instance id: nothing is owned any more, though the group did not say so."""
 
     def fail(_: object) -> None:
         raise kind(["twin"])
 
     with pytest.raises(kind):
-        bench.run(lambda _: bench.supervisor.assigned([0]), fail)
+        bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0]]), fail)
     assert bench.told == {_TWEETS[0]: ["start", "abandon"]}
     assert bench.has_left
 
 
-def test_pipeline_that_gives_no_sign_of_life_ends_the_process(bench: _Bench) -> None:
+def test_check_that_fails_ends_the_process_without_a_commit(bench: _Bench) -> None:
+    """As when the registry contradicts the schema ids that records are written with."""
+
+    def contradict(_: object) -> None:
+        bench.check_error = NotProvisionedError("another id")
+
+    with pytest.raises(NotProvisionedError, match="another id"):
+        bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0]]), contradict)
+    assert bench.told == {_TWEETS[0]: ["start", "abandon"]}
+
+
+def test_worker_that_gives_no_sign_of_life_ends_the_process(bench: _Bench) -> None:
     """Others take over, and nothing more is committed here."""
 
     def hang(_: object) -> None:
         bench.made[0].is_hung = True
 
     with pytest.raises(HungError, match=str(_TWEETS[0])):
-        bench.run(lambda _: bench.supervisor.assigned([0, 1]), hang)
+        bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0], _TWEETS[1]]), hang)
     assert bench.told == {_TWEETS[0]: ["start", "abandon"], _TWEETS[1]: ["start", "abandon"]}
 
 
 @pytest.mark.parametrize("hangs", [True, False])
-def test_partition_let_go_is_shown_as_such_whatever_its_threads_still_say(
+def test_released_partition_is_shown_as_such_whatever_its_threads_still_report(
     bench: _Bench,
     hangs: bool,  # noqa: FBT001 - parametrized
 ) -> None:
     """Also when it comes back at once and its predecessor ends late."""
     bench.hangs = hangs
-    bench.supervisor.assigned([0])
+    bench.supervisor.assigned([_TWEETS[0]])
     late = bench.statuses[_TWEETS[0]]
     late.state, late.covered_until_us = State.RUNNING, 7
-    bench.supervisor.revoked([0])
+    bench.supervisor.revoked([_TWEETS[0]])
     shown = bench.statuses[_TWEETS[0]]
     assert (shown.state, shown.covered_until_us) == (State.NOT_OWNED, None)
-    bench.supervisor.assigned([0])
+    bench.supervisor.assigned([_TWEETS[0]])
     bench.statuses[_TWEETS[0]].state = State.RUNNING
     late.state = State.NOT_OWNED
     assert bench.supervisor.is_ready
     assert bench.statuses[_TWEETS[0]].is_owned
 
 
-def test_supervisor_that_does_not_come_back_to_the_group_hangs(bench: _Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_supervisor_that_does_not_come_back_to_the_group_hangs(bench: _Bench) -> None:
     """The probe then says so, since a process in which that hangs owns nothing and never will again."""
-    monkeypatch.setattr(pulse_module, "time", bench)
     seen = []
 
     def hang(_: object) -> None:
@@ -225,7 +240,7 @@ def test_supervisor_that_does_not_come_back_to_the_group_hangs(bench: _Bench, mo
 
 def test_trouble_in_the_group_ends_nothing(bench: _Bench) -> None:
     """It is said and passes."""
-    bench.run(lambda _: bench.supervisor.assigned([0]), lambda tell: tell("a broker is away"), lambda _: None)
+    bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0]]), lambda tell: tell("a broker is away"), lambda _: None)
     assert bench.told == {_TWEETS[0]: ["start", "stop"]}
 
 
@@ -239,7 +254,13 @@ def test_last_partition_that_turns_corrupt_ends_the_process(bench: _Bench) -> No
         return event
 
     with pytest.raises(OwnCorruptionError):
-        bench.run(lambda _: bench.supervisor.assigned([0, 1]), spoil(0), lambda _: None, spoil(1), lambda _: None)
+        bench.run(
+            lambda _: bench.supervisor.assigned([_TWEETS[0], _TWEETS[1]]),
+            spoil(0),
+            lambda _: None,
+            spoil(1),
+            lambda _: None,
+        )
     assert len(bench.events) == 1
 
 
@@ -247,9 +268,9 @@ def test_ready_means_joined_and_every_owned_partition_restored(bench: _Bench) ->
     """A replica that owns nothing is ready too."""
     supervisor = bench.supervisor
     assert supervisor.is_ready
-    supervisor.assigned([0, 1])
+    supervisor.assigned([_TWEETS[0], _TWEETS[1]])
     for state in State:
         bench.statuses[_TWEETS[0]].state, bench.statuses[_TWEETS[1]].state = State.RUNNING, state
         assert supervisor.is_ready == (state is State.RUNNING)
-    supervisor.revoked([1])
+    supervisor.revoked([_TWEETS[1]])
     assert supervisor.is_ready

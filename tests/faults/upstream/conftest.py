@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from connector.x.backoff import Backoff
 from tests.faults.conftest import Servers
 from tests.faults.stage import Stage
 from tests.faults.upstream.journey import Journey
 from tests.rig.registry import Registry
+
+_DELAY_S = 0.05
+
+
+@pytest.fixture
+def delays_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut short what a reader waits after a failure: when attempts come is for others to test."""
+    monkeypatch.setattr(Backoff, "failed", lambda *_, **__: _DELAY_S)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 The service runs in a thread; its way to X can be cut. Every instant is microseconds since 1970 in X's time.
 """
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from connector.simulator.server import Simulator
 from connector.simulator.world import LoggedRequest
 from connector.x import clock
 from tests.faults.stage import Stage
-from tests.faults.truth import findings
+from tests.faults.truth import findings, is_in_gap
 from tests.rig.audit import History, Place, check_coverage
 from tests.rig.oracle import expect_event
 from tests.rig.process import free_port, wait_until
@@ -29,8 +30,12 @@ from tests.rig.service import Probe, live_connections, override, running
 
 US_PER_S = 1_000_000
 _NS_PER_US = 1000
-_MS_TO_US = 1000
 _PATIENCE_S = 60.0
+_LONG_PATIENCE_S = 120.0
+BOUND_S = 15 * 60.0
+"""Coverage is never older, while X is reachable and grants connections, but for what catching up needs."""
+_FOLLOWED_WITHIN_S = 1.0
+_POLL_S = 0.02
 _STRIDE_S = 20.0
 """How far time is set forward at once when something is waited for that only time brings."""
 
@@ -39,8 +44,10 @@ class Travelling:
     """Stands in for the module `time`: goes along with X's clock, but for how far off the wall clock is set."""
 
     def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
         self._now_ns = simulator.clock.now_ns
         self._monotonic_minus_now_ns = time.monotonic_ns() - self._now_ns()
+        self._lock = threading.Lock()
         self.wall_is_off_s = 0.0
 
     def time_ns(self) -> int:
@@ -49,7 +56,15 @@ class Travelling:
 
     def monotonic_ns(self) -> int:
         """Return the monotonic clock."""
-        return self._now_ns() + self._monotonic_minus_now_ns
+        with self._lock:
+            return self._now_ns() + self._monotonic_minus_now_ns
+
+    def suspend(self, seconds: float, rate: float) -> None:
+        """Let X go on for so long while the machine sleeps: its monotonic clock stands still, as Linux's does."""
+        with self._lock:
+            asleep_ns = self._now_ns()
+            self._simulator.advance(seconds, emitting=True, rate=rate)
+            self._monotonic_minus_now_ns -= self._now_ns() - asleep_ns
 
 
 @dataclass(frozen=True)
@@ -64,16 +79,23 @@ class Expected:
     is_deceived: bool = False
     is_wall_behind: bool = False
     gap_causes: Mapping[str, int] = field(default_factory=dict)
-    """How many gaps there must be, by cause."""
+    """How many gaps there must be, by cause; each has the state that goes with it."""
+    gaps_of: Mapping[Place, Collection[str]] | None = None
+    """The causes of the gaps of each stream partition, where their number is X's choice."""
+    repeated: Mapping[Place, int] = field(default_factory=dict)
+    """How many events of a stream partition are published again, since X delivers them after the window."""
 
     def forgives(self, finding: str) -> bool:
         """Tell whether a finding is to be expected."""
         is_order = finding.endswith("out of order") and not self.is_ordered
         is_deceit = finding.startswith("coverage") and "covers" in finding and self.is_deceived
-        return finding.startswith("gap ") or is_order or is_deceit
+        is_repeat = any(finding.startswith(f"{place}: {count} repeated") for place, count in self.repeated.items())
+        return finding.startswith("gap ") or is_order or is_deceit or is_repeat
 
 
 _NOTHING = Expected()
+_LOST = {"outage-too-long", "replay-refused", "replay-interrupted", "backfill-refused", "connect-too-slow"}
+"""The causes of gaps that are lost; X contradicted itself in any other, which is suspected only."""
 
 
 class Journey(Stage):
@@ -155,17 +177,60 @@ class Journey(Stage):
             _PATIENCE_S,
         )
 
-    def settle(self) -> None:
-        """Let time pass, with an event here and there, until all that X emitted so far is covered."""
+    def settle(self, within_s: float = BOUND_S) -> None:
+        """Let time pass, with an event here and there, until all that X emitted so far is covered.
+
+        It must be within so many seconds of X's time.
+        """
         self.await_live()
         until_us = self.now_us
 
         def are_covered() -> bool:
-            self.simulator.advance(_STRIDE_S)
-            self.emit_on(self.places, 1)
+            self.stride()
             return min(self.covered_us().values()) > until_us
 
         wait_until(are_covered, lambda: f"all is covered: {self._how_far(until_us)}", _PATIENCE_S)
+        took_s = (self.now_us - until_us) / US_PER_S
+        assert took_s <= within_s, f"all was covered only after {took_s:.0f} s of X's time: {self._how_far(until_us)}"
+
+    def stride(self, seconds: float = _STRIDE_S) -> None:
+        """Let time pass, with one event of each stream partition at its end, no faster than the connector follows.
+
+        What is read when X's clock is ahead of its emission counts as emitted late, and is no more than asked for.
+        """
+        self.simulator.advance(seconds)
+        emitted_us = self.now_us
+        self.emit_on(self.places, 1)
+        deadline_s = time.monotonic() + _FOLLOWED_WITHIN_S
+        while time.monotonic() < deadline_s and not self._have_read(emitted_us):
+            time.sleep(_POLL_S)
+
+    def return_to_live(self, within_s: float, stride_s: float = _STRIDE_S) -> None:
+        """Let time pass, with an event here and there, until all are live: within so many seconds of X's time."""
+        began_us = self.now_us
+        probe = self.probe
+
+        def are_live() -> bool:
+            statuses = probe.status()["partitions"]
+            if {statuses[f"{stream}/{number}"]["mode"] for stream, number in self.places} == {"live"}:
+                return True
+            self.stride(stride_s)
+            return False
+
+        wait_until(are_live, lambda: f"all are live again: {self._how_far(self.now_us)}", _LONG_PATIENCE_S)
+        took_s = (self.now_us - began_us) / US_PER_S
+        assert took_s <= within_s, f"all were live only after {took_s:.0f} s of X's time"
+
+    def _have_read(self, emitted_us: int) -> bool:
+        """Return whether every stream partition that is live has read and committed an event since then."""
+        statuses = self.probe.status()["partitions"]
+        live = [status for place in self.places if (status := statuses[f"{place[0]}/{place[1]}"])["mode"] == "live"]
+        return all(status["last_event"] and to_us(status["last_event"]) > emitted_us - 2 * US_PER_S for status in live)
+
+    def ages_s(self) -> dict[Place, float]:
+        """Return how old the coverage of each stream partition is, in X's time."""
+        now_us = self.now_us
+        return {place: (now_us - covered_us) / US_PER_S for place, covered_us in self.covered_us().items()}
 
     def _how_far(self, until_us: int) -> str:
         """Tell how far each stream partition is covered, of an instant to reach, and what the service says of it."""
@@ -236,7 +301,12 @@ class Journey(Stage):
         if not expected.is_wall_behind:
             found += check_coverage(history)
         causes = Counter(gap["cause"] for gap in history.gaps)
-        if causes != expected.gap_causes:
+        found += [f"state of {gap}" for gap in history.gaps if (gap["state"] == "lost") != (gap["cause"] in _LOST)]
+        if expected.gaps_of is not None:
+            causes_of = {place: {gap["cause"] for gap in history.gaps if _place(gap) == place} for place in self.places}
+            if causes_of != {place: set(expected.gaps_of.get(place, ())) for place in self.places}:
+                found.append(f"gaps {causes_of}, should be {expected.gaps_of}: {history.gaps}")
+        elif causes != expected.gap_causes:
             found.append(f"gaps {dict(causes)}, should be {dict(expected.gap_causes)}: {history.gaps}")
         if found:
             raise AssertionError("\n".join(found))
@@ -266,21 +336,16 @@ def _due(history: History, emitted: Sequence[Emitted]) -> list[Emitted]:
     ]
 
 
+def _place(gap: Mapping[str, Any]) -> Place:
+    return gap["stream"], gap["stream_partition"]
+
+
 def _told_apart(history: History, emitted: Sequence[Emitted]) -> tuple[list[Emitted], list[Emitted]]:
     """Return the lines that must be there, and those that lie in a recorded gap and are not."""
     known = {event.id for events in history.events.values() for event in events}
-    lost = [line for line in emitted if _is_in_gap(history.gaps, line) and not _is_known(history.prefix, known, line)]
+    lost = [line for line in emitted if is_in_gap(history, line) and not _is_known(history.prefix, known, line)]
     gone = {id(line) for line in lost}
     return [line for line in emitted if id(line) not in gone], lost
-
-
-def _is_in_gap(gaps: Sequence[Mapping[str, Any]], line: Emitted) -> bool:
-    at_us = line.emitted_at // _NS_PER_US
-    return any(
-        (gap["stream"], gap["stream_partition"]) == (line.stream, line.partition)
-        and gap["gap_start"] * _MS_TO_US <= at_us < gap["gap_end"] * _MS_TO_US
-        for gap in gaps
-    )
 
 
 def _is_known(prefix: str, known: Collection[str], line: Emitted) -> bool:

@@ -13,19 +13,30 @@ from connector.simulator.faults import (
     Close,
     Drop,
     Duplicate,
+    EndlessLine,
     EndReplayEarly,
     Fault,
+    ForeignAnswer,
+    ForeignEncoding,
     HoldAnswer,
     IgnoreBackfill,
+    IgnoreReplay,
     InvalidBody,
+    KeepReplayOpen,
     Mode,
+    OvershootReplay,
+    Redeliver,
     Refuse,
     Reorder,
     SlowBackfill,
     Stall,
+    Straggler,
     StreamError,
     Truncate,
+    Twin,
+    UnframedBody,
     UnknownType,
+    WrongDate,
 )
 from connector.x.backoff import Backoff
 from tests.faults.upstream.journey import Expected, Journey
@@ -42,7 +53,12 @@ _TIMES = 3
 _MOST_LINES = 15
 _LEAST_FIRED = 300
 _LEAST_OF_A_KIND = 3
-_KINDS = tuple(sorted(kind.__struct_config__.tag for kind in get_args(Fault)))
+_NEEDS_A_CLOCK = "grant-future-end"
+"""Only a wall clock that is ahead at a start makes the connector ask for it."""
+_KINDS = tuple(sorted({kind.__struct_config__.tag for kind in get_args(Fault)} - {_NEEDS_A_CLOCK}))
+_LEAST_OFF_S = 30 * 60.0
+_MOST_OFF_S = 48 * 60 * 60.0
+_WITHIN_S = 60 * 60.0
 
 
 def _faults_of_a_connection(random: Random, place: Place, mode: Mode) -> list[Fault]:
@@ -66,6 +82,12 @@ def _faults_of_a_connection(random: Random, place: Place, mode: Mode) -> list[Fa
         Refuse(status=status, too_many_connections=status == 429, **where),
         AcceptAndClose(ending=random.choice(("drop", "reset")), **where),
         HoldAnswer(seconds=random.uniform(0.01, 0.1), **where),
+        EndlessLine(seconds=random.uniform(0.05, 0.1), **where, **after),
+        ForeignAnswer(status=random.choice((200, 400, 403, 503)), **where),
+        ForeignEncoding(encoding=random.choice(("br", "zstd")), **where),
+        ForeignEncoding(encoding="x-gzip", member_per_write=random.random() < 0.5, **where),
+        UnframedBody(**where),
+        WrongDate(offset_s=random.choice((-1, 1)) * random.uniform(_LEAST_OFF_S, _MOST_OFF_S), **where),
     ]
 
 
@@ -77,6 +99,7 @@ def _faults_of_a_live_connection(random: Random, place: Place) -> list[Fault]:
         *_faults_of_a_connection(random, place, "live"),
         Close(mode="live", after_lines=random.randrange(_MOST_LINES), **where),
         AcceptAndClose(mode="live", ending="close", **where),
+        Redeliver(mode="live", lines=random.randrange(1, 5), older_than_s=1, **where),
         Reorder(mode="live", lines=random.randrange(2, _MOST_LINES), **where),
         SlowBackfill(lines_per_second=500, **where),
     ]
@@ -100,9 +123,11 @@ def _await_fired(journey: Journey) -> None:
 def _suffer_live(journey: Journey) -> None:
     for place in journey.places:
         _arm(journey, [each for _ in range(_TIMES) for each in _faults_of_a_live_connection(journey.random, place)])
-    for kind in (UnknownType, InvalidBody, Broken, Burst):
-        for stream in _STREAMS:
-            journey.simulator.inject(Burst(stream=stream, events=30) if kind is Burst else kind(stream=stream))
+    for stream in _STREAMS:
+        for kind in (UnknownType, InvalidBody, Broken, Twin):
+            journey.simulator.inject(kind(stream=stream))
+        journey.simulator.inject(Burst(stream=stream, events=30))
+        journey.simulator.inject(Straggler(stream=stream, events=2, late_s=journey.random.uniform(60, 86_400)))
     _await_fired(journey)
 
 
@@ -112,11 +137,13 @@ def _suffer_in_a_catch_up(journey: Journey) -> None:
     journey.let_x_emit(_LONG_AWAY_S, 800)
     for place in journey.places:
         _arm(journey, _faults_of_a_connection(journey.random, place, "replay"))
+    for stream in _STREAMS:
+        journey.simulator.inject(OvershootReplay(stream=stream, seconds=10))
     journey.way.come_back()
 
 
 def _be_deceived(journey: Journey) -> None:
-    """Twice X says that it brought what it did not; around that all is calm, and so much happens that it shows.
+    """X says that it brought what it did not; around that all is calm, and so much happens that it shows.
 
     Only what overlaps with time that is covered can show it (`docs/guarantees.md`, "Not promised"). So each stream
     partition has events of its own before the backfill that is not given, and in each minute of the replay that ends
@@ -128,13 +155,15 @@ def _be_deceived(journey: Journey) -> None:
         journey.simulator.inject(IgnoreBackfill(stream=stream))
     journey.cut_off(_AWAY_S)
     journey.settle()
-    journey.way.go_away()
-    journey.await_cut_off()
-    journey.let_x_emit_everywhere(_LONG_AWAY_S, _A_FEW)
-    for stream in _STREAMS:
-        journey.simulator.inject(EndReplayEarly(stream=stream))
-    journey.way.come_back()
-    journey.settle()
+    for kind in (EndReplayEarly, IgnoreReplay, KeepReplayOpen):
+        journey.way.go_away()
+        journey.await_cut_off()
+        journey.let_x_emit_everywhere(_LONG_AWAY_S, _A_FEW)
+        for stream in _STREAMS:
+            journey.simulator.inject(kind(stream=stream))
+        journey.way.come_back()
+        journey.return_to_live(_WITHIN_S)
+        journey.settle()
 
 
 @pytest.mark.fires(*(f"X: {kind}" for kind in _KINDS))
@@ -143,7 +172,7 @@ def test_chaos_of_every_kind_loses_and_repeats_nothing(
 ) -> None:
     """Hundreds of faults, every kind of them several times; delays are cut short, and all else is as it is."""
     monkeypatch.setattr(Backoff, "failed", lambda *_, **__: _DELAY_S)
-    journey = embark(",".join(_STREAMS))
+    journey = embark(",".join(_STREAMS), keep_alive_s=1.0)
     with journey.running():
         journey.emit_on(journey.places)
         journey.settle()

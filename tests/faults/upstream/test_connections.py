@@ -145,7 +145,7 @@ def test_backfill_that_x_ignores_is_doubted_once_and_made_up_for(embark: Callabl
         journey.simulator.inject(IgnoreBackfill(stream="user"))
         journey.cut_off(_AWAY_S)
         journey.settle()
-        assert probe.metric("doubts_total", doubt="nothing-repeated") == len(journey.places)
+        assert probe.metric("refetches_total", suspicion="backfill-unconfirmed") == len(journey.places)
     journey.verify(Expected(is_ordered=False))
     assert journey.simulator.fired["ignore-backfill"] == len(journey.places)
 
@@ -163,7 +163,7 @@ def test_slice_that_x_ends_early_is_doubted_once_and_made_up_for(embark: Callabl
         journey.simulator.inject(EndReplayEarly(stream="user"))
         journey.way.come_back()
         journey.settle()
-        assert probe.metric("doubts_total") == len(journey.places)
+        assert probe.metric("refetches_total") == len(journey.places)
     journey.verify(Expected(is_ordered=False, is_deceived=True))
     assert journey.simulator.fired["end-replay-early"] == len(journey.places)
 

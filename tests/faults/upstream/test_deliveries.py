@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from connector.simulator.faults import Broken, Duplicate, InvalidBody, Reorder, UnknownType
+from connector.simulator.faults import Broken, Duplicate, InvalidBody, Redeliver, Reorder, Straggler, Twin, UnknownType
 from tests.faults.upstream.journey import US_PER_S, Expected, Journey
 from tests.rig.audit import Place
+from tests.rig.process import wait_until
 
 _AWAY_S = 120.0
 _LONG_AWAY_S = 50 * 60.0
 _TWEETS: Place = ("tweet", 1)
+_WITHIN_S = 2 * 60.0
+_AFTER_S = 30 * 60.0
 _MISDATED = "events: misdated"
 _RESPELLED = "events: respelled or nearly the same"
 _TOGETHER = "events: catch-up while X emits"
@@ -118,3 +121,52 @@ def test_order_per_entity_in_catch_up(embark: Callable[..., Journey]) -> None:
     ways = [[event.fields["delivered_by"] for event in events] for events in history.events.values()]
     assert all("replay" in way and way[-1] == "stream" for way in ways)
     journey.note(_TOGETHER)
+
+
+@pytest.mark.fires("X: redeliver", "X: twin")
+def test_every_event_once_within_the_window_and_on_one_stream_partition(embark: Callable[..., Journey]) -> None:
+    """Lines again after 2 minutes are known, after half an hour they are published again, with the same `event_id`.
+
+    On another stream partition the same line is an event of its own; and nothing of this makes events seem late.
+    """
+    lines = 5
+    journey = embark("user")
+    with journey.running():
+        journey.emit_on(journey.places, 3 * lines)
+        journey.settle()
+        for _ in range(round(_AFTER_S / 60)):
+            journey.stride(60.0)
+        journey.simulator.inject(Redeliver(stream="user", partition=1, lines=lines, older_than_s=_WITHIN_S))
+        journey.simulator.inject(Redeliver(stream="user", partition=2, lines=lines, older_than_s=_AFTER_S))
+        journey.simulator.inject(Twin(stream="user", partition=3, times=3))
+        wait_until(lambda: journey.simulator.fired["redeliver"] == 2, "lines are delivered again")
+        journey.settle()
+        back_us = journey.now_us
+        journey.drop_connections_only()
+        wait_until(lambda: len(journey.asked_since(back_us, ("user", 1))) > 0, "the connector asks again")
+        journey.settle()
+    history = journey.verify(Expected(is_ordered=False, repeated={("user", 2): lines}))
+    [request] = journey.asked_since(back_us, ("user", 1))
+    assert request.query["backfill_minutes"] == "2"
+    ids = [event.id for event in history.events["user", 2]]
+    assert len(ids) - len(set(ids)) == lines
+
+
+@pytest.mark.fires("X: straggler", "X: drop")
+def test_events_minutes_late_survive_selection_by_date(embark: Callable[..., Journey]) -> None:
+    """X selects what it brings again by `event_at`, and half of the events come 200 s after it: none is missing."""
+    journey = embark("user", select_by="event-at")
+    with journey.running():
+        journey.await_live()
+        journey.simulator.inject(Straggler(stream="user", late_s=200, times=None, every_s=20))
+        journey.settle()
+        journey.settle()
+        for away_s in (5.0, 60.0, _AWAY_S, 20 * 60.0):
+            journey.drop_connections_only()
+            journey.stride()
+            journey.settle()
+            journey.cut_off(away_s)
+            journey.settle()
+        journey.simulator.stop_emitting()
+        journey.settle()
+    journey.verify(Expected(is_ordered=False, is_deceived=True))

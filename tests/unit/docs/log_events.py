@@ -26,7 +26,7 @@ class LogEvent:
 
 
 class NamelessEventError(Exception):
-    """A line is logged whose event is no constant: nobody could look for it."""
+    """A line is logged whose event is not a constant: it could not be searched for."""
 
 
 def log_events(root: Path = ROOT) -> list[LogEvent]:

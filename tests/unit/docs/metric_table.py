@@ -1,4 +1,4 @@
-"""Every metric as a scrape shows it, and who looks at it: an alert, a panel, or nobody for a stated reason."""
+"""Every metric as a scrape shows it, and who looks at it: an alert, a panel, or no one for a stated reason."""
 
 import json
 import re
@@ -65,7 +65,6 @@ def _full() -> Metrics:
 def _fill(status: PartitionStatus) -> None:
     status.state, status.producer = State.RUNNING, ProducerStatistics()
     status.covered_until_us = status.watermark_us = status.last_byte_us = status.last_event_us = status.sequence = 1
-    status.clock_offset_s = 0.0
 
 
 def _row(family: Metric) -> MetricRow:

@@ -11,7 +11,7 @@ import pytest
 from fastavro.validation import validate
 
 from connector.configuration import describe_settings
-from connector.coverage.plan import Cause
+from connector.coverage.gap import GapCause
 from connector.events.catalog import BY_NAME, EVENT_TYPES, EventType
 from connector.events.decode import Reason
 from connector.events.schemas import event_schema
@@ -156,7 +156,7 @@ def test_reasons_table_is_the_closed_set() -> None:
 
 def test_causes_table_is_the_closed_set() -> None:
     """The causes of a gap in the table are those of the code."""
-    assert [row[0].strip("`") for row in _rows(CONTRACT, "| cause | what happened |")] == [*Cause]
+    assert [row[0].strip("`") for row in _rows(CONTRACT, "| cause | what happened |")] == [*GapCause]
 
 
 def test_waits_after_refusals_are_those_of_the_curves() -> None:

@@ -12,7 +12,7 @@ class Things:
     def broke(self):
         """A thing broke.
 
-        Nobody knows why.
+        The reason is not known.
         """
         self._log.error("thing_broke", thing=1, exc_info=True)
 
@@ -42,7 +42,7 @@ def test_events_are_read_off_the_source(tmp_path: Path) -> None:
 
 
 def test_event_whose_name_is_no_constant_is_found_out(tmp_path: Path) -> None:
-    """Nobody could look for it."""
+    """It could not be searched for."""
     (tmp_path / "a.py").write_text(_SOURCE.replace("{event}", "name"), encoding="utf-8")
     with pytest.raises(NamelessEventError):
         log_events(tmp_path)

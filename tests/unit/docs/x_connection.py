@@ -1,17 +1,16 @@
-"""What is generated of `docs/x-connection.md`: from the table of a connection's life, the policies, and the rows."""
+"""What is generated of `docs/x-connection.md`: from the moves that tests play, the policies, and the rows."""
 
 from collections import Counter
 from collections.abc import Iterator
 
-from connector.source.lifecycle import MEANINGS, TABLE, Delays, State
-
 from connector.source import rate_budget as limits
 from connector.x.backoff import Curve, Exponential, Linear
 from tests.connections.rows import TABLES
+from tests.unit.source.lifecycle import MEANINGS, MOVES, Step
 
 _CURVES = {
     Curve.NETWORK: "the network fails, or a connection ends that has delivered nothing",
-    Curve.HTTP: "5xx, 408, 425; 200 that is no stream; 400, 403 and 404 that are not X's words, or pass",
+    Curve.HTTP: "5xx, 408, 425; 200 that is no stream; 400, 403, 404 that are not X's words, or pass; a first refusal",
     Curve.RATE_LIMIT: "429, the budget is spent; never before `x-rate-limit-reset`",
     Curve.TOO_MANY_CONNECTIONS: "429 or a message, `TooManyConnections`, with budget left",
     Curve.CONFIGURATION: "X's own 400, 403 and 404, 401, and other answers that only a person can resolve; no token",
@@ -19,21 +18,15 @@ _CURVES = {
 
 
 def states() -> Iterator[tuple[str, str]]:
-    """Yield each state with its meaning."""
-    for state, meaning in MEANINGS.items():
-        yield f"`{state}`", meaning
+    """Yield each step of a reader with its meaning."""
+    for step, meaning in MEANINGS.items():
+        yield f"`{step}`", meaning
 
 
 def picture() -> str:
-    """Return the table of a connection's life as a diagram; an arrow says what happened."""
-    arrows: dict[tuple[State, State], list[str]] = {}
-    for state, row in TABLE.items():
-        for happening, step in row.items():
-            if step is not None:
-                mark = " *" if step.delays is Delays.RESET else ""
-                arrows.setdefault((state, step.to), []).append(f"{happening}{mark}")
-    lines = [f"    {state} --> {to}: {', '.join(labels)}" for (state, to), labels in arrows.items()]
-    text = "\n".join(["stateDiagram-v2", f"    [*] --> {State.PLANNING}", *lines, f"    {State.STOPPED} --> [*]"])
+    """Return the life of a reader as a diagram; an arrow says what happened."""
+    lines = [f"    {move.at} --> {move.to}: {move.when}{' *' if move.resets_delays else ''}" for move in MOVES]
+    text = "\n".join(["stateDiagram-v2", f"    [*] --> {Step.WAITING}", *lines, f"    {Step.STOPPED} --> [*]"])
     return f"```mermaid\n{text}\n```\n"
 
 
@@ -52,9 +45,13 @@ def delays() -> Iterator[tuple[str, str, str, str]]:
 def budget() -> Iterator[tuple[str, str]]:
     """Yield the figures of the connect budget."""
     yield "X's window", _seconds(limits.WINDOW_S)
-    yield "held back at the beginning of a window", f"{limits.LINE:.0%} of the limit"
-    yield "held back to its end", f"{limits.FLOOR:.0%} of the limit"
-    yield "left to live connections by those that catch up", f"{limits.REPLAY_MARGIN:.0%} of the limit more"
+    yield "may go at once at the beginning of a window", f"{limits.AT_ONCE:.0%} of the limit"
+    yield "never spent", f"{limits.RESERVE:.0%} of the limit"
+    yield (
+        "left by partitions that had their fair share to those that had not",
+        f"{limits.MARGIN:.0%} of the limit",
+    )
+    yield "fair share of one of four partitions, with a limit of 100", f"a connect in {limits.Budget(4).share_s(0):g} s"
     yield "one attempt at a time while X's latest word is older than", _seconds(limits.FRESH_S)
     yield "and then the next attempt waits for an answer at most", _seconds(limits.ANSWER_S)
     assumed = limits.ASSUMED_LIMIT * (1 - limits.ASSUMED_RESERVE)

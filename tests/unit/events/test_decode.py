@@ -266,7 +266,35 @@ def test_unknown_type_is_told_apart_by_its_body() -> None:
 def test_long_line_is_a_dead_letter_with_its_head_and_true_length() -> None:
     """The head is what is kept; id and length are those of the whole line."""
     letter = decode("tweet", LongLine(b"{head", b"i" * 16, 10**9))
-    assert letter == DeadLetter(b"i" * 16, Reason.TOO_LONG, "1000000000 bytes", b"{head", 10**9)
+    assert letter == DeadLetter(b"i" * 16, Reason.TOO_LONG, "1000000000 bytes", b"{head", 10**9, has_data=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "has_data"),
+    [
+        (b'{"data":{"tweet_vanish":{}}}', True),
+        (b'{"data":{}}', True),
+        (b'{"data":{"delete":{"event_at":"2026', True),
+        (b' { "data" : ', True),
+        (b'{"error":{"message":"over capacity"}}', False),
+        (b'{"meta":{"data":1}}', False),
+        (b"<html>", False),
+        (b"null", False),
+        (b"\xff", False),
+    ],
+)
+def test_line_without_data_is_not_one_of_x_s_events(line: bytes, has_data: bool) -> None:  # noqa: FBT001 - a parameter
+    """What cannot be parsed goes by how it begins."""
+    letter = decode("tweet", line)
+    assert isinstance(letter, DeadLetter)
+    assert letter.has_data == has_data
+
+
+def test_long_line_that_begins_with_data_is_an_event_too_long() -> None:
+    """Its end is not kept, so its beginning decides."""
+    letter = decode("tweet", LongLine(b'{"data":{"de', b"i" * 16, 10**9))
+    assert isinstance(letter, DeadLetter)
+    assert letter.has_data
 
 
 def test_unencodable_event_is_a_dead_letter_with_the_event_s_id() -> None:

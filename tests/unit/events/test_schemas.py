@@ -182,4 +182,5 @@ def test_ledger_schema_fields_are_those_of_the_contract() -> None:
         ("ids", "bytes"),
         ("oldest_offset", ["null", "long"]),
         ("written_at", _MILLIS),
+        ("recovery", ["null", "string"]),
     ]

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
+from connector.events.catalog import StreamPartition
 from connector.kafka import ownership
 from connector.kafka.ownership import Membership
 from connector.settings import KafkaSettings
 
-_SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+_SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p")
 
 
 class _Consumer:
@@ -22,8 +23,9 @@ class _Consumer:
         self.callbacks: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
         self.assigned: set[int] = set()
 
-    def subscribe(self, _: object, **callbacks: Callable[[Any, list[TopicPartition]], None]) -> None:
+    def subscribe(self, topics: list[str], **callbacks: Callable[[Any, list[TopicPartition]], None]) -> None:
         """Keep the callbacks."""
+        self.topics = topics
         self.callbacks = callbacks
 
     def incremental_assign(self, places: list[TopicPartition]) -> None:
@@ -48,26 +50,26 @@ class _Consumer:
 
     def play(self, callback: str, *partitions: int) -> None:
         """Let the group change."""
-        self.callbacks[callback](self, [TopicPartition("ledger", number) for number in partitions])
+        self.callbacks[callback](self, [TopicPartition("p-owner-tweet", number) for number in partitions])
 
 
 class _Owner:
     """Notes what it is told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, list[int]]] = []
+        self.told: list[tuple[str, list[str]]] = []
 
-    def assigned(self, partitions: Collection[int]) -> None:
+    def assigned(self, partitions: Collection[StreamPartition]) -> None:
         """Note it."""
-        self.told.append(("assigned", list(partitions)))
+        self.told.append(("assigned", list(map(str, partitions))))
 
-    def revoked(self, partitions: Collection[int]) -> None:
+    def revoked(self, partitions: Collection[StreamPartition]) -> None:
         """Note it."""
-        self.told.append(("revoked", list(partitions)))
+        self.told.append(("revoked", list(map(str, partitions))))
 
-    def lost(self, partitions: Collection[int]) -> None:
+    def lost(self, partitions: Collection[StreamPartition]) -> None:
         """Note it."""
-        self.told.append(("lost", list(partitions)))
+        self.told.append(("lost", list(map(str, partitions))))
 
 
 @pytest.fixture
@@ -87,22 +89,36 @@ def test_member_is_none_from_losing_its_partitions_until_it_is_assigned_some_or_
     """To give some up is no loss; an empty assignment makes a member too."""
     owner = _Owner()
     joined = []
-    with Membership(_SETTINGS, 6000, owner) as membership:
+    with Membership(_SETTINGS, ["tweet", "like"], 6000, owner) as membership:
         [consumer] = made
         joined.append(membership.has_joined)
         for change in (("on_assign", 1, 2), ("on_revoke", 2), ("on_lost", 1), ("on_assign",)):
             consumer.play(*change)
             joined.append(membership.has_joined)
     assert joined == [False, True, True, False, True]
-    assert owner.told == [("assigned", [1, 2]), ("revoked", [2]), ("lost", [1]), ("assigned", [])]
+    assert owner.told == [
+        ("assigned", ["tweet/2", "tweet/3"]),
+        ("revoked", ["tweet/3"]),
+        ("lost", ["tweet/2"]),
+        ("assigned", []),
+    ]
+    assert consumer.topics == ["p-owner-tweet", "p-owner-like"]
     assert consumer.assigned == set()
 
 
 def test_trouble_that_the_client_tells_aside_is_told_once(made: list[_Consumer]) -> None:
     """Brokers that are away are no error of any message."""
     told: list[str] = []
-    with Membership(_SETTINGS, 6000, _Owner()) as membership:
+    with Membership(_SETTINGS, ["tweet", "like"], 6000, _Owner()) as membership:
         made[0].troubles.append(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))  # noqa: SLF001 - public name
         for _ in range(2):
             membership.poll(0.0, told.append)
     assert told == ["_ALL_BROKERS_DOWN: 1/1 brokers are down"]
+
+
+def test_partition_that_the_stream_does_not_have_is_nobody_s_work(made: list[_Consumer]) -> None:
+    """Somebody added one to the ownership topic."""
+    owner = _Owner()
+    with Membership(_SETTINGS, ["tweet"], 6000, owner):
+        made[0].play("on_assign", 3, 4)
+    assert owner.told == [("assigned", ["tweet/4"])]

@@ -1,8 +1,10 @@
 """Names follow from the prefix; topics are made as the contract says."""
 
+from collections import Counter
+
 import pytest
 
-from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.events.schemas import COVERAGE, GAP, LEDGER, event_schema
 from connector.kafka.topics import TopicNames, TopicSpec, subject, topic_specs
 from connector.settings import KafkaSettings, RetentionSettings
@@ -29,6 +31,10 @@ _EVENT_TOPICS = [
     "x.compliance.label.unviewable",
 ]
 _OWN_TOPICS = ["x.compliance-coverage", "x.compliance-gap", "x.compliance-dead-letter", "x.compliance-ledger"]
+_INNER_TOPICS = [
+    "x.compliance-schema-id",
+    *(f"x.compliance-owner-{stream}" for stream in ("tweet", "user", "like", "label")),
+]
 
 
 def _specs(settings: KafkaSettings = _SETTINGS) -> dict[str, TopicSpec]:
@@ -37,7 +43,7 @@ def _specs(settings: KafkaSettings = _SETTINGS) -> dict[str, TopicSpec]:
 
 def test_specs_are_all_topics_of_the_contract_in_order() -> None:
     """Events of every stream first, then the connector's own."""
-    assert list(_specs()) == [*_EVENT_TOPICS, *_OWN_TOPICS]
+    assert list(_specs()) == [*_EVENT_TOPICS, *_OWN_TOPICS, *_INNER_TOPICS]
 
 
 def test_group_and_transactional_ids_follow_from_the_prefix() -> None:
@@ -52,7 +58,20 @@ def test_own_topics_are_outside_the_events_prefix() -> None:
     """A pattern or prefixed ACL on the events' prefix catches none of the connector's own."""
     names = TopicNames("x.compliance")
     assert [names.coverage, names.gap, names.dead_letter, names.ledger] == _OWN_TOPICS
-    assert not any(name.startswith("x.compliance.") for name in _OWN_TOPICS)
+    assert [names.schema_id, *map(names.owner, STREAMS)] == _INNER_TOPICS
+    assert not any(name.startswith("x.compliance.") for name in _OWN_TOPICS + _INNER_TOPICS)
+
+
+def test_ownership_topic_has_a_partition_for_each_of_its_stream() -> None:
+    """What the replicas share is what there is to do."""
+    counted = {stream: _specs()[f"x.compliance-owner-{stream}"].partitions for stream in STREAMS}
+    assert counted == Counter(partition.stream for partition in STREAM_PARTITIONS)
+
+
+def test_schema_ids_are_kept_by_key() -> None:
+    """The newest of each, for ever."""
+    config = _specs()["x.compliance-schema-id"].config
+    assert config["cleanup.policy"] == "compact"
 
 
 def test_schemas_are_those_of_every_topic_but_the_dead_letters() -> None:
@@ -115,7 +134,7 @@ def test_specs_of_other_settings_follow_them() -> None:
         min_insync_replicas=4,
         partitions=12,
         retention=RetentionSettings(
-            events_days=1, profile_days=2, coverage_days=3, dead_letter_days=4, ledger_bytes=64 * 1024**2
+            events_days=1, profile_days=2, coverage_days=3, dead_letter_days=4, ledger_bytes=256 * 1024**2
         ),
     )
     specs = _specs(settings)
@@ -127,4 +146,4 @@ def test_specs_of_other_settings_follow_them() -> None:
     assert specs["p.user.profile-modification"].config["retention.ms"] == str(2 * _DAY_MS)
     assert specs["p-coverage"].config["retention.ms"] == str(3 * _DAY_MS)
     assert specs["p-dead-letter"].config["retention.ms"] == str(4 * _DAY_MS)
-    assert specs["p-ledger"].config["retention.bytes"] == str(64 * 1024**2)
+    assert specs["p-ledger"].config["retention.bytes"] == str(256 * 1024**2)

@@ -6,46 +6,46 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from connector.source.deliveries import Delivery, Ended, KeptAlive
 
-from connector.coverage.plan import MINUTE_US, Cause, Live, Lost, Replay
+from connector.coverage.messages import Ended, EndReason, KeepAlive, Message, Progress
+from connector.coverage.plan import Live, Replay
+from connector.coverage.recovery import MINUTE_US
 from connector.errors import FencedError, WriterLostError
 from connector.events.times import US_PER_S
-from connector.kafka.ledger import Mode, first_entry
+from connector.kafka.ledger import LedgerEntry, Mode, first_entry
 from connector.kafka.restore import OffsetEntry
 from connector.kafka.transaction import Committed, Record
-from connector.partition import committer as committer_module
 from connector.partition.committer import Committer
 from connector.settings import PipelineSettings
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus
-from tests.unit.partition.fakes import NAMES, PARTITION, FakeWriter, line, opened, received, timeline
+from tests.unit.partition.fakes import NAMES, PARTITION, FakeWriter, line
+from tests.unit.source.fakes import lines_read, new_state, opened, reading
 from tests.unit.x.fakes import NOW_US
 
 if TYPE_CHECKING:
-    from connector.source.channel import Inbox
+    from connector.source.channel import Channel
 
-_ENDED = Ended(is_whole=True)
-_KEPT_ALIVE = KeptAlive(NOW_US, NOW_US - 6 * US_PER_S)
+_ENDED = Ended(EndReason.CLOSED, is_proper=True, at_us=NOW_US)
+_KEEP_ALIVE = KeepAlive(reading(NOW_US + 20 * US_PER_S), NOW_US + 14 * US_PER_S)
 _PATIENCE_S = 10.0
 
 
-class _Time:
-    """Stands in for the `time` module of the committer."""
+class _Clock:
+    """A clock that moves when it is told to."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
 
-    def monotonic(self) -> float:
-        """Return the clock."""
+    def __call__(self) -> float:
         return self.now_s
 
 
 class _Writer(FakeWriter):
     """Notes when each transaction was committed, in seconds since the beginning."""
 
-    def __init__(self, clock: _Time) -> None:
+    def __init__(self, clock: _Clock) -> None:
         super().__init__()
         self._clock = clock
         self.at_s: list[float] = []
@@ -65,16 +65,17 @@ class _Writer(FakeWriter):
         super().renew()
 
 
-class _Inbox:
-    """Gives a script of deliveries, and of seconds in which there is none; stops the committer at its end."""
+class _Channel:
+    """Gives a script of messages, and of seconds in which there is none; stops the committer at its end."""
 
-    def __init__(self, clock: _Time, stop: threading.Event, script: list[Delivery | float]) -> None:
+    def __init__(self, clock: _Clock, stop: threading.Event, script: list[Message | float]) -> None:
         self._clock, self._stop, self._script = clock, stop, script
         self._is_empty = False
-        self.settled = 0
+        self.settled: list[Progress] = []
+        self.hung_up: list[EndReason] = []
 
     def wait(self, timeout_s: float, *, is_gathering: bool) -> None:
-        """Let time pass if that is what comes next, and then nothing comes; gathering or not, a delivery is there."""
+        """Let time pass if that is what comes next, and then nothing comes; gathering or not, a message is there."""
         del is_gathering
         self._is_empty = bool(self._script) and isinstance(self._script[0], float)
         if not self._script:
@@ -86,42 +87,51 @@ class _Inbox:
             self._clock.now_s += passed_s
             self._script[:1] = [step - passed_s] if step - passed_s > 1e-9 else []
 
-    def take(self) -> Iterator[Delivery]:
+    def take(self) -> Iterator[Message]:
         """Yield what comes before time passes again."""
         while not self._is_empty and self._script and not isinstance(self._script[0], float):
             yield self._script.pop(0)  # type: ignore[misc] # no float, as the condition says
 
-    def settle(self) -> None:
-        """Count."""
-        self.settled += 1
+    def settle(self, progress: Progress) -> None:
+        """Record it."""
+        self.settled.append(progress)
+
+    def hang_up(self, reason: EndReason) -> None:
+        """Record it."""
+        self.hung_up.append(reason)
+
+
+def _begun(covered_until_us: int) -> LedgerEntry:
+    """Return the newest entry of a stream partition that has reached X before."""
+    return replace(first_entry(PARTITION, "w", covered_until_us), entry=7)
 
 
 class _Bench:
     """A committer and what is around it."""
 
-    def __init__(self, clock: _Time) -> None:
+    def __init__(self, clock: _Clock) -> None:
         self.clock = clock
         self.writer = _Writer(clock)
-        begun = replace(first_entry(PARTITION, "w", NOW_US - MINUTE_US), entry=7)
-        self.timeline = timeline(restored=[OffsetEntry(3, begun)])
+        self.state = new_state(NOW_US, OffsetEntry(3, _begun(NOW_US - MINUTE_US)))
         self.metrics = Metrics()
         self.status = PartitionStatus()
         self.settings = PipelineSettings(commit_max_events=1000)
-        self.inbox = _Inbox(clock, threading.Event(), [])
+        self.channel = _Channel(clock, threading.Event(), [])
         self.turn = threading.Lock()
         self.committer: Committer | None = None
 
-    def run(self, *script: Delivery | float) -> None:
+    def run(self, *script: Message | float) -> None:
         """Run the committer through `script`."""
         stop = threading.Event()
-        self.inbox = _Inbox(self.clock, stop, list(script))
+        self.channel = _Channel(self.clock, stop, list(script))
         self.committer = Committer(
-            self.timeline,
-            cast("Inbox", self.inbox),
-            self.writer.as_writer(),
-            self.settings,
-            PartitionTelemetry(PARTITION, self.metrics, self.status),
-            self.turn,
+            state=self.state,
+            channel=cast("Channel", self.channel),
+            writer=self.writer.as_writer(),
+            settings=self.settings,
+            telemetry=PartitionTelemetry(PARTITION, self.metrics, self.status),
+            turn=self.turn,
+            monotonic_s=self.clock,
         )
         self.committer.run(stop.is_set)
 
@@ -135,16 +145,14 @@ class _Bench:
         return self.metrics.registry.get_sample_value(f"compliance_connector_{name}_total", labels) or 0.0
 
 
-def _fail(delivery: Delivery) -> None:
+def _fail(delivery: Message) -> None:
     raise RuntimeError(f"odd: {delivery}")
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> _Bench:
+def bench() -> _Bench:
     """Give a committer whose clock moves only as its script says."""
-    clock = _Time()
-    monkeypatch.setattr(committer_module, "time", clock)
-    return _Bench(clock)
+    return _Bench(_Clock())
 
 
 def test_first_transaction_is_made_at_once(bench: _Bench) -> None:
@@ -156,7 +164,7 @@ def test_first_transaction_is_made_at_once(bench: _Bench) -> None:
 
 def test_new_partition_commits_nothing_before_x_is_reached(bench: _Bench) -> None:
     """Until then its coverage is a guess; from then on all is as ever, and a stop before leaves nothing."""
-    bench.timeline = timeline(NOW_US - MINUTE_US)
+    bench.state = new_state(NOW_US - MINUTE_US)
     bench.run(25.0)
     assert bench.committer is not None
     bench.committer.finish()
@@ -167,21 +175,21 @@ def test_new_partition_commits_nothing_before_x_is_reached(bench: _Bench) -> Non
 
 def test_events_wait_for_the_interval_at_most(bench: _Bench) -> None:
     """200 ms from the first of them on, and all that come meanwhile go along."""
-    bench.run(0.5, opened(), received(line(1)), 0.15, received(line(2)), 0.04, received(line(3)), 5.0)
+    bench.run(0.5, opened(), lines_read(line(1)), 0.15, lines_read(line(2)), 0.04, lines_read(line(3)), 5.0)
     assert bench.writer.at_s == [0.0, 0.7]
     assert bench.received == [0, 3]
 
 
 def test_idle_partition_commits_its_coverage_now_and_then(bench: _Bench) -> None:
     """Every ten seconds, keep-alives or not."""
-    bench.run(opened(), 3.0, _KEPT_ALIVE, 27.5)
+    bench.run(opened(), 3.0, _KEEP_ALIVE, 27.5)
     assert bench.writer.at_s == [0.0, 10.0, 20.0, 30.0]
-    assert bench.status.covered_until_us == NOW_US - 6 * US_PER_S
+    assert bench.status.covered_until_us == NOW_US + 14 * US_PER_S
 
 
 def test_transaction_never_holds_more_than_the_most_events(bench: _Bench) -> None:
     """It is closed before the lines that would be too many."""
-    groups = [received(*[line(10_000 * group + number) for number in range(400)]) for group in range(8)]
+    groups = [lines_read(*[line(10_000 * group + number) for number in range(400)]) for group in range(8)]
     bench.run(0.0, opened(), *groups, 1.0)
     assert sum(bench.received) == 3200
     assert max(bench.received) == 800
@@ -190,17 +198,17 @@ def test_transaction_never_holds_more_than_the_most_events(bench: _Bench) -> Non
 def test_transaction_of_many_bytes_is_closed_early(bench: _Bench) -> None:
     """Before the interval is over."""
     big = line(1).replace(b'"7"', b'"7", "new": "%d' + b"x" * 900_000 + b'"')
-    bench.run(0.0, opened(), *[received(big % number) for number in range(40)])
+    bench.run(0.0, opened(), *[lines_read(big % number) for number in range(40)])
     assert len(bench.received) == 3
     assert all(sum(len(record.value) for record in records) < 18 * 1024**2 for records, _ in bench.writer.transactions)
 
 
 def test_end_of_a_connection_is_committed_at_once(bench: _Bench) -> None:
     """The reader waits for it before it plans the next."""
-    bench.run(0.0, opened(), received(line(1)), _ENDED, opened(), _ENDED)
+    bench.run(0.0, opened(), lines_read(line(1)), _ENDED, opened(), _ENDED)
     assert bench.writer.at_s == [0.0, 0.0, 0.0]
     assert [entry.mode for _, entry in bench.writer.transactions] == [Mode.DISCONNECTED] * 3
-    assert bench.inbox.settled == 3
+    assert len(bench.channel.settled) == 3
 
 
 def test_slow_commit_is_followed_by_a_new_producer(bench: _Bench) -> None:
@@ -216,7 +224,7 @@ def test_slow_commit_is_followed_by_a_new_producer(bench: _Bench) -> None:
 
 @pytest.mark.parametrize("call", ["wait_in_commit", "wait_in_renew"])
 def test_committer_that_waits_for_kafka_keeps_no_other_waiting(bench: _Bench, call: str) -> None:
-    """The coordinator of one partition's transactions may be slow or away: the others take up and commit."""
+    """The coordinator of one partition's transactions may be slow or away: the others apply and commit."""
     is_waiting, goes_on = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -227,13 +235,13 @@ def test_committer_that_waits_for_kafka_keeps_no_other_waiting(bench: _Bench, ca
     slow.turn = bench.turn
     slow.writer.duration_s = 1.1
     setattr(slow.writer, call, wait)
-    waiting = threading.Thread(target=slow.run, args=[opened(), received(line(1)), _ENDED], daemon=True)
+    waiting = threading.Thread(target=slow.run, args=[opened(), lines_read(line(1)), _ENDED], daemon=True)
     waiting.start()
     assert is_waiting.wait(_PATIENCE_S)
-    working = threading.Thread(target=bench.run, args=[opened(), received(line(1)), _ENDED], daemon=True)
+    working = threading.Thread(target=bench.run, args=[opened(), lines_read(line(1)), _ENDED], daemon=True)
     working.start()
     working.join(_PATIENCE_S)
-    assert (bench.received, slow.inbox.settled) == ([1], 0 if call == "wait_in_commit" else 1)
+    assert (bench.received, len(slow.channel.settled)) == ([1], 0 if call == "wait_in_commit" else 1)
     goes_on.set()
     waiting.join(_PATIENCE_S)
     assert slow.received == [1]
@@ -243,12 +251,12 @@ def test_committer_that_fails_at_its_work_keeps_no_other_waiting(
     bench: _Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its life ends in the midst of a turn, which then is the next one's."""
-    monkeypatch.setattr(bench.timeline, "take", _fail)
+    monkeypatch.setattr(bench.state, "apply", _fail)
     with pytest.raises(RuntimeError, match="odd"):
-        bench.run(received(line(1)), _ENDED)
+        bench.run(opened(), lines_read(line(1)), _ENDED)
     other = _Bench(bench.clock)
     other.turn = bench.turn
-    working = threading.Thread(target=other.run, args=[opened(), received(line(1)), _ENDED], daemon=True)
+    working = threading.Thread(target=other.run, args=[opened(), lines_read(line(1)), _ENDED], daemon=True)
     working.start()
     working.join(_PATIENCE_S)
     assert other.received == [1]
@@ -259,16 +267,16 @@ def test_commit_whose_outcome_is_unknown_ends_the_committer(bench: _Bench, kind:
     """Nothing is taken for committed, by anyone."""
     bench.writer.error = kind("gone")
     with pytest.raises(kind):
-        bench.run(received(line(1)), _ENDED)
-    assert bench.inbox.settled == 0
-    assert bench.timeline.pending == 1
-    assert bench.timeline.covered_until_us == NOW_US - MINUTE_US
+        bench.run(opened(), lines_read(line(1)), _ENDED)
+    assert bench.channel.settled == []
+    assert bench.state.pending == 1
+    assert bench.state.covered_until_us == NOW_US - MINUTE_US
     assert bench.count("events_published", stream="tweet", type="tweet.delete") == 0
 
 
 def test_finish_commits_what_is_in_hand(bench: _Bench) -> None:
     """As the last transaction, which says that the partition is disconnected."""
-    bench.run(0.0, opened(), received(line(1)))
+    bench.run(0.0, opened(), lines_read(line(1)))
     assert bench.committer is not None
     bench.committer.finish()
     assert bench.received == [0, 1]
@@ -277,36 +285,62 @@ def test_finish_commits_what_is_in_hand(bench: _Bench) -> None:
 
 def test_finish_in_the_middle_of_a_slice_does_not_make_it_whole(bench: _Bench) -> None:
     """The next owner asks for it again."""
-    bench.run(0.0, opened(Replay(NOW_US - 2 * MINUTE_US, NOW_US)), received(line(1)))
+    bench.run(0.0, opened(Replay(NOW_US - 2 * MINUTE_US, NOW_US)), lines_read(line(1)))
     assert bench.committer is not None
     bench.committer.finish()
     assert bench.writer.transactions[-1][1].covered_until_us == NOW_US - MINUTE_US
 
 
 def test_commit_is_shown_in_metrics_and_status(bench: _Bench) -> None:
-    """What was published, dropped and lost, as the ledger has it."""
-    lost = Lost(NOW_US - 3 * MINUTE_US // 2, NOW_US - MINUTE_US, Cause.CONNECT_TOO_SLOW)
-    bench.run(0.0, opened(Live(1), lost=lost), received(line(1), line(1), b"junk", b'{"errors":["e"]}'), 1.0)
+    """What was published, dropped and is missing, as the ledger has it."""
+    bench.state = new_state(NOW_US, OffsetEntry(3, _begun(NOW_US - 3 * MINUTE_US // 2)))
+    covered_until_us = NOW_US - MINUTE_US
+    bench.run(0.0, opened(Live(1)), lines_read(line(1), line(1), b"junk", b'{"errors":["e"]}'), 1.0)
     where = {"stream": "tweet", "partition": "2"}
     assert bench.count("events_published", stream="tweet", type="tweet.delete") == 1
     assert bench.count("lines_received", **where) == 4
     assert bench.count("lines_duplicate", **where) == 1
     assert bench.count("lines_control", **where) == 1
     assert bench.count("lines_dead_lettered", **where, reason="not-json") == 1
-    assert bench.count("gaps", **where, cause="connect-too-slow") == 1
-    assert bench.count("lost_seconds", **where, cause="connect-too-slow") == 30
+    assert bench.count("gaps", **where, state="lost", cause="connect-too-slow") == 1
+    assert bench.count("gap_seconds", **where, state="lost", cause="connect-too-slow") == 31
     assert bench.count("transactions_committed", **where) == 2
     sample = bench.metrics.registry.get_sample_value
     assert sample("compliance_connector_transaction_duration_seconds_count", where) == 2
-    assert (bench.status.last_event_us, bench.status.duplicate_memory_ids) == (NOW_US, 2)
-    assert bench.status.watermark_us == lost.end_us
+    assert (bench.status.last_event_us, bench.status.known_ids) == (NOW_US, 2)
+    assert bench.status.watermark_us == covered_until_us
     assert (bench.status.sequence, bench.status.mode) == (1, "live")
-    assert bench.status.covered_until_us == lost.end_us
+    assert bench.status.covered_until_us == covered_until_us
+
+
+def test_reason_to_hang_up_reaches_the_channel_at_once(bench: _Bench) -> None:
+    """Not only with the next commit."""
+    bench.run(opened(), lines_read(b'{"errors":["e"]}'), lines_read(line(1)))
+    assert bench.channel.hung_up[0] is EndReason.SYSTEM_MESSAGE
+
+
+def test_progress_is_that_of_the_commit(bench: _Bench) -> None:
+    """How far coverage reaches, and what the last connection was good for."""
+    bench.run(0.0, opened(), lines_read(line(1, NOW_US + US_PER_S)), _ENDED)
+    progress = bench.channel.settled[-1]
+    assert progress.covered_until_us == bench.writer.transactions[-1][1].covered_until_us == NOW_US
+    assert progress.last is not None
+    assert progress.last.has_proved
+
+
+def test_gap_of_a_connection_is_reported_once(bench: _Bench) -> None:
+    """By the transaction that recorded it."""
+    bench.state = new_state(NOW_US, OffsetEntry(3, _begun(NOW_US - 10 * MINUTE_US)))
+    bench.run(0.0, opened(), 25.0)
+    where = {"stream": "tweet", "partition": "2", "state": "lost", "cause": "connect-too-slow"}
+    assert bench.count("gaps", **where) == 1
+    recorded = [record for records, _ in bench.writer.transactions for record in records if record.topic == NAMES.gap]
+    assert len(recorded) == 1
 
 
 def test_watermark_is_shown_though_the_commit_fails(bench: _Bench) -> None:
     """Coverage is not."""
     bench.writer.error = WriterLostError("l")
     with pytest.raises(WriterLostError):
-        bench.run(received(line(1, NOW_US - US_PER_S)))
-    assert (bench.status.watermark_us, bench.status.covered_until_us) == (NOW_US - US_PER_S, None)
+        bench.run(opened(), lines_read(line(1, NOW_US + US_PER_S)), _ENDED)
+    assert (bench.status.watermark_us, bench.status.covered_until_us) == (NOW_US, None)

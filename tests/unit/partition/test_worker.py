@@ -1,29 +1,38 @@
-"""The lives of a pipeline: how each begins, what ends it, and how long it waits before the next."""
+"""The lives of a worker: how each begins, what ends it, and how long it waits before the next."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from connector.source.deliveries import KeptAlive
 from structlog.testing import capture_logs
 
-from connector.errors import DependencyUnavailableError, FencedError, OwnCorruptionError, WriterLostError
+from connector.coverage.messages import KeepAlive
+from connector.errors import (
+    DependencyUnavailableError,
+    FencedError,
+    OwnCorruptionError,
+    TopicsChangedError,
+    WriterLostError,
+)
 from connector.kafka.ledger import decode_shipped, first_entry
 from connector.kafka.restore import OffsetEntry, Restored
 from connector.kafka.transaction import Committed, Record
-from connector.partition import worker as pipeline_module
-from connector.partition.worker import CORRUPT_WAIT_S, Parts, Pipeline
+from connector.partition import worker as worker_module
+from connector.partition.worker import CORRUPT_WAIT_S, PartitionWorker, SharedResources
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
-from connector.source.channel import Inbox
-from connector.source.connect_limiter import Gate
+from connector.source.channel import Channel, ChannelClosedError
+from connector.source.connect_limiter import ConnectLimiter
 from connector.source.stall import StallWatch
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus, State
+from connector.x.clock import XClock
 from tests.rig.process import wait_until
 from tests.unit.partition.fakes import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter
+from tests.unit.source.fakes import reading
 from tests.unit.x.fakes import NOW_US
 
 _DEADLINE_S = 30.0
@@ -36,19 +45,16 @@ _LOG_END = 9
 _KNOWN = OffsetEntry(7, replace(first_entry(PARTITION, "before", NOW_US), entry=5))
 
 
-class _Stop(threading.Event):
-    """Notes each wait instead of waiting."""
+class _Wait:
+    """Records each delay instead of waiting for it."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.delays: list[float] = []
         self.on_wait: Callable[[], None] = lambda: None
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Note the delay."""
+    def __call__(self, seconds: float) -> None:
         self.on_wait()
-        self.delays.append(timeout or 0.0)
-        return self.is_set()
+        self.delays.append(seconds)
 
 
 class _Writer(FakeWriter):
@@ -66,25 +72,22 @@ class _Writer(FakeWriter):
 
 
 class _Reader:
-    """Delivers nothing; wakes the committer when it is stopped."""
+    """Reads nothing; wakes the committer when it is stopped."""
 
-    def __init__(self, inbox: Inbox, **_: object) -> None:
-        self._inbox = inbox
+    def __init__(self, channel: Channel, **_: object) -> None:
+        self._channel = channel
 
     def run(self) -> None:
         """Have nothing to do."""
 
     def stop(self) -> None:
-        """Wake the committer."""
-        if self._inbox.waiting_bytes == 0:
-            try:
-                self._inbox.put(KeptAlive(0, 0))
-            except Exception:  # noqa: BLE001 - closed already: nobody sleeps
-                return
+        """Wake the committer, unless it is gone."""
+        with suppress(ChannelClosedError):
+            self._channel.put(KeepAlive(reading(), None))
 
 
 class _Bench:
-    """A pipeline whose writer, ledger and reader are played; each life begins with one of `fates`."""
+    """A worker whose writer, ledger and reader are played; each life begins with one of `fates`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.metrics, self.status = Metrics(), PartitionStatus()
@@ -94,45 +97,48 @@ class _Bench:
         self.clock_s = 0.0
         self.life_s = 0.0
         self.limit_fates: list[Exception] = []
+        self.topic_problem: str | None = None
         self.committed = threading.Event()
-        monkeypatch.setattr(pipeline_module, "TransactionalWriter", self._begin)
-        monkeypatch.setattr(pipeline_module, "LedgerReader", lambda *_: self)
-        monkeypatch.setattr(pipeline_module, "check_is_new", lambda *_: None)
-        monkeypatch.setattr(pipeline_module, "Reader", _Reader)
-        monkeypatch.setattr(pipeline_module, "time", self)
-        parts = Parts(
-            _SETTINGS,
-            SCHEMA_IDS,
-            decode_shipped,
-            self._read_limits,
-            cast("Any", None),
-            StallWatch(),
-            Gate(2),
-            threading.Lock(),
+        monkeypatch.setattr(worker_module, "TransactionalWriter", self._begin)
+        monkeypatch.setattr(worker_module, "LedgerReader", lambda *_: self)
+        monkeypatch.setattr(worker_module, "check_is_new", lambda *_: None)
+        monkeypatch.setattr(worker_module, "Reader", _Reader)
+        shared = SharedResources(
+            settings=_SETTINGS,
+            schema_ids=SCHEMA_IDS,
+            decode_entry=decode_shipped,
+            read_limits_bytes=self._read_limits,
+            open_connection=cast("Any", None),
+            clock=XClock(),
+            stall_watch=StallWatch(),
+            limiter=ConnectLimiter(2),
+            turn=threading.Lock(),
+            check_topics=self._check_topics,
         )
-        self.pipeline = Pipeline(PARTITION, parts, PartitionTelemetry(PARTITION, self.metrics, self.status))
-        self.stop = _Stop()
-        self.pipeline._stop = self.stop  # noqa: SLF001 - so that delays are seen, not waited for
+        telemetry = PartitionTelemetry(PARTITION, self.metrics, self.status)
+        self.wait = _Wait()
+        self.worker = PartitionWorker(PARTITION, shared, telemetry, wait=self.wait, monotonic_s=lambda: self.clock_s)
 
     def _read_limits(self) -> dict[str, int]:
         if self.limit_fates:
             raise self.limit_fates.pop(0)
         return LIMITS
 
+    def _check_topics(self, stream: str) -> None:
+        assert stream == PARTITION.stream
+        if self.topic_problem is not None:
+            raise TopicsChangedError(self.topic_problem)
+
     def _begin(self, _: object) -> _Writer:
         self.clock_s += self.life_s
         if not self.fates:
-            self.pipeline.stop()
+            self.worker.stop()
             raise WriterLostError("the test is over")
         fate = self.fates.pop(0)
         if fate is not None:
             raise fate
         self.writers.append(_Writer(self.committed))
         return self.writers[-1]
-
-    def monotonic(self) -> float:
-        """Return the pipeline's clock."""
-        return self.clock_s
 
     def restore(self, _: int) -> Restored:
         """Return what the ledger holds."""
@@ -141,9 +147,9 @@ class _Bench:
     def run(self, *fates: Exception | None) -> list[float]:
         """Live through `fates` to the end, and return the delays between."""
         self.fates = list(fates)
-        self.pipeline.start()
-        assert self.pipeline.join(_DEADLINE_S)
-        return self.stop.delays[: len(fates)]
+        self.worker.start()
+        assert self.worker.join(_DEADLINE_S)
+        return self.wait.delays[: len(fates)]
 
     def replaced(self, cause: str) -> float:
         """Return how many producers were thrown away for `cause`."""
@@ -153,20 +159,20 @@ class _Bench:
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Bench]:
-    """Give a pipeline with played parts, and stop it in the end."""
+    """Give a worker with played parts, and stop it in the end."""
     bench = _Bench(monkeypatch)
     yield bench
-    bench.pipeline.stop(may_commit=False)
+    bench.worker.stop(may_commit=False)
 
 
-def test_fenced_pipeline_lets_the_other_one_work(bench: _Bench) -> None:
+def test_fenced_worker_leaves_the_partition_to_the_other_one(bench: _Bench) -> None:
     """Six seconds, and twice as long each time."""
     assert bench.run(*[FencedError("f")] * 6) == [6.0, 12.0, 24.0, 48.0, 96.0, 96.0]
     assert bench.replaced("fenced") == 6
 
 
-def test_troubled_pipeline_begins_again_soon_and_then_later(bench: _Bench) -> None:
-    """Kafka away, the outcome of a commit unknown, and what nobody foresaw are all the same."""
+def test_troubled_worker_begins_again_soon_and_then_later(bench: _Bench) -> None:
+    """Kafka away, the outcome of a commit unknown, and what is unexpected are all the same."""
     fates = [DependencyUnavailableError("d"), WriterLostError("l"), RuntimeError("r"), KeyError("k")]
     assert bench.run(*fates) == [0.5, 1.0, 2.0, 4.0]
     assert bench.replaced("lost") == 5
@@ -176,32 +182,32 @@ def test_life_that_has_no_producer_yet_replaces_none(bench: _Bench) -> None:
     """Kafka away before there is one: the wait is the same, and the status tells why."""
     bench.limit_fates = [DependencyUnavailableError("no limits")] * 2
     errors = list[str | None]()
-    bench.stop.on_wait = lambda: errors.append(bench.status.last_error)
-    bench.pipeline.start()
-    assert bench.pipeline.join(_DEADLINE_S)
-    assert bench.stop.delays == [0.5, 1.0]
+    bench.wait.on_wait = lambda: errors.append(bench.status.last_error)
+    bench.worker.start()
+    assert bench.worker.join(_DEADLINE_S)
+    assert bench.wait.delays == [0.5, 1.0]
     assert errors == ["no limits"] * 2
     assert bench.replaced("lost") == 1  # that with which the test ends
 
 
-def test_pipeline_that_is_stopping_waits_for_nothing(bench: _Bench) -> None:
+def test_worker_that_is_stopping_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says why its last life ended, and is gone."""
     with capture_logs() as logs:
-        bench.pipeline._telemetry = PartitionTelemetry(PARTITION, bench.metrics, bench.status)  # noqa: SLF001 - logs are caught
+        bench = _Bench(monkeypatch)
         assert bench.run() == []
-    assert bench.stop.delays == []
+    assert bench.wait.delays == []
     assert [log["event"] for log in logs] == ["partition_assigned", "producer_replaced", "partition_released"]
 
 
-def test_delays_begin_anew_after_a_life_of_some_length(bench: _Bench) -> None:
+def test_delays_begin_again_after_a_life_of_some_length(bench: _Bench) -> None:
     """Fenced or not: what was long ago is no row of failures."""
     bench.life_s = 31.0
     assert bench.run(FencedError("f"), FencedError("f"), WriterLostError("l"), WriterLostError("l")) == [6, 6, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("where", ["restore", "first life"])
-def test_ledger_that_cannot_be_trusted_stops_the_pipeline_until_somebody_mends_it(bench: _Bench, where: str) -> None:
-    """No guess: it says why, works nothing, and looks again after a minute."""
+def test_ledger_that_cannot_be_trusted_stops_the_worker_until_it_is_repaired(bench: _Bench, where: str) -> None:
+    """No guess: it says why, commits nothing, and looks again after a minute."""
 
     def fail() -> list[OffsetEntry]:
         raise OwnCorruptionError("bad ledger")
@@ -214,23 +220,47 @@ def test_ledger_that_cannot_be_trusted_stops_the_pipeline_until_somebody_mends_i
         errors.append(bench.status.last_error)
         bench.ledger = list
         if len(states) == 1:
-            bench.pipeline.stop(may_commit=False)
+            bench.worker.stop(may_commit=False)
 
     bench.ledger = fail
-    bench.stop.on_wait = note
+    bench.wait.on_wait = note
     delays = bench.run(None if where == "restore" else OwnCorruptionError("bad ledger"))
     assert (delays, states, errors) == ([CORRUPT_WAIT_S], [State.CORRUPT], ["bad ledger"])
     assert all(not writer.transactions for writer in bench.writers)
     assert bench.status.state is State.NOT_OWNED
 
 
+def test_topics_that_change_stop_the_worker_until_they_are_put_right(bench: _Bench) -> None:
+    """In the middle of a life: nothing more is committed, and it looks again after a minute."""
+    states: list[State] = []
+    committed: list[int] = []
+
+    def note() -> None:
+        states.append(bench.status.state)
+        committed.append(len(bench.writers[0].transactions))
+        if len(states) == 2:
+            bench.topic_problem = None
+
+    bench.ledger = lambda: [_KNOWN]
+    bench.fates = [None]
+    bench.wait.on_wait = note
+    bench.worker.start()
+    assert bench.committed.wait(_DEADLINE_S)
+    bench.topic_problem = "topic t has 7 partitions"
+    assert bench.worker.join(_DEADLINE_S)
+    assert bench.wait.delays[:2] == [CORRUPT_WAIT_S] * 2
+    assert states[:2] == [State.TOPICS_CHANGED] * 2
+    assert committed[0] == committed[1]
+    assert bench.status.last_error != "topic t has 7 partitions"
+
+
 def test_new_partition_is_put_on_record_before_anything_else(bench: _Bench) -> None:
     """Entry 0; and nothing more while X is not reached."""
     bench.fates = [None]
-    bench.pipeline.start()
+    bench.worker.start()
     wait_until(lambda: bench.status.state is State.RUNNING, "the ledger is restored", _DEADLINE_S)
-    bench.pipeline.stop(may_commit=True)
-    assert bench.pipeline.join(_DEADLINE_S)
+    bench.worker.stop(may_commit=True)
+    assert bench.worker.join(_DEADLINE_S)
     [writer] = bench.writers
     assert [entry.entry for _, entry in writer.transactions] == [0]
     assert writer.next_offset == _LOG_END
@@ -241,10 +271,10 @@ def test_known_partition_goes_on_from_its_ledger(bench: _Bench) -> None:
     """With the next entry, and coverage where it was."""
     bench.ledger = lambda: [_KNOWN]
     bench.fates = [None]
-    bench.pipeline.start()
+    bench.worker.start()
     assert bench.committed.wait(_DEADLINE_S)
-    bench.pipeline.stop(may_commit=True)
-    assert bench.pipeline.join(_DEADLINE_S)
+    bench.worker.stop(may_commit=True)
+    assert bench.worker.join(_DEADLINE_S)
     entries = [entry for _, entry in bench.writers[0].transactions]
     assert [entry.entry for entry in entries] == list(range(6, len(entries) + 6))
     assert entries[0].covered_until_before_us == NOW_US
@@ -253,13 +283,13 @@ def test_known_partition_goes_on_from_its_ledger(bench: _Bench) -> None:
 
 
 @pytest.mark.parametrize("may_commit", [True, False])
-def test_stopped_pipeline_makes_a_last_transaction_only_if_it_may(bench: _Bench, *, may_commit: bool) -> None:
-    """Who lost the partition commits nothing more."""
+def test_stopped_worker_makes_a_last_transaction_only_if_it_may(bench: _Bench, *, may_commit: bool) -> None:
+    """A worker that has lost the partition commits nothing more."""
     bench.ledger = lambda: [_KNOWN]
     bench.fates = [None]
-    bench.pipeline.start()
+    bench.worker.start()
     assert bench.committed.wait(_DEADLINE_S)
-    bench.pipeline.stop(may_commit=may_commit)
-    assert bench.pipeline.join(_DEADLINE_S)
+    bench.worker.stop(may_commit=may_commit)
+    assert bench.worker.join(_DEADLINE_S)
     assert len(bench.writers[0].transactions) == (2 if may_commit else 1)
-    assert bench.stop.delays == []
+    assert bench.wait.delays == []

@@ -42,6 +42,13 @@ class Reader:
                 lines.append(line)
         return lines
 
+    def at_least(self, count: int) -> bytes:
+        """Return the next bytes as they come, as soon as there are `count`."""
+        while len(self._buffer) < count:
+            self._buffer += next(self._chunks)
+        taken, self._buffer = self._buffer, b""
+        return taken
+
     def rest(self) -> bytes:
         """Return all that comes until the end; httpx raises when the end is not proper."""
         rest = self._buffer + b"".join(self._chunks)

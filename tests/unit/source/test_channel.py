@@ -1,4 +1,4 @@
-"""The inbox: bounded, in order, and nobody is left waiting."""
+"""The channel: bounded, in order, no thread left waiting, and one reason for the end of a connection."""
 
 import threading
 import time
@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from connector.source.deliveries import Delivery, Ended, KeptAlive
 
-from connector.source.channel import Inbox, InboxClosedError
+from connector.coverage.messages import Ended, EndReason, KeepAlive, Message, Progress
+from connector.source.channel import Channel, ChannelClosedError
+from tests.unit.source.fakes import reading
 
 _DEADLINE_S = 30.0
+_NOTHING = Progress(0)
 
 
-def _delivery(number: int) -> KeptAlive:
-    return KeptAlive(number, number)
+def _message(number: int) -> KeepAlive:
+    return KeepAlive(reading(number), None)
 
 
 @contextmanager
@@ -29,151 +31,193 @@ def _waiting(call: Callable[[], object]) -> Iterator[threading.Thread]:
     assert not thread.is_alive()
 
 
-def test_deliveries_come_out_in_order() -> None:
+def test_messages_come_out_in_order() -> None:
     """First in, first out; then nothing."""
-    inbox = Inbox(100)
+    channel = Channel(100, _NOTHING)
     for number in range(3):
-        inbox.put(_delivery(number), 10)
-    assert inbox.waiting_bytes == 30
-    assert list(inbox.take()) == [_delivery(0), _delivery(1), _delivery(2)]
-    assert list(inbox.take()) == []
-    assert inbox.waiting_bytes == 0
+        channel.put(_message(number), 10)
+    assert channel.waiting_bytes == 30
+    assert list(channel.take()) == [_message(0), _message(1), _message(2)]
+    assert list(channel.take()) == []
+    assert channel.waiting_bytes == 0
 
 
-def test_full_inbox_makes_the_reader_wait_for_room() -> None:
+def test_full_channel_makes_the_reader_wait_for_room() -> None:
     """Up to the limit and not a byte over it."""
-    inbox = Inbox(100)
-    inbox.put(_delivery(0), 60)
-    inbox.put(_delivery(1), 40)
-    with _waiting(lambda: inbox.put(_delivery(2), 1)):
-        assert inbox.waiting_bytes == 100
-        assert next(inbox.take()) == _delivery(0)
-    assert inbox.waiting_bytes == 41
+    channel = Channel(100, _NOTHING)
+    channel.put(_message(0), 60)
+    channel.put(_message(1), 40)
+    with _waiting(lambda: channel.put(_message(2), 1)):
+        assert channel.waiting_bytes == 100
+        assert next(channel.take()) == _message(0)
+    assert channel.waiting_bytes == 41
 
 
-def test_empty_inbox_takes_one_delivery_of_any_size() -> None:
+def test_empty_channel_takes_one_message_of_any_size() -> None:
     """Otherwise a huge line would wait for ever."""
-    inbox = Inbox(100)
-    inbox.put(_delivery(0), 1000)
-    with _waiting(lambda: inbox.put(_delivery(1), 1)):
-        next(inbox.take())
+    channel = Channel(100, _NOTHING)
+    channel.put(_message(0), 1000)
+    with _waiting(lambda: channel.put(_message(1), 1)):
+        next(channel.take())
 
 
 def test_take_leaves_what_comes_meanwhile() -> None:
     """However fast the reader is, the committer gets to the end of what it has begun."""
-    inbox = Inbox(100)
-    inbox.put(_delivery(0))
-    taken = inbox.take()
-    assert next(taken) == _delivery(0)
-    inbox.put(_delivery(1))
+    channel = Channel(100, _NOTHING)
+    channel.put(_message(0))
+    taken = channel.take()
+    assert next(taken) == _message(0)
+    channel.put(_message(1))
     assert list(taken) == []
-    assert list(inbox.take()) == [_delivery(1)]
+    assert list(channel.take()) == [_message(1)]
 
 
-def test_wait_ends_with_a_delivery() -> None:
+def test_wait_ends_with_a_message() -> None:
     """Long before its time is over."""
-    inbox = Inbox(100)
-    with _waiting(lambda: inbox.wait(_DEADLINE_S * 10)):
-        inbox.put(_delivery(7))
-    inbox.wait(_DEADLINE_S * 10)
-    assert list(inbox.take()) == [_delivery(7)]
+    channel = Channel(100, _NOTHING)
+    with _waiting(lambda: channel.wait(_DEADLINE_S * 10)):
+        channel.put(_message(7))
+    channel.wait(_DEADLINE_S * 10)
+    assert list(channel.take()) == [_message(7)]
 
 
-@pytest.mark.parametrize(("urgent", "size_bytes"), [(_delivery(9), 30), (Ended(is_whole=True), 0)])
-def test_gathering_goes_on_until_enough_came_or_a_connection_ended(urgent: Delivery, size_bytes: int) -> None:
-    """Half of what the inbox holds is enough; a delivery here and there wakes nobody."""
-    inbox = Inbox(100)
-    with _waiting(lambda: inbox.wait(_DEADLINE_S * 10, is_gathering=True)) as gathering:
-        inbox.put(_delivery(0), 20)
+@pytest.mark.parametrize(
+    ("urgent", "size_bytes"), [(_message(9), 30), (Ended(EndReason.CLOSED, is_proper=True, at_us=0), 0)]
+)
+def test_gathering_goes_on_until_enough_came_or_a_connection_ended(urgent: Message, size_bytes: int) -> None:
+    """Half of what the channel holds is enough; a message here and there does not wake the committer."""
+    channel = Channel(100, _NOTHING)
+    with _waiting(lambda: channel.wait(_DEADLINE_S * 10, is_gathering=True)) as gathering:
+        channel.put(_message(0), 20)
         gathering.join(0.05)
         assert gathering.is_alive()
-        inbox.put(urgent, size_bytes)
-    assert list(inbox.take()) == [_delivery(0), urgent]
+        channel.put(urgent, size_bytes)
+    assert list(channel.take()) == [_message(0), urgent]
 
 
 def test_gathering_ends_when_the_reader_waits_for_room() -> None:
-    """A delivery larger than what is left, though less than enough is there."""
-    inbox = Inbox(100)
-    inbox.put(_delivery(0), 10)
-    with _waiting(lambda: inbox.wait(_DEADLINE_S * 10, is_gathering=True)) as gathering:
-        reader = threading.Thread(target=inbox.put, args=(_delivery(1), 95))
+    """A message larger than what is left, though less than enough is there."""
+    channel = Channel(100, _NOTHING)
+    channel.put(_message(0), 10)
+    with _waiting(lambda: channel.wait(_DEADLINE_S * 10, is_gathering=True)) as gathering:
+        reader = threading.Thread(target=channel.put, args=(_message(1), 95))
         reader.start()
         gathering.join(_DEADLINE_S)
-    assert list(inbox.take()) == [_delivery(0)]
+    assert list(channel.take()) == [_message(0)]
     reader.join(_DEADLINE_S)
-    assert list(inbox.take()) == [_delivery(1)]
+    assert list(channel.take()) == [_message(1)]
 
 
 def test_gathering_ends_with_its_time() -> None:
     """What came by then is there to be taken."""
-    inbox = Inbox(100)
-    inbox.put(_delivery(0), 10)
-    inbox.wait(0.01, is_gathering=True)
-    assert list(inbox.take()) == [_delivery(0)]
+    channel = Channel(100, _NOTHING)
+    channel.put(_message(0), 10)
+    channel.wait(0.01, is_gathering=True)
+    assert list(channel.take()) == [_message(0)]
 
 
-def test_settled_means_taken_and_committed() -> None:
-    """Neither an empty inbox nor a commit of something else is enough."""
-    inbox = Inbox(100)
-    inbox.wait_until_settled()
-    inbox.put(_delivery(0))
-    with _waiting(inbox.wait_until_settled) as waiting:
-        inbox.settle()
-        next(inbox.take())
+def test_drained_means_taken_and_committed_and_says_what_became_of_it() -> None:
+    """Neither an empty channel nor a commit of something else is enough."""
+    channel = Channel(100, _NOTHING)
+    found = [channel.drained()]
+    channel.put(_message(0))
+    with _waiting(lambda: found.append(channel.drained())) as waiting:
+        channel.settle(Progress(1))
+        next(channel.take())
         waiting.join(0.05)
         assert waiting.is_alive()
-        inbox.settle()
+        channel.settle(Progress(2))
+    assert found == [_NOTHING, Progress(2)]
 
 
 @pytest.mark.parametrize("name", ["put", "settled"])
-def test_closing_wakes_whoever_waits(name: str) -> None:
+def test_closing_wakes_what_waits(name: str) -> None:
     """The reader learns that there is nothing left to do."""
-    inbox = Inbox(1)
-    inbox.put(_delivery(0), 1)
-    raised: list[InboxClosedError] = []
+    channel = Channel(1, _NOTHING)
+    channel.put(_message(0), 1)
+    raised: list[ChannelClosedError] = []
 
     def wait() -> None:
         try:
             if name == "put":
-                inbox.put(_delivery(1), 1)
-            inbox.wait_until_settled()
-        except InboxClosedError as error:
+                channel.put(_message(1), 1)
+            channel.drained()
+        except ChannelClosedError as error:
             raised.append(error)
 
     with _waiting(wait):
-        inbox.close()
+        channel.close()
     assert len(raised) == 1
 
 
-def test_closed_inbox_holds_and_takes_nothing() -> None:
+def test_closed_channel_holds_and_takes_nothing() -> None:
     """For good."""
-    inbox = Inbox(100)
-    inbox.put(_delivery(0), 10)
-    inbox.close()
-    with pytest.raises(InboxClosedError):
-        inbox.put(_delivery(1))
-    with pytest.raises(InboxClosedError):
-        inbox.wait_until_settled()
-    assert list(inbox.take()) == []
-    assert inbox.waiting_bytes == 0
+    channel = Channel(100, _NOTHING)
+    channel.put(_message(0), 10)
+    channel.close()
+    with pytest.raises(ChannelClosedError):
+        channel.put(_message(1))
+    with pytest.raises(ChannelClosedError):
+        channel.drained()
+    assert list(channel.take()) == []
+    assert channel.waiting_bytes == 0
 
 
 @pytest.mark.parametrize("is_gathering", [False, True])
 def test_reader_and_committer_at_full_speed_lose_nothing_and_stay_within_the_limit(*, is_gathering: bool) -> None:
-    """Ten thousand deliveries through an inbox that holds three."""
-    inbox, count = Inbox(3), 10_000
+    """Ten thousand messages through a channel that holds three."""
+    channel, count = Channel(3, _NOTHING), 10_000
 
     def write() -> None:
         for number in range(count):
-            inbox.put(_delivery(number), 1)
+            channel.put(_message(number), 1)
 
     writer = threading.Thread(target=write)
     writer.start()
     taken: list[object] = []
     until = time.monotonic() + _DEADLINE_S * 4
     while len(taken) < count and time.monotonic() < until:
-        assert inbox.waiting_bytes <= 3
-        inbox.wait(0.1, is_gathering=is_gathering)
-        taken += inbox.take()
+        assert channel.waiting_bytes <= 3
+        channel.wait(0.1, is_gathering=is_gathering)
+        taken += channel.take()
     writer.join(_DEADLINE_S)
-    assert taken == [_delivery(number) for number in range(count)]
+    assert taken == [_message(number) for number in range(count)]
+
+
+def test_first_reason_to_hang_up_is_the_one_that_counts() -> None:
+    """What comes later follows from it; each closes the socket, which may be of use."""
+    channel, closed = Channel(100, _NOTHING), list[int]()
+    channel.begin(lambda: closed.append(1))
+    channel.hang_up(EndReason.SYSTEM_MESSAGE)
+    channel.hang_up(EndReason.SILENT)
+    assert (channel.end_reason, len(closed)) == (EndReason.SYSTEM_MESSAGE, 2)
+
+
+@pytest.mark.parametrize("earlier", [[], [EndReason.SILENT], [EndReason.STOPPED]])
+def test_stop_is_the_reason_whatever_came_before_and_comes_after(earlier: list[EndReason]) -> None:
+    """It ends more than the connection."""
+    channel = Channel(100, _NOTHING)
+    channel.begin(lambda: None)
+    for reason in [*earlier, EndReason.STOPPED, EndReason.SILENT]:
+        channel.hang_up(reason)
+    assert channel.end_reason is EndReason.STOPPED
+
+
+def test_attempt_begins_without_a_reason_against_it() -> None:
+    """That of the connection before says nothing of the next one, whose socket is the one to close."""
+    channel, closed = Channel(100, _NOTHING), list[str]()
+    channel.begin(lambda: closed.append("first"))
+    channel.hang_up(EndReason.SILENT)
+    channel.begin(lambda: closed.append("second"))
+    assert channel.end_reason is None
+    channel.hang_up(EndReason.SUSPICION)
+    assert closed == ["first", "second"]
+
+
+def test_nothing_begins_after_a_stop() -> None:
+    """Also where the stop came before there was anything to close."""
+    channel = Channel(100, _NOTHING)
+    channel.hang_up(EndReason.STOPPED)
+    with pytest.raises(ChannelClosedError):
+        channel.begin(lambda: None)
+    assert channel.end_reason is EndReason.STOPPED

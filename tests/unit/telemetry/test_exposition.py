@@ -85,4 +85,4 @@ def test_text_is_there_at_once_and_then_written_again_and_again(monkeypatch: pyt
     with bench.exposition:
         assert bench.shown() == 0
         bench.things.inc()
-        wait_until(lambda: bench.shown() == 1, "the text is written anew")
+        wait_until(lambda: bench.shown() == 1, "the text is written again")

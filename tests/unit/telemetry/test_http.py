@@ -1,4 +1,4 @@
-"""The HTTP port: its routes, and what a probe is told."""
+"""The HTTP port: its routes, and what a probe learns."""
 
 import json
 import socket
@@ -115,7 +115,7 @@ def test_answer_that_fails_is_a_500_and_told_once(
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/healthz"])
 def test_unknown_path_names_those_there_are(client: httpx.Client, path: str) -> None:
-    """A wrong probe is told the right one."""
+    """A wrong probe learns the right ones."""
     response = client.get(path)
     assert response.status_code == 404
     assert response.text.split() == ["/metrics", "/livez", "/readyz", "/status"]
@@ -172,20 +172,20 @@ def test_asking_a_service_that_is_not_well_raises_what_it_says(inside: _Inside) 
     assert str(caught.value) == f"/readyz at 127.0.0.1:{server.port} answers 503: not ok: see /status"
 
 
-def test_asking_where_nobody_listens_raises_why() -> None:
+def test_asking_where_nothing_listens_raises_why() -> None:
     """With the address and the system's reason."""
-    with socket.create_server(("127.0.0.1", 0)) as somebody:
-        port = somebody.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
     with pytest.raises(DependencyUnavailableError, match=rf"/livez at 127\.0\.0\.1:{port} does not answer: .*refused"):
         ask("127.0.0.1", port, "/livez")
 
 
-def test_asking_somebody_who_speaks_no_http_raises_why() -> None:
+def test_asking_a_server_that_speaks_no_http_raises_why() -> None:
     """A port that another program took is no sign of life."""
-    with socket.create_server(("127.0.0.1", 0)) as somebody:
-        threading.Thread(target=_answer_nonsense, args=(somebody,), daemon=True).start()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_answer_nonsense, args=(server,), daemon=True).start()
         with pytest.raises(DependencyUnavailableError, match="does not answer: BadStatusLine"):
-            ask("127.0.0.1", somebody.getsockname()[1], "/livez")
+            ask("127.0.0.1", server.getsockname()[1], "/livez")
 
 
 def _answer_nonsense(listener: socket.socket) -> None:

@@ -1,5 +1,6 @@
 """The scrape: every metric is there from the start, at zero, under the names that dashboards know."""
 
+from dataclasses import fields
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -145,7 +146,9 @@ def _watching(status: PartitionStatus | None = None) -> Metrics:
     """Return the metrics of a process that may be given one stream partition, of which `status` tells."""
     metrics, statuses = Metrics(), Statuses([_PARTITION])
     if status is not None:
-        statuses._current[_PARTITION] = status  # noqa: SLF001 - as it stands at the scrape
+        shown = statuses.renew(_PARTITION)
+        for field in fields(status):
+            setattr(shown, field.name, getattr(status, field.name))
     metrics.watch(ServiceStatus(statuses, 1000, None, 0))
     return metrics
 
@@ -156,20 +159,27 @@ def test_every_metric_has_a_help_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "owned", "corrupt"),
-    [(State.NOT_OWNED, 0, 0), (State.RESTORING, 1, 0), (State.RUNNING, 1, 0), (State.WAITING, 1, 0),
-     (State.CORRUPT, 1, 1)],
+    ("state", "owned", "corrupt", "changed"),
+    [(State.NOT_OWNED, 0, 0, 0), (State.RESTORING, 1, 0, 0), (State.RUNNING, 1, 0, 0), (State.WAITING, 1, 0, 0),
+     (State.CORRUPT, 1, 1, 0), (State.TOPICS_CHANGED, 1, 0, 1)],
 )  # fmt: skip
-def test_status_of_a_partition_is_shown_at_each_scrape(state: State, owned: int, corrupt: int) -> None:
+def test_status_of_a_partition_is_shown_at_each_scrape(state: State, owned: int, corrupt: int, changed: int) -> None:
     """As it stands then; instants in seconds."""
     scraped = _scraped(_watching(PartitionStatus(state, covered_until_us=12 * US_PER_S + 500_000, sequence=7)))
     values = {
         name: [sample.value for sample in scraped[f"{NAMESPACE}_{name}"].samples]
-        for name in ("partition_owned", "partition_corrupt", "covered_until_timestamp_seconds", "sequence")
+        for name in (
+            "partition_owned",
+            "partition_corrupt",
+            "partition_topics_changed",
+            "covered_until_timestamp_seconds",
+            "sequence",
+        )
     }
     assert values == {
         "partition_owned": [owned],
         "partition_corrupt": [corrupt],
+        "partition_topics_changed": [changed],
         "covered_until_timestamp_seconds": [12.5] * owned,
         "sequence": [7] * owned,
     }
@@ -192,7 +202,8 @@ def test_partition_that_is_not_owned_has_no_values() -> None:
         for name, samples in shown.items()
         if [each for each in samples if where.items() <= each.labels.items() and each.name == name]
     }
-    assert gauges == {"partition_owned": {0}, "partition_corrupt": {0}, "partition_mode": {0}}
+    zero = ("partition_owned", "partition_corrupt", "partition_topics_changed", "partition_mode")
+    assert gauges == {name: {0} for name in zero}
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -103,7 +103,7 @@ def test_settings_are_shown(bench: _Bench) -> None:
         (lambda telemetry: telemetry.waiting_for_dependencies("no Kafka"), "waiting_for_dependencies", "warning"),
         (lambda telemetry: telemetry.group_troubled("_TRANSPORT"), "group_error", "warning"),
         (lambda telemetry: telemetry.partitions_lost(4), "partitions_lost", "warning"),
-        (lambda telemetry: telemetry.stream_is_off(_PARTITION), "stream_is_off", "info"),
+        (lambda telemetry: telemetry.topic_at_risk("t", "d"), "topic_at_risk", "warning"),
         (lambda telemetry: telemetry.drain_incomplete(_PARTITION), "drain_incomplete", "warning"),
         (lambda telemetry: telemetry.http_failed(RuntimeError("r")), "http_failed", "error"),
         (lambda telemetry: telemetry.registry_away("no answer"), "registry_away", "warning"),

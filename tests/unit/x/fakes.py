@@ -3,7 +3,6 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
 from typing import Self
 
 import pytest
@@ -95,8 +94,7 @@ def is_closed(wire: Wire) -> bool:
     """Tell whether a socket that `wire` gets now is ended at once."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        stream = SimpleNamespace(read=ours.recv, get_extra_info=lambda _: ours)
-        wire.extensions(1.0)["trace"]("connection.connect_tcp.complete", {"return_value": stream})
+        wire.attach(ours)
         theirs.setblocking(False)  # noqa: FBT003 - of the standard library
         try:
             return theirs.recv(1) == b""

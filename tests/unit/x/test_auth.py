@@ -123,7 +123,7 @@ def test_exchange_sends_url_encoded_credentials_as_x_wants_them() -> None:
         return httpx.Response(200, stream=httpx.ByteStream(content))
 
     client = httpx.Client(base_url="http://x.invalid", transport=httpx.MockTransport(answer))
-    assert exchange_over(client, 25)("k/1", "hush+2") == "t"
+    assert exchange_over(client)("k/1", "hush+2") == "t"
     [request] = seen
     assert (request.method, request.url.path) == ("POST", "/oauth2/token")
     assert request.headers["authorization"] == f"Basic {base64.b64encode(b'k%2F1:hush%2B2').decode()}"
@@ -138,7 +138,7 @@ def test_exchange_sends_url_encoded_credentials_as_x_wants_them() -> None:
 def test_exchange_answered_with_rubbish_fails_as_x_s_fault(content: bytes) -> None:
     """Whatever the answer is, the caller learns that there is no token, and no more."""
     with pytest.raises(ConnectFailedError) as caught:
-        exchange_over(_client(200, content), 25)("k", _SECRET)
+        exchange_over(_client(200, content))("k", _SECRET)
     assert (caught.value.failure.reason, caught.value.failure.curve) == ("no-token", Curve.HTTP)
     assert "hush" not in _shown(caught.value)
 
@@ -147,7 +147,7 @@ def test_exchange_refused_says_what_x_says() -> None:
     """Bad client credentials are a configuration fault; they are not shown, should X repeat them."""
     body = f'{{"errors":[{{"code":99,"message":"Unable to verify your credentials k {_SECRET}"}}]}}'.encode()
     with pytest.raises(ConnectFailedError, match="Unable to verify your credentials") as caught:
-        exchange_over(_client(403, body), 25)("k", _SECRET)
+        exchange_over(_client(403, body))("k", _SECRET)
     assert caught.value.failure.curve is Curve.CONFIGURATION
     assert "hush" not in _shown(caught.value)
 
@@ -156,10 +156,10 @@ def test_exchange_refused_says_what_x_says() -> None:
     "echo", ["hush%2B2", "hush+2", base64.b64encode(b"k%2F1:hush%2B2").decode(), r"k\/1", "HUSH%2b2"]
 )
 def test_exchange_answered_with_what_was_sent_shows_none_of_it(echo: str) -> None:
-    """A box on the way may send the whole request back: the pair as it is, encoded, or as the header holds it."""
+    """An intermediary may send the whole request back: the pair as it is, encoded, or as the header holds it."""
     body = f"<html>you sent {echo}</html>".encode()
     with pytest.raises(ConnectFailedError, match=r"you sent \[secret\]") as caught:
-        exchange_over(_client(403, body), 25)(_PAIR[0], _PAIR[1])
+        exchange_over(_client(403, body))(_PAIR[0], _PAIR[1])
     assert caught.value.failure.reason == "foreign-answer"
     assert echo not in _shown(caught.value)
 
@@ -169,7 +169,7 @@ def test_exchange_over_its_budget_waits_for_the_reset_of_now() -> None:
     reset_s = int(time.time()) + 300
     headers = {"x-rate-limit-limit": "1", "x-rate-limit-remaining": "0", "x-rate-limit-reset": str(reset_s)}
     with pytest.raises(ConnectFailedError) as caught:
-        exchange_over(_client(429, b"", headers), 25)("k", _SECRET)
+        exchange_over(_client(429, b"", headers))("k", _SECRET)
     assert 240 < caught.value.failure.at_least_s <= 300 < MAX_WAIT_S
 
 
@@ -181,7 +181,7 @@ def test_exchange_that_does_not_reach_x_is_a_network_failure() -> None:
 
     client = httpx.Client(base_url="http://x.invalid", transport=httpx.MockTransport(fail))
     with pytest.raises(ConnectFailedError) as caught:
-        exchange_over(client, 25)("k", _SECRET)
+        exchange_over(client)("k", _SECRET)
     assert caught.value.failure.curve is Curve.NETWORK
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connector.coverage.plan import Live, Plan, Replay
 from connector.events.catalog import StreamPartition
@@ -385,6 +387,29 @@ def test_every_answer_that_is_no_stream_is_dated(status: int, date: bytes, date_
     assert isinstance(caught.value, PlanRefusedError) is (status == 400)
 
 
+_PARTS = st.sampled_from(
+    [b"HTTP/1.1 200 OK", b"HTTP/1.1 403 No", b"HTTP/1.0 200 OK", b"\r\n", b"\n", b"Transfer-Encoding: chunked\r\n",
+     b"Content-Encoding: gzip\r\n", b"Content-Length: 9\r\n", b"Content-Type: text/html\r\n", b"Date: soon\r\n",
+     b"5\r\nhush!\r\n", b"0\r\n\r\n", b"hush", gzip.compress(b"hush")]
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(parts=st.lists(_PARTS | st.binary(max_size=5), max_size=12))
+def test_any_bytes_for_an_answer_are_a_stream_or_a_failure_without_secrets(parts: list[bytes]) -> None:
+    """Nothing else comes out of the client, whatever stands at the other end."""
+    details = []
+    with _answering(b"".join(parts)) as base_url, _client(base_url, bearer_token="hush") as client:
+        try:
+            with client.open(_TWEET_1, Live(0)) as connection:
+                outcome: list[object] = []
+                _read(connection, outcome)
+                details += [error.failure.detail for error in outcome if isinstance(error, ConnectFailedError)]
+        except ConnectFailedError as error:
+            details.append(error.failure.detail)
+    assert "hush" not in "".join(details)
+
+
 _MANY = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 900) for number in range(50))
 
 
@@ -423,6 +448,46 @@ def test_no_header_raises_anything_but_a_failure_without_secrets(header: bytes, 
     assert "hush" not in repr(caught.value.failure)
     assert len(caught.value.failure.detail) < 600
     assert caught.value.failure.detail.isprintable()
+
+
+@pytest.mark.parametrize(
+    "location", [b"https://[::", b"//" + b"x" * 70_000, b"\xff\xfe://\xc3\xa9", b"http://x:99999", b""]
+)
+def test_redirect_to_what_is_no_url_is_one_all_the_same(location: bytes) -> None:
+    """Its status is X's answer, whatever it points to."""
+    answer = b"HTTP/1.1 302 Found\r\nLocation: %b\r\n\r\n" % location
+    with _answering(answer) as base_url, _client(base_url) as client, pytest.raises(ConnectFailedError) as caught:
+        client.open(_TWEET_1, Live(0))
+    assert caught.value.failure.reason == "http-other"
+
+
+def test_access_is_there_where_x_itself_objects_to_the_request() -> None:
+    """And no connection is made for it."""
+    with Simulator() as sim, _client(sim.base_url) as client:
+        client.check_access("tweet")
+        assert not sim.connections
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (200, b"<html>", "not-a-stream"),
+        (200, b"", "http-other"),
+        (400, b"<html>", "foreign-answer"),
+        (400, b'{"title":"t","type":"t","connection_issue":"ProvisioningSubscription"}', "http-400"),
+        (401, b"", "http-401"),
+        (403, _PROBLEM, "http-403"),
+        (404, b"", "http-404"),
+        (503, b"", "http-5xx"),
+    ],
+)
+def test_access_is_not_proven_by_any_other_answer(status: int, body: bytes, reason: str) -> None:
+    """An intermediary objects to requests, too."""
+    kind = b"text/html" if body.startswith(b"<") else b"application/json"
+    answer = b"HTTP/1.1 %d No\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (status, kind, len(body), body)
+    with _answering(answer) as base_url, _client(base_url) as client, pytest.raises(ConnectFailedError) as caught:
+        client.check_access("tweet")
+    assert caught.value.failure.reason == reason
 
 
 def test_redirect_is_shown_by_its_host_alone_and_not_followed() -> None:

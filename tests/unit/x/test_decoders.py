@@ -60,6 +60,11 @@ def test_body_that_inflates_without_end_takes_no_memory() -> None:
     assert peak_bytes < 8 * PIECE_BYTES
 
 
+def test_small_members_of_a_chunk_come_in_one_piece() -> None:
+    """A member for each event costs the reader no more than one for all."""
+    assert list(GzipDecoder().decode(gzip.compress(b"{}\r\n") * 500)) == [b"{}\r\n" * 500]
+
+
 def test_piece_that_is_exactly_full_leaves_nothing_behind() -> None:
     """What zlib still holds is asked for without waiting for the next chunk."""
     for size in (PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 2 * PIECE_BYTES):
@@ -83,6 +88,14 @@ def test_bytes_that_are_not_gzip_are_corrupt(data: bytes) -> None:
     """From the start, after a member, or by a wrong checksum."""
     with pytest.raises(CorruptGzipError, match="the compressed body is corrupt: "):
         list(GzipDecoder().decode(data))
+
+
+def test_what_was_decoded_before_the_corruption_comes() -> None:
+    """Lines that are whole are X's."""
+    pieces = GzipDecoder().decode(_MEMBER + b"<html>")
+    assert next(pieces) == b"a line\r\n" * 20
+    with pytest.raises(CorruptGzipError):
+        next(pieces)
 
 
 @pytest.mark.parametrize("before", [b"", _MEMBER, _MEMBER + b"\0\0"], ids=["alone", "second", "padded"])

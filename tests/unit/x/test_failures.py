@@ -85,7 +85,7 @@ _FOREIGN_BODIES = [
 @pytest.mark.parametrize("body", _FOREIGN_BODIES)
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 451])
 def test_answer_that_is_not_in_x_s_words_is_foreign_and_asked_again(status: int, body: bytes) -> None:
-    """A box on the way speaks neither for X nor of the contract."""
+    """An intermediary speaks neither for X nor of the contract."""
     error = _refusal(status, body, content_type="text/html")
     assert type(error) is ConnectFailedError
     assert (error.failure.reason, error.failure.curve) == ("foreign-answer", Curve.HTTP)
@@ -117,7 +117,7 @@ def test_problem_of_x_s_about_the_request_or_the_contract_refuses_the_plan(statu
         _problem(f"{_PROBLEMS}/streaming-connection", connection_issue="ProvisioningSubscription"),
         _problem(f"{_PROBLEMS}/client-forbidden", connection_issue="ProvisioningSubscription"),
         _problem(f"{_PROBLEMS}/internal-error"),
-        b'{"code":131,"message":"Internal error"}',
+        b'{"code":131,"message":"Internal error","parameters":{}}',
         b'{"errors":["as X words it"]}',
     ],
 )
@@ -165,7 +165,7 @@ def test_retry_after_is_honoured_where_waiting_helps(status: int, asked: object,
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 418])
 def test_retry_after_of_any_other_answer_is_not(status: int) -> None:
-    """It has a curve of its own, and no box on the way decides on it."""
+    """It has a curve of its own, and no intermediary decides on it."""
     assert _refusal(status, retry_after=120).failure.at_least_s == 0
 
 

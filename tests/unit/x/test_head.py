@@ -66,7 +66,10 @@ def test_rate_limit_that_is_not_all_there_is_none(missing: str) -> None:
     assert _head(_DATE, *headers, (f"x-rate-limit-{missing}", "soon")).rate_limit is None
 
 
-@pytest.mark.parametrize(("limit", "remaining"), [("0", "0"), ("-1", "1"), ("100", "-3"), ("9" * 9999, "1")])
+@pytest.mark.parametrize(
+    ("limit", "remaining"),
+    [("0", "0"), ("-1", "1"), ("100", "-3"), ("9" * 9999, "1"), ("9" * 400, "1")],
+)
 def test_rate_limit_that_makes_no_sense_is_none(limit: str, remaining: str) -> None:
     """Nothing may be reckoned from it."""
     assert _head(_DATE, *_limit(limit=limit, remaining=remaining)).rate_limit is None
@@ -173,7 +176,7 @@ def test_stream_has_a_type_that_is_json_and_an_encoding_that_was_asked_for(
     ],
 )
 def test_anything_else_is_no_stream(headers: tuple[tuple[str, str], ...]) -> None:
-    """A page of a box on the way, or bytes that cannot be cut into lines."""
+    """A page of an intermediary, or bytes that cannot be cut into lines."""
     assert not _head(*headers).is_stream(is_gzip_asked=True)
 
 

@@ -1,12 +1,15 @@
 """The end of a wait for X's answer, from another thread, and its bounds."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpcore
+import httpx
 import pytest
 
 from connector.coverage.plan import Live
@@ -14,8 +17,8 @@ from connector.events.catalog import StreamPartition
 from connector.settings import XSettings
 from connector.x.client import XClient
 from connector.x.errors import ConnectFailedError
-from connector.x.transport import Wire
-from tests.connections.peer import Peer, over_tls, sending, then_silent
+from connector.x.transport import Wire, WireTransport
+from tests.connections.peer import Peer, over_tls, sending, streaming, then_silent
 from tests.rig.certificates import write_certificates
 
 _TWEET_1 = StreamPartition("tweet", 1)
@@ -82,6 +85,22 @@ def test_close_before_there_is_a_socket_ends_the_attempt_once_there_is_one() -> 
         assert outcome == ["network"]
 
 
+def test_close_of_the_client_ends_what_is_still_open() -> None:
+    """As where a reader was dropped without a word."""
+    has_gone = threading.Event()
+
+    def play(sock: socket.socket) -> None:
+        streaming(b"")(sock)
+        has_gone.set()
+
+    with Peer(play) as peer, _client(peer.port, None) as client:
+        connection = client.open(_TWEET_1, Live(0))
+        assert not has_gone.is_set()
+        client.close()
+        assert has_gone.wait(_DEADLINE_S)
+        connection.close()
+
+
 def test_handshake_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
     """The limit for TCP and TLS is one of the whole handshake, not of each byte."""
     write_certificates(tmp_path / "certificates", [])
@@ -102,3 +121,22 @@ def test_handshake_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
     assert caught.value.failure.reason == "network"
     assert not caught.value.failure.is_sent
     assert time.monotonic() - began_s < _DEADLINE_S
+
+
+def test_every_exception_of_httpcore_becomes_one_of_httpx() -> None:
+    """The rest of the connector knows those alone."""
+    kinds = [kind for kind in vars(httpcore).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    concrete = [kind for kind in kinds if not kind.__subclasses__() and kind is not httpcore.ConnectionNotAvailable]
+    assert len(concrete) == 11
+
+    for kind in concrete:
+
+        def fail(*_: object, kind: type[Exception] = kind, **__: object) -> None:
+            raise kind("as httpcore words it")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(httpcore.ConnectionPool, "handle_request", fail)
+            transport = WireTransport(ssl.create_default_context(), None, 1.0)
+            with pytest.raises(httpx.TransportError, match="as httpcore words it") as caught:
+                transport.handle_request(httpx.Request("GET", "http://x.invalid"))
+        assert type(caught.value).__name__ == kind.__name__

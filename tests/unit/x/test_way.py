@@ -1,6 +1,9 @@
 """The way to X: proxies from the environment, IPv6, and names that are looked up at each attempt."""
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +15,10 @@ from connector.coverage.plan import Live
 from connector.errors import SettingsError
 from connector.events.catalog import StreamPartition
 from connector.settings import XSettings
-from connector.x.client import Connection, XClient
+from connector.x.client import Connection, XClient, try_client
 from connector.x.errors import ConnectFailedError
-from tests.connections.peer import LAST_CHUNK, Peer, answering, chunk, cutting, over_tls, streaming, tunnelling
+from connector.x.transport import Wire
+from tests.connections.peer import LAST_CHUNK, Peer, answering, chunk, cutting, head, over_tls, streaming, tunnelling
 from tests.rig.certificates import write_certificates
 
 _TWEET_1 = StreamPartition("tweet", 1)
@@ -74,7 +78,29 @@ def test_close_ends_a_read_through_a_proxy_at_once(monkeypatch: pytest.MonkeyPat
                 next(chunks)
 
 
-@pytest.mark.parametrize("no_proxy", ["127.0.0.1", "x.example.com, 127.0.0.1", "*"])
+def test_close_ends_the_wait_for_a_proxy_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """The tunnel is not there yet, but the socket is."""
+    wire = Wire()
+
+    def play(sock: socket.socket) -> None:
+        sock.recv(65536)
+        wire.close()
+        while sock.recv(65536):
+            pass
+
+    with Peer(play) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        client = XClient(XSettings(base_url="https://x.invalid", bearer_token="hush", ca_file=folder / "ca.pem"))
+        with pytest.raises(ConnectFailedError) as caught:
+            client.open(_TWEET_1, Live(0), wire)
+        client.close()
+    assert caught.value.failure.reason == "network"
+
+
+@pytest.mark.parametrize(
+    "no_proxy",
+    ["127.0.0.1", "x.example.com, 127.0.0.1", "*", "localhost,127.0.0.0/8,fd00:1234:5678::/64", "[::1],127.0.0.1"],
+)
 def test_no_proxy_names_what_is_reached_directly(monkeypatch: pytest.MonkeyPatch, folder: Path, no_proxy: str) -> None:
     """By address, in a list, or everything."""
     heads: list[bytes] = []
@@ -84,6 +110,108 @@ def test_no_proxy_names_what_is_reached_directly(monkeypatch: pytest.MonkeyPatch
         with _open(f"https://127.0.0.1:{x.port}", folder) as connection:
             assert b"".join(connection.chunks()) == _BODY
     assert heads == []
+
+
+@pytest.mark.parametrize("no_proxy", ["localhost,10.0.0.0/8,fd00:1234:5678::/64", "[::1]", "::1", "192.168.*,<local>"])
+def test_no_proxy_that_names_other_places_leaves_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, no_proxy: str
+) -> None:
+    """Networks and IPv6 addresses, with brackets or without, are not X's name."""
+    heads: list[bytes] = []
+    with Peer(over_tls(folder, _WHOLE)) as x, Peer(tunnelling(heads, x.port)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        with _open("https://x.invalid", folder) as connection:
+            assert b"".join(connection.chunks()) == _BODY
+    assert len(heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("NO_PROXY", "localhost,10.0.0.0/99", "NO_PROXY: '10.0.0.0/99' is not an address or a network"),
+        ("NO_PROXY", "[::1]/8/9", "NO_PROXY: .* is not an address or a network"),
+        ("NO_PROXY", "fd00::zz", "NO_PROXY: .* is not an address or a network"),
+        ("HTTPS_PROXY", "socks5://me:word@127.0.0.1:1", "HTTPS_PROXY: not an HTTP proxy's address"),
+        ("HTTPS_PROXY", "http://me:word@[::1", "HTTPS_PROXY: not an HTTP proxy's address"),
+        ("HTTPS_PROXY", "ftp://word", "HTTPS_PROXY: not an HTTP proxy's address"),
+        ("ALL_PROXY", "http://:8080", "ALL_PROXY: not an HTTP proxy's address"),
+    ],
+)
+def test_proxy_that_cannot_be_used_is_a_wrong_setting_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str
+) -> None:
+    """It is said which variable, before anything is asked of X."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=named) as caught:
+        try_client(XSettings())
+    assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("NO_PROXY", "10.0.0.0/99"), ("SSL_CERT_FILE", "/nowhere/ca.pem"), ("HTTPS_PROXY", "ftp://h")]
+)
+def test_wrong_way_ends_check_and_run_alike(command: str, name: str, value: str) -> None:
+    """What `check` accepts, `run` does not refuse: exit code 78 and the variable's name, never a traceback."""
+    environment = {
+        "CONNECTOR_X__BEARER_TOKEN": "hush",
+        "CONNECTOR_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
+        "CONNECTOR_SCHEMA_REGISTRY__URL": "http://127.0.0.1:9",
+        "CONNECTOR_HTTP__PORT": "0",
+        name: value,
+    }
+    ended = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-m", "connector", command],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == os.EX_CONFIG, ended.stderr
+    assert f"{name}: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("base_url", ["https://[::1", "https://x:65536", "https://:443"])
+def test_base_url_that_cannot_be_used_is_a_wrong_setting(base_url: str) -> None:
+    """Not an exception of the HTTP library."""
+    with pytest.raises(SettingsError, match="CONNECTOR_X__BASE_URL: "):
+        try_client(XSettings(base_url=base_url))
+
+
+def test_name_that_dns_cannot_hold_is_a_network_failure() -> None:
+    """As one that is not found."""
+    with pytest.raises(ConnectFailedError) as caught, _open(f"http://{'x' * 64}.invalid"):
+        pass
+    assert (caught.value.failure.reason, caught.value.failure.is_sent) == ("network", False)
+
+
+def test_proxy_at_a_port_that_cannot_be_is_a_network_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that nobody listens at."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:99999")
+    with pytest.raises(ConnectFailedError) as caught, _open("https://x.invalid"):
+        pass
+    assert (caught.value.failure.reason, caught.value.failure.is_sent) == ("network", False)
+
+
+def test_cookies_of_an_intermediary_are_not_sent_back() -> None:
+    """Nor kept: they could grow without end."""
+    requests: list[bytes] = []
+
+    def play(sock: socket.socket) -> None:
+        requests.append(sock.recv(65536))
+        sock.sendall(head("503 Busy", ("Set-Cookie", "a=b; Path=/"), ("Content-Length", "0")))
+
+    with Peer(play) as peer:
+        client = XClient(XSettings(base_url=f"http://127.0.0.1:{peer.port}", bearer_token="hush"))
+        for _ in range(2):
+            with pytest.raises(ConnectFailedError):
+                client.open(_TWEET_1, Live(0))
+        client.close()
+    assert len(requests) == 2
+    assert b"cookie" not in b"".join(requests).lower()
 
 
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway"])
@@ -97,6 +225,15 @@ def test_proxy_that_refuses_is_a_network_failure_that_x_has_not_counted(
             pass
     failure = caught.value.failure
     assert (failure.reason, failure.detail, failure.is_sent) == ("network", f"ProxyError: {status}", False)
+
+
+@pytest.mark.parametrize("echo", ["my-word", "bWU6bXktd29yZA=="])
+def test_proxy_that_repeats_its_password_is_shown_without_it(monkeypatch: pytest.MonkeyPatch, echo: str) -> None:
+    """In its own words, or as the header holds it."""
+    with Peer(answering(f"407 no {echo}")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:my-word@127.0.0.1:{proxy.port}")
+        with pytest.raises(ConnectFailedError, match=r"407 no \[secret\]"), _open("https://x.invalid"):
+            pass
 
 
 def _has_ipv6() -> bool:

@@ -189,7 +189,8 @@ class Connector:
             began = self.clock.read()
         self.has_been_live = isinstance(plan, Live) and reason is None
         is_proper = reason is None and manner.is_proper and manner.lie is not Lie.CUT
-        self.state.apply(Ended(reason or (EndReason.CLOSED if is_proper else EndReason.NETWORK), is_proper=is_proper))
+        reason = reason or (EndReason.CLOSED if is_proper else EndReason.NETWORK)
+        self.state.apply(Ended(reason, is_proper=is_proper, at_us=self.clock.read().estimate_us))
         self.commit()
         return True
 

@@ -1,0 +1,80 @@
+"""The HTTP proxy on the way to X, as the environment names it. Pure; what may be a password is in no error.
+
+`NO_PROXY` lists, with commas, what is reached directly: `*`, a host name (its subdomains too; with a leading dot those
+alone), an address, a network such as `10.0.0.0/8` or `fd00::/8`; a scheme before it and a port after it narrow it down.
+"""
+
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+
+import httpx
+
+from connector.errors import SettingsError
+from connector.x.quoting import Secrets, basic_credentials
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def find_proxy(url: httpx.URL, proxies: Mapping[str, str]) -> httpx.Proxy | None:
+    """Return the proxy that leads to `url`, or None where it is reached directly.
+
+    `proxies` is what `urllib.request.getproxies_environment` returns: values by scheme, `all` and `no`. Raises
+    `SettingsError` for a proxy, or an entry of `NO_PROXY`, that cannot be used.
+    """
+    exempt = [_names(entry, url) for entry in map(str.strip, proxies.get("no", "").split(",")) if entry]
+    if any(exempt):
+        return None
+    for name in (url.scheme, "all"):
+        if proxies.get(name):
+            return _proxy(f"{name.upper()}_PROXY", proxies[name])
+    return None
+
+
+def secrets_of(proxy: httpx.Proxy) -> Secrets:
+    """Return what of the way to the proxy must not be shown, should an answer repeat it."""
+    return () if proxy.auth is None else (proxy.auth[1], basic_credentials(*proxy.auth))
+
+
+def _proxy(name: str, value: str) -> httpx.Proxy:
+    try:
+        proxy = httpx.Proxy(value if "://" in value else f"http://{value}")
+    except (httpx.InvalidURL, ValueError):
+        proxy = None
+    if proxy is None or proxy.url.scheme not in _PORTS or not proxy.url.host:
+        raise SettingsError([f"{name}: not an HTTP proxy's address, such as http://proxy.example.com:3128"])
+    return proxy
+
+
+def _names(entry: str, url: httpx.URL) -> bool:
+    """Return whether an entry of `NO_PROXY` names `url`."""
+    if entry == "*":
+        return True
+    scheme, _, place = entry.lower().rpartition("://")
+    host, port = _split(place)
+    is_there = _is_within(entry, host, url.host) if "/" in host or ":" in host else _is_named(host, url.host)
+    return is_there and scheme in {"", "all", url.scheme} and port in {"", str(url.port or _PORTS.get(url.scheme))}
+
+
+def _split(place: str) -> tuple[str, str]:
+    """Return host and port; an IPv6 address without brackets has no port."""
+    if place.startswith("["):
+        host, _, rest = place[1:].partition("]")
+        return (host + rest, "") if rest.startswith("/") else (host, rest.removeprefix(":"))
+    host, _, port = place.partition(":") if place.count(":") == 1 else (place, "", "")
+    return host, port
+
+
+def _is_within(entry: str, network: str, host: str) -> bool:
+    try:
+        addresses = ip_network(network, strict=False)
+    except ValueError:
+        raise SettingsError([f"NO_PROXY: {entry!r} is not an address or a network"]) from None
+    try:
+        return ip_address(host) in addresses
+    except ValueError:  # a name, which is not looked up for this
+        return False
+
+
+def _is_named(name: str, host: str) -> bool:
+    suffix = name.removeprefix("*")
+    return host == suffix or host.endswith(f".{suffix.removeprefix('.')}")
