@@ -11,7 +11,7 @@ EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit integration monitoring chart deploy image-test faults bench format venv java prometheus lock clean
+.PHONY: help demo test lint unit stories integration monitoring chart deploy image-test faults bench format venv java prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -35,6 +35,9 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 
 unit: $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for those that are made of many
 	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 $(EXAMPLES) tests/unit tests/connections)
+
+stories: $(VENV)/dev.stamp ## Tell N (20000) stories of an X that lies, on two cores; SEED=n repeats a run
+	$(call step,stories,STORIES=$(or $(N),20000) CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=new-examples tests/unit/partition/stories)
 
 integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)

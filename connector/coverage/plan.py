@@ -87,11 +87,15 @@ class Contract:
 
 
 def next_plan(covered_until_us: int, recovery: Recovery, now_us: int, contract: Contract) -> Plan:
-    """Return what to ask for: the range in doubt first, then what follows coverage."""
+    """Return what to ask for: the range in doubt first, then what follows coverage.
+
+    X may select by `event_at`: what is late comes only when that is asked for, so overlaps allow for it, and beside it
+    for clocks that differ.
+    """
     if contract.has_replay and (refetch := _refetch(recovery, now_us)) is not None:
         return refetch
     away_us = now_us - covered_until_us
-    minutes = max(1, -(-(away_us + max(BACKFILL_MARGIN_US, recovery.lateness_us)) // MINUTE_US))
+    minutes = max(1, -(-(away_us + BACKFILL_MARGIN_US + recovery.lateness_us) // MINUTE_US))
     is_settled = recovery.settled_us == covered_until_us
     if minutes > BACKFILL_MAX_MINUTES and is_settled and away_us + BACKFILL_MARGIN_US <= BACKFILL_MAX_US:
         minutes = BACKFILL_MAX_MINUTES  # a replay has just brought what is late; another one would bring no more
@@ -114,7 +118,7 @@ def _refetch(recovery: Recovery, now_us: int) -> Replay | None:
 
 def _next_slice(covered_until_us: int, recovery: Recovery, now_us: int, *, is_settled: bool) -> Replay:
     overlap_us = NEXT_OVERLAP_US + recovery.lateness_us if is_settled else FIRST_OVERLAP_US
-    overlap_us = min(overlap_us, recovery.slice_us)
+    overlap_us = max(recovery.lateness_us, min(overlap_us, recovery.slice_us))
     start_us = max(covered_until_us - overlap_us, now_us - REPLAY_REACH_US + REPLAY_MARGIN_US)
     end_us = min(max(covered_until_us, start_us) + recovery.slice_us, now_us - SETTLING_US)
     return replay(start_us, end_us)

@@ -105,7 +105,7 @@ class LiveSession(Session):
         self._open_gaps(plan, at)
         self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
         self._is_held = plan.backfill_minutes > 0
-        self._old_at_us = at.monotonic_us
+        self._old_at_us = self._moved_at_us = at.monotonic_us
         self._must_repeat = before.known_dates.has_any(
             self._reach_us + LATENESS_US, min(before.until_us, at.earliest_us)
         )
@@ -146,8 +146,7 @@ class LiveSession(Session):
             self.seen_until_us = max(self.seen_until_us, seen_us)
             if (reason := self._release(at)) is not None:
                 return reason
-            if not self._is_held:
-                self.position_us = max(self.position_us, seen_us)
+            self._move(seen_us, at)
         return self._overdue(at)
 
     def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
@@ -159,9 +158,12 @@ class LiveSession(Session):
         if keep_alive.waited_since_us is not None:
             if (reason := self._release(keep_alive.at)) is not None:
                 return reason
-            if not self._is_held:
-                self.position_us = max(self.position_us, keep_alive.waited_since_us)
+            self._move(keep_alive.waited_since_us, keep_alive.at)
         return self._overdue(keep_alive.at)
+
+    def _move(self, to_us: int, at: Reading) -> None:
+        if not self._is_held and to_us > self.position_us:
+            self.position_us, self._moved_at_us = to_us, at.monotonic_us
 
     def _is_of_backfill(self, date_us: int) -> bool:
         """Return whether an event may be part of the backfill; one dated before its reach is a straggler."""
@@ -224,15 +226,19 @@ class LiveSession(Session):
     def _overdue(self, at: Reading) -> EndReason | None:
         """Hang up where coverage stood still for too long: a replay can vouch for what a live connection cannot.
 
-        Rests on nothing but the bound: stragglers, old dates and clocks must not hold coverage for ever. Where X grants
-        no replay the held range becomes a gap, and the connection goes on.
+        Rests on nothing but the bound, by X's time and by the monotonic clock: neither stragglers nor old dates nor a
+        `Date` that is wrong must hold coverage for ever. Where X grants no replay the held range becomes a gap, and the
+        connection goes on.
         """
-        if at.estimate_us - max(self.position_us, self._connected_us) <= HOLD_LIMIT_US:
+        behind_us = at.estimate_us - max(self.position_us, self._connected_us)
+        if max(behind_us, at.monotonic_us - self._moved_at_us) <= HOLD_LIMIT_US:
             return None
         if self._can_refetch:
             return EndReason.COVERAGE_HELD
-        self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD))
-        self._is_held, self.position_us = False, at.earliest_us
+        if at.earliest_us > self.position_us:
+            self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD))
+        self._is_held = False
+        self._move(at.earliest_us, at)
         return None
 
     def end(self, _ended: Ended) -> LastConnection:

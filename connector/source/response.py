@@ -61,6 +61,8 @@ class ResponseReader:
                 self._read()
         except ConnectFailedError as error:
             return self._silence() or error.failure
+        finally:
+            self._is_waiting = False  # a tick under way must not hang up the next connection
         return self._silence()
 
     def _silence(self) -> Failure | None:

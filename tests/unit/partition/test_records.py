@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from connector.coverage.plan import Cause, Lost
+from connector.coverage.gap import Gap, GapCause, GapState, Suspicion
 from connector.events.catalog import StreamPartition
 from connector.events.decode import DeadLetter, Event, Reason, decode
 from connector.events.times import format_us
@@ -86,7 +86,7 @@ def test_event_that_grows_in_writing_is_measured_as_written() -> None:
 
 
 def _letter(line: bytes = b"\xff\n", detail: str = "d", length: int | None = None) -> DeadLetter:
-    return DeadLetter(b"i" * 16, Reason.NOT_JSON, detail, line, len(line) if length is None else length)
+    return DeadLetter(b"i" * 16, Reason.NOT_JSON, detail, line, len(line) if length is None else length, has_data=False)
 
 
 def test_dead_letter_is_the_line_with_its_story_in_the_headers() -> None:
@@ -136,20 +136,21 @@ def test_coverage_says_how_far_the_partition_is_complete() -> None:
     }
 
 
-@pytest.mark.parametrize("cause", Cause)
-def test_gap_spans_all_that_is_lost_and_says_why(cause: Cause) -> None:
-    """Whole milliseconds around the stretch; every cause has words."""
-    record = builder().gap(Lost(NOW_US + 1, NOW_US + 2001, cause), NOW_US)
+@pytest.mark.parametrize("cause", GapCause)
+def test_gap_spans_the_whole_range_and_says_why(cause: GapCause) -> None:
+    """Whole milliseconds around the range; every cause has words, and what X contradicted is only suspected."""
+    record = builder().gap(Gap(NOW_US + 1, NOW_US + 2001, cause), NOW_US)
     fields = value_of(record)
     assert (record.topic, record.key) == (NAMES.gap, fields["gap_id"].encode())
     assert fields.pop("detail")
+    is_suspected = cause.value in {each.value for each in Suspicion}
     assert fields == {
-        "gap_id": f"tweet/2/{format_us(NOW_US + 1)}",
+        "gap_id": f"tweet/2/{format_us(NOW_US + 1)}/{format_us(NOW_US + 2001)}",
         "stream": "tweet",
         "stream_partition": 2,
         "gap_start": NOW_US // 1000,
         "gap_end": NOW_US // 1000 + 3,
-        "state": "lost",
+        "state": GapState.SUSPECTED if is_suspected else GapState.LOST,
         "cause": cause.value,
         "recorded_at": NOW_US // 1000,
     }

@@ -114,3 +114,15 @@ def test_time_in_which_the_channel_is_full_is_not_x_s_silence() -> None:
     world.run([event(1), event(2)])
     assert world.observed.of("disconnected") == [(EndReason.CLOSED, 0)]
     assert len(world.lines) == 2
+
+
+def test_tick_that_comes_late_leaves_the_next_connection_alone() -> None:
+    """It is of a connection that has ended, and the thread that ticks may be slow."""
+    world = World()
+
+    def tick_late() -> None:
+        for _ in range(1000):
+            world.watch.acts[0]()
+
+    world.run([event(1)], [tick_late, event(2)])
+    assert [reason for reason, _ in world.observed.of("disconnected")] == [EndReason.CLOSED] * 2

@@ -5,6 +5,7 @@ recorded as the steps of `lifecycle`, and each move from step to step must be on
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Self, cast
@@ -97,6 +98,22 @@ class ScriptedConnection:
 
     def __exit__(self, *_: object) -> None:
         self.has_left = True
+
+
+class _RecordedWatch(StallWatch):
+    """A watch whose ticks can be made to come late."""
+
+    def __init__(self, monotonic: Callable[[], int]) -> None:
+        super().__init__(monotonic)
+        self.acts: list[Callable[[], None]] = []
+        """What each connection had done at each tick."""
+
+    @contextmanager
+    def each_tick(self, act: Callable[[], None]) -> Iterator[None]:
+        """Record the act."""
+        self.acts.append(act)
+        with super().each_tick(act):
+            yield
 
 
 class CommittedAtOnce(Channel):
@@ -262,7 +279,7 @@ class World:
         entry = replace(first_entry(PARTITION, "w", self.covered_until_us), entry=1, recovery=recovery)
         self.state = PartitionState(PARTITION, builder(), "w", [OffsetEntry(0, entry)], window_us=WINDOW_US)
         self.channel = CommittedAtOnce(self.state, self._before_lines, self._on_message)
-        self.watch = StallWatch(self._monotonic_us)
+        self.watch = _RecordedWatch(self._monotonic_us)
         self.limiter = Limiter(self._acquiring)
         self.observed = Observed(self._step)
         self.clock = XClock(lambda: self.time.now_us, self._monotonic_us)

@@ -10,7 +10,7 @@ from connector.events.times import US_PER_S
 from connector.partition.batch import Transaction
 from tests.unit.partition.stories.clocks import Clocks
 from tests.unit.partition.stories.connector import WINDOW_MINUTES, Answer, Connector, Crash
-from tests.unit.partition.stories.x import Emitted, Manner, Traits, X
+from tests.unit.partition.stories.x import NEIGHBOURS_US, Emitted, Manner, Traits, X
 
 HELD_AT_MOST_US = 11 * MINUTE_US
 """How far behind its own beginning, or behind now, coverage may be while a live connection delivers."""
@@ -105,7 +105,7 @@ class Told:
         self._moved_us, self._moved_at = self.clocks.now_us, 0
         connects = [step for step in self.story.steps if isinstance(step, Connect)]
         self._has_odd_dates = any(step.answer.date_off_us for step in connects)
-        self._slack_us = 7 * US_PER_S if any(step.manner.is_reordered for step in connects) else 0
+        self._slack_us = NEIGHBOURS_US + US_PER_S if any(step.manner.is_reordered for step in connects) else 0
         self.connector = Connector(self.x, self.clocks, self._committed)
 
     def tell(self) -> None:

@@ -61,12 +61,14 @@ def _stories(  # noqa: PLR0913, PLR0917 - what a kind of story is made of
     *,
     sight: Sight,
 ) -> Story:
-    drawn = draw(traits)
+    drawn, wall_s = draw(traits), _WALL_S
+    if drawn.is_by_date:
+        wall_s = [0]
     longest = _EVENTS_AWAY * drawn.every_s / 60
     away = _FROM([minutes for minutes in _AWAY_MINUTES if minutes <= longest]).map(Away)
     connect = st.builds(Connect, _FROM([1, 1, 2, 7]), answers, manners, _FROM([1, 3, 1000]), crashes)
     steps = st.lists(st.one_of(connect, connect, connect, away, *others), min_size=1, max_size=8)
-    return Story(drawn, draw(steps), draw(_FROM(_WALL_S)), sight)
+    return Story(drawn, draw(steps), draw(_FROM(wall_s)), sight)
 
 
 _CLOCKS: list[SearchStrategy[Step]] = [_FROM(_WALL_S).map(Wall), _FROM([5, 40, 400]).map(Suspend)]
@@ -106,7 +108,8 @@ def with_lies_beside_much_else(lie: Lie) -> SearchStrategy[Story]:
 
 def with_anything() -> SearchStrategy[Story]:
     """Draw stories in which X does anything, also what cannot be seen."""
-    manners = st.one_of([_manners(lie) for lie in Lie])
+    of_before = {"repeats_of_before": True, "repeat_age": 150}
+    manners = st.one_of([*(_manners(lie) for lie in Lie), *(_manners(lie, **of_before) for lie in Lie)])
     return _stories(_LATE, manners, _answers(may_refuse=True), [*_CLOCKS, _RESTARTS, _RATES], sight=Sight.NONE)
 
 
@@ -114,4 +117,4 @@ def by_date() -> SearchStrategy[Story]:
     """Draw stories of a sound X that selects by `event_at`, whose events are up to 200 s late, and known to be."""
     late_s = _FROM([(0,), (0, 30), (0, 0, 90), (200, 0), (100,)])
     traits = st.builds(Traits, _FROM([5, 20, 60]), late_s, is_by_date=st.just(True))  # noqa: FBT003 - of a strategy
-    return _stories(traits, _manners(None), _answers(may_refuse=True), [*_CLOCKS, _RESTARTS], sight=Sight.BESIDE_OTHERS)
+    return _stories(traits, _manners(None), _answers(may_refuse=True), [_RESTARTS], sight=Sight.BESIDE_OTHERS)

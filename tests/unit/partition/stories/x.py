@@ -17,6 +17,7 @@ from tests.unit.x.fakes import NOW_US
 
 KEEP_ALIVE_US = 20 * US_PER_S
 TRANSIT_US = 50_000
+NEIGHBOURS_US = 6 * US_PER_S
 FOREIGN = (b'{"status":"ok"}', b"<html>", b'{"data":{"delete":', b"\xff\xfe")
 SYSTEM = b'{"errors":[{"title":"t","disconnect_type":"ForceDisconnect","detail":"d"}]}'
 cached_line = lru_cache(maxsize=100_000)(line)
@@ -48,7 +49,8 @@ class Traits:
 class Manner:
     """How X behaves on one connection. Numbers are of lines or seconds, 0 stands for never.
 
-    `lie_size` is how many lines come before a cut, and for how many seconds a replay overshoots.
+    `lie_size` is how many lines come before a cut, and for how many seconds a replay overshoots. A line that came
+    `repeat_age` lines before is repeated, one of the same connection unless it `repeats_of_before`.
     """
 
     lie: Lie | None = None
@@ -58,6 +60,7 @@ class Manner:
     pace_s: int = 0
     repeat_every: int = 0
     repeat_age: int = 1
+    repeats_of_before: bool = False
     is_reordered: bool = False
     foreign_at: int = 0
     system_at: int = 0
@@ -142,6 +145,8 @@ class X:
             events = events[: len(events) // 2]
         elif manner.lie is Lie.EMPTY:
             events = []
+        if manner.is_reordered:
+            events = [each for _, each in _reordered([(0, each) for each in events])]
         at_us = now_us
         for first in range(0, len(events), 7):
             at_us += 200_000
@@ -160,6 +165,8 @@ class X:
         waiting = [(now_us + 100_000 + place * pace_us, each) for place, each in enumerate(backfill)]
         waiting += [(each.at_us + TRANSIT_US, each) for each in self.between(now_us, end_us)]
         waiting.sort(key=_arrives_at)
+        if manner.is_reordered:
+            waiting = _reordered(waiting)
         last_us = now_us
         for at_us, events in _grouped(waiting):
             yield from ((each_us, ()) for each_us in range(last_us + KEEP_ALIVE_US, min(at_us, end_us), KEEP_ALIVE_US))
@@ -170,10 +177,8 @@ class X:
         yield from ((each_us, ()) for each_us in range(last_us + KEEP_ALIVE_US, end_us, KEEP_ALIVE_US))
 
     def _spoilt(self, deliveries: Iterator[Delivery], manner: Manner) -> Iterator[Delivery]:
-        """Repeat, reorder, cut, and speak of other things."""
-        count = 0
-        if manner.is_reordered:
-            deliveries = _reordered(deliveries)
+        """Repeat, cut, and speak of other things."""
+        count, first = 0, 0 if manner.repeats_of_before else len(self.sent)
         for at_us, lines in deliveries:
             given = list[bytes]()
             for each in lines:
@@ -185,7 +190,7 @@ class X:
                 self.sent.append(each)
                 given.append(each)
                 if manner.repeat_every and count % manner.repeat_every == 0:
-                    given.append(self.sent[max(0, len(self.sent) - manner.repeat_age)])
+                    given.append(self.sent[max(first, len(self.sent) - manner.repeat_age)])
                 if count == manner.foreign_at:
                     given.append(FOREIGN[count % len(FOREIGN)])
                 if count == manner.system_at:
@@ -211,18 +216,11 @@ def _grouped(waiting: Sequence[tuple[int, Emitted]]) -> Iterator[tuple[int, list
             group = []
 
 
-def _reordered(deliveries: Iterator[Delivery]) -> Iterator[Delivery]:
-    """Swap neighbours: within what comes at once, and a delivery with the next within 6 s of it."""
-    held: Delivery | None = None
-    for at_us, lines in deliveries:
-        delivery = (at_us, lines[::-1])
-        if held is None:
-            held = delivery
-        elif lines and held[1] and at_us - held[0] < 6 * US_PER_S:
-            yield from (delivery, (at_us, held[1]))
-            held = None
-        else:
-            yield held
-            held = delivery
-    if held is not None:
-        yield held
+def _reordered(waiting: list[tuple[int, Emitted]]) -> list[tuple[int, Emitted]]:
+    """Swap neighbours that were emitted within some seconds: the older one comes right behind the newer one."""
+    swapped = list(waiting)
+    for place in range(0, len(waiting) - 1, 2):
+        (_, older), (at_us, newer) = waiting[place : place + 2]
+        if abs(newer.at_us - older.at_us) < NEIGHBOURS_US:
+            swapped[place : place + 2] = [(at_us, newer), (at_us, older)]
+    return swapped

@@ -1,0 +1,32 @@
+"""Sessions without a stream partition around them: openings, and what is known before them."""
+
+from collections.abc import Iterable
+
+from connector.coverage.known_dates import KnownDates
+from connector.coverage.messages import Ended, EndReason
+from connector.coverage.plan import Live, Replay
+from connector.coverage.recovery import NOTHING_LEARNED, Recovery
+from connector.coverage.session import Coverage, LiveSession, ReplaySession
+from tests.unit.partition.fakes import opened
+
+CLOSED = Ended(EndReason.CLOSED, is_proper=True)
+CUT = Ended(EndReason.NETWORK, is_proper=False)
+
+
+def coverage(
+    until_us: int, recovery: Recovery = NOTHING_LEARNED, known_us: Iterable[int] = (), seen_until_us: int = 0
+) -> Coverage:
+    """Return what a session begins with; `known_us` are the dates of known events."""
+    dates = KnownDates()
+    dates.add(known_us)
+    return Coverage(until_us, recovery, dates, seen_until_us)
+
+
+def live(plan: Live, before: Coverage, at_us: int, answer_us: int = 0) -> LiveSession:
+    """Return the session of a live connection granted at `at_us`."""
+    return LiveSession(opened(plan, at_us, answer_us), plan, before)
+
+
+def replaying(plan: Replay, before: Coverage, at_us: int) -> ReplaySession:
+    """Return the session of a replay granted at `at_us`."""
+    return ReplaySession(opened(plan, at_us), plan, before)

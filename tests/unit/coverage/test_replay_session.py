@@ -1,0 +1,244 @@
+"""A replay: when its slice is whole, and what speaks against it."""
+
+from dataclasses import replace
+
+import pytest
+
+from connector.coverage.gap import Gap, GapCause, Suspicion
+from connector.coverage.messages import Ended, EndReason, LastConnection, Verdict
+from connector.coverage.plan import NEXT_OVERLAP_US, REPLAY_REACH_US, Replay
+from connector.coverage.recovery import MINUTE_US, NOTHING_LEARNED, SLICE_US, Range, Recovery, Refetch
+from connector.coverage.session import (
+    LATENESS_US,
+    OVERSHOOT_AT_FIRST_US,
+    OVERSHOOT_US,
+    REPLAY_IDLE_US,
+    LiveSession,
+    ReplaySession,
+    open_session,
+)
+from connector.events.decode import SystemMessage
+from connector.events.times import US_PER_S
+from tests.unit.coverage.sessions import CLOSED, CUT, coverage, replaying
+from tests.unit.partition.fakes import keep_alive, opened, reading
+from tests.unit.x.fakes import NOW_US
+
+_C = NOW_US - 60 * MINUTE_US
+_PLAN = Replay(_C - NEXT_OVERLAP_US, _C + SLICE_US)
+_AGAIN = replace(_PLAN, is_refetch=True)
+_IN_OVERLAP_US = _C - 30 * US_PER_S
+_INSIDE_US = _C + MINUTE_US
+_DOUBTED = NOTHING_LEARNED.suspected(_PLAN.start_us, _PLAN.end_us, Suspicion.REPLAY_UNCONFIRMED)
+_IDLE = Ended(EndReason.REPLAY_IDLE, is_proper=False)
+
+
+def _session(
+    recovery: Recovery = NOTHING_LEARNED, known_us: tuple[int, ...] = (), plan: Replay = _PLAN
+) -> ReplaySession:
+    return replaying(plan, coverage(_C, recovery, known_us), NOW_US)
+
+
+def _verdict(session: ReplaySession, ended: Ended = CLOSED) -> Verdict | None:
+    return session.end(ended).verdict
+
+
+def test_slice_that_ends_properly_is_whole_and_moves_coverage_to_its_end() -> None:
+    """Also one in which nothing happened; its events move nothing before."""
+    session = _session()
+    assert session.refuses(_INSIDE_US) is None
+    session.lines([_INSIDE_US], reading())
+    assert session.position_us == _C
+    assert session.end(CLOSED) == LastConnection(has_proved=True, verdict=Verdict.WHOLE, system_message=None)
+    assert session.position_us == _PLAN.end_us
+    assert session.recovery.last_slice == Range(_PLAN.start_us, _PLAN.end_us)
+    assert _verdict(_session()) is Verdict.WHOLE
+
+
+def test_slice_that_is_cut_is_not_whole() -> None:
+    """Less is asked for next."""
+    session = _session()
+    assert _verdict(session, CUT) is Verdict.INTERRUPTED
+    assert (session.position_us, session.recovery.slice_us) == (_C, SLICE_US // 2)
+
+
+def test_slice_with_a_system_message_is_not_whole() -> None:
+    """Also where X then ends it properly."""
+    session = _session()
+    session.message(SystemMessage("ForceDisconnect", ""))
+    assert _verdict(session) is Verdict.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("is_known", "has_event", "verdict"),
+    [
+        (False, True, Verdict.INTERRUPTED),
+        (False, False, Verdict.INTERRUPTED),
+        (True, False, Verdict.INTERRUPTED),
+        (True, True, Verdict.WHOLE),
+    ],
+)
+def test_slice_with_a_line_outside_data_is_not_whole(*, is_known: bool, has_event: bool, verdict: Verdict) -> None:
+    """A maintenance page took 37 of 40 events with it. A line that came before belongs to the stream, beside events."""
+    session = _session()
+    session.foreign_line(is_known=is_known)
+    if has_event:
+        session.refuses(_INSIDE_US)
+    assert _verdict(session) is verdict
+
+
+def test_replay_that_ignores_its_range_is_hung_up_and_moves_nothing() -> None:
+    """Coverage froze for hours, and 179 events were missing below it at the end."""
+    session = _session()
+    assert session.refuses(_PLAN.end_us + OVERSHOOT_AT_FIRST_US + 1) is EndReason.PARAMETERS_IGNORED
+    assert _verdict(session, Ended(EndReason.PARAMETERS_IGNORED, is_proper=False)) is Verdict.IGNORED
+    assert (session.position_us, session.gaps) == (_C, [])
+
+
+def test_replay_of_nothing_but_events_behind_its_end_ignores_its_range() -> None:
+    """X ended it before it was hung up."""
+    session = _session()
+    assert session.refuses(_PLAN.end_us + OVERSHOOT_AT_FIRST_US) is None
+    assert _verdict(session) is Verdict.IGNORED
+
+
+def test_replay_may_overshoot_by_minutes_once_it_has_brought_what_was_asked_for() -> None:
+    """One that went on for 40 minutes brought 852 events twice."""
+    session = _session()
+    assert session.refuses(_INSIDE_US) is None
+    assert session.refuses(_PLAN.end_us + OVERSHOOT_US) is None
+    assert session.refuses(_PLAN.end_us + OVERSHOOT_US + 1) is EndReason.PARAMETERS_IGNORED
+
+
+@pytest.mark.parametrize(
+    ("known_us", "is_confirmed"), [(_IN_OVERLAP_US, False), (_C - NEXT_OVERLAP_US, True), (_C, True)]
+)
+def test_slice_that_repeats_nothing_it_must_is_asked_for_once_more(known_us: int, *, is_confirmed: bool) -> None:
+    """What is known at the edges of the overlap need not come again."""
+    session = _session(known_us=(known_us,))
+    session.refuses(_C + 10 * MINUTE_US)
+    assert _verdict(session) is (Verdict.WHOLE if is_confirmed else Verdict.SUSPECTED)
+    refetch = Refetch(_PLAN.start_us, _PLAN.end_us, Suspicion.REPLAY_UNCONFIRMED)
+    assert session.recovery.refetch == (None if is_confirmed else refetch)
+
+
+def test_slice_that_repeats_something_is_whole() -> None:
+    """It shows that X delivers the overlap."""
+    session = _session(known_us=(_IN_OVERLAP_US,))
+    session.repeated(_IN_OVERLAP_US)
+    assert _verdict(session) is Verdict.WHOLE
+
+
+def test_slice_that_ends_before_known_events_of_its_range_come_again_is_asked_for_once_more() -> None:
+    """Live connections under a held coverage had brought them; a replay that ended before was believed."""
+    known_us = (_IN_OVERLAP_US, _C + 10 * MINUTE_US)
+    session = _session(known_us=known_us)
+    session.repeated(_IN_OVERLAP_US)
+    assert _verdict(session) is Verdict.SUSPECTED
+    session = _session(known_us=known_us)
+    session.repeated(_IN_OVERLAP_US)
+    session.repeated(_C + 10 * MINUTE_US)
+    assert _verdict(session) is Verdict.WHOLE
+
+
+def test_known_event_as_late_as_others_at_the_end_of_a_slice_need_not_come_again() -> None:
+    """X may have emitted it behind the end."""
+    known_us = (_IN_OVERLAP_US, _PLAN.end_us - 100 * US_PER_S)
+    session = _session(Recovery(lateness_us=120 * US_PER_S), known_us)
+    session.repeated(_IN_OVERLAP_US)
+    assert _verdict(session) is Verdict.WHOLE
+
+
+def test_refetch_that_repeats_nothing_either_is_a_gap() -> None:
+    """20 h of empty replays were claimed as covered."""
+    session = _session(_DOUBTED, (_IN_OVERLAP_US,), _AGAIN)
+    assert _verdict(session) is Verdict.SUSPECTED
+    assert session.gaps == [Gap(_PLAN.start_us, _PLAN.end_us, GapCause.REPLAY_UNCONFIRMED)]
+    assert (session.position_us, session.recovery.distrusts_replay) == (_PLAN.end_us, True)
+
+
+def test_empty_replay_after_that_is_a_gap_at_once_until_one_brings_something() -> None:
+    """Nothing is known there that could come again."""
+    distrust = Recovery(distrusts_replay=True)
+    session = _session(distrust)
+    assert _verdict(session) is Verdict.SUSPECTED
+    assert session.gaps == [Gap(_C, _PLAN.end_us, GapCause.REPLAY_UNCONFIRMED)]
+    session = _session(distrust)
+    session.refuses(_INSIDE_US)
+    assert _verdict(session) is Verdict.WHOLE
+    assert not session.recovery.distrusts_replay
+
+
+def test_replay_that_brings_only_keep_alives_is_hung_up_after_two_minutes() -> None:
+    """One that X never closed made no progress for a day, and two of them stopped all catch-ups."""
+    session = _session()
+    session.lines([_INSIDE_US], reading(NOW_US + MINUTE_US))
+    idle_us = NOW_US + MINUTE_US + REPLAY_IDLE_US
+    assert session.keep_alive(keep_alive(idle_us)) is None
+    assert session.keep_alive(keep_alive(idle_us + 1)) is EndReason.REPLAY_IDLE
+    assert _verdict(session, _IDLE) is Verdict.SUSPECTED
+    assert session.recovery.refetch == Refetch(_PLAN.start_us, _PLAN.end_us, Suspicion.REPLAY_NOT_CLOSED)
+
+
+def test_replay_that_is_not_closed_twice_is_a_gap() -> None:
+    """Its events are published all the same."""
+    recovery = NOTHING_LEARNED.suspected(_PLAN.start_us, _PLAN.end_us, Suspicion.REPLAY_NOT_CLOSED)
+    session = _session(recovery, plan=_AGAIN)
+    assert _verdict(session, _IDLE) is Verdict.SUSPECTED
+    assert session.gaps == [Gap(_PLAN.start_us, _PLAN.end_us, GapCause.REPLAY_NOT_CLOSED)]
+
+
+@pytest.mark.parametrize("reason", [EndReason.STOPPED, EndReason.SUSPICION])
+def test_replay_that_we_end_says_nothing_of_the_slice(reason: EndReason) -> None:
+    """It is asked for again as it was."""
+    session = _session(known_us=(_IN_OVERLAP_US,))
+    assert _verdict(session, Ended(reason, is_proper=False)) is Verdict.INTERRUPTED
+    assert (session.position_us, session.recovery) == (_C, NOTHING_LEARNED)
+
+
+_LAST = Recovery(last_slice=Range(_C - 15 * MINUTE_US, _C), settled_us=_C)
+
+
+@pytest.mark.parametrize(
+    ("date_us", "is_doubted"),
+    [(_PLAN.start_us - 1, False), (_PLAN.start_us, True), (_C - LATENESS_US - 1, True), (_C - LATENESS_US, False)],
+)
+def test_event_that_the_slice_before_should_have_brought_casts_doubt_on_it(date_us: int, *, is_doubted: bool) -> None:
+    """X ended it early. One dated before the overlap is a straggler."""
+    session = _session(_LAST)
+    assert session.refuses(date_us) is (EndReason.SUSPICION if is_doubted else None)
+
+
+def test_refetch_casts_no_doubt_on_the_slice_that_it_is() -> None:
+    """It brings what was left out."""
+    assert _session(_LAST, plan=_AGAIN).refuses(_IN_OVERLAP_US) is None
+
+
+def test_range_of_a_doubt_that_is_out_of_reach_is_a_gap() -> None:
+    """A doubt at the 24 h edge: 30 events were missing, in no gap."""
+    begin_us = _PLAN.start_us - 10 * MINUTE_US
+    recovery = NOTHING_LEARNED.suspected(begin_us, _PLAN.end_us, Suspicion.REPLAY_INCOMPLETE)
+    session = _session(recovery, plan=_AGAIN)
+    assert session.gaps == [Gap(begin_us, _PLAN.start_us, GapCause.REPLAY_INCOMPLETE)]
+    assert session.recovery.refetch == Refetch(_PLAN.start_us, _PLAN.end_us, Suspicion.REPLAY_INCOMPLETE)
+
+
+def test_range_of_a_doubt_that_is_passed_over_is_a_gap() -> None:
+    """The next slice is asked for though something is in doubt: it can no longer be had."""
+    session = _session(_DOUBTED)
+    assert session.gaps == [Gap(_PLAN.start_us, _PLAN.end_us, GapCause.REPLAY_UNCONFIRMED)]
+    assert session.recovery.refetch is None
+
+
+def test_replay_that_begins_behind_coverage_leaves_a_gap() -> None:
+    """X reaches back 24 hours."""
+    covered_us = NOW_US - REPLAY_REACH_US - MINUTE_US
+    plan = Replay(covered_us + 3 * MINUTE_US, covered_us + 15 * MINUTE_US)
+    session = replaying(plan, coverage(covered_us), NOW_US)
+    assert session.gaps == [Gap(covered_us, plan.start_us, GapCause.OUTAGE_TOO_LONG)]
+    assert session.position_us == plan.start_us
+
+
+def test_session_is_that_of_the_plan() -> None:
+    """Live or a replay."""
+    assert isinstance(open_session(opened(), coverage(_C)), LiveSession)
+    assert isinstance(open_session(opened(_PLAN), coverage(_C)), ReplaySession)
