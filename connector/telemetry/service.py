@@ -61,7 +61,7 @@ class ServiceTelemetry:
             self._status.rate_limits[stream] = rate_limit
 
     def registry_away(self, detail: str) -> None:
-        """The schema registry did not answer at the start; the process uses the schema ids that are recorded in Kafka."""
+        """The schema registry did not answer at the start; the process uses the schema ids recorded in Kafka."""
         self._status.is_registry_away = True
         self._note_error(detail)
         self._log.warning("registry_away", detail=detail)
