@@ -8,9 +8,10 @@ from connector.coverage.plan import Live, Replay
 from connector.coverage.recovery import NOTHING_LEARNED, Recovery
 from connector.coverage.session import Coverage, LiveSession, ReplaySession
 from tests.unit.partition.fakes import opened
+from tests.unit.x.fakes import NOW_US
 
-CLOSED = Ended(EndReason.CLOSED, is_proper=True)
-CUT = Ended(EndReason.NETWORK, is_proper=False)
+CLOSED = Ended(EndReason.CLOSED, is_proper=True, at_us=NOW_US)
+CUT = Ended(EndReason.NETWORK, is_proper=False, at_us=NOW_US)
 
 
 def coverage(

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.recovery import (
     LATENESS_KEPT_US,
-    LOST_BEFORE_GROWTH,
     MINUTE_US,
     NOTHING_LEARNED,
+    PATIENCE_US,
+    PATIENCE_WITH_NOTHING_US,
     SHORTEST_SLICE_US,
     SLICE_US,
     TRIES_AT_SHORTEST,
@@ -22,6 +23,7 @@ from connector.coverage.recovery import (
     interrupted,
     whole,
 )
+from connector.events.times import US_PER_S
 from tests.unit.x.fakes import NOW_US
 
 _ASKED = Asked(NOW_US - 5 * MINUTE_US, NOW_US + SLICE_US, NOW_US, is_refetch=False)
@@ -29,37 +31,50 @@ _AGAIN = Asked(NOW_US - 5 * MINUTE_US, NOW_US + SLICE_US, NOW_US, is_refetch=Tru
 _DOUBTED = NOTHING_LEARNED.suspected(_AGAIN.start_us, _AGAIN.end_us, Suspicion.REPLAY_UNCONFIRMED)
 
 
-def _cut(recovery: Recovery, covered_us: int) -> Settled:
+def _cut(recovery: Recovery, covered_us: int, now_us: int = NOW_US, *, has_brought: bool = True) -> Settled:
     """Cut the slice that `recovery` would ask for next."""
-    return interrupted(recovery, Asked(covered_us - MINUTE_US, covered_us + recovery.slice_us, covered_us, False))  # noqa: FBT003
+    asked = Asked(covered_us - MINUTE_US, covered_us + recovery.slice_us, covered_us, is_refetch=False)
+    return interrupted(recovery, asked, now_us, has_brought=has_brought)
 
 
 def test_slice_that_is_cut_again_and_again_is_halved_and_in_the_end_a_minute_of_it_is_a_gap() -> None:
     """Replays cut after 150 lines each: 199 attempts, no progress."""
-    recovery, lengths, settled = NOTHING_LEARNED, list[int](), None
-    while settled is None or not settled.gaps:
+    recovery, lengths, now_us = NOTHING_LEARNED, list[int](), NOW_US
+    settled = _cut(recovery, NOW_US)
+    while not settled.gaps:
         lengths.append(recovery.slice_us)
-        settled = _cut(recovery, NOW_US)
-        recovery = settled.recovery
-    shorter = [SLICE_US, SLICE_US // 2, SLICE_US // 4, SLICE_US // 8]
-    assert lengths == [*shorter, *[SHORTEST_SLICE_US] * TRIES_AT_SHORTEST]
+        recovery, now_us = settled.recovery, now_us + 20 * US_PER_S
+        settled = _cut(recovery, NOW_US, now_us)
+    assert lengths[:4] == [SLICE_US, SLICE_US // 2, SLICE_US // 4, SLICE_US // 8]
+    assert set(lengths[4:]) == {SHORTEST_SLICE_US}
+    assert len(lengths) >= 3 + TRIES_AT_SHORTEST
+    assert now_us - NOW_US >= PATIENCE_US
     assert settled.gaps == [Gap(NOW_US, NOW_US + MINUTE_US, GapCause.REPLAY_INTERRUPTED)]
     assert settled.covered_until_us == NOW_US + MINUTE_US
 
 
-def test_x_that_cuts_every_replay_holds_coverage_for_a_few_attempts_an_hour() -> None:
-    """Gaps grow again after some lost minutes in a row: a day is given up in fewer than 150 attempts."""
-    recovery, covered_us, attempts = NOTHING_LEARNED, NOW_US, 0
+def test_replays_that_bring_nothing_at_all_say_nothing_of_the_range() -> None:
+    """X delivers nothing: a shorter slice would not help, and half an hour is waited before a gap."""
+    settled, now_us = _cut(NOTHING_LEARNED, NOW_US, has_brought=False), NOW_US
+    while not settled.gaps:
+        now_us += 60 * US_PER_S
+        settled = _cut(settled.recovery, NOW_US, now_us, has_brought=False)
+    assert now_us - NOW_US >= PATIENCE_WITH_NOTHING_US
+
+
+def test_x_that_cuts_every_replay_holds_coverage_for_hours_and_not_for_ever() -> None:
+    """Ranges given up in a row grow: a day is behind us in less than half of one."""
+    recovery, covered_us, now_us = NOTHING_LEARNED, NOW_US, NOW_US
     while covered_us < NOW_US + 24 * 60 * MINUTE_US:
-        settled = _cut(recovery, covered_us)
+        settled = _cut(recovery, covered_us, now_us)
         recovery, covered_us = settled.recovery, settled.covered_until_us
-        attempts += 1
-    assert attempts < 150
+        now_us += 16 * US_PER_S
+    assert now_us < NOW_US + 12 * 60 * MINUTE_US
 
 
 def test_whole_slice_ends_the_row_of_lost_ones() -> None:
     """And the next one may be twice as long."""
-    recovery = Recovery(slice_us=SHORTEST_SLICE_US, tries=2, lost_in_row=LOST_BEFORE_GROWTH)
+    recovery = Recovery(slice_us=SHORTEST_SLICE_US, tries=2, lost_in_row=5)
     settled = whole(recovery, _ASKED, has_brought=True)
     assert (settled.recovery.slice_us, settled.recovery.tries, settled.recovery.lost_in_row) == (2 * MINUTE_US, 0, 0)
     assert (settled.covered_until_us, settled.gaps) == (_ASKED.end_us, [])
@@ -88,9 +103,14 @@ def test_doubt_while_replays_are_distrusted_is_a_gap_at_once() -> None:
 
 def test_refetch_that_is_cut_at_the_shortest_is_a_gap_of_the_first_suspicion() -> None:
     """What is left of the range is asked for next."""
-    recovery = Recovery(refetch=_DOUBTED.refetch, slice_us=SHORTEST_SLICE_US, tries=TRIES_AT_SHORTEST - 1)
+    recovery = Recovery(
+        refetch=_DOUBTED.refetch,
+        slice_us=SHORTEST_SLICE_US,
+        tries=TRIES_AT_SHORTEST - 1,
+        trying_since_us=NOW_US - PATIENCE_US,
+    )
     piece = Asked(_AGAIN.start_us, _AGAIN.start_us + MINUTE_US, NOW_US, is_refetch=True)
-    settled = interrupted(recovery, piece)
+    settled = interrupted(recovery, piece, NOW_US, has_brought=True)
     assert settled.gaps == [Gap(piece.start_us, piece.end_us, GapCause.REPLAY_UNCONFIRMED)]
     assert settled.recovery.refetch == Refetch(piece.end_us, _AGAIN.end_us, Suspicion.REPLAY_UNCONFIRMED)
 

@@ -13,6 +13,7 @@ from connector.coverage.session import (
     OVERSHOOT_AT_FIRST_US,
     OVERSHOOT_US,
     REPLAY_IDLE_US,
+    REPLAY_LIMIT_US,
     LiveSession,
     ReplaySession,
     open_session,
@@ -29,7 +30,7 @@ _AGAIN = replace(_PLAN, is_refetch=True)
 _IN_OVERLAP_US = _C - 30 * US_PER_S
 _INSIDE_US = _C + MINUTE_US
 _DOUBTED = NOTHING_LEARNED.suspected(_PLAN.start_us, _PLAN.end_us, Suspicion.REPLAY_UNCONFIRMED)
-_IDLE = Ended(EndReason.REPLAY_IDLE, is_proper=False)
+_IDLE = Ended(EndReason.REPLAY_IDLE, is_proper=False, at_us=NOW_US)
 
 
 def _session(
@@ -55,8 +56,9 @@ def test_slice_that_ends_properly_is_whole_and_moves_coverage_to_its_end() -> No
 
 
 def test_slice_that_is_cut_is_not_whole() -> None:
-    """Less is asked for next."""
+    """Less is asked for next, where it brought something."""
     session = _session()
+    session.refuses(_INSIDE_US)
     assert _verdict(session, CUT) is Verdict.INTERRUPTED
     assert (session.position_us, session.recovery.slice_us) == (_C, SLICE_US // 2)
 
@@ -90,7 +92,7 @@ def test_replay_that_ignores_its_range_is_hung_up_and_moves_nothing() -> None:
     """Coverage froze for hours, and 179 events were missing below it at the end."""
     session = _session()
     assert session.refuses(_PLAN.end_us + OVERSHOOT_AT_FIRST_US + 1) is EndReason.PARAMETERS_IGNORED
-    assert _verdict(session, Ended(EndReason.PARAMETERS_IGNORED, is_proper=False)) is Verdict.IGNORED
+    assert _verdict(session, Ended(EndReason.PARAMETERS_IGNORED, is_proper=False, at_us=NOW_US)) is Verdict.IGNORED
     assert (session.position_us, session.gaps) == (_C, [])
 
 
@@ -187,11 +189,22 @@ def test_replay_that_is_not_closed_twice_is_a_gap() -> None:
     assert session.gaps == [Gap(_PLAN.start_us, _PLAN.end_us, GapCause.REPLAY_NOT_CLOSED)]
 
 
+def test_replay_that_takes_as_long_as_the_time_it_covers_is_hung_up_and_shortened() -> None:
+    """It holds up those of others, and does not catch up."""
+    session = _session()
+    slow_us = NOW_US + REPLAY_LIMIT_US
+    assert session.lines([_INSIDE_US], reading(slow_us)) is None
+    session.refuses(_INSIDE_US)
+    assert session.lines([_INSIDE_US], reading(slow_us + 1)) is EndReason.REPLAY_SLOW
+    assert _verdict(session, replace(CUT, reason=EndReason.REPLAY_SLOW)) is Verdict.INTERRUPTED
+    assert session.recovery.slice_us == SLICE_US // 2
+
+
 @pytest.mark.parametrize("reason", [EndReason.STOPPED, EndReason.SUSPICION])
 def test_replay_that_we_end_says_nothing_of_the_slice(reason: EndReason) -> None:
     """It is asked for again as it was."""
     session = _session(known_us=(_IN_OVERLAP_US,))
-    assert _verdict(session, Ended(reason, is_proper=False)) is Verdict.INTERRUPTED
+    assert _verdict(session, Ended(reason, is_proper=False, at_us=NOW_US)) is Verdict.INTERRUPTED
     assert (session.position_us, session.recovery) == (_C, NOTHING_LEARNED)
 
 

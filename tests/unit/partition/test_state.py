@@ -31,8 +31,8 @@ from tests.unit.partition.fakes import (
 from tests.unit.x.fakes import NOW_US
 
 _SYSTEM = b'{"errors":[{"title":"t","disconnect_type":"SlowReader","detail":"too slow"}]}'
-_CLOSED = Ended(EndReason.CLOSED, is_proper=True)
-_CUT = Ended(EndReason.NETWORK, is_proper=False)
+_CLOSED = Ended(EndReason.CLOSED, is_proper=True, at_us=NOW_US)
+_CUT = Ended(EndReason.NETWORK, is_proper=False, at_us=NOW_US)
 _WINDOW_US = 15 * MINUTE_US
 _SLICE = Replay(NOW_US - 60 * MINUTE_US, NOW_US - 45 * MINUTE_US)
 _AFTER = Replay(_SLICE.end_us - MINUTE_US, _SLICE.end_us + 15 * MINUTE_US)
@@ -66,7 +66,16 @@ def test_events_are_numbered_without_gaps_across_transactions() -> None:
 
 def test_every_line_is_accounted_for() -> None:
     """Received is published and duplicate and dead-lettered and control, as metrics and ledger see it."""
-    lines = [line(1), line(1), b"junk", b"junk", _SYSTEM, _SYSTEM, LongLine(b"h", b"l" * 16, 99), line(2)]
+    lines: list[bytes | LongLine] = [
+        line(1),
+        line(1),
+        b"junk",
+        b"junk",
+        _SYSTEM,
+        _SYSTEM,
+        LongLine(b"h", b"l" * 16, 99),
+        line(2),
+    ]
     [transaction] = _committed(opened(), lines_read(*lines)).transactions
     counts = transaction.entry.counts
     assert (counts.received, counts.published, counts.duplicate) == (8, 2, 2)
