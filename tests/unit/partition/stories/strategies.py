@@ -117,4 +117,4 @@ def by_date() -> SearchStrategy[Story]:
     """Draw stories of a sound X that selects by `event_at`, whose events are up to 200 s late, and known to be."""
     late_s = _FROM([(0,), (0, 30), (0, 0, 90), (200, 0), (100,)])
     traits = st.builds(Traits, _FROM([5, 20, 60]), late_s, is_by_date=st.just(True))  # noqa: FBT003 - of a strategy
-    return _stories(traits, _manners(None), _answers(may_refuse=True), [_RESTARTS], sight=Sight.BESIDE_OTHERS)
+    return _stories(traits, _manners(None), _answers(may_refuse=False), [_RESTARTS], sight=Sight.BESIDE_OTHERS)
