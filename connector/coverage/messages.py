@@ -45,6 +45,7 @@ class Reading:
 
     `earliest_us` is X's latest `Date`, a whole second cut off, carried on by the monotonic clock; `estimate_us` is that
     rounded up; `latest_us` allows for a machine that was suspended; `best_us` is the most precise clock that agrees.
+    `wall_us` is the wall clock, where it is known: nothing is claimed by it.
     """
 
     earliest_us: int
@@ -52,6 +53,7 @@ class Reading:
     latest_us: int
     best_us: int
     monotonic_us: int
+    wall_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,9 +258,15 @@ class PartitionState:
     def _keep_known(self, read: LinesRead, dates_us: Sequence[int], replayed: Replay | None) -> None:
         """Record how long the ids of these lines must stay known.
 
-        By the later of the slice's end and the dates that came, since X may select by emission or by date.
+        By the later of the slice's end and the dates that came, since X may select by emission or by date. Dates are
+        believed up to the wall clock here: a machine that slept is behind X's time by more than any lead allows for,
+        and what it reads on waking comes again when it catches up.
         """
-        limit_us = read.at.latest_us + (self._opened.answer_us if self._opened else 0) + FUTURE_TOLERANCE_US
+        limit_us = (
+            max(read.at.latest_us, read.at.wall_us)
+            + (self._opened.answer_us if self._opened else 0)
+            + FUTURE_TOLERANCE_US
+        )
         latest_us = max((date_us for date_us in dates_us if date_us <= limit_us), default=0)
         covers_to_us = max(replayed.end_us if replayed else read.at.latest_us, latest_us)
         self._batch.covers_to_us = max(self._batch.covers_to_us, covers_to_us)

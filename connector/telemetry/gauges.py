@@ -118,7 +118,9 @@ class ServiceCollector(Collector):
         joined.add_metric((), status.has_joined)
         limit = _gauge("channel_limit_bytes", "Most bytes that wait for the committer of a stream partition.", ())
         limit.add_metric((), status.channel_limit_bytes)
-        registry_away = _gauge("registry_away", "1 while the schema registry does not answer.", ())
+        registry_away = _gauge(
+            "registry_away", "1 while the schema registry, away at the start, has not answered yet.", ()
+        )
         registry_away.add_metric((), status.is_registry_away)
         offset = _gauge("clock_offset_seconds", "By how much X's clock is ahead of the wall clock, to a second.", ())
         offset.add_metric((), status.clock_offset_s())

@@ -61,13 +61,13 @@ class ServiceTelemetry:
             self._status.rate_limits[stream] = rate_limit
 
     def registry_away(self, detail: str) -> None:
-        """The schema registry does not answer; the process goes on with the schema ids that are recorded in Kafka."""
+        """The schema registry did not answer at the start; the process uses the schema ids recorded in Kafka."""
         self._status.is_registry_away = True
         self._note_error(detail)
         self._log.warning("registry_away", detail=detail)
 
     def registry_back(self) -> None:
-        """The schema registry answers again."""
+        """The schema registry answers, and confirms the schema ids in use."""
         self._status.is_registry_away = False
         self._log.info("registry_back")
 

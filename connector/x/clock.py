@@ -67,7 +67,7 @@ class XClock:
         wall_us_, monotonic_us_ = self._wall(), self._monotonic()
         offset_us = self._offset_us
         if offset_us is None:
-            return Reading(wall_us_, wall_us_, wall_us_, wall_us_, monotonic_us_)
+            return Reading(wall_us_, wall_us_, wall_us_, wall_us_, monotonic_us_, wall_us_)
         earliest_us = offset_us + monotonic_us_
         estimate_us = earliest_us + US_PER_S
         return Reading(
@@ -76,6 +76,7 @@ class XClock:
             max(estimate_us, min(wall_us_, estimate_us + MAX_LEAD_US)),
             wall_us_ if -US_PER_S <= wall_us_ - earliest_us < PRECISION_US else earliest_us + US_PER_S // 2,
             monotonic_us_,
+            wall_us_,
         )
 
     def offset_us(self) -> int:

@@ -43,6 +43,7 @@ def test_no_silent_gap_when_something_on_the_way_answers_in_x_s_place(embark: Ca
     journey.verify()
 
 
+@pytest.mark.long
 @pytest.mark.fires("X: refuse")
 def test_good_citizen_waits_as_long_as_x_asks_for(embark: Callable[..., Journey]) -> None:
     """A `Retry-After` longer than our own delay counts."""

@@ -69,7 +69,7 @@ def test_coverage_always_moves_past_replays_that_x_cuts_or_leaves_empty(embark: 
     """Shorter ones are asked for; ranges that never come whole are gaps, and a busy range that is empty is doubted."""
     journey = embark("user")
     with journey.running():
-        _be_away(journey)
+        _be_away(journey, _AWAY_S / 2)
         journey.simulator.inject(Drop(stream="user", partition=1, mode="replay", after_lines=5, times=4))
         journey.simulator.inject(Drop(stream="user", partition=2, mode="replay", after_lines=2, times=None))
         journey.simulator.inject(EndReplayEarly(stream="user", partition=3, share=0, times=None))
