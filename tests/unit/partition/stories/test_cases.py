@@ -21,8 +21,8 @@ def _causes(told: Told) -> set[GapCause]:
     return {gap.cause for gap in told.connector.gaps}
 
 
-def _lying(lie: Lie, times: int, **members: int) -> Connect:
-    return Connect(times, SOUND, Manner(lie=lie, **members))
+def _lying(lie: Lie, times: int, *, lie_size: int = 0, live_s: int = 60) -> Connect:
+    return Connect(times, SOUND, Manner(lie, lie_size, live_s))
 
 
 def test_replays_cut_after_150_lines_each_make_progress_without_a_gap() -> None:
