@@ -93,8 +93,9 @@ def with_lies_that_show(lie: Lie | None) -> SearchStrategy[Story]:
 
 def with_lies_beside_much_else(lie: Lie) -> SearchStrategy[Story]:
     """Draw stories with lies that show where much happens, and is known."""
-    crashes = st.none() if lie is Lie.EMPTY else _CRASHES
-    others = _CLOCKS if lie is Lie.EMPTY else [*_CLOCKS, _RESTARTS]
+    needs_memory = lie in {Lie.EMPTY, Lie.NO_BACKFILL}
+    crashes = st.none() if needs_memory else _CRASHES
+    others = _CLOCKS if needs_memory else [*_CLOCKS, _RESTARTS]
     manners = _manners(lie, repeat_every=0, foreign_at=0, system_at=0)
     return _stories(
         _PUNCTUAL,

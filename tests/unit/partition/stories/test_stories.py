@@ -5,6 +5,7 @@ the last kind of story, is said here:
 
 - a replay or backfill that leaves events out where nothing is known that it should have brought again, and nothing
   comes later that it should have brought: every replay of a quiet partition is empty;
+- the same in a process that has begun since a replay: the ledger keeps ids of replayed events, and not their dates;
 - a lie that hides another: an empty replay right after one that ended early, a refused overlap with it;
 - an event that X delivers again after the window of covered time: it is published again, under the same id;
 - an X that selects by `event_at`, while it refuses what would reach back for late events, or our clock is wrong when
