@@ -67,12 +67,12 @@ bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 9 minutes;
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	@$(BIN)/python -m benchmarks --json .work/bench.json $(BENCH)
 
-format: $(VENV)/dev.stamp ## Mend what ruff can mend
+format: $(VENV)/dev.stamp ## Apply ruff's fixes
 	@$(BIN)/ruff check --quiet --fix --exit-zero . && $(BIN)/ruff format .
 
 venv: $(VENV)/dev.stamp ## Set up .venv for development
 
-lock: $(VENV)/dev.stamp ## Write requirements/ anew from pyproject.toml, versions that fit stay
+lock: $(VENV)/dev.stamp ## Re-lock requirements/ from pyproject.toml, keeping compatible versions
 	@$(LOCK) pyproject.toml --extra simulator --output-file requirements/runtime.txt
 	@$(LOCK) pyproject.toml --extra demo --constraint requirements/runtime.txt --output-file requirements/demo.txt
 	@$(LOCK) pyproject.toml --extra demo --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt

@@ -267,7 +267,7 @@ def gaps(
         typer.echo("no gaps")
 
 
-ledger = typer.Typer(help="Audit the connector's ledger, or begin it anew.", no_args_is_help=True)
+ledger = typer.Typer(help="Audit the connector's ledger, or start a new one.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
 
 
@@ -308,7 +308,7 @@ def reset(
     stream: Annotated[str, typer.Option(help="tweet, user, like or label.")],
     partition: Annotated[int, typer.Option(min=1, max=4, help="The stream's partition; 1 for like and label.")],
 ) -> None:
-    """Begin the ledger of one stream partition anew, and record the gap that this leaves.
+    """Start a new ledger for one stream partition, and record the gap that this leaves.
 
     For a partition that stopped because its ledger cannot be trusted, once the cause is understood.
     """
@@ -319,7 +319,7 @@ def reset(
         raise typer.BadParameter(f"there is no {chosen}; known are {', '.join(map(str, STREAM_PARTITIONS))}")
     gap, strangers = reset_ledger(_configure(Settings, config), chosen)
     _tell_strangers(strangers)
-    typer.echo(f"{chosen}: the ledger begins anew")
+    typer.echo(f"{chosen}: started a new ledger")
     if gap is not None:
         typer.echo(f"{chosen}: recorded a gap from {format_us(gap.start_us)} to {format_us(gap.end_us)}")
 

@@ -9,7 +9,7 @@
     │   └── TopicsChangedError     the same, and the ledger is in order: a topic is not what it was
     ├── HungError                  end the process, so that others take over (70)
     └── WriterLostError            throw the producer and all it knew away, begin again from the ledger
-        └── FencedError            the same, and somebody else may be the owner: wait first
+        └── FencedError            the same, and another process may be the owner: wait first
 
 Foreign exceptions become one of these at the seam where the foreign library is called.
 """

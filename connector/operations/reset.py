@@ -1,4 +1,4 @@
-"""Beginning the ledger of one stream partition anew, after its own corruption stopped it.
+"""Starting a new ledger for one stream partition, after corruption stopped it.
 
 What the ledger says is not asked. The coverage topic says how far coverage reached, the events which sequence came
 last and which ids must stay known; from where coverage ended up to now a gap is recorded. Reading all that may take
@@ -48,7 +48,7 @@ class Found:
     strangers: list[str] = field(default_factory=list)
 
     def take_coverage(self, records: Iterable[ReadRecord], decode: Callable[[bytes], Mapping[str, Any]]) -> None:
-        """Take note of the newest coverage."""
+        """Record the newest coverage."""
         for record in records:
             if record.key != str(self.partition).encode():
                 continue
@@ -76,7 +76,7 @@ class Found:
     def take_accounts(
         self, records: Iterable[ReadRecord], decode: Callable[[bytes], Mapping[str, Any]], dead_letter_topic: str
     ) -> None:
-        """Take note of ids and of the last sequence."""
+        """Record ids and the last sequence."""
         for record in records:
             try:
                 account = account_of(record, decode, is_dead_letter=record.topic == dead_letter_topic)
@@ -89,9 +89,9 @@ class Found:
 
 
 def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Gap | None, list[str]]:
-    """Begin the ledger of `partition` anew; return the gap that was recorded, if any, and what records are not ours.
+    """Start a new ledger for `partition`; return the gap that was recorded, if any, and what records are not ours.
 
-    Fences whoever works the partition; it goes on from the new beginning. Raises `SettingsError` when the stream is
+    Fences the owner of the partition; it goes on from the new beginning. Raises `SettingsError` when the stream is
     not among `x.streams`, and whatever Kafka and the registry give cause for.
     """
     if partition.stream not in settings.x.streams:
