@@ -103,6 +103,7 @@ class LiveSession(Session):
         self._answered_by_us = at.estimate_us + opened.answer_us
         self._reach_us = at.earliest_us - plan.backfill_minutes * MINUTE_US
         self._open_gaps(plan, at)
+        self._settle_unreached_slice(plan)
         self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
         self._is_held = plan.backfill_minutes > 0
         self._old_at_us = self._moved_at_us = at.monotonic_us
@@ -119,6 +120,16 @@ class LiveSession(Session):
             self.position_us = max(self.position_us, min(gap.end_us, self._reach_us))
         self.recovery, gaps = self.recovery.without_refetch()
         self.gaps += gaps
+
+    def _settle_unreached_slice(self, plan: Live) -> None:
+        """Stop doubting the last slice where this connection brings nothing of it.
+
+        Rests on the backfill asked for: what is new on a connection without one, or with one that begins behind the
+        slice, was not emitted within the slice. Until then the ids of the slice, and all since, must stay known.
+        """
+        last = self.recovery.last_slice
+        if last is not None and (not plan.backfill_minutes or last.end_us <= self._reach_us):
+            self.recovery = replace(self.recovery, last_slice=None)
 
     def repeated(self, date_us: int) -> None:
         """Record that a known event came again: the backfill does what was asked, and the last slice held."""
@@ -199,9 +210,12 @@ class LiveSession(Session):
             return None
         if self._must_repeat and not self._has_repeated:
             return self._doubt_backfill()
+        self._end_hold()
+        return None
+
+    def _end_hold(self) -> None:
         self._is_held = False
         self.recovery = replace(self.recovery, last_slice=None, settled_us=0)
-        return None
 
     def _doubt_backfill(self) -> EndReason | None:
         """Ask once more for what a backfill left out; where X was caught at it before, a gap is all that can be said.
@@ -220,8 +234,8 @@ class LiveSession(Session):
         gap_end_us = max(self._answered_by_us, self.position_us)
         if gap_end_us > self.position_us:
             self.gaps.append(Gap(self.position_us, gap_end_us, GapCause.BACKFILL_UNCONFIRMED))
-        self._is_held, self.position_us = False, end_us
-        self.recovery = replace(recovery, distrusts_backfill=True, last_slice=None, settled_us=0)
+        self.position_us, self.recovery = end_us, replace(recovery, distrusts_backfill=True)
+        self._end_hold()
         return None
 
     def _overdue(self, at: Reading) -> EndReason | None:
@@ -238,7 +252,7 @@ class LiveSession(Session):
             return EndReason.COVERAGE_HELD
         if at.earliest_us > self.position_us:
             self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD))
-        self._is_held = False
+        self._end_hold()
         self._move(at.earliest_us, at)
         return None
 
@@ -379,15 +393,16 @@ def open_session(opened: Opened, before: Coverage) -> LiveSession | ReplaySessio
 def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReason | None:
     """Hang up before an event that the last slice should have brought, so that the slice comes first again.
 
-    Rests on the date: an event dated well before the end of coverage, by more than events are late here, was emitted
-    within the slice that X had ended as complete. Where that had come once more, a gap is all that can be said.
+    Rests on the date: an event dated well before the end of the slice, by more than events are late here, was emitted
+    within what X had ended as complete; short connections may have moved coverage on since. Where the slice had come
+    once more, a gap is all that can be said.
     """
     recovery = session.recovery
     last = recovery.last_slice
     if last is None:
         return None
     lateness_us = max(LATENESS_US, recovery.lateness_us)
-    if not max(reach_us, last.start_us) <= date_us < session.position_us - lateness_us:
+    if not max(reach_us, last.start_us) <= date_us < min(session.position_us, last.end_us) - lateness_us:
         return None
     if recovery.is_last_refetched:
         session.gaps.append(Gap(last.start_us, last.end_us, GapCause.REPLAY_INCOMPLETE))

@@ -270,6 +270,31 @@ def test_last_slice_is_out_of_doubt_when_the_backfill_behind_it_is_over() -> Non
     assert session.refuses(_C - MINUTE_US) is None
 
 
+@pytest.mark.parametrize(("minutes", "away_us"), [(0, 0), (2, 2 * MINUTE_US)])
+def test_last_slice_is_out_of_doubt_where_the_connection_brings_nothing_of_it(minutes: int, away_us: int) -> None:
+    """Without a backfill it was doubted for ever: ids since then were kept, and a late event was blamed on it."""
+    session = live(Live(minutes), coverage(_C, _LAST), _C + away_us)
+    assert session.recovery.last_slice is None
+    session.lines([_at(100)], reading(_at(100)))
+    assert session.refuses(_at(60)) is None
+
+
+def test_event_behind_the_last_slice_casts_no_doubt_on_it() -> None:
+    """Short connections had moved coverage on: what came new there was blamed on a slice that had ended before."""
+    session = live(Live(2), coverage(_C, _LAST, seen_until_us=NOW_US - _S), NOW_US)
+    session.repeated(NOW_US - _S)
+    assert session.position_us == NOW_US - _S
+    assert session.refuses(_C + 5 * _S) is None
+
+
+def test_last_slice_is_out_of_doubt_when_the_held_range_became_a_gap() -> None:
+    """Where X grants no replay the connection goes on, and nothing ended its doubt."""
+    session = live(Live(5, GapCause.REPLAY_REFUSED), coverage(_C, _LAST), NOW_US)
+    session.lines([_at(-60)], reading(NOW_US + HOLD_LIMIT_US))
+    assert session.position_us == NOW_US + HOLD_LIMIT_US
+    assert session.recovery.last_slice is None
+
+
 def test_last_slice_that_had_come_once_more_and_is_in_doubt_again_is_a_gap() -> None:
     """X ended it early twice: what it left out was in no gap. The connection goes on."""
     recovery = Recovery(last_slice=_LAST.last_slice, is_last_refetched=True)
