@@ -197,7 +197,8 @@ class LiveSession(Session):
         Rests on two deliveries: an earlier connection brought everything up to its newest event in one run, and this
         backfill, which began before that, has brought that event again. What the first left out came with the second.
         """
-        if self._is_held and date_us >= self._seen_before_us and self._reach_us <= self.position_us:
+        is_that_event = 0 <= date_us - self._seen_before_us <= US_PER_S  # seen to a whole second of X's time
+        if self._is_held and is_that_event and self._reach_us <= self.position_us:
             self.position_us = max(self.position_us, self._seen_before_us)
 
     def _release(self, at: Reading) -> EndReason | None:

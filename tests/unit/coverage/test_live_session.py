@@ -223,6 +223,15 @@ def test_event_that_comes_again_proves_nothing_where_the_backfill_does_not_reach
     assert session.position_us == _C - 60 * _S
 
 
+def test_live_event_repeated_at_once_is_no_proof_of_a_backfill() -> None:
+    """A late one is dated before the connect: coverage passed over a backfill that was still to come."""
+    session = live(Live(2), coverage(_C, seen_until_us=_at(-20)), NOW_US)
+    session.repeated(_at(-5))
+    assert session.position_us == _C
+    session.repeated(_at(-20))
+    assert session.position_us == _at(-20)
+
+
 _LAST = Recovery(last_slice=Range(_C - 15 * MINUTE_US, _C), settled_us=_C)
 
 
