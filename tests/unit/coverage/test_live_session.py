@@ -1,5 +1,7 @@
 """A live connection: what its events and keep-alives prove, and how long a backfill holds coverage."""
 
+from dataclasses import replace
+
 import pytest
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
@@ -302,6 +304,24 @@ def test_last_slice_that_had_come_once_more_and_is_in_doubt_again_is_a_gap() -> 
     assert session.refuses(_C - MINUTE_US) is None
     assert session.gaps == [Gap(_C - 15 * MINUTE_US, _C, GapCause.REPLAY_INCOMPLETE)]
     assert session.recovery.last_slice is None
+
+
+def test_last_slice_that_had_come_once_more_and_goes_on_behind_the_event_is_no_gap() -> None:
+    """Each boundary of slices was a gap where X is honest and events are late: the event is as late as it looks."""
+    recovery = Recovery(last_slice=_LAST.last_slice, is_last_refetched=True)
+    session = live(Live(2), coverage(_C, recovery, known_us=[_C - 20 * _S]), NOW_US)
+    assert session.refuses(_C - 40 * _S) is None
+    assert session.gaps == []
+    assert session.recovery.lateness_us == 40 * _S
+
+
+def test_settled_coverage_is_asked_for_by_a_replay_again_once_late_events_are_out_of_a_backfill_s_reach() -> None:
+    """Under flapping, events that were emitted late after the replay were missing, and in no gap."""
+    settled = Recovery(settled_us=_C, settled_at_us=NOW_US, lateness_us=200 * _S)
+    for ended_s, is_settled in ((100, True), (101, False)):
+        session = live(Live(5), coverage(_C, settled), NOW_US)
+        session.end(replace(CUT, at_us=_at(ended_s)))
+        assert (session.recovery.settled_us == _C) is is_settled
 
 
 def test_lateness_is_learned_from_events_that_cannot_be_of_the_backfill() -> None:
