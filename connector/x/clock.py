@@ -44,20 +44,23 @@ class XClock:
         """Take the `Date` of an answer that has just arrived, a whole second cut off, unless nothing speaks for it.
 
         Rests on a second witness: our wall clock, the rate-limit reset of the same answer, the time that earlier
-        answers told, or the next answer that tells the same. A lone first answer is believed, as X's own word.
+        answers told, or the next answer that tells the same, where neither the reset nor a wall clock that agrees with
+        earlier answers speaks against it. A first answer is believed, as X's own word, unless its reset contradicts it.
         """
         if date_us is None:
             return
         monotonic_us_, wall_us_ = self._monotonic(), self._wall()
         offset_us = date_us - monotonic_us_
+        fits_reset = None if reset_us is None else 0 <= reset_us - date_us <= WINDOW_US + AGREEMENT_US
         with self._lock:
-            is_odd = not (
-                self._offset_us is None
-                or _agree(date_us, wall_us_)
-                or (reset_us is not None and 0 <= reset_us - date_us <= WINDOW_US + AGREEMENT_US)
-                or _agree(offset_us, self._offset_us)
-                or (self._odd_offset_us is not None and _agree(offset_us, self._odd_offset_us))
-            )
+            known_us, odd_us = self._offset_us, self._odd_offset_us
+            is_odd = not (_agree(date_us, wall_us_) or fits_reset)
+            if is_odd and known_us is None:
+                is_odd = fits_reset is False
+            elif is_odd and known_us is not None:
+                is_repeated = odd_us is not None and _agree(offset_us, odd_us)
+                is_against = fits_reset is False or _agree(known_us + monotonic_us_, wall_us_)
+                is_odd = not (_agree(offset_us, known_us) or (is_repeated and not is_against))
             self._odd_offset_us = offset_us if is_odd else None
             if not is_odd:
                 self._offset_us = offset_us
