@@ -64,8 +64,8 @@ class PartitionState:
         self._known_dates = KnownDates()
         for offset, entry in restored:
             self._known_ids.remember(offset, entry.covers_to_us, entry.ids)
-            if entry.ids and entry.slice_us is None and entry.covers_to_us <= self.covered_until_us:
-                self._known_dates.add((entry.covers_to_us,))
+            if _is_dated(entry):
+                self._known_dates.add((entry.covered_until_us,))
         self._known_ids.forget(self._forgettable_until_us(self.covered_until_us))
         self._seen_until_us = 0
         self._session: LiveSession | ReplaySession | None = None
@@ -316,6 +316,16 @@ class PartitionState:
         if letter.unknown_type is not None:
             batch.unknown_types[letter.unknown_type] += 1
         batch.add(letter.id, self._records.dead_letter(letter, at_us))
+
+
+def _is_dated(entry: LedgerEntry) -> bool:
+    """Return whether coverage tells when events of `entry` happened.
+
+    Rests on a live connection moving coverage by the dates of its events: one that published and did not move it
+    brought a backfill or stragglers, and dead letters have no date.
+    """
+    has_moved = entry.covered_until_us > entry.covered_until_before_us
+    return entry.slice_us is None and has_moved and entry.counts.published > 0
 
 
 def _end_us(recovery: Recovery) -> int | None:

@@ -342,7 +342,7 @@ def test_slice_that_comes_once_more_brings_what_it_left_out_and_repeats_nothing(
 @pytest.mark.parametrize("is_restarted", [True, False])
 def test_restored_state_knows_what_a_backfill_must_repeat(*, is_restarted: bool) -> None:
     """As far as the ledger says."""
-    ledger = _committed(opened(), lines_read(line(1)), lines_read(line(2, NOW_US + 30 * US_PER_S)))
+    ledger = _committed(opened(), lines_read(line(1), line(2, NOW_US + 20 * US_PER_S), at_us=NOW_US + 20 * US_PER_S))
     ledger.state.apply(lines_read(line(3, NOW_US + 40 * US_PER_S), at_us=NOW_US + 40 * US_PER_S))
     ledger.state.apply(_CUT)
     ledger.commit()
@@ -351,6 +351,32 @@ def test_restored_state_knows_what_a_backfill_must_repeat(*, is_restarted: bool)
     ledger.state.apply(opened(Live(2), connect_us))
     reason = ledger.state.apply(keep_alive(connect_us + BACKFILL_QUIET_US))
     assert reason is EndReason.SUSPICION
+
+
+@pytest.mark.parametrize("read", [b'{"data":{"of_tomorrow":{}}}', line(1, NOW_US - 60 * MINUTE_US)])
+def test_restored_state_asks_no_backfill_for_what_is_not_in_it(read: bytes) -> None:
+    """A dead letter, or an event dated long before it was read: after a restart a sound backfill was doubted."""
+    ledger = _committed(opened(), lines_read(read, at_us=NOW_US + 40 * US_PER_S))
+    ledger.state.apply(keep_alive(NOW_US + 70 * US_PER_S))
+    ledger.state.apply(_CUT)
+    ledger.commit()
+    ledger = _restored(ledger)
+    connect_us = NOW_US + 75 * US_PER_S
+    ledger.state.apply(opened(Live(2), connect_us))
+    assert ledger.state.apply(keep_alive(connect_us + BACKFILL_QUIET_US)) is None
+    assert ledger.commit().entry.covered_until_us > NOW_US + 70 * US_PER_S
+
+
+def test_restored_state_asks_no_backfill_for_what_the_one_before_it_had_brought() -> None:
+    """What a backfill brings is dated minutes before it is read."""
+    ledger = _committed(opened(Live(5)), lines_read(line(1, NOW_US - 4 * MINUTE_US)))
+    ledger.state.apply(keep_alive(NOW_US + 70 * US_PER_S))
+    ledger.state.apply(_CUT)
+    ledger.commit()
+    ledger = _restored(ledger)
+    connect_us = NOW_US + 75 * US_PER_S
+    ledger.state.apply(opened(Live(2), connect_us))
+    assert ledger.state.apply(keep_alive(connect_us + BACKFILL_QUIET_US)) is None
 
 
 @pytest.mark.parametrize("idle_commits", [0, 2])
