@@ -33,20 +33,20 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 	$(call step,mypy,$(BIN)/mypy)
 	$(call step,lint-imports,$(BIN)/lint-imports --no-logo)
 
-unit: $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for those that are made of many
+unit: $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for the property-based ones
 	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 $(EXAMPLES) tests/unit tests/connections)
 
-stories: $(VENV)/dev.stamp ## Tell N (20000) stories of an X that lies, on two cores; SEED=n repeats a run
+stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies, on two cores; SEED=n repeats a run
 	$(call step,stories,STORIES=$(or $(N),20000) CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=new-examples tests/unit/partition/stories)
 
 integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,integration tests,$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration)
 
-chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; what follows from it is written by `python -m tests.chart.generate`
+chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; `python -m tests.chart.generate` regenerates what is derived from it
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)
 
-deploy: $(VENV)/dev.stamp ## Check the Dockerfile, the compose file, and that what is written down twice agrees
+deploy: $(VENV)/dev.stamp ## Check the Dockerfile and the compose file, and that versions written down twice agree
 	$(call step,deployment tests,$(BIN)/python -m pytest tests/deploy)
 
 image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on a real broker; needs root and Debian
@@ -55,31 +55,31 @@ image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on 
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,image tests,$(BIN)/python -m pytest -rs tests/image)
 
-monitoring: java prometheus $(VENV)/dev.stamp ## Run the tests of alert rules, dashboard and runbook, on a real Prometheus too
+monitoring: java prometheus $(VENV)/dev.stamp ## Test alert rules, dashboard and runbook, also on a real Prometheus
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,monitoring tests,$(BIN)/python -m pytest tests/monitoring)
 
-faults: java $(VENV)/dev.stamp ## Play the short fault scenarios; ROUNDS=n deals n hands from a deck of all, SEED=n repeats a run
+faults: java $(VENV)/dev.stamp ## Play the short fault scenarios; ROUNDS=n draws n rounds from all of them, SEED=n repeats a run
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,fault scenarios,CONNECTOR_TEST_SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -n 2 --maxschedchunk 1 tests/faults)
 
-bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 9 minutes; BENCH=--short only tries that it runs
+bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 9 minutes; BENCH=--short only checks that it runs
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	@$(BIN)/python -m benchmarks --json .work/bench.json $(BENCH)
 
-format: $(VENV)/dev.stamp ## Mend what ruff can mend
+format: $(VENV)/dev.stamp ## Apply the fixes that ruff can make, and format
 	@$(BIN)/ruff check --quiet --fix --exit-zero . && $(BIN)/ruff format .
 
 venv: $(VENV)/dev.stamp ## Set up .venv for development
 
-lock: $(VENV)/dev.stamp ## Write requirements/ anew from pyproject.toml, versions that fit stay
+lock: $(VENV)/dev.stamp ## Re-lock requirements/ from pyproject.toml, keeping compatible versions
 	@$(LOCK) pyproject.toml --extra simulator --output-file requirements/runtime.txt
 	@$(LOCK) pyproject.toml --extra demo --constraint requirements/runtime.txt --output-file requirements/demo.txt
 	@$(LOCK) pyproject.toml --extra demo --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 	@$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 	@$(LOCK) pyproject.toml --extra demo --group bench --constraint requirements/dev.txt --output-file requirements/bench.txt
 
-clean: ## Remove all that make has made
+clean: ## Remove everything that make created
 	@rm -rf $(VENV) .work dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

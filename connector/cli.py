@@ -44,7 +44,7 @@ ConfigFile = Annotated[
 
 
 def main() -> NoReturn:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     signal.signal(signal.SIGTERM, _leave)
     try:
         app()
@@ -64,7 +64,7 @@ def _leave(*_: object) -> NoReturn:
 
 
 def _configure(kind: type[S], config: Path | None) -> S:
-    """Read the settings and send logs, librdkafka's too, where they say."""
+    """Read the settings and configure logging, librdkafka's included."""
     from connector.telemetry.logs import configure_logs  # noqa: PLC0415 - see the module's docstring
 
     settings = load_settings(kind, config)
@@ -82,7 +82,7 @@ def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signa
 def _main(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -92,8 +92,8 @@ def _main(
 def run(config: ConfigFile = None) -> None:
     """Run the service until SIGTERM or SIGINT.
 
-    Exit codes: 0 stopped; 69 Kafka or the registry did not answer until the start deadline; 70 the ledger cannot be
-    trusted; 78 settings are wrong, or topics or subjects are missing.
+    Exit codes: 0 stopped; 69 Kafka or the registry did not answer before the start deadline; 70 the ledger cannot be
+    trusted; 78 settings are wrong, or topics, subjects or rights are missing.
     """
     from connector.app import Service, stopping_on_signals  # noqa: PLC0415 - see the module's docstring
 
@@ -110,18 +110,21 @@ def run(config: ConfigFile = None) -> None:
 def provision(
     *,
     config: ConfigFile = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be created, and create nothing.")
+    ] = False,
     output: Annotated[
         Literal["json", "strimzi"] | None,
-        typer.Option("--output", help="Print the topics for GitOps instead, without asking Kafka."),
+        typer.Option("--output", help="Print the topics for GitOps instead, without connecting to Kafka."),
     ] = None,
     strimzi_cluster: Annotated[
         str, typer.Option("--strimzi-cluster", help="Name of the Strimzi Kafka cluster, for --output strimzi.")
     ] = "kafka",
 ) -> None:
-    """Create the topics, subjects and compatibility levels that are missing; safe to run again.
+    """Create missing topics and subjects; safe to run again.
 
-    A topic that exists and differs is reported and left alone; the exit code is then 78.
+    Compatibility levels of the subjects are set too. A topic that exists and differs from the settings is reported and
+    left alone; the exit code is then 78.
     """
     from connector.kafka.cluster import Cluster  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
@@ -150,10 +153,14 @@ def check(
     *,
     config: ConfigFile = None,
     online: Annotated[
-        bool, typer.Option("--online", help="Also ask Kafka, the registry and X; disturbs no connection.")
+        bool, typer.Option("--online", help="Also check Kafka, the registry and X; disturbs no connection.")
     ] = False,
 ) -> None:
-    """Check the settings and, with --online, everything `run` needs: topics, subjects, access to X."""
+    """Check the settings; with --online, everything that `run` needs.
+
+    That is Kafka, the registry, topics, subjects, and for each stream whether X accepts the token. Exit codes: 0 all
+    is well; 69 something does not answer; 78 something must be corrected.
+    """
     from connector.kafka.clients import try_properties  # noqa: PLC0415 - see the module's docstring
     from connector.x.auth import try_secrets  # noqa: PLC0415 - see the module's docstring
     from connector.x.client import try_client  # noqa: PLC0415 - see the module's docstring
@@ -181,15 +188,15 @@ def check(
 @app.command()
 def health(
     *,
-    ready: Annotated[bool, typer.Option("--ready", help="Ask whether it is ready, too.")] = False,
+    ready: Annotated[bool, typer.Option("--ready", help="Also ask whether it is ready.")] = False,
     host: Annotated[str, typer.Option(help="Where the service runs.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(envvar=variable_name(("http", "port")), min=1, max=65535, help="Its HTTP port.")
     ] = HttpSettings.model_fields["port"].default,
 ) -> None:
-    """Ask a running service whether it is alive, as a container's health check does.
+    """Ask a running service whether it is alive.
 
-    Exit codes: 0 it is; 69 it is not, or does not answer.
+    For a container's health check. Exit codes: 0 it is; 69 it is not, or does not answer.
     """
     from connector.telemetry.http import ask  # noqa: PLC0415 - see the module's docstring
 
@@ -200,27 +207,33 @@ def health(
 @app.command()
 def tail(
     events: Annotated[
-        list[str] | None, typer.Argument(metavar="[EVENT]...", help="Such as tweet.delete; default: all.")
+        list[str] | None, typer.Argument(metavar="[EVENT]...", help="Event types, such as tweet.delete; default: all.")
     ] = None,
     *,
     config: ConfigFile = None,
     from_beginning: Annotated[
-        bool, typer.Option("--from-beginning", help="Begin with the oldest record instead of the next.")
+        bool, typer.Option("--from-beginning", help="Start with the oldest record instead of the next one.")
     ] = False,
     to_end: Annotated[
-        bool, typer.Option("--to-end", help="Leave when everything committed so far has been printed.")
+        bool,
+        typer.Option(
+            "--to-end", help="Exit once everything committed so far has been printed; starts with the oldest."
+        ),
     ] = False,
 ) -> None:
-    """Print events from Kafka, decoded, one JSON object a line, until SIGINT."""
+    """Print decoded events from Kafka, one JSON object per line.
+
+    Runs until SIGINT, or with --to-end until everything committed so far has been printed.
+    """
     from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.reading import BEGINNING, NOW, AvroReader, TopicReader  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.topics import TopicNames  # noqa: PLC0415 - see the module's docstring
-    from connector.operations.accounts import StrangerError, strangers_told  # noqa: PLC0415 - see the module's docstring
+    from connector.operations.accounts import ForeignRecordError, foreign_records_refused  # noqa: PLC0415 - see the module's docstring
 
     names = events or [event_type.name for event_type in EVENT_TYPES]
     if unknown := [name for name in names if name not in BY_NAME]:
-        raise typer.BadParameter(f"{', '.join(unknown)} unknown; known are {', '.join(BY_NAME)}")
+        raise typer.BadParameter(f"unknown event type {', '.join(unknown)}; known are {', '.join(BY_NAME)}")
     settings = _configure(Settings, config)
     topics = [TopicNames(settings.kafka.topic_prefix).event(BY_NAME[name]) for name in names]
     with (
@@ -237,10 +250,10 @@ def tail(
                 "key": record.key.decode(errors="backslashreplace"),
             }
             try:
-                with strangers_told(record):
+                with foreign_records_refused(record):
                     line["value"] = decoder.decode_readable(record.value)
-            except StrangerError as error:
-                _tell_strangers([str(error)])
+            except ForeignRecordError as error:
+                _print_foreign([str(error)])
             else:
                 typer.echo(json.dumps(line))
 
@@ -249,13 +262,13 @@ def tail(
 def gaps(
     *,
     config: ConfigFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Print the recorded gaps: what X emitted in them may be missing."""
+    """Print the recorded gaps: events of those times may be missing."""
     from connector.operations.history import read_gaps  # noqa: PLC0415 - see the module's docstring
 
-    found, strangers = read_gaps(_configure(Settings, config))
-    _tell_strangers(strangers)
+    found, foreign = read_gaps(_configure(Settings, config))
+    _print_foreign(foreign)
     if as_json:
         for gap in found:
             typer.echo(json.dumps(gap))
@@ -267,7 +280,7 @@ def gaps(
         typer.echo("no gaps")
 
 
-ledger = typer.Typer(help="Audit the connector's ledger, or begin it anew.", no_args_is_help=True)
+ledger = typer.Typer(help="Audit the connector's ledger, or reset it.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
 
 
@@ -277,10 +290,11 @@ def verify(
     config: ConfigFile = None,
     hours: Annotated[float, typer.Option(min=0, help="How far back to audit; 0: everything there is.")] = 24.0,
 ) -> None:
-    """Hold ledger, events and dead letters against each other and print what does not fit.
+    """Audit ledger, events and dead letters against each other.
 
-    Entries must be contiguous and add up, sequences have no holes, and every id of the ledger must be in a topic, and
-    the reverse, as far back as `kafka.retention` keeps the topics. The exit code is 70 when something does not fit.
+    Entries must be contiguous and add up, sequences must have no holes, and every id of the ledger must be in a topic
+    and vice versa, as far back as `kafka.retention` keeps the topics. What does not fit is printed, and the exit code
+    is then 70.
     """
     from connector.operations.history import audit_history  # noqa: PLC0415 - see the module's docstring
     from connector.x.clock import wall_us  # noqa: PLC0415 - see the module's docstring
@@ -288,7 +302,7 @@ def verify(
     now_us = wall_us()
     since_us = max(0, now_us - int(hours * 3600 * 1_000_000)) if hours else 0
     audited = audit_history(_configure(Settings, config), since_us, now_us)
-    is_sound = not audited.strangers
+    is_sound = not audited.foreign
     for partition, audit in audited.partitions.items():
         findings = list(audit.findings())
         is_sound = is_sound and not findings
@@ -296,7 +310,7 @@ def verify(
         typer.echo(f"{partition!s:<8} {audit.entries:>8} entries {audit.records:>10} records  {verdict}")
         for finding in findings:
             typer.echo(f"         {finding}")
-    _tell_strangers(audited.strangers)
+    _print_foreign(audited.foreign)
     if not is_sound:
         raise typer.Exit(os.EX_SOFTWARE)
 
@@ -308,7 +322,7 @@ def reset(
     stream: Annotated[str, typer.Option(help="tweet, user, like or label.")],
     partition: Annotated[int, typer.Option(min=1, max=4, help="The stream's partition; 1 for like and label.")],
 ) -> None:
-    """Begin the ledger of one stream partition anew, and record the gap that this leaves.
+    """Start a new ledger for one stream partition; records the gap.
 
     For a partition that stopped because its ledger cannot be trusted, once the cause is understood.
     """
@@ -316,18 +330,20 @@ def reset(
 
     chosen = StreamPartition(stream, partition)
     if chosen not in STREAM_PARTITIONS:
-        raise typer.BadParameter(f"there is no {chosen}; known are {', '.join(map(str, STREAM_PARTITIONS))}")
-    gap, strangers = reset_ledger(_configure(Settings, config), chosen)
-    _tell_strangers(strangers)
-    typer.echo(f"{chosen}: the ledger begins anew")
+        raise typer.BadParameter(
+            f"there is no stream partition {chosen}; there are {', '.join(map(str, STREAM_PARTITIONS))}"
+        )
+    gap, foreign = reset_ledger(_configure(Settings, config), chosen)
+    _print_foreign(foreign)
+    typer.echo(f"{chosen}: started a new ledger")
     if gap is not None:
         typer.echo(f"{chosen}: recorded a gap from {format_us(gap.start_us)} to {format_us(gap.end_us)}")
 
 
-def _tell_strangers(strangers: list[str]) -> None:
-    """Say that there are records which the connector cannot have written, and what is wrong with the first."""
-    if strangers:
-        typer.echo(f"{len(strangers)} records are not the connector's, such as {strangers[0]}", err=True)
+def _print_foreign(foreign: list[str]) -> None:
+    """Print how many records the connector cannot have written, and what is wrong with the first."""
+    if foreign:
+        typer.echo(f"{len(foreign)} records were not written by the connector, such as {foreign[0]}", err=True)
 
 
 @app.command()
@@ -335,14 +351,14 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8400,
-    rate: Annotated[float, typer.Option(min=0, help="Events a second, over all stream partitions.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same events.")] = 1,
+    rate: Annotated[float, typer.Option(min=0, help="Events per second, over all stream partitions.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Seed of the made-up events; same seed, same events.")] = 1,
     token: Annotated[str, typer.Option(help="The bearer token to accept.")] = "simulator-token",  # noqa: S107 - made up
     record_limit: Annotated[
         int, typer.Option(min=1, help="Events remembered for each stream partition, for backfill and replay.")
     ] = 1_000_000,
     rate_limit: Annotated[
-        int, typer.Option(min=1, help="Requests to each endpoint in 15 minutes; above, it answers 429.")
+        int, typer.Option(min=1, help="Requests allowed to each endpoint in 15 minutes; beyond that, 429.")
     ] = 100,
     keep_alive_s: Annotated[float, typer.Option(min=0.01, help="Seconds of silence before an empty line.")] = 20.0,
     select_by: Annotated[
@@ -353,9 +369,10 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
         typer.Option(metavar="JSON", help='Arm a fault at the start, such as \'{"kind":"drop"}\'; may be repeated.'),
     ] = None,
 ) -> None:
-    """Run a simulated X until SIGTERM or SIGINT; it misbehaves on command, by HTTP under /control/.
+    """Run a simulated X that misbehaves on command.
 
-    GET /control/ lists all endpoints and all faults with their fields, as docs/simulator.md does.
+    Runs until SIGTERM or SIGINT. It is controlled over HTTP, under /control/: GET /control/ lists all endpoints and all
+    faults with their fields, as docs/simulator.md does.
     """
     try:
         from connector.simulator.config import SimulatorConfig  # noqa: PLC0415 - see the module's docstring
@@ -397,7 +414,10 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
 def demo(
     seconds: Annotated[float, typer.Option(envvar="DEMO_SECONDS", min=5, help="How long to run.")] = 30.0,
 ) -> None:
-    """Run everything on this machine: a simulated X, a broker, a registry, the service; then count what arrived."""
+    """Run everything on this machine, and count what arrives.
+
+    Everything is a simulated X, a small broker, a schema registry and the service itself.
+    """
     try:
         from connector.demo.run import run_demo  # noqa: PLC0415 - see the module's docstring
     except ImportError as error:

@@ -43,7 +43,7 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
         problems += [_explain(kind, problem) for problem in found if problem["loc"] not in flat]
     except PydanticSettingsError as error:
         problems.append(f"cannot be read: {error}")
-    problems += [f"{variable_name(path)}: is a section, and must hold settings of its own" for path in flat]
+    problems += [f"{variable_name(path)}: is a section: give its settings, not a value" for path in flat]
     if problems:
         raise SettingsError(problems)
     return settings
@@ -64,7 +64,7 @@ def _content(kind: type[Settings], config_file: Path | None) -> Mapping[str, Any
     except (yaml.YAMLError, OSError) as error:
         problem = f"cannot be read: {error}"
     except ValueError:
-        problem = "holds a date or a number that is none"
+        problem = "contains an invalid date or number"
     else:
         if content is None or (isinstance(content, dict) and all(isinstance(key, str) for key in content)):
             return content or {}
@@ -86,8 +86,8 @@ def _unusable_files(section: BaseModel, path: tuple[str, ...] = ()) -> Iterator[
 
 def _why_no_file(path: Path) -> str:
     if path.is_dir():
-        return "is a folder"
-    return "is no file that can be read" if path.exists() else "no such file"
+        return "is a folder, not a file"
+    return "cannot be read" if path.exists() else "no such file"
 
 
 def _where(error: yaml.MarkedYAMLError) -> str:
@@ -122,7 +122,7 @@ def _flat_sections(
 
 
 def _misspelt_variables(kind: type[Settings], environment: Mapping[str, str]) -> list[str]:
-    """Find variables of ours that pydantic would ignore: an unknown section, or one underscore where two belong."""
+    """Find CONNECTOR_ variables that pydantic would ignore: an unknown section, or one underscore where two belong."""
     known = {variable_name(path) for path, _ in describe_settings(kind)}
     by_single_underscore = {name.replace("__", "_"): name for name in known}
     sections = tuple(variable_name((section,)) for section in kind.model_fields)

@@ -5,11 +5,11 @@
     ├── MissingExtraError          the operator must install an extra of the package (78)
     ├── NotProvisionedError        the operator must run `connector provision`, or grant a right (78)
     ├── DependencyUnavailableError wait and try again; past the start deadline, give up (69)
-    ├── OwnCorruptionError         stop that partition; a human must look (70)
-    │   └── TopicsChangedError     the same, and the ledger is in order: a topic is not what it was
+    ├── OwnCorruptionError         stop that partition; a person must look (70)
+    │   └── TopicsChangedError     the same, but the ledger is sound: a topic has changed
     ├── HungError                  end the process, so that others take over (70)
-    └── WriterLostError            throw the producer and all it knew away, begin again from the ledger
-        └── FencedError            the same, and somebody else may be the owner: wait first
+    └── WriterLostError            drop the producer and all it knew, and start again from the ledger
+        └── FencedError            the same, but another replica may be the owner: wait first
 
 Foreign exceptions become one of these at the seam where the foreign library is called.
 """
@@ -65,13 +65,13 @@ class TopicsChangedError(OwnCorruptionError):
 
 
 class HungError(ConnectorError):
-    """A thread of ours gives no sign of life."""
+    """A thread of this process is hung."""
 
     exit_code = os.EX_SOFTWARE
 
 
 class WriterLostError(ConnectorError):
-    """What became of a transaction is unknown, or the producer is of no more use."""
+    """The outcome of a transaction is unknown, or its producer can no longer be used."""
 
 
 class FencedError(WriterLostError):

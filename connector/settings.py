@@ -112,7 +112,7 @@ class _SecretPair(_Section):
             raise SettingsError([f"{name}_file: cannot be read: {error}"]) from None
 
     def has_secret(self, name: str) -> bool:
-        """Tell whether the secret `name` was given at all; an empty value is none."""
+        """Return whether the secret `name` was given at all; an empty value is not."""
         return _is_given(name, vars(self))
 
 

@@ -14,7 +14,7 @@ from connector.coverage import recovery as after
 from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.known_dates import KnownDates
 from connector.coverage.messages import Ended, EndReason, KeepAlive, LastConnection, Opened, Reading, Verdict
-from connector.coverage.plan import FIRST_OVERLAP_US, Live, Replay, unreached
+from connector.coverage.plan import BACKFILL_MAX_US, FIRST_OVERLAP_US, Live, Replay, unreached
 from connector.coverage.recovery import LATENESS_LIMIT_US, MINUTE_US, Asked, Recovery, Settled
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
@@ -52,6 +52,7 @@ class Session:
         self.position_us = before.until_us
         self.recovery = before.recovery
         self.gaps: list[Gap] = []
+        self.known_dates = before.known_dates
         self.system_message: SystemMessage | None = None
         self._has_data = False
         self._has_keep_alive = False
@@ -197,7 +198,8 @@ class LiveSession(Session):
         Rests on two deliveries: an earlier connection brought everything up to its newest event in one run, and this
         backfill, which began before that, has brought that event again. What the first left out came with the second.
         """
-        if self._is_held and date_us >= self._seen_before_us and self._reach_us <= self.position_us:
+        is_that_event = 0 <= date_us - self._seen_before_us <= US_PER_S  # seen to a whole second of X's time
+        if self._is_held and is_that_event and self._reach_us <= self.position_us:
             self.position_us = max(self.position_us, self._seen_before_us)
 
     def _release(self, at: Reading) -> EndReason | None:
@@ -214,7 +216,7 @@ class LiveSession(Session):
 
     def _end_hold(self) -> None:
         self._is_held = False
-        self.recovery = replace(self.recovery, last_slice=None, settled_us=0)
+        self.recovery = replace(self.recovery, last_slice=None, settled_us=0, settled_at_us=0)
 
     def _doubt_backfill(self) -> EndReason | None:
         """Ask once more for what a backfill left out; where X was caught at it before, a gap is all that can be said.
@@ -255,8 +257,14 @@ class LiveSession(Session):
         self._move(at.earliest_us, at)
         return None
 
-    def end(self, _ended: Ended) -> LastConnection:
-        """Return what the connection was good for; how it ended says nothing about what it brought."""
+    def end(self, ended: Ended) -> LastConnection:
+        """Return what the connection was good for; how it ended says nothing about what it brought.
+
+        What a replay had settled is reached by a backfill only for minutes, if events are late: then a replay is due.
+        """
+        recovery = self.recovery
+        if ended.at_us - recovery.settled_at_us > BACKFILL_MAX_US - recovery.lateness_us:
+            self.recovery = replace(recovery, settled_us=0, settled_at_us=0)
         return LastConnection(self.has_proved, None, self.system_message)
 
 
@@ -270,7 +278,7 @@ class ReplaySession(Session):
         self._open_gaps(plan, opened.at)
         known_end_us = plan.end_us if plan.is_refetch else min(before.until_us, plan.end_us)
         self._must_repeat = before.known_dates.has_any(plan.start_us + LATENESS_US, known_end_us)
-        self._known_dates = before.known_dates
+        self._answered_us = opened.at.estimate_us
         self._newest_inside_us = plan.start_us
         self._opened_at_us = self._line_at_us = opened.at.monotonic_us
         self._has_events = False
@@ -334,7 +342,9 @@ class ReplaySession(Session):
 
     def end(self, ended: Ended) -> LastConnection:
         """Settle what the replay leaves behind, and return what it was good for."""
-        asked = Asked(self._plan.start_us, self._plan.end_us, self.position_us, self._plan.is_refetch)
+        asked = Asked(
+            self._plan.start_us, self._plan.end_us, self.position_us, self._plan.is_refetch, self._answered_us
+        )
         verdict, settled = self._judge(asked, ended)
         if settled is not None:
             self.recovery, self.position_us = settled.recovery, settled.covered_until_us
@@ -379,7 +389,7 @@ class ReplaySession(Session):
         Rests on events that are known, dated behind everything that came and well before the end of the slice.
         """
         lateness_us = max(LATENESS_US, self.recovery.lateness_us)
-        return self._known_dates.has_any(self._newest_inside_us + LATENESS_US, self._plan.end_us - lateness_us)
+        return self.known_dates.has_any(self._newest_inside_us + LATENESS_US, self._plan.end_us - lateness_us)
 
 
 def open_session(opened: Opened, before: Coverage) -> LiveSession | ReplaySession:
@@ -394,7 +404,8 @@ def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReaso
 
     Rests on the date: an event dated well before the end of the slice, by more than events are late here, was emitted
     within what X had ended as complete; short connections may have moved coverage on since. Where the slice had come
-    once more, a gap is all that can be said.
+    once more, it was delivered twice: an event behind which others of it are known is late, and what it lacks beyond
+    all that is known is a gap.
     """
     recovery = session.recovery
     last = recovery.last_slice
@@ -402,6 +413,9 @@ def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReaso
         return None
     lateness_us = max(LATENESS_US, recovery.lateness_us)
     if not max(reach_us, last.start_us) <= date_us < min(session.position_us, last.end_us) - lateness_us:
+        return None
+    if recovery.is_last_refetched and session.known_dates.has_any(date_us, last.end_us):
+        session.recovery = recovery.late(last.end_us - date_us, last.end_us)
         return None
     if recovery.is_last_refetched:
         session.gaps.append(Gap(last.start_us, last.end_us, GapCause.REPLAY_INCOMPLETE))

@@ -67,7 +67,10 @@ def make(kind: Callable[[ClientProperties], C], properties: ClientProperties) ->
 
 
 def try_properties(settings: KafkaSettings, session_timeout_ms: int) -> None:
-    """Make a client of each kind, which asks nobody and logs nothing, and drop it. Raises `SettingsError` as `make`."""
+    """Make a client of each kind, which connects to nothing and logs nothing, and drop it.
+
+    Raises `SettingsError` as `make`.
+    """
     make(AdminClient, _silent(admin_config(settings)))
     make(Producer, _silent(producer_config(settings, "nobody")))
     for properties in (group_consumer_config(settings, session_timeout_ms), reader_config(settings)):

@@ -20,7 +20,7 @@ from connector.settings import KafkaSettings
 K = TypeVar("K")
 
 _REQUEST_TIMEOUT_S = 5.0
-"""Nobody who waits here hears a stop, which must be obeyed within 10 s."""
+"""A call that waits here does not see a stop, which must take effect within 10 s."""
 _CREATION_TIMEOUT_S = 30.0
 _CREATION_DEADLINE_S = 30.0
 _CREATION_POLL_S = 0.1

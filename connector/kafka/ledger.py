@@ -47,7 +47,7 @@ class Counts:
 
     @property
     def balance(self) -> int:
-        """Lines that nobody accounts for: not zero is our own fault."""
+        """Lines that are not accounted for: anything but zero is a bug of ours."""
         return self.received - self.published - self.duplicate - self.dead_lettered - self.control
 
 
@@ -58,7 +58,7 @@ class LedgerEntry:
     `sequence` is that of the last event so far; `ids` are those of this transaction's events and dead letters;
     `oldest_offset` is where the oldest entry stands whose ids still matter, None for this one itself. Entry 0 is
     written by the wall clock, before X has told its time; entry 1 may therefore set coverage back. All entries with
-    which a reset begins anew are number 0.
+    which a reset starts a new ledger are number 0.
     """
 
     entry: int

@@ -30,7 +30,7 @@ class Owner(Protocol):
         """These are to be given up: finish what is in hand."""
 
     def lost(self, partitions: Collection[StreamPartition]) -> None:
-        """These are somebody else's already: commit nothing more."""
+        """Another member may already own these: commit nothing more."""
 
 
 class Membership:

@@ -1,4 +1,4 @@
-"""What an event or a dead letter, read back, accounts for: whose it is, and the id that stands in the ledger too."""
+"""What identifies an event or a dead letter that is read back: its stream partition and its id."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ TRANSACTION_US = 60 * US_PER_S
 """Records of a transaction are dated this close to its ledger entry: no transaction stays open for longer."""
 
 
-class StrangerError(ValueError):
+class ForeignRecordError(ValueError):
     """A record that the connector did not write, or that is damaged."""
 
 
@@ -26,8 +26,8 @@ class Account(NamedTuple):
 
 
 def account_of(record: ReadRecord, decode: Callable[[bytes], Mapping[str, Any]], *, is_dead_letter: bool) -> Account:
-    """Return what a record accounts for. Raises `StrangerError`."""
-    with strangers_told(record):
+    """Return what a record accounts for. Raises `ForeignRecordError`."""
+    with foreign_records_refused(record):
         account = _dead_letter(record.headers) if is_dead_letter else _event(decode(record.value))
         if account.partition not in STREAM_PARTITIONS:
             raise ValueError(f"there is no stream partition {account.partition}")
@@ -35,13 +35,13 @@ def account_of(record: ReadRecord, decode: Callable[[bytes], Mapping[str, Any]],
 
 
 @contextmanager
-def strangers_told(record: ReadRecord) -> Iterator[None]:
-    """Raise `StrangerError` for whatever goes wrong in reading a record."""
+def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
+    """Raise `ForeignRecordError` for anything that goes wrong in reading a record."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError, NotProvisionedError) as error:
         place = f"{record.topic} partition {record.partition} offset {record.offset}"
-        raise StrangerError(f"{place}: {type(error).__name__}: {error}") from error
+        raise ForeignRecordError(f"{place}: {type(error).__name__}: {error}") from error
 
 
 def _event(event: Mapping[str, Any]) -> Account:

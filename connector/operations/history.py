@@ -15,7 +15,7 @@ from connector.kafka.ledger import EntryDecoder, read_entry
 from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames, topic_specs
-from connector.operations.accounts import TRANSACTION_US, StrangerError, account_of, strangers_told
+from connector.operations.accounts import TRANSACTION_US, ForeignRecordError, account_of, foreign_records_refused
 from connector.operations.audit import PartitionAudit
 from connector.settings import Settings
 
@@ -25,16 +25,16 @@ _EXPIRY_US = 10 * 60 * US_PER_S
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What an audit read: an audit for each stream partition, and why each record that is none of ours is none."""
+    """The result of reading: an audit for each stream partition, and what is wrong with each foreign record."""
 
     partitions: Mapping[StreamPartition, PartitionAudit]
-    strangers: list[str]
+    foreign: list[str]
 
 
 def read_gaps(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the recorded gaps by start, times as RFC 3339 text; of several records of a gap the latest.
 
-    With them why each record that is none of ours is none.
+    With them what is wrong with each record that the connector did not write.
     """
     names = TopicNames(settings.kafka.topic_prefix)
     with (
@@ -42,15 +42,15 @@ def read_gaps(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
         TopicReader(settings.kafka, [names.gap]) as reader,
     ):
         decoder = AvroReader(registry)
-        gaps, strangers = {}, []
+        gaps, foreign = {}, []
         for record in reader.to_end():
             try:
-                with strangers_told(record):
+                with foreign_records_refused(record):
                     gap = decoder.decode_readable(record.value)
                     gaps[record.key] = (gap["gap_start"], gap["stream"], gap["stream_partition"]), gap
-            except StrangerError as error:
-                strangers.append(str(error))
-    return [gap for _, gap in sorted(gaps.values(), key=itemgetter(0))], strangers
+            except ForeignRecordError as error:
+                foreign.append(str(error))
+    return [gap for _, gap in sorted(gaps.values(), key=itemgetter(0))], foreign
 
 
 def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
@@ -67,7 +67,7 @@ def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
         partition: PartitionAudit(partition, max(since_us, kept_us[partition.stream]))
         for partition in STREAM_PARTITIONS
     }
-    strangers = []
+    foreign = []
     records = [*(names.event(event_type) for event_type in EVENT_TYPES), names.dead_letter]
     with (
         RegistryClient(settings.schema_registry) as registry,
@@ -80,12 +80,12 @@ def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
         for record in events.to_end():
             try:
                 account = account_of(record, decoder.decode, is_dead_letter=record.topic == names.dead_letter)
-            except StrangerError as error:
-                strangers.append(str(error))
+            except ForeignRecordError as error:
+                foreign.append(str(error))
             else:
                 audits[account.partition].record(account.id, account.sequence)
         _take_entries(audits, ledger.to_end(), decode_entry, is_recent=True)
-    return Audited(audits, strangers)
+    return Audited(audits, foreign)
 
 
 def retention_us(settings: Settings, stream: str) -> int:

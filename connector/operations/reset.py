@@ -1,9 +1,9 @@
-"""Beginning the ledger of one stream partition anew, after its own corruption stopped it.
+"""Starting a new ledger for one stream partition, after corruption stopped it.
 
 What the ledger says is not asked. The coverage topic says how far coverage reached, the events which sequence came
 last and which ids must stay known; from where coverage ended up to now a gap is recorded. Reading all that may take
 minutes, in which the service fences us: so it is read before the service is fenced, and what came meanwhile after.
-Where to begin is told by the records' own dates: no clock of ours need agree with those of brokers and replicas.
+Where to begin follows from the records' own dates: no local clock need agree with those of brokers and replicas.
 Instants are microseconds since 1970.
 """
 
@@ -26,7 +26,7 @@ from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import TransactionalWriter
-from connector.operations.accounts import TRANSACTION_US, StrangerError, account_of, strangers_told
+from connector.operations.accounts import TRANSACTION_US, ForeignRecordError, account_of, foreign_records_refused
 from connector.partition.records import RecordBuilder
 from connector.settings import Settings
 from connector.x.clock import wall_us
@@ -38,28 +38,28 @@ _IDS_PER_ENTRY = 50_000
 
 @dataclass(slots=True)
 class Found:
-    """What the topics tell of a stream partition; `covered_until_us` is None where no coverage was ever recorded."""
+    """What the topics hold of a stream partition; `covered_until_us` is None where no coverage was ever recorded."""
 
     partition: StreamPartition
     covered_until_us: int | None = None
     coverage_dates: deque[tuple[int, int]] = field(default_factory=deque)
     sequence: int = 0
     ids: dict[bytes, None] = field(default_factory=dict)
-    strangers: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
 
     def take_coverage(self, records: Iterable[ReadRecord], decode: Callable[[bytes], Mapping[str, Any]]) -> None:
-        """Take note of the newest coverage."""
+        """Record the newest coverage."""
         for record in records:
             if record.key != str(self.partition).encode():
                 continue
             try:
-                with strangers_told(record):
+                with foreign_records_refused(record):
                     coverage = decode(record.value)
                     self.covered_until_us = coverage["covered_until"] * 1000
                     self._date(self.covered_until_us, record.timestamp_us)
                     self.sequence = max(self.sequence, coverage["sequence"])
-            except StrangerError as error:
-                self.strangers.append(str(error))
+            except ForeignRecordError as error:
+                self.foreign.append(str(error))
 
     def _date(self, covered_until_us: int, dated_us: int) -> None:
         """Keep how Kafka dates the coverage of the last `KNOWN_US`, and the one with which that time begins."""
@@ -76,12 +76,12 @@ class Found:
     def take_accounts(
         self, records: Iterable[ReadRecord], decode: Callable[[bytes], Mapping[str, Any]], dead_letter_topic: str
     ) -> None:
-        """Take note of ids and of the last sequence."""
+        """Record ids and the last sequence."""
         for record in records:
             try:
                 account = account_of(record, decode, is_dead_letter=record.topic == dead_letter_topic)
-            except StrangerError as error:
-                self.strangers.append(str(error))
+            except ForeignRecordError as error:
+                self.foreign.append(str(error))
                 continue
             if account.partition == self.partition:
                 self.sequence = max(self.sequence, account.sequence or 0)
@@ -89,10 +89,10 @@ class Found:
 
 
 def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Gap | None, list[str]]:
-    """Begin the ledger of `partition` anew; return the gap that was recorded, if any, and what records are not ours.
+    """Start a new ledger for `partition`; return the gap that was recorded, if any, and which records are foreign.
 
-    Fences whoever works the partition; it goes on from the new beginning. Raises `SettingsError` when the stream is
-    not among `x.streams`, and whatever Kafka and the registry give cause for.
+    Fences the owner of the partition, which goes on from the new beginning. Raises `SettingsError` when the stream is
+    not among `x.streams`, and the errors of Kafka and the registry.
     """
     if partition.stream not in settings.x.streams:
         raise SettingsError([f"--stream {partition.stream}: is not among x.streams, {', '.join(settings.x.streams)}"])
@@ -115,13 +115,13 @@ def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Gap | 
         found.take_coverage(coverage.to_end(), decode)
         found.take_accounts(accounts.to_end(), decode, names.dead_letter)
         end = LedgerReader(settings.kafka, partition, decode_shipped).end()
-        return _begin_anew(writer, records, found, end), found.strangers
+        return _start_new_ledger(writer, records, found, end), found.foreign
 
 
-def _begin_anew(writer: TransactionalWriter, records: RecordBuilder, found: Found, end: int) -> Gap | None:
+def _start_new_ledger(writer: TransactionalWriter, records: RecordBuilder, found: Found, end: int) -> Gap | None:
     """Commit gap, coverage, and as many entries as the ids need: one beginning, in one transaction.
 
-    `end` is where the log of the ledger ends, and so where the first of the entries will stand.
+    `end` is where the log of the ledger ends, which is the place of the first of the entries.
     """
     now_us, writer_id = wall_us(), uuid.uuid4().hex
     start_us = now_us if found.covered_until_us is None else min(found.covered_until_us, now_us)
@@ -147,7 +147,7 @@ def _begin_anew(writer: TransactionalWriter, records: RecordBuilder, found: Foun
     ]
     *before, last = map(records.ledger, entries)
     writer.expect_entry_at(end + len(before))
-    told = [records.gap(gap, now_us)] if gap else []
-    told.append(records.coverage(now_us, found.sequence, Mode.DISCONNECTED, now_us))
-    writer.commit([*told, *before], last)
+    published = [records.gap(gap, now_us)] if gap else []
+    published.append(records.coverage(now_us, found.sequence, Mode.DISCONNECTED, now_us))
+    writer.commit([*published, *before], last)
     return gap

@@ -136,15 +136,15 @@ def test_records_that_are_nobody_s_are_told_and_stop_no_command(
 
     code, _, said = _run(tmp_path, committed, "ledger", "verify")
     assert code == 70
-    assert "2 records are not the connector's, such as" in said
+    assert "2 records were not written by the connector, such as" in said
     code, printed, said = _run(tmp_path, committed, "tail", "--to-end", "tweet.delete")
     assert code == 0
     assert printed.count("\n") > 1
-    assert f"1 records are not the connector's, such as {prefix}.tweet.delete partition 0 offset" in said
+    assert f"1 records were not written by the connector, such as {prefix}.tweet.delete partition 0 offset" in said
     code, _, said = _run(tmp_path, committed, "gaps")
     assert code == 0
     assert f"{prefix}-gap partition 0 offset 0" in said
     code, printed, said = _run(tmp_path, committed, "ledger", "reset", "--stream=tweet", "--partition=2")
     assert code == 0, said
-    assert "3 records are not the connector's" in said
+    assert "3 records were not written by the connector" in said
     assert "recorded a gap" in printed

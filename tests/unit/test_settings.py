@@ -288,7 +288,7 @@ def test_file_with_an_impossible_date_or_number_is_an_error_without_its_content(
     """Which YAML finds when it makes a value of it."""
     for value in ("2026-13-01", "!!int hush"):
         file = _yaml(tmp_path, f"log: {{level: {value}}}\n")
-        assert _problems(config=file) == [f"--config {file}: holds a date or a number that is none"]
+        assert _problems(config=file) == [f"--config {file}: contains an invalid date or number"]
 
 
 @pytest.mark.parametrize("text", ["- hush\n", "hush", "1: hush\n"])
@@ -316,7 +316,7 @@ def test_text_where_a_section_belongs_is_one_error_whatever_the_variables(
     """Variables of the section would hide what the file says."""
     _set(monkeypatch, variables)
     problems = [problem for problem in _problems(config=_yaml(tmp_path, text)) if problem.startswith(f"{name}: ")]
-    assert problems == [f"{name}: is a section, and must hold settings of its own"]
+    assert problems == [f"{name}: is a section: give its settings, not a value"]
 
 
 def test_section_with_nothing_in_it_takes_what_the_variables_say(
@@ -330,8 +330,8 @@ def test_section_with_nothing_in_it_takes_what_the_variables_say(
 def test_file_that_is_missing_or_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     """No stack trace either way."""
     assert any("no such file" in problem for problem in _problems(config=tmp_path / "nowhere.yaml"))
-    assert _problems(config=tmp_path) == [f"--config {tmp_path}: is a folder"]
-    assert _problems(config=Path("/dev/null")) == ["--config /dev/null: is no file that can be read"]
+    assert _problems(config=tmp_path) == [f"--config {tmp_path}: is a folder, not a file"]
+    assert _problems(config=Path("/dev/null")) == ["--config /dev/null: cannot be read"]
     assert any(
         "--config /proc/self/mem: cannot be read" in problem for problem in _problems(config=Path("/proc/self/mem"))
     )
@@ -353,7 +353,7 @@ def test_files_that_settings_name_and_cannot_be_read_are_all_named_at_once(
     _set(monkeypatch, given, {"CONNECTOR_KAFKA__TLS__KEY_PASSWORD_FILE": str(tmp_path)})
     monkeypatch.delenv("CONNECTOR_X__BEARER_TOKEN")
     expected = [f"{name}: {tmp_path / 'nowhere'}: no such file" for name in missing]
-    folder = f"CONNECTOR_KAFKA__TLS__KEY_PASSWORD_FILE: {tmp_path}: is a folder"
+    folder = f"CONNECTOR_KAFKA__TLS__KEY_PASSWORD_FILE: {tmp_path}: is a folder, not a file"
     assert sorted(_problems()) == sorted([*expected, folder])
     assert sorted(_problems(Settings)) == sorted([*expected[:3], folder])
 

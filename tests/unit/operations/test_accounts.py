@@ -8,7 +8,7 @@ import pytest
 from connector.errors import NotProvisionedError
 from connector.events.catalog import StreamPartition
 from connector.kafka.reading import ReadRecord
-from connector.operations.accounts import Account, StrangerError, account_of
+from connector.operations.accounts import Account, ForeignRecordError, account_of
 
 _ID = bytes(range(16))
 _EVENT = {"stream": "tweet", "stream_partition": 3, "event_id": _ID.hex(), "sequence": 7}
@@ -40,7 +40,7 @@ def test_dead_letter_accounts_for_its_id_alone() -> None:
 )
 def test_event_that_cannot_be_ours_is_a_stranger(changes: dict[str, Any]) -> None:
     """Wherever it has its fields from."""
-    with pytest.raises(StrangerError, match="t partition 1 offset 42: "):
+    with pytest.raises(ForeignRecordError, match="t partition 1 offset 42: "):
         account_of(_record(), lambda _: _EVENT | changes, is_dead_letter=False)
 
 
@@ -48,11 +48,11 @@ def test_event_that_cannot_be_ours_is_a_stranger(changes: dict[str, Any]) -> Non
 def test_dead_letter_without_a_header_is_a_stranger(missing: str) -> None:
     """Somebody wrote to the topic by hand."""
     headers = {name: value for name, value in _LETTER.items() if name != missing}
-    with pytest.raises(StrangerError, match=missing):
+    with pytest.raises(ForeignRecordError, match=missing):
         account_of(_record(headers), _refuse, is_dead_letter=True)
 
 
 def test_event_of_a_schema_that_nobody_knows_is_a_stranger() -> None:
     """The bytes look like the registry's, and are not."""
-    with pytest.raises(StrangerError, match="schema id 9 is not in the registry"):
+    with pytest.raises(ForeignRecordError, match="schema id 9 is not in the registry"):
         account_of(_record(), _refuse, is_dead_letter=False)
