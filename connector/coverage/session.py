@@ -116,11 +116,21 @@ class LiveSession(Session):
 
     def _open_gaps(self, plan: Live, at: Reading) -> None:
         """Record what this connection does not reach; a range still in doubt can no longer be asked for."""
-        if gap := unreached(plan, self.position_us, at.estimate_us):
+        if gap := unreached(plan, self._owed_since_us(plan), at.estimate_us):
             self.gaps.append(gap)
             self.position_us = max(self.position_us, min(gap.end_us, self._reach_us))
         self.recovery, gaps = self.recovery.without_refetch()
         self.gaps += gaps
+
+    def _owed_since_us(self, plan: Live) -> int:
+        """Return since when events may be dated that are still to come.
+
+        Rests on coverage; and on how late events are, where a backfill stands in for a replay that X refuses: X may
+        select by date, and what was emitted late and dated before the backfill then does not come.
+        """
+        if plan.cause is GapCause.REPLAY_REFUSED and plan.backfill_minutes:
+            return min(self.position_us, max(self.position_us, self._reach_us) - self.recovery.lateness_us)
+        return self.position_us
 
     def _settle_unreached_slice(self, plan: Live) -> None:
         """Stop doubting the last slice where this connection brings nothing of it.
@@ -415,7 +425,7 @@ def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReaso
     if not max(reach_us, last.start_us) <= date_us < min(session.position_us, last.end_us) - lateness_us:
         return None
     if recovery.is_last_refetched and session.known_dates.has_any(date_us, last.end_us):
-        session.recovery = recovery.late(last.end_us - date_us, last.end_us)
+        session.recovery = recovery.late(min(last.end_us - date_us, LATENESS_LIMIT_US), last.end_us)
         return None
     if recovery.is_last_refetched:
         session.gaps.append(Gap(last.start_us, last.end_us, GapCause.REPLAY_INCOMPLETE))

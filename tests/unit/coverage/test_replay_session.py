@@ -7,7 +7,15 @@ import pytest
 from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.messages import Ended, EndReason, LastConnection, Verdict
 from connector.coverage.plan import NEXT_OVERLAP_US, REPLAY_REACH_US, Replay
-from connector.coverage.recovery import MINUTE_US, NOTHING_LEARNED, SLICE_US, Range, Recovery, Refetch
+from connector.coverage.recovery import (
+    LATENESS_LIMIT_US,
+    MINUTE_US,
+    NOTHING_LEARNED,
+    SLICE_US,
+    Range,
+    Recovery,
+    Refetch,
+)
 from connector.coverage.session import (
     LATENESS_US,
     OVERSHOOT_AT_FIRST_US,
@@ -255,3 +263,13 @@ def test_session_is_that_of_the_plan() -> None:
     """Live or a replay."""
     assert isinstance(open_session(opened(), coverage(_C)), LiveSession)
     assert isinstance(open_session(opened(_PLAN), coverage(_C)), ReplaySession)
+
+
+def test_straggler_behind_a_slice_that_came_twice_is_no_measure_of_lateness() -> None:
+    """Overlaps grew by a minute a slice with it, past what ids are kept for: events were published again."""
+    last = Range(_C - 15 * MINUTE_US, _C)
+    recovery = Recovery(last_slice=last, is_last_refetched=True, lateness_us=LATENESS_LIMIT_US)
+    plan = Replay(_C - 7 * MINUTE_US, _C + 15 * MINUTE_US)
+    session = replaying(plan, coverage(_C, recovery, [_C - MINUTE_US]), NOW_US)
+    assert session.refuses(_C - 6 * MINUTE_US) is None
+    assert session.recovery.lateness_us == LATENESS_LIMIT_US
