@@ -26,8 +26,8 @@ LATENESS_US = 10 * US_PER_S
 BACKFILL_QUIET_US = 60 * US_PER_S
 HOLD_LIMIT_US = 10 * MINUTE_US
 REPLAY_IDLE_US = 2 * MINUTE_US
-REPLAY_LIMIT_US = 15 * MINUTE_US
-"""A slice that takes as long as the time it covers does not catch up."""
+REPLAY_FITS_BEHIND_LOSS = 6
+"""How often a slice behind one that was given up must fit into its own length: so three tries of it still catch up."""
 OVERSHOOT_US = 5 * MINUTE_US
 OVERSHOOT_AT_FIRST_US = 30 * US_PER_S
 
@@ -347,8 +347,13 @@ class ReplaySession(Session):
         return EndReason.REPLAY_IDLE if is_idle else self._overdue(keep_alive.at)
 
     def _overdue(self, at: Reading) -> EndReason | None:
-        """Hang up a replay that takes too long: it holds up those of others, and a shorter one may come through."""
-        return EndReason.REPLAY_SLOW if at.monotonic_us - self._opened_at_us > REPLAY_LIMIT_US else None
+        """Hang up a replay that takes too long: it holds up those of others, and a shorter one may come through.
+
+        Rests on nothing but its length: a slice that takes as long as the time it covers does not catch up.
+        """
+        fits = REPLAY_FITS_BEHIND_LOSS if self.recovery.lost_in_row else 1
+        limit_us = max(REPLAY_IDLE_US, self.recovery.slice_us // fits)
+        return EndReason.REPLAY_SLOW if at.monotonic_us - self._opened_at_us > limit_us else None
 
     def end(self, ended: Ended) -> LastConnection:
         """Settle what the replay leaves behind, and return what it was good for."""
