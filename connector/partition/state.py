@@ -21,7 +21,7 @@ from connector.coverage.messages import (
     Opened,
     Progress,
 )
-from connector.coverage.plan import FIRST_OVERLAP_US, Plan, Replay
+from connector.coverage.plan import FIRST_OVERLAP_US, REPLAY_REACH_US, Plan, Replay
 from connector.coverage.recovery import Recovery
 from connector.coverage.session import FUTURE_TOLERANCE_US, Coverage, LiveSession, ReplaySession, open_session
 from connector.events.catalog import StreamPartition
@@ -260,20 +260,22 @@ class PartitionState:
 
         By the later of the slice's end and the dates that came, since X may select by emission or by date. Dates are
         believed up to the wall clock here: a machine that slept is behind X's time by more than any lead allows for,
-        and what it reads on waking comes again when it catches up.
+        and what it reads on waking comes again when it catches up. No replay reaches back further than a day.
         """
-        limit_us = (
-            max(read.at.latest_us, read.at.wall_us)
-            + (self._opened.answer_us if self._opened else 0)
-            + FUTURE_TOLERANCE_US
-        )
+        limit_us = self._latest_date_us(read, min(read.at.wall_us, read.at.latest_us + REPLAY_REACH_US))
         latest_us = max((date_us for date_us in dates_us if date_us <= limit_us), default=0)
         covers_to_us = max(replayed.end_us if replayed else read.at.latest_us, latest_us)
         self._batch.covers_to_us = max(self._batch.covers_to_us, covers_to_us)
 
+    def _latest_date_us(self, read: LinesRead, clock_us: int = 0) -> int:
+        """Return the latest date that is believed of an event; a later one says nothing of when it happened."""
+        answer_us = self._opened.answer_us if self._opened else 0
+        return max(read.at.latest_us, clock_us) + answer_us + FUTURE_TOLERANCE_US
+
     def _arrived(self, read: LinesRead, new_us: Sequence[int], *, is_live: bool) -> None:
         self._batch.arrivals.append(Arrival(read.at.best_us, read.at.monotonic_us, new_us, is_live=is_live))
-        self._known_dates.add(new_us)
+        limit_us = self._latest_date_us(read)
+        self._known_dates.add(date_us for date_us in new_us if date_us <= limit_us)
 
     def _is_known(self, id_: bytes) -> bool:
         """Count a line that is known; return whether it is."""
