@@ -100,7 +100,8 @@ def next_plan(covered_until_us: int, recovery: Recovery, now_us: int, contract: 
     away_us = now_us - covered_until_us
     minutes = max(1, -(-(away_us + BACKFILL_MARGIN_US + recovery.lateness_us) // MINUTE_US))
     is_settled = recovery.settled_us == covered_until_us
-    if minutes > BACKFILL_MAX_MINUTES and is_settled and away_us + BACKFILL_MARGIN_US <= BACKFILL_MAX_US:
+    is_enough = is_settled and _is_fresh(recovery, now_us) and away_us + BACKFILL_MARGIN_US <= BACKFILL_MAX_US
+    if minutes > BACKFILL_MAX_MINUTES and is_enough:
         minutes = BACKFILL_MAX_MINUTES  # a replay has just brought what is late; another one would bring no more
     is_young = is_settled or away_us <= BACKFILL_AGE_US or not contract.has_replay
     if minutes <= BACKFILL_MAX_MINUTES and is_young:
@@ -108,6 +109,15 @@ def next_plan(covered_until_us: int, recovery: Recovery, now_us: int, contract: 
     if contract.has_replay:
         return _next_slice(covered_until_us, recovery, now_us, is_settled=is_settled)
     return Live(BACKFILL_MAX_MINUTES if contract.has_backfill else 0, GapCause.REPLAY_REFUSED)
+
+
+def _is_fresh(recovery: Recovery, now_us: int) -> bool:
+    """Return whether a backfill reaches all that was emitted since X answered the last replay.
+
+    Rests on how late events are, whatever came between: a restart, a wait for a permit, a live connection. A minute is
+    always fresh, since going live must not wait for a replay that takes no time at all.
+    """
+    return now_us - recovery.settled_at_us <= max(BACKFILL_MAX_US - recovery.lateness_us, MINUTE_US)
 
 
 def _refetch(recovery: Recovery, now_us: int) -> Replay | None:

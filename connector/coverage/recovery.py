@@ -147,7 +147,7 @@ def interrupted(recovery: Recovery, asked: Asked, now_us: int, *, has_brought: b
     Rests on nothing but the count and the time: what X has not delivered in `TRIES_AT_SHORTEST` tries and `PATIENCE_US`
     is recorded as a gap, and the rest goes on. Each range given up in a row is twice as long as the one before it.
     """
-    since_us = recovery.trying_since_us or now_us
+    since_us = min(recovery.trying_since_us or now_us, now_us)  # X's time may have been set back since
     recovery = replace(recovery, tries=recovery.tries + 1, trying_since_us=since_us)
     is_first = recovery.lost_in_row == 0
     if is_first and has_brought and recovery.slice_us > SHORTEST_SLICE_US:

@@ -26,8 +26,8 @@ LATENESS_US = 10 * US_PER_S
 BACKFILL_QUIET_US = 60 * US_PER_S
 HOLD_LIMIT_US = 10 * MINUTE_US
 REPLAY_IDLE_US = 2 * MINUTE_US
-REPLAY_LIMIT_US = 15 * MINUTE_US
-"""A slice that takes as long as the time it covers does not catch up."""
+REPLAY_FITS_BEHIND_LOSS = 6
+"""How often a slice behind one that was given up must fit into its own length: so three tries of it still catch up."""
 OVERSHOOT_US = 5 * MINUTE_US
 OVERSHOOT_AT_FIRST_US = 30 * US_PER_S
 
@@ -116,11 +116,21 @@ class LiveSession(Session):
 
     def _open_gaps(self, plan: Live, at: Reading) -> None:
         """Record what this connection does not reach; a range still in doubt can no longer be asked for."""
-        if gap := unreached(plan, self.position_us, at.estimate_us):
+        if gap := unreached(plan, self._owed_since_us(plan), at.estimate_us):
             self.gaps.append(gap)
             self.position_us = max(self.position_us, min(gap.end_us, self._reach_us))
         self.recovery, gaps = self.recovery.without_refetch()
         self.gaps += gaps
+
+    def _owed_since_us(self, plan: Live) -> int:
+        """Return since when events may be dated that are still to come.
+
+        Rests on coverage; and on how late events are, where a backfill stands in for a replay that X refuses: X may
+        select by date, and what was emitted late and dated before the backfill then does not come.
+        """
+        if plan.cause is GapCause.REPLAY_REFUSED and plan.backfill_minutes:
+            return min(self.position_us, max(self.position_us, self._reach_us) - self.recovery.lateness_us)
+        return self.position_us
 
     def _settle_unreached_slice(self, plan: Live) -> None:
         """Stop doubting the last slice where this connection brings nothing of it.
@@ -337,8 +347,13 @@ class ReplaySession(Session):
         return EndReason.REPLAY_IDLE if is_idle else self._overdue(keep_alive.at)
 
     def _overdue(self, at: Reading) -> EndReason | None:
-        """Hang up a replay that takes too long: it holds up those of others, and a shorter one may come through."""
-        return EndReason.REPLAY_SLOW if at.monotonic_us - self._opened_at_us > REPLAY_LIMIT_US else None
+        """Hang up a replay that takes too long: it holds up those of others, and a shorter one may come through.
+
+        Rests on nothing but its length: a slice that takes as long as the time it covers does not catch up.
+        """
+        fits = REPLAY_FITS_BEHIND_LOSS if self.recovery.lost_in_row else 1
+        limit_us = max(REPLAY_IDLE_US, self.recovery.slice_us // fits)
+        return EndReason.REPLAY_SLOW if at.monotonic_us - self._opened_at_us > limit_us else None
 
     def end(self, ended: Ended) -> LastConnection:
         """Settle what the replay leaves behind, and return what it was good for."""
@@ -415,7 +430,7 @@ def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReaso
     if not max(reach_us, last.start_us) <= date_us < min(session.position_us, last.end_us) - lateness_us:
         return None
     if recovery.is_last_refetched and session.known_dates.has_any(date_us, last.end_us):
-        session.recovery = recovery.late(last.end_us - date_us, last.end_us)
+        session.recovery = recovery.late(min(last.end_us - date_us, LATENESS_LIMIT_US), last.end_us)
         return None
     if recovery.is_last_refetched:
         session.gaps.append(Gap(last.start_us, last.end_us, GapCause.REPLAY_INCOMPLETE))

@@ -21,7 +21,7 @@ from connector.coverage.messages import (
     Opened,
     Progress,
 )
-from connector.coverage.plan import FIRST_OVERLAP_US, Plan, Replay
+from connector.coverage.plan import FIRST_OVERLAP_US, REPLAY_REACH_US, Plan, Replay
 from connector.coverage.recovery import Recovery
 from connector.coverage.session import FUTURE_TOLERANCE_US, Coverage, LiveSession, ReplaySession, open_session
 from connector.events.catalog import StreamPartition
@@ -64,8 +64,8 @@ class PartitionState:
         self._known_dates = KnownDates()
         for offset, entry in restored:
             self._known_ids.remember(offset, entry.covers_to_us, entry.ids)
-            if entry.ids and entry.slice_us is None and entry.covers_to_us <= self.covered_until_us:
-                self._known_dates.add((entry.covers_to_us,))
+            if _is_dated(entry):
+                self._known_dates.add((entry.covered_until_us,))
         self._known_ids.forget(self._forgettable_until_us(self.covered_until_us))
         self._seen_until_us = 0
         self._session: LiveSession | ReplaySession | None = None
@@ -260,20 +260,22 @@ class PartitionState:
 
         By the later of the slice's end and the dates that came, since X may select by emission or by date. Dates are
         believed up to the wall clock here: a machine that slept is behind X's time by more than any lead allows for,
-        and what it reads on waking comes again when it catches up.
+        and what it reads on waking comes again when it catches up. No replay reaches back further than a day.
         """
-        limit_us = (
-            max(read.at.latest_us, read.at.wall_us)
-            + (self._opened.answer_us if self._opened else 0)
-            + FUTURE_TOLERANCE_US
-        )
+        limit_us = self._latest_date_us(read, min(read.at.wall_us, read.at.latest_us + REPLAY_REACH_US))
         latest_us = max((date_us for date_us in dates_us if date_us <= limit_us), default=0)
         covers_to_us = max(replayed.end_us if replayed else read.at.latest_us, latest_us)
         self._batch.covers_to_us = max(self._batch.covers_to_us, covers_to_us)
 
+    def _latest_date_us(self, read: LinesRead, clock_us: int = 0) -> int:
+        """Return the latest date that is believed of an event; a later one says nothing of when it happened."""
+        answer_us = self._opened.answer_us if self._opened else 0
+        return max(read.at.latest_us, clock_us) + answer_us + FUTURE_TOLERANCE_US
+
     def _arrived(self, read: LinesRead, new_us: Sequence[int], *, is_live: bool) -> None:
         self._batch.arrivals.append(Arrival(read.at.best_us, read.at.monotonic_us, new_us, is_live=is_live))
-        self._known_dates.add(new_us)
+        limit_us = self._latest_date_us(read)
+        self._known_dates.add(date_us for date_us in new_us if date_us <= limit_us)
 
     def _is_known(self, id_: bytes) -> bool:
         """Count a line that is known; return whether it is."""
@@ -316,6 +318,16 @@ class PartitionState:
         if letter.unknown_type is not None:
             batch.unknown_types[letter.unknown_type] += 1
         batch.add(letter.id, self._records.dead_letter(letter, at_us))
+
+
+def _is_dated(entry: LedgerEntry) -> bool:
+    """Return whether coverage tells when events of `entry` happened.
+
+    Rests on a live connection moving coverage by the dates of its events: one that published and did not move it
+    brought a backfill or stragglers, and dead letters have no date.
+    """
+    has_moved = entry.covered_until_us > entry.covered_until_before_us
+    return entry.slice_us is None and has_moved and entry.counts.published > 0
 
 
 def _end_us(recovery: Recovery) -> int | None:

@@ -203,6 +203,17 @@ def test_what_a_backfill_does_not_reach_is_a_gap_to_the_latest_and_moves_coverag
     assert session.position_us == NOW_US
 
 
+@pytest.mark.parametrize(("away_min", "since_min"), [(3, 6), (5, 8), (20, 20)])
+def test_late_events_that_a_refused_replay_does_not_bring_are_in_a_gap(away_min: int, since_min: int) -> None:
+    """X selects by date: what was emitted three minutes late and is dated before the backfill was in no gap."""
+    recovery = Recovery(lateness_us=3 * MINUTE_US)
+    before = coverage(NOW_US - away_min * MINUTE_US, recovery)
+    session = live(Live(5, GapCause.REPLAY_REFUSED), before, NOW_US)
+    end_us = NOW_US + _S - 5 * MINUTE_US
+    assert session.gaps == [Gap(NOW_US - since_min * MINUTE_US, end_us, GapCause.REPLAY_REFUSED)]
+    assert session.position_us == max(before.until_us, NOW_US - 5 * MINUTE_US)
+
+
 def test_short_connections_move_coverage() -> None:
     """Of connections that live for 5 s each none moved it: what comes again on the next one is there."""
     until_us, recovery, seen_us = _C, NOTHING_LEARNED, 0

@@ -39,7 +39,9 @@ _RECOVERIES = st.builds(
 
 
 def _plan(away_us: int, recovery: Recovery = NOTHING_LEARNED, *, is_settled: bool = False) -> Plan:
-    recovery = Recovery(settled_us=_NOW - away_us if is_settled else 0, lateness_us=recovery.lateness_us)
+    recovery = Recovery(
+        settled_us=_NOW - away_us if is_settled else 0, settled_at_us=_NOW, lateness_us=recovery.lateness_us
+    )
     return next_plan(_NOW - away_us, recovery, _NOW, Contract())
 
 
@@ -85,8 +87,8 @@ def test_catching_up_goes_live_in_the_end(away_us: int, lateness_us: int) -> Non
         if isinstance(plan, Live):
             return
         assert plan.end_us > covered_us or lateness_us > MINUTE_US
-        covered_us, now_us = max(covered_us, plan.end_us), now_us + 30 * US_PER_S
-        recovery = Recovery(lateness_us=lateness_us, settled_us=covered_us)
+        recovery = Recovery(lateness_us=lateness_us, settled_us=max(covered_us, plan.end_us), settled_at_us=now_us)
+        covered_us, now_us = recovery.settled_us, now_us + 30 * US_PER_S
     pytest.fail("never went live")
 
 
@@ -109,6 +111,15 @@ def test_lateness_after_a_replay_needs_no_other_one() -> None:
     late = Recovery(lateness_us=300 * US_PER_S)
     assert _plan(62 * US_PER_S, late, is_settled=True) == Live(5)
     assert isinstance(_plan(BACKFILL_MAX_US, late, is_settled=True), Replay)
+
+
+@pytest.mark.parametrize(("late_s", "since_s"), [(200, 100), (240, 60), (300, 60)])
+def test_lateness_long_after_a_replay_needs_another_one(late_s: int, since_s: int) -> None:
+    """What was emitted since then is dated before the backfill; going live must not wait for a replay in no time."""
+    covered_us, answered_us = _NOW - 180 * US_PER_S, _NOW - since_s * US_PER_S
+    recovery = Recovery(settled_us=covered_us, settled_at_us=answered_us, lateness_us=late_s * US_PER_S)
+    assert next_plan(covered_us, recovery, _NOW, Contract()) == Live(5)
+    assert isinstance(next_plan(covered_us, recovery, _NOW + 1, Contract()), Replay)
 
 
 def test_slices_overlap_by_five_minutes_at_first_and_by_one_after_that() -> None:

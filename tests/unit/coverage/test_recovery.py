@@ -64,6 +64,13 @@ def test_replays_that_bring_nothing_at_all_say_nothing_of_the_range() -> None:
     assert now_us - NOW_US >= PATIENCE_WITH_NOTHING_US
 
 
+def test_clock_that_was_a_year_ahead_at_the_first_try_does_not_hold_the_range_for_a_year() -> None:
+    """A `Date` that X sent twice was believed, and then taken back."""
+    recovery = Recovery(slice_us=SHORTEST_SLICE_US, tries=5, trying_since_us=NOW_US + 365 * 24 * 60 * MINUTE_US)
+    recovery = _cut(recovery, NOW_US, NOW_US).recovery
+    assert _cut(recovery, NOW_US, NOW_US + PATIENCE_US).gaps
+
+
 def test_x_that_cuts_every_replay_holds_coverage_for_hours_and_not_for_ever() -> None:
     """Ranges given up in a row grow: a day is behind us in less than half of one."""
     recovery, covered_us, now_us = NOTHING_LEARNED, NOW_US, NOW_US

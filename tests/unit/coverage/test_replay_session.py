@@ -6,14 +6,21 @@ import pytest
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.messages import Ended, EndReason, LastConnection, Verdict
-from connector.coverage.plan import NEXT_OVERLAP_US, REPLAY_REACH_US, Replay
-from connector.coverage.recovery import MINUTE_US, NOTHING_LEARNED, SLICE_US, Range, Recovery, Refetch
+from connector.coverage.plan import NEXT_OVERLAP_US, REPLAY_REACH_US, Contract, Replay, next_plan
+from connector.coverage.recovery import (
+    LATENESS_LIMIT_US,
+    MINUTE_US,
+    NOTHING_LEARNED,
+    SLICE_US,
+    Range,
+    Recovery,
+    Refetch,
+)
 from connector.coverage.session import (
     LATENESS_US,
     OVERSHOOT_AT_FIRST_US,
     OVERSHOOT_US,
     REPLAY_IDLE_US,
-    REPLAY_LIMIT_US,
     LiveSession,
     ReplaySession,
     open_session,
@@ -192,12 +199,29 @@ def test_replay_that_is_not_closed_twice_is_a_gap() -> None:
 def test_replay_that_takes_as_long_as_the_time_it_covers_is_hung_up_and_shortened() -> None:
     """It holds up those of others, and does not catch up."""
     session = _session()
-    slow_us = NOW_US + REPLAY_LIMIT_US
+    slow_us = NOW_US + SLICE_US
     assert session.lines([_INSIDE_US], reading(slow_us)) is None
     session.refuses(_INSIDE_US)
     assert session.lines([_INSIDE_US], reading(slow_us + 1)) is EndReason.REPLAY_SLOW
     assert _verdict(session, replace(CUT, reason=EndReason.REPLAY_SLOW)) is Verdict.INTERRUPTED
     assert session.recovery.slice_us == SLICE_US // 2
+
+
+def test_x_that_trickles_every_replay_is_caught_up_with_in_the_end() -> None:
+    """An event a minute and never an end: coverage stood still for two hours, and was a day behind after a day."""
+    now_us, covered_us, recovery = NOW_US, _C, NOTHING_LEARNED
+    moved_us = now_us
+    while isinstance(plan := next_plan(covered_us, recovery, now_us, Contract()), Replay):
+        session, reason = replaying(plan, coverage(covered_us, recovery), now_us), None
+        while reason is None:
+            now_us += MINUTE_US
+            session.refuses(plan.start_us)
+            reason = session.lines([plan.start_us], reading(now_us))
+        session.end(Ended(reason, is_proper=False, at_us=now_us))
+        moved_us = now_us if session.position_us > covered_us else moved_us
+        covered_us, recovery = session.position_us, session.recovery
+        assert now_us - moved_us < 40 * MINUTE_US
+    assert now_us < NOW_US + 6 * 60 * MINUTE_US
 
 
 @pytest.mark.parametrize("reason", [EndReason.STOPPED, EndReason.SUSPICION])
@@ -255,3 +279,13 @@ def test_session_is_that_of_the_plan() -> None:
     """Live or a replay."""
     assert isinstance(open_session(opened(), coverage(_C)), LiveSession)
     assert isinstance(open_session(opened(_PLAN), coverage(_C)), ReplaySession)
+
+
+def test_straggler_behind_a_slice_that_came_twice_is_no_measure_of_lateness() -> None:
+    """Overlaps grew by a minute a slice with it, past what ids are kept for: events were published again."""
+    last = Range(_C - 15 * MINUTE_US, _C)
+    recovery = Recovery(last_slice=last, is_last_refetched=True, lateness_us=LATENESS_LIMIT_US)
+    plan = Replay(_C - 7 * MINUTE_US, _C + 15 * MINUTE_US)
+    session = replaying(plan, coverage(_C, recovery, [_C - MINUTE_US]), NOW_US)
+    assert session.refuses(_C - 6 * MINUTE_US) is None
+    assert session.recovery.lateness_us == LATENESS_LIMIT_US

@@ -1,5 +1,7 @@
 """The state of one stream partition: messages in, transactions out, every line accounted for."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -232,6 +234,7 @@ def test_system_message_hangs_up_and_is_reported_until_the_next_connection_ends(
         (LinesRead([line(1)], reading(wall_us=NOW_US + 5 * MINUTE_US)), NOW_US + 5 * MINUTE_US),
         (lines_read(line(1, NOW_US + 5 * US_PER_S)), NOW_US + 5 * US_PER_S),
         (lines_read(line(1, NOW_US + 10**12)), NOW_US + US_PER_S),
+        (LinesRead([line(1, NOW_US + 10**12)], replace(reading(), wall_us=NOW_US + 10**15)), NOW_US + US_PER_S),
     ],
 )
 def test_ids_read_live_are_kept_by_the_latest_time_that_x_may_have_it(message: Message, expected_us: int) -> None:
@@ -342,7 +345,7 @@ def test_slice_that_comes_once_more_brings_what_it_left_out_and_repeats_nothing(
 @pytest.mark.parametrize("is_restarted", [True, False])
 def test_restored_state_knows_what_a_backfill_must_repeat(*, is_restarted: bool) -> None:
     """As far as the ledger says."""
-    ledger = _committed(opened(), lines_read(line(1)), lines_read(line(2, NOW_US + 30 * US_PER_S)))
+    ledger = _committed(opened(), lines_read(line(1), line(2, NOW_US + 20 * US_PER_S), at_us=NOW_US + 20 * US_PER_S))
     ledger.state.apply(lines_read(line(3, NOW_US + 40 * US_PER_S), at_us=NOW_US + 40 * US_PER_S))
     ledger.state.apply(_CUT)
     ledger.commit()
@@ -351,6 +354,44 @@ def test_restored_state_knows_what_a_backfill_must_repeat(*, is_restarted: bool)
     ledger.state.apply(opened(Live(2), connect_us))
     reason = ledger.state.apply(keep_alive(connect_us + BACKFILL_QUIET_US))
     assert reason is EndReason.SUSPICION
+
+
+def test_events_dated_far_ahead_do_not_hide_what_a_backfill_must_repeat() -> None:
+    """A thousand of them took the place of all dates that were known, and of all that became known."""
+    odd = [line(number, NOW_US + 10**12 + number * 10 * US_PER_S) for number in range(2, 1200)]
+    ledger = _committed(opened(), lines_read(line(1, NOW_US + 20 * US_PER_S), *odd, at_us=NOW_US + 20 * US_PER_S))
+    ledger.state.apply(keep_alive(NOW_US + 60 * US_PER_S))
+    ledger.state.apply(_CUT)
+    ledger.commit()
+    connect_us = NOW_US + 70 * US_PER_S
+    ledger.state.apply(opened(Live(2), connect_us))
+    assert ledger.state.apply(keep_alive(connect_us + BACKFILL_QUIET_US)) is EndReason.SUSPICION
+
+
+@pytest.mark.parametrize("read", [b'{"data":{"of_tomorrow":{}}}', line(1, NOW_US - 60 * MINUTE_US)])
+def test_restored_state_asks_no_backfill_for_what_is_not_in_it(read: bytes) -> None:
+    """A dead letter, or an event dated long before it was read: after a restart a sound backfill was doubted."""
+    ledger = _committed(opened(), lines_read(read, at_us=NOW_US + 40 * US_PER_S))
+    ledger.state.apply(keep_alive(NOW_US + 70 * US_PER_S))
+    ledger.state.apply(_CUT)
+    ledger.commit()
+    ledger = _restored(ledger)
+    connect_us = NOW_US + 75 * US_PER_S
+    ledger.state.apply(opened(Live(2), connect_us))
+    assert ledger.state.apply(keep_alive(connect_us + BACKFILL_QUIET_US)) is None
+    assert ledger.commit().entry.covered_until_us > NOW_US + 70 * US_PER_S
+
+
+def test_restored_state_asks_no_backfill_for_what_the_one_before_it_had_brought() -> None:
+    """What a backfill brings is dated minutes before it is read."""
+    ledger = _committed(opened(Live(5)), lines_read(line(1, NOW_US - 4 * MINUTE_US)))
+    ledger.state.apply(keep_alive(NOW_US + 70 * US_PER_S))
+    ledger.state.apply(_CUT)
+    ledger.commit()
+    ledger = _restored(ledger)
+    connect_us = NOW_US + 75 * US_PER_S
+    ledger.state.apply(opened(Live(2), connect_us))
+    assert ledger.state.apply(keep_alive(connect_us + BACKFILL_QUIET_US)) is None
 
 
 @pytest.mark.parametrize("idle_commits", [0, 2])

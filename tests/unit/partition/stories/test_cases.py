@@ -84,6 +84,24 @@ def test_events_that_are_late_are_not_lost_where_x_selects_by_date(late_s: int, 
     assert told.connector.gaps == []
 
 
+@pytest.mark.parametrize("crash_after", [0, 5])
+def test_process_that_was_away_after_a_replay_misses_no_late_events(crash_after: int) -> None:
+    """What was emitted since the replay was dated before the backfill, and no other replay was asked for."""
+    crashing = Connect(1, SOUND, Manner(live_s=60), 1, Crash(crash_after))
+    long = Connect(1, SOUND, Manner(live_s=700))
+    told = _tell(
+        long, Away(6), Connect(1), crashing, Away(1.8), long, traits=Traits(every_s=5, late_s=(0, 200), is_by_date=True)
+    )
+    assert told.connector.gaps == []
+
+
+def test_late_events_are_in_a_gap_where_x_selects_by_date_and_refuses_replays() -> None:
+    """The backfill reached back to the end of coverage, and not to the dates of what was late."""
+    refusing = Connect(7, Answer(is_refused=True, takes_ms=50), Manner(live_s=1, is_proper=False))
+    told = _tell(Away(0.5), refusing, traits=Traits(5, (200, 0), is_by_date=True))
+    assert _causes(told) == {GapCause.REPLAY_REFUSED}
+
+
 @pytest.mark.parametrize("ahead_s", [-1200, 1200])
 def test_wall_clock_that_is_off_at_a_restart_puts_coverage_ahead_of_nothing(ahead_s: int) -> None:
     """The first slice ended in X's future; granted, coverage was 14 minutes ahead of the truth."""
