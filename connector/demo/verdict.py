@@ -59,7 +59,7 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether every emitted line was read exactly once, in its place and order, and nothing else was.
+        """Return whether every emitted line was read exactly once, in its place and order, and nothing else was.
 
         A gap is no fault: it says that something may be missing, and this verdict knows whether it is.
         """

@@ -67,7 +67,7 @@ class ChunkMerger:
 
 
 def _is_size(text: bytes) -> bool:
-    """Tell whether a line is the size of a chunk, not the last one, and nothing else."""
+    """Return whether a line is the size of a chunk, not the last one, and nothing else."""
     return _SIZE.fullmatch(text) is not None
 
 
