@@ -25,7 +25,7 @@ from tests.unit.docs.event_id_recipe import event_id
 from tests.unit.docs.tables import PAGES, PREFIX, VECTORS, avro_fields, block_names, generated, own_fields, type_name
 
 ACCESS, CONTRACT, EVENTS, *_ = (page.read_text(encoding="utf-8") for page in PAGES)
-OVERVIEW = "| event | what happened | what X asks of whoever stores the content | undone by |"
+OVERVIEW = "| event | what happened | what X asks of everyone who stores the content | undone by |"
 COMMON = "| field | type | meaning |"
 TIMES = ("event_at", "received_at")
 TYPES = pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.name)
