@@ -46,8 +46,8 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     `slice_us` is how much new time the next replay may ask for; `tries` counts its interruptions, the first of them at
     `trying_since_us`, and `lost_in_row` the ranges given up since the last whole slice. `last_slice` is the whole slice
     that coverage ends with, while a later event may still show that it was incomplete, `is_last_refetched` whether it
-    had come once more; `settled_us` is where coverage stood when it ended. `lateness_us` is how long after its date an
-    event was emitted at most, as last seen at `lateness_seen_us`.
+    had come once more; `settled_us` is where coverage stood when it ended, `settled_at_us` when X had answered it.
+    `lateness_us` is how long after its date an event was emitted at most, as last seen at `lateness_seen_us`.
     """
 
     refetch: Refetch | None = None
@@ -58,6 +58,7 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     last_slice: Range | None = None
     is_last_refetched: bool = False
     settled_us: int = 0
+    settled_at_us: int = 0
     distrusts_replay: bool = False
     distrusts_backfill: bool = False
     lateness_us: int = 0
@@ -100,12 +101,13 @@ NOTHING_LEARNED = Recovery()
 
 
 class Asked(NamedTuple):
-    """A replay that has ended: what was asked for, from where on it is new, and whether it is a refetch."""
+    """A replay that has ended: what was asked for, from where on it is new, and when X had answered it."""
 
     start_us: int
     end_us: int
     covered_until_us: int
     is_refetch: bool
+    answered_us: int
 
     def gap(self, cause: GapCause) -> Gap:
         """Return the gap that giving up this replay leaves: what it would have brought beyond coverage."""
@@ -193,4 +195,4 @@ def _past(recovery: Recovery, asked: Asked, covered_us: int) -> Recovery:
     if asked.is_refetch and refetch is not None:
         is_over = asked.end_us >= refetch.end_us
         refetch = None if is_over else replace(refetch, start_us=asked.end_us)
-    return replace(recovery, refetch=refetch, settled_us=covered_us)
+    return replace(recovery, refetch=refetch, settled_us=covered_us, settled_at_us=asked.answered_us)

@@ -14,7 +14,7 @@ from connector.coverage import recovery as after
 from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.known_dates import KnownDates
 from connector.coverage.messages import Ended, EndReason, KeepAlive, LastConnection, Opened, Reading, Verdict
-from connector.coverage.plan import FIRST_OVERLAP_US, Live, Replay, unreached
+from connector.coverage.plan import BACKFILL_MAX_US, FIRST_OVERLAP_US, Live, Replay, unreached
 from connector.coverage.recovery import LATENESS_LIMIT_US, MINUTE_US, Asked, Recovery, Settled
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
@@ -52,6 +52,7 @@ class Session:
         self.position_us = before.until_us
         self.recovery = before.recovery
         self.gaps: list[Gap] = []
+        self.known_dates = before.known_dates
         self.system_message: SystemMessage | None = None
         self._has_data = False
         self._has_keep_alive = False
@@ -103,6 +104,7 @@ class LiveSession(Session):
         self._answered_by_us = at.estimate_us + opened.answer_us
         self._reach_us = at.earliest_us - plan.backfill_minutes * MINUTE_US
         self._open_gaps(plan, at)
+        self._settle_unreached_slice(plan)
         self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
         self._is_held = plan.backfill_minutes > 0
         self._old_at_us = self._moved_at_us = at.monotonic_us
@@ -119,6 +121,16 @@ class LiveSession(Session):
             self.position_us = max(self.position_us, min(gap.end_us, self._reach_us))
         self.recovery, gaps = self.recovery.without_refetch()
         self.gaps += gaps
+
+    def _settle_unreached_slice(self, plan: Live) -> None:
+        """Stop doubting the last slice where this connection brings nothing of it.
+
+        Rests on the backfill asked for: what is new on a connection without one, or with one that begins behind the
+        slice, was not emitted within the slice. Until then the ids of the slice, and all since, must stay known.
+        """
+        last = self.recovery.last_slice
+        if last is not None and (not plan.backfill_minutes or last.end_us <= self._reach_us):
+            self.recovery = replace(self.recovery, last_slice=None)
 
     def repeated(self, date_us: int) -> None:
         """Record that a known event came again: the backfill does what was asked, and the last slice held."""
@@ -186,7 +198,8 @@ class LiveSession(Session):
         Rests on two deliveries: an earlier connection brought everything up to its newest event in one run, and this
         backfill, which began before that, has brought that event again. What the first left out came with the second.
         """
-        if self._is_held and date_us >= self._seen_before_us and self._reach_us <= self.position_us:
+        is_that_event = 0 <= date_us - self._seen_before_us <= US_PER_S  # seen to a whole second of X's time
+        if self._is_held and is_that_event and self._reach_us <= self.position_us:
             self.position_us = max(self.position_us, self._seen_before_us)
 
     def _release(self, at: Reading) -> EndReason | None:
@@ -198,9 +211,12 @@ class LiveSession(Session):
             return None
         if self._must_repeat and not self._has_repeated:
             return self._doubt_backfill()
-        self._is_held = False
-        self.recovery = replace(self.recovery, last_slice=None, settled_us=0)
+        self._end_hold()
         return None
+
+    def _end_hold(self) -> None:
+        self._is_held = False
+        self.recovery = replace(self.recovery, last_slice=None, settled_us=0, settled_at_us=0)
 
     def _doubt_backfill(self) -> EndReason | None:
         """Ask once more for what a backfill left out; where X was caught at it before, a gap is all that can be said.
@@ -219,8 +235,8 @@ class LiveSession(Session):
         gap_end_us = max(self._answered_by_us, self.position_us)
         if gap_end_us > self.position_us:
             self.gaps.append(Gap(self.position_us, gap_end_us, GapCause.BACKFILL_UNCONFIRMED))
-        self._is_held, self.position_us = False, end_us
-        self.recovery = replace(recovery, distrusts_backfill=True, last_slice=None, settled_us=0)
+        self.position_us, self.recovery = end_us, replace(recovery, distrusts_backfill=True)
+        self._end_hold()
         return None
 
     def _overdue(self, at: Reading) -> EndReason | None:
@@ -237,12 +253,18 @@ class LiveSession(Session):
             return EndReason.COVERAGE_HELD
         if at.earliest_us > self.position_us:
             self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD))
-        self._is_held = False
+        self._end_hold()
         self._move(at.earliest_us, at)
         return None
 
-    def end(self, _ended: Ended) -> LastConnection:
-        """Return what the connection was good for; how it ended says nothing about what it brought."""
+    def end(self, ended: Ended) -> LastConnection:
+        """Return what the connection was good for; how it ended says nothing about what it brought.
+
+        What a replay had settled is reached by a backfill only for minutes, if events are late: then a replay is due.
+        """
+        recovery = self.recovery
+        if ended.at_us - recovery.settled_at_us > BACKFILL_MAX_US - recovery.lateness_us:
+            self.recovery = replace(recovery, settled_us=0, settled_at_us=0)
         return LastConnection(self.has_proved, None, self.system_message)
 
 
@@ -256,7 +278,7 @@ class ReplaySession(Session):
         self._open_gaps(plan, opened.at)
         known_end_us = plan.end_us if plan.is_refetch else min(before.until_us, plan.end_us)
         self._must_repeat = before.known_dates.has_any(plan.start_us + LATENESS_US, known_end_us)
-        self._known_dates = before.known_dates
+        self._answered_us = opened.at.estimate_us
         self._newest_inside_us = plan.start_us
         self._opened_at_us = self._line_at_us = opened.at.monotonic_us
         self._has_events = False
@@ -320,7 +342,9 @@ class ReplaySession(Session):
 
     def end(self, ended: Ended) -> LastConnection:
         """Settle what the replay leaves behind, and return what it was good for."""
-        asked = Asked(self._plan.start_us, self._plan.end_us, self.position_us, self._plan.is_refetch)
+        asked = Asked(
+            self._plan.start_us, self._plan.end_us, self.position_us, self._plan.is_refetch, self._answered_us
+        )
         verdict, settled = self._judge(asked, ended)
         if settled is not None:
             self.recovery, self.position_us = settled.recovery, settled.covered_until_us
@@ -365,7 +389,7 @@ class ReplaySession(Session):
         Rests on events that are known, dated behind everything that came and well before the end of the slice.
         """
         lateness_us = max(LATENESS_US, self.recovery.lateness_us)
-        return self._known_dates.has_any(self._newest_inside_us + LATENESS_US, self._plan.end_us - lateness_us)
+        return self.known_dates.has_any(self._newest_inside_us + LATENESS_US, self._plan.end_us - lateness_us)
 
 
 def open_session(opened: Opened, before: Coverage) -> LiveSession | ReplaySession:
@@ -378,15 +402,20 @@ def open_session(opened: Opened, before: Coverage) -> LiveSession | ReplaySessio
 def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReason | None:
     """Hang up before an event that the last slice should have brought, so that the slice comes first again.
 
-    Rests on the date: an event dated well before the end of coverage, by more than events are late here, was emitted
-    within the slice that X had ended as complete. Where that had come once more, a gap is all that can be said.
+    Rests on the date: an event dated well before the end of the slice, by more than events are late here, was emitted
+    within what X had ended as complete; short connections may have moved coverage on since. Where the slice had come
+    once more, it was delivered twice: an event behind which others of it are known is late, and what it lacks beyond
+    all that is known is a gap.
     """
     recovery = session.recovery
     last = recovery.last_slice
     if last is None:
         return None
     lateness_us = max(LATENESS_US, recovery.lateness_us)
-    if not max(reach_us, last.start_us) <= date_us < session.position_us - lateness_us:
+    if not max(reach_us, last.start_us) <= date_us < min(session.position_us, last.end_us) - lateness_us:
+        return None
+    if recovery.is_last_refetched and session.known_dates.has_any(date_us, last.end_us):
+        session.recovery = recovery.late(last.end_us - date_us, last.end_us)
         return None
     if recovery.is_last_refetched:
         session.gaps.append(Gap(last.start_us, last.end_us, GapCause.REPLAY_INCOMPLETE))

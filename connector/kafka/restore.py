@@ -187,7 +187,7 @@ class LedgerReader:
                 self._explain_silence(end)
 
     def _explain_silence(self, end: int) -> None:
-        """Raise: an open transaction that no process ends is for a person to end; else Kafka does not answer."""
+        """Raise: an operator must end a transaction that stays open; otherwise Kafka does not answer."""
         stable = self._edge(AdminClient(admin_config(self._settings)), OffsetSpec.latest(), is_committed=True)
         if stable < end:
             raise OwnCorruptionError(

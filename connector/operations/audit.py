@@ -58,7 +58,7 @@ class PartitionAudit:
             self._findings.append(f"ledger entry {entry.entry}: id {event_id.hex()} was accounted for before")
 
     def unreadable(self, why: str) -> None:
-        """Take note of a ledger record that is no sound entry."""
+        """Record a ledger record that is not a sound entry."""
         self._findings.append(why)
 
     def record(self, event_id: bytes, sequence: int | None) -> None:

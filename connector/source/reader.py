@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from connector.coverage.messages import Ended, EndReason, Opened, Progress, Reading, Verdict
-from connector.coverage.plan import Contract, Live, Plan, Replay, is_grantable, next_plan, unreached
+from connector.coverage.plan import LEAST_MARGIN_US, Contract, Live, Plan, Replay, is_grantable, next_plan, unreached
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.settings import XSettings
@@ -137,11 +137,12 @@ class Reader:
         """Judge what X granted by the time of its answer, as the plan was made by an earlier one.
 
         A slice that ends in X's future or begins out of reach is not granted, whatever X says; a live connection that
-        does not reach back is given up where a better plan can be made.
+        does not reach back, with some margin, is given up where a better plan can be made.
         """
         if not is_grantable(plan, at.earliest_us):
             return EndReason.OUT_OF_REACH
-        is_short = isinstance(plan, Live) and unreached(plan, progress.covered_until_us, at.estimate_us) is not None
+        needed_us = progress.covered_until_us - progress.recovery.lateness_us - LEAST_MARGIN_US
+        is_short = isinstance(plan, Live) and unreached(plan, needed_us, at.estimate_us) is not None
         return EndReason.REPLANNED if is_short and self._next_plan(progress, at) != plan else None
 
     def _connect_failed(self, error: ConnectFailedError, plan: Plan) -> float:

@@ -1,5 +1,7 @@
 """A live connection: what its events and keep-alives prove, and how long a backfill holds coverage."""
 
+from dataclasses import replace
+
 import pytest
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
@@ -223,6 +225,15 @@ def test_event_that_comes_again_proves_nothing_where_the_backfill_does_not_reach
     assert session.position_us == _C - 60 * _S
 
 
+def test_live_event_repeated_at_once_is_no_proof_of_a_backfill() -> None:
+    """A late one is dated before the connect: coverage passed over a backfill that was still to come."""
+    session = live(Live(2), coverage(_C, seen_until_us=_at(-20)), NOW_US)
+    session.repeated(_at(-5))
+    assert session.position_us == _C
+    session.repeated(_at(-20))
+    assert session.position_us == _at(-20)
+
+
 _LAST = Recovery(last_slice=Range(_C - 15 * MINUTE_US, _C), settled_us=_C)
 
 
@@ -261,6 +272,31 @@ def test_last_slice_is_out_of_doubt_when_the_backfill_behind_it_is_over() -> Non
     assert session.refuses(_C - MINUTE_US) is None
 
 
+@pytest.mark.parametrize(("minutes", "away_us"), [(0, 0), (2, 2 * MINUTE_US)])
+def test_last_slice_is_out_of_doubt_where_the_connection_brings_nothing_of_it(minutes: int, away_us: int) -> None:
+    """Without a backfill it was doubted for ever: ids since then were kept, and a late event was blamed on it."""
+    session = live(Live(minutes), coverage(_C, _LAST), _C + away_us)
+    assert session.recovery.last_slice is None
+    session.lines([_at(100)], reading(_at(100)))
+    assert session.refuses(_at(60)) is None
+
+
+def test_event_behind_the_last_slice_casts_no_doubt_on_it() -> None:
+    """Short connections had moved coverage on: what came new there was blamed on a slice that had ended before."""
+    session = live(Live(2), coverage(_C, _LAST, seen_until_us=NOW_US - _S), NOW_US)
+    session.repeated(NOW_US - _S)
+    assert session.position_us == NOW_US - _S
+    assert session.refuses(_C + 5 * _S) is None
+
+
+def test_last_slice_is_out_of_doubt_when_the_held_range_became_a_gap() -> None:
+    """Where X grants no replay the connection goes on, and nothing ended its doubt."""
+    session = live(Live(5, GapCause.REPLAY_REFUSED), coverage(_C, _LAST), NOW_US)
+    session.lines([_at(-60)], reading(NOW_US + HOLD_LIMIT_US))
+    assert session.position_us == NOW_US + HOLD_LIMIT_US
+    assert session.recovery.last_slice is None
+
+
 def test_last_slice_that_had_come_once_more_and_is_in_doubt_again_is_a_gap() -> None:
     """X ended it early twice: what it left out was in no gap. The connection goes on."""
     recovery = Recovery(last_slice=_LAST.last_slice, is_last_refetched=True)
@@ -268,6 +304,24 @@ def test_last_slice_that_had_come_once_more_and_is_in_doubt_again_is_a_gap() -> 
     assert session.refuses(_C - MINUTE_US) is None
     assert session.gaps == [Gap(_C - 15 * MINUTE_US, _C, GapCause.REPLAY_INCOMPLETE)]
     assert session.recovery.last_slice is None
+
+
+def test_last_slice_that_had_come_once_more_and_goes_on_behind_the_event_is_no_gap() -> None:
+    """Each boundary of slices was a gap where X is honest and events are late: the event is as late as it looks."""
+    recovery = Recovery(last_slice=_LAST.last_slice, is_last_refetched=True)
+    session = live(Live(2), coverage(_C, recovery, known_us=[_C - 20 * _S]), NOW_US)
+    assert session.refuses(_C - 40 * _S) is None
+    assert session.gaps == []
+    assert session.recovery.lateness_us == 40 * _S
+
+
+def test_settled_coverage_is_asked_for_by_a_replay_again_once_late_events_are_out_of_a_backfill_s_reach() -> None:
+    """Under flapping, events that were emitted late after the replay were missing, and in no gap."""
+    settled = Recovery(settled_us=_C, settled_at_us=NOW_US, lateness_us=200 * _S)
+    for ended_s, is_settled in ((100, True), (101, False)):
+        session = live(Live(5), coverage(_C, settled), NOW_US)
+        session.end(replace(CUT, at_us=_at(ended_s)))
+        assert (session.recovery.settled_us == _C) is is_settled
 
 
 def test_lateness_is_learned_from_events_that_cannot_be_of_the_backfill() -> None:

@@ -26,14 +26,16 @@ from connector.coverage.recovery import (
 from connector.events.times import US_PER_S
 from tests.unit.x.fakes import NOW_US
 
-_ASKED = Asked(NOW_US - 5 * MINUTE_US, NOW_US + SLICE_US, NOW_US, is_refetch=False)
-_AGAIN = Asked(NOW_US - 5 * MINUTE_US, NOW_US + SLICE_US, NOW_US, is_refetch=True)
+_ASKED = Asked(NOW_US - 5 * MINUTE_US, NOW_US + SLICE_US, NOW_US, is_refetch=False, answered_us=NOW_US)
+_AGAIN = Asked(NOW_US - 5 * MINUTE_US, NOW_US + SLICE_US, NOW_US, is_refetch=True, answered_us=NOW_US)
 _DOUBTED = NOTHING_LEARNED.suspected(_AGAIN.start_us, _AGAIN.end_us, Suspicion.REPLAY_UNCONFIRMED)
 
 
 def _cut(recovery: Recovery, covered_us: int, now_us: int = NOW_US, *, has_brought: bool = True) -> Settled:
     """Cut the slice that `recovery` would ask for next."""
-    asked = Asked(covered_us - MINUTE_US, covered_us + recovery.slice_us, covered_us, is_refetch=False)
+    asked = Asked(
+        covered_us - MINUTE_US, covered_us + recovery.slice_us, covered_us, is_refetch=False, answered_us=NOW_US
+    )
     return interrupted(recovery, asked, now_us, has_brought=has_brought)
 
 
@@ -109,7 +111,7 @@ def test_refetch_that_is_cut_at_the_shortest_is_a_gap_of_the_first_suspicion() -
         tries=TRIES_AT_SHORTEST - 1,
         trying_since_us=NOW_US - PATIENCE_US,
     )
-    piece = Asked(_AGAIN.start_us, _AGAIN.start_us + MINUTE_US, NOW_US, is_refetch=True)
+    piece = Asked(_AGAIN.start_us, _AGAIN.start_us + MINUTE_US, NOW_US, is_refetch=True, answered_us=NOW_US)
     settled = interrupted(recovery, piece, NOW_US, has_brought=True)
     assert settled.gaps == [Gap(piece.start_us, piece.end_us, GapCause.REPLAY_UNCONFIRMED)]
     assert settled.recovery.refetch == Refetch(piece.end_us, _AGAIN.end_us, Suspicion.REPLAY_UNCONFIRMED)

@@ -248,6 +248,17 @@ def test_ids_of_a_slice_are_kept_by_its_end_or_their_date(date_us: int) -> None:
     assert ledger.transactions[0].entry.covers_to_us == max(_SLICE.end_us, date_us)
 
 
+def test_ids_are_bounded_on_a_connection_without_a_backfill() -> None:
+    """After a replay those of a day were kept, since nothing ended the doubt about its slice."""
+    end_us = NOW_US - MINUTE_US
+    ledger = _committed(opened(Replay(end_us - 15 * MINUTE_US, end_us)), _CLOSED, opened())
+    for minute in range(60):
+        at_us = NOW_US + minute * MINUTE_US
+        ledger.state.apply(lines_read(line(minute, at_us), at_us=at_us))
+        ledger.commit()
+    assert ledger.state.known_ids <= _WINDOW_US // MINUTE_US + 1
+
+
 def test_event_that_comes_again_behind_the_window_of_covered_time_is_published_again() -> None:
     """Within it, it is known; by covered time, not by the clock."""
     ledger = _committed(opened(), lines_read(line(1)))

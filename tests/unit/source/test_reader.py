@@ -94,9 +94,18 @@ def test_answer_that_took_long_says_how_much_later_x_may_have_it() -> None:
 def test_clock_offset_is_reported_with_the_connection() -> None:
     """As X's answer has just shown it."""
     world = World()
-    world.x_ahead_s = 30.0
+    world.x_ahead_s = 20.0
     world.run([event()])
-    assert world.observed.of("connected") == [(Live(1), 30 * US_PER_S)]
+    assert world.observed.of("connected") == [(Live(1), 20 * US_PER_S)]
+
+
+def test_backfill_planned_by_a_slow_clock_is_asked_for_again_when_it_leaves_little_margin() -> None:
+    """X's answer shows that it is later than we believed: what is emitted a little late would be missed."""
+    world = World()
+    world.x_ahead_s = 40.0
+    world.run([], [event()])
+    assert world.observed.of("disconnected")[0] == (EndReason.REPLANNED, 0)
+    assert world.observed.of("connected") == [(Live(2), 40 * US_PER_S)]
 
 
 # --- back-off

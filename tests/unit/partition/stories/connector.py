@@ -81,7 +81,8 @@ class Connector:
         self.contract = Contract()
         if len(self.entries) == 1:
             self.began_us = None
-        self._has_date = self._is_date_odd = False
+        self._dated_at_suspended_us: int | None = None
+        self._is_date_odd = False
         self._committed_us = self.clocks.now_us
 
     def commit(self) -> None:
@@ -127,9 +128,10 @@ class Connector:
             self.restart()
 
     def _date_us(self, answer: Answer) -> int | None:
-        """Return the `Date` of an answer: no two in a row are wrong, and one at least can be read."""
-        off_us = answer.date_off_us if self._has_date and not self._is_date_odd else 0
-        self._has_date, self._is_date_odd = True, off_us != 0
+        """Return the `Date` of an answer: no two in a row are wrong, nor that after a start or a suspension."""
+        is_needed = self._dated_at_suspended_us != self.clocks.suspended_us
+        off_us = 0 if is_needed or self._is_date_odd else answer.date_off_us
+        self._dated_at_suspended_us, self._is_date_odd = self.clocks.suspended_us, off_us != 0
         return None if off_us is None else (self.clocks.now_us - TRANSIT_US + off_us) // US_PER_S * US_PER_S
 
     @property

@@ -93,8 +93,9 @@ def with_lies_that_show(lie: Lie | None) -> SearchStrategy[Story]:
 
 def with_lies_beside_much_else(lie: Lie) -> SearchStrategy[Story]:
     """Draw stories with lies that show where much happens, and is known."""
-    crashes = st.none() if lie is Lie.EMPTY else _CRASHES
-    others = _CLOCKS if lie is Lie.EMPTY else [*_CLOCKS, _RESTARTS]
+    needs_memory = lie in {Lie.EMPTY, Lie.NO_BACKFILL}
+    crashes = st.none() if needs_memory else _CRASHES
+    others = _CLOCKS if needs_memory else [*_CLOCKS, _RESTARTS]
     manners = _manners(lie, repeat_every=0, foreign_at=0, system_at=0)
     return _stories(
         _PUNCTUAL,
@@ -117,4 +118,4 @@ def by_date() -> SearchStrategy[Story]:
     """Draw stories of a sound X that selects by `event_at`, whose events are up to 200 s late, and known to be."""
     late_s = _FROM([(0,), (0, 30), (0, 0, 90), (200, 0), (100,)])
     traits = st.builds(Traits, _FROM([5, 20, 60]), late_s, is_by_date=st.just(True))  # noqa: FBT003 - of a strategy
-    return _stories(traits, _manners(None), _answers(may_refuse=True), [_RESTARTS], sight=Sight.BESIDE_OTHERS)
+    return _stories(traits, _manners(None), _answers(may_refuse=False), [_RESTARTS], sight=Sight.BESIDE_OTHERS)

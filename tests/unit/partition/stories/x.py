@@ -114,7 +114,8 @@ class X:
         """Emit at another rate from now on."""
         self.emit_until(now_us)
         self.every_s = every_s
-        self._next_us = min(self._next_us, now_us + every_s * US_PER_S)
+        latest_us = max(now_us, self.emitted[-1].at_us)
+        self._next_us = min(self._next_us, latest_us + every_s * US_PER_S)
 
     def between(self, start_us: int, end_us: int) -> list[Emitted]:
         """Return what was emitted in a time range."""
