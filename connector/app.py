@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.clients import try_properties
@@ -57,7 +57,7 @@ _KILLED_BY = 128
 
 
 class Service:
-    """One replica of the connector; `run` works until it is told to stop."""
+    """One replica of the connector; `run` works until it is stopped."""
 
     def __init__(self, settings: RunSettings) -> None:
         self._settings = settings
@@ -75,11 +75,19 @@ class Service:
         self._clock_watch = ClockWatch(self._telemetry.clock_stepped)
 
     def run(self, stop: threading.Event, on_listening: Callable[[int], None] = lambda _: None) -> None:
-        """Work until `stop` is set; `on_listening` is told the HTTP port.
+        """Work until `stop` is set; `on_listening` receives the HTTP port.
 
         Raises `DependencyUnavailableError` or `NotProvisionedError` when what is needed is not there within the start
         deadline, `SettingsError` and `OwnCorruptionError` as their names say.
         """
+        try:
+            self._run(stop, on_listening)
+        except ConnectorError as error:
+            self._telemetry.failed(str(error), error.exit_code)
+            raise
+        self._telemetry.stopped()
+
+    def _run(self, stop: threading.Event, on_listening: Callable[[int], None]) -> None:
         settings = self._settings
         status = self._status
         exposition = Exposition(self._metrics.registry, self._telemetry.http_failed)
@@ -127,7 +135,6 @@ class Service:
                 if provisioned.registry_problem is not None:
                     beside.enter_context(_beside(registry_watch.run, "registry-watch"))
                 supervisor.run(stop)
-            self._telemetry.stopped()
 
     def _is_live(self) -> bool:
         """Return whether our own threads tick: never what X, Kafka or the registry do."""

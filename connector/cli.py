@@ -371,8 +371,9 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
 ) -> None:
     """Run a simulated X that misbehaves on command.
 
-    Runs until SIGTERM or SIGINT. It is controlled over HTTP, under /control/: GET /control/ lists all endpoints and all
-    faults with their fields, as docs/simulator.md does.
+    Runs until SIGTERM or SIGINT, and is controlled over HTTP.
+
+    GET /control/ lists all endpoints and all faults with their fields, as docs/simulator.md does.
     """
     try:
         from connector.simulator.config import SimulatorConfig  # noqa: PLC0415 - see the module's docstring

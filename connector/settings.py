@@ -112,7 +112,7 @@ class _SecretPair(_Section):
             raise SettingsError([f"{name}_file: cannot be read: {error}"]) from None
 
     def has_secret(self, name: str) -> bool:
-        """Return whether the secret `name` was given at all; an empty value is not."""
+        """Return whether the secret `name` was given at all; an empty value counts as absent."""
         return _is_given(name, vars(self))
 
 
@@ -169,7 +169,7 @@ class XSettings(_SecretPair):
         if not streams:
             raise ValueError(f"name at least one of {', '.join(STREAMS)}")
         if unknown := [name for name in streams if name not in STREAMS]:
-            raise ValueError(f"{', '.join(unknown)} unknown; known are {', '.join(STREAMS)}")
+            raise ValueError(f"unknown stream {', '.join(unknown)}; known are {', '.join(STREAMS)}")
         return streams
 
     @property
@@ -232,11 +232,15 @@ class TlsSettings(_SecretPair):
 class RetentionSettings(_Section):
     """How long each kind of topic keeps its records; used by `provision`."""
 
-    events_days: int = Field(14, ge=1, description="Event topics.")
-    profile_days: int = Field(3, ge=1, description="user.profile-modification: it holds personal text.")
-    coverage_days: int = Field(30, ge=1, description="Coverage records.")
-    dead_letter_days: int = Field(30, ge=1, description="Dead letters.")
-    ledger_bytes: int = Field(10 * 1024**3, ge=256 * 1024**2, description="Ledger, bytes a partition; never by age.")
+    events_days: int = Field(14, ge=1, description="Days that event topics keep records.")
+    profile_days: int = Field(3, ge=1, description="Days for user.profile-modification, which holds personal text.")
+    coverage_days: int = Field(30, ge=1, description="Days that the coverage topic keeps records.")
+    dead_letter_days: int = Field(30, ge=1, description="Days that the dead-letter topic keeps records.")
+    ledger_bytes: int = Field(
+        10 * 1024**3,
+        ge=256 * 1024**2,
+        description="Bytes that each ledger partition keeps; the ledger is never cut by age.",
+    )
 
 
 class KafkaSettings(_Section):
@@ -272,8 +276,8 @@ class KafkaSettings(_Section):
         json_schema_extra={FORM: "must be 1 to 249 letters, digits, dots, hyphens and underscores"},
     )
     headers: bool = Field(default=True, description="CloudEvents headers on event records.")
-    replication_factor: int = Field(3, ge=1, le=32767, description="For provision.")
-    min_insync_replicas: int = Field(2, ge=1, description="For provision.")
+    replication_factor: int = Field(3, ge=1, le=32767, description="Replicas of the topics that provision creates.")
+    min_insync_replicas: int = Field(2, ge=1, description="min.insync.replicas of the topics that provision creates.")
     partitions: int = Field(
         6, ge=1, le=10_000, description="Partitions of each event topic; provision makes them, run insists on them."
     )

@@ -186,10 +186,10 @@ def _conclude(verdict: Verdict, did_not_happen: Sequence[Trouble], view: View) -
     for trouble in did_not_happen:
         view.say(f"did not happen: {trouble.text}")
     if not verdict.is_clean or did_not_happen:
-        view.say("This is not what was promised.")
+        view.say("This breaks what the connector promises.")
         return 1
     if verdict.emitted:
-        view.say("Every event arrived exactly once, and what was no event is a dead letter.")
+        view.say("Every event arrived exactly once; the lines that were not events are dead letters.")
     else:
         view.say("Stopped before X had emitted anything.")
     return 0

@@ -1,4 +1,4 @@
-"""A thread that works until it is told to stop, and whose failure is never lost."""
+"""A thread that works until it is stopped, and whose failure is never lost."""
 
 from collections.abc import Callable
 from threading import Event, Thread
@@ -24,7 +24,7 @@ class Worker:
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
     def check(self) -> None:
-        """Raise `ConnectorError` when the work has ended before it was told to."""
+        """Raise `ConnectorError` when the work has ended before it was stopped."""
         if not self._thread.is_alive():
             self._raise_failure()
             raise ConnectorError(f"the {self._name} ended by itself")

@@ -67,12 +67,9 @@ def make(kind: Callable[[ClientProperties], C], properties: ClientProperties) ->
 
 
 def try_properties(settings: KafkaSettings, session_timeout_ms: int) -> None:
-    """Make a client of each kind, which connects to nothing and logs nothing, and drop it.
-
-    Raises `SettingsError` as `make`.
-    """
+    """Make a client of each kind, which neither connects nor logs, and drop it. Raises `SettingsError` as `make`."""
     make(AdminClient, _silent(admin_config(settings)))
-    make(Producer, _silent(producer_config(settings, "nobody")))
+    make(Producer, _silent(producer_config(settings, "never-used")))
     for properties in (group_consumer_config(settings, session_timeout_ms), reader_config(settings)):
         make(Consumer, _silent(properties)).close()
 
@@ -95,7 +92,7 @@ def producer_config(
 ) -> ClientProperties:
     """Return the properties of a transactional producer; no batch of several records is over `batch_limit_bytes`.
 
-    `on_statistics` is told how the producer fares, from within its calls.
+    `on_statistics` receives the producer's statistics, from within its calls.
     """
 
     def tell(text: str) -> None:

@@ -20,7 +20,7 @@ from connector.settings import KafkaSettings
 K = TypeVar("K")
 
 _REQUEST_TIMEOUT_S = 5.0
-"""A call that waits here does not see a stop, which must take effect within 10 s."""
+"""A wait here does not see a stop, which must be obeyed within 10 s."""
 _CREATION_TIMEOUT_S = 30.0
 _CREATION_DEADLINE_S = 30.0
 _CREATION_POLL_S = 0.1
@@ -72,9 +72,9 @@ class Cluster:
         }
 
     def count_partitions(self, names: Collection[str], right: str = "Read") -> dict[str, int]:
-        """Return how many partitions those of the topics have that exist, for somebody who needs that right on them.
+        """Return how many partitions those of the topics have that exist, for a caller that needs that right on them.
 
-        Raises `NotProvisionedError` where the right is missing, as far as can be told from here.
+        Raises `NotProvisionedError` where the right is missing, as far as can be known from here.
         """
         return {name: len(topic.partitions) for name, topic in self._topics(names, right).items()}
 

@@ -47,7 +47,7 @@ class Counts:
 
     @property
     def balance(self) -> int:
-        """Lines that are not accounted for: anything but zero is a bug of ours."""
+        """Lines that are unaccounted for: anything but zero is a fault of the connector."""
         return self.received - self.published - self.duplicate - self.dead_lettered - self.control
 
 
@@ -56,9 +56,9 @@ class LedgerEntry:
     """One transaction of one stream partition.
 
     `sequence` is that of the last event so far; `ids` are those of this transaction's events and dead letters;
-    `oldest_offset` is where the oldest entry stands whose ids still matter, None for this one itself. Entry 0 is
-    written by the wall clock, before X has told its time; entry 1 may therefore set coverage back. All entries with
-    which a reset starts a new ledger are number 0.
+    `oldest_offset` is where the oldest entry is whose ids still matter, None for this one itself. Entry 0 is
+    written by the wall clock, before X's time is known; entry 1 may therefore set coverage back. All entries that
+    a reset writes are number 0.
     """
 
     entry: int
@@ -85,7 +85,7 @@ class LedgerEntry:
                 ("lines are unaccounted for", counts.balance != 0),
                 ("a count is negative", counts.lowest < 0),
                 ("ids and counts differ", len(self.ids) != self._expected_ids),
-                ("an id stands twice", len(set(self.ids)) != len(self.ids)),
+                ("duplicate id", len(set(self.ids)) != len(self.ids)),
                 ("coverage moves back", self.covered_until_us < self.covered_until_before_us and self.entry > 1),
                 ("the entry number is negative", self.entry < 0),
             )
@@ -190,7 +190,7 @@ def read_entry(
     except ValueError as error:
         raise OwnCorruptionError(f"ledger {partition}: an entry cannot be read: {error}") from error
     if entry.partition != partition:
-        raise OwnCorruptionError(f"ledger {partition}: an entry of {entry.partition} stands here")
+        raise OwnCorruptionError(f"ledger {partition}: found an entry of {entry.partition} instead")
     entry.check()
     return entry
 

@@ -17,20 +17,20 @@ from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings, variable_name
 
 _TWIN = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
-"""Where a consumer's error is fatal, its cause is told in its text alone."""
+"""Where a consumer's error is fatal, only its text names the cause."""
 
 
 class Owner(Protocol):
-    """Who is told of changes; each call is answered before the group goes on."""
+    """What acts on changes of ownership; each call returns before the group goes on."""
 
     def assigned(self, partitions: Collection[StreamPartition]) -> None:
-        """These stream partitions are ours from now on."""
+        """Own these stream partitions from now on."""
 
     def revoked(self, partitions: Collection[StreamPartition]) -> None:
-        """These are to be given up: finish what is in hand."""
+        """Release these: finish what is in hand."""
 
     def lost(self, partitions: Collection[StreamPartition]) -> None:
-        """Another member may already own these: commit nothing more."""
+        """Release these, which another replica may own already: commit nothing more."""
 
 
 class Membership:
@@ -48,20 +48,20 @@ class Membership:
         self.has_joined = False
 
     def poll(self, timeout_s: float, on_trouble: Callable[[str], None]) -> None:
-        """Take part in the group for up to `timeout_s`; passing trouble is told to `on_trouble`.
+        """Take part in the group for up to `timeout_s`; report passing errors to `on_trouble`.
 
         Raises `SettingsError` when another process has our instance id, else `DependencyUnavailableError` when the
-        membership is beyond repair. Nothing is owned any more then, though nobody was told.
+        membership is beyond repair. Nothing is owned any more then, and no callback says so.
         """
         message = self._consumer.poll(timeout_s)
         while self._errors:
-            on_trouble(_told(self._errors.pop(0)))
+            on_trouble(_described(self._errors.pop(0)))
         error = message.error() if message is not None else None
         if error is None:
             return
         if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - public name
             raise self._fatal(error)
-        on_trouble(_told(error))
+        on_trouble(_described(error))
 
     def __enter__(self) -> Self:
         self._consumer.subscribe(
@@ -82,7 +82,7 @@ class Membership:
                 "(or this one was suspended for longer than pipeline.session_timeout_ms; then start it again)"
             )
             return SettingsError([problem])
-        return DependencyUnavailableError(f"consumer group: {_told(error)}")
+        return DependencyUnavailableError(f"consumer group: {_described(error)}")
 
     def _stream_partitions(self, places: Iterable[TopicPartition]) -> list[StreamPartition]:
         found = (StreamPartition(self._stream_by_topic[place.topic], place.partition + 1) for place in places)
@@ -105,5 +105,5 @@ class Membership:
         consumer.incremental_unassign(lost)
 
 
-def _told(error: KafkaError) -> str:
+def _described(error: KafkaError) -> str:
     return f"{error.name()}: {error.str()}"

@@ -22,7 +22,7 @@ from connector.settings import KafkaSettings
 
 REQUEST_TIMEOUT_S = 10.0
 STABLE_DEADLINE_S = 60.0
-"""How long the stable offset may stay short of the end: longer than any transaction of ours stays open."""
+"""How long the stable offset may stay short of the end: longer than any transaction of the connector stays open."""
 _FIRST_STEP_BACK = 16
 _POLL_S = 1.0
 _AT_ONCE = {"fetch.wait.max.ms": 10}
@@ -148,7 +148,7 @@ class LedgerReader:
             )
 
     def _check_never_held(self, begin: int, end: int) -> None:
-        """Tell a partition that never held a committed entry from one that lost them, or that hides them from us."""
+        """Distinguish a partition that never held a committed entry from one that lost them, or that hides them."""
         if begin > 0:
             raise OwnCorruptionError(
                 f"ledger {self._partition}: empty, but its log begins at {begin}: entries were deleted"
@@ -210,7 +210,7 @@ class LedgerReader:
 
 
 def check_is_new(settings: KafkaSettings, partition: StreamPartition, should_stop: Callable[[], bool]) -> None:
-    """Tell a stream partition that has no ledger yet from one whose ledger topic was deleted and created again.
+    """Distinguish a stream partition that has no ledger yet from one whose ledger topic was deleted and created again.
 
     Raises `OwnCorruptionError` for the latter: there are records of its coverage. Raises `DependencyUnavailableError`
     where Kafka does not answer, or when asked to stop.

@@ -1,4 +1,4 @@
-"""What librdkafka tells of a producer at each `statistics.interval.ms` (librdkafka, STATISTICS.md). Pure."""
+"""What librdkafka reports of a producer at each `statistics.interval.ms` (librdkafka, STATISTICS.md). Pure."""
 
 from dataclasses import dataclass
 

@@ -48,7 +48,7 @@ def verify(
     """Check the topics and subjects of `streams` and the connector's own.
 
     A registry that does not answer is no obstacle where all ids are recorded. Raises `NotProvisionedError` with
-    everything that is missing or unfit and how to mend it.
+    everything that is missing or unfit and how to correct it.
     """
     names = TopicNames(settings.topic_prefix)
     topics = _find_topics(settings, streams, cluster)
@@ -196,7 +196,7 @@ def _own(names: TopicNames) -> list[str]:
 
 
 _Rule = Callable[[TopicState], Iterator[str]]
-"""Says what is wrong with a topic. `provision` never changes one that exists, so each problem says how to mend it."""
+"""Says what is wrong with a topic, and how to correct it, since `provision` never changes one that exists."""
 
 
 def _rules(  # noqa: C901 - one inner function for each kind of topic

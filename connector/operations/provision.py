@@ -72,7 +72,7 @@ Change = CreateTopic | SetCompatibility | RegisterSchema
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An existing topic that is not as it must be; for people to mend, because we never change one."""
+    """An existing topic that is not as it must be; for people to correct, because it is never changed here."""
 
     topic: str
     what: str

@@ -159,7 +159,7 @@ class HttpConnection:
             self._socket.close()
 
     def shut_down(self) -> None:
-        """Wake whoever waits on this connection, from another thread: the client counts as gone."""
+        """Wake the thread that waits on this connection, from another one: the client counts as gone."""
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:

@@ -52,7 +52,8 @@ def read_fault(text: bytes) -> Fault:
 
 def no_such_fault(kind: object) -> str:
     """Return the sentence that names the faults there are."""
-    return f"there is no fault {kind!r}; `kind` is one of {', '.join(FAULTS)}"
+    problem = "`kind` is missing" if kind is None else f"there is no fault {kind!r}"
+    return f"{problem}; `kind` is one of {', '.join(FAULTS)}"
 
 
 def read(text: bytes, kind: Any) -> Any:  # noqa: ANN401 - the type given is the type returned

@@ -1,7 +1,8 @@
 """What can happen to a stream partition: one function each, which logs it, counts it and shows it in the status.
 
-Levels: INFO the life cycle, WARNING odd but nothing lost, ERROR lost or a human is needed. Nothing here is called
-once an event. A docstring says what has happened: docs/logs.md is made from them.
+Levels: INFO the life cycle; WARNING something went wrong and is retried or worked around; ERROR something is lost or
+may be, or the connector itself failed or stopped. Nothing here is called for each event. A docstring says what has
+happened: docs/logs.md is made from them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +27,8 @@ from connector.x.clock import wall_us
 from connector.x.errors import FailureReason
 
 CLOCK_OFFSET_WARNING_US = 5 * US_PER_S
-_FROM_ELSEWHERE = frozenset({FailureReason.NOT_A_STREAM, FailureReason.FOREIGN_ANSWER})
-"""Answers that X does not give: something on the way gave them."""
+_FOREIGN = frozenset({FailureReason.NOT_A_STREAM, FailureReason.FOREIGN_ANSWER})
+"""Answers that are not X's: an intermediary gave them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +119,14 @@ class PartitionTelemetry:
         self._metrics.connect_failures.labels(*self._where, reason).inc()
         self._note_error(detail)
         self.postponed(delay_s)
-        if reason in _FROM_ELSEWHERE:
-            self._answered_from_elsewhere(reason, detail, delay_s)
+        if reason in _FOREIGN:
+            self._answered_by_another(reason, detail, delay_s)
         else:
             self._log.warning("connect_failed", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
 
-    def _answered_from_elsewhere(self, reason: str, detail: str, delay_s: float) -> None:
-        """An attempt to connect got an answer that X does not give: a proxy or another box on the way gave it."""
-        self._log.warning("not_a_stream", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
+    def _answered_by_another(self, reason: str, detail: str, delay_s: float) -> None:
+        """An attempt to connect got an answer that is not X's: a proxy or another intermediary gave it."""
+        self._log.warning("foreign_answer", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
 
     def postponed(self, delay_s: float) -> None:
         """The next attempt comes after a delay."""
@@ -236,7 +237,7 @@ class PartitionTelemetry:
         self._metrics.gaps.labels(*where).inc()
         self._metrics.gap_seconds.labels(*where).inc((gap.end_us - gap.start_us) / US_PER_S)
         self._status.gaps_recorded += 1
-        self._status.last_gap = f"{start} to {end}: {gap.cause.value}"
+        self._status.last_gap = f"{start} to {end}: {gap.state.value}, {gap.cause.value}"
         log = self._gap_suspected if gap.state is GapState.SUSPECTED else self._gap_lost
         log(start, end, gap.cause.value)
 

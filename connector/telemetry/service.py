@@ -35,6 +35,10 @@ class ServiceTelemetry:
         """The settings of a topic protect it less than its replicas could; the process goes on."""
         self._log.warning("topic_at_risk", topic=topic, detail=detail)
 
+    def failed(self, detail: str, exit_code: int) -> None:
+        """The process ends by itself: the exit code says what must be done, the detail what is wrong."""
+        self._log.error("failed", detail=detail, exit_code=exit_code)
+
     def stopped(self) -> None:
         """Shutdown complete."""
         self._log.info("stopped")

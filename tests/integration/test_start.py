@@ -116,7 +116,7 @@ def test_run_with_wrong_settings_names_all_of_them_without_secrets(config: Confi
     )
     said = _refusal(tmp_path, wrong, 78)
     for part in (
-        "CONNECTOR_X__STREAMS: retweet unknown; known are tweet, user, like, label",
+        "CONNECTOR_X__STREAMS: unknown stream retweet; known are tweet, user, like, label",
         "CONNECTOR_X__SILENCE_TIMEOUT_S: ",
         "CONNECTOR_X__TOKN: unknown",
         "CONNECTOR_KAFKA__TOPIC_PREFIX: ",

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from connector import app as app_module
 from connector.app import Service, online_checks, wait_for_dependencies
@@ -50,6 +51,37 @@ def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest
     with pytest.raises(DependencyUnavailableError, match="away"):
         check()
     assert (len(tried), len(asked)) == (1, 4)
+
+
+@pytest.mark.parametrize("gives_up", [True, False])
+def test_process_that_ends_logs_why_in_one_event(monkeypatch: pytest.MonkeyPatch, *, gives_up: bool) -> None:
+    """What must be corrected and the exit code where it ends by itself, else that it stopped: at its start, too."""
+    stop = threading.Event()
+
+    def away(*_: object) -> None:
+        if not gives_up:
+            stop.set()
+        raise DependencyUnavailableError("away")
+
+    monkeypatch.setattr(app_module, "verify", away)
+    monkeypatch.setattr(app_module, "verify_topics", away)
+    settings = _SETTINGS.model_copy(
+        update={
+            "http": HttpSettings(host="127.0.0.1", port=0),
+            "pipeline": _SETTINGS.pipeline.model_copy(update={"start_deadline_s": 0.0 if gives_up else 60.0}),
+        }
+    )
+    with capture_logs() as logs:
+        try:
+            Service(settings).run(stop)
+        except DependencyUnavailableError:
+            assert gives_up
+    ended = [log for log in logs if log["event"] in {"failed", "stopped"}]
+    assert ended == (
+        [{"event": "failed", "log_level": "error", "detail": "away", "exit_code": 69}]
+        if gives_up
+        else [{"event": "stopped", "log_level": "info"}]
+    )
 
 
 def test_registry_is_checked_although_kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,7 @@ def test_wrong_settings_of_all_sections_are_named_at_once(monkeypatch: pytest.Mo
     problems = _problems()
     assert sorted(problem.partition(":")[0] for problem in problems) == sorted(wrong)
     by_name = {problem.partition(":")[0]: problem for problem in problems}
-    assert "lkie unknown; known are tweet, user, like, label" in by_name["CONNECTOR_X__STREAMS"]
+    assert "unknown stream lkie; known are tweet, user, like, label" in by_name["CONNECTOR_X__STREAMS"]
     assert ": must begin with https:// or http:// and hold a host alone" in by_name["CONNECTOR_X__BASE_URL"]
     assert ": must begin with http:// or https:// and hold no user name" in by_name["CONNECTOR_SCHEMA_REGISTRY__URL"]
     assert "acks, transactional.id belong to the connector" in by_name["CONNECTOR_KAFKA__PROPERTIES"]

@@ -17,13 +17,15 @@ from connector.events.decode import Reason
 from connector.events.schemas import event_schema
 from connector.kafka.topics import TopicNames, topic_specs
 from connector.settings import KafkaSettings, RunSettings, variable_name
+from connector.source.connect_limiter import WaitReason
+from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.backoff import Curve
 from connector.x.failures import MIN_RATE_LIMIT_WAIT_S
 from tests.unit.docs.event_id_recipe import event_id
 from tests.unit.docs.tables import PAGES, PREFIX, VECTORS, avro_fields, block_names, generated, own_fields, type_name
 
 ACCESS, CONTRACT, EVENTS, *_ = (page.read_text(encoding="utf-8") for page in PAGES)
-OVERVIEW = "| event | what happened | what X asks of whoever stores the content | undone by |"
+OVERVIEW = "| event | what happened | what X asks of everyone who stores the content | undone by |"
 COMMON = "| field | type | meaning |"
 TIMES = ("event_at", "received_at")
 TYPES = pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.name)
@@ -63,6 +65,19 @@ def _x_body(event_type: EventType, record: dict[str, Any]) -> dict[str, Any]:
 def _anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_metrics_page_has_every_field_and_word_of_the_status() -> None:
+    """And no others: the page is what an operator reads /status by."""
+    section = _section(Path("docs/metrics.md").read_text(encoding="utf-8"), "## Status")
+    process, partition = (
+        {name for cell, _ in rows for name in re.findall(r"`(\w+)`", cell)}
+        for rows in (_rows(table, "| field | meaning |") for table in section.split("Of a stream partition:"))
+    )
+    assert process == set(ServiceStatus(Statuses([]), 0, None, 0).as_json())
+    assert partition == set(PartitionStatus().as_json())
+    words = set(re.findall(r"`([a-z-]+)`", section))
+    assert {*State, *MODES, *(reason.value for reason in WaitReason)} <= words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -104,7 +104,7 @@ def test_first_entry_is_consistent_and_covers_from_now_on() -> None:
         ({"counts": Counts(7, 2, -1, 1, 5)}, "negative"),
         ({"counts": Counts(7, 1, 4, 1, 1)}, "ids and counts"),
         ({"ids": _IDS[:2]}, "ids and counts"),
-        ({"ids": (_IDS[0], _IDS[1], _IDS[0])}, "twice"),
+        ({"ids": (_IDS[0], _IDS[1], _IDS[0])}, "duplicate id"),
         ({"covered_until_us": 999}, "moves back"),
         ({"entry": -1}, "number is negative"),
     ],
@@ -154,7 +154,7 @@ def test_any_bytes_are_corrupt(value: bytes) -> None:
 
 def test_entry_of_another_partition_is_corrupt() -> None:
     """It stands where it does not belong."""
-    with pytest.raises(OwnCorruptionError, match="an entry of user/3 stands here"):
+    with pytest.raises(OwnCorruptionError, match="found an entry of user/3 instead"):
         _read(_value(), StreamPartition("user", 4))
 
 

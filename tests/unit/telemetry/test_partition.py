@@ -201,7 +201,7 @@ def test_answer_that_x_does_not_give_has_an_event_of_its_own(reason: FailureReas
         bench.telemetry.connect_failed(reason.value, "<html>", 5.0)
     is_foreign = reason.value in {"not-a-stream", "foreign-answer"}
     assert [(log["event"], log["reason"], log["next_attempt_s"]) for log in logs] == [
-        ("not_a_stream" if is_foreign else "connect_failed", reason.value, 5.0)
+        ("foreign_answer" if is_foreign else "connect_failed", reason.value, 5.0)
     ]
     assert bench.count("connect_failures", reason=reason.value) == 1
 
@@ -313,12 +313,12 @@ def test_watermark_is_shown_once_prepared_and_coverage_once_committed(bench: _Be
 
 
 def test_gap_is_shown_until_the_partition_is_released(bench: _Bench) -> None:
-    """How many there are, and the latest with its bounds and cause."""
+    """How many there are, and the latest with its bounds, state and cause."""
     bench.telemetry.gap_recorded(Gap(0, 1, GapCause.REPLAY_REFUSED))
     bench.telemetry.gap_recorded(Gap(0, 90 * US_PER_S, GapCause.OUTAGE_TOO_LONG))
     assert (bench.status.gaps_recorded, bench.status.last_gap) == (
         2,
-        "1970-01-01T00:00:00.000000Z to 1970-01-01T00:01:30.000000Z: outage-too-long",
+        "1970-01-01T00:00:00.000000Z to 1970-01-01T00:01:30.000000Z: lost, outage-too-long",
     )
 
 
