@@ -45,9 +45,10 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `slice_us` is how much new time the next replay may ask for; `tries` counts its interruptions, the first of them at
     `trying_since_us`, and `lost_in_row` the ranges given up since the last whole slice. `last_slice` is the whole slice
-    that coverage ends with, while a later event may still show that it was incomplete, `is_last_refetched` whether it
-    had come once more; `settled_us` is where coverage stood when it ended, `settled_at_us` when X had answered it.
-    `lateness_us` is how long after its date an event was emitted at most, as last seen at `lateness_seen_us`.
+    that coverage ends with, and the empty ones before it, while a later event may still show that it was incomplete;
+    `is_last_refetched` whether it had come once more. `settled_us` is where coverage stood when it ended,
+    `settled_at_us` when X had answered it. `lateness_us` is how long after its date an event was emitted at most, as
+    last seen at `lateness_seen_us`.
     """
 
     refetch: Refetch | None = None
@@ -125,17 +126,19 @@ class Settled(NamedTuple):
 def whole(recovery: Recovery, asked: Asked, *, has_brought: bool) -> Settled:
     """Take a replay as complete: it ended properly, within its bounds, and contradicts nothing that is known.
 
-    One that brought events of its range shows that X replays again what it is asked for.
+    One that brought events of its range shows that X replays again what it is asked for, and vouches for the slice
+    before it. One that brought nothing vouches for nothing: both are in doubt together from then on.
     """
     covered_us = max(asked.covered_until_us, asked.end_us)
+    before = None if has_brought else recovery.last_slice
     recovery = replace(
         _past(recovery, asked, covered_us),
         slice_us=min(SLICE_US, 2 * recovery.slice_us),
         tries=0,
         trying_since_us=0,
         lost_in_row=0,
-        last_slice=Range(asked.start_us, asked.end_us),
-        is_last_refetched=asked.is_refetch,
+        last_slice=Range(min(asked.start_us, before.start_us) if before else asked.start_us, asked.end_us),
+        is_last_refetched=asked.is_refetch or (before is not None and recovery.is_last_refetched),
         distrusts_replay=recovery.distrusts_replay and not has_brought,
     )
     return Settled(recovery, covered_us, [])

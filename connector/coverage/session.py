@@ -14,7 +14,7 @@ from connector.coverage import recovery as after
 from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.known_dates import KnownDates
 from connector.coverage.messages import Ended, EndReason, KeepAlive, LastConnection, Opened, Reading, Verdict
-from connector.coverage.plan import BACKFILL_MAX_US, FIRST_OVERLAP_US, Live, Replay, unreached
+from connector.coverage.plan import FIRST_OVERLAP_US, Live, Replay, unreached
 from connector.coverage.recovery import LATENESS_LIMIT_US, MINUTE_US, Asked, Recovery, Settled
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
@@ -267,14 +267,8 @@ class LiveSession(Session):
         self._move(at.earliest_us, at)
         return None
 
-    def end(self, ended: Ended) -> LastConnection:
-        """Return what the connection was good for; how it ended says nothing about what it brought.
-
-        What a replay had settled is reached by a backfill only for minutes, if events are late: then a replay is due.
-        """
-        recovery = self.recovery
-        if ended.at_us - recovery.settled_at_us > BACKFILL_MAX_US - recovery.lateness_us:
-            self.recovery = replace(recovery, settled_us=0, settled_at_us=0)
+    def end(self, _ended: Ended) -> LastConnection:
+        """Return what the connection was good for; how it ended says nothing about what it brought."""
         return LastConnection(self.has_proved, None, self.system_message)
 
 

@@ -1,7 +1,5 @@
 """A live connection: what its events and keep-alives prove, and how long a backfill holds coverage."""
 
-from dataclasses import replace
-
 import pytest
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
@@ -324,15 +322,6 @@ def test_last_slice_that_had_come_once_more_and_goes_on_behind_the_event_is_no_g
     assert session.refuses(_C - 40 * _S) is None
     assert session.gaps == []
     assert session.recovery.lateness_us == 40 * _S
-
-
-def test_settled_coverage_is_asked_for_by_a_replay_again_once_late_events_are_out_of_a_backfill_s_reach() -> None:
-    """Under flapping, events that were emitted late after the replay were missing, and in no gap."""
-    settled = Recovery(settled_us=_C, settled_at_us=NOW_US, lateness_us=200 * _S)
-    for ended_s, is_settled in ((100, True), (101, False)):
-        session = live(Live(5), coverage(_C, settled), NOW_US)
-        session.end(replace(CUT, at_us=_at(ended_s)))
-        assert (session.recovery.settled_us == _C) is is_settled
 
 
 def test_lateness_is_learned_from_events_that_cannot_be_of_the_backfill() -> None:

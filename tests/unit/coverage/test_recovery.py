@@ -175,3 +175,29 @@ def test_recovery_that_cannot_be_read_is_an_error(text: str) -> None:
     """A ledger that cannot be trusted ends the partition."""
     with pytest.raises(ValueError, match="recovery"):
         Recovery.from_text(text)
+
+
+def _behind(before: Asked) -> Asked:
+    """Return the slice that follows."""
+    end_us = before.end_us
+    return Asked(end_us - MINUTE_US, end_us + SLICE_US, end_us, is_refetch=False, answered_us=NOW_US)
+
+
+def test_empty_slice_vouches_for_nothing_and_is_in_doubt_with_the_one_before() -> None:
+    """Of two falsely empty slices in a row only the second was found out: 756 events were missing, in no gap."""
+    second = Asked(
+        _ASKED.end_us - MINUTE_US, _ASKED.end_us + SLICE_US, _ASKED.end_us, is_refetch=False, answered_us=NOW_US
+    )
+    first = whole(NOTHING_LEARNED, _ASKED, has_brought=False).recovery
+    assert whole(first, second, has_brought=False).recovery.last_slice == Range(_ASKED.start_us, second.end_us)
+    assert whole(first, second, has_brought=True).recovery.last_slice == Range(second.start_us, second.end_us)
+
+
+def test_empty_slices_that_had_come_once_more_stay_so() -> None:
+    """They are a gap when they are in doubt again, not asked for without end."""
+    again = whole(NOTHING_LEARNED, _AGAIN, has_brought=False).recovery
+    behind = Asked(
+        _AGAIN.end_us - MINUTE_US, _AGAIN.end_us + SLICE_US, _AGAIN.end_us, is_refetch=False, answered_us=NOW_US
+    )
+    assert whole(again, behind, has_brought=False).recovery.is_last_refetched
+    assert not whole(again, behind, has_brought=True).recovery.is_last_refetched
