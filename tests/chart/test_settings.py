@@ -19,7 +19,7 @@ from tests.rig.certificates import write_certificates
 _PATHS = dict(describe_settings(RunSettings))
 _SECRETS = {path for path in _PATHS if (*path[:-1], f"{path[-1]}_file") in _PATHS}
 _PEMS = {"ca.crt": "ca.pem", "tls.crt": "client.pem", "tls.key": "client.key"}
-"""What Kafka's clients read when they are made, by the file of the Secret."""
+"""What clients read when they are made, by the file of the Secret."""
 _CONTAINERS = {"StatefulSet": RunSettings, "Job": Settings, "Pod": RunSettings}
 """The kind of settings that the first container of each pod reads."""
 
@@ -101,8 +101,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_command_of_each_pod_is_one_of_the_connectors(name: str, kind: str, tmp_path: Path, certificates: Path) -> None:
     """The command takes the arguments, and the settings are right for it, and for Kafka's clients too."""
     with _as_in_the_pod(name, kind, tmp_path) as arguments:
-        for path, pem in _PEMS.items():
-            if (file := tmp_path / "etc/connector/secrets/kafka" / path).exists():
+        for file in (tmp_path / "etc/connector/secrets").rglob("*"):
+            if pem := _PEMS.get(file.name):
                 file.write_bytes((certificates / pem).read_bytes())
         *command, config = arguments
         assert CliRunner().invoke(app, [*command, "--help"]).exit_code == 0
