@@ -1,7 +1,7 @@
-"""One connection to a stream partition, as far as coverage goes: what was asked, what came, and what that proves.
+"""One connection to a stream partition, as far as coverage goes: what live and replay sessions share.
 
-The rules of evidence are here, one a method, each with the sentence that says what it rests on. A session is told of
-everything that came, in order, and answers with the reason to hang up, or None. Pure: no socket, clock or Kafka.
+The rules of evidence are methods of the sessions, each with the sentence that says what it rests on. A session is told
+of everything that came, in order, and answers with the reason to hang up, or None. Pure: no socket, clock or Kafka.
 Instants are microseconds since 1970 in X's time.
 """
 
@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from connector.coverage import recovery as after
 from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.known_dates import KnownDates
-from connector.coverage.messages import Ended, EndReason, KeepAlive, LastConnection, Opened, Reading, Verdict
-from connector.coverage.plan import FIRST_OVERLAP_US, Live, Replay, unreached
-from connector.coverage.recovery import LATENESS_LIMIT_US, MINUTE_US, Asked, Recovery, Settled
+from connector.coverage.messages import EndReason, Reading
+from connector.coverage.recovery import LATENESS_LIMIT_US, Recovery
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
 
@@ -23,13 +21,6 @@ FUTURE_TOLERANCE_US = 5 * US_PER_S
 """An `event_at` further ahead of the latest that X's time can be says nothing about time."""
 LATENESS_US = 10 * US_PER_S
 """X may emit an event this long after its date; only what is dated earlier must be known."""
-BACKFILL_QUIET_US = 60 * US_PER_S
-HOLD_LIMIT_US = 10 * MINUTE_US
-REPLAY_IDLE_US = 2 * MINUTE_US
-REPLAY_FITS_BEHIND_LOSS = 6
-"""How often a slice behind one that was given up must fit into its own length: so three tries of it still catch up."""
-OVERSHOOT_US = 5 * MINUTE_US
-OVERSHOOT_AT_FIRST_US = 30 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,343 +83,27 @@ class Session:
         limit_us = at.latest_us + answer_us + FUTURE_TOLERANCE_US
         return max((date_us for date_us in dates_us if date_us <= limit_us), default=None)
 
+    def _doubt_last_slice(self, date_us: int, reach_us: int) -> EndReason | None:
+        """Hang up before an event that the last slice should have brought, so that the slice comes first again.
 
-class LiveSession(Session):
-    """A live connection, which may begin with a backfill."""
-
-    def __init__(self, opened: Opened, plan: Live, before: Coverage) -> None:
-        super().__init__(before)
-        at = opened.at
-        self._answer_us = opened.answer_us
-        self._connected_us = at.earliest_us
-        self._answered_by_us = at.estimate_us + opened.answer_us
-        self._reach_us = at.earliest_us - plan.backfill_minutes * MINUTE_US
-        self._open_gaps(plan, at)
-        self._settle_unreached_slice(plan)
-        self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
-        self._is_held = plan.backfill_minutes > 0
-        self._old_at_us = self._moved_at_us = at.monotonic_us
-        self._must_repeat = before.known_dates.has_any(
-            self._reach_us + LATENESS_US, min(before.until_us, at.earliest_us)
-        )
-        self._seen_before_us = before.seen_until_us
-        self.seen_until_us = 0
-
-    def _open_gaps(self, plan: Live, at: Reading) -> None:
-        """Record what this connection does not reach; a range still in doubt can no longer be asked for."""
-        if gap := unreached(plan, self._owed_since_us(plan), at.estimate_us):
-            self.gaps.append(gap)
-            self.position_us = max(self.position_us, min(gap.end_us, self._reach_us))
-        self.recovery, gaps = self.recovery.without_refetch()
-        self.gaps += gaps
-
-    def _owed_since_us(self, plan: Live) -> int:
-        """Return since when events may be dated that are still to come.
-
-        Rests on coverage; and on how late events are, where a backfill stands in for a replay that X refuses: X may
-        select by date, and what was emitted late and dated before the backfill then does not come.
+        Rests on the date: an event dated well before the end of the slice, by more than events are late here, was
+        emitted within what X had ended as complete; short connections may have moved coverage on since. Where the slice
+        had come once more, it was delivered twice: an event behind which others of it are known is late, and what it
+        lacks beyond all that is known is a gap.
         """
-        if plan.cause is GapCause.REPLAY_REFUSED and plan.backfill_minutes:
-            return min(self.position_us, max(self.position_us, self._reach_us) - self.recovery.lateness_us)
-        return self.position_us
-
-    def _settle_unreached_slice(self, plan: Live) -> None:
-        """Stop doubting the last slice where this connection brings nothing of it.
-
-        Rests on the backfill asked for: what is new on a connection without one, or with one that begins behind the
-        slice, was not emitted within the slice. Until then the ids of the slice, and all since, must stay known.
-        """
-        last = self.recovery.last_slice
-        if last is not None and (not plan.backfill_minutes or last.end_us <= self._reach_us):
-            self.recovery = replace(self.recovery, last_slice=None)
-
-    def repeated(self, date_us: int) -> None:
-        """Record that a known event came again: the backfill does what was asked, and the last slice held."""
-        self._has_data = self._has_repeated = True
-        if date_us < self._connected_us:
-            self._confirm(date_us)
-            if self.recovery.distrusts_backfill:
-                self.recovery = replace(self.recovery, distrusts_backfill=False)
-
-    def refuses(self, date_us: int) -> EndReason | None:
-        """Judge an event that is not known: should it have been, the slice that coverage ends with was incomplete."""
-        return _doubt_last_slice(self, date_us, self._reach_us)
-
-    def lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
-        """Take the dates of events that came at once.
-
-        Rests on X's order, older generally before newer: what was emitted before the newest of them is in our hands.
-        """
-        self._has_data = self._has_data or bool(dates_us)
-        latest_us = self._latest_credible(dates_us, at, self._answer_us)
-        if self._is_held and any(self._is_of_backfill(date_us) for date_us in dates_us):
-            self._old_at_us = at.monotonic_us
-        if latest_us is not None:
-            seen_us = min(latest_us, at.earliest_us)
-            self.seen_until_us = max(self.seen_until_us, seen_us)
-            if (reason := self._release(at)) is not None:
-                return reason
-            self._move(seen_us, at)
-        return self._overdue(at)
-
-    def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
-        """Take a keep-alive.
-
-        Rests on X sending one when nothing waits to be sent: what was emitted before the reader began to wait is here.
-        """
-        self._has_keep_alive = True
-        if keep_alive.waited_since_us is not None:
-            if (reason := self._release(keep_alive.at)) is not None:
-                return reason
-            self._move(keep_alive.waited_since_us, keep_alive.at)
-        return self._overdue(keep_alive.at)
-
-    def _move(self, to_us: int, at: Reading) -> None:
-        if not self._is_held and to_us > self.position_us:
-            self.position_us, self._moved_at_us = to_us, at.monotonic_us
-
-    def _is_of_backfill(self, date_us: int) -> bool:
-        """Return whether an event may be part of the backfill; one dated before its reach is a straggler."""
-        return self._reach_us - LATENESS_US <= date_us < self._connected_us
-
-    def learn_lateness(self, earliest_us: int, at: Reading) -> None:
-        """Learn how late events are emitted.
-
-        Rests on events that come for the first time and cannot be the backfill's: one that comes again says nothing of
-        when it was emitted.
-        """
-        lateness_us = at.earliest_us - earliest_us
-        may_be_of_backfill = self._is_held and self._is_of_backfill(earliest_us)
-        if LATENESS_US < lateness_us <= LATENESS_LIMIT_US and not may_be_of_backfill:
-            self.recovery = self.recovery.late(lateness_us, at.earliest_us)
-
-    def _confirm(self, date_us: int) -> None:
-        """Win coverage across short connections, none of which lives for a quiet minute.
-
-        Rests on two deliveries: an earlier connection brought everything up to its newest event in one run, and this
-        backfill, which began before that, has brought that event again. What the first left out came with the second.
-        """
-        is_that_event = 0 <= date_us - self._seen_before_us <= US_PER_S  # seen to a whole second of X's time
-        if self._is_held and is_that_event and self._reach_us <= self.position_us:
-            self.position_us = max(self.position_us, self._seen_before_us)
-
-    def _release(self, at: Reading) -> EndReason | None:
-        """End the hold of the backfill after a quiet minute, once it is credible.
-
-        Rests on a minute without an event of the backfill's range, and on something live that came behind it.
-        """
-        if not self._is_held or at.monotonic_us - self._old_at_us < BACKFILL_QUIET_US:
+        recovery = self.recovery
+        last = recovery.last_slice
+        if last is None:
             return None
-        if self._must_repeat and not self._has_repeated:
-            return self._doubt_backfill()
-        self._end_hold()
-        return None
-
-    def _end_hold(self) -> None:
-        self._is_held = False
-        self.recovery = replace(self.recovery, last_slice=None, settled_us=0, settled_at_us=0)
-
-    def _doubt_backfill(self) -> EndReason | None:
-        """Ask once more for what a backfill left out; where X was caught at it before, a gap is all that can be said.
-
-        Rests on events that are known, dated within the backfill's range, of which none came again. X tells its time in
-        whole seconds: the gap ends with the latest that the connect can have been, coverage with the earliest.
-        """
-        recovery, end_us = self.recovery, max(self._connected_us, self.position_us)
-        is_settled = recovery.settled_us == self.position_us
-        if self._can_refetch and not (recovery.distrusts_backfill and is_settled):
-            recovery = recovery.suspected(
-                self.position_us - FIRST_OVERLAP_US, end_us // US_PER_S * US_PER_S, Suspicion.BACKFILL_UNCONFIRMED
-            )
-            self.recovery = replace(recovery, distrusts_backfill=True)
-            return EndReason.SUSPICION
-        gap_end_us = max(self._answered_by_us, self.position_us)
-        if gap_end_us > self.position_us:
-            self.gaps.append(Gap(self.position_us, gap_end_us, GapCause.BACKFILL_UNCONFIRMED))
-        self.position_us, self.recovery = end_us, replace(recovery, distrusts_backfill=True)
-        self._end_hold()
-        return None
-
-    def _overdue(self, at: Reading) -> EndReason | None:
-        """Hang up where coverage stood still for too long: a replay can vouch for what a live connection cannot.
-
-        Rests on nothing but the bound, by X's time and by the monotonic clock: neither stragglers nor old dates nor a
-        `Date` that is wrong must hold coverage for ever. Where X grants no replay the held range becomes a gap, and the
-        connection goes on.
-        """
-        behind_us = at.estimate_us - max(self.position_us, self._connected_us)
-        if max(behind_us, at.monotonic_us - self._moved_at_us) <= HOLD_LIMIT_US:
+        lateness_us = max(LATENESS_US, recovery.lateness_us)
+        if not max(reach_us, last.start_us) <= date_us < min(self.position_us, last.end_us) - lateness_us:
             return None
-        if self._can_refetch:
-            return EndReason.COVERAGE_HELD
-        if at.earliest_us > self.position_us:
-            self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD))
-        self._end_hold()
-        self._move(at.earliest_us, at)
-        return None
-
-    def end(self, _ended: Ended) -> LastConnection:
-        """Return what the connection was good for; how it ended says nothing about what it brought."""
-        return LastConnection(self.has_proved, None, self.system_message)
-
-
-class ReplaySession(Session):
-    """A replay of one slice."""
-
-    def __init__(self, opened: Opened, plan: Replay, before: Coverage) -> None:
-        super().__init__(before)
-        self.seen_until_us = 0
-        self._plan = plan
-        self._open_gaps(plan, opened.at)
-        known_end_us = plan.end_us if plan.is_refetch else min(before.until_us, plan.end_us)
-        self._must_repeat = before.known_dates.has_any(plan.start_us + LATENESS_US, known_end_us)
-        self._answered_us = opened.at.estimate_us
-        self._newest_inside_us = plan.start_us
-        self._opened_at_us = self._line_at_us = opened.at.monotonic_us
-        self._has_events = False
-        self._has_event_inside = False
-
-    def _open_gaps(self, plan: Replay, at: Reading) -> None:
-        """Record what this replay does not reach: beyond the 24 hours, or the beginning of a range in doubt."""
-        if gap := unreached(plan, self.position_us, at.estimate_us):
-            self.gaps.append(gap)
-            self.position_us = max(self.position_us, gap.end_us)
-        refetch = self.recovery.refetch
-        if refetch is None:
-            return
-        if not plan.is_refetch:
-            self.recovery, gaps = self.recovery.without_refetch()
-            self.gaps += gaps
-        elif refetch.start_us < plan.start_us:
-            self.gaps.append(Gap(refetch.start_us, plan.start_us, GapCause(refetch.suspicion.value)))
-            rest = replace(refetch, start_us=plan.start_us)
-            self.recovery = replace(self.recovery, refetch=rest)
-
-    def repeated(self, date_us: int) -> None:
-        """Record that a known event came again."""
-        self._has_data = self._has_repeated = self._has_events = True
-        if date_us <= self._plan.end_us:
-            self._came_inside(date_us)
-
-    def refuses(self, date_us: int) -> EndReason | None:
-        """Judge an event that is not known, by its date.
-
-        Rests on the parameters: an event that X emitted before the end of the slice is not dated far beyond it. Where
-        one is, X ignores what was asked for. Before any event of the slice itself the smallest sign is enough.
-        """
-        self._has_events = True
-        beyond_us = date_us - self._plan.end_us
-        if beyond_us > (OVERSHOOT_US if self._has_event_inside else OVERSHOOT_AT_FIRST_US):
-            return EndReason.PARAMETERS_IGNORED
-        if beyond_us <= 0:
-            self._came_inside(date_us)
-        return None if self._plan.is_refetch else _doubt_last_slice(self, date_us, self._plan.start_us)
-
-    def _came_inside(self, date_us: int) -> None:
-        self._has_event_inside = True
-        self._newest_inside_us = max(self._newest_inside_us, date_us)
-
-    def lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
-        """Record when lines came; in a replay dates do not move coverage, only its end does."""
-        self._has_data = self._has_data or bool(dates_us)
-        self._line_at_us = at.monotonic_us
-        return self._overdue(at)
-
-    def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
-        """Hang up a replay that brings nothing but keep-alives for two minutes: X does not close it."""
-        self._has_keep_alive = True
-        is_idle = keep_alive.at.monotonic_us - self._line_at_us > REPLAY_IDLE_US
-        return EndReason.REPLAY_IDLE if is_idle else self._overdue(keep_alive.at)
-
-    def _overdue(self, at: Reading) -> EndReason | None:
-        """Hang up a replay that takes too long: it holds up those of others, and a shorter one may come through.
-
-        Rests on nothing but its length: a slice that takes as long as the time it covers does not catch up.
-        """
-        fits = REPLAY_FITS_BEHIND_LOSS if self.recovery.lost_in_row else 1
-        limit_us = max(REPLAY_IDLE_US, self.recovery.slice_us // fits)
-        return EndReason.REPLAY_SLOW if at.monotonic_us - self._opened_at_us > limit_us else None
-
-    def end(self, ended: Ended) -> LastConnection:
-        """Settle what the replay leaves behind, and return what it was good for."""
-        asked = Asked(
-            self._plan.start_us, self._plan.end_us, self.position_us, self._plan.is_refetch, self._answered_us
-        )
-        verdict, settled = self._judge(asked, ended)
-        if settled is not None:
-            self.recovery, self.position_us = settled.recovery, settled.covered_until_us
-            self.gaps += settled.gaps
-        return LastConnection(verdict is Verdict.WHOLE, verdict, self.system_message)
-
-    def _judge(self, asked: Asked, ended: Ended) -> tuple[Verdict, Settled | None]:
-        """Judge the slice by how it ended and by what it brought.
-
-        A proper end within its own bounds makes it whole; a message or a line outside `data` in it does not, and
-        neither does an overlap in which known events should have come again and did not.
-        """
-        has_only_outside = self._has_events and not self._has_event_inside
-        if ended.reason is EndReason.PARAMETERS_IGNORED or (self._is_complete(ended) and has_only_outside):
-            return Verdict.IGNORED, None
-        if ended.reason in {EndReason.SUSPICION, EndReason.STOPPED}:
-            return Verdict.INTERRUPTED, None
-        if suspicion := self._suspicion(ended):
-            return Verdict.SUSPECTED, after.doubted(self.recovery, asked, suspicion)
-        if not self._is_complete(ended):
-            has_brought = self._has_events or self._has_keep_alive or self._has_foreign_line
-            settled = after.interrupted(self.recovery, asked, ended.at_us, has_brought=has_brought)
-            return Verdict.INTERRUPTED, settled
-        return Verdict.WHOLE, after.whole(self.recovery, asked, has_brought=self._has_event_inside)
-
-    def _is_complete(self, ended: Ended) -> bool:
-        has_foreign = self._has_foreign_line or (self._has_known_foreign_line and not self._has_events)
-        return ended.is_proper and self.system_message is None and not has_foreign
-
-    def _suspicion(self, ended: Ended) -> Suspicion | None:
-        """Return what speaks against a slice that was not cut."""
-        if ended.reason is EndReason.REPLAY_IDLE:
-            return Suspicion.REPLAY_NOT_CLOSED
-        is_empty_again = self.recovery.distrusts_replay and not self._has_events
-        is_unconfirmed = is_empty_again or (self._must_repeat and not self._has_repeated) or self._has_left_out_known
-        return Suspicion.REPLAY_UNCONFIRMED if self._is_complete(ended) and is_unconfirmed else None
-
-    @property
-    def _has_left_out_known(self) -> bool:
-        """Whether the slice ended before known events of it came again.
-
-        Rests on events that are known, dated behind everything that came and well before the end of the slice.
-        """
-        lateness_us = max(LATENESS_US, self.recovery.lateness_us)
-        return self.known_dates.has_any(self._newest_inside_us + LATENESS_US, self._plan.end_us - lateness_us)
-
-
-def open_session(opened: Opened, before: Coverage) -> LiveSession | ReplaySession:
-    """Return the session of a connection that X granted."""
-    if isinstance(opened.plan, Replay):
-        return ReplaySession(opened, opened.plan, before)
-    return LiveSession(opened, opened.plan, before)
-
-
-def _doubt_last_slice(session: Session, date_us: int, reach_us: int) -> EndReason | None:
-    """Hang up before an event that the last slice should have brought, so that the slice comes first again.
-
-    Rests on the date: an event dated well before the end of the slice, by more than events are late here, was emitted
-    within what X had ended as complete; short connections may have moved coverage on since. Where the slice had come
-    once more, it was delivered twice: an event behind which others of it are known is late, and what it lacks beyond
-    all that is known is a gap.
-    """
-    recovery = session.recovery
-    last = recovery.last_slice
-    if last is None:
-        return None
-    lateness_us = max(LATENESS_US, recovery.lateness_us)
-    if not max(reach_us, last.start_us) <= date_us < min(session.position_us, last.end_us) - lateness_us:
-        return None
-    if recovery.is_last_refetched and session.known_dates.has_any(date_us, last.end_us):
-        session.recovery = recovery.late(min(last.end_us - date_us, LATENESS_LIMIT_US), last.end_us)
-        return None
-    if recovery.is_last_refetched:
-        session.gaps.append(Gap(last.start_us, last.end_us, GapCause.REPLAY_INCOMPLETE))
-        session.recovery = replace(recovery, last_slice=None)
-        return None
-    session.recovery = recovery.suspected(last.start_us, last.end_us, Suspicion.REPLAY_INCOMPLETE)
-    return EndReason.SUSPICION
+        if recovery.is_last_refetched and self.known_dates.has_any(date_us, last.end_us):
+            self.recovery = recovery.late(min(last.end_us - date_us, LATENESS_LIMIT_US), last.end_us)
+            return None
+        if recovery.is_last_refetched:
+            self.gaps.append(Gap(last.start_us, last.end_us, GapCause.REPLAY_INCOMPLETE))
+            self.recovery = replace(recovery, last_slice=None)
+            return None
+        self.recovery = recovery.suspected(last.start_us, last.end_us, Suspicion.REPLAY_INCOMPLETE)
+        return EndReason.SUSPICION

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from connector.coverage.known_dates import KnownDates
 from connector.coverage.known_ids import KnownIds
+from connector.coverage.live_session import LiveSession
 from connector.coverage.messages import (
     Ended,
     EndReason,
@@ -23,7 +24,8 @@ from connector.coverage.messages import (
 )
 from connector.coverage.plan import FIRST_OVERLAP_US, REPLAY_REACH_US, Plan, Replay
 from connector.coverage.recovery import Recovery
-from connector.coverage.session import FUTURE_TOLERANCE_US, Coverage, LiveSession, ReplaySession, open_session
+from connector.coverage.replay_session import ReplaySession
+from connector.coverage.session import FUTURE_TOLERANCE_US, Coverage
 from connector.events.catalog import StreamPartition
 from connector.events.decode import DeadLetter, Event, LongLine, decode, unencodable
 from connector.events.times import US_PER_S
@@ -191,7 +193,10 @@ class PartitionState:
             self.has_begun = True
         self._opened, self._end_reason, self._is_refused = opened, None, False
         before = Coverage(self._position_us, self._recovery, self._known_dates, self._seen_until_us)
-        self._session = open_session(opened, before)
+        if isinstance(opened.plan, Replay):
+            self._session = ReplaySession(opened, opened.plan, before)
+        else:
+            self._session = LiveSession(opened, opened.plan, before)
 
     def _end(self, ended: Ended) -> None:
         session = self._session

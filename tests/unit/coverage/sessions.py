@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 
 from connector.coverage.known_dates import KnownDates
+from connector.coverage.live_session import LiveSession
 from connector.coverage.messages import Ended, EndReason
 from connector.coverage.plan import Live, Replay
 from connector.coverage.recovery import NOTHING_LEARNED, Recovery
-from connector.coverage.session import Coverage, LiveSession, ReplaySession
+from connector.coverage.replay_session import ReplaySession
+from connector.coverage.session import Coverage
 from tests.unit.partition.fakes import opened
 from tests.unit.x.fakes import NOW_US
 

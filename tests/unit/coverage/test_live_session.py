@@ -3,16 +3,11 @@
 import pytest
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
+from connector.coverage.live_session import BACKFILL_QUIET_US, HOLD_LIMIT_US, LiveSession
 from connector.coverage.messages import EndReason, KeepAlive, Reading
 from connector.coverage.plan import FIRST_OVERLAP_US, Live
 from connector.coverage.recovery import LATENESS_LIMIT_US, MINUTE_US, NOTHING_LEARNED, Range, Recovery, Refetch
-from connector.coverage.session import (
-    BACKFILL_QUIET_US,
-    FUTURE_TOLERANCE_US,
-    HOLD_LIMIT_US,
-    LATENESS_US,
-    LiveSession,
-)
+from connector.coverage.session import FUTURE_TOLERANCE_US, LATENESS_US
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
 from tests.unit.coverage.sessions import CUT, coverage, live

@@ -16,19 +16,12 @@ from connector.coverage.recovery import (
     Recovery,
     Refetch,
 )
-from connector.coverage.session import (
-    LATENESS_US,
-    OVERSHOOT_AT_FIRST_US,
-    OVERSHOOT_US,
-    REPLAY_IDLE_US,
-    LiveSession,
-    ReplaySession,
-    open_session,
-)
+from connector.coverage.replay_session import OVERSHOOT_AT_FIRST_US, OVERSHOOT_US, REPLAY_IDLE_US, ReplaySession
+from connector.coverage.session import LATENESS_US
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
 from tests.unit.coverage.sessions import CLOSED, CUT, coverage, replaying
-from tests.unit.partition.fakes import keep_alive, opened, reading
+from tests.unit.partition.fakes import keep_alive, reading
 from tests.unit.x.fakes import NOW_US
 
 _C = NOW_US - 60 * MINUTE_US
@@ -273,12 +266,6 @@ def test_replay_that_begins_behind_coverage_leaves_a_gap() -> None:
     session = replaying(plan, coverage(covered_us), NOW_US)
     assert session.gaps == [Gap(covered_us, plan.start_us, GapCause.OUTAGE_TOO_LONG)]
     assert session.position_us == plan.start_us
-
-
-def test_session_is_that_of_the_plan() -> None:
-    """Live or a replay."""
-    assert isinstance(open_session(opened(), coverage(_C)), LiveSession)
-    assert isinstance(open_session(opened(_PLAN), coverage(_C)), ReplaySession)
 
 
 def test_straggler_behind_a_slice_that_came_twice_is_no_measure_of_lateness() -> None:

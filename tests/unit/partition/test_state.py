@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
+from connector.coverage.live_session import BACKFILL_QUIET_US
 from connector.coverage.messages import Ended, EndReason, LastConnection, LinesRead, Message, Opened, Verdict
 from connector.coverage.plan import Live, Plan, Replay
 from connector.coverage.recovery import MINUTE_US, Refetch
-from connector.coverage.session import BACKFILL_QUIET_US
 from connector.events.decode import LongLine, SystemMessage
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import Mode
