@@ -25,7 +25,7 @@ _GAP_DETAIL = {
     GapCause.CONNECT_TOO_SLOW: "X took so long to answer that the backfill asked for no longer reached back far enough",
     GapCause.LEDGER_RESET: "the ledger was reset, and what was committed of this range is not accounted for",
     GapCause.REPLAY_INCOMPLETE: "a replay that X ended as complete had left events out, and X could not bring it again",
-    GapCause.REPLAY_UNCONFIRMED: "a replay left out known events, or came empty after others had, and none vouches for it",
+    GapCause.REPLAY_UNCONFIRMED: "a replay left out known events, or came empty after others had; none vouches for it",
     GapCause.REPLAY_NOT_CLOSED: "X delivered a replay and never ended it, so it cannot be known to be complete",
     GapCause.BACKFILL_UNCONFIRMED: "a backfill brought none of the events known to be in it, and no replay did",
     GapCause.COVERAGE_HELD: "old events kept coming on a live connection, and X grants no replay to check against",
