@@ -86,10 +86,194 @@ class Session:
     def _doubt_last_slice(self, date_us: int, reach_us: int) -> EndReason | None:
         """Hang up before an event that the last slice should have brought, so that the slice comes first again.
 
+<<<<<<< HEAD
         Rests on the date: an event dated well before the end of the slice, by more than events are late here, was
         emitted within what X had ended as complete; short connections may have moved coverage on since. Where the slice
         had come once more, it was delivered twice: an event behind which others of it are known is late, and what it
         lacks beyond all that is known is a gap.
+=======
+class LiveSession(Session):
+    """A live connection, which may begin with a backfill."""
+
+    def __init__(self, opened: Opened, plan: Live, before: Coverage) -> None:
+        super().__init__(before)
+        at = opened.at
+        self._answer_us = opened.answer_us
+        self._connected_us = at.earliest_us
+        self._answered_by_us = at.estimate_us + opened.answer_us
+        self._reach_us = at.earliest_us - plan.backfill_minutes * MINUTE_US
+        self._open_gaps(plan, at)
+        self._settle_unreached_slice(plan)
+        self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
+        self._is_held = plan.backfill_minutes > 0
+        self._old_at_us = self._moved_at_us = at.monotonic_us
+        self._must_repeat = before.known_dates.has_any(
+            self._reach_us + LATENESS_US, min(before.until_us, at.earliest_us)
+        )
+        self._seen_before_us = before.seen_until_us
+        self.seen_until_us = 0
+
+    def _open_gaps(self, plan: Live, at: Reading) -> None:
+        """Record what this connection does not reach; a range still in doubt can no longer be asked for."""
+        if gap := unreached(plan, self._owed_since_us(plan), at.estimate_us):
+            self.gaps.append(gap)
+            self.position_us = max(self.position_us, min(gap.end_us, self._reach_us))
+        self.recovery, gaps = self.recovery.without_refetch()
+        self.gaps += gaps
+
+    def _owed_since_us(self, plan: Live) -> int:
+        """Return since when events may be dated that are still to come.
+
+        Rests on coverage; and on how late events are, where a backfill stands in for a replay, which X refuses or has
+        just answered: X may select by date, and what was emitted since and is dated before the backfill does not come.
+        """
+        recovery, since_us = self.recovery, self.position_us
+        if plan.backfill_minutes and plan.cause is GapCause.REPLAY_REFUSED:
+            return min(since_us, max(since_us, self._reach_us) - recovery.lateness_us)
+        if plan.backfill_minutes and recovery.settled_at_us and recovery.settled_us == since_us:
+            return min(since_us, recovery.settled_at_us - recovery.lateness_us)
+        return since_us
+
+    def _settle_unreached_slice(self, plan: Live) -> None:
+        """Stop doubting the last slice where this connection brings nothing of it.
+
+        Rests on the backfill asked for: what is new on a connection without one, or with one that begins behind the
+        slice, was not emitted within the slice. Until then the ids of the slice, and all since, must stay known.
+        """
+        last = self.recovery.last_slice
+        if last is not None and (not plan.backfill_minutes or last.end_us <= self._reach_us):
+            self.recovery = replace(self.recovery, last_slice=None)
+
+    def repeated(self, date_us: int) -> None:
+        """Record that a known event came again: the backfill does what was asked, and the last slice held."""
+        self._has_data = self._has_repeated = True
+        if date_us < self._connected_us:
+            self._confirm(date_us)
+            if self.recovery.distrusts_backfill:
+                self.recovery = replace(self.recovery, distrusts_backfill=False)
+
+    def refuses(self, date_us: int) -> EndReason | None:
+        """Judge an event that is not known: should it have been, the slice that coverage ends with was incomplete."""
+        return _doubt_last_slice(self, date_us, self._reach_us)
+
+    def lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
+        """Take the dates of events that came at once.
+
+        Rests on X's order, older generally before newer: what was emitted before the newest of them is in our hands.
+        """
+        self._has_data = self._has_data or bool(dates_us)
+        latest_us = self._latest_credible(dates_us, at, self._answer_us)
+        if self._is_held and any(self._is_of_backfill(date_us) for date_us in dates_us):
+            self._old_at_us = at.monotonic_us
+        if latest_us is not None:
+            seen_us = min(latest_us, at.earliest_us)
+            self.seen_until_us = max(self.seen_until_us, seen_us)
+            if (reason := self._release(at)) is not None:
+                return reason
+            self._move(seen_us, at)
+        return self._overdue(at)
+
+    def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
+        """Take a keep-alive.
+
+        Rests on X sending one when nothing waits to be sent: what was emitted before the reader began to wait is here.
+        """
+        self._has_keep_alive = True
+        if keep_alive.waited_since_us is not None:
+            if (reason := self._release(keep_alive.at)) is not None:
+                return reason
+            self._move(keep_alive.waited_since_us, keep_alive.at)
+        return self._overdue(keep_alive.at)
+
+    def _move(self, to_us: int, at: Reading) -> None:
+        if not self._is_held and to_us > self.position_us:
+            self.position_us, self._moved_at_us = to_us, at.monotonic_us
+
+    def _is_of_backfill(self, date_us: int) -> bool:
+        """Return whether an event may be part of the backfill; one dated before its reach is a straggler."""
+        return self._reach_us - LATENESS_US <= date_us < self._connected_us
+
+    def learn_lateness(self, earliest_us: int, at: Reading) -> None:
+        """Learn how late events are emitted.
+
+        Rests on events that come for the first time and cannot be the backfill's: one that comes again says nothing of
+        when it was emitted.
+        """
+        lateness_us = at.earliest_us - earliest_us
+        may_be_of_backfill = self._is_held and self._is_of_backfill(earliest_us)
+        if LATENESS_US < lateness_us <= LATENESS_LIMIT_US and not may_be_of_backfill:
+            self.recovery = self.recovery.late(lateness_us, at.earliest_us)
+
+    def _confirm(self, date_us: int) -> None:
+        """Win coverage across short connections, none of which lives for a quiet minute.
+
+        Rests on two deliveries: an earlier connection brought everything up to its newest event in one run, and this
+        backfill, which began before that, has brought that event again. What the first left out came with the second.
+        """
+        is_that_event = 0 <= date_us - self._seen_before_us <= US_PER_S  # seen to a whole second of X's time
+        if self._is_held and is_that_event and self._reach_us <= self.position_us:
+            self.position_us = max(self.position_us, self._seen_before_us)
+
+    def _release(self, at: Reading) -> EndReason | None:
+        """End the hold of the backfill after a quiet minute, once it is credible.
+
+        Rests on a minute without an event of the backfill's range, and on something live that came behind it.
+        """
+        if not self._is_held or at.monotonic_us - self._old_at_us < BACKFILL_QUIET_US:
+            return None
+        if self._must_repeat and not self._has_repeated:
+            return self._doubt_backfill()
+        self._end_hold()
+        return None
+
+    def _end_hold(self) -> None:
+        self._is_held = False
+        self.recovery = replace(self.recovery, last_slice=None, settled_us=0, settled_at_us=0)
+
+    def _doubt_backfill(self) -> EndReason | None:
+        """Ask once more for what a backfill left out; where X was caught at it before, a gap is all that can be said.
+
+        Rests on events that are known, dated within the backfill's range, of which none came again. X tells its time in
+        whole seconds: the gap ends with the latest that the connect can have been, coverage with the earliest.
+        """
+        recovery, end_us = self.recovery, max(self._connected_us, self.position_us)
+        is_settled = recovery.settled_us == self.position_us
+        if self._can_refetch and not (recovery.distrusts_backfill and is_settled):
+            recovery = recovery.suspected(
+                self.position_us - FIRST_OVERLAP_US, end_us // US_PER_S * US_PER_S, Suspicion.BACKFILL_UNCONFIRMED
+            )
+            self.recovery = replace(recovery, distrusts_backfill=True)
+            return EndReason.SUSPICION
+        gap_end_us = max(self._answered_by_us, self.position_us)
+        if gap_end_us > self.position_us:
+            self.gaps.append(Gap(self.position_us, gap_end_us, GapCause.BACKFILL_UNCONFIRMED))
+        self.position_us, self.recovery = end_us, replace(recovery, distrusts_backfill=True)
+        self._end_hold()
+        return None
+
+    def _overdue(self, at: Reading) -> EndReason | None:
+        """Hang up where coverage stood still for too long: a replay can vouch for what a live connection cannot.
+
+        Rests on nothing but the bound, by X's time and by the monotonic clock: neither stragglers nor old dates nor a
+        `Date` that is wrong must hold coverage for ever. Where X grants no replay the held range becomes a gap, and the
+        connection goes on.
+        """
+        behind_us = at.estimate_us - max(self.position_us, self._connected_us)
+        if max(behind_us, at.monotonic_us - self._moved_at_us) <= HOLD_LIMIT_US:
+            return None
+        if self._can_refetch:
+            return EndReason.COVERAGE_HELD
+        if at.earliest_us > self.position_us:
+            self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD))
+        self._end_hold()
+        self._move(at.earliest_us, at)
+        return None
+
+    def end(self, ended: Ended) -> LastConnection:
+        """Return what the connection was good for; how it ended says nothing about what it brought.
+
+        What a replay had settled is reached by a backfill only for minutes, if events are late: then a replay is due.
+>>>>>>> breaker
         """
         recovery = self.recovery
         last = recovery.last_slice
