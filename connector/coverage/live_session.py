@@ -47,12 +47,15 @@ class LiveSession(Session):
     def _owed_since_us(self, plan: Live) -> int:
         """Return since when events may be dated that are still to come.
 
-        Rests on coverage; and on how late events are, where a backfill stands in for a replay that X refuses: X may
-        select by date, and what was emitted late and dated before the backfill then does not come.
+        Rests on coverage; and on how late events are, where a backfill stands in for a replay, which X refuses or has
+        just answered: X may select by date, and what was emitted since and is dated before the backfill does not come.
         """
-        if plan.cause is GapCause.REPLAY_REFUSED and plan.backfill_minutes:
-            return min(self.position_us, max(self.position_us, self._reach_us) - self.recovery.lateness_us)
-        return self.position_us
+        recovery, since_us = self.recovery, self.position_us
+        if plan.backfill_minutes and plan.cause is GapCause.REPLAY_REFUSED:
+            return min(since_us, max(since_us, self._reach_us) - recovery.lateness_us)
+        if plan.backfill_minutes and recovery.settled_at_us and recovery.settled_us == since_us:
+            return min(since_us, recovery.settled_at_us - recovery.lateness_us)
+        return since_us
 
     def _settle_unreached_slice(self, plan: Live) -> None:
         """Stop doubting the last slice where this connection brings nothing of it.

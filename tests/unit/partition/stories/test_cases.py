@@ -95,6 +95,13 @@ def test_process_that_was_away_after_a_replay_misses_no_late_events(crash_after:
     assert told.connector.gaps == []
 
 
+def test_late_events_that_a_slow_connect_leaves_out_are_in_a_gap() -> None:
+    """Almost 5 minutes late, and 20 s until X had answered: a backfill cannot reach back to them."""
+    slow = Connect(2, Answer(takes_ms=20_000), Manner(live_s=900))
+    told = _tell(Connect(1, SOUND, Manner(live_s=5)), Away(0.5), slow, traits=Traits(5, (290, 0), is_by_date=True))
+    assert _causes(told) == {GapCause.CONNECT_TOO_SLOW}
+
+
 def test_late_events_are_in_a_gap_where_x_selects_by_date_and_refuses_replays() -> None:
     """The backfill reached back to the end of coverage, and not to the dates of what was late."""
     refusing = Connect(7, Answer(is_refused=True, takes_ms=50), Manner(live_s=1, is_proper=False))
