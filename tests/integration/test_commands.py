@@ -154,7 +154,7 @@ def _printed(tail: ConnectorProcess) -> list[dict[str, Any]]:
 def test_tail_of_an_unknown_event_is_a_usage_error(config: Config, tmp_path: Path) -> None:
     """The wrong name and the right ones are said."""
     tail = _run(tmp_path, ["tail", "tweet.delete", "tweet.retweet"], config, 64)
-    assert "tweet.retweet unknown" in tail.stderr
+    assert "unknown event type tweet.retweet" in tail.stderr
     assert all(event in tail.stderr for event in EVENTS)
 
 
