@@ -119,8 +119,8 @@ def test_status_shows_the_gap(stage: _Stage) -> None:
     """From where coverage ended to what X still reaches."""
     status = stage.probe.partition(*_PLACE)
     assert status["gaps_recorded"] == 1
-    start, end, cause = re.fullmatch(r"(\S+) to (\S+): (\S+)", status["last_gap"]).groups()  # type: ignore[union-attr]
-    assert cause == "outage-too-long"
+    start, end, state, cause = re.fullmatch(r"(\S+) to (\S+): (\S+), (\S+)", status["last_gap"]).groups()  # type: ignore[union-attr]
+    assert (state, cause) == ("lost", "outage-too-long")
     assert to_us(start) == stage.covered_until_us
     assert 0 <= (to_us(end) - (stage.back_at_us - _REACH_S * US_PER_S)) / US_PER_S < 240
 
