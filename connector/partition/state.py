@@ -201,7 +201,8 @@ class PartitionState:
     def _end(self, ended: Ended) -> None:
         session = self._session
         if session is not None:
-            self._last = session.end(replace(ended, reason=self._end_reason or ended.reason))
+            is_stop = ended.reason is EndReason.STOPPED
+            self._last = session.end(ended if is_stop else replace(ended, reason=self._end_reason or ended.reason))
             self._collect()
             self._seen_until_us = session.seen_until_us or self._seen_until_us
         self._batch.ended = self._plan

@@ -10,7 +10,7 @@ from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.live_session import BACKFILL_QUIET_US
 from connector.coverage.messages import Ended, EndReason, LastConnection, LinesRead, Message, Opened, Verdict
 from connector.coverage.plan import Live, Plan, Replay
-from connector.coverage.recovery import MINUTE_US, Refetch
+from connector.coverage.recovery import MINUTE_US, NOTHING_LEARNED, Refetch
 from connector.events.decode import LongLine, SystemMessage
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import Mode
@@ -473,3 +473,12 @@ def _message(step: object, now_us: int, covered_us: int) -> Message:
             return keep_alive(now_us, 5)
         case _:
             return lines_read(_SYSTEM if step == "system" else b"junk", at_us=now_us)
+
+
+def test_stop_concludes_nothing_of_a_connection_that_was_to_be_hung_up() -> None:
+    """A stop has no time of X's: it had set back how long a range was being tried."""
+    state = state_of(_SLICE.start_us)
+    state.apply(opened(_SLICE))
+    assert state.apply(lines_read(_SYSTEM)) is EndReason.SYSTEM_MESSAGE
+    state.apply(Ended(EndReason.STOPPED, is_proper=False, at_us=0))
+    assert state.progress.recovery == NOTHING_LEARNED
