@@ -25,8 +25,7 @@ from connector.x.client import Connection, XClient
 from connector.x.clock import XClock, monotonic_us
 from connector.x.transport import Wire
 from tests.connections.x import X
-from tests.unit.partition.fakes import PARTITION, FakeWriter
-from tests.unit.source.fakes import new_state
+from tests.unit.partition.fakes import PARTITION, FakeWriter, state_of
 
 _PATIENCE_S = 20.0
 _POLL_S = 0.01
@@ -86,7 +85,7 @@ class Bench:
         settings = XSettings.model_validate({"base_url": x.base_url, "bearer_token": "simulator-token"})
         settings = settings.model_copy(update={"silence_timeout_s": 5.0, **given})
         self._client = XClient(settings, service.answered)
-        state = new_state(x.time.wall_us() - int(away_s * US_PER_S))
+        state = state_of(x.time.wall_us() - int(away_s * US_PER_S))
         self._channel = Channel(1024 * 1024, state.progress)
         telemetry = PartitionTelemetry(PARTITION, self._metrics, self.status)
         self.writer = FakeWriter()

@@ -24,6 +24,8 @@ from tests.unit.events.bodies import line_of
 from tests.unit.x.fakes import NOW_US
 
 PARTITION = StreamPartition("tweet", 2)
+WINDOW_US = 15 * MINUTE_US
+"""How long ids are known."""
 NAMES = TopicNames("p")
 SCHEMA_IDS = {topic: number for number, topic in enumerate(NAMES.schemas(), 1)}
 LIMITS = dict.fromkeys([*SCHEMA_IDS, NAMES.dead_letter], 2 * 1024**2)
@@ -60,7 +62,7 @@ def line(tweet_id: int, at_us: int = NOW_US) -> bytes:
 def state_of(covered_until_us: int = NOW_US, restored: Sequence[OffsetEntry] = ()) -> PartitionState:
     """Return the state of a new partition, or of what was restored."""
     first = OffsetEntry(0, first_entry(PARTITION, "w", covered_until_us))
-    return PartitionState(PARTITION, builder(), "w", restored or [first], window_us=15 * MINUTE_US)
+    return PartitionState(PARTITION, builder(), "w", restored or [first], window_us=WINDOW_US)
 
 
 class FakeWriter:

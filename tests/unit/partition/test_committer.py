@@ -20,8 +20,7 @@ from connector.settings import PipelineSettings
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus
-from tests.unit.partition.fakes import NAMES, PARTITION, FakeWriter, line
-from tests.unit.source.fakes import lines_read, new_state, opened, reading
+from tests.unit.partition.fakes import NAMES, PARTITION, FakeWriter, line, lines_read, opened, reading, state_of
 from tests.unit.x.fakes import NOW_US
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class _Bench:
     def __init__(self, clock: _Clock) -> None:
         self.clock = clock
         self.writer = _Writer(clock)
-        self.state = new_state(NOW_US, OffsetEntry(3, _begun(NOW_US - MINUTE_US)))
+        self.state = state_of(NOW_US, [OffsetEntry(3, _begun(NOW_US - MINUTE_US))])
         self.metrics = Metrics()
         self.status = PartitionStatus()
         self.settings = PipelineSettings(commit_max_events=1000)
@@ -164,7 +163,7 @@ def test_first_transaction_is_made_at_once(bench: _Bench) -> None:
 
 def test_new_partition_commits_nothing_before_x_is_reached(bench: _Bench) -> None:
     """Until then its coverage is a guess; from then on all is as ever, and a stop before leaves nothing."""
-    bench.state = new_state(NOW_US - MINUTE_US)
+    bench.state = state_of(NOW_US - MINUTE_US)
     bench.run(25.0)
     assert bench.committer is not None
     bench.committer.finish()
@@ -293,7 +292,7 @@ def test_finish_in_the_middle_of_a_slice_does_not_make_it_whole(bench: _Bench) -
 
 def test_commit_is_shown_in_metrics_and_status(bench: _Bench) -> None:
     """What was published, dropped and is missing, as the ledger has it."""
-    bench.state = new_state(NOW_US, OffsetEntry(3, _begun(NOW_US - 3 * MINUTE_US // 2)))
+    bench.state = state_of(NOW_US, [OffsetEntry(3, _begun(NOW_US - 3 * MINUTE_US // 2))])
     covered_until_us = NOW_US - MINUTE_US
     bench.run(0.0, opened(Live(1)), lines_read(line(1), line(1), b"junk", b'{"errors":["e"]}'), 1.0)
     where = {"stream": "tweet", "partition": "2"}
@@ -330,7 +329,7 @@ def test_progress_is_that_of_the_commit(bench: _Bench) -> None:
 
 def test_gap_of_a_connection_is_reported_once(bench: _Bench) -> None:
     """By the transaction that recorded it."""
-    bench.state = new_state(NOW_US, OffsetEntry(3, _begun(NOW_US - 10 * MINUTE_US)))
+    bench.state = state_of(NOW_US, [OffsetEntry(3, _begun(NOW_US - 10 * MINUTE_US))])
     bench.run(0.0, opened(), 25.0)
     where = {"stream": "tweet", "partition": "2", "state": "lost", "cause": "connect-too-slow"}
     assert bench.count("gaps", **where) == 1

@@ -31,8 +31,7 @@ from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus, State
 from connector.x.clock import XClock
 from tests.rig.process import wait_until
-from tests.unit.partition.fakes import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter
-from tests.unit.source.fakes import reading
+from tests.unit.partition.fakes import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter, reading
 from tests.unit.x.fakes import NOW_US
 
 _DEADLINE_S = 30.0

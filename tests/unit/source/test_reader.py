@@ -18,8 +18,7 @@ from connector.source.stall import StallWatch
 from connector.x.backoff import Curve
 from connector.x.clock import XClock
 from connector.x.errors import ConnectFailedError, Failure, PlanRefusedError, RateLimit
-from tests.unit.partition.fakes import PARTITION
-from tests.unit.source.fakes import new_state
+from tests.unit.partition.fakes import PARTITION, state_of
 from tests.unit.source.world import (
     CUT,
     DOWN,
@@ -522,7 +521,7 @@ def test_stop_while_reading_is_the_reason_whatever_came_before(before: bytes) ->
 
 def test_stop_while_the_channel_is_full_ends_the_reader_with_the_channel() -> None:
     """X's connection is ended at once, and is reported as stopped though the reader hangs on Kafka."""
-    channel = Channel(1, new_state().progress)
+    channel = Channel(1, state_of().progress)
     observed = Observed(lambda _: None)
     is_full = threading.Event()
     connection = ScriptedConnection(NOW_US, [event(1), is_full.set, event(2)], lambda: False)

@@ -29,8 +29,7 @@ from connector.x.client import Connection
 from connector.x.clock import XClock
 from connector.x.errors import ConnectFailedError, Failure, PlanRefusedError, RateLimit
 from connector.x.transport import Wire
-from tests.unit.partition.fakes import PARTITION, builder, line
-from tests.unit.source.fakes import WINDOW_US
+from tests.unit.partition.fakes import PARTITION, WINDOW_US, builder, line
 from tests.unit.source.lifecycle import MOVES, Step
 from tests.unit.x.fakes import NOW_US, FakeTime
 
