@@ -34,7 +34,6 @@ class LiveSession(Session):
             self._reach_us + LATENESS_US, min(before.until_us, at.earliest_us)
         )
         self._seen_before_us = before.seen_until_us
-        self.seen_until_us = 0
 
     def _open_gaps(self, plan: Live, at: Reading) -> None:
         """Record what this connection does not reach; a range still in doubt can no longer be asked for."""

@@ -24,7 +24,6 @@ class ReplaySession(Session):
 
     def __init__(self, opened: Opened, plan: Replay, before: Coverage) -> None:
         super().__init__(before)
-        self.seen_until_us = 0
         self._plan = plan
         self._open_gaps(plan, opened.at)
         known_end_us = plan.end_us if plan.is_refetch else min(before.until_us, plan.end_us)

@@ -42,6 +42,7 @@ class Session:
     def __init__(self, before: Coverage) -> None:
         self.position_us = before.until_us
         self.recovery = before.recovery
+        self.seen_until_us = 0
         self.gaps: list[Gap] = []
         self.known_dates = before.known_dates
         self.system_message: SystemMessage | None = None

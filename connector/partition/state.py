@@ -217,7 +217,7 @@ class PartitionState:
         if session is None:
             return
         refetch = session.recovery.refetch
-        if refetch is not None and refetch != self._recovery.refetch and refetch.end_us != _end_us(self._recovery):
+        if refetch is not None and refetch.end_us != _end_us(self._recovery):
             self._batch.refetches.append(refetch)
         self._position_us, self._recovery = session.position_us, session.recovery
         if session.gaps:

@@ -29,7 +29,7 @@ class Playlist:
         return self._live_from is None and not self.is_in_past
 
     def peek(self, count: int) -> list[Emitted]:
-        """Return the next `count` lines, as far as there are so many now."""
+        """Return the next `count` lines, or as many as there are now."""
         lines = self._log.pick(self._past[self._index : self._index + count]) if self.is_in_past else []
         if len(lines) < count and (position := self._live_position()) is not None:
             lines = lines + self._log.read(position, position + count - len(lines))
@@ -48,7 +48,7 @@ class Playlist:
             self._index += first - position
 
     def last(self, count: int) -> list[Emitted]:
-        """Return the `count` lines before the next one, as far as there are so many."""
+        """Return the `count` lines before the next one, or as many as there are."""
         start = max(self._index - count, 0)
         lines = self._log.pick(self._past[start : self._index])
         if self._live_from is not None and self._index > len(self._past):
