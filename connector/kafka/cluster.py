@@ -25,6 +25,13 @@ _CREATION_TIMEOUT_S = 30.0
 _CREATION_DEADLINE_S = 30.0
 _CREATION_POLL_S = 0.1
 
+_LEADER_DEADLINE_S = 5.0
+_LEADER_POLL_S = 0.1
+
+_LEADERLESS = frozenset(
+    {KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH}
+)
+"""A partition that is new or moves; its leader answers soon."""
 _UNAUTHORISED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _REFUSED = frozenset(
     {
@@ -81,11 +88,16 @@ class Cluster:
     def ends(self, places: Collection[TopicPartition]) -> dict[tuple[str | None, int | None], int]:
         """Return the offset of the next record by topic and partition, open transactions or not."""
         wanted = {TopicPartition(place.topic, place.partition): OffsetSpec.latest() for place in places}
-        found, errors = self._ask(
-            lambda admin: admin.list_offsets(
-                wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_REQUEST_TIMEOUT_S
+        deadline = time.monotonic() + _LEADER_DEADLINE_S
+        while True:
+            found, errors = self._ask(
+                lambda admin: admin.list_offsets(
+                    wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_REQUEST_TIMEOUT_S
+                )
             )
-        )
+            if time.monotonic() > deadline or _LEADERLESS.isdisjoint(error.code() for error in errors.values()):
+                break
+            time.sleep(_LEADER_POLL_S)
         self._raise_unless(KafkaError.NO_ERROR, errors)
         ends: dict[tuple[str | None, int | None], int] = {
             (place.topic, place.partition): result.offset for place, result in found.items()

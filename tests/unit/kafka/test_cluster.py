@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from connector.errors import DependencyUnavailableError, SettingsError
@@ -34,8 +34,9 @@ def test_brokers_that_are_away_are_unavailable_with_address_and_cause(monkeypatc
 class _Ends:
     """Plays an admin client that says where topics end."""
 
-    def __init__(self, end: int) -> None:
+    def __init__(self, end: int, errors: list[int]) -> None:
         self._end = end
+        self._errors = errors
 
     def list_offsets(
         self, wanted: dict[Any, Any], isolation_level: IsolationLevel, request_timeout: float
@@ -44,6 +45,9 @@ class _Ends:
         assert isolation_level is IsolationLevel.READ_UNCOMMITTED
         assert request_timeout < 10
         future: Future[Any] = Future()
+        if self._errors:
+            future.set_exception(KafkaException(KafkaError(self._errors.pop())))
+            return dict.fromkeys(wanted, future)
         future.set_result(type("Result", (), {"offset": self._end}))
         return dict.fromkeys(wanted, future)
 
@@ -51,17 +55,29 @@ class _Ends:
 @pytest.mark.parametrize("end", [0, 5])
 def test_ends_are_those_that_kafka_tells(monkeypatch: pytest.MonkeyPatch, end: int) -> None:
     """By topic and partition."""
-    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(end))
+    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(end, []))
     places = [TopicPartition("t", 0), TopicPartition("t", 1)]
     assert Cluster(KafkaSettings(bootstrap_servers="b:1")).ends(places) == {("t", 0): end, ("t", 1): end}
 
 
 def test_end_that_kafka_does_not_know_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would look like a topic in which nothing is."""
-    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(-1))
+    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(-1, []))
     cluster = Cluster(KafkaSettings(bootstrap_servers="b:1"))
     with pytest.raises(DependencyUnavailableError, match="Kafka at b:1 does not say where t ends"):
         cluster.ends([TopicPartition("t", 0)])
+
+
+def test_partition_that_has_just_been_made_is_asked_until_it_has_a_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its broker may not know yet that it leads; any other error is raised at once."""
+    errors = [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE]
+    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(5, errors))
+    cluster = Cluster(KafkaSettings(bootstrap_servers="b:1"))
+    assert cluster.ends([TopicPartition("t", 0)]) == {("t", 0): 5}
+    errors += [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART]
+    with pytest.raises(DependencyUnavailableError, match="Unknown topic or partition"):
+        cluster.ends([TopicPartition("t", 0)])
+    assert len(errors) == 1
 
 
 def test_brokers_that_did_not_answer_are_asked_by_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
