@@ -24,7 +24,8 @@ from connector.x.errors import RateLimit
 
 PLACE_S = 5.0
 """A reader that has not asked for so long (it restores, or waits for Kafka) keeps its place, and delays no other."""
-_LOOK_AGAIN_S = 1.0
+LOOK_AGAIN_S = 1.0
+"""How long a thread sleeps at most, in real seconds, before it looks again whether its attempt may go."""
 
 
 class WaitReason(StrEnum):
@@ -168,7 +169,7 @@ class ConnectLimiter:
 
         The caller then plans again and comes back; it keeps its place until it gets a permit or releases it.
         """
-        until_s = time.monotonic() + timeout_s  # how long a thread may wait does not go by a clock that is passed in
+        until_s = time.monotonic() + timeout_s  # real seconds, as a thread sleeps
         with self._changed:
             while True:
                 attempt = self._attempt(partition, plan, covered_until_us)
@@ -179,7 +180,7 @@ class ConnectLimiter:
                 left_s = until_s - time.monotonic()
                 if left_s <= 0:
                     return None
-                self._changed.wait(min(left_s, decision.seconds or _LOOK_AGAIN_S, _LOOK_AGAIN_S))
+                self._changed.wait(min(left_s, decision.seconds or LOOK_AGAIN_S, LOOK_AGAIN_S))
 
     def release(self, partition: StreamPartition) -> None:
         """Give up a place in the queue."""

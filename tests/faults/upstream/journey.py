@@ -19,6 +19,7 @@ from connector.simulator.faults import Drop
 from connector.simulator.record import Emitted
 from connector.simulator.server import Simulator
 from connector.simulator.world import LoggedRequest
+from connector.source import connect_limiter
 from connector.x import clock
 from tests.faults.stage import Stage
 from tests.faults.truth import findings, is_in_gap
@@ -36,6 +37,8 @@ BOUND_S = 15 * 60.0
 """Coverage is never older, while X is reachable and grants connections, but for what catching up needs."""
 _FOLLOWED_WITHIN_S = 1.0
 _POLL_S = 0.02
+_LOOK_AGAIN_S = 0.05
+"""A reader looks this often whether it may connect, as a second is many on a journey."""
 _STRIDE_S = 20.0
 """How far time is set forward at once when something is waited for that only time brings."""
 
@@ -127,6 +130,7 @@ class Journey(Stage):
         self.way = self._exits.enter_context(TcpProxy(free_port(), address))
         self._config = override(self._config, x={"base_url": f"http://{self.way.address}", "streams": self._streams})
         self._exits.enter_context(mock.patch.object(clock, "time", self.travelling))
+        self._exits.enter_context(mock.patch.object(connect_limiter, "LOOK_AGAIN_S", _LOOK_AGAIN_S))
         return self
 
     @contextmanager
@@ -202,7 +206,7 @@ class Journey(Stage):
         emitted_us = self.now_us
         self.emit_on(self.places, 1)
         deadline_s = time.monotonic() + _FOLLOWED_WITHIN_S
-        while time.monotonic() < deadline_s and not self._have_read(emitted_us):
+        while time.monotonic() < deadline_s and not self._has_followed(emitted_us):
             time.sleep(_POLL_S)
 
     def return_to_live(self, within_s: float, stride_s: float = _STRIDE_S) -> None:
@@ -221,11 +225,13 @@ class Journey(Stage):
         took_s = (self.now_us - began_us) / US_PER_S
         assert took_s <= within_s, f"all were live only after {took_s:.0f} s of X's time"
 
-    def _have_read(self, emitted_us: int) -> bool:
-        """Return whether every stream partition that is live has read and committed an event since then."""
+    def _has_followed(self, emitted_us: int) -> bool:
+        """Return whether each stream partition has read an event since then, or catches up, or must wait to connect.
+
+        A wait goes by real seconds, so that one may be over by X's time and not by the reader's.
+        """
         statuses = self.probe.status()["partitions"]
-        live = [status for place in self.places if (status := statuses[f"{place[0]}/{place[1]}"])["mode"] == "live"]
-        return all(status["last_event"] and to_us(status["last_event"]) > emitted_us - 2 * US_PER_S for status in live)
+        return all(_has_followed(statuses[f"{stream}/{number}"], emitted_us) for stream, number in self.places)
 
     def ages_s(self) -> dict[Place, float]:
         """Return how old the coverage of each stream partition is, in X's time."""
@@ -317,6 +323,16 @@ class Journey(Stage):
 def to_us(text: str) -> int:
     """Return microseconds since 1970 of an RFC 3339 time."""
     return round(datetime.fromisoformat(text).timestamp() * US_PER_S)
+
+
+def _has_followed(status: Mapping[str, Any], emitted_us: int) -> bool:
+    match status["mode"]:
+        case "live":
+            return status["last_event"] is not None and to_us(status["last_event"]) > emitted_us - 2 * US_PER_S
+        case "disconnected":
+            is_early = status["next_attempt"] is not None and to_us(status["next_attempt"]) > emitted_us
+            return status["waits_for"] is not None or is_early
+    return True
 
 
 def lost_lines(history: History, emitted: Sequence[Emitted]) -> list[Emitted]:
