@@ -41,7 +41,7 @@ stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies,
 
 integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,integration tests,$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration)
+	$(call step,integration tests,$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/integration)
 
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; `python -m tests.chart.generate` regenerates what is derived from it
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)
@@ -61,7 +61,7 @@ monitoring: java prometheus $(VENV)/dev.stamp ## Test alert rules, dashboard and
 
 faults: java $(VENV)/dev.stamp ## Play the short fault scenarios; ROUNDS=n draws n rounds from all of them, SEED=n repeats a run
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,fault scenarios,CONNECTOR_TEST_SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -n 2 --maxschedchunk 1 tests/faults)
+	$(call step,fault scenarios,CONNECTOR_TEST_SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -n 4 --maxschedchunk 1 tests/faults)
 
 bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 9 minutes; BENCH=--short only checks that it runs
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)

@@ -17,6 +17,13 @@ from tests.rig.registry import Registry
 from tests.rig.service import Config, delete_topics, make_config, provisioned, running
 from tests.rig.session import Kafka, SchemaRegistry
 
+_LONGEST = ("test_sharing.py", "test_outage.py", "test_benchmark.py", "test_main_path.py", "test_telemetry.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that none of them is left for the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
