@@ -51,6 +51,10 @@ class _Ends:
         future.set_result(type("Result", (), {"offset": self._end}))
         return dict.fromkeys(wanted, future)
 
+    def poll(self, timeout: float) -> int:
+        """Serve no callback."""
+        return int(timeout)
+
 
 @pytest.mark.parametrize("end", [0, 5])
 def test_ends_are_those_that_kafka_tells(monkeypatch: pytest.MonkeyPatch, end: int) -> None:
