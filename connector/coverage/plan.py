@@ -13,8 +13,6 @@ from connector.events.times import US_PER_S
 BACKFILL_MAX_MINUTES = 5
 BACKFILL_MAX_US = BACKFILL_MAX_MINUTES * MINUTE_US
 BACKFILL_MARGIN_US = MINUTE_US
-BACKFILL_AGE_US = 210 * US_PER_S
-"""Older coverage is replayed where X grants that: a live connection that ends soon would leave it as old as it is."""
 FIRST_OVERLAP_US = 5 * MINUTE_US
 NEXT_OVERLAP_US = MINUTE_US
 SETTLING_US = MINUTE_US
@@ -103,8 +101,7 @@ def next_plan(covered_until_us: int, recovery: Recovery, now_us: int, contract: 
     is_enough = is_settled and _is_fresh(recovery, now_us) and away_us + BACKFILL_MARGIN_US <= BACKFILL_MAX_US
     if minutes > BACKFILL_MAX_MINUTES and is_enough:
         minutes = BACKFILL_MAX_MINUTES  # a replay has just brought what is late; another one would bring no more
-    is_young = is_settled or away_us <= BACKFILL_AGE_US or not contract.has_replay
-    if minutes <= BACKFILL_MAX_MINUTES and is_young:
+    if minutes <= BACKFILL_MAX_MINUTES:
         return Live(minutes) if contract.has_backfill else Live(0, GapCause.BACKFILL_REFUSED)
     if contract.has_replay:
         return _next_slice(covered_until_us, recovery, now_us, is_settled=is_settled)

@@ -8,7 +8,6 @@ Must not know readers, sockets, or how coverage is reached.
 """
 
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -169,7 +168,7 @@ class ConnectLimiter:
 
         The caller then plans again and comes back; it keeps its place until it gets a permit or releases it.
         """
-        until_s = time.monotonic() + timeout_s  # real seconds, as a thread sleeps
+        until_s = self._now_s + timeout_s
         with self._changed:
             while True:
                 attempt = self._attempt(partition, plan, covered_until_us)
@@ -177,7 +176,7 @@ class ConnectLimiter:
                 if isinstance(decision, Go):
                     return self._grant(attempt)
                 self._attempts[partition] = attempt
-                left_s = until_s - time.monotonic()
+                left_s = until_s - attempt.asked_at_s
                 if left_s <= 0:
                     return None
                 self._changed.wait(min(left_s, decision.seconds or LOOK_AGAIN_S, LOOK_AGAIN_S))

@@ -37,8 +37,8 @@ BOUND_S = 15 * 60.0
 """Coverage is never older, while X is reachable and grants connections, but for what catching up needs."""
 _FOLLOWED_WITHIN_S = 1.0
 _POLL_S = 0.02
-_LOOK_AGAIN_S = 0.05
-"""A reader looks this often whether it may connect, as a second is many on a journey."""
+_LOOK_AGAIN_S = 0.01
+"""A reader looks this often whether it may connect: more often than time is set forward."""
 _STRIDE_S = 20.0
 """How far time is set forward at once when something is waited for that only time brings."""
 
@@ -206,6 +206,7 @@ class Journey(Stage):
         emitted_us = self.now_us
         self.emit_on(self.places, 1)
         deadline_s = time.monotonic() + _FOLLOWED_WITHIN_S
+        time.sleep(_POLL_S)
         while time.monotonic() < deadline_s and not self._has_followed(emitted_us):
             time.sleep(_POLL_S)
 
