@@ -274,8 +274,7 @@ class Journey(Stage):
 
     def cut_off(self, seconds: float) -> None:
         """Keep X out of reach for so long, while it goes on emitting."""
-        self.way.go_away()
-        self.await_cut_off()
+        self.cut()
         self.let_x_emit(seconds)
         self.way.come_back()
 

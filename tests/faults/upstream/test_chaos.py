@@ -132,8 +132,7 @@ def _suffer_live(journey: Journey) -> None:
 
 
 def _suffer_in_a_catch_up(journey: Journey) -> None:
-    journey.way.go_away()
-    journey.await_cut_off()
+    journey.cut()
     journey.let_x_emit(_LONG_AWAY_S, 800)
     for place in journey.places:
         _arm(journey, _faults_of_a_connection(journey.random, place, "replay"))
@@ -154,8 +153,7 @@ def _be_deceived(journey: Journey) -> None:
     journey.cut_off(_AWAY_S)
     journey.settle()
     for kind in (EndReplayEarly, IgnoreReplay, KeepReplayOpen, OvershootReplay):
-        journey.way.go_away()
-        journey.await_cut_off()
+        journey.cut()
         journey.let_x_emit_everywhere(_LONG_AWAY_S, _A_FEW)
         for stream in _STREAMS:
             journey.simulator.inject(kind(stream=stream))

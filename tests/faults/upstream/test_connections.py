@@ -62,8 +62,7 @@ def test_connection_lost_on_the_way_back_nothing_is_lost(
     with journey.running():
         journey.emit_on(journey.places)
         journey.settle()
-        journey.way.go_away()
-        journey.await_cut_off()
+        journey.cut()
         journey.let_x_emit(away_s)
         for after_lines in (5, 11):
             journey.simulator.inject(fault(stream="user", mode=mode, after_lines=after_lines))
@@ -81,8 +80,7 @@ def test_slice_that_ends_properly_within_a_line_is_not_whole(embark: Callable[..
     with journey.running():
         journey.emit_on(journey.places)
         journey.settle()
-        journey.way.go_away()
-        journey.await_cut_off()
+        journey.cut()
         journey.let_x_emit(_LONG_AWAY_S)
         journey.simulator.inject(Truncate(stream="user", mode="replay", after_lines=12, ending="close"))
         journey.way.come_back()
@@ -157,8 +155,7 @@ def test_slice_that_x_ends_early_is_doubted_once_and_made_up_for(embark: Callabl
     with journey.running() as probe:
         journey.emit_on(journey.places)
         journey.settle()
-        journey.way.go_away()
-        journey.await_cut_off()
+        journey.cut()
         journey.let_x_emit(_LONG_AWAY_S, 2000)
         journey.simulator.inject(EndReplayEarly(stream="user"))
         journey.way.come_back()

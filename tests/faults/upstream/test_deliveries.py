@@ -109,8 +109,7 @@ def test_order_per_entity_in_catch_up(embark: Callable[..., Journey]) -> None:
     with journey.running():
         journey.emit_on(journey.places)
         journey.settle()
-        journey.way.go_away()
-        journey.await_cut_off()
+        journey.cut()
         journey.let_x_emit(_LONG_AWAY_S, 2000)
         journey.simulator.set_rate(200)
         journey.way.come_back()

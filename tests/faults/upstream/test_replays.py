@@ -34,8 +34,7 @@ def _be_away(journey: Journey, seconds: float = _AWAY_S) -> None:
     """Have something covered on every stream partition, then keep X out of reach while it goes on emitting."""
     journey.emit_on(journey.places, _A_FEW)
     journey.settle()
-    journey.way.go_away()
-    journey.await_cut_off()
+    journey.cut()
     journey.let_x_emit_everywhere(seconds, _A_FEW)
 
 
