@@ -30,7 +30,7 @@ class LiveSession(Session):
         self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
         self._is_held = plan.backfill_minutes > 0
         self._old_at_us = self._moved_at_us = at.monotonic_us
-        self._must_repeat = before.known_dates.has_any(
+        self._must_repeat = before.known_dates.within(
             self._reach_us + LATENESS_US, min(before.until_us, at.earliest_us)
         )
         self._seen_before_us = before.seen_until_us
@@ -68,7 +68,8 @@ class LiveSession(Session):
 
     def repeated(self, date_us: int) -> None:
         """Record that a known event came again: the backfill does what was asked, and the last slice held."""
-        self._has_data = self._has_repeated = True
+        self._has_data = True
+        self._count_repeated(date_us)
         if date_us < self._connected_us:
             self._confirm(date_us)
             if self.recovery.distrusts_backfill:
@@ -115,25 +116,34 @@ class LiveSession(Session):
         """Return whether an event may be part of the backfill; one dated before its reach is a straggler."""
         return self._reach_us - LATENESS_US <= date_us < self._connected_us
 
-    def learn_lateness(self, earliest_us: int, at: Reading) -> None:
+    def learn_lateness(self, dates_us: Sequence[int], at: Reading) -> None:
         """Learn how late events are emitted.
 
         Rests on events that come for the first time and cannot be the backfill's: one that comes again says nothing of
-        when it was emitted.
+        when it was emitted. Stragglers, which no overlap can wait for, hide nothing.
         """
-        lateness_us = at.earliest_us - earliest_us
-        may_be_of_backfill = self._is_held and self._is_of_backfill(earliest_us)
-        if LATENESS_US < lateness_us <= LATENESS_LIMIT_US and not may_be_of_backfill:
-            self.recovery = self.recovery.late(lateness_us, at.earliest_us)
+        earliest_us = min(
+            (
+                date_us
+                for date_us in dates_us
+                if date_us >= at.earliest_us - LATENESS_LIMIT_US
+                and not (self._is_held and self._is_of_backfill(date_us))
+            ),
+            default=at.earliest_us,
+        )
+        if at.earliest_us - earliest_us > LATENESS_US:
+            self.recovery = self.recovery.late(at.earliest_us - earliest_us, at.earliest_us)
 
     def _confirm(self, date_us: int) -> None:
         """Win coverage across short connections, none of which lives for a quiet minute.
 
         Rests on two deliveries: an earlier connection brought everything up to its newest event in one run, and this
-        backfill, which began before that, has brought that event again. What the first left out came with the second.
+        backfill, which began before that, has brought that event again, and what is known from before it too. What the
+        first left out came with the second.
         """
         is_that_event = 0 <= date_us - self._seen_before_us <= US_PER_S  # seen to a whole second of X's time
-        if self._is_held and is_that_event and self._reach_us <= self.position_us:
+        has_all = self._reach_us <= self.position_us and not self._has_left_all_known_out
+        if self._is_held and is_that_event and has_all:
             self.position_us = max(self.position_us, self._seen_before_us)
 
     def _release(self, at: Reading) -> EndReason | None:
@@ -143,14 +153,14 @@ class LiveSession(Session):
         """
         if not self._is_held or at.monotonic_us - self._old_at_us < BACKFILL_QUIET_US:
             return None
-        if self._must_repeat and not self._has_repeated:
+        if self._has_left_all_known_out:
             return self._doubt_backfill()
         self._end_hold()
         return None
 
     def _end_hold(self) -> None:
         self._is_held = False
-        self.recovery = replace(self.recovery, last_slice=None, settled_us=0, settled_at_us=0)
+        self.recovery = replace(self.recovery.caught_up(), last_slice=None, settled_us=0, settled_at_us=0)
 
     def _doubt_backfill(self) -> EndReason | None:
         """Ask once more for what a backfill left out; where X was caught at it before, a gap is all that can be said.

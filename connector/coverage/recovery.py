@@ -47,8 +47,8 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     `trying_since_us`, and `lost_in_row` the ranges given up since the last whole slice. `last_slice` is the whole slice
     that coverage ends with, and the empty ones before it, while a later event may still show that it was incomplete;
     `is_last_refetched` whether it had come once more. `settled_us` is where coverage stood when it ended,
-    `settled_at_us` when X had answered it. `lateness_us` is how long after its date an event was emitted at most, as
-    last seen at `lateness_seen_us`.
+    `settled_at_us` when X had answered it. `lateness_us` is how long after its date an event was emitted at most, in
+    the hour since `lateness_since_us` and in the one before it, `lateness_lately_us` in this hour alone.
     """
 
     refetch: Refetch | None = None
@@ -63,7 +63,8 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     distrusts_replay: bool = False
     distrusts_backfill: bool = False
     lateness_us: int = 0
-    lateness_seen_us: int = 0
+    lateness_lately_us: int = 0
+    lateness_since_us: int = 0
 
     def as_text(self) -> str:
         """Return the value as JSON, for the ledger."""
@@ -80,10 +81,24 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
             raise ValueError(f"recovery: {error}") from error
 
     def late(self, lateness_us: int, now_us: int) -> "Recovery":
-        """Record that an event was emitted `lateness_us` after its date; the largest of the last hour counts."""
-        if lateness_us < self.lateness_us and now_us - self.lateness_seen_us < LATENESS_KEPT_US:
-            return self
-        return replace(self, lateness_us=lateness_us, lateness_seen_us=now_us)
+        """Record that an event was emitted `lateness_us` after its date; the largest of the last hour counts.
+
+        An hour begins with the first late event after the one before has passed.
+        """
+        if now_us - self.lateness_since_us < LATENESS_KEPT_US:
+            before_us, lately_us, since_us = self.lateness_us, self.lateness_lately_us, self.lateness_since_us
+        else:
+            before_us, lately_us, since_us = self.lateness_lately_us, 0, now_us
+        return replace(
+            self,
+            lateness_us=max(lateness_us, before_us),
+            lateness_lately_us=max(lateness_us, lately_us),
+            lateness_since_us=since_us,
+        )
+
+    def caught_up(self) -> "Recovery":
+        """Forget what interruptions have taught: a live connection has brought what the replays were to bring."""
+        return replace(self, slice_us=SLICE_US, tries=0, trying_since_us=0, lost_in_row=0)
 
     def suspected(self, start_us: int, end_us: int, suspicion: Suspicion) -> "Recovery":
         """Ask for a time range once more."""
@@ -110,9 +125,10 @@ class Asked(NamedTuple):
     is_refetch: bool
     answered_us: int
 
-    def gap(self, cause: GapCause) -> Gap:
-        """Return the gap that giving up this replay leaves: what it would have brought beyond coverage."""
-        return Gap(self.start_us if self.is_refetch else max(self.start_us, self.covered_until_us), self.end_us, cause)
+    def gaps(self, cause: GapCause) -> list[Gap]:
+        """Return the gap that giving up this replay leaves: what it would have brought beyond coverage, if anything."""
+        start_us = self.start_us if self.is_refetch else max(self.start_us, self.covered_until_us)
+        return [Gap(start_us, self.end_us, cause)] if start_us < self.end_us else []
 
 
 class Settled(NamedTuple):
@@ -174,7 +190,7 @@ def doubted(recovery: Recovery, asked: Asked, suspicion: Suspicion) -> Settled:
     cause = GapCause((recovery.refetch.suspicion if recovery.refetch else suspicion).value)
     covered_us = max(asked.covered_until_us, asked.end_us)
     recovery = replace(_past(recovery, asked, covered_us), distrusts_replay=True, last_slice=None)
-    return Settled(recovery, covered_us, [asked.gap(cause)])
+    return Settled(recovery, covered_us, asked.gaps(cause))
 
 
 def _give_up(recovery: Recovery, asked: Asked, *, slice_us: int) -> Settled:
@@ -189,7 +205,7 @@ def _give_up(recovery: Recovery, asked: Asked, *, slice_us: int) -> Settled:
         lost_in_row=recovery.lost_in_row + 1,
         last_slice=None,
     )
-    return Settled(recovery, covered_us, [asked.gap(cause)])
+    return Settled(recovery, covered_us, asked.gaps(cause))
 
 
 def _past(recovery: Recovery, asked: Asked, covered_us: int) -> Recovery:

@@ -27,12 +27,14 @@ class ReplaySession(Session):
         self._plan = plan
         self._open_gaps(plan, opened.at)
         known_end_us = plan.end_us if plan.is_refetch else min(before.until_us, plan.end_us)
-        self._must_repeat = before.known_dates.has_any(plan.start_us + LATENESS_US, known_end_us)
+        self._must_repeat = before.known_dates.within(plan.start_us + LATENESS_US, known_end_us)
         self._answered_us = opened.at.estimate_us
         self._newest_inside_us = plan.start_us
         self._opened_at_us = self._line_at_us = opened.at.monotonic_us
         self._has_events = False
         self._has_event_inside = False
+        self._has_event_far_outside = False
+        self._has_undated = False
 
     def _open_gaps(self, plan: Replay, at: Reading) -> None:
         """Record what this replay does not reach: beyond the 24 hours, or the beginning of a range in doubt."""
@@ -52,9 +54,16 @@ class ReplaySession(Session):
 
     def repeated(self, date_us: int) -> None:
         """Record that a known event came again."""
-        self._has_data = self._has_repeated = self._has_events = True
+        self._has_data = self._has_events = True
+        self._count_repeated(date_us)
         if date_us <= self._plan.end_us:
             self._came_inside(date_us)
+        elif date_us > self._plan.end_us + OVERSHOOT_AT_FIRST_US:
+            self._has_event_far_outside = True
+
+    def data(self) -> None:
+        """Record that a line with `data` came that cannot be read: it has no date, but the slice is not empty."""
+        self._has_data = self._has_undated = True
 
     def refuses(self, date_us: int) -> EndReason | None:
         """Judge an event that is not known, by its date.
@@ -112,7 +121,7 @@ class ReplaySession(Session):
         A proper end within its own bounds makes it whole; a message or a line outside `data` in it does not, and
         neither does an overlap in which known events should have come again and did not.
         """
-        has_only_outside = self._has_events and not self._has_event_inside
+        has_only_outside = self._has_event_far_outside and not self._has_event_inside
         if ended.reason is EndReason.PARAMETERS_IGNORED or (self._is_complete(ended) and has_only_outside):
             return Verdict.IGNORED, None
         if ended.reason in {EndReason.SUSPICION, EndReason.STOPPED}:
@@ -123,7 +132,7 @@ class ReplaySession(Session):
             has_brought = self._has_events or self._has_keep_alive or self._has_foreign_line
             settled = after.interrupted(self.recovery, asked, ended.at_us, has_brought=has_brought)
             return Verdict.INTERRUPTED, settled
-        return Verdict.WHOLE, after.whole(self.recovery, asked, has_brought=self._has_event_inside)
+        return Verdict.WHOLE, after.whole(self.recovery, asked, has_brought=self._has_event_inside or self._has_undated)
 
     def _is_complete(self, ended: Ended) -> bool:
         has_foreign = self._has_foreign_line or (self._has_known_foreign_line and not self._has_events)
@@ -133,8 +142,8 @@ class ReplaySession(Session):
         """Return what speaks against a slice that was not cut."""
         if ended.reason is EndReason.REPLAY_IDLE:
             return Suspicion.REPLAY_NOT_CLOSED
-        is_empty_again = self.recovery.distrusts_replay and not self._has_events
-        is_unconfirmed = is_empty_again or (self._must_repeat and not self._has_repeated) or self._has_left_out_known
+        is_empty_again = self.recovery.distrusts_replay and not (self._has_events or self._has_undated)
+        is_unconfirmed = is_empty_again or self._has_left_all_known_out or self._has_left_out_known
         return Suspicion.REPLAY_UNCONFIRMED if self._is_complete(ended) and is_unconfirmed else None
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
-from connector.coverage.known_dates import KnownDates
+from connector.coverage.known_dates import BUCKET_US, KnownDates
 from connector.coverage.messages import EndReason, Reading
 from connector.coverage.recovery import LATENESS_LIMIT_US, Recovery
 from connector.events.decode import SystemMessage
@@ -50,11 +50,24 @@ class Session:
         self._has_keep_alive = False
         self._has_foreign_line = self._has_known_foreign_line = False
         self._has_repeated = False
+        self._must_repeat: frozenset[int] = frozenset()
 
     @property
     def has_proved(self) -> bool:
         """Whether X spoke as a stream does: a keep-alive, or a line with `data`. Anything else proves nothing."""
         return self._has_data or self._has_keep_alive
+
+    @property
+    def _has_left_all_known_out(self) -> bool:
+        """Whether none of the known events that must come again has come."""
+        return bool(self._must_repeat) and not self._has_repeated
+
+    def _count_repeated(self, date_us: int) -> None:
+        """Record that an event of an earlier connection came again.
+
+        Rests on its date: only where an event that must come again happened does it show that X brings what is known.
+        """
+        self._has_repeated = self._has_repeated or date_us // BUCKET_US in self._must_repeat
 
     def data(self) -> None:
         """Record that a line with `data` came."""
@@ -68,8 +81,8 @@ class Session:
         self._has_foreign_line = self._has_foreign_line or not is_known
         self._has_known_foreign_line = self._has_known_foreign_line or is_known
 
-    def learn_lateness(self, earliest_us: int, at: Reading) -> None:
-        """Take the earliest date of new events that came at once; of a replay it says nothing."""
+    def learn_lateness(self, dates_us: Sequence[int], at: Reading) -> None:
+        """Take the dates of new events that came at once; of a replay they say nothing."""
 
     def message(self, message: SystemMessage) -> EndReason:
         """Hang up after a system message: X speaks of closing the connection, and does not always do it."""

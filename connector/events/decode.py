@@ -61,8 +61,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 class DeadLetter:
     """A line that is kept as bytes: `line` is its beginning where `length`, in bytes, is more.
 
-    `unknown_type` is X's name of a type that the catalog does not have. A line without `has_data` is no event: X, or a
-    box on the way, speaks of the connection.
+    `unknown_type` is X's name of a type that the catalog does not have. A line that `has_data` looks like an event: one
+    object, of one type, under `data`. In any other X, or a box on the way, speaks of the connection.
     """
 
     id: bytes
@@ -141,14 +141,20 @@ def _decode(stream: str, line: bytes) -> Event | DeadLetter | SystemMessage:
     if not isinstance(data, dict) or len(data) != 1:
         count = len(data) if isinstance(data, dict) else "no"
         detail = f"{count or 'no'} types under data"
-        return _dead(line, line_id(stream, line), Reason.UNKNOWN_TYPE, detail, has_data=data is not None)
+        return _dead(line, line_id(stream, line), Reason.UNKNOWN_TYPE, detail, has_data=False)
     [(x_type, body)] = data.items()
     shape = SHAPES.get((stream, x_type))
     if shape is None:
         id_ = _any_id(stream, x_type, body, line)
         detail = f"type {x_type}"[:_DETAIL_LIMIT]
         return DeadLetter(
-            id_, Reason.UNKNOWN_TYPE, detail, line, len(line), has_data=True, unknown_type=x_type[:_NAME_LIMIT]
+            id_,
+            Reason.UNKNOWN_TYPE,
+            detail,
+            line,
+            len(line),
+            has_data=isinstance(body, dict),
+            unknown_type=x_type[:_NAME_LIMIT],
         )
     try:
         return _event(shape, body)

@@ -228,16 +228,18 @@ class PartitionState:
         """Apply lines up to the first one that the session refuses: what is in doubt has to come again first."""
         replayed = self._plan if isinstance(self._plan, Replay) else None
         delivered_by = "replay" if replayed else "stream"
-        best_us = read.at.best_us
+        best_us, latest_us = read.at.best_us, self._latest_date_us(read)
         dates_us, new_us = [], []
         reason: EndReason | None = None
         for line in read.lines:
             decoded = decode(self._partition.stream, line)
             if isinstance(decoded, Event):
                 date_us = decoded.event_at_ns // _NS_PER_US
+                is_dated = date_us <= latest_us  # a later date says nothing of when the event happened
                 if self._is_known(decoded.id):
-                    session.repeated(date_us)
-                elif (refusal := session.refuses(date_us)) is not None:
+                    if is_dated and decoded.id not in self._batch.ids:  # these came over this connection
+                        session.repeated(date_us)
+                elif is_dated and (refusal := session.refuses(date_us)) is not None:
                     reason, self._is_refused = reason or refusal, True
                     break
                 # The best clock may be as coarse as X's `Date`: nothing is read before it happened.
@@ -255,7 +257,7 @@ class PartitionState:
         self._keep_known(read, dates_us, replayed)
         if new_us:
             self._arrived(read, new_us, is_live=replayed is None)
-            session.learn_lateness(min(new_us), read.at)
+            session.learn_lateness(new_us, read.at)
         if self._is_refused:
             return reason
         held = session.lines(dates_us, read.at)

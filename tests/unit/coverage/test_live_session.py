@@ -322,9 +322,9 @@ def test_last_slice_that_had_come_once_more_and_goes_on_behind_the_event_is_no_g
 def test_lateness_is_learned_from_events_that_cannot_be_of_the_backfill() -> None:
     """A backfill that was paced between live events was taken for 5 minutes of lateness."""
     session = live(Live(5), coverage(_C), NOW_US)
-    session.learn_lateness(_at(-300), reading(_at(20)))
+    session.learn_lateness([_at(-300)], reading(_at(20)))
     assert session.recovery.lateness_us == 0
-    session.learn_lateness(_at(1), reading(_at(41)))
+    session.learn_lateness([_at(1)], reading(_at(41)))
     assert session.recovery.lateness_us == 40 * _S
 
 
@@ -332,7 +332,7 @@ def test_lateness_is_learned_from_events_that_cannot_be_of_the_backfill() -> Non
 def test_stragglers_say_nothing_of_lateness(late_us: int, *, is_learned: bool) -> None:
     """One an hour made every drop cost a replay, and hid slices that ended early: no overlap can wait for them."""
     session = _plain()
-    session.learn_lateness(_at(400) - late_us, reading(_at(400)))
+    session.learn_lateness([_at(400) - late_us], reading(_at(400)))
     assert session.recovery.lateness_us == (late_us if is_learned else 0)
 
 
@@ -363,3 +363,27 @@ def test_quiet_minute_is_as_long_as_it_says() -> None:
     assert session.position_us == _C
     session.keep_alive(keep_alive(NOW_US + BACKFILL_QUIET_US))
     assert session.position_us == _at(40)
+
+
+def test_event_that_came_twice_over_one_connection_confirms_no_backfill() -> None:
+    """It happened behind what is known; a backfill that X ignored passed for one that repeats."""
+    session = live(Live(5), coverage(_C, known_us=(_C - MINUTE_US,)), NOW_US)
+    session.repeated(_at(1))
+    assert session.lines([_at(1)], reading(_at(1))) is None
+    assert session.keep_alive(keep_alive(NOW_US + BACKFILL_QUIET_US + 30 * _S)) is EndReason.SUSPICION
+    assert session.recovery.refetch is not None
+
+
+def test_straggler_hides_no_lateness() -> None:
+    """An hour late beside 280 s late: the latter was not learned, and the next drop lost such an event."""
+    session = _plain()
+    session.learn_lateness([_at(-3600), _at(-280), _at(0)], reading(_at(0)))
+    assert session.recovery.lateness_us == 280 * _S
+
+
+def test_hold_that_ends_forgets_what_interruptions_have_taught() -> None:
+    """Tries of the day before made one cut a loss."""
+    tried = Recovery(slice_us=MINUTE_US, tries=2, trying_since_us=1, lost_in_row=1)
+    session = live(Live(1), coverage(_C, tried), NOW_US)
+    session.keep_alive(keep_alive(NOW_US + BACKFILL_QUIET_US + 30 * _S))
+    assert session.recovery == NOTHING_LEARNED

@@ -140,11 +140,22 @@ def test_range_in_doubt_that_can_no_longer_be_asked_for_is_a_gap() -> None:
 
 
 def test_lateness_is_the_largest_of_the_last_hour() -> None:
-    """A smaller one counts when the larger one has not been seen for that long."""
+    """A smaller one counts when a whole hour has passed without the larger one."""
     recovery = NOTHING_LEARNED.late(200, NOW_US)
     assert recovery.late(100, NOW_US + LATENESS_KEPT_US - 1).lateness_us == 200
-    assert recovery.late(100, NOW_US + LATENESS_KEPT_US).lateness_us == 100
-    assert recovery.late(200, NOW_US + MINUTE_US).lateness_seen_us == NOW_US + MINUTE_US
+    next_hour = recovery.late(100, NOW_US + LATENESS_KEPT_US)
+    assert next_hour.lateness_us == 200
+    assert next_hour.late(10, NOW_US + 2 * LATENESS_KEPT_US).lateness_us == 100
+
+
+def test_lateness_seen_again_and_again_is_not_forgotten_for_a_smaller_one() -> None:
+    """Once 290 s and 280 s every ten minutes: 12 s after an hour made events of the next drop vanish."""
+    recovery = NOTHING_LEARNED.late(290, NOW_US)
+    for minute in range(10, 60, 10):
+        recovery = recovery.late(280, NOW_US + minute * MINUTE_US)
+    for minute in range(60, 180, 10):
+        recovery = recovery.late(12, NOW_US + minute * MINUTE_US).late(280, NOW_US + minute * MINUTE_US)
+        assert recovery.lateness_us >= 280
 
 
 _RECOVERIES = st.builds(

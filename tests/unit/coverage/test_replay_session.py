@@ -97,10 +97,17 @@ def test_replay_that_ignores_its_range_is_hung_up_and_moves_nothing() -> None:
 
 
 def test_replay_of_nothing_but_events_behind_its_end_ignores_its_range() -> None:
-    """X ended it before it was hung up."""
+    """They are known, so that none of them was refused."""
+    session = _session()
+    session.repeated(_PLAN.end_us + OVERSHOOT_AT_FIRST_US + 1)
+    assert _verdict(session) is Verdict.IGNORED
+
+
+def test_event_just_behind_the_end_of_a_replay_says_nothing_against_it() -> None:
+    """Four tenths of a second made ten hours `lost`: X selects by its own clocks, to a whole second."""
     session = _session()
     assert session.refuses(_PLAN.end_us + OVERSHOOT_AT_FIRST_US) is None
-    assert _verdict(session) is Verdict.IGNORED
+    assert _verdict(session) is Verdict.WHOLE
 
 
 def test_replay_may_overshoot_by_minutes_once_it_has_brought_what_was_asked_for() -> None:
@@ -276,3 +283,33 @@ def test_straggler_behind_a_slice_that_came_twice_is_no_measure_of_lateness() ->
     session = replaying(plan, coverage(_C, recovery, [_C - MINUTE_US]), NOW_US)
     assert session.refuses(_C - 6 * MINUTE_US) is None
     assert session.recovery.lateness_us == LATENESS_LIMIT_US
+
+
+def test_replay_of_unreadable_lines_is_not_empty() -> None:
+    """A type that X renamed: each slice was in doubt together with all before it, and no id was forgotten for a day."""
+    session = _session(Recovery(last_slice=Range(_C - 600 * MINUTE_US, _C), settled_us=_C))
+    session.data()
+    assert _verdict(session) is Verdict.WHOLE
+    assert session.recovery.last_slice == Range(_PLAN.start_us, _PLAN.end_us)
+    distrusting = _session(Recovery(distrusts_replay=True))
+    distrusting.data()
+    assert _verdict(distrusting) is Verdict.WHOLE
+
+
+def test_replay_that_ends_before_coverage_leaves_no_gap() -> None:
+    """One that ended 54 s before it left a gap that ended before it began, and the committer died of counting it."""
+    plan = Replay(_C - 5 * MINUTE_US, _C - MINUTE_US)
+    session = _session(Recovery(distrusts_replay=True), plan=plan)
+    assert _verdict(session) is Verdict.SUSPECTED
+    assert (session.position_us, session.gaps) == (_C, [])
+
+
+def test_event_that_came_twice_over_one_replay_confirms_nothing() -> None:
+    """It lies behind coverage's end: what is known from before, and lies in the overlap, has not come again."""
+    session = _session(known_us=(_IN_OVERLAP_US,))
+    assert session.refuses(_INSIDE_US) is None
+    session.repeated(_INSIDE_US)
+    assert _verdict(session) is Verdict.SUSPECTED
+    confirmed = _session(known_us=(_IN_OVERLAP_US,))
+    confirmed.repeated(_IN_OVERLAP_US)
+    assert _verdict(confirmed) is Verdict.WHOLE

@@ -273,7 +273,11 @@ def test_long_line_is_a_dead_letter_with_its_head_and_true_length() -> None:
     ("line", "has_data"),
     [
         (b'{"data":{"tweet_vanish":{}}}', True),
-        (b'{"data":{}}', True),
+        (b'{"data":{}}', False),
+        (b'{"data":{},"message":"Service under maintenance"}', False),
+        (b'{"data":[],"meta":{"result_count":0}}', False),
+        (b'{"data":{"error":"x","code":503}}', False),
+        (b'{"data":{"message":"Service under maintenance"}}', False),
         (b'{"data":{"delete":{"event_at":"2026', True),
         (b' { "data" : ', True),
         (b'{"error":{"message":"over capacity"}}', False),

@@ -172,6 +172,36 @@ def test_whole_slice_moves_coverage_to_its_end_and_its_events_do_not() -> None:
     assert value_of(ledger.records("p.")[0])["delivered_by"] == "replay"
 
 
+def test_event_dated_in_the_future_says_nothing_against_a_replay() -> None:
+    """One made 20 hours `lost`, which X replayed soundly."""
+    state = state_of(_SLICE.start_us)
+    lines = lines_read(line(1, _IN_SLICE_US), line(2, NOW_US + 9**8 * US_PER_S), line(3, _IN_SLICE_US))
+    ledger = _committed(opened(_SLICE), lines, lines, _CLOSED, state=state)
+    [transaction] = ledger.transactions
+    assert (transaction.entry.counts.published, transaction.entry.counts.duplicate) == (3, 3)
+    assert transaction.gaps == []
+    assert state.progress.last == LastConnection(has_proved=True, verdict=Verdict.WHOLE, system_message=None)
+    alone = _committed(
+        opened(_SLICE), lines_read(line(2, NOW_US + 9**8 * US_PER_S)), _CLOSED, state=state_of(_SLICE.start_us)
+    )
+    assert alone.state.progress.last == LastConnection(has_proved=True, verdict=Verdict.WHOLE, system_message=None)
+
+
+def test_event_that_comes_twice_over_one_connection_is_no_repetition() -> None:
+    """It is known, but not from before: a backfill that X ignored passed for one that repeats."""
+    state = state_of()
+    known_us, at_us = NOW_US - MINUTE_US, NOW_US + 90 * US_PER_S
+    ledger = _committed(opened(), lines_read(line(1, known_us), line(3, NOW_US)), state=state)
+    ledger.state.apply(Ended(EndReason.CLOSED, is_proper=True, at_us=at_us))
+    ledger.commit()
+    late = line(2, known_us)
+    for message in (opened(Live(5), at_us), lines_read(late, late, at_us=at_us)):
+        ledger.state.apply(message)
+    for seconds in (40, 80):
+        reason = ledger.state.apply(keep_alive(at_us + seconds * US_PER_S))
+    assert reason is EndReason.SUSPICION
+
+
 def test_gap_is_recorded_where_coverage_moves_past_it() -> None:
     """In the same transaction, once."""
     ledger = _committed(opened(Live(5, GapCause.REPLAY_REFUSED)), state=state_of(NOW_US - 60 * MINUTE_US))

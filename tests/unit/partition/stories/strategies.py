@@ -96,7 +96,7 @@ def with_lies_beside_much_else(lie: Lie) -> SearchStrategy[Story]:
     needs_memory = lie in {Lie.EMPTY, Lie.NO_BACKFILL}
     crashes = st.none() if needs_memory else _CRASHES
     others = _CLOCKS if needs_memory else [*_CLOCKS, _RESTARTS]
-    manners = _manners(lie, repeat_every=0, foreign_at=0, system_at=0)
+    manners = _manners(lie, foreign_at=0, system_at=0)
     return _stories(
         _PUNCTUAL,
         manners,
