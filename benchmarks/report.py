@@ -155,7 +155,7 @@ def _scale(results: Results) -> Iterator[tuple[str, str]]:
     for replicas, rate in results.replicas.items():
         yield f"replicas: {replicas}", f"{rate:,.0f} events/s"
     (few, low), (many, high) = sorted(results.memory_bytes.items())
-    yield "duplicate memory", f"{(high - low) / (many - few):.0f} bytes an id"
+    yield "known ids", f"{(high - low) / (many - few):.0f} bytes an id"
     for restore in results.restores:
         yield f"restore of {restore.ids:,} ids", f"{restore.seconds:.2f} s"
     catch_up = results.catch_up

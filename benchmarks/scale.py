@@ -1,4 +1,4 @@
-"""Two replicas, the duplicate memory, restoring, catching up."""
+"""Two replicas, the memory of known ids, restoring, catching up."""
 
 import time
 from dataclasses import dataclass

@@ -92,8 +92,10 @@ def _main(
 def run(config: ConfigFile = None) -> None:
     """Run the service until SIGTERM or SIGINT.
 
-    Exit codes: 0 stopped; 69 Kafka or the registry did not answer before the start deadline; 70 the ledger cannot be
-    trusted; 78 settings are wrong, or topics, subjects or rights are missing.
+    Exit codes: 0 stopped; 64 an option or argument is wrong; 69 Kafka or the registry did not answer before the start
+    deadline, or the membership of the consumer group failed for good; 70 the ledger cannot be trusted, or a thread
+    hangs; 78 settings are wrong, or topics, subjects or rights are missing; 130 and 143 SIGINT or SIGTERM before it
+    ran, or a second time while it stopped.
     """
     from connector.app import Service, stopping_on_signals  # noqa: PLC0415 - see the module's docstring
 

@@ -356,13 +356,17 @@ class PipelineSettings(_Section):
         10.0, ge=1, le=10, description="A partition without events commits its coverage this often."
     )
     channel_limit_bytes: int = Field(
-        8 * 1024**2, ge=1024**2, description="Most bytes a stream partition holds unread; then the reader waits."
+        8 * 1024**2,
+        ge=1024**2,
+        description="Most bytes that wait for the committer of a stream partition; then the reader waits.",
     )
     duplicate_window_minutes: int = Field(
         10,
         ge=10,
         le=1440,
-        description="How long a redelivered event is recognised, in minutes of covered time; memory grows with it.",
+        description=(
+            "How long a redelivered event is recognised, in minutes of covered time; memory and ledger grow with it."
+        ),
     )
     session_timeout_ms: int = Field(
         30_000, ge=6_000, le=120_000, description="A silent replica loses its partitions after this long."

@@ -63,8 +63,8 @@ class StatusCollector(Collector):
 
 
 _VALUES = {
-    "covered_until_timestamp_seconds": "Everything before this instant is committed.",
-    "watermark_timestamp_seconds": "Everything before this instant has been read; committed at the next commit.",
+    "covered_until_timestamp_seconds": "Everything before this instant is committed, or recorded as a gap.",
+    "watermark_timestamp_seconds": "What covered_until is once all that has been read is committed.",
     "last_byte_timestamp_seconds": "When the latest byte came from X.",
     "last_event_timestamp_seconds": "When the latest new event was received.",
     "sequence": "Sequence of the last committed event.",

@@ -90,12 +90,17 @@ class Metrics:
         self.registry.register(StatusCollector(status.partitions))
 
     def _count_connections(self) -> None:
-        self.connects = self._counter("connects", "Connections that X granted.")
+        self.connects = self._counter("connects", "Connections that X granted, but for those given up at once.")
         self.backfills = self._counter("backfills", "Connections that X granted with a backfill.")
         self.connect_failures = self._counter(
             "connect_failures", "Attempts to connect that failed.", ("reason",), _values(FailureReason)
         )
-        self.disconnects = self._counter("disconnects", "Connections that ended.", ("reason",), _values(EndReason))
+        self.disconnects = self._counter(
+            "disconnects",
+            "Connections that ended, or (replanned, out-of-reach) were given up at once.",
+            ("reason",),
+            _values(EndReason),
+        )
         self.system_messages = self._counter("system_messages", "In-stream system messages from X.")
         self.replay_slices = self._counter(
             "replay_slices", "Replay slices that ended, by verdict.", ("verdict",), _values(Verdict)
@@ -149,7 +154,8 @@ class Metrics:
         for partition in STREAM_PARTITIONS:
             self.transaction_duration.labels(*labels_of(partition))
         self.start_failures = self._counter(
-            "start_failures", "Times that a partition could not start, because Kafka did not give what it needs."
+            "start_failures",
+            "Times that a partition could not start, as a rule because Kafka did not give what it needs.",
         )
         self.producers_replaced = self._counter(
             "producers_replaced", "Producers replaced.", ("cause",), [(cause,) for cause in REPLACEMENT_CAUSES]

@@ -134,7 +134,7 @@ class PartitionTelemetry:
         self._status.next_attempt_us = wall_us() + int(delay_s * US_PER_S)
 
     def disconnected(self, reason: EndReason, tail_bytes: int) -> None:
-        """A connection ended."""
+        """A connection ended; with `replanned` and `out-of-reach` it was given up before it was `connected`."""
         self._metrics.disconnects.labels(*self._where, reason.value).inc()
         if tail_bytes:
             self._metrics.truncated_tails.labels(*self._where).inc()
@@ -142,7 +142,7 @@ class PartitionTelemetry:
         self._log.info("disconnected", reason=reason.value, tail_bytes=tail_bytes)
 
     def slice_ended(self, verdict: Verdict) -> None:
-        """A replay slice ended: whole, interrupted, suspected to be incomplete, or without regard to its parameters."""
+        """A replay slice ended: whole, interrupted, suspected to be incomplete, or of another range than asked for."""
         self._metrics.replay_slices.labels(*self._where, verdict.value).inc()
         self._log.info("replay_slice_ended", verdict=verdict.value)
 
@@ -246,7 +246,7 @@ class PartitionTelemetry:
         self._log.error("gap_recorded", start=start, end=end, cause=cause)
 
     def _gap_suspected(self, start: str, end: str, cause: str) -> None:
-        """A gap was recorded as suspected: X contradicted itself twice, and may have delivered all of it or not."""
+        """A gap was recorded as suspected: X's answers leave the range in doubt; it may be there as a whole or not."""
         self._log.error("gap_suspected", start=start, end=end, cause=cause)
 
     def producer_reported(self, statistics: ProducerStatistics) -> None:
@@ -259,7 +259,7 @@ class PartitionTelemetry:
             counter.labels(*self._where).inc(now - then if now >= then else now)
 
     def start_failed(self, detail: str) -> None:
-        """Reading topic limits from Kafka failed; the partition retries."""
+        """The partition could not start, as a rule because Kafka did not give its topic limits; it retries."""
         self._metrics.start_failures.labels(*self._where).inc()
         self._note_error(detail)
         self._log.warning("partition_start_failed", detail=detail)

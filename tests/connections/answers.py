@@ -300,7 +300,7 @@ ANSWERS = (
         Row(
             f"429-reset-{name}",
             f"429 with a reset {what}",
-            "a minute, doubling: such a reset says nothing, nor does what is said to be left",
+            "a minute, doubling: a reset that cannot be right is ignored, and so is what X says is left",
             _spent(0, _CODE_88, reset_s),
             (RATE_LIMIT_S,),
             (failed("rate-limited"), answered(429)),

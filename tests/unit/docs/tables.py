@@ -8,14 +8,17 @@ import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
+import annotated_types
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from connector.configuration import describe_settings
 from connector.events.catalog import EVENT_TYPES, STREAMS, EventType
 from connector.events.schemas import COVERAGE, GAP, AvroSchema, event_schema
 from connector.settings import (
+    FORM,
     KafkaSettings,
     RetentionSettings,
     RunSettings,
@@ -49,6 +52,12 @@ VECTORS: dict[str, list[dict[str, str]]] = json.loads(
 )
 PREFIX: str = KafkaSettings.model_fields["topic_prefix"].default
 
+_BOUNDS = (
+    (annotated_types.Ge, "ge", "≥"),
+    (annotated_types.Gt, "gt", ">"),
+    (annotated_types.Le, "le", "≤"),
+    (annotated_types.Lt, "lt", "<"),
+)
 _BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -127,12 +136,28 @@ def _settings() -> str:
     sections: dict[str, list[tuple[str, ...]]] = {}
     for path, field in describe_settings(RunSettings):
         default = "**required**" if field.is_required() else _default_text(field.default)
-        row = (f"`{variable_name(path)}`", f"`{'.'.join(path)}`", default, field.description or "")
+        limits = _limits_text(field)
+        row = (f"`{variable_name(path)}`", f"`{'.'.join(path)}`", default, limits, field.description or "")
         sections.setdefault(path[0], []).append(row)
     return "\n".join(
-        f"## {section}\n\n{_table(('variable', 'in YAML', 'default', 'meaning'), rows)}"
+        f"## {section}\n\n{_table(('variable', 'in YAML', 'default', 'limits', 'meaning'), rows)}"
         for section, rows in sections.items()
     )
+
+
+def _limits_text(field: FieldInfo) -> str:
+    """Return what a value may be, by itself: its bounds, the words there are, or its form."""
+    annotations = (field.annotation, *get_args(field.annotation))
+    words = [word for each in annotations if get_origin(each) is Literal for word in get_args(each)]
+    bounds = [
+        f"{sign} {getattr(limit, name)}"
+        for limit in field.metadata
+        for kind, name, sign in _BOUNDS
+        if isinstance(limit, kind)
+    ]
+    extra = field.json_schema_extra
+    form = str(extra[FORM]) if isinstance(extra, dict) and FORM in extra else ""
+    return ", ".join([*bounds, *(f"`{word}`" for word in words), *([form] if form else [])])
 
 
 def _default_text(default: object) -> str:

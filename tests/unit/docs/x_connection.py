@@ -10,7 +10,10 @@ from tests.unit.source.lifecycle import MEANINGS, MOVES, Step
 
 _CURVES = {
     Curve.NETWORK: "the network fails, or a connection ends that has delivered nothing",
-    Curve.HTTP: "5xx, 408, 425; 200 that is no stream; 400, 403, 404 that are not X's words, or pass; a first refusal",
+    Curve.HTTP: (
+        "5xx, 408, 425; 200 that is no stream; 400, 403, 404 that are not in X's words; 400, 403 of a state that "
+        "passes by itself; a first refusal"
+    ),
     Curve.RATE_LIMIT: "429, the budget is spent; never before `x-rate-limit-reset`",
     Curve.TOO_MANY_CONNECTIONS: "429 or a message, `TooManyConnections`, with budget left",
     Curve.CONFIGURATION: "X's own 400, 403 and 404, 401, and other answers that only a person can resolve; no token",

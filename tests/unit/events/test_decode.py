@@ -302,7 +302,7 @@ def test_long_line_that_begins_with_data_is_an_event_too_long() -> None:
 
 
 def test_unencodable_event_is_a_dead_letter_with_the_event_s_id() -> None:
-    """It takes part in the duplicate memory as the event it is."""
+    """It takes part in the known ids as the event it is."""
     event = _event("tweet", TWEET_DELETE.line)
     letter = unencodable(event, TWEET_DELETE.line, "d" * 1000)
     assert (letter.id, letter.reason, letter.line) == (event.id, Reason.UNENCODABLE, TWEET_DELETE.line)
