@@ -28,6 +28,7 @@ from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 
 ENV_PREFIX = "CONNECTOR_"
 FORM = "form"
+DUPLICATE_WINDOW_MINUTES = 10
 """Where a setting with a `pattern` says in words what it must be."""
 
 _OWNED_PROPERTIES = frozenset(
@@ -359,7 +360,7 @@ class PipelineSettings(_Section):
         8 * 1024**2, ge=1024**2, description="Most bytes a stream partition holds unread; then the reader waits."
     )
     duplicate_window_minutes: int = Field(
-        10,
+        DUPLICATE_WINDOW_MINUTES,
         ge=10,
         le=1440,
         description="How long a redelivered event is recognised, in minutes of covered time; memory grows with it.",
