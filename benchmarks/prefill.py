@@ -67,7 +67,7 @@ def _entries(partition: StreamPartition, count: int, covered_until_us: int) -> l
                 sequence=number * _IDS_PER_ENTRY,
                 mode=Mode.REPLAY,
                 slice_us=(before.covered_until_us, until_us),
-                ids=tuple(secrets.token_bytes(ID_BYTES) for _ in range(_IDS_PER_ENTRY)),
+                ids=secrets.token_bytes(ID_BYTES * _IDS_PER_ENTRY),
                 oldest_offset=0,
             )
         )

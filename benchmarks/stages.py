@@ -15,6 +15,7 @@ from connector.coverage.known_ids import KnownIds
 from connector.coverage.plan import Live
 from connector.events.catalog import StreamPartition
 from connector.events.decode import Event, decode
+from connector.events.identity import pack_ids
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import first_entry
 from connector.kafka.topics import TopicNames
@@ -84,7 +85,7 @@ def _of_lines(lines: Mapping[StreamPartition, list[bytes]], settings: RunSetting
     builders = {partition: make_builder(partition, settings, has_headers=True) for partition in lines}
     bare = {partition: make_builder(partition, settings, has_headers=False) for partition in lines}
     memory = KnownIds(0)
-    memory.remember(0, 0, tuple(event.id for _, event in decoded))
+    memory.remember(0, 0, pack_ids(event.id for _, event in decoded))
     decoding = _time(
         lambda: [decode(partition.stream, line) for partition, own in lines.items() for line in own], count
     )

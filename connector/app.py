@@ -216,7 +216,14 @@ def look_up(settings: Settings) -> Provisioned:
     """Return what the registry and the topics say. Raises `DependencyUnavailableError` or `NotProvisionedError`."""
     recorded = SchemaIds(settings.kafka, settings.schema_registry)
     with RegistryClient(settings.schema_registry) as registry:
-        return verify(settings.kafka, settings.x.streams, Cluster(settings.kafka), registry, recorded)
+        return verify(
+            settings.kafka,
+            settings.x.streams,
+            Cluster(settings.kafka),
+            registry,
+            recorded,
+            window_minutes=settings.pipeline.duplicate_window_minutes,
+        )
 
 
 def _confirm_schema_ids(settings: Settings) -> bool:
@@ -238,7 +245,12 @@ def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str
     names, streams = TopicNames(settings.kafka.topic_prefix), settings.x.streams
 
     def check_topics() -> str:
-        count, at_risk = verify_topics(settings.kafka, streams, Cluster(settings.kafka))
+        count, at_risk = verify_topics(
+            settings.kafka,
+            streams,
+            Cluster(settings.kafka),
+            window_minutes=settings.pipeline.duplicate_window_minutes,
+        )
         warnings = "".join(f"; at risk: topic {topic}: {risk}" for topic, risk in at_risk.items())
         return f"{count} topics are there{warnings}"
 

@@ -28,6 +28,7 @@ from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 
 ENV_PREFIX = "CONNECTOR_"
 FORM = "form"
+DUPLICATE_WINDOW_MINUTES = 10
 """Where a setting with a `pattern` says in words what it must be."""
 
 _OWNED_PROPERTIES = frozenset(
@@ -361,7 +362,7 @@ class PipelineSettings(_Section):
         description="Most bytes that wait for the committer of a stream partition; then the reader waits.",
     )
     duplicate_window_minutes: int = Field(
-        10,
+        DUPLICATE_WINDOW_MINUTES,
         ge=10,
         le=1440,
         description=(

@@ -4,7 +4,8 @@ The id of an event is BLAKE2b-128 over stream, NUL, X's type, NUL and the canoni
 as one type with an object body and a readable time has an id too, over stream, NUL, NUL and its bytes.
 """
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from connector.events.times import parse_ns
 
 ID_BYTES = 16
+_ID = f"{ID_BYTES}s"
 MAX_DEPTH = 64
 """Deeper nesting counts as unreadable, so that what is readable does not depend on the stack at hand."""
 
@@ -77,6 +79,16 @@ def line_id(stream: str, line: bytes) -> bytes:
     digest = line_digest(stream)
     digest.update(line)
     return digest.digest()
+
+
+def pack_ids(ids: Iterable[bytes]) -> bytes:
+    """Return 16-byte ids one after the other."""
+    return b"".join(ids)
+
+
+def unpack_ids(packed: bytes) -> tuple[bytes, ...]:
+    """Return the ids that were packed. Raises `struct.error` for bytes that are no row of ids."""
+    return struct.unpack(_ID * (len(packed) // ID_BYTES), packed)
 
 
 def _without_null_members(members: Mapping[str, object], depth: int) -> dict[str, object]:

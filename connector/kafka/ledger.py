@@ -4,7 +4,6 @@ Owns the entry and what makes a row of entries consistent. Must not know how ent
 Instants are microseconds since 1970 in X's time.
 """
 
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,10 +13,9 @@ from connector.coverage.recovery import NOTHING_LEARNED, Recovery
 from connector.errors import NotProvisionedError, OwnCorruptionError
 from connector.events.avro import AvroDecoder, split_prefix
 from connector.events.catalog import StreamPartition
-from connector.events.identity import ID_BYTES
+from connector.events.identity import ID_BYTES, unpack_ids
 from connector.events.schemas import LEDGER
 
-_ID = f"{ID_BYTES}s"
 _DECODER = AvroDecoder(LEDGER.parsed)
 
 
@@ -55,8 +53,8 @@ class Counts:
 class LedgerEntry:
     """One transaction of one stream partition.
 
-    `sequence` is that of the last event so far; `ids` are those of this transaction's events and dead letters;
-    `oldest_offset` is where the oldest entry is whose ids still matter, None for this one itself. Entry 0 is
+    `sequence` is that of the last event so far; `ids` are those of this transaction's events and dead letters,
+    packed; `oldest_offset` is where the oldest entry is whose ids still matter, None for this one itself. Entry 0 is
     written by the wall clock, before X's time is known; entry 1 may therefore set coverage back. All entries that
     a reset writes are number 0.
     """
@@ -71,10 +69,15 @@ class LedgerEntry:
     sequence: int
     mode: Mode
     slice_us: tuple[int, int] | None
-    ids: tuple[bytes, ...]
+    ids: bytes
     oldest_offset: int | None
     written_at_us: int
     recovery: Recovery = NOTHING_LEARNED
+
+    @property
+    def id_count(self) -> int:
+        """How many ids there are."""
+        return len(self.ids) // ID_BYTES
 
     def check(self) -> None:
         """Raise `OwnCorruptionError` when the entry contradicts itself."""
@@ -84,8 +87,8 @@ class LedgerEntry:
             for fault, is_there in (
                 ("lines are unaccounted for", counts.balance != 0),
                 ("a count is negative", counts.lowest < 0),
-                ("ids and counts differ", len(self.ids) != self._expected_ids),
-                ("duplicate id", len(set(self.ids)) != len(self.ids)),
+                ("ids and counts differ", self.id_count != self._expected_ids),
+                ("duplicate id", len(set(unpack_ids(self.ids))) != self.id_count),
                 ("coverage moves back", self.covered_until_us < self.covered_until_before_us and self.entry > 1),
                 ("the entry number is negative", self.entry < 0),
             )
@@ -98,7 +101,7 @@ class LedgerEntry:
     def _expected_ids(self) -> int:
         """A reset counts nothing; its ids are those that must stay known."""
         if self.mode is Mode.RESET:
-            return len(self.ids)
+            return self.id_count
         return self.counts.published + self.counts.dead_lettered
 
     def check_follows(self, before: "LedgerEntry") -> None:
@@ -135,7 +138,7 @@ class LedgerEntry:
             "mode": self.mode.value,
             "slice_start": slice_start,
             "slice_end": slice_end,
-            "ids": b"".join(self.ids),
+            "ids": self.ids,
             "oldest_offset": self.oldest_offset,
             "written_at": self.written_at_us // 1000,
             "recovery": None if self.recovery == NOTHING_LEARNED else self.recovery.as_text(),
@@ -226,7 +229,7 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
         sequence=record["sequence"],
         mode=Mode(record["mode"]),
         slice_us=None if slice_start is None else (slice_start, record["slice_end"]),
-        ids=struct.unpack(_ID * (len(ids) // ID_BYTES), ids),
+        ids=ids,
         oldest_offset=record["oldest_offset"],
         written_at_us=record["written_at"] * 1000,
         recovery=Recovery.from_text(record["recovery"]),
@@ -246,7 +249,7 @@ def first_entry(partition: StreamPartition, writer_id: str, now_us: int) -> Ledg
         sequence=0,
         mode=Mode.DISCONNECTED,
         slice_us=None,
-        ids=(),
+        ids=b"",
         oldest_offset=None,
         written_at_us=now_us,
     )

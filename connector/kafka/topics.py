@@ -21,15 +21,8 @@ LEDGER_PARTITIONS = len(STREAM_PARTITIONS)
 """The ledger has exactly one partition for each stream partition."""
 
 _PEAK_EVENTS_PER_S = 6_000
-_LEDGER_SPAN = timedelta(minutes=25)
+_COVERAGE_AGE_MINUTES = 15
 _BYTES_PER_ID = 20
-LEDGER_BYTES_NEEDED = _PEAK_EVENTS_PER_S * int(_LEDGER_SPAN.total_seconds()) * _BYTES_PER_ID
-"""What a ledger partition must be able to hold, so that retention removes no id which still matters: 180 MB.
-
-Ids matter for 10 minutes of covered time, and coverage is at most 15 minutes old while X is up. The rate is what a
-whole replica was measured to carry, all of it on one stream partition. An id takes 16 bytes, which do not compress; the
-rest of an entry, of which there are at most five a second, adds less than 4 bytes an id.
-"""
 
 _PROFILE_MODIFICATION = BY_NAME["user.profile-modification"]
 
@@ -39,6 +32,16 @@ _STATE = {"retention.ms": "-1"}
 # Kafka deletes whole segments, each once its newest record is too old: what a segment spans comes on top of retention.
 _SEGMENTS_KEPT = 10
 _LONGEST_SEGMENT = timedelta(days=1)
+
+
+def ledger_bytes_needed(window_minutes: int) -> int:
+    """Return what a ledger partition must be able to hold, in bytes, so that retention removes no id that matters.
+
+    Ids matter for the duplicate window, in covered time, and coverage is at most 15 minutes old while X is up. The rate
+    is what a whole replica was measured to carry, all of it on one stream partition. An id takes 16 bytes, which do not
+    compress; the rest of an entry, of which there are at most five a second, adds less than 4 bytes an id.
+    """
+    return _PEAK_EVENTS_PER_S * 60 * (window_minutes + _COVERAGE_AGE_MINUTES) * _BYTES_PER_ID
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from connector.kafka.cluster import Cluster, TopicState
 from connector.kafka.registry import RegistryClient
 from connector.kafka.schema_ids import SchemaIds
 from connector.kafka.topics import (
-    LEDGER_BYTES_NEEDED,
     LEDGER_PARTITIONS,
     MESSAGE_MAX_BYTES,
     TopicNames,
+    ledger_bytes_needed,
     owner_partitions,
     subject,
 )
-from connector.settings import KafkaSettings
+from connector.settings import DUPLICATE_WINDOW_MINUTES, KafkaSettings
 
 _MEND = "Create what is missing with: connector provision"
 _REPLICATED = 3
@@ -42,16 +42,22 @@ class Provisioned:
     unrecorded: Mapping[bytes, int]
 
 
-def verify(
-    settings: KafkaSettings, streams: Collection[str], cluster: Cluster, registry: RegistryClient, recorded: SchemaIds
+def verify(  # noqa: PLR0913 - where everything is, and what of it is needed
+    settings: KafkaSettings,
+    streams: Collection[str],
+    cluster: Cluster,
+    registry: RegistryClient,
+    recorded: SchemaIds,
+    *,
+    window_minutes: int = DUPLICATE_WINDOW_MINUTES,
 ) -> Provisioned:
     """Check the topics and subjects of `streams` and the connector's own.
 
-    A registry that does not answer is no obstacle where all ids are recorded. Raises `NotProvisionedError` with
-    everything that is missing or unfit and how to correct it.
+    The ledger must hold the ids of `window_minutes`. A registry that does not answer is no obstacle where all ids are
+    recorded. Raises `NotProvisionedError` with everything that is missing or unfit and how to correct it.
     """
     names = TopicNames(settings.topic_prefix)
-    topics = _find_topics(settings, streams, cluster)
+    topics = _find_topics(settings, streams, cluster, window_minutes)
     known = recorded.read() if names.schema_id in topics.found else {}
     keys = {topic: recorded.key(subject(topic), schema) for topic, schema in _schemas(names, streams).items()}
     problem = None
@@ -98,9 +104,15 @@ def _contradictions(found: Mapping[bytes, int], known: Mapping[bytes, int], topi
     ]
 
 
-def verify_topics(settings: KafkaSettings, streams: Collection[str], cluster: Cluster) -> tuple[int, Mapping[str, str]]:
+def verify_topics(
+    settings: KafkaSettings,
+    streams: Collection[str],
+    cluster: Cluster,
+    *,
+    window_minutes: int = DUPLICATE_WINDOW_MINUTES,
+) -> tuple[int, Mapping[str, str]]:
     """Return how many topics there are, all of those that `verify` wants, and those at risk. Raises as it does."""
-    topics = _find_topics(settings, streams, cluster)
+    topics = _find_topics(settings, streams, cluster, window_minutes)
     _insist(topics)
     return len(topics.found), topics.at_risk
 
@@ -122,8 +134,8 @@ class _Look:
     at_risk: Mapping[str, str] = field(default_factory=dict)
 
 
-def _find_topics(settings: KafkaSettings, streams: Collection[str], cluster: Cluster) -> _Look:
-    rules = _rules(settings, streams)
+def _find_topics(settings: KafkaSettings, streams: Collection[str], cluster: Cluster, window_minutes: int) -> _Look:
+    rules = _rules(settings, streams, window_minutes)
     topics = cluster.describe(list(rules))
     return _Look(
         found={topic: _max_message_bytes(state) for topic, state in topics.items()},
@@ -200,7 +212,7 @@ _Rule = Callable[[TopicState], Iterator[str]]
 
 
 def _rules(  # noqa: C901 - one inner function for each kind of topic
-    settings: KafkaSettings, streams: Collection[str]
+    settings: KafkaSettings, streams: Collection[str], window_minutes: int
 ) -> dict[str, _Rule]:
     """Return what each topic of `streams`, and each of the connector's own, is held against."""
     names = TopicNames(settings.topic_prefix)
@@ -227,11 +239,11 @@ def _rules(  # noqa: C901 - one inner function for each kind of topic
                 "wrote to it, delete it and run: connector provision; else bring the old topic back"
             )
         yield from _loses(state, _KEPT | _KEPT_FOR_EVER)
-        size = int(state.config.get("retention.bytes", "-1"))
-        if 0 <= size < LEDGER_BYTES_NEEDED:
+        size, needed = int(state.config.get("retention.bytes", "-1")), ledger_bytes_needed(window_minutes)
+        if 0 <= size < needed:
             yield (
-                f"would lose ids that are still needed: retention.bytes is {size}; set it to {LEDGER_BYTES_NEEDED} "
-                "at least, or to -1, with Kafka's own tools"
+                f"would lose ids that are still needed: retention.bytes is {size}; set it to {needed} at least, or to "
+                f"-1, with Kafka's own tools, for a duplicate window of {window_minutes} minutes"
             )
         yield from _takes_too_little(state)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from connector.errors import OwnCorruptionError
 from connector.events.catalog import StreamPartition
+from connector.events.identity import unpack_ids
 from connector.kafka.ledger import LedgerEntry, Mode
 
 _EXAMPLES = 3
@@ -40,11 +41,12 @@ class PartitionAudit:
         if entry.mode is not Mode.RESET:
             self._check_follows(entry)
         self._newest = entry
-        self._accounted.update(entry.ids)
+        ids = unpack_ids(entry.ids)
+        self._accounted.update(ids)
         if self._sequence_before is None and dated_us >= self.since_us:
             self._sequence_before = entry.sequence - entry.counts.published
         if not is_recent and entry.mode is not Mode.RESET and dated_us >= self.since_us:
-            self._must_be_there.update(entry.ids)
+            self._must_be_there.update(ids)
         self.entries += 1
         self.covered_until_us = entry.covered_until_us
 
@@ -54,7 +56,7 @@ class PartitionAudit:
                 entry.check_follows(self._newest)
         except OwnCorruptionError as error:
             self._findings.append(str(error))
-        for event_id in self._accounted.intersection(entry.ids):
+        for event_id in self._accounted.intersection(unpack_ids(entry.ids)):
             self._findings.append(f"ledger entry {entry.entry}: id {event_id.hex()} was accounted for before")
 
     def unreadable(self, why: str) -> None:

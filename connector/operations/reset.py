@@ -18,6 +18,7 @@ from connector.app import look_up
 from connector.coverage.gap import Gap, GapCause
 from connector.errors import SettingsError
 from connector.events.catalog import EVENT_TYPES, StreamPartition
+from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S
 from connector.kafka.clients import producer_config, try_properties
 from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped
@@ -139,7 +140,7 @@ def _start_new_ledger(writer: TransactionalWriter, records: RecordBuilder, found
             sequence=found.sequence,
             mode=Mode.RESET,
             slice_us=None,
-            ids=tuple(ids[at : at + _IDS_PER_ENTRY]),
+            ids=pack_ids(ids[at : at + _IDS_PER_ENTRY]),
             oldest_offset=end if at else None,
             written_at_us=now_us,
         )

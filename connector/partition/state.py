@@ -28,6 +28,7 @@ from connector.coverage.replay_session import ReplaySession
 from connector.coverage.session import FUTURE_TOLERANCE_US, Coverage
 from connector.events.catalog import StreamPartition
 from connector.events.decode import DeadLetter, Event, LongLine, decode, unencodable
+from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import Counts, LedgerEntry, Mode
 from connector.kafka.restore import OffsetEntry
@@ -166,7 +167,7 @@ class PartitionState:
             sequence=self._sequence,
             mode=self.mode,
             slice_us=(plan.start_us, plan.end_us) if isinstance(plan, Replay) else None,
-            ids=tuple(batch.ids),
+            ids=pack_ids(batch.ids),
             oldest_offset=self._known_ids.oldest_offset,
             written_at_us=written_at_us,
             recovery=self._recovery,

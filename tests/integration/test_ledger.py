@@ -65,7 +65,7 @@ def test_reset_with_more_ids_than_an_entry_takes_is_one_beginning_and_forgets_no
     emitted = sum((line.stream, line.partition) == (_PLACE.stream, _PLACE.number) for line in simulator.record())
     assert len(restored) == -(-emitted // 20) > 1
     assert {(entry.entry, entry.mode) for entry in restored} == {(0, Mode.RESET)}
-    assert sum(len(entry.ids) for entry in restored) == emitted
+    assert sum(entry.id_count for entry in restored) == emitted
 
     with running(committed) as probe:
         probe.await_connected(simulator)
@@ -95,7 +95,7 @@ def test_entry_after_some_that_were_not_read_is_never_committed(committed: Confi
         entry=newest.entry.entry + 1,
         covered_until_before_us=newest.entry.covered_until_us,
         counts=Counts(),
-        ids=(),
+        ids=b"",
         oldest_offset=restored.placed[0].offset,
     )
     value = AvroEncoder(LEDGER, 1).encode(following.as_record())

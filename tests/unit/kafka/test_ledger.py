@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
 from connector.events.avro import AvroEncoder
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.identity import pack_ids
 from connector.events.schemas import LEDGER
 from connector.kafka.ledger import Counts, EntryDecoder, LedgerEntry, Mode, check_contiguous, first_entry, read_entry
 
@@ -28,7 +29,7 @@ _ENTRY = LedgerEntry(
     sequence=42,
     mode=Mode.REPLAY,
     slice_us=(500, 2500),
-    ids=_IDS,
+    ids=pack_ids(_IDS),
     oldest_offset=17,
     written_at_us=4000,
 )
@@ -74,7 +75,7 @@ def _entries(draw: st.DrawFn) -> LedgerEntry:
         sequence=draw(_LONGS),
         mode=draw(st.sampled_from(Mode)),
         slice_us=draw(st.none() | st.tuples(_LONGS, _LONGS)),
-        ids=ids,
+        ids=pack_ids(ids),
         oldest_offset=draw(st.none() | _LONGS),
         written_at_us=draw(st.integers(0, 2**43)) * 1000,
     )
@@ -103,8 +104,8 @@ def test_first_entry_is_consistent_and_covers_from_now_on() -> None:
         ({"counts": Counts(7, 2, 5, 1, -1)}, "negative"),
         ({"counts": Counts(7, 2, -1, 1, 5)}, "negative"),
         ({"counts": Counts(7, 1, 4, 1, 1)}, "ids and counts"),
-        ({"ids": _IDS[:2]}, "ids and counts"),
-        ({"ids": (_IDS[0], _IDS[1], _IDS[0])}, "duplicate id"),
+        ({"ids": pack_ids(_IDS[:2])}, "ids and counts"),
+        ({"ids": pack_ids((_IDS[0], _IDS[1], _IDS[0]))}, "duplicate id"),
         ({"covered_until_us": 999}, "moves back"),
         ({"entry": -1}, "number is negative"),
     ],

@@ -157,7 +157,7 @@ def test_empty_ledger_that_does_not_begin_at_zero_is_corrupt(kafka: _Kafka) -> N
 
 
 _FIRST = first_entry(_PARTITION, "w", 1000)
-_RESET = replace(_FIRST, mode=Mode.RESET, ids=(b"i" * 16,), sequence=7)
+_RESET = replace(_FIRST, mode=Mode.RESET, ids=b"i" * 16, sequence=7)
 _NEXT = replace(_FIRST, entry=1, sequence=7, mode=Mode.LIVE, oldest_offset=5)
 
 
@@ -223,7 +223,7 @@ def test_damage_before_a_reset_does_not_matter(kafka: _Kafka, damage: bytes) -> 
 
 def test_beginning_of_several_entries_is_restored_whole(kafka: _Kafka) -> None:
     """A reset with many ids: all its entries are number 0."""
-    second = replace(_RESET, ids=(b"j" * 16,), covered_until_before_us=1000, oldest_offset=5)
+    second = replace(_RESET, ids=b"j" * 16, covered_until_before_us=1000, oldest_offset=5)
     kafka.log = {5: _value(_RESET), 6: _value(second), 7: _value(_NEXT)}
     kafka.answer = _EndOfPartition(10)
     assert kafka.restore() == [OffsetEntry(5, _RESET), OffsetEntry(6, second), OffsetEntry(7, _NEXT)]

@@ -11,9 +11,9 @@ from connector.events.catalog import STREAMS
 from connector.kafka.cluster import Cluster, TopicState
 from connector.kafka.registry import RegistryClient
 from connector.kafka.schema_ids import SchemaIds
-from connector.kafka.topics import LEDGER_BYTES_NEEDED, TopicNames, subject, topic_specs
+from connector.kafka.topics import TopicNames, ledger_bytes_needed, subject, topic_specs
 from connector.kafka.verify import changed_partitions, confirm_schema_ids, verify, verify_topics
-from connector.settings import KafkaSettings, RetentionSettings, SchemaRegistrySettings
+from connector.settings import KafkaSettings, PipelineSettings, RetentionSettings, SchemaRegistrySettings
 
 _NAMES = TopicNames("p")
 _SETTINGS = KafkaSettings(bootstrap_servers="broker:9092", topic_prefix="p")
@@ -168,19 +168,31 @@ def test_verify_of_a_gap_topic_with_a_size_limit_is_refused(registry: RegistryCl
 
 def test_verify_of_a_ledger_smaller_than_the_duplicate_memory_is_refused(registry: RegistryClient) -> None:
     """An id that retention removes while it matters makes the next restore find corruption."""
-    small = _with("p-ledger", retention_bytes=str(LEDGER_BYTES_NEEDED - 1))
+    needed = ledger_bytes_needed(10)
+    small = _with("p-ledger", retention_bytes=str(needed - 1))
     with pytest.raises(
         NotProvisionedError, match=r"p-ledger would lose ids .*; set it to 180000000 at least, or to -1"
     ):
         verify(_SETTINGS, ["tweet"], _FakeCluster(small), registry, _RECORDED)
-    for size in (LEDGER_BYTES_NEEDED, -1):
+    for size in (needed, -1):
         verify(_SETTINGS, ["tweet"], _FakeCluster(_with("p-ledger", retention_bytes=str(size))), registry, _RECORDED)
+    enough = _FakeCluster(_with("p-ledger", retention_bytes=str(needed)))
+    with pytest.raises(NotProvisionedError, match="for a duplicate window of 1440 minutes"):
+        verify_topics(_SETTINGS, ["tweet"], enough, window_minutes=1440)
 
 
 def test_smallest_ledger_that_the_settings_allow_is_large_enough() -> None:
     """`provision` never makes what `run` refuses."""
     [smallest] = [each.ge for each in RetentionSettings.model_fields["ledger_bytes"].metadata if hasattr(each, "ge")]
-    assert smallest >= LEDGER_BYTES_NEEDED
+    assert smallest >= ledger_bytes_needed(PipelineSettings().duplicate_window_minutes)
+
+
+def test_ledger_of_the_default_size_holds_the_longest_window() -> None:
+    """Whoever sets the window alone needs nothing else."""
+    [longest] = [
+        each.le for each in PipelineSettings.model_fields["duplicate_window_minutes"].metadata if hasattr(each, "le")
+    ]
+    assert RetentionSettings().ledger_bytes >= ledger_bytes_needed(longest)
 
 
 @pytest.mark.parametrize("partitions", [5, 7])

@@ -1,6 +1,6 @@
 """The auditor audited: a sound history gives no finding, and every kind of damage gives one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from connector.events.catalog import StreamPartition
+from connector.events.identity import pack_ids, unpack_ids
 from connector.kafka.ledger import Counts, LedgerEntry, Mode
 from connector.operations.audit import PartitionAudit
 
@@ -28,7 +29,7 @@ class _Transaction:
     letters: tuple[bytes, ...] = ()
 
 
-def _entry(number: int, sequence: int, at_us: int, ids: tuple[bytes, ...] = (), letters: int = 0) -> LedgerEntry:
+def _entry(number: int, sequence: int, at_us: int, ids: Sequence[bytes] = (), letters: int = 0) -> LedgerEntry:
     return LedgerEntry(
         entry=number,
         writer_id="w",
@@ -40,7 +41,7 @@ def _entry(number: int, sequence: int, at_us: int, ids: tuple[bytes, ...] = (), 
         sequence=sequence,
         mode=Mode.LIVE,
         slice_us=None,
-        ids=ids,
+        ids=pack_ids(ids),
         oldest_offset=None,
         written_at_us=at_us,
     )
@@ -53,7 +54,9 @@ def _history(*steps: tuple[int, int] | None) -> list[_Transaction]:
     for at, step in enumerate([(0, 0), *steps]):
         at_us = at * _STEP_US
         if step is None:
-            known = tuple(each for before in history for each in before.entry.ids if before.entry.mode is Mode.LIVE)
+            known = [
+                each for before in history if before.entry.mode is Mode.LIVE for each in unpack_ids(before.entry.ids)
+            ]
             reset = replace(
                 _entry(0, sequence, at_us, known),
                 mode=Mode.RESET,
@@ -198,7 +201,7 @@ def test_repeated_entry_is_found(at: int) -> None:
     findings = list(audit.findings())
     assert any(f"entry {at}: follows entry {at}" in finding for finding in findings)
     ids = [finding for finding in findings if "was accounted for before" in finding]
-    assert len(ids) == len(_SOUND[at].entry.ids)
+    assert len(ids) == _SOUND[at].entry.id_count
 
 
 def test_unreadable_entry_is_a_finding() -> None:
@@ -234,7 +237,7 @@ def test_entry_after_a_reset_must_follow_it() -> None:
 def test_id_that_is_published_again_after_a_reset_is_found() -> None:
     """What a reset keeps known must not come again."""
     history = _history((1, 0), None, (1, 0))
-    again = replace(history[-1], entry=replace(history[-1].entry, ids=(_id(1),)), events=((_id(1), 2),))
+    again = replace(history[-1], entry=replace(history[-1].entry, ids=_id(1)), events=((_id(1), 2),))
     findings = _findings([*history[:-1], again])
     assert f"event {_id(1).hex()} is there twice" in findings
     assert f"ledger entry 1: id {_id(1).hex()} was accounted for before" in findings

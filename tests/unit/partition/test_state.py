@@ -84,7 +84,7 @@ def test_every_line_is_accounted_for() -> None:
     assert (counts.dead_lettered, counts.control) == (2, 2)
     assert transaction.published == {"tweet.delete": 2}
     assert transaction.dead_lettered == {"not-json": 1, "too-long": 1}
-    assert len(transaction.entry.ids) == 4
+    assert transaction.entry.id_count == 4
 
 
 def test_line_known_from_an_earlier_transaction_is_a_duplicate() -> None:

@@ -221,7 +221,7 @@ class Told:
         entries = self.connector.entries
         limit_us = entries[-1].entry.covered_until_us - (WINDOW_MINUTES + 30) * MINUTE_US
         assert self.connector.state.known_ids <= sum(
-            len(each.entry.ids) for each in entries if each.entry.covers_to_us >= limit_us
+            each.entry.id_count for each in entries if each.entry.covers_to_us >= limit_us
         )
 
 
