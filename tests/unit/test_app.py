@@ -33,7 +33,7 @@ def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest
     """What librdkafka makes of the settings does not change while Kafka is waited for, or when `check` has tried it."""
     tried, asked, stop = [], [], threading.Event()
 
-    def ask(*_: object) -> None:
+    def ask(*_: object, **__: object) -> None:
         asked.append(1)
         if len(asked) == 3:
             stop.set()
@@ -58,7 +58,7 @@ def test_process_that_ends_logs_why_in_one_event(monkeypatch: pytest.MonkeyPatch
     """What must be corrected and the exit code where it ends by itself, else that it stopped: at its start, too."""
     stop = threading.Event()
 
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         if not gives_up:
             stop.set()
         raise DependencyUnavailableError("away")
@@ -142,7 +142,7 @@ def test_stop_is_obeyed_at_once_while_kafka_or_the_registry_is_silent(monkeypatc
     """The call that waits for them is left behind."""
     stop, asked, answered = threading.Event(), threading.Event(), threading.Event()
 
-    def ask(*_: object) -> None:
+    def ask(*_: object, **__: object) -> None:
         asked.set()
         answered.wait()
 
