@@ -25,7 +25,7 @@ class ChunkMerger:
 
     def __init__(self) -> None:
         self._head = bytearray()
-        self.is_in_head = True
+        self._is_in_head = True
         self._passes_on = False
         self._left = 0
         """Bytes of the chunk at hand that are still to come."""
@@ -38,7 +38,7 @@ class ChunkMerger:
         """Return what the client is to see of `data`; nothing where it ends between two chunks."""
         if self._passes_on or not data:
             return data
-        if not self.is_in_head:
+        if not self._is_in_head:
             return self._unseen(self._merge(data))
         searched = max(0, len(self._head) - len(_LINE_END))
         self._head += data
@@ -46,7 +46,7 @@ class ChunkMerger:
         if end is None:
             self._passes_on = len(self._head) > _HEAD_LIMIT
             return data
-        self.is_in_head = False
+        self._is_in_head = False
         body = bytes(self._head[end.end() :])
         self._passes_on = _CHUNKED.search(self._head, 0, end.end()) is None
         self._head.clear()
