@@ -119,8 +119,8 @@ class Reader:
         except ConnectFailedError as error:
             permit.answered(error.failure.rate_limit, is_sent=error.failure.is_sent)
             return 0.0 if self._stop.is_set() else self._connect_failed(error, plan)
-        permit.answered(connection.rate_limit)
         with connection:
+            permit.answered(connection.rate_limit)
             self._synchronise(connection.date_us, connection.rate_limit)
             at = self._clock.read()
             if (reason := self._judge(plan, progress, at)) is not None:

@@ -20,6 +20,7 @@ from connector.x.failures import HTTP_FAILURES, network_failure, refusal
 from connector.x.head import read_head
 from connector.x.quoting import Secrets, basic_credentials
 from connector.x.response import read_beginning, read_body
+from connector.x.transport import Wire
 
 
 class _Answer(msgspec.Struct):
@@ -29,14 +30,14 @@ class _Answer(msgspec.Struct):
 class Token:
     """The token of one X App, shared by all its connections."""
 
-    def __init__(self, settings: XSettings, exchange: Callable[[str, str], str]) -> None:
+    def __init__(self, settings: XSettings, exchange: Callable[[str, str, Wire], str]) -> None:
         self._settings = settings
         self._exchange = exchange
         self._exchanged: str | None = None
         self._lock = threading.Lock()
 
-    def value(self) -> str:
-        """Return the token to use for a connection made now; a token file is read each time.
+    def value(self, wire: Wire) -> str:
+        """Return the token to use for a connection made now, over `wire`; a token file is read each time.
 
         Raises `ConnectFailedError` when there is none to be had.
         """
@@ -45,8 +46,8 @@ class Token:
                 return _secret(self._settings, "bearer_token")
             with self._lock:
                 if self._exchanged is None:
-                    token = self._exchange(*(_secret(self._settings, name) for name in ("api_key", "api_key_secret")))
-                    self._exchanged = _checked("the token that X gave", token)
+                    key, secret = (_secret(self._settings, name) for name in ("api_key", "api_key_secret"))
+                    self._exchanged = _checked("the token that X gave", self._exchange(key, secret, wire))
                 return self._exchanged
         except SettingsError as error:
             failure = Failure(Curve.CONFIGURATION, FailureReason.NO_TOKEN, str(error), is_sent=False)
@@ -78,17 +79,18 @@ def _checked(name: str, value: str) -> str:
     return value
 
 
-def exchange_over(client: httpx.Client, more_secrets: Secrets = ()) -> Callable[[str, str], str]:
-    """Return a function that exchanges an API key and its secret for a bearer token over `client`.
+def exchange_over(client: httpx.Client, more_secrets: Secrets = ()) -> Callable[[str, str, Wire], str]:
+    """Return a function that exchanges an API key and its secret for a bearer token over `client` and a wire.
 
     Neither of them, nor what else goes out with a request, is in any error.
     """
 
-    def exchange(api_key: str, api_key_secret: str) -> str:
+    def exchange(api_key: str, api_key_secret: str, wire: Wire) -> str:
         request = client.build_request(
             "POST",
             "/oauth2/token",
             data={"grant_type": "client_credentials"},
+            extensions={"wire": wire},
         )
         auth = (quote(api_key, safe=""), quote(api_key_secret, safe=""))
         secrets = (api_key, api_key_secret, basic_credentials(*auth), *more_secrets)

@@ -6,71 +6,78 @@ event. What the body holds, and when, stays the same; so does everything but a c
 
 import re
 
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
-_HEAD_END = b"\r\n\r\n"
+_HEAD_END = re.compile(rb"\n\r?\n")
+"""Of a line end's two bytes the first may be missing in a head (RFC 9112, 2.2), but not in a body."""
+_CHUNKED = re.compile(rb"\ntransfer-encoding:[ \t]*chunked[ \t]*\r?\n", re.IGNORECASE)
 _HEAD_LIMIT = 64 * 1024
-_SIZE = re.compile(rb"0*[1-9A-Fa-f][0-9A-Fa-f]*")
-_SIZE_LINE_LIMIT = 10
 _LINE_END = b"\r\n"
+_BETWEEN = re.compile(rb"\r\n([0-9A-Fa-f]{1,8})\r\n")
+"""What is between two chunks: the line end of the one, and the line with the size of the other."""
+_BEGINNING_OF_BETWEEN = re.compile(rb"(\r(\n([0-9A-Fa-f]{1,8}\r?)?)?)?")
 
 
 class ChunkMerger:
     """Fed all bytes of one connection, from the first of the response's head on.
 
-    From the first thing on that it does not understand, and from the last chunk on, it hands on what it is fed.
+    From the first thing on that it does not understand, and from the last chunk on, it hands on what it is fed: the
+    line end of a chunk that it has handed on comes with what follows, so the client sees what stands in its place.
     """
 
     def __init__(self) -> None:
         self._head = bytearray()
-        self.is_in_head = True
+        self._is_in_head = True
         self._passes_on = False
-        self._size_line = b""
         self._left = 0
-        """Bytes of the chunk at hand that are still to come, the line end behind it included."""
+        """Bytes of the chunk at hand that are still to come."""
+        self._between = _LINE_END
+        """The beginning of what is between two chunks; before the first one it is the line end of the head."""
+        self._seen = len(_LINE_END)
+        """Bytes of that which the client has seen."""
 
     def feed(self, data: bytes) -> bytes:
-        """Return what the client is to see of `data`; nothing where it ends within the line with a chunk's size."""
+        """Return what the client is to see of `data`; nothing where it ends between two chunks."""
         if self._passes_on or not data:
             return data
-        if not self.is_in_head:
-            return self._merge(data)
+        if not self._is_in_head:
+            return self._unseen(self._merge(data))
+        searched = max(0, len(self._head) - len(_LINE_END))
         self._head += data
-        end = self._head.find(_HEAD_END)
-        if end < 0:
+        end = _HEAD_END.search(self._head, searched)
+        if end is None:
             self._passes_on = len(self._head) > _HEAD_LIMIT
             return data
-        self.is_in_head = False
-        body = bytes(self._head[end + len(_HEAD_END) :])
-        self._passes_on = _CHUNKED.search(self._head, 0, end + len(_LINE_END)) is None
+        self._is_in_head = False
+        body = bytes(self._head[end.end() :])
+        self._passes_on = _CHUNKED.search(self._head, 0, end.end()) is None
         self._head.clear()
-        return data if self._passes_on else data[: len(data) - len(body)] + self._merge(body)
+        return data if self._passes_on else data[: len(data) - len(body)] + self._unseen(self._merge(body))
 
     def _merge(self, data: bytes) -> bytes:
-        contents = [data[: max(0, self._left - len(_LINE_END))]]
-        at, self._left = self._left, 0
-        data, self._size_line = self._size_line + data, b""
+        data, self._between = self._between + data, b""
+        contents, at, self._left = [data[: self._left]], self._left, 0
         while at <= len(data):
-            line_end = data.find(_LINE_END, at, at + _SIZE_LINE_LIMIT)
-            if line_end < 0 and len(data) - at < _SIZE_LINE_LIMIT:
-                self._size_line = data[at:]
+            between = _BETWEEN.match(data, at)
+            if between is None and _BEGINNING_OF_BETWEEN.fullmatch(data, at):
+                self._between = data[at:]
                 return _chunk(contents)
-            size = data[at:line_end]
-            if line_end < 0 or not _is_size(size):
+            size = 0 if between is None else int(between[1], 16)
+            if between is None or not size:
                 self._passes_on = True
                 return _chunk(contents) + data[at:]
-            begin = line_end + len(_LINE_END)
-            end = begin + int(size, 16)
-            contents.append(data[begin:end])
-            at = end + len(_LINE_END)
+            at = between.end() + size
+            contents.append(data[between.end() : at])
         self._left = at - len(data)
         return _chunk(contents)
 
-
-def _is_size(text: bytes) -> bool:
-    """Return whether a line is the size of a chunk, not the last one, and nothing else."""
-    return _SIZE.fullmatch(text) is not None
+    def _unseen(self, data: bytes) -> bytes:
+        """Return `data` without the line end of the head where it begins with that."""
+        if not data:
+            return b""
+        seen, self._seen = self._seen, 0
+        return data[seen:]
 
 
 def _chunk(contents: list[bytes]) -> bytes:
+    """Return a chunk without the line end that follows it, but with the one that was to follow the chunk before."""
     content = b"".join(contents)
-    return b"%x\r\n%b\r\n" % (len(content), content) if content else b""
+    return b"\r\n%x\r\n%b" % (len(content), content) if content else b""

@@ -4,6 +4,7 @@ import platform
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from types import TracebackType
@@ -109,11 +110,13 @@ class XClient:
         base_url = _base_url(settings)
         proxy = find_proxy(base_url, getproxies_environment())
         self._proxy_secrets = () if proxy is None else secrets_of(proxy)
+        self._transport = WireTransport(_trust(settings.ca_file), proxy)
+        self._attempt_time_s = settings.connect_timeout_s + settings.silence_timeout_s
         self._client = httpx.Client(
             base_url=base_url,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(settings.silence_timeout_s, connect=settings.connect_timeout_s),
-            transport=WireTransport(_trust(settings.ca_file), proxy, settings.silence_timeout_s),
+            transport=self._transport,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
         self._token = Token(settings, exchange_over(self._client, self._proxy_secrets))
@@ -124,10 +127,15 @@ class XClient:
         Raises `ConnectFailedError`; `PlanRefusedError` where X itself objects to the request.
         """
         wire = wire or Wire()
+        with self._attempt(wire):
+            return self._open(partition, plan, wire)
+
+    def _open(self, partition: StreamPartition, plan: Plan, wire: Wire) -> Connection:
         # A compressed body may be cut where no one notices; of a replay the end is all that says it is whole.
         is_gzip_asked = self._is_gzip and not isinstance(plan, Replay)
         response, head, secrets = self._get(partition, _parameters(plan), wire, is_gzip=is_gzip_asked)
         if head.is_stream(is_gzip_asked=is_gzip_asked):
+            wire.unlimit()
             return Connection(response, head, wire, secrets)
         if head.status == httpx.codes.UNAUTHORIZED:
             self._token.rejected()
@@ -138,19 +146,30 @@ class XClient:
 
         Raises `ConnectFailedError` unless X then objects to the request itself: to neither token nor access.
         """
-        response, head, secrets = self._get(StreamPartition(stream, 1), _UNGRANTABLE, Wire(), is_gzip=False)
-        if head.is_stream(is_gzip_asked=False):  # X ignores parameters: nothing is said of the request
-            response.close()
-            raise refusal(head, b"", secrets)
-        error = _error(response, head, secrets)
-        if not (isinstance(error, PlanRefusedError) and head.status == httpx.codes.BAD_REQUEST):
-            raise error
+        wire = Wire()
+        with self._attempt(wire):
+            response, head, secrets = self._get(StreamPartition(stream, 1), _UNGRANTABLE, wire, is_gzip=False)
+            if head.is_stream(is_gzip_asked=False):  # X ignores parameters: nothing is said of the request
+                raise refusal(head, b"", secrets)
+            error = _error(response, head, secrets)
+            if not (isinstance(error, PlanRefusedError) and head.status == httpx.codes.BAD_REQUEST):
+                raise error
+
+    @contextmanager
+    def _attempt(self, wire: Wire) -> Iterator[None]:
+        """Give an attempt one limit in time, and leave nothing open of one that fails, whatever is raised."""
+        wire.limit(self._attempt_time_s)
+        try:
+            yield
+        except BaseException:
+            self._transport.release(wire)
+            raise
 
     def _get(
         self, partition: StreamPartition, parameters: Mapping[str, str], wire: Wire, *, is_gzip: bool
     ) -> tuple[httpx.Response, Head, Secrets]:
         """Return the answer, what its head says, and what of the request must not be shown."""
-        token = self._token.value()
+        token = self._token.value(wire)
         secrets = (token, *self._proxy_secrets)
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}

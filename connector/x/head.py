@@ -22,7 +22,8 @@ _MILLISECONDS = 10**11
 """A UNIX time from here on is one in milliseconds: in seconds it would be after the year 5000."""
 _MOST_CONNECTS = 10**9
 """More than that is no number of connects, and may fit no metric."""
-_SECONDS = re.compile(r"[0-9]{1,10}")
+_NUMBER = re.compile(r"[0-9]{1,15}")
+"""More digits than that are no number of anything here, and may fit no float."""
 _JSON_TYPES = {"application/json", "application/x-ndjson"}
 _GZIP_NAMES = {"gzip", "x-gzip"}
 
@@ -89,14 +90,15 @@ def _instant_us(text: str) -> int | None:
 
 
 def _rate_limit(headers: httpx.Headers, date_us: int | None, wall_us: int) -> RateLimit | None:
-    try:
-        limit, remaining, reset_s = (int(headers[f"x-rate-limit-{name}"]) for name in ("limit", "remaining", "reset"))
-    except (KeyError, ValueError):
+    limit, remaining, reset_s = (
+        _number(headers.get(f"x-rate-limit-{name}", "")) for name in ("limit", "remaining", "reset")
+    )
+    if limit is None or remaining is None or reset_s is None:
         return None
     reset_s = reset_s // 1000 if reset_s >= _MILLISECONDS else reset_s
     clocks_s = [at_us / US_PER_S for at_us in (date_us, wall_us) if at_us is not None]
     said_at_s = next((at_s for at_s in clocks_s if -_PAST_S <= reset_s - at_s <= MAX_WAIT_S), None)
-    if not 0 < limit <= _MOST_CONNECTS or not 0 <= remaining <= _MOST_CONNECTS or said_at_s is None:
+    if not 0 < limit <= _MOST_CONNECTS or remaining > _MOST_CONNECTS or said_at_s is None:
         return None
     return RateLimit(limit, remaining, reset_s, said_at_s)
 
@@ -107,10 +109,15 @@ def _retry_after_s(headers: httpx.Headers, now_us: int) -> float:
 
 
 def _wait_s(text: str, now_us: int) -> float:
-    if _SECONDS.fullmatch(text):
-        return min(float(text), MAX_WAIT_S)
+    seconds = _number(text)
+    if seconds is not None:
+        return min(float(seconds), MAX_WAIT_S)
     until_us = _instant_us(text)
     return 0.0 if until_us is None else min(max(0.0, (until_us - now_us) / US_PER_S), MAX_WAIT_S)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if _NUMBER.fullmatch(text.strip()) else None
 
 
 def _encodings(headers: httpx.Headers) -> tuple[str, ...]:

@@ -1,17 +1,14 @@
-"""The body of an answer that is not a stream, bounded in size and time, since an attempt waits for it."""
+"""The body of an answer that is not a stream, bounded in size; in time it is by the attempt that waits for it."""
 
 from collections.abc import Iterator
 
 import httpx
 
-from connector.events.times import US_PER_S
-from connector.x.clock import monotonic_us
 from connector.x.decoders import Decoder, GzipDecoder, IdentityDecoder
 from connector.x.failures import HTTP_FAILURES
 from connector.x.head import Head
 
 BODY_LIMIT = 64 * 1024
-BODY_TIME_US = 5 * US_PER_S
 
 
 def decoder_of(head: Head) -> Decoder:
@@ -20,15 +17,15 @@ def decoder_of(head: Head) -> Decoder:
 
 
 def read_body(response: httpx.Response, head: Head) -> bytes:
-    """Return what came of the body within the limits, and close the response.
+    """Return what came of the body within the limit, and close the response.
 
-    Takes one read longer than `BODY_TIME_US` at most. Raises one of `HTTP_FAILURES` where the body breaks off.
+    Raises one of `HTTP_FAILURES` where the body breaks off or takes too long.
     """
     return b"".join(_bounded(response, head))
 
 
 def read_beginning(response: httpx.Response, head: Head) -> bytes:
-    """Return the same, and no more than came where the body breaks off: it is read to judge and to quote an answer."""
+    """Return the same, or what came until the body breaks off: it is read to judge and to quote an answer."""
     body = bytearray()
     try:
         for piece in _bounded(response, head):
@@ -39,7 +36,7 @@ def read_beginning(response: httpx.Response, head: Head) -> bytes:
 
 
 def _bounded(response: httpx.Response, head: Head) -> Iterator[bytes]:
-    decoder, began_us, left = decoder_of(head), monotonic_us(), BODY_LIMIT
+    decoder, left = decoder_of(head), BODY_LIMIT
     try:
         for chunk in response.iter_raw():
             for piece in decoder.decode(chunk):
@@ -47,7 +44,5 @@ def _bounded(response: httpx.Response, head: Head) -> Iterator[bytes]:
                 left -= len(piece)
                 if left <= 0:
                     return
-            if monotonic_us() - began_us > BODY_TIME_US:
-                return
     finally:
         response.close()

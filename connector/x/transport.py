@@ -1,4 +1,4 @@
-"""What is between httpx and the socket of one request: merged chunks, a bounded wait for the head, and an end at once.
+"""What is between httpx and the sockets of one attempt: merged chunks, one limit in time, and an end at once.
 
 Sits on httpcore's seam for sockets, `NetworkBackend` and `NetworkStream`. Knows nothing of streams of X's.
 """
@@ -17,7 +17,6 @@ from connector.events.times import US_PER_S
 from connector.x.chunks import ChunkMerger
 from connector.x.clock import monotonic_us
 
-_SOON_S = 0.001
 _SOCKETS = httpcore.SyncBackend()
 _ERRORS = (
     httpcore.TimeoutException,
@@ -48,6 +47,24 @@ class Wire:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._is_closed = False
+        self._until_us: int | None = None
+
+    def limit(self, time_s: float) -> None:
+        """Let all that is done over it from now on take that time together, in however many pieces X answers."""
+        self._until_us = monotonic_us() + int(time_s * US_PER_S)
+
+    def unlimit(self) -> None:
+        """Let what comes over it from now on take any time."""
+        self._until_us = None
+
+    def within(self, timeout_s: float | None, error: type[httpcore.TimeoutException]) -> float | None:
+        """Return how long the next step may take that may take `timeout_s` by itself. Raises `error` for no time."""
+        if self._until_us is None:
+            return timeout_s
+        left_s = (self._until_us - monotonic_us()) / US_PER_S
+        if left_s <= 0:
+            raise error("the attempt has taken too long")
+        return left_s if timeout_s is None else min(timeout_s, left_s)
 
     def close(self) -> None:
         """End what waits for X to answer or to send; where there is no socket yet, as soon as there is one."""
@@ -74,22 +91,22 @@ class Wire:
 class WireTransport(httpx.BaseTransport):
     """Sends each request over connections of its own, by the `wire` in its extensions.
 
-    No connection is kept, so each request looks up the host afresh. The head of an answer must come within
-    `answer_time_s` of connecting. `close` ends what is still open.
+    No connection is kept, so each request looks up the host afresh. `release` closes what is still open of a wire,
+    `close` all that is.
     """
 
-    def __init__(self, trust: ssl.SSLContext, proxy: httpx.Proxy | None, answer_time_s: float) -> None:
+    def __init__(self, trust: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
         self._trust = trust
         self._proxy = proxy
-        self._answer_time_us = int(answer_time_s * US_PER_S)
         self._lock = threading.Lock()
-        self._open: set[httpcore.ConnectionPool] = set()
+        self._open: dict[httpcore.ConnectionPool, Wire] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises `httpx.TransportError`."""
-        pool = self._pool(_Backend(request.extensions.get("wire") or Wire(), self._answer_time_us))
+        wire = request.extensions.get("wire") or Wire()
+        pool = self._pool(_Backend(wire))
         with self._lock:
-            self._open.add(pool)
+            self._open[pool] = wire
         try:
             with _errors_of_httpx():
                 answer = pool.handle_request(
@@ -101,23 +118,29 @@ class WireTransport(httpx.BaseTransport):
                         extensions=request.extensions,
                     )
                 )
+            body = _Body(answer, lambda: self._close(pool))
+            return _Answer(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
         except BaseException:
-            self._release(pool)
+            self._close(pool)
             raise
-        body = _Body(answer, lambda: self._release(pool))
-        return _Answer(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
+
+    def release(self, wire: Wire) -> None:
+        """Close the connections of a wire, from the thread that uses them."""
+        with self._lock:
+            pools = [pool for pool, its in self._open.items() if its is wire]
+        self._close(*pools)
 
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
             pools = list(self._open)
-        for pool in pools:
-            self._release(pool)
+        self._close(*pools)
 
-    def _release(self, pool: httpcore.ConnectionPool) -> None:
-        with self._lock:
-            self._open.discard(pool)
-        pool.close()
+    def _close(self, *pools: httpcore.ConnectionPool) -> None:
+        for pool in pools:
+            with self._lock:
+                self._open.pop(pool, None)
+            pool.close()
 
     def _pool(self, backend: httpcore.NetworkBackend) -> httpcore.ConnectionPool:
         if self._proxy is None:
@@ -132,9 +155,8 @@ class WireTransport(httpx.BaseTransport):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, wire: Wire, answer_time_us: int) -> None:
+    def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._answer_time_us = answer_time_us
 
     def connect_tcp(
         self,
@@ -144,36 +166,32 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
+        timeout = self._wire.within(timeout, httpcore.ConnectTimeout)
         try:
             stream = _SOCKETS.connect_tcp(host, port, timeout, local_address, socket_options)
         except (UnicodeError, OverflowError) as error:  # a name that DNS cannot hold, a port that cannot be
             raise httpcore.ConnectError(str(error)) from error
-        return _Stream(stream, self._wire, self._answer_time_us)
+        return _Stream(stream, self._wire)
 
 
 class _Stream(httpcore.NetworkStream):
     """A connection, or TLS over one: what is read has its small chunks merged."""
 
-    def __init__(self, stream: httpcore.NetworkStream, wire: Wire, answer_time_us: int) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, wire: Wire) -> None:
         self._stream = stream
         self._wire = wire
-        self._answer_time_us = answer_time_us
-        self._answer_until_us = monotonic_us() + answer_time_us
         self._merger = ChunkMerger()
         wire.attach(stream.get_extra_info("socket"))
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read with no wait beyond an instant for a head that comes byte by byte."""
         while True:
-            if timeout is not None and self._merger.is_in_head:
-                timeout = min(timeout, max(_SOON_S, (self._answer_until_us - monotonic_us()) / US_PER_S))
-            data = self._stream.read(max_bytes, timeout)
+            data = self._stream.read(max_bytes, self._wire.within(timeout, httpcore.ReadTimeout))
             merged = self._merger.feed(data)
             if merged or not data:
                 return merged
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, timeout)
+        self._stream.write(buffer, self._wire.within(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -181,7 +199,8 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._wire, self._answer_time_us)
+        timeout = self._wire.within(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._wire)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - of httpcore
         return self._stream.get_extra_info(info)

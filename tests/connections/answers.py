@@ -16,6 +16,7 @@ from tests.connections.peer import (
     Script,
     answering,
     compressed,
+    dripping,
     gzip_head,
     head,
     sending,
@@ -386,5 +387,22 @@ ANSWERS = (
         ),
         (HTTP_S,),
         (failed("http-5xx"), answered(503)),
+    ),
+    *(
+        Row(
+            f"5xx-dripping-{name}",
+            f"an error whose body never ends: {what} comes byte by byte",
+            "close when the attempt has taken its time: the status is enough",
+            lambda begin=begin: Bare(  # type: ignore[misc] # a default binds the loop's value
+                Peer(dripping(head(_503, *CHUNKED) + begin, b"x", pause_s=0.1), good(1)), events=1
+            ),
+            (HTTP_S,),
+            (failed("http-5xx"), answered(503)),
+            settings={"connect_timeout_s": 0.3, "silence_timeout_s": 0.3},
+        )
+        for name, what, begin in (
+            ("chunk", "the line that gives a chunk's size", b"5;"),
+            ("trailer", "what follows the last chunk", b"0\r\nX: "),
+        )
     ),
 )

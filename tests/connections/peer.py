@@ -4,6 +4,7 @@ A script is given the accepted socket and need not close it. Knows HTTP as bytes
 """
 
 import gzip
+import re
 import socket
 import ssl
 import struct
@@ -20,6 +21,7 @@ _LOOPBACK = "127.0.0.1"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _TCP_REPAIR = 19
 _PATIENCE_S = 30.0
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 CHUNKED = (("Transfer-Encoding", "chunked"),)
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -108,10 +110,15 @@ def _read_head(sock: socket.socket) -> bytes:
 
 
 def asked(then: Script) -> Script:
-    """Return a script that reads the request first."""
+    """Return a script that reads the request first, its body too."""
 
     def play(sock: socket.socket) -> None:
-        if _read_head(sock).endswith(b"\r\n\r\n"):
+        head_, is_whole, body = _read_head(sock).partition(b"\r\n\r\n")
+        length = _LENGTH.search(head_)
+        left = int(length[1]) - len(body) if length else 0
+        while is_whole and left > 0 and (data := sock.recv(left)):
+            left -= len(data)
+        if is_whole and left <= 0:
             then(sock)
 
     return play

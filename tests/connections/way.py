@@ -80,6 +80,7 @@ def _of_strangers(folder: Path) -> Path:
 
 
 _SILENCE = {"silence_timeout_s": 0.6}
+_ATTEMPT = {"connect_timeout_s": 0.3, "silence_timeout_s": 0.3}
 _FAILED = (failed("network"),)
 
 WAY = (
@@ -158,13 +159,33 @@ WAY = (
         (failed("silent"),),
         settings=_SILENCE,
     ),
-    Row(
-        "dripping-head",
-        "the answer's head comes byte by byte, without end",
-        "close at that time all the same",
-        lambda: Bare(Peer(dripping(b"HTTP/1.1 200 OK\r\nX: ", b"x", pause_s=0.1), good(1)), events=1),
-        (NETWORK_S,),
-        (failed("silent"),),
-        settings=_SILENCE,
+    *(
+        Row(
+            name,
+            does,
+            we,
+            lambda first=first, drip=drip: Bare(  # type: ignore[misc] # a default binds the loop's value
+                Peer(dripping(first, drip, pause_s=0.1), good(1)), events=1
+            ),
+            (NETWORK_S,),
+            (failed("silent"),),
+            settings=_ATTEMPT,
+        )
+        for name, does, we, first, drip in (
+            (
+                "dripping-head",
+                "the answer's head comes byte by byte, without end",
+                "close when the attempt has taken that and `CONNECTOR_X__CONNECT_TIMEOUT_S`; then the same",
+                b"HTTP/1.1 200 OK\r\nX: ",
+                b"x",
+            ),
+            (
+                "interim-answers",
+                "interim answers (1xx) come again and again, and no other",
+                "close at that time all the same",
+                b"",
+                b"HTTP/1.1 102 Processing\r\n\r\n",
+            ),
+        )
     ),
 )

@@ -16,6 +16,7 @@ from connector.x.backoff import Curve
 from connector.x.client import XClient
 from connector.x.errors import ConnectFailedError
 from connector.x.head import MAX_WAIT_S
+from connector.x.transport import Wire
 
 _SECRET = "hush"
 _PAIR = ("k/1", "hush+2")
@@ -26,7 +27,7 @@ def _settings(**given: Any) -> XSettings:  # noqa: ANN401 - any setting
     return XSettings.model_validate(given)
 
 
-def _no_exchange(_key: str, _secret: str) -> str:
+def _no_exchange(_key: str, _secret: str, _wire: Wire) -> str:
     raise AssertionError("nothing is to be exchanged")
 
 
@@ -41,7 +42,7 @@ def _shown(error: BaseException) -> str:
 
 def test_given_token_is_used_as_it_is() -> None:
     """Whatever surrounds it in white space is not part of it."""
-    assert Token(_settings(bearer_token=" t\n"), _no_exchange).value() == "t"
+    assert Token(_settings(bearer_token=" t\n"), _no_exchange).value(Wire()) == "t"
 
 
 def test_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
     token = Token(_settings(bearer_token_file=file), _no_exchange)
     for text in ("one", "two\n"):
         file.write_text(text, encoding="utf-8")
-        assert token.value() == text.strip()
+        assert token.value(Wire()) == text.strip()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_token_file_without_a_token_fails_without_showing_it(tmp_path: Path, con
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConnectFailedError, match=r"(?i)bearer_token") as caught:
-        Token(_settings(bearer_token_file=file), _no_exchange).value()
+        Token(_settings(bearer_token_file=file), _no_exchange).value(Wire())
     assert (caught.value.failure.reason, caught.value.failure.curve) == ("no-token", Curve.CONFIGURATION)
     assert "hush" not in _shown(caught.value)
 
@@ -87,14 +88,14 @@ def test_key_and_secret_are_exchanged_once_until_rejected() -> None:
     """X gives the same token each time, so asking again is of use only when it was refused."""
     asked: list[tuple[str, str]] = []
 
-    def exchange(key: str, secret: str) -> str:
+    def exchange(key: str, secret: str, _wire: Wire) -> str:
         asked.append((key, secret))
         return f"token-{len(asked)}"
 
     token = Token(_settings(**_KEYS), exchange)
-    assert [token.value(), token.value()] == ["token-1", "token-1"]
+    assert [token.value(Wire()), token.value(Wire())] == ["token-1", "token-1"]
     token.rejected()
-    assert token.value() == "token-2"
+    assert token.value(Wire()) == "token-2"
     assert asked == [("k/1", "hush+2")] * 2
 
 
@@ -102,14 +103,14 @@ def test_rejected_given_token_is_used_again() -> None:
     """There is no other; the operator must see to it."""
     token = Token(_settings(bearer_token="t"), _no_exchange)
     token.rejected()
-    assert token.value() == "t"
+    assert token.value(Wire()) == "t"
 
 
 @pytest.mark.parametrize("given_token", ["", "hush\r\nx: y", "hush-é"])
 def test_exchanged_token_that_fits_no_header_fails_without_showing_it(given_token: str) -> None:
     """What X gives is judged like what the operator gives."""
     with pytest.raises(ConnectFailedError, match="the token that X gave") as caught:
-        Token(_settings(**_KEYS), lambda *_: given_token).value()
+        Token(_settings(**_KEYS), lambda *_: given_token).value(Wire())
     assert "hush" not in _shown(caught.value)
 
 
@@ -123,7 +124,7 @@ def test_exchange_sends_url_encoded_credentials_as_x_wants_them() -> None:
         return httpx.Response(200, stream=httpx.ByteStream(content))
 
     client = httpx.Client(base_url="http://x.invalid", transport=httpx.MockTransport(answer))
-    assert exchange_over(client)("k/1", "hush+2") == "t"
+    assert exchange_over(client)("k/1", "hush+2", Wire()) == "t"
     [request] = seen
     assert (request.method, request.url.path) == ("POST", "/oauth2/token")
     assert request.headers["authorization"] == f"Basic {base64.b64encode(b'k%2F1:hush%2B2').decode()}"
@@ -138,7 +139,7 @@ def test_exchange_sends_url_encoded_credentials_as_x_wants_them() -> None:
 def test_exchange_answered_with_rubbish_fails_as_x_s_fault(content: bytes) -> None:
     """Whatever the answer is, the caller learns that there is no token, and no more."""
     with pytest.raises(ConnectFailedError) as caught:
-        exchange_over(_client(200, content))("k", _SECRET)
+        exchange_over(_client(200, content))("k", _SECRET, Wire())
     assert (caught.value.failure.reason, caught.value.failure.curve) == ("no-token", Curve.HTTP)
     assert "hush" not in _shown(caught.value)
 
@@ -147,7 +148,7 @@ def test_exchange_refused_says_what_x_says() -> None:
     """Bad client credentials are a configuration fault; they are not shown, should X repeat them."""
     body = f'{{"errors":[{{"code":99,"message":"Unable to verify your credentials k {_SECRET}"}}]}}'.encode()
     with pytest.raises(ConnectFailedError, match="Unable to verify your credentials") as caught:
-        exchange_over(_client(403, body))("k", _SECRET)
+        exchange_over(_client(403, body))("k", _SECRET, Wire())
     assert caught.value.failure.curve is Curve.CONFIGURATION
     assert "hush" not in _shown(caught.value)
 
@@ -159,7 +160,7 @@ def test_exchange_answered_with_what_was_sent_shows_none_of_it(echo: str) -> Non
     """An intermediary may send the whole request back: the pair as it is, encoded, or as the header holds it."""
     body = f"<html>you sent {echo}</html>".encode()
     with pytest.raises(ConnectFailedError, match=r"you sent \[secret\]") as caught:
-        exchange_over(_client(403, body))(_PAIR[0], _PAIR[1])
+        exchange_over(_client(403, body))(_PAIR[0], _PAIR[1], Wire())
     assert caught.value.failure.reason == "foreign-answer"
     assert echo not in _shown(caught.value)
 
@@ -169,7 +170,7 @@ def test_exchange_over_its_budget_waits_for_the_reset_of_now() -> None:
     reset_s = int(time.time()) + 300
     headers = {"x-rate-limit-limit": "1", "x-rate-limit-remaining": "0", "x-rate-limit-reset": str(reset_s)}
     with pytest.raises(ConnectFailedError) as caught:
-        exchange_over(_client(429, b"", headers))("k", _SECRET)
+        exchange_over(_client(429, b"", headers))("k", _SECRET, Wire())
     assert 240 < caught.value.failure.at_least_s <= 300 < MAX_WAIT_S
 
 
@@ -181,7 +182,7 @@ def test_exchange_that_does_not_reach_x_is_a_network_failure() -> None:
 
     client = httpx.Client(base_url="http://x.invalid", transport=httpx.MockTransport(fail))
     with pytest.raises(ConnectFailedError) as caught:
-        exchange_over(client)("k", _SECRET)
+        exchange_over(client)("k", _SECRET, Wire())
     assert caught.value.failure.curve is Curve.NETWORK
 
 
@@ -191,7 +192,7 @@ def test_token_is_in_no_repr(tmp_path: Path) -> None:
     file.write_text(_SECRET, encoding="utf-8")
     for given in ({"bearer_token": _SECRET}, {"bearer_token_file": file}, _KEYS):
         settings = _settings(**given)
-        token, client = Token(settings, lambda _key, _secret: _SECRET), XClient(settings)
-        assert token.value() == _SECRET
+        token, client = Token(settings, lambda *_: _SECRET), XClient(settings)
+        assert token.value(Wire()) == _SECRET
         assert _SECRET not in f"{token!r} {client!r} {settings!r} {settings} {settings.model_dump_json()}"
         client.close()

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from connector.x.chunks import ChunkMerger
 
 _HEAD = b"HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n"
+_BARE_HEAD = _HEAD.replace(b"\r\n", b"\n")
+_HEADS = st.sampled_from([_HEAD, _BARE_HEAD, _HEAD[:-2] + b"\n", _BARE_HEAD[:-1] + b"\r\n"])
 _END = b"0\r\n\r\n"
 
 
@@ -63,6 +65,11 @@ _TAILS = st.sampled_from(
         b"5\r\nhe",
         b"5\r\nhello",
         b"5\r\nhello\r",
+        b"5\r\nhello\n\n" + _END,
+        b"5\r\nhello\rX" + _END,
+        b"5\r\nhello\n" + _END,
+        b"5\r\nhello" + _END,
+        b"5\r\nhelloa5\r\nhello\r\n" + _END,
         b"zz\r\n",
         b"+5\r\nhello\r\n",
         b"123456789012345678901234567890\r\n",
@@ -72,13 +79,13 @@ _TAILS = st.sampled_from(
 _LENGTHS = st.lists(st.integers(1, 60), max_size=80)
 
 
-@given(contents=_CONTENTS, tail=_TAILS, lengths=_LENGTHS)
+@given(head=_HEADS, contents=_CONTENTS, tail=_TAILS, lengths=_LENGTHS)
 def test_client_behind_a_merger_reads_the_same_at_every_moment(
-    contents: list[bytes], tail: bytes, lengths: list[int]
+    head: bytes, contents: list[bytes], tail: bytes, lengths: list[int]
 ) -> None:
     """However the bytes are cut, whole or broken: body and outcome are those of a client that is fed directly."""
     direct, merged, merger = _Client(), _Client(), ChunkMerger()
-    for piece in _cut(_HEAD + _chunked(contents) + tail, lengths):
+    for piece in _cut(head + _chunked(contents) + tail, lengths):
         direct.feed(piece)
         if fed := merger.feed(piece):
             merged.feed(fed)
@@ -90,10 +97,23 @@ def test_client_behind_a_merger_reads_the_same_at_every_moment(
     assert (merged.body, merged.outcome) == (direct.body, direct.outcome)
 
 
-def test_small_chunks_that_come_together_are_one() -> None:
-    """That is what it is for."""
+@pytest.mark.parametrize("end", [b"XY", b"\n\n", b"\rX", b"\n", b"", b"a5\r\n"])
+@pytest.mark.parametrize("cut", range(4))
+def test_chunk_without_its_line_end_is_broken(end: bytes, cut: int) -> None:
+    """What stands in its place is not swallowed, wherever it is cut."""
     client, merger = _Client(), ChunkMerger()
-    client.feed(merger.feed(_HEAD + _chunked([b"line\r\n"] * 500)))
+    begin, rest = _HEAD + _chunked([b"one"]) + b"1\r\nb", end + b"0\r\n\r\n"
+    for piece in (begin, rest[:cut], rest[cut:]):
+        if fed := merger.feed(piece):
+            client.feed(fed)
+    assert (client.body, client.outcome) == (b"oneb", "broken")
+
+
+@pytest.mark.parametrize("head", [_HEAD, _BARE_HEAD])
+def test_small_chunks_that_come_together_are_one(head: bytes) -> None:
+    """That is what it is for, also where the lines of the head end without a carriage return."""
+    client, merger = _Client(), ChunkMerger()
+    client.feed(merger.feed(head + _chunked([b"line\r\n"] * 500)))
     client.feed(merger.feed(_chunked([b"line\r\n"] * 500) + _END))
     assert (client.body, client.outcome, client.pieces) == (b"line\r\n" * 1000, "whole", 2)
 

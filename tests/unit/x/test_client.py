@@ -413,6 +413,9 @@ def test_any_bytes_for_an_answer_are_a_stream_or_a_failure_without_secrets(parts
 _MANY = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 900) for number in range(50))
 
 
+_NUMBERS = [b"Retry-After", b"Date", *(b"x-rate-limit-" + name for name in (b"limit", b"remaining", b"reset"))]
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -424,6 +427,9 @@ _MANY = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 900) for number in range(50))
         b"Content-Type: \xff\r\nContent-Type: hush\r\n",
         b"Content-Encoding: \xc3\xa9\r\n",
         b"Content-Length: -1\r\n",
+        b"Content-Length: " + b"9" * 400 + b"\r\n",
+        b"Content-Length: " + b"9" * 9999 + b"\r\n",
+        b"".join(b"%b: %b\r\n" % (name, b"9" * 400) for name in _NUMBERS),
         b"Content-Length: 5\r\nContent-Length: 7\r\n",
         b"Transfer-Encoding: hush\r\n",
         b"Date: \xff\r\nRetry-After: \xff\r\nx-rate-limit-reset: \xd9\xa1\r\n",
@@ -448,6 +454,17 @@ def test_no_header_raises_anything_but_a_failure_without_secrets(header: bytes, 
     assert "hush" not in repr(caught.value.failure)
     assert len(caught.value.failure.detail) < 600
     assert caught.value.failure.detail.isprintable()
+
+
+def test_stream_whose_reset_has_hundreds_of_digits_is_one_all_the_same() -> None:
+    """Such a rate limit says nothing."""
+    limit = b"x-rate-limit-limit: 9\r\nx-rate-limit-remaining: 7\r\nx-rate-limit-reset: " + b"9" * 400
+    with (
+        _answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n%b\r\n\r\n\r\n" % limit) as base_url,
+        _client(base_url) as client,
+        client.open(_TWEET_1, Live(0)) as connection,
+    ):
+        assert (connection.rate_limit, b"".join(connection.chunks())) == (None, b"\r\n")
 
 
 @pytest.mark.parametrize(

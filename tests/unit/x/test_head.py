@@ -89,6 +89,14 @@ def test_reset_that_is_no_end_of_a_window_makes_the_rate_limit_unknown(reset_in_
     assert head.is_spent
 
 
+@pytest.mark.parametrize("name", ["limit", "remaining", "reset"])
+@pytest.mark.parametrize("digits", [16, 100, 400, 9999])
+def test_rate_limit_of_hundreds_of_digits_is_none(name: str, digits: int) -> None:
+    """Some fit no float, some not even a number of the language."""
+    headers = [header for header in _limit() if not header[0].endswith(name)]
+    assert _head(_DATE, *headers, (f"x-rate-limit-{name}", "9" * digits)).rate_limit is None
+
+
 @pytest.mark.parametrize("date", ["Fri, 15 Jan 2027 07:00:00 GMT", "Sun, 17 Jan 2027 08:00:00 GMT", "soon", None])
 def test_reset_counts_from_the_wall_clock_where_no_date_fits_it(date: str | None) -> None:
     """A wrong `Date` says nothing of the window, and the window tells that it is wrong."""
@@ -190,10 +198,11 @@ _NAMES = st.sampled_from(
     ["date", "retry-after", "x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset", "content-type",
      "content-encoding", "location"]
 )  # fmt: skip
+_DIGITS = st.sampled_from([10**9, 10**15, 10**30, 10**400]).map(lambda number: b"%d" % number)
 
 
 @given(
-    headers=st.lists(st.tuples(_NAMES.map(str.encode), st.binary(max_size=40)), max_size=6),
+    headers=st.lists(st.tuples(_NAMES.map(str.encode), st.binary(max_size=40) | _DIGITS), max_size=6),
     status=st.integers(100, 999),
 )
 def test_any_head_is_read(headers: list[tuple[bytes, bytes]], status: int) -> None:

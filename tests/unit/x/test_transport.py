@@ -1,4 +1,4 @@
-"""The end of a wait for X's answer, from another thread, and its bounds."""
+"""The end of a wait for X's answer, from another thread or by its limit in time, and what is open then."""
 
 import socket
 import ssl
@@ -18,7 +18,18 @@ from connector.settings import XSettings
 from connector.x.client import XClient
 from connector.x.errors import ConnectFailedError
 from connector.x.transport import Wire, WireTransport
-from tests.connections.peer import Peer, over_tls, sending, streaming, then_silent
+from tests.connections.peer import (
+    CHUNKED,
+    LAST_CHUNK,
+    Peer,
+    chunk,
+    dripping,
+    head,
+    over_tls,
+    sending,
+    streaming,
+    then_silent,
+)
 from tests.rig.certificates import write_certificates
 
 _TWEET_1 = StreamPartition("tweet", 1)
@@ -123,6 +134,133 @@ def test_handshake_that_drips_is_given_up_in_time(tmp_path: Path) -> None:
     assert time.monotonic() - began_s < _DEADLINE_S
 
 
+_STREAM = head("200 OK", *CHUNKED, date=None)
+_ERROR = head("503 Service Unavailable", *CHUNKED, date=None)
+_LIMIT = {"connect_timeout_s": 0.2, "silence_timeout_s": 0.3}
+
+
+@contextmanager
+def _limited(port: int, **given: str) -> Iterator[XClient]:
+    """Give a client whose attempts may take half a second."""
+    settings = XSettings.model_validate({"base_url": f"http://127.0.0.1:{port}", **(given or {"bearer_token": "t"})})
+    client = XClient(settings.model_copy(update=_LIMIT))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "drip", "reason"),
+    [
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n", "silent"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: ", b"x", "silent"),
+        (b"HTTP/1.1 200 OK\nX: ", b"x", "silent"),
+        (_ERROR + b"5;", b"x", "http-5xx"),
+        (_ERROR + b"0\r\nX: ", b"x", "http-5xx"),
+        (_ERROR, b"1\r\nx\r\n", "http-5xx"),
+    ],
+)
+@pytest.mark.parametrize("pause_s", [0.05, 0.0])
+def test_answer_that_never_ends_is_given_up_in_time(first: bytes, drip: bytes, reason: str, pause_s: float) -> None:
+    """Before its head, within it, or behind it, slowly or as fast as it can: one clock for the whole attempt."""
+    with Peer(dripping(first, drip, pause_s=pause_s)) as peer, _limited(peer.port) as client:
+        began_s = time.monotonic()
+        with pytest.raises(ConnectFailedError) as caught:
+            client.open(_TWEET_1, Live(0))
+        assert time.monotonic() - began_s < 1.5
+    assert caught.value.failure.reason in ({reason} if pause_s else {reason, "network"})
+
+
+@pytest.mark.parametrize("first", [b"", _STREAM])
+def test_token_that_never_ends_is_given_up_in_time(first: bytes) -> None:
+    """A request for a token is a part of the attempt that needs it."""
+    drip = b"HTTP/1.1 102 Processing\r\n\r\n" if not first else b"1\r\n{\r\n"
+    with (
+        Peer(dripping(first, drip, pause_s=0.05)) as peer,
+        _limited(peer.port, api_key="k", api_key_secret="s") as client,
+    ):
+        began_s = time.monotonic()
+        with pytest.raises(ConnectFailedError) as caught:
+            client.open(_TWEET_1, Live(0))
+        assert time.monotonic() - began_s < 1.5
+    assert (caught.value.failure.reason, caught.value.failure.is_sent) == ("silent", False)
+
+
+def test_token_and_answer_share_the_time_of_an_attempt() -> None:
+    """What the one has taken, the other does not have."""
+    token = b'{"access_token": "t"}'
+    slow = sending(b"", head("200 OK", ("Content-Length", str(len(token)))) + token, pause_s=0.25)
+    with (
+        Peer(slow, dripping(b"", b"HTTP/1.1 102 Processing\r\n\r\n", pause_s=0.05)) as peer,
+        _limited(peer.port, api_key="k", api_key_secret="s") as client,
+    ):
+        began_s = time.monotonic()
+        with pytest.raises(ConnectFailedError) as caught:
+            client.open(_TWEET_1, Live(0))
+        assert time.monotonic() - began_s < 0.7
+    assert (caught.value.failure.reason, caught.value.failure.is_sent) == ("silent", True)
+
+
+def test_close_while_a_token_is_asked_for_ends_the_wait_at_once() -> None:
+    """A stop does not wait for the token endpoint either."""
+    has_asked = threading.Event()
+
+    def play(sock: socket.socket) -> None:
+        sending()(sock)
+        has_asked.set()
+        then_silent(lambda _: None)(sock)
+
+    with Peer(play) as peer:
+        settings = {"base_url": f"http://127.0.0.1:{peer.port}", "api_key": "k", "api_key_secret": "s"}
+        client, wire, outcome = XClient(XSettings.model_validate(settings)), Wire(), list[str]()
+        thread = _asking(client, wire, outcome)
+        assert has_asked.wait(_DEADLINE_S)
+        wire.close()
+        thread.join(_DEADLINE_S)
+        client.close()
+    assert outcome == ["network"]
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+def test_granted_stream_outlives_the_time_of_an_attempt(line_end: bytes) -> None:
+    """However the lines of its head end; only silence ends it."""
+    pieces = [_STREAM.replace(b"\r\n", line_end), *[chunk(b"\r\n")] * 8]
+    with (
+        Peer(sending(*pieces, LAST_CHUNK, pause_s=0.1)) as peer,
+        _limited(peer.port) as client,
+        client.open(_TWEET_1, Live(0)) as connection,
+    ):
+        assert b"".join(connection.chunks()) == b"\r\n" * 8
+
+
+@pytest.mark.parametrize("broken", ["read_head", "decoder_of", "on_answer"])
+def test_whatever_is_raised_before_a_connection_is_handed_over_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """X would count the connection against the next attempt, and its socket would stay."""
+    has_gone = threading.Event()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    def play(sock: socket.socket) -> None:
+        try:
+            streaming(b"")(sock)
+        finally:
+            has_gone.set()
+
+    if broken != "on_answer":
+        monkeypatch.setattr(f"connector.x.client.{broken}", fail)
+    with Peer(play) as peer:
+        settings = XSettings(base_url=f"http://127.0.0.1:{peer.port}", bearer_token="t")
+        client = XClient(settings, *([fail] if broken == "on_answer" else []))
+        with pytest.raises(ZeroDivisionError):
+            client.open(_TWEET_1, Live(0))
+        assert has_gone.wait(_DEADLINE_S)
+        client.close()
+
+
 def test_every_exception_of_httpcore_becomes_one_of_httpx() -> None:
     """The rest of the connector knows those alone."""
     kinds = [kind for kind in vars(httpcore).values() if isinstance(kind, type) and issubclass(kind, Exception)]
@@ -136,7 +274,7 @@ def test_every_exception_of_httpcore_becomes_one_of_httpx() -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(httpcore.ConnectionPool, "handle_request", fail)
-            transport = WireTransport(ssl.create_default_context(), None, 1.0)
+            transport = WireTransport(ssl.create_default_context(), None)
             with pytest.raises(httpx.TransportError, match="as httpcore words it") as caught:
                 transport.handle_request(httpx.Request("GET", "http://x.invalid"))
         assert type(caught.value).__name__ == kind.__name__
