@@ -28,9 +28,5 @@ class KnownDates:
 
     def has_any(self, start_us: int, end_us: int) -> bool:
         """Return whether an event is known whose whole bucket lies within the range."""
-        return bool(self.within(start_us, end_us))
-
-    def within(self, start_us: int, end_us: int) -> frozenset[int]:
-        """Return the buckets, of `BUCKET_US` each, that lie within the range and in which an event is known."""
         first, end = -(-start_us // BUCKET_US), end_us // BUCKET_US
-        return frozenset(bucket for bucket in self._buckets if first <= bucket < end)
+        return any(first <= bucket < end for bucket in self._buckets)

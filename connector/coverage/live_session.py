@@ -30,9 +30,7 @@ class LiveSession(Session):
         self._can_refetch = plan.cause is not GapCause.REPLAY_REFUSED
         self._is_held = plan.backfill_minutes > 0
         self._old_at_us = self._moved_at_us = at.monotonic_us
-        self._must_repeat = before.known_dates.within(
-            self._reach_us + LATENESS_US, min(before.until_us, at.earliest_us)
-        )
+        self._expect(self._reach_us, min(before.until_us, at.earliest_us))
         self._seen_before_us = before.seen_until_us
 
     def _open_gaps(self, plan: Live, at: Reading) -> None:

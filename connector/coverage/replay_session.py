@@ -26,8 +26,7 @@ class ReplaySession(Session):
         super().__init__(before)
         self._plan = plan
         self._open_gaps(plan, opened.at)
-        known_end_us = plan.end_us if plan.is_refetch else min(before.until_us, plan.end_us)
-        self._must_repeat = before.known_dates.within(plan.start_us + LATENESS_US, known_end_us)
+        self._expect(plan.start_us, plan.end_us if plan.is_refetch else min(before.until_us, plan.end_us))
         self._answered_us = opened.at.estimate_us
         self._newest_inside_us = plan.start_us
         self._opened_at_us = self._line_at_us = opened.at.monotonic_us

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
-from connector.coverage.known_dates import BUCKET_US, KnownDates
+from connector.coverage.known_dates import KnownDates
 from connector.coverage.messages import EndReason, Reading
-from connector.coverage.recovery import LATENESS_LIMIT_US, Recovery
+from connector.coverage.recovery import LATENESS_LIMIT_US, Range, Recovery
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
 
@@ -50,7 +50,7 @@ class Session:
         self._has_keep_alive = False
         self._has_foreign_line = self._has_known_foreign_line = False
         self._has_repeated = False
-        self._must_repeat: frozenset[int] = frozenset()
+        self._overlap: Range | None = None
 
     @property
     def has_proved(self) -> bool:
@@ -60,14 +60,21 @@ class Session:
     @property
     def _has_left_all_known_out(self) -> bool:
         """Whether none of the known events that must come again has come."""
-        return bool(self._must_repeat) and not self._has_repeated
+        return self._overlap is not None and not self._has_repeated
+
+    def _expect(self, start_us: int, end_us: int) -> None:
+        """Record the range that is delivered again, where an event of it is known: it must come again."""
+        if self.known_dates.has_any(start_us + LATENESS_US, end_us):
+            self._overlap = Range(start_us, end_us)
 
     def _count_repeated(self, date_us: int) -> None:
         """Record that an event of an earlier connection came again.
 
-        Rests on its date: only where an event that must come again happened does it show that X brings what is known.
+        Rests on its date: an event that is not of the range says nothing of whether X brings what is known of it.
         """
-        self._has_repeated = self._has_repeated or date_us // BUCKET_US in self._must_repeat
+        overlap = self._overlap
+        if overlap is not None and overlap.start_us <= date_us < overlap.end_us:
+            self._has_repeated = True
 
     def data(self) -> None:
         """Record that a line with `data` came."""
@@ -102,8 +109,9 @@ class Session:
 
         Rests on the date: an event dated well before the end of the slice, by more than events are late here, was
         emitted within what X had ended as complete; short connections may have moved coverage on since. Where the slice
-        had come once more, it was delivered twice: an event behind which others of it are known is late, and what it
-        lacks beyond all that is known is a gap.
+        had come once more, it was delivered twice: the event is late, and an overlap that allows for it brings the next
+        such events. Where others of the slice are known behind it, that is all; where none is, X may also have ended
+        the slice early both times, and the slice is a gap.
         """
         recovery = self.recovery
         last = recovery.last_slice
@@ -112,12 +120,11 @@ class Session:
         lateness_us = max(LATENESS_US, recovery.lateness_us)
         if not max(reach_us, last.start_us) <= date_us < min(self.position_us, last.end_us) - lateness_us:
             return None
-        if recovery.is_last_refetched and self.known_dates.has_any(date_us, last.end_us):
-            self.recovery = recovery.late(min(last.end_us - date_us, LATENESS_LIMIT_US), last.end_us)
-            return None
         if recovery.is_last_refetched:
-            self.gaps.append(Gap(last.start_us, last.end_us, GapCause.REPLAY_INCOMPLETE))
-            self.recovery = replace(recovery, last_slice=None)
+            self.recovery = recovery.late(min(last.end_us - date_us, LATENESS_LIMIT_US), last.end_us)
+            if not self.known_dates.has_any(date_us, last.end_us):
+                self.gaps.append(Gap(last.start_us, last.end_us, GapCause.REPLAY_INCOMPLETE))
+                self.recovery = replace(self.recovery, last_slice=None)
             return None
         self.recovery = recovery.suspected(last.start_us, last.end_us, Suspicion.REPLAY_INCOMPLETE)
         return EndReason.SUSPICION

@@ -313,3 +313,12 @@ def test_event_that_came_twice_over_one_replay_confirms_nothing() -> None:
     confirmed = _session(known_us=(_IN_OVERLAP_US,))
     confirmed.repeated(_IN_OVERLAP_US)
     assert _verdict(confirmed) is Verdict.WHOLE
+
+
+def test_lateness_of_all_events_is_learned_from_one_slice() -> None:
+    """All of them 30 s late: each slice of a day was doubted, asked for twice, and recorded as a gap."""
+    recovery = Recovery(last_slice=Range(_C - 15 * MINUTE_US, _C), is_last_refetched=True)
+    session = _session(recovery)
+    assert session.refuses(_C - 30 * US_PER_S) is None
+    assert session.gaps == [Gap(_C - 15 * MINUTE_US, _C, GapCause.REPLAY_INCOMPLETE)]
+    assert session.recovery.lateness_us == 30 * US_PER_S
