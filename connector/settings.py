@@ -28,8 +28,9 @@ from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 
 ENV_PREFIX = "CONNECTOR_"
 FORM = "form"
-DUPLICATE_WINDOW_MINUTES = 10
 """Where a setting with a `pattern` says in words what it must be."""
+
+DUPLICATE_WINDOW_MINUTES = 10
 
 _OWNED_PROPERTIES = frozenset(
     {
@@ -38,6 +39,8 @@ _OWNED_PROPERTIES = frozenset(
         "auto.offset.reset",
         "batch.size",
         "bootstrap.servers",
+        "compression.codec",
+        "compression.type",
         "delivery.report.only.error",
         "enable.auto.commit",
         "enable.auto.offset.store",
@@ -277,6 +280,9 @@ class KafkaSettings(_Section):
         json_schema_extra={FORM: "must be 1 to 249 letters, digits, dots, hyphens and underscores"},
     )
     headers: bool = Field(default=True, description="CloudEvents headers on event records.")
+    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field(
+        "zstd", description="Compression of record batches; every reader of the topics must be able to undo it."
+    )
     replication_factor: int = Field(3, ge=1, le=32767, description="Replicas of the topics that provision creates.")
     min_insync_replicas: int = Field(2, ge=1, description="min.insync.replicas of the topics that provision creates.")
     partitions: int = Field(

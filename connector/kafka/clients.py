@@ -37,11 +37,9 @@ C = TypeVar("C", AdminClient, Consumer, Producer)
 _COMMON_DEFAULTS = {"client.id": "x-compliance-connector"}
 
 # A batch is handed over at once and then flushed by the commit, so lingering costs no time and fills the requests.
-# zstd: records are mostly hexadecimal and decimal ids, which only an entropy coder shrinks.
 _BATCH_BYTES = MESSAGE_MAX_BYTES // 2
 _PRODUCER_DEFAULTS = {
     "linger.ms": 50,
-    "compression.type": "zstd",
     "queue.buffering.max.messages": 6_000,  # one transaction of 5,000 events, with the connector's own records
     "queue.buffering.max.kbytes": 32 * 1024,
     "statistics.interval.ms": 10_000,
@@ -107,6 +105,7 @@ def producer_config(
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         "enable.idempotence": True,
         "acks": "all",
+        "compression.type": settings.compression,
         "retry.backoff.ms": RETRY_BACKOFF_MS,
         "retry.backoff.max.ms": RETRY_BACKOFF_MS,
         "partitioner": "murmur2_random",

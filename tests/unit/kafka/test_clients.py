@@ -134,9 +134,18 @@ def test_reader_sees_only_committed_records_and_their_end() -> None:
 
 def test_own_properties_of_the_operator_override_defaults() -> None:
     """Tuning is the operator's, as far as no promise rests on it."""
-    properties = {"linger.ms": 7, "client.id": "mine", "compression.type": "lz4", "socket.keepalive.enable": True}
+    properties = {"linger.ms": 7, "client.id": "mine", "compression.level": 1, "socket.keepalive.enable": True}
     settings = KafkaSettings(bootstrap_servers="b:1", properties=properties)
     assert producer_config(settings, "t").items() >= properties.items()
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "lz4", "snappy", "zstd"])
+def test_librdkafka_can_compress_in_every_way_that_there_is_to_choose(compression: str) -> None:
+    """A build of librdkafka may lack one, and says so when a producer is made."""
+    settings = KafkaSettings.model_validate({"bootstrap_servers": "b:1", "compression": compression})
+    properties = producer_config(settings, "t")
+    assert properties["compression.type"] == compression
+    Producer(properties)
 
 
 @pytest.mark.parametrize("session_timeout_ms", [6_000, 120_000])
