@@ -76,6 +76,7 @@ class Cluster:
                 config=configs[name],
             )
             for name, topic in found.items()
+            if name in configs  # a topic that is new or goes is known to one broker and not to another
         }
 
     def count_partitions(self, names: Collection[str], right: str = "Read") -> dict[str, int]:
@@ -134,7 +135,7 @@ class Cluster:
             lambda admin: _by_name(admin.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S))
         )
         _raise_if_forbidden(errors, "read the configuration of", "DescribeConfigs")
-        self._raise_unless(KafkaError.NO_ERROR, errors)
+        self._raise_unless(KafkaError.UNKNOWN_TOPIC_OR_PART, errors)
         return {name: {key: entry.value for key, entry in entries.items()} for name, entries in found.items()}
 
     def _await_topics(self, names: Collection[str]) -> None:

@@ -2,11 +2,12 @@
 
 import socket
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from connector.errors import DependencyUnavailableError, SettingsError
 from connector.kafka import cluster as cluster_module
@@ -82,6 +83,38 @@ def test_partition_that_has_just_been_made_is_asked_until_it_has_a_leader(monkey
     with pytest.raises(DependencyUnavailableError, match="Unknown topic or partition"):
         cluster.ends([TopicPartition("t", 0)])
     assert len(errors) == 1
+
+
+class _OneBrokerBehind:
+    """Plays an admin client that asks two brokers, of which one does not know yet that topic `new` is there."""
+
+    def describe_topics(self, topics: object, request_timeout: float) -> dict[str, Future[Any]]:
+        """Answer for the broker that knows all."""
+        assert isinstance(topics, TopicCollection)
+        assert request_timeout < 10
+        described = SimpleNamespace(partitions=[SimpleNamespace(replicas=[1, 2])])
+        return {name: _done(described) for name in ("old", "new")}
+
+    def describe_configs(
+        self, resources: list[ConfigResource], request_timeout: float
+    ) -> dict[ConfigResource, Future[Any]]:
+        """Answer for the other one."""
+        assert request_timeout < 10
+        unknown: Future[Any] = Future()
+        unknown.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+        return {each: unknown if each.name == "new" else _done({}) for each in resources}
+
+
+def _done(result: object) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(result)
+    return future
+
+
+def test_topic_that_a_broker_does_not_know_yet_is_not_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`provision` failed on three brokers right after it had created its topics."""
+    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _OneBrokerBehind())
+    assert Cluster(KafkaSettings(bootstrap_servers="b:1")).describe(["old", "new"]).keys() == {"old"}
 
 
 def test_brokers_that_did_not_answer_are_asked_by_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
