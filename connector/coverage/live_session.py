@@ -140,7 +140,7 @@ class LiveSession(Session):
         first left out came with the second.
         """
         is_that_event = 0 <= date_us - self._seen_before_us <= US_PER_S  # seen to a whole second of X's time
-        has_all = self._reach_us <= self.position_us and not self._has_left_all_known_out
+        has_all = self._reach_us <= self.position_us and not self._has_repeated_nothing
         if self._is_held and is_that_event and has_all:
             self.position_us = max(self.position_us, self._seen_before_us)
 
@@ -151,7 +151,7 @@ class LiveSession(Session):
         """
         if not self._is_held or at.monotonic_us - self._old_at_us < BACKFILL_QUIET_US:
             return None
-        if self._has_left_all_known_out:
+        if self._has_repeated_nothing:
             return self._doubt_backfill()
         self._end_hold()
         return None

@@ -142,7 +142,7 @@ class ReplaySession(Session):
         if ended.reason is EndReason.REPLAY_IDLE:
             return Suspicion.REPLAY_NOT_CLOSED
         is_empty_again = self.recovery.distrusts_replay and not (self._has_events or self._has_undated)
-        is_unconfirmed = is_empty_again or self._has_left_all_known_out or self._has_left_out_known
+        is_unconfirmed = is_empty_again or self._has_repeated_nothing or self._has_left_out_known
         return Suspicion.REPLAY_UNCONFIRMED if self._is_complete(ended) and is_unconfirmed else None
 
     @property

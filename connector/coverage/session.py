@@ -58,8 +58,8 @@ class Session:
         return self._has_data or self._has_keep_alive
 
     @property
-    def _has_left_all_known_out(self) -> bool:
-        """Whether none of the known events that must come again has come."""
+    def _has_repeated_nothing(self) -> bool:
+        """Whether events that are known must come again, and none has."""
         return self._overlap is not None and not self._has_repeated
 
     def _expect(self, start_us: int, end_us: int) -> None:

@@ -16,7 +16,7 @@ from connector.coverage.plan import Live
 from connector.events.catalog import StreamPartition
 from connector.settings import XSettings
 from connector.x.client import XClient
-from connector.x.errors import ConnectFailedError
+from connector.x.errors import ConnectFailedError, Failure
 from connector.x.transport import Wire, WireTransport
 from tests.connections.peer import (
     CHUNKED,
@@ -150,6 +150,15 @@ def _limited(port: int, **given: str) -> Iterator[XClient]:
         client.close()
 
 
+def _failure_within(client: XClient, time_s: float) -> Failure:
+    """Return how an attempt fails, within so many seconds."""
+    began_s = time.monotonic()
+    with pytest.raises(ConnectFailedError) as caught:
+        client.open(_TWEET_1, Live(0))
+    assert time.monotonic() - began_s < time_s
+    return caught.value.failure
+
+
 @pytest.mark.parametrize(
     ("first", "drip", "reason"),
     [
@@ -165,11 +174,8 @@ def _limited(port: int, **given: str) -> Iterator[XClient]:
 def test_answer_that_never_ends_is_given_up_in_time(first: bytes, drip: bytes, reason: str, pause_s: float) -> None:
     """Before its head, within it, or behind it, slowly or as fast as it can: one clock for the whole attempt."""
     with Peer(dripping(first, drip, pause_s=pause_s)) as peer, _limited(peer.port) as client:
-        began_s = time.monotonic()
-        with pytest.raises(ConnectFailedError) as caught:
-            client.open(_TWEET_1, Live(0))
-        assert time.monotonic() - began_s < 1.5
-    assert caught.value.failure.reason in ({reason} if pause_s else {reason, "network"})
+        failure = _failure_within(client, 1.5)
+    assert failure.reason in ({reason} if pause_s else {reason, "network"})
 
 
 @pytest.mark.parametrize("first", [b"", _STREAM])
@@ -180,11 +186,8 @@ def test_token_that_never_ends_is_given_up_in_time(first: bytes) -> None:
         Peer(dripping(first, drip, pause_s=0.05)) as peer,
         _limited(peer.port, api_key="k", api_key_secret="s") as client,
     ):
-        began_s = time.monotonic()
-        with pytest.raises(ConnectFailedError) as caught:
-            client.open(_TWEET_1, Live(0))
-        assert time.monotonic() - began_s < 1.5
-    assert (caught.value.failure.reason, caught.value.failure.is_sent) == ("silent", False)
+        failure = _failure_within(client, 1.5)
+    assert (failure.reason, failure.is_sent) == ("silent", False)
 
 
 def test_token_and_answer_share_the_time_of_an_attempt() -> None:
@@ -195,11 +198,8 @@ def test_token_and_answer_share_the_time_of_an_attempt() -> None:
         Peer(slow, dripping(b"", b"HTTP/1.1 102 Processing\r\n\r\n", pause_s=0.05)) as peer,
         _limited(peer.port, api_key="k", api_key_secret="s") as client,
     ):
-        began_s = time.monotonic()
-        with pytest.raises(ConnectFailedError) as caught:
-            client.open(_TWEET_1, Live(0))
-        assert time.monotonic() - began_s < 0.7
-    assert (caught.value.failure.reason, caught.value.failure.is_sent) == ("silent", True)
+        failure = _failure_within(client, 0.7)
+    assert (failure.reason, failure.is_sent) == ("silent", True)
 
 
 def test_close_while_a_token_is_asked_for_ends_the_wait_at_once() -> None:
