@@ -111,8 +111,11 @@ class LiveSession(Session):
             self.position_us, self._moved_at_us = to_us, at.monotonic_us
 
     def _is_of_backfill(self, date_us: int) -> bool:
-        """Return whether an event may be part of the backfill; one dated before its reach is a straggler."""
-        return self._reach_us - LATENESS_US <= date_us < self._connected_us
+        """Return whether an event may be part of the backfill; one dated before its reach is a straggler.
+
+        Rests on how late events are: X may select by emission, and what it brings may be dated that much earlier.
+        """
+        return self._reach_us - max(LATENESS_US, self.recovery.lateness_us) <= date_us < self._connected_us
 
     def learn_lateness(self, dates_us: Sequence[int], at: Reading) -> None:
         """Learn how late events are emitted.
