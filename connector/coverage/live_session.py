@@ -113,9 +113,9 @@ class LiveSession(Session):
     def _is_of_backfill(self, date_us: int) -> bool:
         """Return whether an event may be part of the backfill; one dated before its reach is a straggler.
 
-        Rests on how late events are: X may select by emission, and what it brings may be dated that much earlier.
+        Rests on how late events may be: X may select by emission, and what it brings may be dated that much earlier.
         """
-        return self._reach_us - max(LATENESS_US, self.recovery.lateness_us) <= date_us < self._connected_us
+        return self._reach_us - LATENESS_LIMIT_US <= date_us < self._connected_us
 
     def learn_lateness(self, dates_us: Sequence[int], at: Reading) -> None:
         """Learn how late events are emitted.

@@ -391,7 +391,7 @@ def test_hold_that_ends_forgets_what_interruptions_have_taught() -> None:
 
 def test_line_of_the_backfill_that_was_emitted_late_holds_coverage_too() -> None:
     """Its date lies before the reach; a backfill that came a line each 45 s was over while half of it was to come."""
-    session = live(Live(1), coverage(_C, Recovery(lateness_us=200 * _S)), NOW_US)
+    session = live(Live(1), coverage(_C), NOW_US)
     session.lines([_at(-60 - 200)], reading(_at(45)))
     session.lines([_at(80)], reading(_at(80)))
     assert session.position_us == _C
