@@ -146,6 +146,16 @@ def unreached(plan: Plan, covered_until_us: int, answered_at_us: int) -> Gap | N
     return Gap(covered_until_us, reach_us, cause) if covered_until_us < reach_us else None
 
 
+def is_outdated(plan: Plan, covered_until_us: int, recovery: Recovery, answered_at_us: int, contract: Contract) -> bool:
+    """Return whether the granted live `plan` does not reach back, with some margin, where a better one can be made.
+
+    Judged by the time of X's answer, as the plan was made by an earlier one.
+    """
+    needed_us = covered_until_us - recovery.lateness_us - LEAST_MARGIN_US
+    is_short = isinstance(plan, Live) and unreached(plan, needed_us, answered_at_us) is not None
+    return is_short and next_plan(covered_until_us, recovery, answered_at_us, contract) != plan
+
+
 def replay(start_us: int, end_us: int, *, is_refetch: bool = False) -> Replay:
     """Return the slice between two instants, each cut to the whole second."""
     return Replay(start_us // US_PER_S * US_PER_S, end_us // US_PER_S * US_PER_S, is_refetch)

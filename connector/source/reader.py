@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from connector.coverage.messages import Ended, EndReason, Opened, Progress, Reading, Verdict
-from connector.coverage.plan import LEAST_MARGIN_US, Contract, Live, Plan, Replay, is_grantable, next_plan, unreached
+from connector.coverage.plan import Contract, Live, Plan, Replay, is_grantable, is_outdated, next_plan
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.settings import XSettings
@@ -136,14 +136,13 @@ class Reader:
     def _judge(self, plan: Plan, progress: Progress, at: Reading) -> EndReason | None:
         """Judge what X granted by the time of its answer, as the plan was made by an earlier one.
 
-        A slice that ends in X's future or begins out of reach is not granted, whatever X says; a live connection that
-        does not reach back, with some margin, is given up where a better plan can be made.
+        A slice that ends in X's future or begins out of reach is not granted, whatever X says.
         """
         if not is_grantable(plan, at.earliest_us):
             return EndReason.OUT_OF_REACH
-        needed_us = progress.covered_until_us - progress.recovery.lateness_us - LEAST_MARGIN_US
-        is_short = isinstance(plan, Live) and unreached(plan, needed_us, at.estimate_us) is not None
-        return EndReason.REPLANNED if is_short and self._next_plan(progress, at) != plan else None
+        covered_until_us, recovery = progress.covered_until_us, progress.recovery
+        is_replanned = is_outdated(plan, covered_until_us, recovery, at.estimate_us, self._contract)
+        return EndReason.REPLANNED if is_replanned else None
 
     def _connect_failed(self, error: ConnectFailedError, plan: Plan) -> float:
         failure = error.failure

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from connector.coverage.messages import Ended, EndReason, KeepAlive, LinesRead, Opened, Progress, Reading, Verdict
-from connector.coverage.plan import Contract, Live, Plan, Replay, is_grantable, next_plan, unreached
+from connector.coverage.plan import Contract, Live, Plan, Replay, is_grantable, is_outdated, next_plan
 from connector.coverage.recovery import MINUTE_US
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import decode_shipped, first_entry, read_entry
@@ -163,8 +163,9 @@ class Connector:
     def _judge(self, plan: Plan, progress: Progress, at: Reading) -> EndReason | None:
         if not is_grantable(plan, at.earliest_us):
             return EndReason.OUT_OF_REACH
-        is_short = isinstance(plan, Live) and unreached(plan, progress.covered_until_us, at.estimate_us) is not None
-        return EndReason.REPLANNED if is_short and self._next_plan(progress, at) != plan else None
+        covered_until_us, recovery = progress.covered_until_us, progress.recovery
+        is_replanned = is_outdated(plan, covered_until_us, recovery, at.estimate_us, self.contract)
+        return EndReason.REPLANNED if is_replanned else None
 
     def _read(self, plan: Plan, manner: Manner, commit_every: int, crash: Crash | None) -> bool:
         """Read one connection to its end; return whether the process lives on.
