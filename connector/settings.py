@@ -162,6 +162,12 @@ class XSettings(_SecretPair):
     silence_timeout_s: float = Field(
         25.0, gt=21, le=300, description="A connection without a byte for this long is closed; X sends one every 20 s."
     )
+    gather_interval_ms: int = Field(
+        20,
+        ge=0,
+        le=1000,
+        description="After a small read, how long more is left to come before the next: fewer wake-ups against delay.",
+    )
     max_replays: int = Field(2, ge=1, le=10, description="Stream partitions that may catch up at the same time.")
     line_limit_bytes: int = Field(
         512 * 1024, ge=1024, le=1024 * 1024, description="A longer line goes to the dead letters, cut to this length."
@@ -275,7 +281,10 @@ class KafkaSettings(_Section):
     )
     group_instance_id: str | None = Field(
         None,
-        description="Stable id of this replica (a StatefulSet's pod name): restarts then cost no rebalance.",
+        description=(
+            "Stable id of this replica (a StatefulSet's pod name): a restart then costs no rebalance, and ends at once "
+            "the transaction that the replica left open."
+        ),
         pattern=r"^[A-Za-z0-9._-]{1,249}$",
         json_schema_extra={FORM: "must be 1 to 249 letters, digits, dots, hyphens and underscores"},
     )
@@ -357,8 +366,18 @@ class PipelineSettings(_Section):
     start_deadline_s: float = Field(
         60.0, ge=0, description="How long `run` waits at start for Kafka, registry, topics and subjects."
     )
-    commit_interval_ms: int = Field(200, ge=10, le=5000, description="Longest time events wait for their transaction.")
-    commit_max_events: int = Field(5000, ge=500, le=5000, description="Most events in one transaction.")
+    commit_interval_ms: int = Field(
+        200,
+        ge=10,
+        le=5000,
+        description=(
+            "Longest time events wait for their transaction; "
+            "the stream partitions of a process commit at the same moments."
+        ),
+    )
+    commit_max_events: int = Field(
+        5000, ge=500, le=5000, description="Most events of a stream partition in one transaction."
+    )
     idle_commit_interval_s: float = Field(
         10.0, ge=1, le=10, description="A partition without events commits its coverage this often."
     )

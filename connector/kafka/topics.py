@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS, EventType, StreamPartition
+from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS, EventType
 from connector.events.schemas import COVERAGE, GAP, LEDGER, AvroSchema, event_schema
 from connector.settings import KafkaSettings
 
@@ -92,9 +92,9 @@ class TopicNames:
         """The consumer group through which replicas share the stream partitions."""
         return f"{self.prefix}.connector"
 
-    def transactional_id(self, partition: StreamPartition) -> str:
-        """Return the transactional id of the one writer of `partition`, `PREFIX.tweet.1`."""
-        return f"{self.prefix}.{partition.stream}.{partition.number}"
+    def transactional_id(self, process: str) -> str:
+        """Return the transactional id of the one producer of `process`, a name that no other process has."""
+        return f"{self.prefix}.{process}"
 
     def schemas(self) -> dict[str, AvroSchema]:
         """Return the schema of every topic that holds Avro, by topic."""

@@ -25,6 +25,7 @@ from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.messages import EndReason, Verdict
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS
 from connector.events.decode import Reason
+from connector.kafka.group_commit import ReplacementCause
 from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import Delays
 from connector.telemetry.drift import OTHER, Names
@@ -47,7 +48,13 @@ class RefusalOutcome(StrEnum):
     BELIEVED = "believed"
 
 
-REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")
+class RestartCause(StrEnum):
+    """Why a stream partition begins again from its ledger: a closed set, public."""
+
+    LOST = "lost"
+    FENCED = "fenced"
+
+
 REFUSABLE = ("backfill", "replay")
 GAPS = tuple((Gap(0, 0, cause).state.value, cause.value) for cause in GapCause)
 """Every pair of state and cause that a gap can have."""
@@ -143,7 +150,10 @@ class Metrics:
             self.published.labels(event_type.stream, event_type.name)
 
     def _count_transactions(self) -> None:
-        self.transactions = self._counter("transactions_committed", "Transactions committed.")
+        self.transactions = self._counter(
+            "transactions_committed",
+            "Committed transactions that the partition had a part in; those of a process share them.",
+        )
         self.transaction_duration = Histogram(
             f"{NAMESPACE}_transaction_duration_seconds",
             "Duration of a transaction, from its first record to the end of its commit.",
@@ -157,14 +167,29 @@ class Metrics:
             "start_failures",
             "Times that a partition could not start, as a rule because Kafka did not give what it needs.",
         )
-        self.producers_replaced = self._counter(
-            "producers_replaced", "Producers replaced.", ("cause",), [(cause,) for cause in REPLACEMENT_CAUSES]
+        self.restarts = self._counter(
+            "partition_restarts",
+            "Times that a partition gave up what it had not committed, and began again from its ledger.",
+            ("cause",),
+            _values(RestartCause),
         )
-        self.transmit_retries = self._counter(
-            "kafka_transmit_retries", "Requests to Kafka that librdkafka sent again, by its own count."
+        self.producers_replaced = Counter(
+            f"{NAMESPACE}_producers_replaced",
+            "Producers replaced; a process has one.",
+            ("cause",),
+            registry=self.registry,
         )
-        self.transmit_errors = self._counter(
-            "kafka_transmit_errors", "Requests to Kafka that librdkafka could not send, by its own count."
+        for cause in ReplacementCause:
+            self.producers_replaced.labels(cause.value)
+        self.transmit_retries = Counter(
+            f"{NAMESPACE}_kafka_transmit_retries",
+            "Requests to Kafka that librdkafka sent again, by its own count.",
+            registry=self.registry,
+        )
+        self.transmit_errors = Counter(
+            f"{NAMESPACE}_kafka_transmit_errors",
+            "Requests to Kafka that librdkafka could not send, by its own count.",
+            registry=self.registry,
         )
         self.unexpected_errors = self._counter(
             "unexpected_errors", "Unexpected exceptions; the partition retries after each."
