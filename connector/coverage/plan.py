@@ -69,6 +69,10 @@ class Contract:
         """Whether a replay is worth asking for."""
         return self.replay_refusals < REFUSALS_BELIEVED
 
+    def allows(self, plan: Plan) -> bool:
+        """Return whether what `plan` asks for beyond a plain connection is worth asking for again."""
+        return self.has_replay if isinstance(plan, Replay) else self.has_backfill
+
     def refused(self, plan: Plan) -> "Contract":
         """Count X's refusal of `plan`.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from connector.coverage.messages import Ended, EndReason, Opened, Progress, Reading, Verdict
-from connector.coverage.plan import Contract, Live, Plan, Replay, is_grantable, is_outdated, next_plan
+from connector.coverage.plan import Contract, Live, Plan, is_grantable, is_outdated, next_plan
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.settings import XSettings
@@ -161,12 +161,9 @@ class Reader:
         self._contract = self._contract.refused(plan)
         if isinstance(plan, Live) and not plan.backfill_minutes:
             return self._back_off(failure)
-        is_believed = self._next_is_less(plan)
+        is_believed = not self._contract.allows(plan)
         self._observer.plan_refused(plan, failure.detail, is_believed=is_believed)
         return 0.0 if is_believed else self._back_off(replace(failure, curve=Curve.HTTP))
-
-    def _next_is_less(self, plan: Plan) -> bool:
-        return not (self._contract.has_replay if isinstance(plan, Replay) else self._contract.has_backfill)
 
     def _back_off(self, failure: Failure) -> float:
         delay_s = self._backoff.failed(failure.curve, failure.at_least_s)
@@ -226,7 +223,7 @@ class Reader:
         elif last is not None and last.verdict is Verdict.IGNORED:
             self._contract = self._contract.refused(plan)
             detail = "X ignored the range that was asked for"
-            self._observer.plan_refused(plan, detail, is_believed=self._next_is_less(plan))
+            self._observer.plan_refused(plan, detail, is_believed=not self._contract.allows(plan))
         elif last is not None and last.verdict is Verdict.WHOLE:
             self._contract = self._contract.granted(plan)
         message = last.system_message if last is not None else None

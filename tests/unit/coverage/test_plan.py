@@ -8,6 +8,7 @@ from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.plan import (
     BACKFILL_MAX_US,
     FIRST_OVERLAP_US,
+    LEAST_MARGIN_US,
     NEXT_OVERLAP_US,
     REPLAY_MARGIN_US,
     REPLAY_REACH_US,
@@ -16,6 +17,7 @@ from connector.coverage.plan import (
     Plan,
     Replay,
     is_grantable,
+    is_outdated,
     next_plan,
     replay,
     unreached,
@@ -182,6 +184,27 @@ def test_one_refusal_proves_nothing_and_the_second_asks_for_less() -> None:
 def test_grant_disproves_the_refusals_of_its_kind(plan: Plan, remains: Contract) -> None:
     """Only refusals in a row are believed."""
     assert Contract(1, 1).granted(plan) == remains
+
+
+@pytest.mark.parametrize(("plan", "counts"), [(Replay(0, 1), (0, 1)), (Live(5), (1, 0))], ids=["replay", "backfill"])
+def test_contract_allows_a_plan_until_its_kind_is_refused_twice(plan: Plan, counts: tuple[int, int]) -> None:
+    """Whatever was refused of the other kind."""
+    backfill, replay_ = counts
+    assert Contract(2 - 2 * backfill, 2 - 2 * replay_).allows(plan)
+    assert Contract(backfill, replay_).allows(plan)
+    assert not Contract(2 * backfill, 2 * replay_).allows(plan)
+
+
+def test_live_connection_is_outdated_where_its_margin_is_small_and_a_better_plan_can_be_made() -> None:
+    """By the time of X's answer; a slice is not, nor what cannot be bettered."""
+    reach_us, limit_us = _NOW - 5 * MINUTE_US, LEAST_MARGIN_US
+    everything, nothing_more = Contract(), Contract(2, 2)
+    assert not is_outdated(Live(5), reach_us + limit_us, NOTHING_LEARNED, _NOW, everything)
+    assert is_outdated(Live(5), reach_us + limit_us - 1, NOTHING_LEARNED, _NOW, everything)
+    late = Recovery(lateness_us=MINUTE_US)
+    assert is_outdated(Live(5), reach_us + limit_us, late, _NOW, everything)
+    assert not is_outdated(Live(0, GapCause.REPLAY_REFUSED), reach_us - MINUTE_US, NOTHING_LEARNED, _NOW, nothing_more)
+    assert not is_outdated(Replay(_NOW - MINUTE_US, _NOW), reach_us, NOTHING_LEARNED, _NOW, everything)
 
 
 def test_range_in_doubt_comes_first_as_far_as_it_is_in_reach() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from connector.coverage.messages import Ended, EndReason, KeepAlive, LinesRead, Opened, Progress, Reading, Verdict
-from connector.coverage.plan import Contract, Live, Plan, Replay, is_grantable, is_outdated, next_plan
+from connector.coverage.plan import Contract, Live, Plan, is_grantable, is_outdated, next_plan
 from connector.coverage.recovery import MINUTE_US
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import decode_shipped, first_entry, read_entry
@@ -152,10 +152,7 @@ class Connector:
         self.contract = self.contract.refused(plan)
         if isinstance(plan, Live) and not plan.backfill_minutes:
             return self.backoff.failed(Curve.CONFIGURATION)
-        return 0.0 if self._next_is_less(plan) else self.backoff.failed(Curve.HTTP)
-
-    def _next_is_less(self, plan: Plan) -> bool:
-        return not (self.contract.has_replay if isinstance(plan, Replay) else self.contract.has_backfill)
+        return self.backoff.failed(Curve.HTTP) if self.contract.allows(plan) else 0.0
 
     def _next_plan(self, progress: Progress, at: Reading) -> Plan:
         return next_plan(progress.covered_until_us, progress.recovery, at.estimate_us, self.contract)
