@@ -118,10 +118,10 @@ class Reader:
             raise
         except ConnectFailedError as error:
             permit.answered(error.failure.rate_limit, is_sent=error.failure.is_sent)
-            return 0.0 if self._stop.is_set() else self._connect_failed(error, plan)
+            return 0.0 if self._stop.is_set() else self._connect_failed(error, plan, asked_us)
         with connection:
             permit.answered(connection.rate_limit)
-            self._synchronise(connection.date_us, connection.rate_limit)
+            self._synchronise(connection.date_us, connection.rate_limit, asked_us)
             at = self._clock.read()
             if (reason := self._judge(plan, progress, at)) is not None:
                 self._observer.disconnected(reason, 0)
@@ -130,8 +130,9 @@ class Reader:
             self._observer.connected(plan, self._clock.offset_us())
             return self._read_to_the_end(connection, plan)
 
-    def _synchronise(self, date_us: int | None, rate_limit: RateLimit | None) -> None:
-        self._clock.synchronise(date_us, rate_limit.reset_s * US_PER_S if rate_limit else None)
+    def _synchronise(self, date_us: int | None, rate_limit: RateLimit | None, asked_us: int) -> None:
+        taken_us = self._clock.read().monotonic_us - asked_us
+        self._clock.synchronise(date_us, rate_limit.reset_s * US_PER_S if rate_limit else None, taken_us)
 
     def _judge(self, plan: Plan, progress: Progress, at: Reading) -> EndReason | None:
         """Judge what X granted by the time of its answer, as the plan was made by an earlier one.
@@ -144,9 +145,9 @@ class Reader:
         is_replanned = is_outdated(plan, covered_until_us, recovery, at.estimate_us, self._contract)
         return EndReason.REPLANNED if is_replanned else None
 
-    def _connect_failed(self, error: ConnectFailedError, plan: Plan) -> float:
+    def _connect_failed(self, error: ConnectFailedError, plan: Plan, asked_us: int) -> float:
         failure = error.failure
-        self._synchronise(failure.date_us, failure.rate_limit)
+        self._synchronise(failure.date_us, failure.rate_limit, asked_us)
         delay_s = self._refused(failure, plan) if isinstance(error, PlanRefusedError) else self._back_off(failure)
         self._observer.connect_failed(failure.reason, failure.detail, delay_s)
         return delay_s

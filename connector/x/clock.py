@@ -17,7 +17,7 @@ WINDOW_US = 15 * 60 * US_PER_S
 MAX_LEAD_US = 5 * 60 * US_PER_S
 """How far a wall clock that is ahead of X's answers is believed: so long must ids stay known for its sake."""
 PRECISION_US = 2 * US_PER_S
-"""A wall clock this close to X's date, which is cut to the second and was on its way, is the better clock."""
+"""A wall clock this close to X's date, which is cut to the second, is the better clock; its answer's way is added."""
 
 
 def wall_us() -> int:
@@ -37,11 +37,13 @@ class XClock:
         self._wall = wall
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._offset_us: int | None = None
+        self._known: tuple[int, int] | None = None  # X's time less the monotonic clock; the way of that answer at most
         self._odd_offset_us: int | None = None
 
-    def synchronise(self, date_us: int | None, reset_us: int | None = None) -> None:
+    def synchronise(self, date_us: int | None, reset_us: int | None = None, taken_us: int = 0) -> None:
         """Take the `Date` of an answer that has just arrived, a whole second cut off, unless nothing speaks for it.
+
+        It was on its way for `taken_us` at most: so long ago was the request sent.
 
         Rests on a second witness: our wall clock, the rate-limit reset of the same answer, the time that earlier
         answers told, or the next answer that tells the same, where neither the reset nor a wall clock that agrees with
@@ -53,7 +55,7 @@ class XClock:
         offset_us = date_us - monotonic_us_
         fits_reset = None if reset_us is None else 0 <= reset_us - date_us <= WINDOW_US + AGREEMENT_US
         with self._lock:
-            known_us, odd_us = self._offset_us, self._odd_offset_us
+            known_us, odd_us = None if self._known is None else self._known[0], self._odd_offset_us
             is_odd = not (_agree(date_us, wall_us_) or fits_reset)
             if is_odd and known_us is None:
                 is_odd = fits_reset is False
@@ -63,29 +65,31 @@ class XClock:
                 is_odd = not (_agree(offset_us, known_us) or (is_repeated and not is_against))
             self._odd_offset_us = offset_us if is_odd else None
             if not is_odd:
-                self._offset_us = offset_us
+                self._known = offset_us, taken_us
 
     def read(self) -> Reading:
         """Look at the clocks."""
         wall_us_, monotonic_us_ = self._wall(), self._monotonic()
-        offset_us = self._offset_us
-        if offset_us is None:
+        known = self._known
+        if known is None:
             return Reading(wall_us_, wall_us_, wall_us_, wall_us_, monotonic_us_, wall_us_)
+        offset_us, taken_us = known
         earliest_us = offset_us + monotonic_us_
         estimate_us = earliest_us + US_PER_S
+        is_wall_right = -US_PER_S <= wall_us_ - earliest_us < PRECISION_US + taken_us
         return Reading(
             earliest_us,
             estimate_us,
             max(estimate_us, min(wall_us_, estimate_us + MAX_LEAD_US)),
-            wall_us_ if -US_PER_S <= wall_us_ - earliest_us < PRECISION_US else earliest_us + US_PER_S // 2,
+            wall_us_ if is_wall_right else earliest_us + US_PER_S // 2,
             monotonic_us_,
             wall_us_,
         )
 
     def offset_us(self) -> int:
         """Return by how much X's time is ahead of the wall clock now, to a second's precision; 0 before any answer."""
-        offset_us = self._offset_us
-        return 0 if offset_us is None else offset_us + self._monotonic() - self._wall()
+        known = self._known
+        return 0 if known is None else known[0] + self._monotonic() - self._wall()
 
 
 def _agree(one_us: int, other_us: int) -> bool:

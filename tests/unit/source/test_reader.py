@@ -81,13 +81,14 @@ def test_request_starts_from_what_was_committed_of_the_connection_before() -> No
 
 
 def test_answer_that_took_long_says_how_much_later_x_may_have_it() -> None:
-    """Its `Date` may be as old as the request."""
+    """Its `Date` may be as old as the request, so a wall clock that is right still agrees with it."""
     world = World()
     world.answer_s = 20.0
     world.run([event()])
     [opened] = world.put(Opened)
     assert opened.answer_us == 20 * US_PER_S
     assert opened.at.earliest_us == NOW_US
+    assert opened.at.best_us == opened.at.wall_us == NOW_US + 20 * US_PER_S
 
 
 def test_clock_offset_is_reported_with_the_connection() -> None:

@@ -31,11 +31,12 @@ class _World:
         """X's time."""
         return self._x_minus_monotonic_us + self._monotonic_us()
 
-    def answer(self, off_s: float = 0.0, *, reset_in_s: float | None = None) -> None:
-        """Take an answer whose `Date` is off, and whose rate limit is reset at a time of X's."""
+    def answer(self, off_s: float = 0.0, *, reset_in_s: float | None = None, way_s: float = 0.0) -> None:
+        """Take an answer whose `Date` is off, and whose rate limit is reset at a time of X's, after its way."""
         date_us = (self.x_us + int(off_s * US_PER_S)) // US_PER_S * US_PER_S
         reset_us = None if reset_in_s is None else self.x_us + int(reset_in_s * US_PER_S)
-        self.clock.synchronise(date_us, reset_us)
+        self.time.advance(way_s)
+        self.clock.synchronise(date_us, reset_us, int(way_s * US_PER_S))
 
     @property
     def error_s(self) -> int:
@@ -91,6 +92,17 @@ def test_best_clock_is_a_wall_clock_that_agrees(wall_ahead_s: float) -> None:
     world = _World(wall_ahead_s=wall_ahead_s)
     world.answer()
     world.time.advance(1234.567891)
+    assert world.clock.read().best_us == world.time.now_us
+
+
+@pytest.mark.parametrize("phase_s", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("wall_ahead_s", [-0.9, 0.0, 0.9])
+def test_best_clock_is_a_right_wall_clock_however_long_the_answer_took(phase_s: float, wall_ahead_s: float) -> None:
+    """The `Date` of a slow answer is behind for that alone."""
+    world = _World(wall_ahead_s=wall_ahead_s)
+    world.time.advance(phase_s)
+    world.answer(way_s=2.0)
+    world.time.advance(100)
     assert world.clock.read().best_us == world.time.now_us
 
 

@@ -107,10 +107,10 @@ class Connector:
         self.clocks.advance(answer.takes_ms * 1000)
         date_us = self._date_us(answer)
         if (refusal := self._refusal(answer, plan)) is not None:
-            self.clock.synchronise(date_us, self._reset_us)
+            self.clock.synchronise(date_us, self._reset_us, answer.takes_ms * 1000)
             self._wait(refusal(plan))
             return
-        self.clock.synchronise(date_us, self._reset_us)
+        self.clock.synchronise(date_us, self._reset_us, answer.takes_ms * 1000)
         at = self.clock.read()
         if self._judge(plan, progress, at) is not None:
             self._wait(self.backoff.failed(Curve.NETWORK))
