@@ -96,7 +96,7 @@ def test_kafka_killed_at_run_time_process_stays_up_or_stops_in_time_and_nothing_
     with ConnectorProcess(tmp_path, ["run"], servers.config) as run:
         probe = run.probe()
         probe.await_connected(simulator)
-        _await_rest(probe)
+        probe.await_rest()
         servers.kafka.kill(1)  # an orderly stop may take so long that the group is lost, and nobody reads any more
         simulator.emit(300)
         wait_until(lambda: probe.metric("producers_replaced_total") >= 1, "a producer is thrown away", 120)
@@ -106,7 +106,7 @@ def test_kafka_killed_at_run_time_process_stays_up_or_stops_in_time_and_nothing_
         probe.await_sequences(simulator, _RECOVERY_TIMEOUT_S)
         probe.await_connected(simulator)
         before = probe.partition("tweet", 1)["received_bytes"]
-        _await_rest(probe)
+        probe.await_rest()
         servers.kafka.kill(1)
         simulator.emit(100, StreamPartition("tweet", 1))
         wait_until(lambda: probe.partition("tweet", 1)["received_bytes"] > before, "events are in hand")
@@ -116,18 +116,6 @@ def test_kafka_killed_at_run_time_process_stays_up_or_stops_in_time_and_nothing_
         run.probe().await_sequences(simulator, _RECOVERY_TIMEOUT_S)
         _stop_in_time(run)
     assert servers.audit() == []
-
-
-def _await_rest(probe: Probe) -> None:
-    """Wait until no transaction is under way: Kafka 4.3 may never end one in which its only broker is killed."""
-    began = probe.metric("transactions_committed_total")
-    while (after := _after_a_second(probe)) != began:
-        began = after
-
-
-def _after_a_second(probe: Probe) -> float:
-    time.sleep(1.0)
-    return probe.metric("transactions_committed_total")
 
 
 def _are_alive_and_troubled(probe: Probe) -> bool:

@@ -194,6 +194,7 @@ def test_kafka_away_scrape_is_fast_and_says_so(stage: _Stage) -> None:
     probe, simulator = stage.probe, stage.simulator
     before = probe.metrics()
     enough = before.total("received_bytes_total") + _KAFKA_AWAY_EVENTS * _LEAST_LINE_BYTES
+    probe.await_rest()
     stage.kafka.kill(1)  # an orderly stop may take so long that the group is lost, and nobody reads any more
     simulator.emit(_KAFKA_AWAY_EVENTS)
     wait_until(lambda: probe.metric("received_bytes_total") > enough, "bytes are counted")

@@ -47,6 +47,7 @@ STREAM_PARTITIONS = (
 _NAMESPACE = "compliance_connector"
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Spares each request the 20 ms of CPU that it takes to load the authorities of a TLS it does not use."""
+_REST_S = 1.0
 _PATIENCE_S = 60.0
 """A busy machine is no failure."""
 _SESSION_TIMEOUT_MS = 15_000
@@ -180,6 +181,18 @@ class Probe:
             f"{partitions} stream partitions are connected",
             _PATIENCE_S,
         )
+
+    def await_rest(self) -> None:
+        """Wait until no transaction is under way: Kafka 4.3 may never end one in which its only broker is killed."""
+        committed = self.metric("transactions_committed_total")
+
+        def rests() -> bool:
+            nonlocal committed
+            time.sleep(_REST_S)
+            before, committed = committed, self.metric("transactions_committed_total")
+            return committed == before
+
+        wait_until(rests, f"nothing is committed for {_REST_S:g} s")
 
     def await_sequences(self, simulator: Simulator, timeout_s: float = _PATIENCE_S) -> None:
         """Wait until every stream partition has committed as many events as the simulator emitted well-formed ones."""
