@@ -5,7 +5,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
@@ -15,14 +16,19 @@ from typing import Any, TypeVar
 from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
-from connector.kafka.clients import try_properties
+from connector.kafka.clients import producer_config, try_properties
 from connector.kafka.cluster import Cluster
+from connector.kafka.commits import Commits
+from connector.kafka.group_commit import GroupCommit
 from connector.kafka.ledger import EntryDecoder
 from connector.kafka.registry import RegistryClient
+from connector.kafka.restore import LedgerReader, Tail
 from connector.kafka.schema_ids import SchemaIds
 from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import WriterFactory
 from connector.kafka.verify import (
     Provisioned,
+    TopicLimits,
     changed_partitions,
     confirm_schema_ids,
     read_limits,
@@ -32,7 +38,7 @@ from connector.kafka.verify import (
 )
 from connector.kafka.watch import RegistryWatch, TopicWatch
 from connector.partition.worker import PartitionWorker, SharedResources
-from connector.settings import RunSettings, Settings
+from connector.settings import KafkaSettings, RunSettings, Settings
 from connector.source.connect_limiter import ConnectLimiter
 from connector.source.stall import StallWatch
 from connector.supervisor import Supervisor
@@ -101,46 +107,88 @@ class Service:
             on_listening(server.port)
             self._telemetry.starting(server.port, settings.x.streams)
             provisioned = wait_for_dependencies(settings, stop, self._telemetry)
-            if provisioned is None:
-                return
-            names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
-            registry_watch = RegistryWatch(partial(_confirm_schema_ids, settings), self._telemetry.registry_back)
+            if provisioned is not None:
+                self._work(provisioned, x_client, stop)
+
+    def _work(self, provisioned: Provisioned, x_client: XClient, stop: threading.Event) -> None:
+        settings = self._settings
+        names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
+        registry_watch = RegistryWatch(partial(_confirm_schema_ids, settings), self._telemetry.registry_back)
+        if provisioned.registry_problem is not None:
+            self._telemetry.registry_away(provisioned.registry_problem)
+        for topic, risk in provisioned.at_risk.items():
+            self._telemetry.topic_at_risk(topic, risk)
+        topic_watch = TopicWatch(partial(changed_partitions, settings.kafka, settings.x.streams, cluster))
+        decode_entry = EntryDecoder(partial(_writer_schema, settings)).decode
+        limits = TopicLimits(partial(read_limits, names, settings.x.streams, cluster))
+        commits = _commits(settings.kafka, decode_entry, limits, self._telemetry)
+
+        def check() -> None:
+            registry_watch.check()
+            commits.check()
+
+        shared = SharedResources(
+            settings=settings,
+            schema_ids=provisioned.schema_ids,
+            decode_entry=decode_entry,
+            read_limits_bytes=limits.read,
+            open_connection=x_client.open,
+            clock=self._clock,
+            stall_watch=self._stall_watch,
+            limiter=self._limiter,
+            turn=threading.Lock(),
+            commits=commits,
+            check_topics=topic_watch.check,
+        )
+
+        def make_worker(partition: StreamPartition) -> PartitionWorker:
+            telemetry = PartitionTelemetry(partition, self._metrics, self.statuses.renew(partition))
+            return PartitionWorker(partition, shared, telemetry)
+
+        self._status.group = supervisor = Supervisor(settings, make_worker, self.statuses, self._telemetry, check=check)
+        with commits, ExitStack() as beside:
+            beside.enter_context(_beside(topic_watch.run, "topic-watch"))
             if provisioned.registry_problem is not None:
-                self._telemetry.registry_away(provisioned.registry_problem)
-            for topic, risk in provisioned.at_risk.items():
-                self._telemetry.topic_at_risk(topic, risk)
-            topic_watch = TopicWatch(partial(changed_partitions, settings.kafka, settings.x.streams, cluster))
-            shared = SharedResources(
-                settings=settings,
-                schema_ids=provisioned.schema_ids,
-                decode_entry=EntryDecoder(partial(_writer_schema, settings)).decode,
-                read_limits_bytes=lambda: read_limits(names, settings.x.streams, cluster),
-                open_connection=x_client.open,
-                clock=self._clock,
-                stall_watch=self._stall_watch,
-                limiter=self._limiter,
-                turn=threading.Lock(),
-                check_topics=topic_watch.check,
-            )
-
-            def make_worker(partition: StreamPartition) -> PartitionWorker:
-                telemetry = PartitionTelemetry(partition, self._metrics, self.statuses.renew(partition))
-                return PartitionWorker(partition, shared, telemetry)
-
-            status.group = supervisor = Supervisor(
-                settings, make_worker, self.statuses, self._telemetry, check=registry_watch.check
-            )
-            with ExitStack() as beside:
-                beside.enter_context(_beside(topic_watch.run, "topic-watch"))
-                if provisioned.registry_problem is not None:
-                    beside.enter_context(_beside(registry_watch.run, "registry-watch"))
-                supervisor.run(stop)
+                beside.enter_context(_beside(registry_watch.run, "registry-watch"))
+            supervisor.run(stop)
 
     def _is_live(self) -> bool:
         """Return whether our own threads tick: never what X, Kafka or the registry do."""
         group = self._status.group
         is_ticking = monotonic_us() - self._stall_watch.last_tick_us < _LIVE_LIMIT_US
         return is_ticking and not (group is not None and group.is_hung)
+
+
+def _commits(
+    settings: KafkaSettings,
+    decode_entry: Callable[[bytes], Mapping[str, Any]],
+    limits: TopicLimits,
+    telemetry: ServiceTelemetry,
+) -> Commits:
+    """Return what commits for the stream partitions of this process.
+
+    A replica that comes back under its instance id ends at once what it left open; any other has an id of its own.
+    """
+    names = TopicNames(settings.topic_prefix)
+
+    def new_id() -> str:
+        return names.transactional_id(uuid.uuid4().hex)
+
+    def make_group(suspects: set[StreamPartition], is_common: bool) -> GroupCommit:  # noqa: FBT001 - one of two
+        on_statistics = telemetry.producer_reported if is_common else lambda _: None
+        instance_id = settings.group_instance_id if is_common else None
+        writers = WriterFactory(
+            new_id() if instance_id is None else names.transactional_id(instance_id),
+            lambda its_id: producer_config(settings, its_id, limits.least_bytes(), on_statistics),
+            new_id,
+        )
+        on_replaced = telemetry.producer_replaced if is_common else lambda *_: None
+        return GroupCommit(writers.make, read_tail, on_replaced, suspects)
+
+    def read_tail(partition: StreamPartition, place: int, should_stop: Callable[[], bool]) -> Tail:
+        return LedgerReader(settings, partition, decode_entry, should_stop).tail(place)
+
+    return Commits(make_group)
 
 
 @contextmanager

@@ -75,4 +75,7 @@ class WriterLostError(ConnectorError):
 
 
 class FencedError(WriterLostError):
-    """The broker refused this producer in favour of a newer one."""
+    """Another process may own the stream partition.
+
+    Its entry stands in our place, Kafka refused our producer, or this process was paused.
+    """

@@ -162,6 +162,15 @@ class XSettings(_SecretPair):
     silence_timeout_s: float = Field(
         25.0, gt=21, le=300, description="A connection without a byte for this long is closed; X sends one every 20 s."
     )
+    gather_interval_ms: int = Field(
+        20,
+        ge=0,
+        le=1000,
+        description=(
+            "Pause after a read of less than 16 KiB, so that the next one brings more: "
+            "fewer wake-ups, at the price of that much delay."
+        ),
+    )
     max_replays: int = Field(2, ge=1, le=10, description="Stream partitions that may catch up at the same time.")
     line_limit_bytes: int = Field(
         512 * 1024, ge=1024, le=1024 * 1024, description="A longer line goes to the dead letters, cut to this length."
@@ -275,13 +284,16 @@ class KafkaSettings(_Section):
     )
     group_instance_id: str | None = Field(
         None,
-        description="Stable id of this replica (a StatefulSet's pod name): restarts then cost no rebalance.",
+        description=(
+            "Stable id of this replica, such as its pod name; unique among all replicas with this topic prefix. "
+            "A restart then costs no rebalance and at once ends a transaction that the replica left open."
+        ),
         pattern=r"^[A-Za-z0-9._-]{1,249}$",
         json_schema_extra={FORM: "must be 1 to 249 letters, digits, dots, hyphens and underscores"},
     )
     headers: bool = Field(default=True, description="CloudEvents headers on event records.")
     compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field(
-        "zstd", description="Compression of record batches; every reader of the topics must be able to undo it."
+        "zstd", description="Compression of record batches; every consumer must support it."
     )
     replication_factor: int = Field(3, ge=1, le=32767, description="Replicas of the topics that provision creates.")
     min_insync_replicas: int = Field(2, ge=1, description="min.insync.replicas of the topics that provision creates.")
@@ -357,8 +369,18 @@ class PipelineSettings(_Section):
     start_deadline_s: float = Field(
         60.0, ge=0, description="How long `run` waits at start for Kafka, registry, topics and subjects."
     )
-    commit_interval_ms: int = Field(200, ge=10, le=5000, description="Longest time events wait for their transaction.")
-    commit_max_events: int = Field(5000, ge=500, le=5000, description="Most events in one transaction.")
+    commit_interval_ms: int = Field(
+        200,
+        ge=10,
+        le=5000,
+        description=(
+            "Time between commits; all stream partitions of a process commit together. "
+            "An event waits up to this long, and longer while the transaction before is still being committed."
+        ),
+    )
+    commit_max_events: int = Field(
+        5000, ge=500, le=5000, description="Most events of a stream partition in one transaction."
+    )
     idle_commit_interval_s: float = Field(
         10.0, ge=1, le=10, description="A partition without events commits its coverage this often."
     )

@@ -40,8 +40,8 @@ _COMMON_DEFAULTS = {"client.id": "x-compliance-connector"}
 _BATCH_BYTES = MESSAGE_MAX_BYTES // 2
 _PRODUCER_DEFAULTS = {
     "linger.ms": 50,
-    "queue.buffering.max.messages": 6_000,  # one transaction of 5,000 events, with the connector's own records
-    "queue.buffering.max.kbytes": 32 * 1024,
+    "queue.buffering.max.messages": 60_000,  # 5,000 events of each stream partition, with the connector's own records
+    "queue.buffering.max.kbytes": 192 * 1024,
     "statistics.interval.ms": 10_000,
 }
 

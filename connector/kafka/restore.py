@@ -28,6 +28,9 @@ _POLL_S = 1.0
 _AT_ONCE = {"fetch.wait.max.ms": 10}
 """The end of a log is told after this wait for more; by default half a second, and a restore meets two ends."""
 
+_OF_NO_CONCERN = {KafkaError.GROUP_AUTHORIZATION_FAILED}
+"""librdkafka looks for its group whether or not it is used; a reader needs no right on it."""
+
 
 class OffsetEntry(NamedTuple):
     """A ledger entry and its offset."""
@@ -41,6 +44,13 @@ class Restored(NamedTuple):
 
     placed: list[OffsetEntry]
     begin: int
+    end: int
+
+
+class Tail(NamedTuple):
+    """The end of a ledger: offset and value of what is committed there, and the offset of the next record."""
+
+    entries: list[tuple[int, bytes | None]]
     end: int
 
 
@@ -67,10 +77,11 @@ class LedgerReader:
         self._should_stop = should_stop
         self._monotonic = monotonic
 
-    def restore(self, known_end: int = 0) -> Restored:
+    def restore(self, known_end: int = 0, known_entry: int = 0) -> Restored:
         """Return the entries whose ids matter, oldest first, the newest last; none for a new partition.
 
-        To be called after `init_transactions`; `known_end` is how far the log is known to have reached. Raises
+        To be called once this process has a producer; `known_end` is how far the log is known to have reached, and
+        `known_entry` the number of the newest entry that is known to be committed. Raises
         `OwnCorruptionError` where the ledger cannot be trusted, and `DependencyUnavailableError` where Kafka does not
         answer, or not with what can be so.
         """
@@ -79,8 +90,8 @@ class LedgerReader:
             begin, end = self._edge(admin, OffsetSpec.earliest()), self._edge(admin, OffsetSpec.latest())
             if begin > end:
                 raise DependencyUnavailableError(f"ledger {self._partition}: said to begin at {begin}, to end at {end}")
-            placed = self._restore(begin, end) if begin < end else []
-            self._check_not_shorter(placed, end, known_end)
+            placed, end = self._restore(begin, end) if begin < end else ([], end)
+            self._check_not_shorter(placed, end, known_end, known_entry)
             if not placed:
                 self._check_never_held(begin, end)
         except KafkaException as error:
@@ -94,6 +105,21 @@ class LedgerReader:
         except KafkaException as error:
             raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
 
+    def tail(self, place: int) -> Tail:
+        """Return what is committed at offset `place` and beyond, once no transaction is open there any more.
+
+        Raises `DependencyUnavailableError`, and `OwnCorruptionError` where a transaction stays open.
+        """
+        end = self.end()
+        if end <= place:
+            return Tail([], end)
+        try:
+            with self._consumer() as consumer:
+                found, end = self._read(consumer, place, end)
+                return Tail([(raw.offset, raw.value) for raw in found], end)
+        except KafkaException as error:
+            raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
+
     @contextmanager
     def _consumer(self, **properties: str) -> Iterator[Consumer]:
         consumer = Consumer(ClientProperties(reader_config(self._settings) | _AT_ONCE | properties))
@@ -102,18 +128,19 @@ class LedgerReader:
         finally:
             consumer.close()
 
-    def _restore(self, begin: int, end: int) -> list[OffsetEntry]:
+    def _restore(self, begin: int, end: int) -> tuple[list[OffsetEntry], int]:
         with self._consumer() as consumer:
             return self._needed(consumer, begin, end)
 
-    def _needed(self, consumer: Consumer, begin: int, end: int) -> list[OffsetEntry]:
+    def _needed(self, consumer: Consumer, begin: int, end: int) -> tuple[list[OffsetEntry], int]:
+        """Return the entries that matter, and where the log ends once no transaction is open there any more."""
         start, step, tail = end, _FIRST_STEP_BACK, list[_Raw]()
         while not tail and start > begin:
             start = max(begin, end - step)
             step *= 2
-            tail = list(self._read(consumer, start, end))
+            tail, end = self._read(consumer, start, end)
         if not tail:
-            return []
+            return [], end
         newest = tail[-1]
         oldest = read_entry(newest.value, self._partition, self._decode).oldest_offset
         if oldest is None:
@@ -123,7 +150,7 @@ class LedgerReader:
                 f"ledger {self._partition}: ids of offset {oldest} are needed, but the log begins at {begin}"
             )
         if oldest < start:
-            tail = [*self._read(consumer, oldest, start), *tail]
+            tail = self._read(consumer, oldest, start)[0] + tail
         needed = [
             OffsetEntry(raw.offset, read_entry(raw.value, self._partition, self._decode))
             for raw in tail
@@ -134,17 +161,21 @@ class LedgerReader:
                 f"ledger {self._partition}: ids of offset {oldest} are needed, but no entry stands there"
             )
         check_contiguous(placed.entry for placed in needed)
-        return needed
+        return needed, end
 
-    def _check_not_shorter(self, placed: list[OffsetEntry], end: int, known_end: int) -> None:
+    def _check_not_shorter(self, placed: list[OffsetEntry], end: int, known_end: int, known_entry: int) -> None:
         """Refuse a log that ends before an entry which was committed: offsets only grow, whatever is removed.
 
-        A log that begins with a reset is as short as a person wanted it.
+        What was cut off may have been written over, so the number of the newest entry is looked at, too. A log that
+        begins with a reset is as short as a person wanted it.
         """
-        if end < known_end and not (placed and placed[0].entry.mode is Mode.RESET):
+        if placed and placed[0].entry.mode is Mode.RESET:
+            return
+        newest = placed[-1].entry.entry if placed else 0
+        if end < known_end or newest < known_entry:
             raise OwnCorruptionError(
-                f"ledger {self._partition}: its log ends at {end}, but reached {known_end} before: the topic was "
-                "created again or cut short"
+                f"ledger {self._partition}: its log ends at {end} with entry {newest}, but reached {known_end} and "
+                f"entry {known_entry} before: the topic was created again or cut short"
             )
 
     def _check_never_held(self, begin: int, end: int) -> None:
@@ -156,7 +187,7 @@ class LedgerReader:
         if begin == end:
             return
         with self._consumer(**{"isolation.level": "read_uncommitted"}) as consumer:
-            for raw in self._read(consumer, begin, end):
+            for raw in self._read(consumer, begin, end)[0]:
                 number = read_entry(raw.value, self._partition, self._decode).entry
                 if number > 0:
                     raise OwnCorruptionError(
@@ -164,8 +195,13 @@ class LedgerReader:
                         f"offset {raw.offset}, and none but entry 0 is written before one is committed"
                     )
 
-    def _read(self, consumer: Consumer, start: int, end: int) -> Iterator[_Raw]:
-        """Yield the entries of offsets `start` to `end`, the latter excluded, as far as the consumer is shown them."""
+    def _read(self, consumer: Consumer, start: int, end: int) -> tuple[list[_Raw], int]:
+        """Return the entries of offsets `start` to `end`, the latter excluded, as far as the consumer is shown them.
+
+        With them comes the offset that was reached: beyond `end` where a transaction was open there, since the marker
+        that ended it stands behind it.
+        """
+        found: list[_Raw] = []
         ledger_partition = self._partition.ledger_partition
         consumer.assign([TopicPartition(self._topic, ledger_partition, start)])
         deadline = self._monotonic() + STABLE_DEADLINE_S
@@ -175,11 +211,11 @@ class LedgerReader:
                 error, offset = message.error(), _offset(message)
                 is_end = error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - public name
                 if offset >= end and (is_end or error is None):
-                    return
+                    return found, offset
                 if error is None:
-                    yield _Raw(offset, message.value())
+                    found.append(_Raw(offset, message.value()))
                     deadline = self._monotonic() + STABLE_DEADLINE_S
-                elif not is_end and not error.retriable():
+                elif not is_end and not error.retriable() and error.code() not in _OF_NO_CONCERN:
                     raise KafkaException(error)
             if self._should_stop():
                 raise DependencyUnavailableError(f"ledger {self._partition}: stopped while reading it")

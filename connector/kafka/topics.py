@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS, EventType, StreamPartition
+from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS, EventType
 from connector.events.schemas import COVERAGE, GAP, LEDGER, AvroSchema, event_schema
 from connector.settings import KafkaSettings
 
@@ -38,7 +38,7 @@ def ledger_bytes_needed(window_minutes: int) -> int:
     """Return what a ledger partition must be able to hold, in bytes, so that retention removes no id that matters.
 
     Ids matter for the duplicate window, in covered time, and coverage is at most 15 minutes old while X is up. The rate
-    is what a whole replica was measured to carry, all of it on one stream partition. An id takes 16 bytes, which do not
+    is the planning rate of a whole replica, all of it on one stream partition. An id takes 16 bytes, which do not
     compress; the rest of an entry, of which there are at most five a second, adds less than 4 bytes an id.
     """
     return _PEAK_EVENTS_PER_S * 60 * (window_minutes + _COVERAGE_AGE_MINUTES) * _BYTES_PER_ID
@@ -92,9 +92,9 @@ class TopicNames:
         """The consumer group through which replicas share the stream partitions."""
         return f"{self.prefix}.connector"
 
-    def transactional_id(self, partition: StreamPartition) -> str:
-        """Return the transactional id of the one writer of `partition`, `PREFIX.tweet.1`."""
-        return f"{self.prefix}.{partition.stream}.{partition.number}"
+    def transactional_id(self, process: str) -> str:
+        """Return the transactional id of the one producer of `process`, a name that no other process has."""
+        return f"{self.prefix}.{process}"
 
     def schemas(self) -> dict[str, AvroSchema]:
         """Return the schema of every topic that holds Avro, by topic."""

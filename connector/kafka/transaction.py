@@ -1,8 +1,9 @@
-"""The one transactional producer of a stream partition: whole transactions, and one way out of every unclear state.
+"""One transactional producer: whole transactions, and one way out of every unclear state.
 
-Every transaction checks its place. A ledger partition has one writer, whose transactions take two offsets each: the
-entry and the marker of its commit. So an entry that comes to stand anywhere but right behind the last marker says that
-the log is not the one that was read: it was created again or cut short, or has another writer. It is not committed.
+A transaction is a compare-and-set on the ledger partitions it touches. Each of them has one writer, whose transactions
+take two offsets: the entry and the marker of its commit. So the place of every entry is known before it is written, and
+an entry that comes to stand anywhere else says that the log is not the one that was read: it was created again or cut
+short, or has another writer. Kafka gives an offset once, so of two writers at most one finds its entry in its place.
 
 Nothing is aborted or repaired here. Whatever goes wrong, the producer is of no more use: its successor's
 `init_transactions` ends what it left open, and the ledger tells what was committed. A producer is dropped, never
@@ -10,29 +11,28 @@ closed: closing aborts the transaction, which is wrong while the outcome of its 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connector.errors import FencedError, WriterLostError
+from connector.events.catalog import StreamPartition
 
 DEADLINE_S = 10.0
-"""How long any transaction call may take; below `transaction.timeout.ms`."""
-SLOW_COMMIT_S = 1.0
-"""A commit that took longer is followed by a new producer.
-
-librdkafka lacks KIP-890: a delayed end of this transaction must find an old epoch, not the next transaction. The end
-is sent a second time only after the producer's retry back-off, which is longer than this.
-"""
-_QUEUE_FULL_POLL_S = 0.1
+"""How long a transaction may take; below `transaction.timeout.ms`."""
+INIT_DEADLINE_S = 5.0
+"""How long a producer may take to end what its predecessor left open: a few of librdkafka's attempts."""
+TAKEN_BY_A_TRANSACTION = 2
+"""Offsets of a ledger partition: Kafka writes a marker behind the entry, before it lets the next transaction begin."""
+_QUEUE_FULL_POLL_S = 0.01
 _BY_KEY = -1
 """librdkafka's RD_KAFKA_PARTITION_UA."""
+_NOWHERE = -1
 _NOW = 0
 """As a record's timestamp: when it is produced."""
-_TAKEN_BY_A_TRANSACTION = 2
-"""Offsets of a ledger partition: Kafka writes a marker behind the entry, before it lets the next transaction begin."""
 _FENCED = {
     KafkaError._FENCED,  # noqa: SLF001 - the client's public name for its own codes begins so
     KafkaError.INVALID_PRODUCER_EPOCH,
@@ -56,11 +56,38 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     partition: int = _BY_KEY
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one stream partition has in a transaction: its records, and a ledger entry that must stand at `place`."""
+
+    partition: StreamPartition
+    records: Sequence[Record]
+    entry: Record
+    place: int
+
+
 class Committed(NamedTuple):
     """A transaction that is known to be committed: where its ledger entry stands, and how long the commit took."""
 
     ledger_offset: int
     duration_s: float
+
+
+class UndeliveredError(WriterLostError):
+    """Records did not reach Kafka in time, among them the ledger entries of `partitions`."""
+
+    def __init__(self, partitions: Collection[StreamPartition]) -> None:
+        names = f", the ledger entries of {', '.join(map(str, partitions))} among them" if partitions else ""
+        super().__init__(f"flush: records were not written in time{names}")
+        self.partitions = partitions
+
+
+class MisplacedError(WriterLostError):
+    """Ledger entries that were written, and not committed, do not stand where they must; by stream partition."""
+
+    def __init__(self, misplaced: Mapping[StreamPartition, str]) -> None:
+        super().__init__("; ".join(misplaced.values()))
+        self.misplaced = misplaced
 
 
 class TransactionalWriter:
@@ -70,58 +97,54 @@ class TransactionalWriter:
     """
 
     def __init__(self, properties: Mapping[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._properties = dict(properties)
         self._monotonic = monotonic
-        self.next_offset: int | None = None
-        """Where the next ledger entry must stand; None until it is set."""
-        self._producer = self._make_producer()
-
-    def renew(self) -> None:
-        """Replace the producer by a new one, with a new epoch.
-
-        Between two transactions that writes nothing to the ledger, so the next entry's place stays the same.
-        """
-        self._producer = self._make_producer()
-
-    def expect_entry_at(self, offset: int) -> None:
-        """Set where the log ends as far as it was read: the first ledger entry is committed only there.
-
-        Each later one is committed only behind the one before.
-        """
-        self.next_offset = offset
-
-    def commit(self, records: Sequence[Record], entry: Record) -> Committed:
-        """Commit `records` and the ledger's `entry` in one transaction, if the entry stands where it must."""
-        started = self._monotonic()
-        deadline = started + DEADLINE_S
-        offsets: list[int] = []
-
-        def note(error: KafkaError | None, message: Message) -> None:
-            offset = message.offset()
-            if error is None and offset is not None:
-                offsets.append(offset)
-
         try:
-            self._producer.begin_transaction()
-            for record in records:
-                self._produce(record, deadline)
-            self._produce(entry, deadline, note)
-        except KafkaException as error:
-            raise _lost("produce", error) from error
-        self._check_place(offsets, deadline)
-        self._resume("commit_transaction", self._producer.commit_transaction, deadline)
-        if not offsets:
-            raise WriterLostError("the commit went through without the ledger entry's offset")
-        self.next_offset = offsets[0] + _TAKEN_BY_A_TRANSACTION
-        return Committed(offsets[0], self._monotonic() - started)
-
-    def _make_producer(self) -> Producer:
-        try:
-            producer = Producer(self._properties)
+            self._producer = Producer(dict(properties))
         except KafkaException as error:
             raise _lost("create the producer", error) from error
-        self._resume("init_transactions", producer.init_transactions)
-        return producer
+        self._resume("init_transactions", self._producer.init_transactions, monotonic() + INIT_DEADLINE_S)
+
+    def commit(self, parts: Sequence[Part]) -> float:
+        """Commit the parts in one transaction, if each entry stands where it must; return how many seconds it took.
+
+        Raises `MisplacedError` where one does not, and `UndeliveredError`.
+        """
+        started = self._monotonic()
+        deadline = started + DEADLINE_S
+        offsets = self._write(parts, deadline)
+        self._check_places(parts, offsets, deadline)
+        self._resume("commit_transaction", self._producer.commit_transaction, deadline)
+        if len(offsets) < len(parts):
+            raise WriterLostError("the commit went through without the ledger entry's offset")
+        return self._monotonic() - started
+
+    def poll(self) -> None:
+        """Have the client call back what waits for that; to be called now and then on an idle producer."""
+        self._producer.poll(0)
+
+    def write(self, record: Record) -> None:
+        """Write a record and leave its transaction open: whoever writes there next finds its place taken."""
+        deadline = self._monotonic() + DEADLINE_S
+        try:
+            self._producer.begin_transaction()
+            self._produce(record, deadline)
+        except KafkaException as error:
+            raise _lost("produce", error) from error
+        if not self._flush(deadline):
+            raise UndeliveredError([])
+
+    def _write(self, parts: Sequence[Part], deadline: float) -> dict[StreamPartition, int]:
+        """Begin a transaction and produce; return what will hold the offsets of the entries once they are written."""
+        offsets: dict[StreamPartition, int] = {}
+        try:
+            self._producer.begin_transaction()
+            for part in parts:
+                for record in part.records:
+                    self._produce(record, deadline)
+                self._produce(part.entry, deadline, _noting(part.partition, offsets))
+        except KafkaException as error:
+            raise _lost("produce", error) from error
+        return offsets
 
     def _produce(
         self, record: Record, deadline: float, note: Callable[[KafkaError | None, Message], None] | None = None
@@ -138,22 +161,28 @@ class TransactionalWriter:
             else:
                 return
 
-    def _check_place(self, offsets: Sequence[int], deadline: float) -> None:
-        """Raise unless the entry, which is written and not yet committed, stands at the next offset.
+    def _check_places(self, parts: Sequence[Part], offsets: Mapping[StreamPartition, int], deadline: float) -> None:
+        """Raise unless the entries, which are written and not yet committed, stand in their places.
 
-        Committing flushes first in any case, so to flush here costs nothing. An entry without an offset was not
-        written: then the commit fails, with the reason.
+        Committing flushes first in any case, so to flush here costs nothing. An entry that nothing was noted of could
+        not be written: then the commit fails, with the reason.
         """
-        if self._producer.flush(max(0.1, deadline - self._monotonic())):
-            raise WriterLostError("flush: the ledger entry was not written in time")
-        if offsets and offsets[0] != self.next_offset:
-            raise WriterLostError(
-                f"the ledger is known up to {self.next_offset}, but the next entry stands at {offsets[0]}"
-            )
+        if not self._flush(deadline):
+            raise UndeliveredError([part.partition for part in parts if part.partition not in offsets])
+        misplaced = {
+            part.partition: f"the ledger of {part.partition} is known up to {part.place}, "
+            f"but the next entry stands at {offset}"
+            for part in parts
+            if (offset := offsets.get(part.partition, part.place)) != part.place
+        }
+        if misplaced:
+            raise MisplacedError(misplaced)
 
-    def _resume(self, name: str, call: Callable[[float], None], deadline: float | None = None) -> None:
+    def _flush(self, deadline: float) -> bool:
+        return self._producer.flush(max(0.1, deadline - self._monotonic())) == 0
+
+    def _resume(self, name: str, call: Callable[[float], None], end: float) -> None:
         """Call, and call again while the client says that the same call may go on."""
-        end = self._monotonic() + DEADLINE_S if deadline is None else deadline
         while True:
             try:
                 call(max(0.1, end - self._monotonic()))
@@ -162,6 +191,45 @@ class TransactionalWriter:
                     raise _lost(name, error) from error
             else:
                 return
+
+
+class WriterFactory:
+    """Makes one producer after another, by `properties_of` a transactional id; `first_id` is that of the first."""
+
+    def __init__(
+        self, first_id: str, properties_of: Callable[[str], Mapping[str, Any]], new_id: Callable[[], str]
+    ) -> None:
+        self._id = first_id
+        self._properties_of = properties_of
+        self._new_id = new_id
+
+    def make(self) -> TransactionalWriter:
+        """Return a new producer, which has ended what its predecessor left open.
+
+        A transaction that Kafka cannot end, since one of its partitions cannot be written to, blocks its id. It is on
+        its way to its end by then wherever it can be; what fences is the place of an entry, whatever the id. Raises
+        `WriterLostError`, and what asking for the properties raises.
+        """
+        try:
+            return TransactionalWriter(self._properties_of(self._id))
+        except WriterLostError:
+            new_id = self._new_id()
+            writer = TransactionalWriter(self._properties_of(new_id))
+            self._id = new_id
+            return writer
+
+
+def _noting(
+    partition: StreamPartition, offsets: dict[StreamPartition, int]
+) -> Callable[[KafkaError | None, Message], None]:
+    """Return what notes where an entry stands: nowhere, if it was written and Kafka did not say where."""
+
+    def note(error: KafkaError | None, message: Message) -> None:
+        offset = message.offset()
+        if error is None:
+            offsets[partition] = _NOWHERE if offset is None else offset
+
+    return note
 
 
 def _error(error: KafkaException) -> KafkaError:

@@ -6,7 +6,7 @@ Needs Describe and DescribeConfigs on the topics and read access to the subjects
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from connector.errors import DependencyUnavailableError, NotProvisionedError, SettingsError
+from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
 from connector.events.catalog import EVENT_TYPES
 from connector.events.schemas import AvroSchema
 from connector.kafka.cluster import Cluster, TopicState
@@ -181,6 +181,28 @@ def read_limits(names: TopicNames, streams: Collection[str], cluster: Cluster) -
     wanted = [*_events(names, streams), *_own(names)]
     topics = cluster.describe(wanted)
     return {topic: _max_message_bytes(topics[topic]) if topic in topics else MESSAGE_MAX_BYTES for topic in wanted}
+
+
+class TopicLimits:
+    """The largest record that each topic takes, in bytes, as `read_limits` has it."""
+
+    def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
+        self._read = read
+        self._known: Mapping[str, int] = {}
+
+    def read(self) -> Mapping[str, int]:
+        """Ask Kafka. Raises `DependencyUnavailableError`, and `NotProvisionedError` where the right is missing."""
+        self._known = self._read()
+        return self._known
+
+    def least_bytes(self) -> int:
+        """Return the least of them, as Kafka said last where it does not answer now; raises where it never did."""
+        try:
+            self.read()
+        except ConnectorError:
+            if not self._known:
+                raise
+        return min(self._known.values())
 
 
 def changed_partitions(settings: KafkaSettings, streams: Collection[str], cluster: Cluster) -> dict[str, str]:

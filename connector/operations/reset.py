@@ -2,7 +2,10 @@
 
 What the ledger says is not asked. The coverage topic says how far coverage reached, the events which sequence came
 last and which ids must stay known; from where coverage ended up to now a gap is recorded. Reading all that may take
-minutes, in which the service fences us: so it is read before the service is fenced, and what came meanwhile after.
+minutes, so it is read first; then the owner is stopped, and what came meanwhile is read. To stop an owner is to take
+the place of its next ledger entry, with an entry that is never committed: it finds its own misplaced, and restarts
+from the ledger after some seconds. The new ledger is committed only where the old one ended before the second reading:
+if an owner was faster, all that is repeated, and less has to be read each time.
 Where to begin follows from the records' own dates: no local clock need agree with those of brokers and replicas.
 Instants are microseconds since 1970.
 """
@@ -10,23 +13,23 @@ Instants are microseconds since 1970.
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from connector.app import look_up
 from connector.coverage.gap import Gap, GapCause
-from connector.errors import SettingsError
+from connector.errors import SettingsError, WriterLostError
 from connector.events.catalog import EVENT_TYPES, StreamPartition
 from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S
-from connector.kafka.clients import producer_config, try_properties
-from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped
+from connector.kafka.clients import ClientProperties, producer_config, try_properties
+from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped, first_entry
 from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader
 from connector.kafka.topics import TopicNames
-from connector.kafka.transaction import TransactionalWriter
+from connector.kafka.transaction import MisplacedError, Part, TransactionalWriter
 from connector.operations.accounts import TRANSACTION_US, ForeignRecordError, account_of, foreign_records_refused
 from connector.partition.records import RecordBuilder
 from connector.settings import Settings
@@ -35,6 +38,7 @@ from connector.x.clock import wall_us
 KNOWN_US = 20 * 60 * US_PER_S
 """Ids of the last covered time stay known, this much: more than X brings again to a partition covered until now."""
 _IDS_PER_ENTRY = 50_000
+_ATTEMPTS = 10
 
 
 @dataclass(slots=True)
@@ -92,8 +96,9 @@ class Found:
 def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Gap | None, list[str]]:
     """Start a new ledger for `partition`; return the gap that was recorded, if any, and which records are foreign.
 
-    Fences the owner of the partition, which goes on from the new beginning. Raises `SettingsError` when the stream is
-    not among `x.streams`, and the errors of Kafka and the registry.
+    Stops the owner of the partition, which goes on from the new beginning. Raises `SettingsError` when the stream is
+    not among `x.streams`, and the errors of Kafka and the registry; `WriterLostError` also
+    where the owner committed in each of several attempts.
     """
     if partition.stream not in settings.x.streams:
         raise SettingsError([f"--stream {partition.stream}: is not among x.streams, {', '.join(settings.x.streams)}"])
@@ -112,17 +117,32 @@ def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Gap | 
         accounts = stack.enter_context(TopicReader(settings.kafka, [*events, names.dead_letter], found.since_us))
         found.take_accounts(accounts.to_end(), decode, names.dead_letter)
 
-        writer = TransactionalWriter(producer_config(settings.kafka, names.transactional_id(partition)))
-        found.take_coverage(coverage.to_end(), decode)
-        found.take_accounts(accounts.to_end(), decode, names.dead_letter)
-        end = LedgerReader(settings.kafka, partition, decode_shipped).end()
-        return _start_new_ledger(writer, records, found, end), found.foreign
+        properties = producer_config(settings.kafka, names.transactional_id(f"reset-{uuid.uuid4().hex}"))
+        ledger = LedgerReader(settings.kafka, partition, decode_shipped)
+        for _ in range(_ATTEMPTS):
+            writer, end = _stop_owner(properties, records, ledger)
+            found.take_coverage(coverage.to_end(), decode)
+            found.take_accounts(accounts.to_end(), decode, names.dead_letter)
+            with suppress(MisplacedError):
+                return _start_new_ledger(writer, records, found, end), found.foreign
+    raise WriterLostError(f"{partition} was committed to again and again meanwhile: stop its owner, then try again")
+
+
+def _stop_owner(
+    properties: ClientProperties, records: RecordBuilder, ledger: LedgerReader
+) -> tuple[TransactionalWriter, int]:
+    """Take the place of the owner's next entry; return a new producer, and where the ledger ends once all is over."""
+    end = ledger.end()
+    TransactionalWriter(properties).write(records.ledger(first_entry(records.partition, uuid.uuid4().hex, wall_us())))
+    writer = TransactionalWriter(properties)  # ends the transaction of the one before, which is not committed
+    return writer, ledger.tail(end).end
 
 
 def _start_new_ledger(writer: TransactionalWriter, records: RecordBuilder, found: Found, end: int) -> Gap | None:
     """Commit gap, coverage, and as many entries as the ids need: one beginning, in one transaction.
 
-    `end` is where the log of the ledger ends, which is the place of the first of the entries.
+    `end` is where the log of the ledger ended when the owner was stopped, which is the place of the first of the
+    entries. Raises `MisplacedError` if something was committed there meanwhile, `WriterLostError` for other reasons.
     """
     now_us, writer_id = wall_us(), uuid.uuid4().hex
     start_us = now_us if found.covered_until_us is None else min(found.covered_until_us, now_us)
@@ -147,8 +167,7 @@ def _start_new_ledger(writer: TransactionalWriter, records: RecordBuilder, found
         for at in range(0, max(1, len(ids)), _IDS_PER_ENTRY)
     ]
     *before, last = map(records.ledger, entries)
-    writer.expect_entry_at(end + len(before))
     published = [records.gap(gap, now_us)] if gap else []
     published.append(records.coverage(now_us, found.sequence, Mode.DISCONNECTED, now_us))
-    writer.commit([*published, *before], last)
+    writer.commit([Part(found.partition, [*published, *before], last, end + len(before))])
     return gap

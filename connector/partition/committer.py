@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from connector.coverage.messages import Ended, EndReason, KeepAlive, LinesRead, Message
-from connector.kafka.transaction import SLOW_COMMIT_S, TransactionalWriter
+from connector.kafka.commits import PartitionWriter
 from connector.partition.batch import Transaction
 from connector.partition.state import PartitionState
 from connector.settings import PipelineSettings
@@ -19,14 +19,18 @@ _MAX_BYTES = 16 * 1024 * 1024
 
 
 class Committer:
-    """Commits one stream partition's state until it is stopped; `monotonic_s` is a clock in seconds."""
+    """Commits one stream partition's state until it is stopped.
+
+    `monotonic_s` is a clock in seconds. All committers of a process commit at the same moments of it, the multiples of
+    the commit interval, so that they share their transactions.
+    """
 
     def __init__(  # noqa: PLR0913 - the parts of a committer, wired in one place
         self,
         *,
         state: PartitionState,
         channel: Channel,
-        writer: TransactionalWriter,
+        writer: PartitionWriter,
         settings: PipelineSettings,
         telemetry: PartitionTelemetry,
         turn: threading.Lock,
@@ -35,8 +39,8 @@ class Committer:
         self._state = state
         self._channel = channel
         self._writer = writer
-        self._interval_s = settings.commit_interval_ms / 1000
-        self._idle_interval_s = settings.idle_commit_interval_s
+        self._interval_ms = settings.commit_interval_ms
+        self._idle_wait_ms = max(0, round(settings.idle_commit_interval_s * 1000) - self._interval_ms)
         self._max_events = settings.commit_max_events
         self._telemetry = telemetry
         self._turn = turn
@@ -74,25 +78,38 @@ class Committer:
             self._channel.hang_up(reason)
         if not self._has_news and not isinstance(message, KeepAlive):
             self._has_news = True
-            self._due_at_s = min(self._due_at_s, self._monotonic_s() + self._interval_s)
+            self._be_due(min(self._due_at_s, self._moment_after(self._now_ms)))
         if isinstance(message, Ended) or self._state.pending_bytes >= _MAX_BYTES:
             self._commit()
 
     def _commit(self) -> None:
         self._has_news = False
         if not self._state.has_begun:
-            self._due_at_s = self._monotonic_s() + self._idle_interval_s
+            self._be_idle()
             return
         transaction = self._state.prepare(wall_us())
         self._telemetry.prepared(transaction.entry.covered_until_us)
         committed = self._writer.commit(transaction.records, transaction.entry_record)
         self._state.committed(transaction, committed.ledger_offset)
         self._channel.settle(self._state.progress)
-        self._due_at_s = self._monotonic_s() + self._idle_interval_s
+        self._be_idle()
         self._report(transaction, committed.duration_s)
-        if committed.duration_s > SLOW_COMMIT_S:
-            self._telemetry.producer_replaced("slow-commit", f"a commit took {committed.duration_s:.1f} s")
-            self._writer.renew()
+
+    def _be_idle(self) -> None:
+        """Commit coverage the next time, unless something comes before."""
+        self._be_due(self._moment_after(self._now_ms + self._idle_wait_ms))
+
+    def _be_due(self, due_at_s: float) -> None:
+        self._due_at_s = due_at_s
+        self._writer.is_due_at(due_at_s)
+
+    @property
+    def _now_ms(self) -> int:
+        return round(self._monotonic_s() * 1000)
+
+    def _moment_after(self, at_ms: int) -> float:
+        """Return the first of the common moments after `at_ms`, in seconds."""
+        return (at_ms // self._interval_ms + 1) * self._interval_ms / 1000
 
     def _report(self, transaction: Transaction, duration_s: float) -> None:
         entry = transaction.entry

@@ -51,7 +51,7 @@ class RecordBuilder:
         *,
         has_headers: bool,
     ) -> None:
-        self._partition = partition
+        self.partition = partition
         self._names = names
         self._limits = limits_bytes
         self._key = str(partition).encode()
@@ -91,8 +91,8 @@ class RecordBuilder:
             "detail": letter.detail.encode("utf-8", "replace"),
             "length": str(letter.length),
             "event-id": id_text,
-            "stream": self._partition.stream,
-            "stream-partition": str(self._partition.number),
+            "stream": self.partition.stream,
+            "stream-partition": str(self.partition.number),
             "received-at": format_us(received_at_us),
         }
         topic = self._names.dead_letter
@@ -103,8 +103,8 @@ class RecordBuilder:
     def coverage(self, covered_until_us: int, sequence: int, mode: Mode, written_at_us: int) -> Record:
         """Return the record that says how far this stream partition is complete."""
         fields = {
-            "stream": self._partition.stream,
-            "stream_partition": self._partition.number,
+            "stream": self.partition.stream,
+            "stream_partition": self.partition.number,
             "covered_until": covered_until_us // 1000,
             "sequence": sequence,
             "mode": mode.value,
@@ -114,11 +114,11 @@ class RecordBuilder:
 
     def gap(self, gap: Gap, written_at_us: int) -> Record:
         """Return the record of a gap, in whole milliseconds around it."""
-        gap_id = f"{self._partition}/{format_us(gap.start_us)}/{format_us(gap.end_us)}"
+        gap_id = f"{self.partition}/{format_us(gap.start_us)}/{format_us(gap.end_us)}"
         fields = {
             "gap_id": gap_id,
-            "stream": self._partition.stream,
-            "stream_partition": self._partition.number,
+            "stream": self.partition.stream,
+            "stream_partition": self.partition.number,
             "gap_start": gap.start_us // 1000,
             "gap_end": -(-gap.end_us // 1000),
             "state": gap.state.value,
@@ -131,15 +131,15 @@ class RecordBuilder:
     def ledger(self, entry: LedgerEntry) -> Record:
         """Return the record of a ledger entry, on the ledger partition of this stream partition."""
         value = self._ledger.encode(entry.as_record())
-        return Record(self._names.ledger, self._key, value, None, self._partition.ledger_partition)
+        return Record(self._names.ledger, self._key, value, None, self.partition.ledger_partition)
 
     def _route(self, event_type: EventType, topic: str, schema_ids: Mapping[str, int]) -> "_Route":
         constants: dict[str, str | int] = {
             "event_type": event_type.name,
-            "stream": self._partition.stream,
-            "stream_partition": self._partition.number,
+            "stream": self.partition.stream,
+            "stream_partition": self.partition.number,
         }
-        ce_type, ce_source = f"x.compliance.{event_type.name}", self._partition.source
+        ce_type, ce_source = f"x.compliance.{event_type.name}", self.partition.source
         return _Route(
             topic,
             EventEncoder(event_schema(event_type), schema_ids[topic], constants),

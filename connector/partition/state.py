@@ -80,6 +80,11 @@ class PartitionState:
         self._batch = PendingBatch()
 
     @property
+    def entry(self) -> int:
+        """The number of the ledger entry committed last."""
+        return self._entry
+
+    @property
     def pending(self) -> int:
         """How many lines wait for the next commit."""
         return self._batch.received

@@ -1,9 +1,10 @@
 """One stream partition at work: a reader thread, a channel, a committer thread, and one way out of every failure.
 
-A life is: fence the predecessor, restore from the ledger, read and commit. Whatever ends a life but a stop, the next
-one begins in the same way; only a ledger that cannot be trusted ends them all.
+A life is: restore from the ledger, read and commit. Whatever ends a life but a stop, the next one begins in the same
+way; only a ledger that cannot be trusted ends them all.
 """
 
+import random
 import threading
 import time
 import uuid
@@ -15,11 +16,10 @@ from connector.coverage.plan import Plan
 from connector.coverage.recovery import MINUTE_US
 from connector.errors import ConnectorError, FencedError, OwnCorruptionError, TopicsChangedError
 from connector.events.catalog import StreamPartition
-from connector.kafka.clients import producer_config
+from connector.kafka.commits import Commits, PartitionWriter
 from connector.kafka.ledger import first_entry
 from connector.kafka.restore import LedgerReader, OffsetEntry, Restored, check_is_new
 from connector.kafka.topics import TopicNames
-from connector.kafka.transaction import TransactionalWriter
 from connector.partition.committer import Committer
 from connector.partition.records import RecordBuilder
 from connector.partition.state import PartitionState
@@ -29,18 +29,26 @@ from connector.source.connect_limiter import ConnectLimiter
 from connector.source.heartbeat import Heartbeat
 from connector.source.reader import Reader
 from connector.source.stall import StallWatch
+from connector.telemetry.metrics import RestartCause
 from connector.telemetry.partition import PartitionTelemetry
 from connector.x.backoff import Exponential
 from connector.x.client import Connection
 from connector.x.clock import XClock, wall_us
 from connector.x.transport import Wire
 
-HUNG_S = 45.0
-"""A committer without a heartbeat for this long hangs: each of its calls is bounded far below that."""
+HUNG_S = 120.0
+"""A committer without a heartbeat for this long hangs.
+
+It gives none while it commits: at worst it waits for a transaction of others that fails and is resolved, and then for
+its own. Each takes `SETTLE_S` and what was begun by then, a new producer and an attempt: a minute at the very worst.
+"""
 CORRUPT_WAIT_S = 60.0
 """How often a ledger that cannot be trusted, or a topic that changed, is looked at again: a person may have acted."""
 FENCED_WAIT = Exponential(6.0, 96.0)
-"""A fenced worker leaves the partition to the other owner, and does not fence it back at once."""
+"""A fenced worker leaves the partition to the other owner for so long, give or take a quarter.
+
+Two that wait equally long would meet again and again.
+"""
 TROUBLE_WAIT = Exponential(0.5, 30.0)
 
 
@@ -63,22 +71,25 @@ class SharedResources:
     stall_watch: StallWatch
     limiter: ConnectLimiter
     turn: threading.Lock
+    commits: Commits
     check_topics: Callable[[str], None]
 
 
 class PartitionWorker:
     """Processes one stream partition from `start` to `stop`.
 
-    `wait` waits for some seconds, or less when the worker is stopped; `monotonic_s` is a clock in seconds.
+    `wait` waits for some seconds, or less when the worker is stopped; `jitter` gives numbers from 0 to 1; `monotonic_s`
+    is a clock in seconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of, and what a test plays
         self,
         partition: StreamPartition,
         shared: SharedResources,
         telemetry: PartitionTelemetry,
         *,
         wait: Callable[[float], object] | None = None,
+        jitter: Callable[[], float] = random.random,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.partition = partition
@@ -87,10 +98,11 @@ class PartitionWorker:
         self._names = TopicNames(shared.settings.kafka.topic_prefix)
         self._stop = threading.Event()
         self._wait = wait or self._stop.wait
+        self._jitter = jitter
         self._monotonic_s = monotonic_s
         self._may_commit = True
-        self._has_producer = False
-        self._known_end = 0
+        self._is_restored = False
+        self._known_end = self._known_entry = 0
         self._heartbeat = Heartbeat(monotonic_s)
         self._reader: Reader | None = None
         self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
@@ -144,7 +156,7 @@ class PartitionWorker:
                     troubles = fencings = 0
                 if isinstance(error, FencedError):
                     fencings += 1
-                    delay_s = FENCED_WAIT.delay_s(fencings)
+                    delay_s = FENCED_WAIT.delay_s(fencings) * (0.75 + self._jitter() / 2)
                 else:
                     troubles += 1
                     delay_s = TROUBLE_WAIT.delay_s(troubles)
@@ -163,35 +175,41 @@ class PartitionWorker:
     def _tell(self, error: Exception) -> None:
         if not isinstance(error, ConnectorError):
             self._telemetry.failed(error)
-        if self._has_producer:
-            self._telemetry.producer_replaced("fenced" if isinstance(error, FencedError) else "lost", str(error))
+        if isinstance(error, FencedError):
+            self._telemetry.restarting(RestartCause.FENCED, str(error))
+        elif self._is_restored:
+            self._telemetry.restarting(RestartCause.UNRESOLVED, str(error))
         else:
             self._telemetry.start_failed(str(error))
 
     def _live(self) -> None:
         """Process the partition until it is stopped. Raises whatever ends it otherwise."""
-        began, self._has_producer = self._monotonic_s(), False
+        began, self._is_restored = self._monotonic_s(), False
         self._shared.check_topics(self.partition.stream)
-        settings, limits = self._shared.settings.kafka, self._shared.read_limits_bytes()
+        limits = self._shared.read_limits_bytes()
         records = RecordBuilder(
-            self.partition, self._names, self._shared.schema_ids, limits, has_headers=settings.headers
+            self.partition,
+            self._names,
+            self._shared.schema_ids,
+            limits,
+            has_headers=self._shared.settings.kafka.headers,
         )
-        transactional_id = self._names.transactional_id(self.partition)
-        self._has_producer = True
-        writer = TransactionalWriter(
-            producer_config(settings, transactional_id, min(limits.values()), self._telemetry.producer_reported)
-        )
+        writer = self._shared.commits.join(self.partition)
         try:
-            self._read_and_commit(self._restore(writer, records, began), writer)
+            state = self._restore(writer, records, began)
+            self._is_restored = True
+            try:
+                self._read_and_commit(state, writer)
+            finally:
+                self._known_end, self._known_entry = writer.next_offset or self._known_end, state.entry
         finally:
-            if writer.next_offset is not None:
-                self._known_end = writer.next_offset
+            writer.leave()
 
-    def _restore(self, writer: TransactionalWriter, records: RecordBuilder, began: float) -> PartitionState:
+    def _restore(self, writer: PartitionWriter, records: RecordBuilder, began: float) -> PartitionState:
         shared = self._shared
         reader = LedgerReader(shared.settings.kafka, self.partition, shared.decode_entry, self._must_stop)
         writer_id = uuid.uuid4().hex
-        entries, begin, end = reader.restore(self._known_end)
+        entries, begin, end = reader.restore(self._known_end, self._known_entry)
         writer.expect_entry_at(end)
         if not entries:
             check_is_new(shared.settings.kafka, self.partition, self._must_stop)
@@ -205,7 +223,7 @@ class PartitionWorker:
         )
         return state
 
-    def _read_and_commit(self, state: PartitionState, writer: TransactionalWriter) -> None:
+    def _read_and_commit(self, state: PartitionState, writer: PartitionWriter) -> None:
         shared, telemetry = self._shared, self._telemetry
         settings = shared.settings
         channel = Channel(settings.pipeline.channel_limit_bytes, state.progress)

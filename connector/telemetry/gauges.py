@@ -70,6 +70,8 @@ _VALUES = {
     "sequence": "Sequence of the last committed event.",
     "channel_bytes": "Bytes read from X that wait for the committer.",
     "known_ids": "Event ids that are known, to recognise duplicates.",
+}
+_PRODUCER_VALUES = {
     "kafka_queue_messages": "Records that the producer has not yet delivered.",
     "kafka_queue_bytes": "Bytes of records that the producer has not yet delivered.",
     "kafka_broker_round_trip_seconds": "Average round trip to the slowest broker, in librdkafka's latest interval.",
@@ -85,11 +87,10 @@ def _values_of(status: PartitionStatus) -> dict[str, float | None]:
         "sequence": status.sequence,
         "channel_bytes": status.channel_bytes(),
         "known_ids": status.known_ids,
-        **_values_of_producer(status.producer),
     }
 
 
-def _values_of_producer(producer: ProducerStatistics | None) -> dict[str, float | None]:
+def _values_of_producer(producer: ProducerStatistics | None) -> dict[str, float]:
     if producer is None:
         return {}
     return {
@@ -127,7 +128,15 @@ class ServiceCollector(Collector):
         enabled = _gauge("stream_enabled", "1 where the settings switch the stream on.", ("stream",))
         for stream in STREAMS:
             enabled.add_metric((stream,), stream in status.streams)
-        return ready, joined, limit, registry_away, offset, enabled, *self._rate_limits()
+        return ready, joined, limit, registry_away, offset, enabled, *self._rate_limits(), *self._of_producer()
+
+    def _of_producer(self) -> Iterable[Metric]:
+        values = _values_of_producer(self._status.producer)
+        for name, documentation in _PRODUCER_VALUES.items():
+            family = _gauge(name, documentation, ())
+            if name in values:
+                family.add_metric((), values[name])
+            yield family
 
     def _rate_limits(self) -> Iterable[Metric]:
         limit = _gauge("rate_limit", "Connects that X allows in a window, by its latest answer.", ("stream",))

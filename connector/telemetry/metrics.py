@@ -25,6 +25,7 @@ from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.messages import EndReason, Verdict
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS
 from connector.events.decode import Reason
+from connector.kafka.group_commit import ReplacementCause
 from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import Delays
 from connector.telemetry.drift import OTHER, Names
@@ -47,12 +48,18 @@ class RefusalOutcome(StrEnum):
     BELIEVED = "believed"
 
 
-REPLACEMENT_CAUSES = ("slow-commit", "lost", "fenced")
+class RestartCause(StrEnum):
+    """Why a stream partition restarts from its ledger: a closed set, public."""
+
+    UNRESOLVED = "unresolved"
+    FENCED = "fenced"
+
+
 REFUSABLE = ("backfill", "replay")
 GAPS = tuple((Gap(0, 0, cause).state.value, cause.value) for cause in GapCause)
 """Every pair of state and cause that a gap can have."""
 HTTP_CODES = ("200", "400", "401", "403", "404", "408", "429", "500", "502", "503", "504")
-_TRANSACTION_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0)
+_TRANSACTION_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
@@ -143,10 +150,13 @@ class Metrics:
             self.published.labels(event_type.stream, event_type.name)
 
     def _count_transactions(self) -> None:
-        self.transactions = self._counter("transactions_committed", "Transactions committed.")
+        self.transactions = self._counter(
+            "transactions_committed",
+            "Commits of the stream partition; the stream partitions of a process share their transactions.",
+        )
         self.transaction_duration = Histogram(
             f"{NAMESPACE}_transaction_duration_seconds",
-            "Duration of a transaction, from its first record to the end of its commit.",
+            "Time from the first record of a transaction to the end of its commit, or until its outcome was known.",
             PARTITION_LABELS,
             buckets=_TRANSACTION_BOUNDS_S,
             registry=self.registry,
@@ -155,16 +165,31 @@ class Metrics:
             self.transaction_duration.labels(*labels_of(partition))
         self.start_failures = self._counter(
             "start_failures",
-            "Times that a partition could not start, as a rule because Kafka did not give what it needs.",
+            "Times that a partition could not start, usually because Kafka did not provide what it needs.",
         )
-        self.producers_replaced = self._counter(
-            "producers_replaced", "Producers replaced.", ("cause",), [(cause,) for cause in REPLACEMENT_CAUSES]
+        self.restarts = self._counter(
+            "partition_restarts",
+            "Times that a stream partition dropped what it had not committed and restarted from its ledger.",
+            ("cause",),
+            _values(RestartCause),
         )
-        self.transmit_retries = self._counter(
-            "kafka_transmit_retries", "Requests to Kafka that librdkafka sent again, by its own count."
+        self.producers_replaced = Counter(
+            f"{NAMESPACE}_producers_replaced",
+            "Times that the producer of the process was replaced.",
+            ("cause",),
+            registry=self.registry,
         )
-        self.transmit_errors = self._counter(
-            "kafka_transmit_errors", "Requests to Kafka that librdkafka could not send, by its own count."
+        for cause in ReplacementCause:
+            self.producers_replaced.labels(cause.value)
+        self.transmit_retries = Counter(
+            f"{NAMESPACE}_kafka_transmit_retries",
+            "Requests to Kafka that librdkafka sent again, by its own count.",
+            registry=self.registry,
+        )
+        self.transmit_errors = Counter(
+            f"{NAMESPACE}_kafka_transmit_errors",
+            "Requests to Kafka that librdkafka could not send, by its own count.",
+            registry=self.registry,
         )
         self.unexpected_errors = self._counter(
             "unexpected_errors", "Unexpected exceptions; the partition retries after each."

@@ -17,11 +17,10 @@ from connector.coverage.recovery import Refetch
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.restore import Restored
-from connector.kafka.statistics import ProducerStatistics
 from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import Arrival
 from connector.telemetry.gauges import labels_of
-from connector.telemetry.metrics import Metrics, RefusalOutcome
+from connector.telemetry.metrics import Metrics, RefusalOutcome, RestartCause
 from connector.telemetry.status import PartitionStatus, State, describe
 from connector.x.clock import wall_us
 from connector.x.errors import FailureReason
@@ -60,7 +59,6 @@ class PartitionTelemetry:
         self._received_bytes = metrics.received_bytes.labels(*self._where)
         self._transaction_duration = metrics.transaction_duration.labels(*self._where)
         self._delays = metrics.delays[partition]
-        self._producer = ProducerStatistics()
         self._log = structlog.get_logger().bind(stream=partition.stream, partition=partition.number)
 
     def assigned(self) -> None:
@@ -249,27 +247,17 @@ class PartitionTelemetry:
         """A gap was recorded as suspected: X's answers leave the range in doubt; it may be there as a whole or not."""
         self._log.error("gap_suspected", start=start, end=end, cause=cause)
 
-    def producer_reported(self, statistics: ProducerStatistics) -> None:
-        """The producer reported its statistics; a lower count than before is that of a new producer."""
-        before, self._producer, self._status.producer = self._producer, statistics, statistics
-        for counter, now, then in (
-            (self._metrics.transmit_retries, statistics.transmit_retries, before.transmit_retries),
-            (self._metrics.transmit_errors, statistics.transmit_errors, before.transmit_errors),
-        ):
-            counter.labels(*self._where).inc(now - then if now >= then else now)
-
     def start_failed(self, detail: str) -> None:
-        """The partition could not start, as a rule because Kafka did not give its topic limits; it retries."""
+        """The partition could not start, usually because Kafka gave no producer, limits or ledger; it retries."""
         self._metrics.start_failures.labels(*self._where).inc()
         self._note_error(detail)
         self._log.warning("partition_start_failed", detail=detail)
 
-    def producer_replaced(self, cause: str, detail: str) -> None:
-        """A producer was replaced; nothing is lost."""
-        self._metrics.producers_replaced.labels(*self._where, cause).inc()
-        self._producer, self._status.producer = ProducerStatistics(), None
+    def restarting(self, cause: RestartCause, detail: str) -> None:
+        """The partition dropped uncommitted work and restarts from its ledger; X is asked for that time again."""
+        self._metrics.restarts.labels(*self._where, cause.value).inc()
         self._note_error(detail)
-        self._log.warning("producer_replaced", cause=cause, detail=detail)
+        self._log.warning("partition_restarting", cause=cause.value, detail=detail)
 
     def waiting(self, delay_s: float) -> None:
         """The partition waits, then restores from the ledger."""

@@ -7,6 +7,8 @@ import structlog
 from connector import __version__
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
+from connector.kafka.group_commit import ReplacementCause
+from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry.drift import OTHER
 from connector.telemetry.metrics import HTTP_CODES, Metrics
 from connector.telemetry.status import ServiceStatus
@@ -20,6 +22,7 @@ class ServiceTelemetry:
     def __init__(self, metrics: Metrics, status: ServiceStatus) -> None:
         self._metrics = metrics
         self._status = status
+        self._producer = ProducerStatistics()
         self._log = structlog.get_logger()
 
     def starting(self, http_port: int, streams: Sequence[str]) -> None:
@@ -54,7 +57,7 @@ class ServiceTelemetry:
         self._log.warning("partitions_lost", count=count)
 
     def drain_incomplete(self, partition: StreamPartition) -> None:
-        """A stream partition was released before its last transaction was over; its next owner ends that."""
+        """A stream partition was released before its last transaction had ended; its next owner waits for that."""
         self._log.warning("drain_incomplete", stream=partition.stream, partition=partition.number)
 
     def answered(self, stream: str, status_code: int, rate_limit: RateLimit | None) -> None:
@@ -79,6 +82,22 @@ class ServiceTelemetry:
         """The wall clock of the host stepped, or the host was suspended; coverage and delays do not depend on it."""
         self._metrics.clock_steps.inc()
         self._log.warning("clock_stepped", step_s=round(step_us / US_PER_S, 1))
+
+    def producer_reported(self, statistics: ProducerStatistics) -> None:
+        """The producer reported its statistics; a lower count than before is that of a new producer."""
+        before, self._producer, self._status.producer = self._producer, statistics, statistics
+        for counter, now, then in (
+            (self._metrics.transmit_retries, statistics.transmit_retries, before.transmit_retries),
+            (self._metrics.transmit_errors, statistics.transmit_errors, before.transmit_errors),
+        ):
+            counter.inc(now - then if now >= then else now)
+
+    def producer_replaced(self, cause: ReplacementCause, detail: str) -> None:
+        """The producer was discarded and is being replaced; no data is lost, and this alone costs no reconnect."""
+        self._metrics.producers_replaced.labels(cause.value).inc()
+        self._producer, self._status.producer = ProducerStatistics(), None
+        self._note_error(detail)
+        self._log.warning("producer_replaced", cause=cause.value, detail=detail)
 
     def http_failed(self, error: Exception) -> None:
         """A scrape or a request to the HTTP port failed: an internal error, which will not clear by itself."""

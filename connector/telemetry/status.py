@@ -65,7 +65,6 @@ class PartitionStatus:
     next_attempt_us: int | None = None
     gaps_recorded: int = 0
     last_gap: str | None = None
-    producer: ProducerStatistics | None = None
 
     @property
     def is_owned(self) -> bool:
@@ -75,7 +74,7 @@ class PartitionStatus:
     def idle(self) -> None:
         """Record that nothing is read or committed for now; what is known of coverage stays."""
         self.mode, self.plan, self.waits_for = "disconnected", None, None
-        self.channel_bytes, self.producer = _nothing, None
+        self.channel_bytes = _nothing
 
     def as_json(self) -> dict[str, Any]:
         """Return the status with instants as RFC 3339 text."""
@@ -89,7 +88,7 @@ class PartitionStatus:
         return shown
 
 
-_SHOWN = tuple(member.name for member in fields(PartitionStatus) if member.name != "producer")
+_SHOWN = tuple(member.name for member in fields(PartitionStatus))
 
 
 class Statuses(Mapping[StreamPartition, PartitionStatus]):
@@ -140,7 +139,8 @@ class Group(Protocol):
 class ServiceStatus:
     """What concerns the process as a whole; `rate_limits` are from X's latest answer for each stream.
 
-    `clock_offset_s` returns by how much X's clock is ahead of the wall clock now, in seconds.
+    `producer` is what it reported last. `clock_offset_s` returns by how much X's clock is ahead of the wall clock now,
+    in seconds.
     """
 
     partitions: Statuses
@@ -153,6 +153,7 @@ class ServiceStatus:
     rate_limits: dict[str, RateLimit] = field(default_factory=dict)
     limiter: ConnectLimiter | None = None
     is_registry_away: bool = False
+    producer: ProducerStatistics | None = None
     clock_offset_s: Callable[[], float] = _no_offset
 
     @property

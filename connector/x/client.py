@@ -33,8 +33,7 @@ from connector.x.transport import Wire, WireTransport
 USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
 _DELIMITERS = {"content-length", "transfer-encoding"}
 _LITTLE_BYTES = 16 * 1024
-_GATHER_S = 0.02
-"""After so little was read, more is left to come for so long: waking up for an event costs more than the event."""
+"""After so little was read, more is left to come for a while: waking up for an event costs more than the event."""
 _MAX_PORT = 65535
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
@@ -42,11 +41,12 @@ _UNGRANTABLE = {"backfill_minutes": "99"}
 class Connection:
     """An accepted request. `chunks` is for one thread; `close` may be called from any."""
 
-    def __init__(self, response: httpx.Response, head: Head, wire: Wire, secrets: Secrets) -> None:
+    def __init__(self, response: httpx.Response, head: Head, wire: Wire, secrets: Secrets, gather_s: float) -> None:
         self._response = response
         self._decoder = decoder_of(head)
         self._secrets = secrets
         self._wire = wire
+        self._gather_s = gather_s
         self._is_delimited = not _DELIMITERS.isdisjoint(response.headers)
         self.date_us = head.date_us
         """X's time of the answer, or None where its `Date` is missing or garbage."""
@@ -65,7 +65,7 @@ class Connection:
                     size_bytes += len(piece)
                     yield piece
                 if size_bytes < _LITTLE_BYTES:
-                    time.sleep(_GATHER_S)
+                    time.sleep(self._gather_s)
             self._decoder.flush()
         except HTTP_FAILURES as error:
             raise ConnectFailedError(network_failure(error, self._secrets)) from error
@@ -107,6 +107,7 @@ class XClient:
         """
         self._on_answer = on_answer
         self._is_gzip = settings.gzip
+        self._gather_s = settings.gather_interval_ms / 1000
         base_url = _base_url(settings)
         proxy = find_proxy(base_url, getproxies_environment())
         self._proxy_secrets = () if proxy is None else secrets_of(proxy)
@@ -136,7 +137,7 @@ class XClient:
         response, head, secrets = self._get(partition, _parameters(plan), wire, is_gzip=is_gzip_asked)
         if head.is_stream(is_gzip_asked=is_gzip_asked):
             wire.unlimit()
-            return Connection(response, head, wire, secrets)
+            return Connection(response, head, wire, secrets, self._gather_s)
         if head.status == httpx.codes.UNAUTHORIZED:
             self._token.rejected()
         raise _error(response, head, secrets)

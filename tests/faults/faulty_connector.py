@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ from confluent_kafka import Consumer, Producer
 from connector import cli
 from connector.coverage.messages import EndReason, LinesRead, Message, Opened
 from connector.coverage.plan import Live
+from connector.events.catalog import STREAM_PARTITIONS
 from connector.events.times import US_PER_S
 from connector.kafka import restore, transaction
 from connector.kafka.ledger import Mode
-from connector.kafka.transaction import Committed, Record, TransactionalWriter
+from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import Part, Record, TransactionalWriter
 from connector.partition.batch import Transaction
 from connector.partition.state import PartitionState
 from connector.source.channel import Channel
-from tests.faults.points import Deed, Fault, Point
+from tests.faults.points import GROUP_VARIABLE, Deed, Fault, Point
 
 _FLUSH_S = 5.0
 
@@ -64,19 +67,23 @@ class Tripwire:
 
 
 class _Producer(Producer):
-    """The client's producer; each thread knows the one with which it began its latest transaction."""
+    """The client's producer; counts the events and ledger entries of its latest transaction."""
 
-    latest = threading.local()
+    latest: "_Producer"
+    """The one that began a transaction last: a process has one at a time."""
+    events = entries = 0
 
     def begin_transaction(self) -> None:
-        """Begin, and record where."""
-        self.latest.producer = self
+        """Begin, and count from there."""
+        _Producer.latest = self
+        self.events = self.entries = 0
         super().begin_transaction()
 
-
-def _flush() -> None:
-    """Have the records of this thread's transaction with the broker before the fault strikes."""
-    _Producer.latest.producer.flush(_FLUSH_S)
+    def produce(self, topic: str, *arguments: Any) -> None:  # noqa: ANN401 - handed on
+        """Produce, and count."""
+        super().produce(topic, *arguments)
+        self.events += "." in topic  # the connector's own topics, and the prefixes of stages, have none
+        self.entries += topic.endswith("-ledger")
 
 
 def _after_receive(wire: Tripwire) -> None:
@@ -104,30 +111,35 @@ def _after_encode(wire: Tripwire) -> None:
 
 
 def _mid_produce(wire: Tripwire) -> None:
+    """Strike within one of the parts that hold events: those before are written as a whole, those behind not at all."""
     commit = TransactionalWriter.commit
 
-    def committing(self: TransactionalWriter, records: Sequence[Record], entry: Record) -> Committed:
-        def half() -> Iterator[Record]:
-            yield from records[: len(records) // 2]
-            _flush()
-            wire.strike()
-            yield from records[len(records) // 2 :]
+    def half(records: Sequence[Record]) -> Iterator[Record]:
+        yield from records[: len(records) // 2]
+        _Producer.latest.flush(_FLUSH_S)
+        wire.strike()
+        yield from records[len(records) // 2 :]
 
-        is_hit = len(records) > 1 and wire.is_hit()
-        return commit(self, half() if is_hit else records, entry)  # type: ignore[arg-type] # it is only iterated
+    def committing(self: TransactionalWriter, parts: Sequence[Part]) -> float:
+        divisible = [part for part in parts if len(part.records) > 1]
+        if divisible and wire.is_hit():
+            struck = divisible[len(divisible) // 2]
+            halved = replace(struck, records=half(struck.records))  # type: ignore[arg-type] # it is only iterated
+            parts = [halved if part is struck else part for part in parts]
+        return commit(self, parts)
 
     transaction.Producer = _Producer  # type: ignore[attr-defined] # wrapped, see the module's docstring
     TransactionalWriter.commit = committing  # type: ignore[method-assign] # wrapped, see the module's docstring
 
 
-def _at_commit(wire: Tripwire, *, is_before: bool) -> None:
+def _at_commit(wire: Tripwire, *, is_before: bool, least_entries: int = 1) -> None:
     class Committing(_Producer):
         def commit_transaction(self, *arguments: Any) -> None:  # noqa: ANN401 - handed on
-            if is_before and wire.is_hit():
-                _flush()
-                wire.strike()
+            counts = self.events > 0 and self.entries >= least_entries
+            if counts and is_before:
+                wire.pass_by()
             super().commit_transaction(*arguments)
-            if not is_before:
+            if counts and not is_before:
                 wire.pass_by()
 
     transaction.Producer = Committing  # type: ignore[attr-defined] # wrapped, see the module's docstring
@@ -186,21 +198,22 @@ def _in_replay(wire: Tripwire) -> None:
 def _before_first_commit(wire: Tripwire) -> None:
     commit = TransactionalWriter.commit
 
-    def committing(self: TransactionalWriter, records: Sequence[Record], entry: Record) -> Committed:
-        if not records:  # only the first entry of all comes alone: with it nothing is due yet
-            wire.pass_by()
-        return commit(self, records, entry)
+    def committing(self: TransactionalWriter, parts: Sequence[Part]) -> float:
+        for part in parts:
+            if not part.records:  # only the first entry of all comes alone: with it nothing is due yet
+                wire.pass_by()
+        return commit(self, parts)
 
     TransactionalWriter.commit = committing  # type: ignore[method-assign] # wrapped, see the module's docstring
 
 
 def _initiated(wire: Tripwire) -> None:
-    """Strike after the predecessor was fenced, before the ledger is read."""
+    """Strike after there is a producer, before the ledger is read."""
     restored = restore.LedgerReader.restore
 
-    def restoring(self: restore.LedgerReader, known_end: int = 0) -> restore.Restored:
+    def restoring(self: restore.LedgerReader, known_end: int = 0, known_entry: int = 0) -> restore.Restored:
         wire.pass_by()
-        return restored(self, known_end)
+        return restored(self, known_end, known_entry)
 
     restore.LedgerReader.restore = restoring  # type: ignore[method-assign] # wrapped, see the module's docstring
 
@@ -210,6 +223,7 @@ _ARMING: dict[Point, Callable[[Tripwire], None]] = {
     Point.AFTER_ENCODE: _after_encode,
     Point.MID_PRODUCE: _mid_produce,
     Point.BEFORE_COMMIT: lambda wire: _at_commit(wire, is_before=True),
+    Point.BEFORE_FULL_COMMIT: lambda wire: _at_commit(wire, is_before=True, least_entries=len(STREAM_PARTITIONS)),
     Point.AFTER_COMMIT: lambda wire: _at_commit(wire, is_before=False),
     Point.RESTORE: _in_restore,
     Point.BACKFILL: _in_backfill,
@@ -219,9 +233,16 @@ _ARMING: dict[Point, Callable[[Tripwire], None]] = {
 }
 
 
+def _join(group: str) -> None:
+    """Own what that consumer group assigns, whoever owns it by the one that the replicas share."""
+    TopicNames.group = property(lambda names: f"{names.prefix}.{group}")  # type: ignore[assignment,method-assign] # wrapped
+
+
 if __name__ == "__main__":
     faulthandler.register(signal.SIGUSR1)  # a replica that is stuck can be asked where
     if (armed := Fault.from_environment()) is not None:
         fault, marker = armed
         _ARMING[fault.point](Tripwire(fault, marker))
+    if (group := os.environ.get(GROUP_VARIABLE)) is not None:
+        _join(group)
     cli.main()

@@ -10,15 +10,22 @@ from pathlib import Path
 from typing import Self
 
 VARIABLE = "FAULT"
+GROUP_VARIABLE = "FAULT_GROUP"
+"""The name of a consumer group that a replica joins in place of the one that its neighbours share."""
 
 
 class Point(StrEnum):
-    """A place in the work of a replica."""
+    """A place in the work of a replica.
+
+    Of transactions only those with events count: `before-commit` is when everything is flushed and the commit is not
+    yet asked for, `before-full-commit` the same where every stream partition has a part, `mid-produce` in between.
+    """
 
     AFTER_RECEIVE = "after-receive"
     AFTER_ENCODE = "after-encode"
     MID_PRODUCE = "mid-produce"
     BEFORE_COMMIT = "before-commit"
+    BEFORE_FULL_COMMIT = "before-full-commit"
     AFTER_COMMIT = "after-commit"
     RESTORE = "restore"
     BACKFILL = "backfill"

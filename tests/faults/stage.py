@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,7 +23,7 @@ from connector.events.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Drop, Duplicate
 from connector.simulator.server import Simulator
-from tests.faults.points import Deed, Fault
+from tests.faults.points import GROUP_VARIABLE, Deed, Fault
 from tests.faults.truth import findings, without
 from tests.rig.audit import History, Place, read_history
 from tests.rig.process import wait_until
@@ -99,6 +99,17 @@ class Replica:
         """Return the stream partitions that it works."""
         return {name for name, status in self.statuses().items() if status["state"] == "running"}
 
+    def restarted(self) -> dict[str, set[Place]]:
+        """Return which stream partitions began again from their ledgers, by cause."""
+        found: dict[str, set[Place]] = defaultdict(set)
+        for entry in self.process.logged("partition_restarting"):
+            found[entry["cause"]].add((entry["stream"], entry["partition"]))
+        return dict(found)
+
+    def replaced(self) -> list[str]:
+        """Return why producers were replaced, one after the other."""
+        return [entry["cause"] for entry in self.process.logged("producer_replaced")]
+
 
 class Stage:
     """One prefix on some servers, in a `with`. Every choice comes from `seed`, which is printed."""
@@ -146,9 +157,18 @@ class Stage:
         self._exits.__exit__(kind, error, trace)
 
     def start(
-        self, name: str, fault: Fault | None = None, *, is_static: bool = False, **sections: Mapping[str, Any]
+        self,
+        name: str,
+        fault: Fault | None = None,
+        *,
+        is_static: bool = False,
+        group: str | None = None,
+        **sections: Mapping[str, Any],
     ) -> Replica:
-        """Start a replica; `is_static` makes its name its group instance id, `sections` override settings."""
+        """Start a replica; `is_static` makes its name its group instance id, `sections` override settings.
+
+        In a `group` of its own it owns every stream partition, whatever its neighbours own.
+        """
         marker = self._folder / f"{name}-{token_hex(4)}.struck"
         kafka = {**sections.pop("kafka", {}), **({"group_instance_id": name} if is_static else {})}
         pipeline = {**TAKE_OVER, **sections.pop("pipeline", {})}
@@ -158,7 +178,10 @@ class Stage:
                 ["run"],
                 override(self._config, kafka=kafka, pipeline=pipeline, **sections),
                 module="tests.faults.faulty_connector",
-                more=fault.environment(marker) if fault else {},
+                more={
+                    **(fault.environment(marker) if fault else {}),
+                    **({GROUP_VARIABLE: group} if group else {}),
+                },
             )
         )
         replica = Replica(name, process, fault, marker)

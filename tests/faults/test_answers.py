@@ -1,4 +1,7 @@
-"""The request that ends a transaction, or its answer, lost or late on the way: promise `every_event_once`."""
+"""The request that ends a transaction, or its answer, lost or late on the way: promise `every_event_once`.
+
+What became of the commit is read from the ledger in time, so no stream partition begins again.
+"""
 
 import time
 
@@ -26,25 +29,32 @@ def _begin(stage: Stage, proxy: KafkaProxy) -> Replica:
     return replica
 
 
-def _victim(stage: Stage) -> str:
-    """Choose a busy stream partition; return its transactional id."""
-    return f"{stage.prefix}.tweet.{stage.random.randint(1, 4)}"
+def _producer_id(stage: Stage) -> str:
+    """Return how the transactional id of the replica's producer begins."""
+    return f"{stage.prefix}."
+
+
+def _conclude(stage: Stage, replica: Replica) -> None:
+    """Hold the history against the truth; no stream partition began again over it."""
+    stage.conclude()
+    assert replica.restarted() == {}
+    assert stage.unsound() == {}
 
 
 @pytest.mark.fires(_BROKEN, _SILENT)
 def test_commit_answer_lost_is_found_in_the_ledger(stage: Stage, proxy: KafkaProxy) -> None:
     """The commit went through though nobody said so, with the connection broken or just silent."""
     replica = _begin(stage, proxy)
-    broken = proxy.lose_answer(END_TXN, _victim(stage))
+    broken = proxy.lose_answer(END_TXN, _producer_id(stage))
     broken.await_caught()
     broken.cut()
     stage.note(_BROKEN)
     stage.await_caught_up()
-    silent = proxy.lose_answer(END_TXN, _victim(stage))
+    silent = proxy.lose_answer(END_TXN, _producer_id(stage))
     silent.await_caught()
     stage.note(_SILENT)
-    wait_until(lambda: bool(replica.process.logged("producer_replaced")), "the silent commit is given up")
-    stage.conclude()
+    wait_until(lambda: "failed" in replica.replaced(), "the silent commit is given up")
+    _conclude(stage, replica)
 
 
 @pytest.mark.fires(_LATE)
@@ -54,18 +64,18 @@ def test_commit_delayed_until_the_next_transaction_finds_an_old_epoch(
 ) -> None:
     """Sent again over a new connection it succeeds; the first one comes in the middle of the next transaction."""
     replica = _begin(stage, proxy)
-    victim = _victim(stage)
-    late = proxy.hold(END_TXN, victim)
+    producer_id = _producer_id(stage)
+    late = proxy.hold(END_TXN, producer_id)
     late.await_caught()
-    following = proxy.hold(PRODUCE, victim, f"{stage.prefix}-ledger")
+    following = proxy.hold(PRODUCE, producer_id, f"{stage.prefix}-ledger")
     time.sleep(broken_after_s)  # the length of the fault, nothing is waited for
     late.cut()
     following.await_caught()
     late.release()
     stage.note(_LATE)
     following.release()
-    stage.conclude()
-    assert "slow-commit" in [entry["cause"] for entry in replica.process.logged("producer_replaced")]
+    _conclude(stage, replica)
+    assert "slow-commit" in replica.replaced()
 
 
 @pytest.mark.long
@@ -73,13 +83,13 @@ def test_commit_delayed_until_the_next_transaction_finds_an_old_epoch(
 def test_commit_delayed_until_it_is_given_up_finds_an_old_epoch(stage: Stage, proxy: KafkaProxy) -> None:
     """The first of them comes when the next transaction's records are all there, and ends nothing."""
     replica = _begin(stage, proxy)
-    victim = _victim(stage)
-    late = proxy.hold(END_TXN, victim)
+    producer_id = _producer_id(stage)
+    late = proxy.hold(END_TXN, producer_id)
     late.await_caught()
-    wait_until(lambda: bool(replica.process.logged("producer_replaced")), "the commit is given up")
-    following = proxy.hold(END_TXN, victim)
+    wait_until(lambda: "failed" in replica.replaced(), "the commit is given up")
+    following = proxy.hold(END_TXN, producer_id)
     following.await_caught()
     late.release()
     stage.note(_GIVEN_UP)
     following.release()
-    stage.conclude()
+    _conclude(stage, replica)

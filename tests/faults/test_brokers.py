@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,17 @@ _CHANNEL_LIMIT = 1024**2
 _MOST_ON_TOP_BYTES = 100 * 1024**2
 _HEAVY_RATE = 1000.0
 _ANSWER_S = 30.0
+_SLOW_S = 5.0
+_SETTLED_S = 20.0
+"""A stream partition whose part of a failed transaction is not settled by then begins again from its ledger."""
+_LONG_SESSION = {"session_timeout_ms": 30_000}
+"""With the group's coordinator gone for some seconds, a short session would end: nobody would own anything then."""
 _ALL_AWAY = "broker: all away"
 _LEADER_KILLED = "broker: leader killed meanwhile"
 _RESTARTED = "broker: restarted in turn"
+_LEADER_KILLED_IN_COMMIT = "broker: a ledger's leader killed in the commit"
+_COORDINATOR_KILLED_IN_COMMIT = "broker: the coordinator killed in the commit"
+_STOPPED = "broker: a ledger's leader stopped for seconds"
 
 
 @pytest.mark.fires(_ALL_AWAY)
@@ -95,7 +104,7 @@ def _most_resident_bytes(replica: Replica, is_over: Callable[[], bool], timeout_
 def test_every_event_once_whatever_broker_goes(trio: KafkaCluster, make_stage: Callable[..., Stage]) -> None:
     """The transactions' coordinator dies in mid-commit, the ledger's leader in a restore, then all restart in turn."""
     stage = make_stage(trio.bootstrap_servers, replication=3)
-    replica = stage.start("a", Fault(Point.BEFORE_COMMIT, stage.random.randint(30, 60), Deed.STOP))
+    replica = stage.start("a", Fault(Point.BEFORE_COMMIT, stage.random.randint(5, 30), Deed.STOP))
     stage.await_owned()
     stage.emit_steadily()
     _lose_a_leader_meanwhile(stage, trio, replica, "__transaction_state")
@@ -108,21 +117,86 @@ def test_every_event_once_whatever_broker_goes(trio: KafkaCluster, make_stage: C
         trio.start(broker)
         stage.await_caught_up(timeout_s=_GOES_ON_S)
     stage.conclude()
+    assert stage.unsound() == {}
 
 
 def _lose_a_leader_meanwhile(stage: Stage, trio: KafkaCluster, replica: Replica, topic: str) -> None:
     """Kill a broker that leads partitions of `topic` while the replica is stopped, and bring it back later."""
     replica.await_strike()
-    leader = stage.random.choice(_leaders(stage.bootstrap_servers, topic))
+    leader = stage.random.choice(_leaders(stage, topic))
     trio.kill(leader)
     stage.note(_LEADER_KILLED)
-    wait_until(lambda: leader not in _leaders(stage.bootstrap_servers, topic), f"{topic} has other leaders")
+    wait_until(lambda: leader not in _leaders(stage, topic), f"{topic} has other leaders")
     replica.process.signal(signal.SIGCONT)
     stage.await_caught_up(timeout_s=_GOES_ON_S)
     trio.start(leader)
 
 
-def _leaders(bootstrap_servers: str, topic: str) -> list[int]:
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+def _leaders(stage: Stage, topic: str) -> list[int]:
+    """Return the leader of each partition of a topic, in their order."""
+    admin = AdminClient({"bootstrap.servers": stage.bootstrap_servers, "log_level": 0})
     partitions = admin.list_topics(topic, timeout=_ANSWER_S).topics[topic].partitions
-    return [partition.leader for partition in partitions.values()]
+    return [partitions[number].leader for number in sorted(partitions)]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [_LEADER_KILLED_IN_COMMIT, _COORDINATOR_KILLED_IN_COMMIT])
+def test_every_event_once_when_a_broker_is_killed_within_the_commit(
+    trio: KafkaCluster, make_stage: Callable[..., Stage], kind: str
+) -> None:
+    """All is flushed and the commit not yet asked for; nothing begins again where what became of it is soon known."""
+    stage = make_stage(trio.bootstrap_servers, replication=3)
+    fault = Fault(Point.BEFORE_COMMIT, stage.random.randint(5, 30), Deed.STOP)
+    replica = stage.start("a", fault, is_static=True, pipeline=_LONG_SESSION)
+    stage.await_owned()
+    coordinator = _coordinator(stage, f"{stage.prefix}.a")
+    leaders = [leader for leader in _leaders(stage, f"{stage.prefix}-ledger") if leader != coordinator]
+    stage.emit_steadily()
+    replica.await_strike()
+    broker = coordinator if kind == _COORDINATOR_KILLED_IN_COMMIT else stage.random.choice(leaders)
+    trio.kill(broker)
+    stage.note(kind)
+    began = time.monotonic()
+    replica.process.signal(signal.SIGCONT)
+    stage.await_caught_up(timeout_s=_GOES_ON_S)
+    took_s = time.monotonic() - began
+    trio.start(broker)
+    stage.conclude()
+    assert set(replica.restarted()) <= ({"unresolved"} if took_s > _SETTLED_S else set())
+    assert stage.unsound() == {}
+
+
+def _coordinator(stage: Stage, transactional_id: str) -> int:
+    """Return the broker that leads the partition in which Kafka keeps the transactions of a producer."""
+    topic = "__transaction_state"
+    leaders = _leaders(stage, topic)
+    return leaders[_java_hash(transactional_id) % len(leaders)]
+
+
+def _java_hash(text: str) -> int:
+    """Return the absolute value of what `String.hashCode` returns."""
+    code = reduce(lambda code, character: (31 * code + ord(character)) % 2**32, text, 0)
+    return min(code, 2**32 - code)
+
+
+@pytest.mark.long
+@pytest.mark.fires(_STOPPED)
+def test_every_event_once_when_a_leader_stands_still_for_seconds(
+    trio: KafkaCluster, make_stage: Callable[..., Stage]
+) -> None:
+    """Everybody waits for the one partition's leader; when it is back or replaced all go on, and none begins again."""
+    stage = make_stage(trio.bootstrap_servers, replication=3)
+    replica = stage.start("a", pipeline=_LONG_SESSION)
+    stage.await_owned()
+    stage.emit_steadily()
+    stage.await_caught_up()
+    leader = trio.pid(stage.random.choice(_leaders(stage, f"{stage.prefix}-ledger")))
+    os.kill(leader, signal.SIGSTOP)
+    time.sleep(_SLOW_S)  # the length of the fault, nothing is waited for
+    os.kill(leader, signal.SIGCONT)
+    stage.note(_STOPPED)
+    stage.await_caught_up(timeout_s=_GOES_ON_S)
+    assert replica.replaced()
+    stage.conclude()
+    assert replica.restarted() == {}
+    assert stage.unsound() == {}

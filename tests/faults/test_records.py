@@ -11,14 +11,17 @@ from tests.faults.stage import Stage
 from tests.rig.process import free_port, wait_until
 from tests.rig.proxy import TcpProxy
 from tests.rig.registry import Registry
+from tests.rig.service import STREAM_PARTITIONS
 
 _LINE_LIMIT = 512 * 1024
 _LOWERED_BYTES = 20_000
 _PLACE = ("user", 2)
 _ANSWER_S = 30.0
 _CHARACTERS = string.ascii_letters + string.digits
-_TAKE_OVER_S = 11.0
+_TAKE_OVER_S = 11.0 + 25.0
+"""A killed replica may leave a transaction open, which Kafka ends after 15 s and up to 10 s more."""
 _TOO_LARGE = "record: over its topic's limit"
+_REFUSED = "record: refused by Kafka among those of others"
 _AWAY = "registry: away at a take-over"
 _DIFFERENT = "replicas: different streams"
 
@@ -40,6 +43,25 @@ def test_record_over_a_lowered_topic_limit_is_a_dead_letter(stage: Stage) -> Non
     history = stage.conclude()
     assert [letter.headers["reason"] for letter in history.dead_letters] == ["unencodable"]
     stage.note(_TOO_LARGE)
+
+
+@pytest.mark.fires(_REFUSED)
+def test_record_that_kafka_refuses_is_the_trouble_of_its_own_partition_alone(stage: Stage) -> None:
+    """The limit is lowered under a running replica: one stream partition begins again, and knows the limit then."""
+    replica = stage.start("running")
+    stage.await_owned()
+    stage.emit_steadily()
+    stage.await_caught_up()
+    _lower_limit(stage.bootstrap_servers, f"{stage.prefix}.user.profile-modification")
+    stage.emit_on(STREAM_PARTITIONS)
+    stage.simulator.emit_line(*_PLACE, _profile_line(stage, 3 * _LOWERED_BYTES), "over the topic's limit")
+    stage.emit_on(STREAM_PARTITIONS)
+    wait_until(lambda: replica.probe.metric("lines_dead_lettered_total") == 1, "it is a dead letter")
+    stage.note(_REFUSED)
+    history = stage.conclude()
+    assert [letter.headers["reason"] for letter in history.dead_letters] == ["unencodable"]
+    assert replica.restarted() == {"unresolved": {_PLACE}}
+    assert stage.unsound() == {}
 
 
 def _address(registry: Registry) -> str:

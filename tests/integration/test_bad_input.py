@@ -447,7 +447,8 @@ def test_tail_of_a_cut_connection_is_counted_and_never_published(story: _Story) 
 
 
 def test_process_was_never_disturbed(story: _Story) -> None:
-    """No producer was lost and no partition given up over any of it."""
-    assert story.metric("producers_replaced_total", cause="lost") == 0
+    """No producer was lost, and no partition restarted or given up over any of it."""
+    assert story.metric("producers_replaced_total", cause="failed") == 0
+    assert story.metric("partition_restarts_total") == 0
     assert story.metric("partition_corrupt") == 0
     assert story.metric("partition_owned") == len(STREAM_PARTITIONS)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from connector.errors import WriterLostError
 from connector.events.avro import AvroEncoder
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
@@ -15,7 +14,7 @@ from connector.kafka.clients import producer_config
 from connector.kafka.ledger import Counts, Mode, decode_shipped
 from connector.kafka.restore import LedgerReader, OffsetEntry
 from connector.kafka.topics import TopicNames
-from connector.kafka.transaction import Record, TransactionalWriter
+from connector.kafka.transaction import MisplacedError, Part, Record, TransactionalWriter
 from connector.operations import reset as reset_module
 from connector.operations.reset import reset_ledger
 from connector.settings import Settings
@@ -85,7 +84,7 @@ def test_entry_after_some_that_were_not_read_is_never_committed(committed: Confi
     """Whoever takes the ledger for shorter than it is would repeat what it missed; the next one reads it whole."""
     settings = Settings.model_validate(committed).kafka
     names, reader = TopicNames(settings.topic_prefix), LedgerReader(settings, _PLACE, decode_shipped)
-    producer = producer_config(settings, names.transactional_id(_PLACE))
+    producer = producer_config(settings, names.transactional_id("writer"))
 
     writer = TransactionalWriter(producer)
     restored = reader.restore()
@@ -100,16 +99,15 @@ def test_entry_after_some_that_were_not_read_is_never_committed(committed: Confi
     )
     value = AvroEncoder(LEDGER, 1).encode(following.as_record())
     record = Record(names.ledger, str(_PLACE).encode(), value, partition=_PLACE.ledger_partition)
-    writer.expect_entry_at(newest.offset)
-    with pytest.raises(WriterLostError, match=f"known up to {newest.offset}, but the next entry stands at"):
-        writer.commit([], record)
+    with pytest.raises(MisplacedError, match=f"known up to {newest.offset}, but the next entry stands at") as caught:
+        writer.commit([Part(_PLACE, [], record, newest.offset)])
+    assert caught.value.misplaced.keys() == {_PLACE}
 
     writer = TransactionalWriter(producer)
     again = reader.restore()
     assert again.placed == restored.placed
     assert again.end > restored.end
-    writer.expect_entry_at(again.end)
-    assert writer.commit([], record).ledger_offset == again.end
+    writer.commit([Part(_PLACE, [], record, again.end)])
     assert reader.restore().placed == [*restored.placed, OffsetEntry(again.end, following)]
 
 

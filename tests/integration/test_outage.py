@@ -119,8 +119,8 @@ def test_kafka_killed_at_run_time_process_stays_up_or_stops_in_time_and_nothing_
 
 
 def _are_alive_and_troubled(probe: Probe) -> bool:
-    errors = [status["last_error"] for status in probe.status()["partitions"].values()]
-    return any(errors) and probe.is_live
+    status = probe.status()
+    return any(each["last_error"] for each in (status, *status["partitions"].values())) and probe.is_live
 
 
 def _stop_in_time(run: ConnectorProcess) -> None:

@@ -150,7 +150,8 @@ def test_run_with_least_rights_publishes_everything(guarded: _Guarded, way: str)
         simulator.emit(500)
         simulator.inject(Broken())
         probe.await_sequences(simulator)
-        assert probe.metric("producers_replaced_total", cause="lost") == 0
+        assert probe.metric("producers_replaced_total", cause="failed") == 0
+        assert probe.metric("partition_restarts_total") == 0
     history = read_history(guarded.cluster.bootstrap_servers, guarded.registry.url, _PREFIX, _PARTITIONS)
     assert audit(history, simulator.record()) == []
 

@@ -71,7 +71,8 @@ def stage(registry: SchemaRegistry, seed: int, tmp_path_factory: pytest.TempPath
 
 def test_scrape_is_what_prometheus_expects_and_what_the_docs_list(stage: _Stage) -> None:
     """`promtool check metrics` finds nothing, and no metric is missing or more than there should be."""
-    wait_until(lambda: "kafka_queue_messages{" in _text(stage.probe), "the producers told of themselves")
+    queue = "\ncompliance_connector_kafka_queue_messages "
+    wait_until(lambda: queue in _text(stage.probe), "the producer told of itself")
     text = _text(stage.probe)
     found = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)  # noqa: S607 - from the PATH
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
@@ -205,7 +206,6 @@ def test_kafka_away_scrape_is_fast_and_says_so(stage: _Stage) -> None:
     status = probe.status()
     troubled = [each for each in (status, *status["partitions"].values()) if each["last_error"]]
     assert status in troubled
-    assert len(troubled) > 1
     assert all(each["last_error_at"] for each in troubled)
     stage.kafka.start(1)
     probe.await_sequences(simulator, 120)

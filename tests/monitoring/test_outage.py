@@ -37,6 +37,7 @@ _OUTAGE = {"CompliancePartitionNotLive", "ComplianceCoverageOld", "ComplianceCov
 _GAP = {"ComplianceGapRecorded"}
 _OF_EVENTS = "ComplianceDrift"
 """Fires as the seed has it: one simulated event in 200 carries an unknown field."""
+_OF_PRODUCER = "compliance_connector_kafka_queue_messages"
 _STREAMS = "like"
 _PLACE = ("like", 1)
 _PATIENCE_S = 60.0
@@ -145,7 +146,7 @@ def test_runbook_leads_to_the_cause(stage: _Stage, tmp_path: Path) -> None:
 
 def test_every_query_selects_something_of_a_real_scrape(stage: _Stage) -> None:
     """Each metric with each label value that rules and dashboard name is there."""
-    wait_until(lambda: "kafka_queue_messages{" in _scrape(stage.probe), "the producers reported")
+    wait_until(lambda: f"\n{_OF_PRODUCER} " in _scrape(stage.probe), "the producer reported")
     families = text_string_to_metric_families(_scrape(stage.probe))
     samples = [(sample.name, {**sample.labels, "job": _JOB}) for family in families for sample in family.samples]
     recorded = {rule.get("record") for rule in rules()}

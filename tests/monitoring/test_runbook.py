@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from enum import StrEnum
 
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +10,8 @@ from typer.testing import CliRunner
 from connector.cli import app
 from connector.coverage.gap import Gap, GapCause, GapState
 from connector.coverage.messages import Verdict
+from connector.kafka.group_commit import ReplacementCause
+from connector.telemetry.metrics import RestartCause
 from connector.x.errors import FailureReason
 from tests.monitoring.queries import code_blocks, commands, selectors
 from tests.unit.docs.log_events import log_events
@@ -76,3 +79,13 @@ def test_gap_causes_and_reasons_to_fail_are_all_there() -> None:
     failing, not_live = section("ComplianceReplayFailing"), section("CompliancePartitionNotLive")
     assert [verdict for verdict in Verdict if verdict != "whole" and f"`{verdict.value}`" not in failing] == []
     assert [reason for reason in FailureReason if f"`{reason}`" not in not_live] == []
+
+
+@pytest.mark.parametrize(
+    ("alert", "causes"),
+    [("CompliancePartitionRestarting", RestartCause), ("ComplianceProducersReplaced", ReplacementCause)],
+)
+def test_causes_to_begin_again_are_all_there(alert: str, causes: type[StrEnum]) -> None:
+    """The first cell of each row of the table, and no others."""
+    cells = re.findall(r"^ *\| (`.+?) \|", section(alert), re.MULTILINE)
+    assert {cell.split(", ")[0] for cell in cells} == {f"`{cause.value}`" for cause in causes}

@@ -51,6 +51,10 @@ class KafkaCluster(Housed):
         """Return the process id of a broker. Raises `RigError` when it does not run."""
         return self._servers[broker].pid
 
+    def data_folder(self, broker: int) -> Path:
+        """Return the folder where a broker keeps its topics."""
+        return self._layout.data_folder(broker)
+
     def start(self, broker: int) -> None:
         """Start a broker with the data it has, and wait until it serves. Raises `RigError` when it does not."""
         self._servers[broker].launch()

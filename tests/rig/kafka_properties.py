@@ -37,6 +37,10 @@ class Layout:
         """Return the `host:port` of that listener on all brokers, comma-separated."""
         return ",".join(f"{LOOPBACK}:{ports[listener]}" for ports in self.ports.values())
 
+    def data_folder(self, broker: int) -> Path:
+        """Return the folder of a broker's data."""
+        return self.folder / f"broker-{broker}"
+
     @property
     def certificates(self) -> Path:
         """The folder of the certificates and keys."""
@@ -57,7 +61,7 @@ def broker_properties(layout: Layout, broker: int) -> str:
         "inter.broker.listener.name": "PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.bootstrap.servers": layout.addresses("CONTROLLER"),
-        "log.dirs": layout.folder / f"broker-{broker}",
+        "log.dirs": layout.data_folder(broker),
         "offsets.topic.replication.factor": replicas,
         "transaction.state.log.replication.factor": replicas,
         "transaction.state.log.min.isr": min(2, replicas),

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from connector.kafka.transaction import Committed, Record, TransactionalWriter
+from connector.kafka.transaction import Part, TransactionalWriter
 from connector.simulator.faults import Close, Drop, EndReplayEarly, IgnoreBackfill, Mode, SlowBackfill, Stall, Truncate
 from tests.faults.points import Fault, Point
 from tests.faults.stage import Stage
@@ -37,9 +37,9 @@ def _commits_that_wait() -> Iterator[threading.Event]:
     may_commit, commit = threading.Event(), TransactionalWriter.commit
     may_commit.set()
 
-    def waiting(self: TransactionalWriter, records: Sequence[Record], entry: Record) -> Committed:
+    def waiting(self: TransactionalWriter, parts: Sequence[Part]) -> float:
         may_commit.wait(_LONGEST_COMMIT_S)
-        return commit(self, records, entry)
+        return commit(self, parts)
 
     with mock.patch.object(TransactionalWriter, "commit", waiting):
         yield may_commit

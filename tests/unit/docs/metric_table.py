@@ -56,14 +56,14 @@ def _full() -> Metrics:
     for status in statuses.values():
         _fill(status)
     service = ServiceStatus(statuses, 1, None, 0)
-    service.rate_limits = dict.fromkeys(STREAMS, RateLimit(1, 1, 1, 0.0))
+    service.rate_limits, service.producer = dict.fromkeys(STREAMS, RateLimit(1, 1, 1, 0.0)), ProducerStatistics()
     metrics = Metrics()
     metrics.watch(service)
     return metrics
 
 
 def _fill(status: PartitionStatus) -> None:
-    status.state, status.producer = State.RUNNING, ProducerStatistics()
+    status.state = State.RUNNING
     status.covered_until_us = status.watermark_us = status.last_byte_us = status.last_event_us = status.sequence = 1
 
 

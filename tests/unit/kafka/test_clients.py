@@ -17,7 +17,7 @@ from connector.kafka.clients import (
     reader_config,
     try_properties,
 )
-from connector.kafka.transaction import SLOW_COMMIT_S
+from connector.kafka.group_commit import SLOW_COMMIT_S
 from connector.settings import KafkaSettings, SaslSettings, TlsSettings
 
 _SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p")

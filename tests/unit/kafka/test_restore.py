@@ -13,7 +13,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
 from connector.kafka import restore as restore_module
 from connector.kafka.ledger import EntryDecoder, LedgerEntry, Mode, first_entry
-from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, OffsetEntry, Restored
+from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, OffsetEntry, Restored, Tail
 from connector.settings import KafkaSettings
 
 _PARTITION = StreamPartition("tweet", 1)
@@ -178,8 +178,34 @@ def test_log_that_ends_before_what_was_committed_is_corrupt(kafka: _Kafka, log: 
     """Created again or cut short: what is there may be sound, and what is gone would be published twice."""
     kafka.log = {offset: _value(replace(_FIRST, entry=number)) for number, offset in enumerate(log)}
     kafka.edges, kafka.answer = [0, 2 * len(log)], _EndOfPartition(2 * len(log))
-    with pytest.raises(OwnCorruptionError, match=f"its log ends at {2 * len(log)}, but reached 6 before"):
+    with pytest.raises(OwnCorruptionError, match=rf"its log ends at {2 * len(log)} with .*, but reached 6 and"):
         kafka.reader().restore(known_end=6)
+
+
+def test_log_that_lost_its_newest_entry_and_was_written_on_is_corrupt(kafka: _Kafka) -> None:
+    """It was cut by one transaction, and an aborted one made it as long again."""
+    kafka.log = {0: _value(_FIRST)}
+    kafka.edges, kafka.answer = [0, 4], _EndOfPartition(4)
+    with pytest.raises(OwnCorruptionError, match="ends at 4 with entry 0, but reached 4 and entry 1 before"):
+        kafka.reader().restore(known_end=4, known_entry=1)
+
+
+def test_end_of_a_log_is_where_it_ends_once_no_transaction_is_open(kafka: _Kafka) -> None:
+    """The marker that ends it stands behind the end that Kafka gave before: the next entry comes behind the marker."""
+    kafka.log = {0: _value(_FIRST)}
+    kafka.edges, kafka.answer = [0, 3], _EndOfPartition(4)
+    assert kafka.reader().restore() == Restored([OffsetEntry(0, _FIRST)], 0, 4)
+
+
+def test_tail_is_what_is_committed_from_a_place_on(kafka: _Kafka) -> None:
+    """With where the log ends by then; nothing where it ends before, or at, that place."""
+    kafka.log = {0: _value(_FIRST), 2: b"second"}
+    kafka.edges, kafka.answer = [4, 4, 4, 1], _EndOfPartition(5)
+    reader = kafka.reader()
+    assert reader.tail(0) == Tail([(0, _value(_FIRST)), (2, b"second")], 5)
+    assert reader.tail(2) == Tail([(2, b"second")], 5)
+    assert reader.tail(4) == Tail([], 4)
+    assert reader.tail(2) == Tail([], 1)
 
 
 def test_log_that_reaches_what_was_committed_is_restored(kafka: _Kafka) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS
 from connector.events.schemas import COVERAGE, GAP, LEDGER, event_schema
 from connector.kafka.topics import TopicNames, TopicSpec, subject, topic_specs
 from connector.settings import KafkaSettings, RetentionSettings
@@ -47,11 +47,10 @@ def test_specs_are_all_topics_of_the_contract_in_order() -> None:
 
 
 def test_group_and_transactional_ids_follow_from_the_prefix() -> None:
-    """Both live below the prefix, one transactional id for each stream partition."""
+    """Both live below the prefix, one transactional id for each process."""
     names = TopicNames("a.b")
     assert names.group == "a.b.connector"
-    assert names.transactional_id(StreamPartition("tweet", 3)) == "a.b.tweet.3"
-    assert len({names.transactional_id(partition) for partition in STREAM_PARTITIONS}) == 10
+    assert names.transactional_id("connector-0") == "a.b.connector-0"
 
 
 def test_own_topics_are_outside_the_events_prefix() -> None:

@@ -7,11 +7,25 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from connector.errors import FencedError, WriterLostError
+from connector.events.catalog import StreamPartition
 from connector.kafka import transaction
-from connector.kafka.transaction import DEADLINE_S, Headers, Record, TransactionalWriter
+from connector.kafka.transaction import (
+    DEADLINE_S,
+    Headers,
+    MisplacedError,
+    Part,
+    Record,
+    TransactionalWriter,
+    UndeliveredError,
+    WriterFactory,
+)
 
 _ENTRY = Record("ledger", b"tweet/1", b"entry", None, 3)
+_OTHER_ENTRY = Record("ledger", b"user/4", b"other entry", None, 7)
 _RECORDS = [Record("events", b"1", b"a", {"h": "v"}), Record("events", b"2", b"b")]
+_PLACE = 71
+_PART = Part(StreamPartition("tweet", 1), _RECORDS, _ENTRY, _PLACE)
+_OTHER = Part(StreamPartition("user", 4), [], _OTHER_ENTRY, _PLACE)
 
 
 def _error(code: int, *, fatal: bool = False, retriable: bool = False, abort: bool = False) -> KafkaException:
@@ -87,7 +101,8 @@ class _Producer:
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             if callback is not None:
-                callback(*self._bench.report)
+                reports = self._bench.reports
+                callback(*(reports.pop(0) if len(reports) > 1 else reports[0]))
         return 0
 
 
@@ -100,7 +115,8 @@ class _Bench:
         self.timeouts: list[float] = []
         self.produced: list[Record] = []
         self.producers: list[_Producer] = []
-        self.report: tuple[KafkaError | None, _Message] = (None, _Message(71))
+        self.reports: list[tuple[KafkaError | None, _Message]] = [(None, _Message(_PLACE))]
+        """How each entry is reported; the last report stays in store."""
         self.now_s = 0.0
         self.is_slow = False
 
@@ -122,10 +138,12 @@ class _Bench:
         return self.producers[-1]
 
     def writer(self) -> TransactionalWriter:
-        """Return a writer over such producers, whose next entry must stand where the report says."""
-        writer = TransactionalWriter({"transactional.id": "t"}, lambda: self.now_s)
-        writer.expect_entry_at(71)
-        return writer
+        """Return a writer over such a producer."""
+        return TransactionalWriter({"transactional.id": "t"}, lambda: self.now_s)
+
+    def stands_at(self, *offsets: int) -> None:
+        """Report these places of the next entries."""
+        self.reports = [(None, _Message(offset)) for offset in offsets]
 
 
 @pytest.fixture
@@ -143,12 +161,12 @@ def test_writer_fences_its_predecessor_before_anything_else(bench: _Bench) -> No
     assert bench.timeouts[0] <= DEADLINE_S
 
 
-def test_commit_puts_all_records_and_the_entry_into_one_transaction(bench: _Bench) -> None:
-    """The entry last, on its own partition; the answer says where it stands and how long it took."""
-    committed = bench.writer().commit(_RECORDS, _ENTRY)
-    assert bench.calls[1:] == ["begin_transaction", "produce", "produce", "produce", "flush", "commit_transaction"]
-    assert bench.produced == [*_RECORDS, _ENTRY]
-    assert (committed.ledger_offset, committed.duration_s) == (71, 6.0)
+def test_commit_puts_all_parts_into_one_transaction(bench: _Bench) -> None:
+    """The records of each and then its entry, on its own partition; the answer says how long it took."""
+    duration_s = bench.writer().commit([_PART, _OTHER])
+    assert bench.calls[1:] == ["begin_transaction", *["produce"] * 4, "flush", "commit_transaction"]
+    assert bench.produced == [*_RECORDS, _ENTRY, _OTHER_ENTRY]
+    assert duration_s == 7.0
 
 
 _FENCINGS = [
@@ -172,7 +190,7 @@ def test_error_at_any_call_ends_the_writer(bench: _Bench, call: str, error: Kafk
     writer = bench.writer()
     bench.errors[call] = [error]
     with pytest.raises(WriterLostError, match="told") as caught:
-        writer.commit(_RECORDS, _ENTRY)
+        writer.commit([_PART])
     assert isinstance(caught.value, FencedError) == (error in _FENCINGS)
     assert bench.calls.count(call) == 1
     assert caught.value.__cause__ is error
@@ -192,7 +210,7 @@ def test_commit_that_times_out_is_resumed_within_the_deadline(bench: _Bench) -> 
     """The same call, with the time that is left."""
     writer = bench.writer()
     bench.errors["commit_transaction"] = [_TIMED_OUT, _TIMED_OUT, None]
-    assert writer.commit([], _ENTRY).ledger_offset == 71
+    writer.commit([_OTHER])
     assert bench.calls.count("commit_transaction") == 3
     assert bench.timeouts[-3:] == sorted(bench.timeouts[-3:], reverse=True)
     assert max(bench.timeouts) <= DEADLINE_S
@@ -203,7 +221,7 @@ def test_call_that_goes_on_timing_out_ends_the_writer_at_the_deadline(bench: _Be
     """What became of it is unknown, and nobody waits for ever."""
     bench.errors[call] = [_TIMED_OUT]
     with pytest.raises(WriterLostError, match="_TIMED_OUT"):
-        bench.writer().commit([], _ENTRY)
+        bench.writer().commit([_OTHER])
     assert bench.now_s <= 2 * DEADLINE_S + 3
     assert bench.calls.count(call) > 1
 
@@ -212,7 +230,7 @@ def test_full_queue_is_served_until_there_is_room(bench: _Bench) -> None:
     """And the record is produced then."""
     writer = bench.writer()
     bench.errors["produce"] = [BufferError(), BufferError(), None]
-    writer.commit(_RECORDS, _ENTRY)
+    writer.commit([_PART])
     assert bench.calls.count("poll") == 2
     assert [record.topic for record in bench.produced] == ["events", "events", "ledger"]
 
@@ -222,89 +240,108 @@ def test_queue_that_stays_full_ends_the_writer_at_the_deadline(bench: _Bench) ->
     writer = bench.writer()
     bench.errors["produce"] = [BufferError()]
     with pytest.raises(WriterLostError, match="queue stayed full"):
-        writer.commit(_RECORDS, _ENTRY)
+        writer.commit([_PART])
     assert bench.now_s <= DEADLINE_S + 5
 
 
-@pytest.mark.parametrize(
-    "report", [(KafkaError(KafkaError.UNKNOWN), _Message(71)), (None, _Message(None))], ids=["error", "no offset"]
-)
-def test_commit_that_does_not_say_where_the_entry_stands_ends_the_writer(
-    bench: _Bench, report: tuple[KafkaError | None, _Message]
-) -> None:
-    """Without the offset the next restore could not be told where to begin."""
-    bench.report = report
+def test_commit_that_does_not_say_where_an_entry_stands_ends_the_writer(bench: _Bench) -> None:
+    """It could not be written, and yet the commit went through: what became of it is for the ledger to tell."""
+    bench.reports = [(None, _Message(_PLACE)), (KafkaError(KafkaError.UNKNOWN), _Message(_PLACE))]
     with pytest.raises(WriterLostError, match="without the ledger entry's offset"):
-        bench.writer().commit([], _ENTRY)
+        bench.writer().commit([_PART, _OTHER])
 
 
-def test_entries_that_stand_one_behind_the_other_are_committed(bench: _Bench) -> None:
-    """Each is looked at before its commit; Kafka's marker takes the offset between two."""
-    writer = bench.writer()
-    for offset in (71, 73, 75):
-        bench.report = (None, _Message(offset))
-        assert writer.commit([], _ENTRY).ledger_offset == offset
-        assert bench.calls[-2:] == ["flush", "commit_transaction"]
-    assert writer.next_offset == 77
-
-
-@pytest.mark.parametrize("offset", [0, 71, 72, 74, 75])
-def test_later_entry_that_does_not_stand_behind_the_one_before_is_never_committed(bench: _Bench, offset: int) -> None:
-    """The ledger was created again or cut short, or has another writer."""
-    writer = bench.writer()
-    writer.commit([], _ENTRY)
-    bench.report = (None, _Message(offset))
-    with pytest.raises(WriterLostError, match=f"known up to 73, but the next entry stands at {offset}"):
-        writer.commit(_RECORDS, _ENTRY)
+def test_entry_that_was_written_nobody_knows_where_is_never_committed(bench: _Bench) -> None:
+    """It need not be its place."""
+    bench.reports = [(None, _Message(_PLACE)), (None, _Message(None))]
+    with pytest.raises(MisplacedError) as caught:
+        bench.writer().commit([_PART, _OTHER])
+    assert set(caught.value.misplaced) == {_OTHER.partition}
     assert bench.calls[-1] == "flush"
-    assert writer.next_offset == 73
 
 
-def test_renewal_between_two_transactions_moves_no_entry(bench: _Bench) -> None:
-    """A new epoch writes no marker where no transaction was open."""
-    writer = bench.writer()
-    writer.commit([], _ENTRY)
-    writer.renew()
-    bench.report = (None, _Message(73))
-    assert writer.commit([], _ENTRY).ledger_offset == 73
-
-
-def test_writer_that_was_not_told_where_the_ledger_ends_commits_nothing(bench: _Bench) -> None:
-    """Its entry has no place."""
-    writer = TransactionalWriter({"transactional.id": "t"}, lambda: bench.now_s)
-    with pytest.raises(WriterLostError, match="known up to None"):
-        writer.commit([], _ENTRY)
-
-
-@pytest.mark.parametrize("expected", [0, 70, 72])
-def test_entry_that_stands_elsewhere_is_never_committed(bench: _Bench, expected: int) -> None:
-    """Something stands before it that was not read, or what was read is gone."""
-    writer = bench.writer()
-    writer.expect_entry_at(expected)
-    with pytest.raises(WriterLostError, match=f"known up to {expected}, but the next entry stands at 71"):
-        writer.commit(_RECORDS, _ENTRY)
+@pytest.mark.parametrize("offset", [0, 70, 72, 73, 74])
+def test_entry_that_stands_elsewhere_is_never_committed(bench: _Bench, offset: int) -> None:
+    """Something stands before it that was not read, or what was read is gone; the error says whose entry it is."""
+    bench.stands_at(_PLACE, offset)
+    expected = f"the ledger of user/4 is known up to 71, but the next entry stands at {offset}"
+    with pytest.raises(MisplacedError, match=expected) as caught:
+        bench.writer().commit([_PART, _OTHER])
+    assert caught.value.misplaced == {_OTHER.partition: expected}
     assert bench.calls[-1] == "flush"
 
 
 def test_entry_that_is_not_written_in_time_is_never_committed(bench: _Bench) -> None:
     """Nobody could tell where it would stand."""
     bench.is_slow = True
-    writer = bench.writer()
-    writer.expect_entry_at(71)
-    with pytest.raises(WriterLostError, match="not written in time"):
-        writer.commit([], _ENTRY)
+    with pytest.raises(
+        UndeliveredError, match=r"not written in time, the ledger entries of tweet/1 among them"
+    ) as caught:
+        bench.writer().commit([_PART])
+    assert list(caught.value.partitions) == [_PART.partition]
     assert bench.calls[-1] == "flush"
     assert bench.timeouts[-1] <= DEADLINE_S
 
 
 def test_entry_that_cannot_be_written_is_told_by_the_commit(bench: _Bench) -> None:
-    """So that who is fenced is told apart, expected entry or not."""
-    bench.report = (KafkaError(KafkaError._FENCED), _Message(None))  # noqa: SLF001 - the client's public name
+    """So that who is fenced is told apart."""
+    bench.reports = [(KafkaError(KafkaError._FENCED), _Message(None))]  # noqa: SLF001 - the client's public name
     bench.errors["commit_transaction"] = [_FENCINGS[0]]
-    writer = bench.writer()
-    writer.expect_entry_at(71)
     with pytest.raises(FencedError, match="commit_transaction"):
-        writer.commit([], _ENTRY)
+        bench.writer().commit([_PART])
+
+
+def test_producer_that_rests_is_served(bench: _Bench) -> None:
+    """Without waiting for anything."""
+    bench.writer().poll()
+    assert (bench.calls[-1], bench.timeouts[-1]) == ("poll", 0)
+
+
+def test_record_that_is_only_written_is_flushed_and_left_uncommitted(bench: _Bench) -> None:
+    """It takes a place."""
+    bench.writer().write(_ENTRY)
+    assert bench.calls[1:] == ["begin_transaction", "produce", "flush"]
+    assert bench.produced == [_ENTRY]
+
+
+@pytest.mark.parametrize("call", ["begin_transaction", "produce"])
+def test_record_that_cannot_be_written_ends_the_writer(bench: _Bench, call: str) -> None:
+    """As for a commit."""
+    bench.errors[call] = [_LOSSES[-1]]
+    with pytest.raises(WriterLostError, match="told"):
+        bench.writer().write(_ENTRY)
+
+
+def test_record_that_is_not_written_in_time_ends_the_writer(bench: _Bench) -> None:
+    """It may take a place later on, or none."""
+    bench.is_slow = True
+    with pytest.raises(WriterLostError, match="not written in time"):
+        bench.writer().write(_ENTRY)
+
+
+def test_id_whose_transaction_cannot_be_ended_gives_way_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever wrote to a partition that cannot be written to any more would wait for it with all the others."""
+    blocked = {"mine"}
+    made: list[str] = []
+
+    def make(properties: dict[str, str]) -> _Producer:
+        made.append(properties["transactional.id"])
+        bench = _Bench()
+        if made[-1] in blocked:
+            bench.errors["init_transactions"] = [_error(KafkaError.CONCURRENT_TRANSACTIONS)]
+        return _Producer(bench)
+
+    monkeypatch.setattr(transaction, "Producer", make)
+    ids = iter(["other", "third", "fourth"])
+    factory = WriterFactory("mine", lambda its_id: {"transactional.id": its_id}, lambda: next(ids))
+    factory.make()
+    factory.make()
+    assert made == ["mine", "other", "other"]
+    blocked |= {"other", "third"}
+    with pytest.raises(WriterLostError, match="CONCURRENT_TRANSACTIONS"):
+        factory.make()
+    factory.make()
+    assert made[3:] == ["other", "third", "other", "fourth"]
 
 
 @pytest.mark.parametrize("call", ["begin_transaction", "produce", "commit_transaction"])
@@ -313,27 +350,9 @@ def test_producer_whose_transaction_failed_is_dropped_and_never_closed(bench: _B
     writer = bench.writer()
     bench.errors[call] = [_error(KafkaError.UNKNOWN)]
     with pytest.raises(WriterLostError):
-        writer.commit(_RECORDS, _ENTRY)
+        writer.commit([_PART])
     assert bench.calls[-1] == call
     assert "close" not in bench.calls
-
-
-def test_renewal_replaces_the_producer(bench: _Bench) -> None:
-    """The new one fences the old one, which is dropped, and commits from then on."""
-    writer = bench.writer()
-    writer.renew()
-    assert bench.calls == ["init_transactions"] * 2
-    old, new = bench.producers
-    writer.commit([], _ENTRY)
-    assert (old.commits, new.commits) == (0, 1)
-
-
-def test_renewal_that_fails_ends_the_writer(bench: _Bench) -> None:
-    """Somebody else may be at work."""
-    writer = bench.writer()
-    bench.errors["init_transactions"] = [_FENCINGS[0]]
-    with pytest.raises(FencedError, match="init_transactions"):
-        writer.renew()
 
 
 def test_client_that_cannot_be_made_is_a_lost_writer(monkeypatch: pytest.MonkeyPatch) -> None:

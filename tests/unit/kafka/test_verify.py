@@ -12,7 +12,7 @@ from connector.kafka.cluster import Cluster, TopicState
 from connector.kafka.registry import RegistryClient
 from connector.kafka.schema_ids import SchemaIds
 from connector.kafka.topics import TopicNames, ledger_bytes_needed, subject, topic_specs
-from connector.kafka.verify import changed_partitions, confirm_schema_ids, verify, verify_topics
+from connector.kafka.verify import TopicLimits, changed_partitions, confirm_schema_ids, verify, verify_topics
 from connector.settings import KafkaSettings, PipelineSettings, RetentionSettings, SchemaRegistrySettings
 
 _NAMES = TopicNames("p")
@@ -297,3 +297,25 @@ def test_recorded_id_is_of_one_registry_subject_and_schema() -> None:
     others = [_Recorded().key("t", gap), _Recorded().key("s", coverage), _Recorded(url="http://other").key("s", gap)]
     assert len({key, *others}) == 4
     assert _Recorded(url="http://registry/").key("s", gap) == key
+
+
+def test_limits_are_those_that_kafka_said_last_while_it_does_not_answer() -> None:
+    """A producer can be made though the right to look is gone; a first answer there must have been."""
+    answers: list[dict[str, int] | Exception] = [
+        DependencyUnavailableError("not yet"),
+        {"a": 3_000_000, "b": 2_000_000},
+        NotProvisionedError("the right is gone"),
+        {"a": 1_500_000, "b": 2_000_000},
+    ]
+
+    def read() -> dict[str, int]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    limits = TopicLimits(read)
+    with pytest.raises(DependencyUnavailableError, match="not yet"):
+        limits.least_bytes()
+    assert limits.read() == {"a": 3_000_000, "b": 2_000_000}
+    assert [limits.least_bytes(), limits.least_bytes()] == [2_000_000, 1_500_000]

@@ -13,10 +13,11 @@ from connector.events.avro import split_prefix, without_logical_types
 from connector.events.catalog import StreamPartition
 from connector.events.decode import LongLine
 from connector.events.times import US_PER_S, format_us
+from connector.kafka.commits import PartitionWriter
 from connector.kafka.ledger import LedgerEntry, decode_shipped, first_entry, read_entry
 from connector.kafka.restore import OffsetEntry
 from connector.kafka.topics import TopicNames
-from connector.kafka.transaction import Committed, Record, TransactionalWriter
+from connector.kafka.transaction import Committed, Record
 from connector.partition.batch import Transaction
 from connector.partition.records import RecordBuilder
 from connector.partition.state import PartitionState
@@ -72,7 +73,8 @@ class FakeWriter:
         self.transactions: list[tuple[Sequence[Record], LedgerEntry]] = []
         self.duration_s = 0.0
         self.error: Exception | None = None
-        self.renewals = 0
+        self.due_at_s: list[float] = []
+        self.has_left = False
         self.next_offset: int | None = None
 
     def expect_entry_at(self, offset: int) -> None:
@@ -86,13 +88,17 @@ class FakeWriter:
         self.transactions.append((records, read_entry(entry.value, PARTITION, decode_shipped)))
         return Committed(len(self.transactions), self.duration_s)
 
-    def renew(self) -> None:
-        """Note that a new producer was asked for."""
-        self.renewals += 1
+    def is_due_at(self, due_at_s: float) -> None:
+        """Note when the next commit was said to be due."""
+        self.due_at_s.append(due_at_s)
 
-    def as_writer(self) -> TransactionalWriter:
+    def leave(self) -> None:
+        """Note that nothing more is committed."""
+        self.has_left = True
+
+    def as_writer(self) -> PartitionWriter:
         """Return this in the type of what it stands in for."""
-        return cast("TransactionalWriter", self)
+        return cast("PartitionWriter", self)
 
 
 class Ledger:

@@ -49,7 +49,6 @@ class _Writer(FakeWriter):
         self._clock = clock
         self.at_s: list[float] = []
         self.wait_in_commit: Callable[[], object] = list
-        self.wait_in_renew: Callable[[], object] = list
 
     def commit(self, records: Sequence[Record], entry: Record) -> Committed:
         """Note the transaction and its time."""
@@ -57,11 +56,6 @@ class _Writer(FakeWriter):
         committed = super().commit(records, entry)
         self.at_s.append(round(self._clock.now_s - 1000.0, 3))
         return committed
-
-    def renew(self) -> None:
-        """Take as long as it is told to."""
-        self.wait_in_renew()
-        super().renew()
 
 
 class _Channel:
@@ -172,11 +166,19 @@ def test_new_partition_commits_nothing_before_x_is_reached(bench: _Bench) -> Non
     assert bench.writer.at_s == [25.0, 35.0, 45.0]
 
 
-def test_events_wait_for_the_interval_at_most(bench: _Bench) -> None:
-    """200 ms from the first of them on, and all that come meanwhile go along."""
-    bench.run(0.5, opened(), lines_read(line(1)), 0.15, lines_read(line(2)), 0.04, lines_read(line(3)), 5.0)
-    assert bench.writer.at_s == [0.0, 0.7]
+def test_events_wait_for_the_next_common_moment(bench: _Bench) -> None:
+    """Each 200 ms there is one, whoever commits and whenever its events came; it is announced, so that others wait."""
+    bench.run(0.45, opened(), lines_read(line(1)), 0.1, lines_read(line(2)), 0.04, lines_read(line(3)), 5.0)
+    assert bench.writer.at_s == [0.0, 0.6]
     assert bench.received == [0, 3]
+    assert [round(due_s - 1000, 3) for due_s in bench.writer.due_at_s] == [10.0, 0.6, 10.6]
+
+
+def test_idle_partitions_commit_at_common_moments(bench: _Bench) -> None:
+    """So that their coverage shares a transaction."""
+    bench.clock.now_s += 0.123
+    bench.run(opened(), 25.0)
+    assert bench.writer.at_s == [0.123, 10.0, 20.0]
 
 
 def test_idle_partition_commits_its_coverage_now_and_then(bench: _Bench) -> None:
@@ -184,6 +186,17 @@ def test_idle_partition_commits_its_coverage_now_and_then(bench: _Bench) -> None
     bench.run(opened(), 3.0, _KEEP_ALIVE, 27.5)
     assert bench.writer.at_s == [0.0, 10.0, 20.0, 30.0]
     assert bench.status.covered_until_us == NOW_US + 14 * US_PER_S
+
+
+@pytest.mark.parametrize("state", [None, NOW_US - MINUTE_US])
+def test_idle_partition_whose_commit_interval_is_the_longer_one_does_not_spin(bench: _Bench, state: int | None) -> None:
+    """It wakes up once an interval, begun or not."""
+    bench.settings = PipelineSettings(commit_interval_ms=5000, idle_commit_interval_s=1)
+    bench.state = bench.state if state is None else state_of(state)
+    bench.clock.now_s += 0.1
+    bench.run(21.0)
+    assert bench.writer.at_s == ([0.1, 5.0, 10.0, 15.0, 20.0] if state is None else [])
+    assert [due_s - 1000 for due_s in bench.writer.due_at_s] == [5.0, 10.0, 15.0, 20.0, 25.0]
 
 
 def test_transaction_never_holds_more_than_the_most_events(bench: _Bench) -> None:
@@ -210,20 +223,8 @@ def test_end_of_a_connection_is_committed_at_once(bench: _Bench) -> None:
     assert len(bench.channel.settled) == 3
 
 
-def test_slow_commit_is_followed_by_a_new_producer(bench: _Bench) -> None:
-    """Though it succeeded; a quick one is not."""
-    bench.writer.duration_s = 1.0
-    bench.run(0.0)
-    assert bench.writer.renewals == 0
-    bench.writer.duration_s = 1.1
-    bench.run(0.0)
-    assert bench.writer.renewals == 1
-    assert bench.count("producers_replaced", stream="tweet", partition="2", cause="slow-commit") == 1
-
-
-@pytest.mark.parametrize("call", ["wait_in_commit", "wait_in_renew"])
-def test_committer_that_waits_for_kafka_keeps_no_other_waiting(bench: _Bench, call: str) -> None:
-    """The coordinator of one partition's transactions may be slow or away: the others apply and commit."""
+def test_committer_that_waits_for_kafka_keeps_no_other_waiting(bench: _Bench) -> None:
+    """The others apply what they have, and hand it in."""
     is_waiting, goes_on = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -232,15 +233,14 @@ def test_committer_that_waits_for_kafka_keeps_no_other_waiting(bench: _Bench, ca
 
     slow = _Bench(bench.clock)
     slow.turn = bench.turn
-    slow.writer.duration_s = 1.1
-    setattr(slow.writer, call, wait)
+    slow.writer.wait_in_commit = wait
     waiting = threading.Thread(target=slow.run, args=[opened(), lines_read(line(1)), _ENDED], daemon=True)
     waiting.start()
     assert is_waiting.wait(_PATIENCE_S)
     working = threading.Thread(target=bench.run, args=[opened(), lines_read(line(1)), _ENDED], daemon=True)
     working.start()
     working.join(_PATIENCE_S)
-    assert (bench.received, len(slow.channel.settled)) == ([1], 0 if call == "wait_in_commit" else 1)
+    assert (bench.received, len(slow.channel.settled)) == ([1], 0)
     goes_on.set()
     waiting.join(_PATIENCE_S)
     assert slow.received == [1]

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,6 +17,7 @@ from connector.errors import (
     TopicsChangedError,
     WriterLostError,
 )
+from connector.events.catalog import StreamPartition
 from connector.kafka.ledger import decode_shipped, first_entry
 from connector.kafka.restore import OffsetEntry, Restored
 from connector.kafka.transaction import Committed, Record
@@ -33,6 +34,9 @@ from connector.x.clock import XClock
 from tests.rig.process import wait_until
 from tests.unit.partition.fakes import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter, reading
 from tests.unit.x.fakes import NOW_US
+
+if TYPE_CHECKING:
+    from connector.kafka.commits import Commits
 
 _DEADLINE_S = 30.0
 _SETTINGS = Settings(
@@ -97,8 +101,9 @@ class _Bench:
         self.life_s = 0.0
         self.limit_fates: list[Exception] = []
         self.topic_problem: str | None = None
+        self.commit_error: Exception | None = None
+        self.known: list[tuple[int, ...]] = []
         self.committed = threading.Event()
-        monkeypatch.setattr(worker_module, "TransactionalWriter", self._begin)
         monkeypatch.setattr(worker_module, "LedgerReader", lambda *_: self)
         monkeypatch.setattr(worker_module, "check_is_new", lambda *_: None)
         monkeypatch.setattr(worker_module, "Reader", _Reader)
@@ -112,11 +117,15 @@ class _Bench:
             stall_watch=StallWatch(),
             limiter=ConnectLimiter(2),
             turn=threading.Lock(),
+            commits=cast("Commits", self),
             check_topics=self._check_topics,
         )
         telemetry = PartitionTelemetry(PARTITION, self.metrics, self.status)
         self.wait = _Wait()
-        self.worker = PartitionWorker(PARTITION, shared, telemetry, wait=self.wait, monotonic_s=lambda: self.clock_s)
+        self.jitter = 0.5
+        self.worker = PartitionWorker(
+            PARTITION, shared, telemetry, wait=self.wait, jitter=lambda: self.jitter, monotonic_s=lambda: self.clock_s
+        )
 
     def _read_limits(self) -> dict[str, int]:
         if self.limit_fates:
@@ -128,7 +137,9 @@ class _Bench:
         if self.topic_problem is not None:
             raise TopicsChangedError(self.topic_problem)
 
-    def _begin(self, _: object) -> _Writer:
+    def join(self, partition: StreamPartition) -> _Writer:
+        """Begin a life."""
+        assert partition == PARTITION
         self.clock_s += self.life_s
         if not self.fates:
             self.worker.stop()
@@ -137,10 +148,12 @@ class _Bench:
         if fate is not None:
             raise fate
         self.writers.append(_Writer(self.committed))
+        self.writers[-1].error = self.commit_error
         return self.writers[-1]
 
-    def restore(self, _: int) -> Restored:
+    def restore(self, *known: int) -> Restored:
         """Return what the ledger holds."""
+        self.known.append(known)
         return Restored(self.ledger(), 0, _LOG_END)
 
     def run(self, *fates: Exception | None) -> list[float]:
@@ -150,10 +163,10 @@ class _Bench:
         assert self.worker.join(_DEADLINE_S)
         return self.wait.delays[: len(fates)]
 
-    def replaced(self, cause: str) -> float:
-        """Return how many producers were thrown away for `cause`."""
-        labels = {"stream": "tweet", "partition": "2", "cause": cause}
-        return self.metrics.registry.get_sample_value("compliance_connector_producers_replaced_total", labels) or 0.0
+    def count(self, name: str, **labels: str) -> float:
+        """Return what a counter has reached."""
+        where = {"stream": "tweet", "partition": "2", **labels}
+        return self.metrics.registry.get_sample_value(f"compliance_connector_{name}_total", where) or 0.0
 
 
 @pytest.fixture
@@ -167,18 +180,45 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Bench]:
 def test_fenced_worker_leaves_the_partition_to_the_other_one(bench: _Bench) -> None:
     """Six seconds, and twice as long each time."""
     assert bench.run(*[FencedError("f")] * 6) == [6.0, 12.0, 24.0, 48.0, 96.0, 96.0]
-    assert bench.replaced("fenced") == 6
+    assert bench.count("partition_restarts", cause="fenced") == 6
+
+
+@pytest.mark.parametrize(("jitter", "delays"), [(0.0, [4.5, 9.0]), (1.0, [7.5, 15.0])])
+def test_two_fenced_workers_do_not_meet_again_and_again(bench: _Bench, jitter: float, delays: list[float]) -> None:
+    """Each waits a little more or less."""
+    bench.jitter = jitter
+    assert bench.run(FencedError("f"), FencedError("f")) == delays
 
 
 def test_troubled_worker_begins_again_soon_and_then_later(bench: _Bench) -> None:
-    """Kafka away, the outcome of a commit unknown, and what is unexpected are all the same."""
+    """Kafka away, no producer to be had, and what is unexpected are all the same: the partition did not start."""
     fates = [DependencyUnavailableError("d"), WriterLostError("l"), RuntimeError("r"), KeyError("k")]
     assert bench.run(*fates) == [0.5, 1.0, 2.0, 4.0]
-    assert bench.replaced("lost") == 5
+    assert bench.count("start_failures") == 5  # the last is that with which the test ends
+    assert bench.count("partition_restarts", cause="unresolved") == 0
 
 
-def test_life_that_has_no_producer_yet_replaces_none(bench: _Bench) -> None:
-    """Kafka away before there is one: the wait is the same, and the status tells why."""
+def test_life_that_ends_after_its_restore_is_a_restart(bench: _Bench) -> None:
+    """What it had not committed is given up, and the next life reads the ledger again."""
+    bench.ledger = lambda: [_KNOWN]
+    bench.commit_error = WriterLostError("outcome unknown")
+    assert bench.run(None) == [0.5]
+    assert bench.count("partition_restarts", cause="unresolved") == 1
+    assert bench.writers[0].has_left
+    assert bench.known == [(0, 0)]
+
+
+def test_next_life_knows_how_far_the_ledger_had_reached(bench: _Bench) -> None:
+    """Its end, and the number of its newest entry."""
+    bench.ledger = lambda: [_KNOWN]
+    bench.wait.on_wait = lambda: setattr(bench, "ledger", list)
+    bench.commit_error = WriterLostError("outcome unknown")
+    bench.run(None, None)
+    assert bench.known[1:] == [(_LOG_END, 5)]
+
+
+def test_life_that_gets_no_topic_limits_did_not_start(bench: _Bench) -> None:
+    """Kafka away before there is a producer: the wait is the same, and the status tells why."""
     bench.limit_fates = [DependencyUnavailableError("no limits")] * 2
     errors = list[str | None]()
     bench.wait.on_wait = lambda: errors.append(bench.status.last_error)
@@ -186,7 +226,7 @@ def test_life_that_has_no_producer_yet_replaces_none(bench: _Bench) -> None:
     assert bench.worker.join(_DEADLINE_S)
     assert bench.wait.delays == [0.5, 1.0]
     assert errors == ["no limits"] * 2
-    assert bench.replaced("lost") == 1  # that with which the test ends
+    assert bench.count("start_failures") == 3  # the last is that with which the test ends
 
 
 def test_worker_that_is_stopping_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +235,7 @@ def test_worker_that_is_stopping_waits_for_nothing(monkeypatch: pytest.MonkeyPat
         bench = _Bench(monkeypatch)
         assert bench.run() == []
     assert bench.wait.delays == []
-    assert [log["event"] for log in logs] == ["partition_assigned", "producer_replaced", "partition_released"]
+    assert [log["event"] for log in logs] == ["partition_assigned", "partition_start_failed", "partition_released"]
 
 
 def test_delays_begin_again_after_a_life_of_some_length(bench: _Bench) -> None:

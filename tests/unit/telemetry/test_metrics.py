@@ -13,16 +13,18 @@ from connector.coverage.messages import EndReason, Verdict
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.events.decode import Reason
 from connector.events.times import US_PER_S
+from connector.kafka.group_commit import ReplacementCause
 from connector.kafka.ledger import Mode
+from connector.kafka.statistics import ProducerStatistics
 from connector.source.connect_limiter import WaitReason
 from connector.telemetry.drift import OTHER
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.metrics import (
     HTTP_CODES,
     REFUSABLE,
-    REPLACEMENT_CAUSES,
     Metrics,
     RefusalOutcome,
+    RestartCause,
 )
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.errors import FailureReason
@@ -51,7 +53,7 @@ def _scraped(metrics: Metrics) -> dict[str, Metric]:
         ("connect_failures", "reason", FailureReason),
         ("disconnects", "reason", tuple(EndReason)),
         ("lines_dead_lettered", "reason", tuple(Reason)),
-        ("producers_replaced", "cause", REPLACEMENT_CAUSES),
+        ("partition_restarts", "cause", tuple(RestartCause)),
         ("refetches", "suspicion", tuple(Suspicion)),
         ("connect_wait_seconds", "reason", tuple(WaitReason)),
         ("system_messages", None, ()),
@@ -59,8 +61,6 @@ def _scraped(metrics: Metrics) -> dict[str, Metric]:
         ("unexpected_errors", None, ()),
         ("backfills", None, ()),
         ("replay_slices", "verdict", tuple(Verdict)),
-        ("kafka_transmit_retries", None, ()),
-        ("kafka_transmit_errors", None, ()),
     ],
 )
 def test_counter_starts_at_zero_with_every_label(name: str, label: str | None, values: tuple[str, ...]) -> None:
@@ -114,6 +114,25 @@ def test_figure_of_a_stream_starts_at_zero_with_every_label(
     samples = _scraped(Metrics())[f"{NAMESPACE}_{name}"].samples
     found = {(each.labels["stream"], each.labels.get(label or "", "")): each.value for each in samples}
     assert found == {(stream, value): 0.0 for stream in STREAMS for value in values or ("",)}
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "values"),
+    [
+        ("producers_replaced", "cause", tuple(ReplacementCause)),
+        ("kafka_transmit_retries", None, ()),
+        ("kafka_transmit_errors", None, ()),
+        ("clock_steps", None, ()),
+    ],
+)
+def test_figure_of_the_process_starts_at_zero_with_every_label(
+    name: str, label: str | None, values: tuple[str, ...]
+) -> None:
+    """As those of a stream partition do, and without its labels: a process has one producer."""
+    samples = _scraped(Metrics())[f"{NAMESPACE}_{name}"].samples
+    expected: list[dict[str, str]] = [{label: value} for value in values] if label else [{}]
+    assert [each.labels for each in samples] == expected
+    assert {each.value for each in samples} == {0.0}
 
 
 @pytest.mark.parametrize(
@@ -211,6 +230,21 @@ def test_mode_of_an_owned_partition_is_one_of_a_closed_set(mode: str) -> None:
     """One is 1, the others are 0."""
     family = _scraped(_watching(PartitionStatus(State.RUNNING, mode)))[f"{NAMESPACE}_partition_mode"]
     assert {each.labels["mode"]: each.value for each in family.samples} == {each: each == mode for each in MODES}
+
+
+_OF_PRODUCER = ("kafka_queue_messages", "kafka_queue_bytes", "kafka_broker_round_trip_seconds")
+
+
+@pytest.mark.parametrize(
+    ("reported", "shown"), [(None, [[], [], []]), (ProducerStatistics(3, 700, 0.25), [[3], [700], [0.25]])]
+)
+def test_producer_is_shown_as_it_reported_last(reported: ProducerStatistics | None, shown: list[list[float]]) -> None:
+    """Once for the process, and not at all before it has reported."""
+    metrics = Metrics()
+    metrics.watch(ServiceStatus(Statuses(STREAM_PARTITIONS), 1000, None, 0, producer=reported))
+    samples = [_scraped(metrics)[f"{NAMESPACE}_{name}"].samples for name in _OF_PRODUCER]
+    assert [[each.value for each in found] for found in samples] == shown
+    assert all(each.labels == {} for found in samples for each in found)
 
 
 def test_modes_are_those_of_the_ledger() -> None:

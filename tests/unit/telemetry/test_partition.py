@@ -16,13 +16,12 @@ from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import first_entry
 from connector.kafka.restore import OffsetEntry, Restored
-from connector.kafka.statistics import ProducerStatistics
 from connector.source.connect_limiter import WaitReason
 from connector.telemetry import partition as partition_module
 from connector.telemetry.delays import Arrival
 from connector.telemetry.drift import MOST_NAMES
 from connector.telemetry.gauges import NAMESPACE
-from connector.telemetry.metrics import Metrics
+from connector.telemetry.metrics import Metrics, RestartCause
 from connector.telemetry.partition import Committed, PartitionTelemetry
 from connector.telemetry.status import PartitionStatus, State
 from connector.x.errors import FailureReason
@@ -131,7 +130,7 @@ def test_what_needs_a_human_is_an_error() -> None:
         bench.telemetry.gap_recorded(Gap(0, 7 * US_PER_S, GapCause.REPLAY_UNCONFIRMED))
         bench.telemetry.corrupt("bad")
         bench.telemetry.failed(RuntimeError("r"))
-        bench.telemetry.producer_replaced("fenced", "f")
+        bench.telemetry.restarting(RestartCause.FENCED, "f")
         bench.telemetry.system_message("SlowReader", "slow")
     levels = [(log["event"], log["log_level"]) for log in logs]
     assert levels == [
@@ -139,13 +138,13 @@ def test_what_needs_a_human_is_an_error() -> None:
         ("gap_suspected", "error"),
         ("ledger_corrupt", "error"),
         ("unexpected_error", "error"),
-        ("producer_replaced", "warning"),
+        ("partition_restarting", "warning"),
         ("system_message", "warning"),
     ]
     assert bench.count("gap_seconds", state="lost", cause="replay-refused") == 90
     assert bench.count("gap_seconds", state="suspected", cause="replay-unconfirmed") == 7
     assert bench.count("unexpected_errors") == bench.count("system_messages") == 1
-    assert bench.count("producers_replaced", cause="fenced") == 1
+    assert bench.count("partition_restarts", cause="fenced") == 1
     assert bench.status.last_error == "SlowReader: slow"
 
 
@@ -234,13 +233,29 @@ def test_wait_whose_reason_is_over_counts_for_none(bench: _Bench) -> None:
 
 
 def test_start_that_fails_is_counted_logged_and_shown() -> None:
-    """Before there is a producer that could be replaced."""
+    """Before its state is restored, so there is nothing to give up."""
     with capture_logs() as logs:
         bench = _Bench()
         bench.telemetry.start_failed("_TRANSPORT: no broker")
     assert [(log["event"], log["log_level"]) for log in logs] == [("partition_start_failed", "warning")]
     assert bench.count("start_failures") == 1
     assert bench.status.last_error == "_TRANSPORT: no broker"
+
+
+@pytest.mark.parametrize("cause", RestartCause)
+def test_restart_is_counted_by_its_cause_logged_and_shown(cause: RestartCause) -> None:
+    """Of the stream partition alone: what the others have committed is theirs."""
+    with capture_logs() as logs:
+        bench = _Bench()
+        bench.telemetry.restarting(cause, "the next entry stands at 9")
+    assert [(log["event"], log["log_level"], log["cause"], log["detail"]) for log in logs] == [
+        ("partition_restarting", "warning", cause.value, "the next entry stands at 9")
+    ]
+    assert {(log["stream"], log["partition"]) for log in logs} == {("user", 3)}
+    assert {each: bench.count("partition_restarts", cause=each.value) for each in RestartCause} == {
+        each: each is cause for each in RestartCause
+    }
+    assert bench.status.last_error == "the next entry stands at 9"
 
 
 def test_status_as_json_shows_instants_as_text(bench: _Bench) -> None:
@@ -320,17 +335,6 @@ def test_gap_is_shown_until_the_partition_is_released(bench: _Bench) -> None:
         2,
         "1970-01-01T00:00:00.000000Z to 1970-01-01T00:01:30.000000Z: lost, outage-too-long",
     )
-
-
-def test_producer_s_counts_go_on_over_its_successors(bench: _Bench) -> None:
-    """Each begins at zero; a new one shows by a lower count, or was reported before."""
-    for retries in (2, 5, 1, 1):
-        bench.telemetry.producer_reported(ProducerStatistics(transmit_retries=retries, transmit_errors=1))
-    shown = [bench.status.producer]
-    bench.telemetry.producer_replaced("slow-commit", "a commit took 1.2 s")
-    assert [*shown, bench.status.producer] == [ProducerStatistics(transmit_retries=1, transmit_errors=1), None]
-    bench.telemetry.producer_reported(ProducerStatistics(transmit_retries=1))
-    assert (bench.count("kafka_transmit_retries"), bench.count("kafka_transmit_errors")) == (7, 1)
 
 
 @pytest.mark.parametrize("step_s", [-600, -30, 30, 600])

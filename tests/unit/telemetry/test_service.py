@@ -8,6 +8,8 @@ from structlog.testing import capture_logs
 
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.events.times import US_PER_S
+from connector.kafka.group_commit import ReplacementCause
+from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry.drift import OTHER
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.metrics import HTTP_CODES, Metrics
@@ -157,6 +159,34 @@ def test_registry_that_is_away_is_shown_until_it_is_back(bench: _Bench) -> None:
     bench.telemetry.registry_back()
     assert [*shown, bench.value("registry_away")] == [0, 1, 0]
     assert bench.status.as_json()["is_registry_away"] is False
+
+
+@pytest.mark.parametrize("cause", ReplacementCause)
+def test_replaced_producer_is_counted_by_its_cause_logged_and_shown(cause: ReplacementCause) -> None:
+    """Once for the process, whatever it means to its stream partitions."""
+    with capture_logs() as logs:
+        bench = _Bench()
+        bench.telemetry.producer_replaced(cause, "a commit took 1.2 s")
+    assert logs == [
+        {"event": "producer_replaced", "log_level": "warning", "cause": cause.value, "detail": "a commit took 1.2 s"}
+    ]
+    assert {each: bench.value("producers_replaced_total", cause=each.value) for each in ReplacementCause} == {
+        each: each is cause for each in ReplacementCause
+    }
+    assert bench.status.last_error == "a commit took 1.2 s"
+    assert bench.status.last_error_at_us is not None
+
+
+def test_producer_s_counts_go_on_over_its_successors(bench: _Bench) -> None:
+    """Each begins at zero; a new one shows by a lower count, or by the replacement that was reported before."""
+    for retries in (2, 5, 1, 1):
+        bench.telemetry.producer_reported(ProducerStatistics(transmit_retries=retries, transmit_errors=1))
+    shown = [bench.value("kafka_queue_messages")]
+    bench.telemetry.producer_replaced(ReplacementCause.SLOW_COMMIT, "a commit took 1.2 s")
+    assert [*shown, bench.value("kafka_queue_messages")] == [0, None]
+    bench.telemetry.producer_reported(ProducerStatistics(queue_messages=4, transmit_retries=1))
+    assert bench.value("kafka_queue_messages") == 4
+    assert (bench.value("kafka_transmit_retries_total"), bench.value("kafka_transmit_errors_total")) == (7, 1)
 
 
 def test_clock_offset_is_shown_as_it_is_at_the_scrape(bench: _Bench) -> None:

@@ -1,0 +1,377 @@
+"""One transaction for all that a process owns: stream partitions hand in their parts, one thread commits them together.
+
+It is what databases call a group commit. While a transaction is on its way, the parts for the next one come together;
+a transaction that is due waits a moment for everyone else who is due at the same time.
+
+A transaction that fails makes as few stream partitions fail as possible. A new producer ends what the old one left
+open; then the tail of each ledger tells whether its part was committed. A part that was not is tried again by itself,
+so that a record which Kafka refuses, or an entry that is out of place, is the trouble of its own stream partition
+alone. One whose part failed by itself commits through a producer of its own when it restarts, and cannot hold the
+others up any more.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Protocol
+
+from connector.errors import ConnectorError, FencedError, HungError, WriterLostError
+from connector.events.catalog import StreamPartition
+from connector.kafka.restore import Tail
+from connector.kafka.transaction import (
+    Committed,
+    MisplacedError,
+    Part,
+    TransactionalWriter,
+    UndeliveredError,
+)
+
+GATHER_S = 0.05
+"""How long a transaction waits for the parts of others that are due as well."""
+SETTLE_S = 20.0
+"""How long after its beginning the parts of a transaction that failed are still settled.
+
+After that a stream partition restores, which settles it in any case.
+"""
+SLOW_COMMIT_S = 1.0
+"""A commit that took longer is followed by a new producer.
+
+librdkafka lacks KIP-890: a delayed end of this transaction must find an old epoch, not the next transaction. The end
+is sent a second time only after the producer's retry back-off, which is longer than this.
+"""
+_RETRY_S = 0.5
+"""How long after a producer could not be made it is tried again."""
+_IDLE_POLL_S = 1.0
+"""How often an idle producer is polled: its statistics pile up until then."""
+_CLOSED = "the process ends"
+
+
+class ReplacementCause(StrEnum):
+    """Why a producer was replaced: a closed set, public."""
+
+    SLOW_COMMIT = "slow-commit"
+    FAILED = "failed"
+    FENCED = "fenced"
+
+
+class ReadTail(Protocol):
+    """Reads the end of a ledger."""
+
+    def __call__(self, partition: StreamPartition, place: int, should_stop: Callable[[], bool]) -> Tail:
+        """Return what is committed at `place` and beyond. Raises a `ConnectorError`, also when asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A part that is to be committed."""
+
+    part: Part
+    done: "Future[Committed]"
+
+
+class GroupCommit:
+    """Commits parts in a thread of its own, from `start` to `close`.
+
+    `make_writer` and `read_tail` raise a `ConnectorError`; `on_replaced` receives why a producer was replaced, and the
+    details. The stream partitions whose part failed by itself are added to `suspects`. `monotonic_s` is a clock in
+    seconds, `pause` waits for some.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts of a group, wired in one place
+        self,
+        make_writer: Callable[[], TransactionalWriter],
+        read_tail: ReadTail,
+        on_replaced: Callable[[ReplacementCause, str], None],
+        suspects: set[StreamPartition],
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._pause = pause
+        self._suspects = suspects
+        self._make_writer = make_writer
+        self._read_tail = read_tail
+        self._on_replaced = on_replaced
+        self._monotonic_s = monotonic_s
+        self._writer: TransactionalWriter | None = None
+        self._failure: tuple[type[WriterLostError], str] = WriterLostError, "there is no producer yet"
+        self._changed = threading.Condition()
+        self._parts: deque[_Waiting] = deque()
+        self._openings: list[Future[None]] = []
+        self._is_outdated = False
+        self._due_at_s: dict[StreamPartition, float] = {}
+        self._is_closed = False
+        self._has_died = False
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        threading.Thread(target=self._run, name="group-commit", daemon=True).start()
+
+    def check(self) -> None:
+        """Raise `HungError` where the thread has died."""
+        if self._has_died:
+            raise HungError("the thread that commits has died")
+
+    def close(self) -> None:
+        """Commit nothing more; an attempt under way is finished, what waits or is being resolved fails."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+
+    @property
+    def waiting(self) -> int:
+        """How many parts wait for the next transaction."""
+        return len(self._parts)
+
+    def join(self) -> None:
+        """Wait until there is a producer. Raises a `ConnectorError` where none can be made."""
+        self._open_anew(is_outdated=False)
+
+    def renew(self) -> None:
+        """Replace the producer: Kafka has then written the last marker of the one before. Raises a `ConnectorError`."""
+        self._open_anew(is_outdated=True)
+
+    def _open_anew(self, *, is_outdated: bool) -> None:
+        opening: Future[None] = Future()
+        with self._changed:
+            self._check_open()
+            self._is_outdated |= is_outdated
+            self._openings.append(opening)
+            self._changed.notify()
+        opening.result()
+
+    def leave(self, partition: StreamPartition) -> None:
+        """Wait for `partition` no longer."""
+        with self._changed:
+            self._due_at_s.pop(partition, None)
+
+    def expect(self, partition: StreamPartition, due_at_s: float) -> None:
+        """Expect a part of `partition` at that time."""
+        with self._changed:
+            self._due_at_s[partition] = due_at_s
+
+    def commit(self, part: Part) -> Committed:
+        """Commit a part together with others. Raises `WriterLostError`, and whatever keeps it from being settled."""
+        waiting = _Waiting(part, Future())
+        with self._changed:
+            self._check_open()
+            self._due_at_s.pop(part.partition, None)
+            self._parts.append(waiting)
+            if len(self._parts) == 1 or not self._is_someone_due():
+                self._changed.notify()
+        return waiting.done.result()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise WriterLostError(_CLOSED)
+
+    def _run(self) -> None:
+        """Make a producer, which ends what the process left open when it was last here, and commit until closed."""
+        try:
+            self._make_writer_if_none()
+            while self._await_work():
+                self._work()
+        finally:
+            self._has_died = not self._is_closed
+            self._fail_all()
+
+    def _work(self) -> None:
+        openings, group = self._take()
+        if group:
+            self._commit(group)
+        if openings:
+            self._open(openings)
+
+    def _await_work(self) -> bool:
+        """Wait until there is something to do and all parts that are due have arrived; return False when closed."""
+        while not self._has_work():
+            self._poll()
+        with self._changed:
+            until_s = self._monotonic_s() + GATHER_S
+            while not self._is_closed and self._is_someone_due() and (left_s := until_s - self._monotonic_s()) > 0:
+                self._changed.wait(left_s)
+            return not self._is_closed
+
+    def _has_work(self) -> bool:
+        """Return whether there is something to do, waiting for it a little."""
+        with self._changed:
+            if not (self._parts or self._openings or self._is_closed):
+                self._changed.wait(_IDLE_POLL_S)
+            return bool(self._parts or self._openings or self._is_closed)
+
+    def _poll(self) -> None:
+        """Have the idle producer call back; one that cannot even do that is of no more use."""
+        if self._writer is not None:
+            try:
+                self._writer.poll()
+            except Exception as error:  # noqa: BLE001 - whatever a callback raises, the thread must live
+                self._lose(ReplacementCause.FAILED, error)
+
+    def _is_someone_due(self) -> bool:
+        """Whether a part is expected by now; one that is long overdue is not waited for."""
+        now_s = self._monotonic_s()
+        return any(now_s - GATHER_S < due_s <= now_s for due_s in self._due_at_s.values())
+
+    def _take(self) -> "tuple[list[Future[None]], list[_Waiting]]":
+        """Take what waits, one part a stream partition: an owner that has just let go may still be on its way."""
+        with self._changed:
+            openings, self._openings = self._openings, []
+            group: dict[StreamPartition, _Waiting] = {}
+            later: deque[_Waiting] = deque()
+            for waiting in self._parts:
+                if waiting.part.partition in group:
+                    later.append(waiting)
+                else:
+                    group[waiting.part.partition] = waiting
+            self._parts = later
+            return openings, list(group.values())
+
+    def _fail_all(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            error = WriterLostError(_CLOSED)
+            _fail(self._parts, error)
+            for opening in self._openings:
+                opening.set_exception(error)
+
+    def _open(self, openings: Iterable["Future[None]"]) -> None:
+        if self._is_outdated:
+            self._writer, self._is_outdated = None, False
+        self._make_writer_if_none()
+        for opening in openings:
+            if self._writer is None:
+                opening.set_exception(self._lost())
+            else:
+                opening.set_result(None)
+
+    def _commit(self, group: Sequence[_Waiting]) -> None:
+        """Commit all parts at once; resolve each by itself where that fails, and leave a producer for the next."""
+        until_s = self._monotonic_s() + SETTLE_S
+        self._ensure_writer(until_s)
+        began_s = self._monotonic_s()
+        try:
+            duration_s = self._attempt([waiting.part for waiting in group])
+        except Exception as error:  # noqa: BLE001 - whatever it was, it may be the matter of one part
+            self._clear_up(group, error.with_traceback(None), began_s, until_s)
+        else:
+            for waiting in group:
+                waiting.done.set_result(Committed(waiting.part.place, duration_s))
+        self._ensure_writer(until_s)
+
+    def _clear_up(self, group: Sequence[_Waiting], error: Exception, began_s: float, until_s: float) -> None:
+        """Answer the parts of a transaction that failed.
+
+        No attempt takes as long as there is to settle it, unless the process stood still. Others may own by then what
+        it owned, as they may when another process has its id: what can be done is to back off for a while.
+        """
+        stood_s = self._monotonic_s() - began_s
+        if stood_s >= SETTLE_S:
+            self._failure = FencedError, f"the process stood still for {stood_s:.0f} s within a transaction: {error}"
+        if self._failure[0] is FencedError:
+            for waiting in group:
+                waiting.done.set_exception(self._lost())
+        elif isinstance(error, MisplacedError):
+            for waiting in group:
+                if (detail := error.misplaced.get(waiting.part.partition)) is not None:
+                    waiting.done.set_exception(FencedError(detail))
+            self._settle([waiting for waiting in group if not waiting.done.done()], began_s, until_s)
+        elif isinstance(error, UndeliveredError):
+            self._isolate([waiting for waiting in group if waiting.part.partition in error.partitions], group)
+            self._settle([waiting for waiting in group if not waiting.done.done()], began_s, until_s)
+        else:
+            self._settle(group, began_s, until_s)
+
+    def _isolate(self, late: Sequence[_Waiting], group: Sequence[_Waiting]) -> None:
+        """Fail the parts that alone kept a transaction from its end: to try them again would hold all others up."""
+        if len(late) < len(group):
+            for waiting in late:
+                self._suspects.add(waiting.part.partition)
+                waiting.done.set_exception(UndeliveredError([waiting.part.partition]))
+
+    def _attempt(self, parts: Sequence[Part]) -> float:
+        """Commit these parts, and drop the producer where that fails or takes long."""
+        writer = self._writer
+        if writer is None:
+            raise self._lost()
+        try:
+            duration_s = writer.commit(parts)
+        except Exception as error:
+            is_fenced = isinstance(error, FencedError)
+            self._lose(ReplacementCause.FENCED if is_fenced else ReplacementCause.FAILED, error)
+            raise
+        if duration_s > SLOW_COMMIT_S:
+            self._lose(ReplacementCause.SLOW_COMMIT, WriterLostError(f"a commit took {duration_s:.1f} s"))
+        return duration_s
+
+    def _settle(self, group: Iterable[_Waiting], began_s: float, until_s: float) -> None:
+        """Find out of each part whether it was committed, and commit what was not."""
+        for waiting in group:
+            try:
+                offset = self._settle_one(waiting.part, until_s)
+                waiting.done.set_result(Committed(offset, self._monotonic_s() - began_s))
+            except Exception as error:  # noqa: BLE001 - the waiting committer needs the outcome, whatever failed
+                waiting.done.set_exception(error)
+
+    def _settle_one(self, part: Part, until_s: float) -> int:
+        """Return where the entry of `part` stands, once it is committed."""
+        self._ensure_writer(until_s)
+        kind, text = self._failure
+        if kind is FencedError:
+            raise self._lost()
+        if self._writer is None or self._monotonic_s() >= until_s:
+            raise WriterLostError(f"the outcome of the transaction was not known within {SETTLE_S:.0f} s: {text}")
+        tail = self._read_tail(part.partition, part.place, lambda: self._monotonic_s() >= until_s)
+        if tail.entries:
+            if tail.entries[0] == (part.place, part.entry.value):
+                return part.place
+            raise FencedError(f"the ledger of {part.partition} has an entry of another writer from {part.place} on")
+        if tail.end < part.place:
+            raise WriterLostError(f"the ledger of {part.partition} is known up to {part.place}, but ends at {tail.end}")
+        try:
+            self._attempt([replace(part, place=tail.end)])
+        except MisplacedError as error:
+            raise FencedError(str(error)) from error
+        except FencedError:
+            raise
+        except Exception:
+            self._suspects.add(part.partition)
+            raise
+        return tail.end
+
+    def _ensure_writer(self, until_s: float) -> None:
+        """Make a producer if there is none, trying until then; not when another process has our id."""
+        while self._writer is None and self._failure[0] is not FencedError:
+            if self._is_closed or self._monotonic_s() >= until_s:
+                return
+            self._make_writer_if_none()
+            if self._writer is None:
+                self._pause(_RETRY_S)
+
+    def _make_writer_if_none(self) -> None:
+        """Make a producer where there is none; where that fails, `_failure` says why."""
+        if self._writer is None:
+            try:
+                self._writer = self._make_writer()
+            except ConnectorError as error:
+                self._failure = WriterLostError, str(error)
+            except Exception as error:  # noqa: BLE001 - the waiting committer needs the outcome, whatever failed
+                self._failure = WriterLostError, f"{type(error).__name__}: {error}"
+
+    def _lose(self, cause: ReplacementCause, error: Exception) -> None:
+        """Drop the producer, and of the error all but its kind and text: its traceback would hold on to everything."""
+        self._writer = None
+        self._failure = FencedError if cause is ReplacementCause.FENCED else WriterLostError, str(error)
+        self._on_replaced(cause, str(error))
+
+    def _lost(self) -> WriterLostError:
+        kind, text = self._failure
+        return kind(text)
+
+
+def _fail(group: Iterable[_Waiting], error: Exception) -> None:
+    for waiting in group:
+        waiting.done.set_exception(error)
