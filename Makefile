@@ -63,7 +63,7 @@ faults: java $(VENV)/dev.stamp ## Play the short fault scenarios; ROUNDS=n draws
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,fault scenarios,CONNECTOR_TEST_SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -n 4 --maxschedchunk 1 tests/faults)
 
-bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 9 minutes; BENCH=--short only checks that it runs
+bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 15 minutes; BENCH=--sweep compares settings instead, BENCH=--short only checks that it runs
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	@$(BIN)/python -m benchmarks --json .work/bench.json $(BENCH)
 

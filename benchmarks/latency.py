@@ -1,4 +1,4 @@
-"""How long an event takes from its receipt to where a `read_committed` consumer sees it, at a steady rate.
+"""Latency of events at a steady rate, from receipt until a `read_committed` consumer sees them, and what it costs.
 
 A consumer of the ledger notes when each transaction becomes visible; the events are read afterwards, and `received_at`
 and `sequence` tell which event came when and with which transaction it went. The feed has no `Date`, so that
@@ -43,22 +43,31 @@ Visible = dict[StreamPartition, list[tuple[int, float]]]
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """One rate: latencies in milliseconds by percentile; CPU in parts of one core; memory at begin and end."""
+    """One rate: latencies in milliseconds by percentile; CPU in parts of one core; memory at begin and end.
+
+    Kafka's CPU includes its answers to the consumer that measures the latencies. `bytes_a_record` is an event's share
+    of the segment files, for one replica.
+    """
 
     rate: float
     events: int
     received_to_committed_ms: Mapping[str, float]
     cpu_cores: float
+    kafka_cpu_cores: float
+    bytes_a_record: float
     rss_bytes: tuple[int, int]
     ids_known: int
 
 
-def measure_latency(stand: Stand, rate: int, seconds: float, ids_known: int = 0) -> Latency:
-    """Feed at `rate` events/s for `seconds`, to a connector that knows `ids_known` ids from its ledger."""
+def measure_latency(stand: Stand, rate: int, seconds: float, ids_known: int, **sections: dict[str, object]) -> Latency:
+    """Feed at `rate` events/s for `seconds`, to a connector that knows `ids_known` ids from its ledger.
+
+    `sections` are settings that differ from the defaults.
+    """
     partitions = partitions_of(_STREAM_NAMES)
     with (
         Feeding(stand.folder, partitions, rate=rate, seconds=seconds) as feeding,
-        stand.config(feeding.url, _STREAM_NAMES) as config,
+        stand.config(feeding.url, _STREAM_NAMES, **sections) as config,
     ):
         settings = RunSettings.model_validate(config)
         known = sum(prefill(settings.kafka, partition, ids_known // len(partitions)) for partition in partitions)
@@ -66,15 +75,25 @@ def measure_latency(stand: Stand, rate: int, seconds: float, ids_known: int = 0)
             feeding.listen()
             warm_at_ms = (feeding.started() + _COLD_PART * seconds) * _MS_PER_S
             rss_before = rss_bytes(pid)
-            stopwatch = Stopwatch(pid)
+            stopwatches = Stopwatch(pid), Stopwatch(stand.kafka_pid)
             time.sleep(seconds)
-            elapsed_s, cpu_s = stopwatch.read()
+            cpu_cores, kafka_cpu_cores = (stopwatch.cores() for stopwatch in stopwatches)
             rss = rss_before, rss_bytes(pid)
             events = _drain(probe) - known
         latencies = list(_latencies_ms(settings.kafka, visible))
         assert len(latencies) == events
+        disk_bytes = stand.bytes_on_disk(map(TopicNames(settings.kafka.topic_prefix).event, EVENT_TYPES))
     warm = sorted(latency_ms for received_at_ms, latency_ms in latencies if received_at_ms >= warm_at_ms)
-    return Latency(rate, events, _percentiles(warm), cpu_s / elapsed_s, rss, known)
+    return Latency(
+        rate=rate,
+        events=events,
+        received_to_committed_ms=_percentiles(warm),
+        cpu_cores=cpu_cores,
+        kafka_cpu_cores=kafka_cpu_cores,
+        bytes_a_record=disk_bytes / events,
+        rss_bytes=rss,
+        ids_known=known,
+    )
 
 
 def _drain(probe: Probe) -> int:
@@ -90,9 +109,12 @@ def _drain(probe: Probe) -> int:
 
 @contextmanager
 def _watching(settings: KafkaSettings) -> Iterator[Visible]:
-    """Note from the ledger what becomes visible when, until the end of the `with`."""
+    """Note from the ledger what becomes visible when, until the end of the `with`.
+
+    Kafka answers a waiting fetch as soon as there is something to read, so a long wait delays nothing and costs little.
+    """
     visible: Visible = {partition: [] for partition in STREAM_PARTITIONS}
-    consumer = Consumer(reader_config(settings) | {"fetch.wait.max.ms": 10, "enable.partition.eof": False})
+    consumer = Consumer(reader_config(settings) | {"fetch.wait.max.ms": 500, "enable.partition.eof": False})
     topic = TopicNames(settings.topic_prefix).ledger
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(len(STREAM_PARTITIONS))])
     stop = threading.Event()

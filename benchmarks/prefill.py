@@ -13,7 +13,7 @@ from connector.events.times import US_PER_S
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import Counts, LedgerEntry, Mode, first_entry
 from connector.kafka.topics import TopicNames
-from connector.kafka.transaction import Record, TransactionalWriter
+from connector.kafka.transaction import Part, Record, TransactionalWriter
 from connector.settings import KafkaSettings
 
 _WINDOW_US = 10 * MINUTE_US
@@ -42,9 +42,8 @@ def prefill(settings: KafkaSettings, partition: StreamPartition, ids: int, cover
         )
         for entry in _entries(partition, count, covered_until_us)
     ]
-    writer = TransactionalWriter(producer_config(settings, names.transactional_id(partition)))
-    writer.expect_entry_at(len(others))
-    writer.commit(others, last)
+    writer = TransactionalWriter(producer_config(settings, names.transactional_id("prefill")))
+    writer.commit([Part(partition, others, last, len(others))])
     return count * _IDS_PER_ENTRY
 
 

@@ -1,5 +1,6 @@
-"""Two replicas, the memory of known ids, restoring, catching up."""
+"""Two replicas, the memory of known ids, restoring, catching up, auditing."""
 
+import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -16,28 +17,31 @@ from connector.kafka.ledger import decode_shipped
 from connector.kafka.restore import LedgerReader
 from connector.settings import RunSettings
 from tests.rig.process import wait_until
-from tests.rig.service import Probe
+from tests.rig.service import Config, ConnectorProcess, Probe
 
 _STREAM_NAMES = ("tweet", "user")
 _EVENTS_PER_CHUNK = 25
 _PATIENCE_S = 60.0
+_AUDIT_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """How long it took to read a ledger back that knows so many ids."""
+    """How long it took to read back the ledgers of `partitions` stream partitions at once, with `ids` ids in all."""
 
     ids: int
     seconds: float
+    partitions: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
-    """A stretch of the past read again: how long it was, and how long that took."""
+    """A stretch of the past read again: its length, how long that took, and how long `ledger verify` of it took."""
 
     stretch_s: float
     events: int
     seconds: float
+    verify_s: float
 
 
 def measure_replicas(stand: Stand, events: int, replicas: int) -> float:
@@ -71,6 +75,20 @@ def measure_restore(stand: Stand, ids: int) -> Restore:
         return Restore(len(memory), time.perf_counter() - began)
 
 
+def measure_restores_at_once(stand: Stand, ids: int) -> Restore:
+    """Write a ledger with `ids` ids for every stream partition, and let a connector read back all of them at once."""
+    partitions = partitions_of(STREAM_NAMES)
+    with stand.config("http://127.0.0.1:1", STREAM_NAMES) as config:
+        settings = RunSettings.model_validate(config).kafka
+        for partition in partitions:
+            prefill(settings, partition, ids)
+        with ConnectorProcess(stand.folder, ["run"], config) as process:
+            restored = partial(process.logged, "partition_restored")
+            wait_until(lambda: len(restored()) == len(partitions), "all ledgers are read back", _PATIENCE_S)
+            told = restored()
+            return Restore(sum(each["ids"] for each in told), max(each["duration_s"] for each in told), len(partitions))
+
+
 def measure_memory(stand: Stand, ids: int) -> int:
     """Return the bytes that a connector holds once it has read back ledgers with `ids` ids together."""
     partitions = partitions_of(_STREAM_NAMES)
@@ -84,7 +102,10 @@ def measure_memory(stand: Stand, ids: int) -> int:
 
 
 def measure_catch_up(stand: Stand, stretch_s: int, rate: int) -> CatchUp:
-    """Let a connector read `stretch_s` seconds of the past again, `rate` events/s of all its stream partitions."""
+    """Let a connector read `stretch_s` seconds of the past again, `rate` events/s of all its stream partitions.
+
+    Afterwards it is stopped, and what it wrote is audited.
+    """
     partitions = partitions_of(_STREAM_NAMES)
     with (
         Feeding(stand.folder, partitions, events_per_chunk=_EVENTS_PER_CHUNK, replay_rate=rate) as feeding,
@@ -93,12 +114,24 @@ def measure_catch_up(stand: Stand, stretch_s: int, rate: int) -> CatchUp:
         settings = RunSettings.model_validate(config).kafka
         for partition in partitions:
             prefill(settings, partition, 0, covered_s_ago=stretch_s)
-        with stand.connector(config) as [(_, probe)]:
+        with ConnectorProcess(stand.folder, ["run"], config) as process:
+            probe = process.probe()
             wait_until(lambda: _has_restored(probe, len(partitions)), "all ledgers are read back", _PATIENCE_S)
             feeding.listen()
             began = time.time()
             seconds = feeding.started() - began
-            return CatchUp(stretch_s, committed(probe), seconds)
+            events = committed(probe)
+            process.signal(signal.SIGTERM)
+            process.wait()
+        return CatchUp(stretch_s, events, seconds, _verify(stand, config))
+
+
+def _verify(stand: Stand, config: Config) -> float:
+    """Return how long the process `ledger verify` takes, which must find everything sound."""
+    began = time.monotonic()
+    with ConnectorProcess(stand.folder, ["ledger", "verify"], config) as process:
+        assert process.wait(_AUDIT_PATIENCE_S) == 0, process.stdout
+    return time.monotonic() - began
 
 
 def _has_restored(probe: Probe, partitions: int) -> bool:

@@ -1,6 +1,7 @@
 """Where the time goes: each step of the path by itself, one after the other in one thread."""
 
 import gc
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from connector.events.identity import pack_ids
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import first_entry
 from connector.kafka.topics import TopicNames
-from connector.kafka.transaction import Record, TransactionalWriter
+from connector.kafka.transaction import TAKEN_BY_A_TRANSACTION, Part, Record, TransactionalWriter
 from connector.settings import RunSettings, XSettings
 from connector.x.client import XClient
 from connector.x.framing import Framer
@@ -107,12 +108,12 @@ def _commit(stand: Stand, settings: RunSettings, events: int) -> Stages:
     records = list(encoded_records(stand, settings, events))
     bare = [msgspec.structs.replace(record, headers=None) for record in records]
     clock = _Clock()
-    writer = TransactionalWriter(producer_config(settings.kafka, names.transactional_id(_PARTITION)), clock.read)
-    writer.expect_entry_at(0)
+    writer = TransactionalWriter(producer_config(settings.kafka, names.transactional_id("stages")), clock.read)
+    places = itertools.count(0, TAKEN_BY_A_TRANSACTION)
 
     def commit(records: list[Record]) -> _Committed:
         clock.looks.clear()
-        writer.commit(records, entry)
+        writer.commit([Part(_PARTITION, records, entry, next(places))])
         began, produced, ended = clock.looks[0], clock.looks[1], clock.looks[-1]
         return _Committed(
             _us(produced.thread_s - began.thread_s, len(records)),

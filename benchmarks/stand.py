@@ -1,8 +1,9 @@
 """Where measurements are made: one real Kafka and one registry for all, topics of its own for each."""
 
+import itertools
 import secrets
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ from tests.rig.service import Config, ConnectorProcess, Probe, make_config, over
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """Kafka, registry, and a folder with the corpus."""
+    """Kafka with its data folder, registry, and a folder with the corpus."""
 
     bootstrap_servers: str
     kafka_pid: int
+    kafka_folder: Path
     registry_url: str
     folder: Path
 
@@ -26,7 +28,8 @@ class Stand:
     def config(self, x_url: str, streams: Collection[str], **sections: dict[str, object]) -> Iterator[Config]:
         """Give settings with topics of their own, which exist."""
         config = make_config(self.bootstrap_servers, self.registry_url, f"bench-{secrets.token_hex(4)}", x_url)
-        with provisioned(override(config, x={"streams": ",".join(streams)}, **sections)) as made:
+        config = override(config, x={"streams": ",".join(streams)})
+        with provisioned(override(config, **sections)) as made:
             yield made
 
     @contextmanager
@@ -36,12 +39,17 @@ class Stand:
             processes = [stack.enter_context(ConnectorProcess(self.folder, ["run"], config)) for _ in range(replicas)]
             yield [(process.pid, process.probe()) for process in processes]
 
+    def bytes_on_disk(self, topics: Iterable[str]) -> int:
+        """Return the size of all segment files of `topics`, which have one replica."""
+        segments = (self.kafka_folder.glob(f"{topic}-[0-9]*/*.log") for topic in topics)
+        return sum(segment.stat().st_size for segment in itertools.chain.from_iterable(segments))
+
 
 @contextmanager
 def make_stand() -> Iterator[Stand]:
     """Start Kafka and registry."""
     with KafkaCluster() as kafka, Registry() as registry, tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        yield Stand(kafka.bootstrap_servers, kafka.pid(1), registry.url, Path(folder))
+        yield Stand(kafka.bootstrap_servers, kafka.pid(1), kafka.data_folder(1), registry.url, Path(folder))
 
 
 def partitions_of(streams: Collection[str]) -> list[StreamPartition]:

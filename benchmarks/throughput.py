@@ -1,4 +1,4 @@
-"""Events per second: the connector, the script one would otherwise write, and librdkafka alone, on the same feed."""
+"""Events per second: the connector, the scripts it is compared with, and librdkafka alone, on the same feed."""
 
 import subprocess
 import sys
@@ -21,8 +21,11 @@ from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames
 from connector.kafka.transaction import Record
 from connector.partition.records import RecordBuilder
 from connector.settings import RunSettings
+from tests.rig.service import Config
 
 STREAM_NAMES = tuple(STREAMS)
+SCRIPTS = {"xdk": "benchmarks.baseline", "plain": "benchmarks.plain"}
+"""The modules of the scripts, by their names in the results."""
 _AGAIN_S = 0.1
 
 
@@ -39,13 +42,13 @@ def measure_connector(
         return _pace(stand, feeding, lambda: committed(probe), events, pid, has_one_core=has_one_core)
 
 
-def measure_script(stand: Stand, events: int, events_per_chunk: int, *, has_one_core: bool = False) -> Pace:
-    """Measure the script, by the records that Kafka has."""
+def measure_script(stand: Stand, name: str, events: int, events_per_chunk: int, *, has_one_core: bool = False) -> Pace:
+    """Measure one of `SCRIPTS`, by the records that Kafka has."""
     partitions = partitions_of(STREAM_NAMES)
     with (
         Feeding(stand.folder, partitions, events_per_chunk=events_per_chunk) as feeding,
         stand.config(feeding.url, STREAM_NAMES) as config,
-        _script(stand, feeding.url, config["kafka"]["topic_prefix"], partitions, events) as pid,
+        _script(name, feeding.url, config, partitions, events) as pid,
     ):
         count = _count_of(RunSettings.model_validate(config))
         return _pace(stand, feeding, count, events, pid, has_one_core=has_one_core)
@@ -142,10 +145,12 @@ def _count_of(settings: RunSettings) -> Callable[[], int]:
 
 
 @contextmanager
-def _script(stand: Stand, url: str, prefix: str, partitions: Sequence[object], events: int) -> Iterator[int]:
-    """Run the script; give its process id."""
-    arguments = [url, stand.bootstrap_servers, stand.registry_url, prefix, ",".join(map(str, partitions)), str(events)]
-    command = [sys.executable, "-m", "benchmarks.baseline", *arguments]
+def _script(name: str, url: str, config: Config, partitions: Sequence[object], events: int) -> Iterator[int]:
+    """Run one of `SCRIPTS`; give its process id."""
+    kafka, registry_url = config["kafka"], config["schema_registry"]["url"]
+    places = ",".join(map(str, partitions))
+    arguments = [url, kafka["bootstrap_servers"], registry_url, kafka["topic_prefix"], places, str(events)]
+    command = [sys.executable, "-m", SCRIPTS[name], *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - the command is ours
     try:
         yield process.pid

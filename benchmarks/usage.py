@@ -39,6 +39,7 @@ class Stopwatch:
         self._pid = pid
         self._began = time.time(), cpu_s(pid)
 
-    def read(self) -> tuple[float, float]:
-        """Return the seconds passed, and the seconds of CPU used."""
-        return time.time() - self._began[0], cpu_s(self._pid) - self._began[1]
+    def cores(self) -> float:
+        """Return how many cores were used on average."""
+        began_s, used_s = self._began
+        return (cpu_s(self._pid) - used_s) / (time.time() - began_s)

@@ -1,10 +1,11 @@
-"""How fast a process goes once it is warm, and what of the machine that takes: looked at twice a second, no more.
+"""How fast a process carries all that it is fed, and what of the machine that takes: looked at twice a second, no more.
 
-Whoever is watched is watched alike. Must not know what it is, or how it tells how far it is.
+From its first moment to its last: whoever puts records into a queue first, and has them sent later, would look faster
+in any part of that time. Whoever is watched is watched alike. Must not know what it is, or how it tells how far it is.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.usage import cpu_s, idle_s
@@ -12,8 +13,6 @@ from benchmarks.usage import cpu_s, idle_s
 ITSELF = "itself"
 _LOOK_S = 0.5
 _PATIENCE_S = 300.0
-_WARM = 0.2
-_NEARLY_DONE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +42,28 @@ class Look:
 def watch(progress: Callable[[], int], events: int, pid: int, others: Mapping[str, int]) -> Pace:
     """Watch the process `pid` until all `events` are through, of which `progress` tells how many are.
 
-    The pace is that from the first look after a fifth of them to the last one before the rest runs dry. `others` are
-    the processes that work along. Raises `TimeoutError`.
+    None is when it begins. `others` are the processes that work along. Raises `TimeoutError`.
     """
-    return pace(list(_looks(progress, events, {ITSELF: pid, **others})), events)
+    pids = {ITSELF: pid, **others}
+    deadline = time.monotonic() + _PATIENCE_S
+    begin = _look(0, pids)
+    done = 0
+    while done < events:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{events} events are not through within {_PATIENCE_S:g} s")
+        time.sleep(_LOOK_S)
+        done = progress()
+    return pace(begin, _look(done, pids))
 
 
-def pace(looks: Sequence[Look], events: int) -> Pace:
-    """Return the pace while all was flowing; between the first and the last look where that was over too soon."""
-    flowing = [look for look in looks if _WARM * events <= look.events <= _NEARLY_DONE * events]
-    begin, *_, end = flowing if len({look.events for look in flowing}) > 1 else looks
+def pace(begin: Look, end: Look) -> Pace:
+    """Return the pace between two looks."""
     passed = end.events - begin.events
     return Pace(
         passed / (end.at_s - begin.at_s),
         {name: (end.cpu_s[name] - used_s) / passed * 1e6 for name, used_s in begin.cpu_s.items()},
         (end.idle_s - begin.idle_s) / passed * 1e6,
     )
-
-
-def _looks(progress: Callable[[], int], events: int, pids: Mapping[str, int]) -> Iterator[Look]:
-    deadline = time.monotonic() + _PATIENCE_S
-    done = 0
-    yield _look(done, pids)
-    while done < events:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{events} events are not through within {_PATIENCE_S:g} s")
-        time.sleep(_LOOK_S)
-        done = progress()
-        yield _look(done, pids)
 
 
 def _look(events: int, pids: Mapping[str, int]) -> Look:

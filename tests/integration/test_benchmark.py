@@ -5,35 +5,59 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 _ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(600)
-def test_benchmark_in_its_short_form_measures_everything(tmp_path: Path) -> None:
-    """It ends well with a table and JSON; the script it compares with needs what only `make bench` installs."""
-    has_script = find_spec("xdk") is not None
-    file = tmp_path / "bench.json"
+def _run(folder: Path, *options: str) -> tuple[str, Any]:
+    """Run the benchmark in its short form; return its table and its results."""
+    file = folder / "bench.json"
     done = subprocess.run(  # noqa: S603 - the command is ours
-        [
-            *(sys.executable, "-m", "benchmarks", "--short", "--json", str(file)),
-            *([] if has_script else ["--without-script"]),
-        ],
+        [sys.executable, "-m", "benchmarks", "--short", "--json", str(file), *options],
         cwd=_ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    results = json.loads(file.read_bytes())
+    return done.stdout, json.loads(file.read_bytes())
+
+
+@pytest.mark.timeout(600)
+def test_benchmark_in_its_short_form_measures_everything(tmp_path: Path) -> None:
+    """It ends well with a table and JSON; one of the scripts needs what only `make bench` installs."""
+    has_xdk = find_spec("xdk") is not None
+    table, results = _run(tmp_path, *([] if has_xdk else ["--without-script"]))
     [measured] = results["rounds"]
-    for duel in ("with_1_a_chunk", "with_20_a_chunk", "on_one_core"):
-        assert (measured[duel]["script"] is not None) == has_script
-        assert measured[duel]["connector"]["events_per_s"] > 0
-        assert measured[duel]["connector"]["cpu_us"].keys() == {"itself", "Kafka", "feeder"}
+    scripts = {"plain", "xdk"} if has_xdk else {"plain"}
+    for name in ("with_1_a_chunk", "with_20_a_chunk", "on_one_core"):
+        compared = measured[name]
+        assert compared["scripts"].keys() == scripts
+        for pace in (compared["connector"], *compared["scripts"].values()):
+            assert pace["events_per_s"] > 0
+            assert pace["cpu_us"].keys() == {"itself", "Kafka", "feeder"}
     assert {"decode and identify", "encode", "produce", "commit"} <= measured["stages_us"].keys()
-    assert all(latency["events"] for latency in results["latencies"])
+    for latency in results["latencies"]:
+        assert latency["events"]
+        assert latency["kafka_cpu_cores"] > 0
+        assert latency["bytes_a_record"] > 0
+    assert [restore["partitions"] for restore in results["restores"]] == [1, 1, 10]
     assert results["catch_up"]["events"] >= results["catch_up"]["stretch_s"]
-    assert "| connector, 20 events a chunk |" in done.stdout
+    assert results["catch_up"]["verify_s"] > 0
+    assert "| connector, 20 events a chunk |" in table
+    assert "| connector against plain script, on one core, 20 a chunk |" in table
+
+
+@pytest.mark.timeout(300)
+def test_benchmark_compares_settings_at_one_rate(tmp_path: Path) -> None:
+    """In the short form one of each kind, with the cost for connector and Kafka."""
+    table, results = _run(tmp_path, "--sweep")
+    assert results["latencies"].keys() == {"compression zstd, level 1", "commit every 100 ms"}
+    for name, latency in results["latencies"].items():
+        assert latency["cpu_cores"] > 0
+        assert latency["kafka_cpu_cores"] > 0
+        assert latency["bytes_a_record"] > 0
+        assert f"| {name} |" in table
