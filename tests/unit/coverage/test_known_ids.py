@@ -1,5 +1,7 @@
 """Known ids, beside a plain model of them."""
 
+from hashlib import blake2b
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,3 +71,11 @@ def test_end_of_one_id_and_beginning_of_the_next_are_no_id() -> None:
     assert across not in known
     known.remember(1, 0, across)
     assert across in known
+
+
+def test_ids_are_found_in_whichever_bucket_they_fall() -> None:
+    """Those of one entry are spread all at once, and each is looked up by itself."""
+    known = KnownIds(_WINDOW_US)
+    ids = [blake2b(number.to_bytes(4), digest_size=16).digest() for number in range(20_000)]
+    known.remember(0, 0, pack_ids(ids[:10_000]))
+    assert [each in known for each in ids] == [True] * 10_000 + [False] * 10_000
