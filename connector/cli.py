@@ -54,8 +54,24 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except ConnectorError as error:
-        typer.echo(f"connector: {error}", err=True)
-        sys.exit(error.exit_code)
+        sys.exit(_tell(error))
+
+
+def _tell(error: ConnectorError) -> int:
+    """Say what is wrong, and return the exit code."""
+    typer.echo(f"connector: {error}", err=True)
+    return error.exit_code
+
+
+def _end_at_once(code: int) -> NoReturn:
+    """End the process as it is.
+
+    A transaction that Kafka does not answer keeps its thread in librdkafka beyond the time that a stop may take; Python
+    would take the interpreter apart around it, which ends in SIGABRT or SIGSEGV now and then.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _leave(*_: object) -> NoReturn:
@@ -104,8 +120,12 @@ def run(config: ConfigFile = None) -> None:
     # A batch holds many thousands of records, none in a cycle: with Python's own thresholds (700, 10, 10) the
     # collector goes through them again and again and finds nothing.
     gc.set_threshold(10_000, 100, 100)
-    with stopping_on_signals() as stop:
-        Service(settings).run(stop)
+    try:
+        with stopping_on_signals() as stop:
+            Service(settings).run(stop)
+    except ConnectorError as error:
+        _end_at_once(_tell(error))
+    _end_at_once(os.EX_OK)
 
 
 @app.command()
