@@ -1,0 +1,306 @@
+"""Answers that are no stream, or an odd one: what they are called, and that none of them shows a secret."""
+
+import gzip
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connector.coverage.plan import Live
+from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S
+from connector.settings import XSettings
+from connector.simulator import Simulator, SimulatorConfig
+from connector.simulator.faults import Refuse
+from connector.x.client import XClient
+from connector.x.errors import ConnectFailedError, FailureReason, PlanRefusedError, RateLimit
+from tests.unit.x.servers import TWEET_1, answering, make_client, read
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (400, PlanRefusedError, "http-400"),
+        (401, ConnectFailedError, "http-401"),
+        (403, PlanRefusedError, "http-403"),
+        (404, ConnectFailedError, "http-404"),
+        (429, ConnectFailedError, "rate-limited"),
+        (503, ConnectFailedError, "http-5xx"),
+    ],
+)
+def test_refusal_is_classified(status: int, kind: type[ConnectFailedError], reason: str) -> None:
+    """Only what may be for the parameters' sake asks for another plan."""
+    with Simulator() as sim, make_client(sim.base_url) as client:
+        sim.inject(Refuse(status=status))
+        with pytest.raises(ConnectFailedError) as caught:
+            client.open(TWEET_1, Live(0))
+        assert sim.faults.fired["refuse"] == 1
+    assert type(caught.value) is kind
+    assert caught.value.failure.reason == reason
+
+
+def test_answers_are_told_with_what_they_say_of_the_rate_limit() -> None:
+    """Granted or refused; a request that is not answered is none."""
+    told: list[tuple[str, int, int | None]] = []
+
+    def note(stream: str, status_code: int, rate_limit: RateLimit | None) -> None:
+        told.append((stream, status_code, None if rate_limit is None else rate_limit.remaining))
+
+    settings = {"bearer_token": "simulator-token"}
+    with Simulator() as sim:
+        client = XClient(XSettings.model_validate({**settings, "base_url": sim.base_url}), note)
+        with client.open(StreamPartition("user", 1), Live(0)) as connection:
+            assert connection.rate_limit is not None
+            sim.inject(Refuse(status=503))
+            with pytest.raises(ConnectFailedError):
+                client.open(TWEET_1, Live(0))
+    with pytest.raises(ConnectFailedError):
+        client.open(TWEET_1, Live(0))
+    client.close()
+    assert [(stream, status_code) for stream, status_code, _ in told] == [("user", 200), ("tweet", 503)]
+    assert told[0][2] == connection.rate_limit.remaining
+
+
+def test_second_connection_to_a_partition_is_one_too_many() -> None:
+    """X counts them, and says so with budget left."""
+    with (
+        Simulator() as sim,
+        make_client(sim.base_url) as client,
+        client.open(TWEET_1, Live(0)),
+        pytest.raises(ConnectFailedError) as caught,
+    ):
+        client.open(TWEET_1, Live(0))
+    assert caught.value.failure.reason == "too-many-connections"
+
+
+def test_wrong_token_is_told_apart_and_never_shown() -> None:
+    """The error says what to check, not what was sent."""
+    with (
+        Simulator() as sim,
+        make_client(sim.base_url, bearer_token="hush") as client,
+        pytest.raises(ConnectFailedError, match="rejects the token") as caught,
+    ):
+        client.open(TWEET_1, Live(0))
+    assert "hush" not in repr(caught.value) + str(caught.value) + repr(caught.value.failure)
+
+
+_ECHO = b'{"detail": "no such token: hush%2Fhush, which is hush/hush"}'
+
+_ECHOES = (
+    b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%b" % (len(_ECHO), _ECHO),
+    b"HTTP/1.1 200 OK\r\nauthorization Bearer hush%2Fhush\r\n\r\n",
+    b"hush%2Fhush\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("answer", _ECHOES)
+def test_answer_that_repeats_the_token_is_shown_without_it(answer: bytes) -> None:
+    """An error of X's, and a server that sends back what it got; the token may have been percent-decoded."""
+    with (
+        answering(answer) as base_url,
+        make_client(base_url, bearer_token="hush%2Fhush") as client,
+        pytest.raises(ConnectFailedError) as caught,
+    ):
+        client.open(TWEET_1, Live(0))
+    assert "hush" not in repr(caught.value) + str(caught.value) + repr(caught.value.failure)
+
+
+_PROBLEM = b'{"title":"t","detail":"d","type":"https://api.x.com/2/problems/invalid-request"}'
+
+_REFUSALS = {
+    200: (b"<html>", FailureReason.NOT_A_STREAM),
+    302: (b"", FailureReason.HTTP_OTHER),
+    400: (_PROBLEM, FailureReason.HTTP_400),
+    401: (b"", FailureReason.HTTP_401),
+    403: (b"<html>", FailureReason.FOREIGN_ANSWER),
+    404: (b"", FailureReason.HTTP_404),
+    408: (b"", FailureReason.HTTP_408),
+    429: (b"", FailureReason.RATE_LIMITED),
+    503: (b"", FailureReason.HTTP_5XX),
+}
+
+
+@pytest.mark.parametrize("status", _REFUSALS)
+@pytest.mark.parametrize(
+    ("date", "date_us"), [(b"Mon, 27 Jun 2022 23:49:41 GMT", 1_656_373_781 * US_PER_S), (b"soon", None), (b"", None)]
+)
+def test_every_answer_that_is_no_stream_is_dated(status: int, date: bytes, date_us: int | None) -> None:
+    """A refusal for the future's sake sets the clock right, too."""
+    body, reason = _REFUSALS[status]
+    head = b"HTTP/1.1 %d No\r\nDate: %b\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n"
+    with (
+        answering(head % (status, date, len(body)) + body) as base_url,
+        make_client(base_url) as client,
+        pytest.raises(ConnectFailedError) as caught,
+    ):
+        client.open(TWEET_1, Live(0))
+    assert (caught.value.failure.reason, caught.value.failure.date_us) == (reason, date_us)
+    assert isinstance(caught.value, PlanRefusedError) is (status == 400)
+
+
+_PARTS = st.sampled_from(
+    [b"HTTP/1.1 200 OK", b"HTTP/1.1 403 No", b"HTTP/1.0 200 OK", b"\r\n", b"\n", b"Transfer-Encoding: chunked\r\n",
+     b"Content-Encoding: gzip\r\n", b"Content-Length: 9\r\n", b"Content-Type: text/html\r\n", b"Date: soon\r\n",
+     b"5\r\nhush!\r\n", b"0\r\n\r\n", b"hush", gzip.compress(b"hush")]
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(parts=st.lists(_PARTS | st.binary(max_size=5), max_size=12))
+def test_any_bytes_for_an_answer_are_a_stream_or_a_failure_without_secrets(parts: list[bytes]) -> None:
+    """Nothing else comes out of the client, whatever stands at the other end."""
+    details = []
+    with answering(b"".join(parts)) as base_url, make_client(base_url, bearer_token="hush") as client:
+        try:
+            with client.open(TWEET_1, Live(0)) as connection:
+                outcome: list[object] = []
+                read(connection, outcome)
+                details += [error.failure.detail for error in outcome if isinstance(error, ConnectFailedError)]
+        except ConnectFailedError as error:
+            details.append(error.failure.detail)
+    assert "hush" not in "".join(details)
+
+
+_MANY = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 900) for number in range(50))
+
+_NUMBERS = [b"Retry-After", b"Date", *(b"x-rate-limit-" + name for name in (b"limit", b"remaining", b"reset"))]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Location: https://[::\r\n",
+        b"Location: https://hush@elsewhere.invalid/hush?hush\r\n",
+        b"Location: \xff\xfe://\xc3\xa9\r\n",
+        b"Location: //" + b"x" * 70_000 + b"\r\n",
+        b"Set-Cookie: \xff=\xfe; Expires=soon\r\n",
+        b"Content-Type: \xff\r\nContent-Type: hush\r\n",
+        b"Content-Encoding: \xc3\xa9\r\n",
+        b"Content-Length: -1\r\n",
+        b"Content-Length: " + b"9" * 400 + b"\r\n",
+        b"Content-Length: " + b"9" * 9999 + b"\r\n",
+        b"".join(b"%b: %b\r\n" % (name, b"9" * 400) for name in _NUMBERS),
+        b"Content-Length: 5\r\nContent-Length: 7\r\n",
+        b"Transfer-Encoding: hush\r\n",
+        b"Date: \xff\r\nRetry-After: \xff\r\nx-rate-limit-reset: \xd9\xa1\r\n",
+        b"X: " + b"x" * 200_000 + b"\r\n",
+        b"\xff\xff: x\r\n",
+        b": x\r\n",
+        b"X: \x00\x01\r\n",
+        _MANY,
+        _MANY * 9,
+    ],
+)
+@pytest.mark.parametrize("status", [200, 302, 400, 503])
+def test_no_header_raises_anything_but_a_failure_without_secrets(header: bytes, status: int) -> None:
+    """Bytes in no encoding, headers that contradict each other, and heads without end."""
+    content = b"Content-Type: text/html\r\n" if status == 200 else b""
+    with (
+        answering(b"HTTP/1.1 %d No\r\n%b%b\r\n<html>hush" % (status, content, header)) as base_url,
+        make_client(base_url, bearer_token="hush") as client,
+        pytest.raises(ConnectFailedError) as caught,
+    ):
+        client.open(TWEET_1, Live(0))
+    assert "hush" not in repr(caught.value.failure)
+    assert len(caught.value.failure.detail) < 600
+    assert caught.value.failure.detail.isprintable()
+
+
+def test_stream_whose_reset_has_hundreds_of_digits_is_one_all_the_same() -> None:
+    """Such a rate limit says nothing."""
+    limit = b"x-rate-limit-limit: 9\r\nx-rate-limit-remaining: 7\r\nx-rate-limit-reset: " + b"9" * 400
+    with (
+        answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n%b\r\n\r\n\r\n" % limit) as base_url,
+        make_client(base_url) as client,
+        client.open(TWEET_1, Live(0)) as connection,
+    ):
+        assert (connection.rate_limit, b"".join(connection.chunks())) == (None, b"\r\n")
+
+
+@pytest.mark.parametrize(
+    "location", [b"https://[::", b"//" + b"x" * 70_000, b"\xff\xfe://\xc3\xa9", b"http://x:99999", b""]
+)
+def test_redirect_to_what_is_no_url_is_one_all_the_same(location: bytes) -> None:
+    """Its status is X's answer, whatever it points to."""
+    answer = b"HTTP/1.1 302 Found\r\nLocation: %b\r\n\r\n" % location
+    with answering(answer) as base_url, make_client(base_url) as client, pytest.raises(ConnectFailedError) as caught:
+        client.open(TWEET_1, Live(0))
+    assert caught.value.failure.reason == "http-other"
+
+
+def test_access_is_there_where_x_itself_objects_to_the_request() -> None:
+    """And no connection is made for it."""
+    with Simulator() as sim, make_client(sim.base_url) as client:
+        client.check_access("tweet")
+        assert not sim.connections
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (200, b"<html>", "not-a-stream"),
+        (200, b"", "http-other"),
+        (400, b"<html>", "foreign-answer"),
+        (400, b'{"title":"t","type":"t","connection_issue":"ProvisioningSubscription"}', "http-400"),
+        (401, b"", "http-401"),
+        (403, _PROBLEM, "http-403"),
+        (404, b"", "http-404"),
+        (503, b"", "http-5xx"),
+    ],
+)
+def test_access_is_not_proven_by_any_other_answer(status: int, body: bytes, reason: str) -> None:
+    """An intermediary objects to requests, too."""
+    kind = b"text/html" if body.startswith(b"<") else b"application/json"
+    answer = b"HTTP/1.1 %d No\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (status, kind, len(body), body)
+    with answering(answer) as base_url, make_client(base_url) as client, pytest.raises(ConnectFailedError) as caught:
+        client.check_access("tweet")
+    assert caught.value.failure.reason == reason
+
+
+def test_redirect_is_shown_by_its_host_alone_and_not_followed() -> None:
+    """Path, query and credentials may be secret."""
+    answer = b"HTTP/1.1 302 Found\r\nLocation: https://me:word@elsewhere.invalid/path?query\r\n\r\n"
+    with answering(answer) as base_url, make_client(base_url) as client, pytest.raises(ConnectFailedError) as caught:
+        client.open(TWEET_1, Live(0))
+    assert caught.value.failure.reason == "http-other"
+    assert "a redirect to elsewhere.invalid; X says: nothing" in caught.value.failure.detail
+
+
+def test_body_and_words_of_x_s_that_repeat_the_token_are_shown_without_it() -> None:
+    """A chunk that is none ends up in the HTTP library's error, a message of the stream's in the log."""
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhush\r\n"
+    with (
+        answering(answer) as base_url,
+        make_client(base_url, bearer_token="hush") as client,
+        client.open(TWEET_1, Live(0)) as connection,
+    ):
+        outcome: list[object] = []
+        read(connection, outcome)
+        assert connection.quoted("no hush") == "no [secret]"
+    assert "hush" not in repr(outcome[-1]) + str(outcome[-1])
+
+
+def test_exchanged_token_that_x_invalidates_is_exchanged_again() -> None:
+    """The attempt after a rejection gets a new one."""
+    keys = {"bearer_token": None, "api_key": "simulator-key", "api_key_secret": "simulator-secret"}
+    with Simulator() as sim, make_client(sim.base_url, **keys) as client:
+        client.open(TWEET_1, Live(0)).__exit__(None, None, None)
+        sim.tokens.invalidate()
+        with pytest.raises(ConnectFailedError) as caught:
+            client.open(StreamPartition("tweet", 2), Live(0))
+        assert caught.value.failure.reason == "http-401"
+        client.open(StreamPartition("tweet", 2), Live(0)).__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("token", ["hush\x01", "hush-é"])
+def test_exchanged_token_that_fits_no_header_is_a_failure_without_it(token: str) -> None:
+    """Neither an exception of the HTTP library nor its words about the header come out."""
+    keys = {"bearer_token": None, "api_key": "simulator-key", "api_key_secret": "simulator-secret"}
+    with (
+        Simulator(SimulatorConfig(token=token)) as sim,
+        make_client(sim.base_url, **keys) as client,
+        pytest.raises(ConnectFailedError) as caught,
+    ):
+        client.open(TWEET_1, Live(0))
+    assert caught.value.failure.reason == "no-token"
+    assert "hush" not in repr(caught.value) + str(caught.value)
