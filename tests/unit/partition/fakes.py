@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import fastavro
 
-from connector.coverage.messages import KeepAlive, LinesRead, Opened, Reading
-from connector.coverage.plan import Live, Plan
+from connector.coverage.messages import Ended, EndReason, KeepAlive, LinesRead, Message, Opened, Reading
+from connector.coverage.plan import Live, Plan, Replay
 from connector.coverage.recovery import MINUTE_US
 from connector.events.avro import split_prefix, without_logical_types
 from connector.events.catalog import StreamPartition
@@ -27,6 +27,11 @@ from tests.unit.x.fakes import NOW_US
 PARTITION = StreamPartition("tweet", 2)
 WINDOW_US = 15 * MINUTE_US
 """How long ids are known."""
+SYSTEM = b'{"errors":[{"title":"t","disconnect_type":"SlowReader","detail":"too slow"}]}'
+CLOSED = Ended(EndReason.CLOSED, is_proper=True, at_us=NOW_US)
+CUT = Ended(EndReason.NETWORK, is_proper=False, at_us=NOW_US)
+SLICE = Replay(NOW_US - 60 * MINUTE_US, NOW_US - 45 * MINUTE_US)
+IN_SLICE_US = SLICE.start_us + 6 * MINUTE_US
 NAMES = TopicNames("p")
 SCHEMA_IDS = {topic: number for number, topic in enumerate(NAMES.schemas(), 1)}
 LIMITS = dict.fromkeys([*SCHEMA_IDS, NAMES.dead_letter], 2 * 1024**2)
@@ -129,6 +134,20 @@ class Ledger:
         """Return everything committed to the topics whose names begin so: `p.` stands for all events."""
         everything = [record for transaction in self.transactions for record in transaction.records]
         return [record for record in everything if record.topic.startswith(topic)]
+
+
+def committed(*messages: Message, state: PartitionState | None = None) -> Ledger:
+    """Return the ledger of one transaction with `messages`."""
+    ledger = Ledger(state or state_of())
+    for message in messages:
+        ledger.state.apply(message)
+    ledger.commit()
+    return ledger
+
+
+def restored(ledger: Ledger) -> Ledger:
+    """Return the ledger as the next process reads it and goes on with it."""
+    return Ledger(state_of(restored=ledger.restored()), ledger.entries)
 
 
 def reading(at_us: int = NOW_US, wall_us: int | None = None) -> Reading:
