@@ -90,6 +90,11 @@ class PartitionWriter:
         self.next_offset: int | None = None
         """Where the next ledger entry must stand; None until it is set."""
 
+    @property
+    def has_own_producer(self) -> bool:
+        """Whether it commits apart from the others."""
+        return self._own is not None
+
     def expect_entry_at(self, offset: int) -> None:
         """Set where the log ends as far as it was read: the first ledger entry is committed only there.
 

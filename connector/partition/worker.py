@@ -246,7 +246,7 @@ class PartitionWorker:
             observer=telemetry,
         )
         self._reader = reader
-        telemetry.began_to_read(lambda: channel.waiting_bytes)
+        telemetry.began_to_read(lambda: channel.waiting_bytes, lambda: writer.has_own_producer)
         thread = threading.Thread(target=reader.run, name=f"reader {self.partition}", daemon=True)
         thread.start()
         try:

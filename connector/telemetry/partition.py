@@ -86,9 +86,9 @@ class PartitionTelemetry:
             duration_s=round(duration_s, 3),
         )
 
-    def began_to_read(self, channel_bytes: Callable[[], int]) -> None:
+    def began_to_read(self, channel_bytes: Callable[[], int], has_own_producer: Callable[[], bool]) -> None:
         """A reader started to fill a channel, in which `channel_bytes` wait for the committer."""
-        self._status.channel_bytes = channel_bytes
+        self._status.channel_bytes, self._status.has_own_producer = channel_bytes, has_own_producer
 
     def released(self) -> None:
         """The partition was released: this process no longer owns it."""

@@ -37,6 +37,10 @@ def _nothing() -> int:
     return 0
 
 
+def _no() -> bool:
+    return False
+
+
 def _no_offset() -> float:
     return 0.0
 
@@ -45,7 +49,8 @@ def _no_offset() -> float:
 class PartitionStatus:
     """One stream partition since it was assigned; instants are microseconds since 1970.
 
-    `waits_for` is why an attempt to connect has no permit yet.
+    `waits_for` is why an attempt to connect has no permit yet. `has_own_producer` returns whether it commits apart from
+    the others, since its part of a transaction failed on its own.
     """
 
     state: State = State.NOT_OWNED
@@ -58,6 +63,7 @@ class PartitionStatus:
     last_event_us: int | None = None
     received_bytes: int = 0
     channel_bytes: Callable[[], int] = _nothing
+    has_own_producer: Callable[[], bool] = _no
     known_ids: int = 0
     last_error: str | None = None
     last_error_at_us: int | None = None
@@ -74,7 +80,7 @@ class PartitionStatus:
     def idle(self) -> None:
         """Record that nothing is read or committed for now; what is known of coverage stays."""
         self.mode, self.plan, self.waits_for = "disconnected", None, None
-        self.channel_bytes = _nothing
+        self.channel_bytes, self.has_own_producer = _nothing, _no
 
     def as_json(self) -> dict[str, Any]:
         """Return the status with instants as RFC 3339 text."""

@@ -27,6 +27,7 @@ def test_partition_that_failed_by_itself_has_a_producer_of_its_own_for_a_while(b
         bench.expect((B, b))
         _fail_alone(bench, commits)
         again = commits.join(A)
+        assert (again.has_own_producer, b.has_own_producer) == (True, False)
         bench.expect((A, again))
         goes_on = threading.Event()
         bench.kafka.hold = goes_on.wait
@@ -40,6 +41,7 @@ def test_partition_that_failed_by_itself_has_a_producer_of_its_own_for_a_while(b
         made = bench.kafka.made
         bench.kafka.now_s += SUSPECTED_S
         bench.start(again, b"2").result(PATIENCE_S)
+        assert not again.has_own_producer
         assert bench.kafka.made == made + 1, "its last marker is awaited before another producer writes behind it"
         again.is_due_at(bench.kafka.now_s)
         b.is_due_at(bench.kafka.now_s)

@@ -304,13 +304,15 @@ def test_partition_that_waits_or_stopped_reads_nothing(bench: _Bench) -> None:
     telemetry = bench.telemetry
     for end in (partial(telemetry.waiting, 6.0), partial(telemetry.corrupt, "bad"), telemetry.released):
         bench.telemetry.restored(_RESTORED, 0, 5, 0.1)
-        bench.telemetry.began_to_read(lambda: 77)
+        bench.telemetry.began_to_read(lambda: 77, lambda: True)
         bench.telemetry.connected(Live(0), 0)
         bench.committed(covered_until_us=9)
         assert (bench.status.mode, bench.status.channel_bytes()) == ("live", 77)
+        assert bench.status.as_json()["has_own_producer"]
         end()
         assert (bench.status.mode, bench.status.plan, bench.status.channel_bytes()) == ("disconnected", None, 0)
         assert bench.status.covered_until_us == 9
+        assert not bench.status.as_json()["has_own_producer"]
 
 
 def test_next_life_is_shown_as_the_next_attempt(bench: _Bench) -> None:
