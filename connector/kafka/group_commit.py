@@ -32,10 +32,10 @@ from connector.kafka.transaction import (
 
 GATHER_S = 0.05
 """How long a transaction waits for the parts of others that are due as well."""
-SETTLE_S = 20.0
-"""How long after its beginning the parts of a transaction that failed are still settled.
+RESOLVE_S = 20.0
+"""How long after its beginning the parts of a transaction that failed are still resolved.
 
-After that a stream partition restores, which settles it in any case.
+After that a stream partition restores, which resolves it in any case.
 """
 SLOW_COMMIT_S = 1.0
 """A commit that took longer is followed by a new producer.
@@ -155,7 +155,7 @@ class GroupCommit:
             self._due_at_s[partition] = due_at_s
 
     def commit(self, part: Part) -> Committed:
-        """Commit a part together with others. Raises `WriterLostError`, and whatever keeps it from being settled."""
+        """Commit a part together with others. Raises `WriterLostError`, and whatever keeps it from being resolved."""
         waiting = _Waiting(part, Future())
         with self._changed:
             self._check_open()
@@ -250,7 +250,7 @@ class GroupCommit:
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
         """Commit all parts at once; resolve each by itself where that fails, and leave a producer for the next."""
-        until_s = self._monotonic_s() + SETTLE_S
+        until_s = self._monotonic_s() + RESOLVE_S
         self._ensure_writer(until_s)
         began_s = self._monotonic_s()
         try:
@@ -265,11 +265,11 @@ class GroupCommit:
     def _clear_up(self, group: Sequence[_Waiting], error: Exception, began_s: float, until_s: float) -> None:
         """Answer the parts of a transaction that failed.
 
-        No attempt takes as long as there is to settle it, unless the process stood still. Others may own by then what
+        No attempt takes as long as there is to resolve it, unless the process stood still. Others may own by then what
         it owned, as they may when another process has its id: what can be done is to back off for a while.
         """
         stood_s = self._monotonic_s() - began_s
-        if stood_s >= SETTLE_S:
+        if stood_s >= RESOLVE_S:
             self._failure = FencedError, f"the process stood still for {stood_s:.0f} s within a transaction: {error}"
         if self._failure[0] is FencedError:
             for waiting in group:
@@ -278,12 +278,12 @@ class GroupCommit:
             for waiting in group:
                 if (detail := error.misplaced.get(waiting.part.partition)) is not None:
                     waiting.done.set_exception(FencedError(detail))
-            self._settle([waiting for waiting in group if not waiting.done.done()], began_s, until_s)
+            self._resolve([waiting for waiting in group if not waiting.done.done()], began_s, until_s)
         elif isinstance(error, UndeliveredError):
             self._isolate([waiting for waiting in group if waiting.part.partition in error.partitions], group)
-            self._settle([waiting for waiting in group if not waiting.done.done()], began_s, until_s)
+            self._resolve([waiting for waiting in group if not waiting.done.done()], began_s, until_s)
         else:
-            self._settle(group, began_s, until_s)
+            self._resolve(group, began_s, until_s)
 
     def _isolate(self, late: Sequence[_Waiting], group: Sequence[_Waiting]) -> None:
         """Fail the parts that alone kept a transaction from its end: to try them again would hold all others up."""
@@ -307,23 +307,23 @@ class GroupCommit:
             self._lose(ReplacementCause.SLOW_COMMIT, WriterLostError(f"a commit took {duration_s:.1f} s"))
         return duration_s
 
-    def _settle(self, group: Iterable[_Waiting], began_s: float, until_s: float) -> None:
+    def _resolve(self, group: Iterable[_Waiting], began_s: float, until_s: float) -> None:
         """Find out of each part whether it was committed, and commit what was not."""
         for waiting in group:
             try:
-                offset = self._settle_one(waiting.part, until_s)
+                offset = self._resolve_one(waiting.part, until_s)
                 waiting.done.set_result(Committed(offset, self._monotonic_s() - began_s))
             except Exception as error:  # noqa: BLE001 - the waiting committer needs the outcome, whatever failed
                 waiting.done.set_exception(error)
 
-    def _settle_one(self, part: Part, until_s: float) -> int:
+    def _resolve_one(self, part: Part, until_s: float) -> int:
         """Return where the entry of `part` stands, once it is committed."""
         self._ensure_writer(until_s)
         kind, text = self._failure
         if kind is FencedError:
             raise self._lost()
         if self._writer is None or self._monotonic_s() >= until_s:
-            raise WriterLostError(f"the outcome of the transaction was not known within {SETTLE_S:.0f} s: {text}")
+            raise WriterLostError(f"the outcome of the transaction was not known within {RESOLVE_S:.0f} s: {text}")
         tail = self._read_tail(part.partition, part.place, lambda: self._monotonic_s() >= until_s)
         if tail.entries:
             if tail.entries[0] == (part.place, part.entry.value):

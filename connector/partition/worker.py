@@ -40,7 +40,7 @@ HUNG_S = 120.0
 """A committer without a heartbeat for this long hangs.
 
 It gives none while it commits: at worst it waits for a transaction of others that fails and is resolved, and then for
-its own. Each takes `SETTLE_S` and what was begun by then, a new producer and an attempt: a minute at the very worst.
+its own. Each takes `RESOLVE_S` and what was begun by then, a new producer and an attempt: a minute at the very worst.
 """
 CORRUPT_WAIT_S = 60.0
 """How often a ledger that cannot be trusted, or a topic that changed, is looked at again: a person may have acted."""

@@ -28,8 +28,8 @@ _MOST_ON_TOP_BYTES = 100 * 1024**2
 _HEAVY_RATE = 1000.0
 _ANSWER_S = 30.0
 _SLOW_S = 5.0
-_SETTLED_S = 20.0
-"""A stream partition whose part of a failed transaction is not settled by then begins again from its ledger."""
+_RESOLVED_S = 20.0
+"""A stream partition whose part of a failed transaction is not resolved by then restarts from its ledger."""
 _LONG_SESSION = {"session_timeout_ms": 30_000}
 """With the group's coordinator gone for some seconds, a short session would end: nobody would own anything then."""
 _ALL_AWAY = "broker: all away"
@@ -162,7 +162,7 @@ def test_every_event_once_when_a_broker_is_killed_within_the_commit(
     took_s = time.monotonic() - began
     trio.start(broker)
     stage.conclude()
-    assert set(replica.restarted()) <= ({"unresolved"} if took_s > _SETTLED_S else set())
+    assert set(replica.restarted()) <= ({"unresolved"} if took_s > _RESOLVED_S else set())
     assert stage.unsound() == {}
 
 

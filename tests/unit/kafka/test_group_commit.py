@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connector.errors import ConnectorError, DependencyUnavailableError, FencedError, HungError, WriterLostError
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.kafka.group_commit import GATHER_S, SETTLE_S, SLOW_COMMIT_S, ReplacementCause
+from connector.kafka.group_commit import GATHER_S, RESOLVE_S, SLOW_COMMIT_S, ReplacementCause
 from connector.kafka.transaction import Committed, Record, UndeliveredError
 from tests.rig.process import wait_until
 from tests.unit.kafka.group import PATIENCE_S, A, B, Bench, C, Fate, Records
@@ -188,8 +188,8 @@ def test_process_that_is_fenced_leaves_the_field(bench: Bench) -> None:
     assert bench.kafka.made == 2
 
 
-def test_process_that_is_fenced_while_it_settles_leaves_the_field(bench: Bench) -> None:
-    """Who has not been settled by then restores."""
+def test_process_that_is_fenced_while_it_resolves_leaves_the_field(bench: Bench) -> None:
+    """Whose part has not been resolved by then restores."""
     bench.kafka.fates = [Fate.ABORTED, FencedError("twin")]
     commits = bench.together(*bench.join(A, B))
     assert [type(commit.exception()) for commit in commits] == [FencedError, FencedError]
@@ -198,7 +198,7 @@ def test_process_that_is_fenced_while_it_settles_leaves_the_field(bench: Bench) 
 
 def test_process_that_stood_still_within_a_transaction_leaves_the_field(bench: Bench) -> None:
     """Others own by then what it owned, even if they have not committed yet."""
-    bench.kafka.attempt_takes_s = SETTLE_S
+    bench.kafka.attempt_takes_s = RESOLVE_S
     bench.kafka.fates = [Fate.ABORTED]
     a, b = bench.join(A, B)
     for writer in (a, b):
@@ -287,9 +287,9 @@ def test_parts_that_wait_for_a_producer_share_a_transaction(bench: Bench) -> Non
     assert sorted(bench.kafka.transactions[-1]) == sorted([A, B])
 
 
-def test_transaction_is_not_settled_for_ever(bench: Bench) -> None:
-    """What is not settled in time restores, whatever it was that took so long."""
-    bench.kafka.attempt_takes_s = SETTLE_S / 2
+def test_transaction_is_not_resolved_for_ever(bench: Bench) -> None:
+    """What is not resolved in time restores, whatever it was that took so long."""
+    bench.kafka.attempt_takes_s = RESOLVE_S / 2
     bench.kafka.fates = [Fate.ABORTED, Fate.ABORTED]
     commits = bench.together(*bench.join(A, B, C))
     assert [type(commit.exception()) for commit in commits] == [WriterLostError] * 3
@@ -381,7 +381,7 @@ def test_failure_leaves_nothing_behind(bench: Bench) -> None:
 
 def test_what_alone_keeps_a_transaction_from_its_end_fails_at_once(bench: Bench) -> None:
     """It is suspected, and not tried again with the producer of the others, who are committed before time is up."""
-    bench.kafka.attempt_takes_s = SETTLE_S / 2
+    bench.kafka.attempt_takes_s = RESOLVE_S / 2
     bench.kafka.fates = [UndeliveredError([A])]
     hanging, good = bench.join(A, B)
     commits = bench.together(hanging, good)
