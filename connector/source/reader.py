@@ -9,8 +9,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+from connector.coverage.grant import judge_grant
 from connector.coverage.messages import Ended, EndReason, Opened, Progress, Reading, Verdict
-from connector.coverage.plan import Contract, Live, Plan, is_grantable, is_outdated, next_plan
+from connector.coverage.plan import Contract, Live, Plan, is_grantable, next_plan
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.settings import XSettings
@@ -123,7 +124,7 @@ class Reader:
             permit.answered(connection.rate_limit)
             self._synchronise(connection.date_us, connection.rate_limit, asked_us)
             at = self._clock.read()
-            if (reason := self._judge(plan, progress, at)) is not None:
+            if (reason := judge_grant(plan, progress, at, self._contract)) is not None:
                 self._observer.disconnected(reason, 0)
                 return self._back_off(_UNPROVEN)
             self._channel.put(Opened(plan, at, at.monotonic_us - asked_us))
@@ -133,17 +134,6 @@ class Reader:
     def _synchronise(self, date_us: int | None, rate_limit: RateLimit | None, asked_us: int) -> None:
         taken_us = self._clock.read().monotonic_us - asked_us
         self._clock.synchronise(date_us, rate_limit.reset_s * US_PER_S if rate_limit else None, taken_us)
-
-    def _judge(self, plan: Plan, progress: Progress, at: Reading) -> EndReason | None:
-        """Judge what X granted by the time of its answer, as the plan was made by an earlier one.
-
-        A slice that ends in X's future or begins out of reach is not granted, whatever X says.
-        """
-        if not is_grantable(plan, at.earliest_us):
-            return EndReason.OUT_OF_REACH
-        covered_until_us, recovery = progress.covered_until_us, progress.recovery
-        is_replanned = is_outdated(plan, covered_until_us, recovery, at.estimate_us, self._contract)
-        return EndReason.REPLANNED if is_replanned else None
 
     def _connect_failed(self, error: ConnectFailedError, plan: Plan, asked_us: int) -> float:
         failure = error.failure

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from connector.coverage.grant import judge_grant
 from connector.coverage.messages import Ended, EndReason, KeepAlive, LinesRead, Opened, Progress, Reading, Verdict
-from connector.coverage.plan import Contract, Live, Plan, is_grantable, is_outdated, next_plan
+from connector.coverage.plan import Contract, Live, Plan, is_grantable, next_plan
 from connector.coverage.recovery import MINUTE_US
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import decode_shipped, first_entry, read_entry
@@ -112,7 +113,7 @@ class Connector:
             return
         self.clock.synchronise(date_us, self._reset_us, answer.takes_ms * 1000)
         at = self.clock.read()
-        if self._judge(plan, progress, at) is not None:
+        if judge_grant(plan, progress, at, self.contract) is not None:
             self._wait(self.backoff.failed(Curve.NETWORK))
             return
         self.granted += 1
@@ -156,13 +157,6 @@ class Connector:
 
     def _next_plan(self, progress: Progress, at: Reading) -> Plan:
         return next_plan(progress.covered_until_us, progress.recovery, at.estimate_us, self.contract)
-
-    def _judge(self, plan: Plan, progress: Progress, at: Reading) -> EndReason | None:
-        if not is_grantable(plan, at.earliest_us):
-            return EndReason.OUT_OF_REACH
-        covered_until_us, recovery = progress.covered_until_us, progress.recovery
-        is_replanned = is_outdated(plan, covered_until_us, recovery, at.estimate_us, self.contract)
-        return EndReason.REPLANNED if is_replanned else None
 
     def _read(self, plan: Plan, manner: Manner, commit_every: int, crash: Crash | None) -> bool:
         """Read one connection to its end; return whether the process lives on.
