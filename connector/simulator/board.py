@@ -6,13 +6,14 @@ A fault is counted when it acts, not when it is armed: the code that acts takes 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.simulator.clock import NANOS
 from connector.simulator.faults import BaseFault, DeliveryFault, EmissionFault, Mode
+from connector.simulator.record import Emitted
 
 _POLL_S = 0.02
 
@@ -47,6 +48,7 @@ class FaultBoard:
         self._armed: dict[StreamPartition, list[Armed]] = {partition: [] for partition in STREAM_PARTITIONS}
         self._steady: list[_Steady] = []
         self._fired: Counter[str] = Counter()
+        self._reordered: set[Emitted] = set()
         self._releases = 0
 
     def arm(self, fault: BaseFault) -> None:
@@ -92,6 +94,17 @@ class FaultBoard:
         """How often faults of each kind fired."""
         with self._lock:
             return Counter(self._fired)
+
+    @property
+    def reordered(self) -> frozenset[Emitted]:
+        """The lines that some connection got in another order than they were emitted in."""
+        with self._lock:
+            return frozenset(self._reordered)
+
+    def reorder(self, lines: Collection[Emitted]) -> None:
+        """Record that these are delivered in another order."""
+        with self._lock:
+            self._reordered.update(lines)
 
     def count(self, kind: str) -> None:
         """Count a fault that needed no arming."""

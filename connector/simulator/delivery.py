@@ -175,7 +175,9 @@ class Delivery:
             case Redeliver():
                 self._send_again(self._old_lines(fault))
             case Reorder():
-                self._send_lines(self._shuffled(self._playlist.peek(fault.lines)))
+                lines = self._playlist.peek(fault.lines)
+                self._faults.reorder(lines)
+                self._send_lines(self._shuffled(lines))
             case Truncate():
                 (emitted,) = self._playlist.peek(1)
                 self._write(emitted.line[: max(len(emitted.line) // 2, 1)])

@@ -301,9 +301,9 @@ class Journey(Stage):
         """
         history = self.read()
         emitted, lost = _told_apart(history, _due(history, self.simulator.record()))
-        found = [
-            finding for finding in findings(history, emitted, is_clock_ahead=True) if not expected.forgives(finding)
-        ]
+        reordered = frozenset[Emitted]() if expected.is_ordered else self.simulator.faults.reordered
+        all_findings = findings(history, emitted, is_clock_ahead=True, reordered=reordered)
+        found = [finding for finding in all_findings if not expected.forgives(finding)]
         if not expected.is_wall_behind:
             found += check_coverage(history)
         causes = Counter(gap["cause"] for gap in history.gaps)

@@ -167,6 +167,7 @@ def test_reorder_shuffles_the_next_lines(sim: Simulator) -> None:
     assert sorted(lines[:4]) == sorted(expected[:4])
     assert lines[4:] == expected[4:]
     assert sim.fired["reorder"] == 1
+    assert {emitted.line for emitted in sim.faults.reordered} == set(expected[:4])
 
 
 @pytest.mark.parametrize("ending", ["close", "drop", "reset"])
