@@ -49,6 +49,8 @@ _AWAY_S = 120.0
 _LONG_AWAY_S = 20 * 60.0
 _A_FEW = 8
 """More events than X sends together with one date (6), so that of so many at once some are dated then."""
+_OLD_S = 60.0
+"""How old what comes again is at least: from before the disturbances, so that it was delivered in its order before."""
 _TIMES = 3
 _MOST_LINES = 15
 _LEAST_FIRED = 300
@@ -99,7 +101,7 @@ def _faults_of_a_live_connection(random: Random, place: Place) -> list[Fault]:
         *_faults_of_a_connection(random, place, "live"),
         Close(mode="live", after_lines=random.randrange(_MOST_LINES), **where),
         AcceptAndClose(mode="live", ending="close", **where),
-        Redeliver(mode="live", lines=random.randrange(1, 5), older_than_s=1, **where),
+        Redeliver(mode="live", lines=random.randrange(1, 5), older_than_s=_OLD_S, **where),
         Reorder(mode="live", lines=random.randrange(2, _MOST_LINES), **where),
         SlowBackfill(lines_per_second=500, **where),
     ]
