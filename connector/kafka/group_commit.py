@@ -21,6 +21,7 @@ from typing import Protocol
 
 from connector.errors import ConnectorError, FencedError, HungError, WriterLostError
 from connector.events.catalog import StreamPartition
+from connector.kafka.clients import TRANSACTION_TIMEOUT_MS
 from connector.kafka.restore import Tail
 from connector.kafka.transaction import (
     Committed,
@@ -43,6 +44,8 @@ SLOW_COMMIT_S = 1.0
 librdkafka lacks KIP-890: a delayed end of this transaction must find an old epoch, not the next transaction. The end
 is sent a second time only after the producer's retry back-off, which is longer than this.
 """
+TRANSACTION_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1000
+"""How long Kafka keeps a transaction open: so long a new owner, who waits for its end, has written nothing."""
 _RETRY_S = 0.5
 """How long after a producer could not be made it is tried again."""
 _IDLE_POLL_S = 1.0
@@ -263,14 +266,7 @@ class GroupCommit:
         self._ensure_writer(until_s)
 
     def _clear_up(self, group: Sequence[_Waiting], error: Exception, began_s: float, until_s: float) -> None:
-        """Answer the parts of a transaction that failed.
-
-        No attempt takes as long as there is to resolve it, unless the process stood still. Others may own by then what
-        it owned, as they may when another process has its id: what can be done is to back off for a while.
-        """
-        stood_s = self._monotonic_s() - began_s
-        if stood_s >= RESOLVE_S:
-            self._failure = FencedError, f"the process stood still for {stood_s:.0f} s within a transaction: {error}"
+        """Answer the parts of a transaction that failed; where others may own them by now, back off for a while."""
         if self._failure[0] is FencedError:
             for waiting in group:
                 waiting.done.set_exception(self._lost())
@@ -293,13 +289,21 @@ class GroupCommit:
                 waiting.done.set_exception(UndeliveredError([waiting.part.partition]))
 
     def _attempt(self, parts: Sequence[Part]) -> float:
-        """Commit these parts, and drop the producer where that fails or takes long."""
-        writer = self._writer
+        """Commit these parts, and drop the producer where that fails or takes long.
+
+        An attempt has `DEADLINE_S`. One that took as long as Kafka keeps a transaction open was paused, with the whole
+        process, and others may own by now what it owned: it counts as fenced.
+        """
+        writer, began_s = self._writer, self._monotonic_s()
         if writer is None:
             raise self._lost()
         try:
             duration_s = writer.commit(parts)
         except Exception as error:
+            if (stood_s := self._monotonic_s() - began_s) >= TRANSACTION_TIMEOUT_S:
+                fenced = FencedError(f"the process stood still for {stood_s:.0f} s within a transaction: {error}")
+                self._lose(ReplacementCause.FENCED, fenced)
+                raise fenced from None
             is_fenced = isinstance(error, FencedError)
             self._lose(ReplacementCause.FENCED if is_fenced else ReplacementCause.FAILED, error)
             raise

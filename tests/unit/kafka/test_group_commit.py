@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connector.errors import ConnectorError, DependencyUnavailableError, FencedError, HungError, WriterLostError
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.kafka.group_commit import GATHER_S, RESOLVE_S, SLOW_COMMIT_S, ReplacementCause
+from connector.kafka.group_commit import GATHER_S, RESOLVE_S, SLOW_COMMIT_S, TRANSACTION_TIMEOUT_S, ReplacementCause
 from connector.kafka.transaction import Committed, Record, UndeliveredError
 from tests.rig.process import wait_until
 from tests.unit.kafka.group import PATIENCE_S, A, B, Bench, C, Fate, Records
@@ -197,14 +197,29 @@ def test_process_that_is_fenced_while_it_resolves_leaves_the_field(bench: Bench)
 
 
 def test_process_that_stood_still_within_a_transaction_leaves_the_field(bench: Bench) -> None:
-    """Others own by then what it owned, even if they have not committed yet."""
-    bench.kafka.attempt_takes_s = RESOLVE_S
+    """Kafka has ended it by then, and others own what it owned, even if they have not committed yet."""
+    bench.kafka.attempt_takes_s = TRANSACTION_TIMEOUT_S
     bench.kafka.fates = [Fate.ABORTED]
     a, b = bench.join(A, B)
     for writer in (a, b):
-        with pytest.raises(FencedError, match="stood still for 20 s within a transaction"):
+        with pytest.raises(FencedError, match="stood still for 15 s within a transaction"):
             bench.start(writer, b"x").result(PATIENCE_S)
-    assert bench.kafka.made == 1
+    assert (bench.kafka.made, bench.causes) == (1, [ReplacementCause.FENCED])
+
+
+def test_process_that_stood_still_while_it_resolves_leaves_the_field(bench: Bench) -> None:
+    """The parts that are still to come are not tried."""
+    bench.kafka.fates = [Fate.ABORTED, Fate.ABORTED]
+    a, b = bench.join(A, B)
+
+    def stand_still() -> None:
+        if len(bench.kafka.transactions) == 2:
+            bench.kafka.now_s += TRANSACTION_TIMEOUT_S
+
+    bench.kafka.hold = stand_still
+    commits = bench.together(a, b)
+    assert [type(commit.exception()) for commit in commits] == [FencedError, FencedError]
+    assert len(bench.kafka.transactions) == 2
 
 
 def test_slow_commit_is_followed_by_a_new_producer(bench: Bench) -> None:
