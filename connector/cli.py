@@ -376,6 +376,10 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
     rate: Annotated[float, typer.Option(min=0, help="Events per second, over all stream partitions.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the made-up events; same seed, same events.")] = 1,
     token: Annotated[str, typer.Option(help="The bearer token to accept.")] = "simulator-token",  # noqa: S107 - made up
+    control_token: Annotated[
+        str | None,
+        typer.Option(help="Bearer token that opens /control/ to other machines; without, it is for this one alone."),
+    ] = None,
     record_limit: Annotated[
         int, typer.Option(min=1, help="Events remembered for each stream partition, for backfill and replay.")
     ] = 1_000_000,
@@ -405,12 +409,15 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
         raise MissingExtraError("simulator", error) from error
     from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
 
+    if control_token == "":
+        raise typer.BadParameter("must not be empty", param_hint="--control-token")
     config = SimulatorConfig(
         host=host,
         port=port,
         rate=rate,
         seed=seed,
         token=token,
+        control_token=control_token,
         record_limit=record_limit,
         rate_limit=rate_limit,
         keep_alive_s=keep_alive_s,

@@ -32,6 +32,10 @@ class SimulatorConfig:
     token: Annotated[str, Meta(description="The bearer token to accept.")] = "simulator-token"  # noqa: S105 - opens nothing but this simulator
     api_key: Annotated[str, Meta(description="The API key that buys the token.")] = "simulator-key"
     api_key_secret: Annotated[str, Meta(description="Its secret.")] = "simulator-secret"  # noqa: S105 - opens nothing but this simulator
+    control_token: Annotated[
+        str | None,
+        Meta(description="The bearer token that opens `/control/` to other machines; null: it is for this one alone."),
+    ] = None
     rate_limit: Annotated[
         int, Meta(description="Requests to each endpoint in 15 minutes of simulated time; above, 429.")
     ] = 100
@@ -64,5 +68,7 @@ class SimulatorConfig:
         for name in ("keep_alive_s", "buffer_limit_bytes", "rate_limit", "replay_limit"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive: {getattr(self, name)}")
+        if self.control_token == "":
+            raise ValueError("control_token must not be empty; None closes the control to other machines")
         if self.record_limit is not None and self.record_limit <= 0:
             raise ValueError(f"record_limit must be positive or None: {self.record_limit}")

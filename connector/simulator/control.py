@@ -1,4 +1,4 @@
-"""Owns the control endpoints under `/control/`: the simulator's library calls as JSON over HTTP, without a token.
+"""Owns the control endpoints under `/control/`: the simulator's library calls as JSON over HTTP, and who may call them.
 
 The docstrings are public: `GET /control/` and docs/simulator.md show them.
 """
@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from connector.events.catalog import StreamPartition
+from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Fault
 from connector.simulator.http import HttpRequest
 from connector.simulator.manual import (
@@ -29,6 +30,11 @@ from connector.simulator.world import World
 PREFIX = "/control/"
 
 _LINES_PER_CHUNK = 1000
+_CLOSED = (
+    "/control/ is for the simulator's own machine; to open it to others start it with --control-token, "
+    "and send that as `Authorization: Bearer`"
+)
+_FORBIDDEN = 403
 _NOT_FOUND = 404
 
 
@@ -96,6 +102,8 @@ class Endpoint:
 
 def obey(world: World, request: HttpRequest) -> object:
     """Do what is asked and return the JSON to answer with, or the lines of NDJSON. Raises `ControlError`."""
+    if not _may_control(world.config, request):
+        raise ControlError(_CLOSED, _FORBIDDEN)
     name = f"{request.path}/".removeprefix(PREFIX).removesuffix("/")
     endpoint = next((each for each in ENDPOINTS if (each.method, each.name) == (request.method, name)), None)
     if endpoint is None:
@@ -106,6 +114,12 @@ def obey(world: World, request: HttpRequest) -> object:
         return endpoint.call(world, read_fault(body) if endpoint.takes is Fault else read(body, endpoint.takes))
     except ValueError as error:  # what is not JSON is one as well
         raise ControlError(str(error)) from error
+
+
+def _may_control(config: SimulatorConfig, request: HttpRequest) -> bool:
+    """Return whether a request comes from this machine, or with the token that others need."""
+    token = config.control_token
+    return request.is_local or (token is not None and request.headers.get("authorization") == f"Bearer {token}")
 
 
 def _manual(_world: World, _body: EmptyRequest) -> object:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import parse_qsl
 
@@ -27,6 +28,11 @@ BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 _TEXT: Headers = [("content-type", "text/plain; charset=utf-8")]
 
 
+def is_loopback(peer: str) -> bool:
+    """Return whether an IP address is one of this machine's own that no other machine can have."""
+    return ip_address(peer).is_loopback
+
+
 class ClientGoneError(Exception):
     """The client closed the connection."""
 
@@ -44,13 +50,16 @@ class HttpRequest:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    is_local: bool
+    """Whether it comes from this machine, over its loopback address."""
 
 
 class HttpConnection:
     """HTTP/1.1 from the server's side on an accepted socket, which it then owns."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, peer: str) -> None:
         self._socket = sock
+        self._is_local = is_loopback(peer)
         self._h11 = h11.Connection(h11.SERVER)
         self._has_body = True
         self._is_framed = True
@@ -84,6 +93,7 @@ class HttpConnection:
             query=dict(parse_qsl(query, keep_blank_values=True)),
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
             body=body,
+            is_local=self._is_local,
         )
 
     def _next_event(self) -> object:

@@ -71,11 +71,11 @@ class Simulator(World):
     def _accept(self, listener: socket.socket) -> None:
         while not self._stop.is_set():
             try:
-                client, _ = listener.accept()
+                client, address = listener.accept()
             except OSError:  # shut down by `stop`; or out of descriptors, which passes
                 self._stop.wait(_ACCEPT_PAUSE_S)
                 continue
-            self._begin_serving(HttpConnection(client))
+            self._begin_serving(HttpConnection(client, address[0]))
 
     def _begin_serving(self, http: HttpConnection) -> None:
         thread = threading.Thread(target=self._serve, args=(http,), name="simulator-serve", daemon=True)

@@ -174,6 +174,14 @@ def test_connector_asks_the_simulator_where_it_listens() -> None:
     assert simulator["healthcheck"]["test"][-1].endswith(f"/{port}")
 
 
+def test_control_of_the_simulator_needs_the_token_that_the_docs_name() -> None:
+    """A published port is reached from another address than the container's own."""
+    options = dict(part.removeprefix("--").split("=") for part in services()["simulator"]["command"][1:])
+    header = f"Authorization: Bearer {options['control-token']}"
+    for page in ("deploy.md", "simulator.md"):
+        assert header in (ROOT / "docs" / page).read_text(encoding="utf-8")
+
+
 def test_simulated_and_real_events_never_share_a_topic() -> None:
     """The simulated ones have the default prefix; whatever works on the real ones has another."""
     prefixes: dict[bool, set[str | None]] = {False: set(), True: set()}

@@ -28,6 +28,13 @@ def test_fault_wrong_is_a_wrong_usage(fault: str, word: str) -> None:
     assert word in result.output.replace("\n", " ")
 
 
+def test_empty_control_token_is_a_wrong_usage() -> None:
+    """Anyone would have it."""
+    result = CliRunner().invoke(app, ["simulate", "--port", "0", "--control-token", ""])
+    assert result.exit_code == 2
+    assert "--control-token" in result.output
+
+
 def test_options_reach_the_simulator() -> None:
     """A fault armed at the start acts on the first request, and SIGTERM ends the process properly."""
     options: dict[str, Any] = {"--port": 0, "--rate": 0, "--rate-limit": 7, "--select-by": "event-at"}

@@ -1,4 +1,4 @@
-"""The control endpoints: the library's calls over HTTP, without a token, with clear errors."""
+"""The control endpoints: the library's calls over HTTP, for who may call them, with clear errors."""
 
 from typing import Any, get_args
 
@@ -8,9 +8,10 @@ import pytest
 
 from connector.simulator import Emitted, Simulator, SimulatorConfig
 from connector.simulator.clock import NANOS
-from connector.simulator.control import ENDPOINTS
+from connector.simulator.control import ENDPOINTS, Endpoint
 from connector.simulator.faults import Fault
-from tests.unit.simulator.reader import LIKE, ask, connected, eventually
+from connector.simulator.http import is_loopback
+from tests.unit.simulator.reader import LIKE, ask, connected, eventually, get
 
 
 def _post(sim: Simulator, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
@@ -194,3 +195,57 @@ def test_disarm_forgets_one_kind_or_all(sim: Simulator) -> None:
     response = _post(sim, "disarm", {"kind": "dorp"})
     assert (response.status_code, "straggler" in response.json()["error"]) == (400, True)
     assert _post(sim, "disarm").json()["armed"] == {}
+
+
+@pytest.fixture(name="elsewhere")
+def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every client seem to be another machine."""
+    monkeypatch.setattr("connector.simulator.http.is_loopback", lambda _: False)
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("endpoint", [*ENDPOINTS, None])
+@pytest.mark.parametrize("authorization", [None, "Bearer simulator-token", "Bearer None", "Bearer"])
+def test_control_is_closed_to_other_machines_without_a_token_of_its_own(
+    endpoint: Endpoint | None, authorization: str | None
+) -> None:
+    """The token of the streams is no secret; nothing is changed, or told of what there is."""
+    method, path = (endpoint.method, endpoint.path) if endpoint else ("GET", "/control/nothing")
+    headers = {} if authorization is None else {"authorization": authorization}
+    with Simulator() as sim:
+        answer = ask(sim, method, path, headers=headers)
+        assert (answer.status_code, "--control-token" in answer.json()["error"]) == (403, True)
+        assert get(sim, LIKE, partition=9).status_code == 400
+        assert not sim.record()
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    ("authorization", "status"), [("Bearer open", 200), ("Bearer ope", 403), ("bearer open", 403), (None, 403)]
+)
+def test_control_with_a_token_is_open_to_who_has_it(authorization: str | None, status: int) -> None:
+    """From another machine; the streams have theirs."""
+    headers = {} if authorization is None else {"authorization": authorization}
+    with Simulator(SimulatorConfig(control_token="open")) as sim:
+        assert ask(sim, "GET", "/control/status", headers=headers).status_code == status
+
+
+def test_control_with_a_token_is_open_to_this_machine_without() -> None:
+    """It is for others."""
+    with Simulator(SimulatorConfig(control_token="open")) as sim:
+        assert ask(sim, "GET", "/control/status").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_ours"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("172.17.0.1", False), ("8.8.8.8", False)],
+)
+def test_loopback_address_is_this_machine(peer: str, *, is_ours: bool) -> None:
+    """And no other is, be it one of this machine's."""
+    assert is_loopback(peer) is is_ours
+
+
+def test_empty_control_token_is_none() -> None:
+    """Anyone would have it."""
+    with pytest.raises(ValueError, match="control_token must not be empty"):
+        SimulatorConfig(control_token="")
