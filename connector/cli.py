@@ -19,6 +19,7 @@ from connector.errors import ConnectorError, MissingExtraError, SettingsError
 from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
 from connector.events.times import format_us
 from connector.settings import HttpSettings, LogSettings, RunSettings, Settings, variable_name
+from connector.terminal import traceback_lines, visible
 
 _CLICK_USAGE_ERROR = 2
 _INTERRUPTED = 130
@@ -55,11 +56,26 @@ def main() -> NoReturn:
         sys.exit(_INTERRUPTED)
     except ConnectorError as error:
         sys.exit(_tell(error))
+    except Exception as error:  # noqa: BLE001 - Python would show it with its words as they are, which may be anyone's
+        _say(*traceback_lines(error), err=True)
+        sys.exit(1)
+
+
+def _say(*lines: str, err: bool = False) -> None:
+    """Print lines, with nothing in them that a terminal would obey."""
+    for line in lines:
+        typer.echo(visible(line), err=err)
+
+
+def _say_error(what: str, error: ConnectorError, *, err: bool = False) -> None:
+    """Print what is wrong, on as many lines as the error has."""
+    text, *more = error.lines
+    _say(f"{what}: {text}", *more, err=err)
 
 
 def _tell(error: ConnectorError) -> int:
     """Say what is wrong, and return the exit code."""
-    typer.echo(f"connector: {error}", err=True)
+    _say_error("connector", error, err=True)
     return error.exit_code
 
 
@@ -90,7 +106,7 @@ def _configure(kind: type[S], config: Path | None) -> S:
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature
     if value:
-        typer.echo(__version__)
+        _say(__version__)
         raise typer.Exit
 
 
@@ -155,18 +171,18 @@ def provision(
 
     settings = _configure(Settings, config)
     if output == "json":
-        typer.echo(manifests.as_json(settings.kafka))
+        _say(*manifests.as_json(settings.kafka).splitlines())
     elif output == "strimzi":
-        typer.echo(manifests.as_strimzi(settings.kafka, strimzi_cluster))
+        _say(*manifests.as_strimzi(settings.kafka, strimzi_cluster).splitlines())
     else:
         with RegistryClient(settings.schema_registry) as registry:
             plan = make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
         for change in plan.changes:
-            typer.echo(f"{'would ' if dry_run else ''}{change}")
+            _say(f"{'would ' if dry_run else ''}{change}")
         for difference in plan.differences:
-            typer.echo(str(difference), err=True)
+            _say(str(difference), err=True)
         if not plan.changes and not plan.differences:
-            typer.echo("nothing to do")
+            _say("nothing to do")
         raise typer.Exit(plan.exit_code)
 
 
@@ -191,7 +207,7 @@ def check(
     try_secrets(settings.x)
     try_client(settings.x)
     try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
-    typer.echo("ok: settings")
+    _say("ok: settings")
     if not online:
         return
     from connector.app import online_checks  # noqa: PLC0415 - see the module's docstring
@@ -199,9 +215,9 @@ def check(
     failures = []
     for name, do_check in online_checks(settings):
         try:
-            typer.echo(f"ok: {name}: {do_check()}")
+            _say(f"ok: {name}: {do_check()}")
         except ConnectorError as error:
-            typer.echo(f"failed: {name}: {error}")
+            _say_error(f"failed: {name}", error)
             failures.append(error)
     if failures:
         raise typer.Exit(failures[0].exit_code)
@@ -223,7 +239,7 @@ def health(
     from connector.telemetry.http import ask  # noqa: PLC0415 - see the module's docstring
 
     for path in ("/livez", "/readyz") if ready else ("/livez",):
-        typer.echo(f"{path}: {ask(host, port, path)}")
+        _say(f"{path}: {ask(host, port, path)}")
 
 
 @app.command()
@@ -273,11 +289,11 @@ def tail(
             }
             try:
                 with foreign_records_refused(record):
-                    line["value"] = decoder.decode_readable(record.value)
+                    text = json.dumps({**line, "value": decoder.decode_readable(record.value)})
             except ForeignRecordError as error:
                 _print_foreign([str(error)])
             else:
-                typer.echo(json.dumps(line))
+                _say(text)
 
 
 @app.command()
@@ -293,13 +309,13 @@ def gaps(
     _print_foreign(foreign)
     if as_json:
         for gap in found:
-            typer.echo(json.dumps(gap))
+            _say(json.dumps(gap))
         return
     for gap in found:
         place = f"{gap['stream']}/{gap['stream_partition']}"
-        typer.echo(f"{place:<8} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}")
+        _say(f"{place:<8} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}")
     if not found:
-        typer.echo("no gaps")
+        _say("no gaps")
 
 
 ledger = typer.Typer(help="Audit the connector's ledger, or reset it.", no_args_is_help=True)
@@ -329,9 +345,9 @@ def verify(
         findings = list(audit.findings())
         is_sound = is_sound and not findings
         verdict = "does not fit:" if findings else "sound"
-        typer.echo(f"{partition!s:<8} {audit.entries:>8} entries {audit.records:>10} records  {verdict}")
+        _say(f"{partition!s:<8} {audit.entries:>8} entries {audit.records:>10} records  {verdict}")
         for finding in findings:
-            typer.echo(f"         {finding}")
+            _say(f"         {finding}")
     _print_foreign(audited.foreign)
     if not is_sound:
         raise typer.Exit(os.EX_SOFTWARE)
@@ -357,15 +373,15 @@ def reset(
         )
     gap, foreign = reset_ledger(_configure(Settings, config), chosen)
     _print_foreign(foreign)
-    typer.echo(f"{chosen}: started a new ledger")
+    _say(f"{chosen}: started a new ledger")
     if gap is not None:
-        typer.echo(f"{chosen}: recorded a gap from {format_us(gap.start_us)} to {format_us(gap.end_us)}")
+        _say(f"{chosen}: recorded a gap from {format_us(gap.start_us)} to {format_us(gap.end_us)}")
 
 
 def _print_foreign(foreign: list[str]) -> None:
     """Print how many records the connector cannot have written, and what is wrong with the first."""
     if foreign:
-        typer.echo(f"{len(foreign)} records were not written by the connector, such as {foreign[0]}", err=True)
+        _say(f"{len(foreign)} records were not written by the connector, such as {foreign[0]}", err=True)
 
 
 @app.command()
@@ -435,7 +451,7 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
     except OSError as error:
         raise SettingsError([f"--port {port}: cannot listen on {host}: {error}"]) from error
     with stopping_on_signals() as stop:
-        typer.echo(simulator.base_url)
+        _say(simulator.base_url)
         stop.wait()
     simulator.stop()
 

@@ -18,9 +18,13 @@ import os
 
 
 class ConnectorError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose: `lines` are its text, each of which is to be shown as one line."""
 
     exit_code = os.EX_SOFTWARE
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
 
 
 class SettingsError(ConnectorError):
@@ -29,7 +33,7 @@ class SettingsError(ConnectorError):
     exit_code = os.EX_CONFIG
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n  ".join(["settings are missing or wrong:", *problems]))
+        super().__init__("settings are missing or wrong:", *(f"  {problem}" for problem in problems))
         self.problems = problems
 
 

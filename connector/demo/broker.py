@@ -75,7 +75,8 @@ def _wait_until_listening(process: subprocess.Popen[bytes], port: int, output: P
             time.sleep(_POLL_S)
             continue
         said = output.read_text(encoding="utf-8", errors="replace").strip()[-_OUTPUT_CHARACTERS:]
-        raise DependencyUnavailableError(f"the demo's broker, noida-db, {what}; it said:\n{said or 'nothing'}")
+        lines = (f"  {line}" for line in (said or "nothing").splitlines())
+        raise DependencyUnavailableError(f"the demo's broker, noida-db, {what}; it said:", *lines)
 
 
 def _is_listening(port: int) -> bool:

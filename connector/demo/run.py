@@ -182,7 +182,7 @@ class _Stage:
 
 
 def _conclude(verdict: Verdict, did_not_happen: Sequence[Trouble], view: View) -> int:
-    view.say(f"\n{verdict}\n")
+    view.say("", *verdict.lines(), "")
     for trouble in did_not_happen:
         view.say(f"did not happen: {trouble.text}")
     if not verdict.is_clean or did_not_happen:

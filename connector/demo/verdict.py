@@ -65,14 +65,15 @@ class Verdict:
         """
         return not any(self._faults().values())
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """Return the figures, a line each, and then a few examples of each fault."""
         figures = {"emitted": self.emitted, "read back": self.read}
         figures |= {name: len(faults) for name, faults in self._faults().items()}
         figures |= {"dead letters": self.dead_letters, "gaps": self.gaps}
         examples = [
             f"{name}: {fault}" for name, faults in self._faults().items() for fault in sorted(faults)[:_EXAMPLES]
         ]
-        return "\n".join([*(f"{name:<16}{figure:>8,}" for name, figure in figures.items()), *examples])
+        return [*(f"{name:<16}{figure:>8,}" for name, figure in figures.items()), *examples]
 
     def _faults(self) -> dict[str, tuple[str, ...]]:
         return {

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connector.demo.landing import Row
+from connector.terminal import visible
 
 _LINE_EVERY_S = 3.0
 _SAMPLE_CHARACTERS = 60
@@ -21,8 +22,8 @@ _SAMPLE_CHARACTERS = 60
 class View(Protocol):
     """Shows the demo between `with` and its end."""
 
-    def say(self, text: str) -> None:
-        """Show `text` for good."""
+    def say(self, *lines: str) -> None:
+        """Show `lines` for good."""
 
     def show(self, rows: Collection[Row]) -> None:
         """Show what has landed by now."""
@@ -45,9 +46,10 @@ class TableView:
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False)
 
-    def say(self, text: str) -> None:
-        """Show `text` for good."""
-        self._live.console.print(Text(text))
+    def say(self, *lines: str) -> None:
+        """Show `lines` for good."""
+        for line in lines:
+            self._live.console.print(Text(visible(line)))
 
     def show(self, rows: Collection[Row]) -> None:
         """Draw the table again."""
@@ -59,7 +61,7 @@ class TableView:
         table.add_column("last record", no_wrap=True, ratio=1)
         for row in rows:
             cells = (row.topic.removeprefix(prefix), f"{row.count:,}", row.last_key, row.sample)
-            table.add_row(*map(Text, cells), style="" if row.count else "dim")
+            table.add_row(*(Text(visible(cell)) for cell in cells), style="" if row.count else "dim")
         self._live.update(table, refresh=True)
 
     def __enter__(self) -> Self:
@@ -79,9 +81,10 @@ class LinesView:
         self._seen: set[str] = set()
         self._rows: Collection[Row] = ()
 
-    def say(self, text: str) -> None:
-        """Print `text`."""
-        print(text, flush=True)  # noqa: T201 - stdout is where the demo shows itself
+    def say(self, *lines: str) -> None:
+        """Print `lines`."""
+        for line in lines:
+            print(visible(line), flush=True)  # noqa: T201 - stdout is where the demo shows itself
 
     def show(self, rows: Collection[Row]) -> None:
         """Print what is new, the counts only when it is time."""

@@ -116,7 +116,7 @@ class Cluster:
         _, errors = self._ask(lambda admin: admin.create_topics(new, request_timeout=_CREATION_TIMEOUT_S))
         _raise_if_forbidden(errors, "create", "Create")
         if refused := [f"{name}: {error.str()}" for name, error in errors.items() if error.code() in _REFUSED]:
-            raise NotProvisionedError("\n".join(("the brokers refuse to create topics:", *refused)))
+            raise NotProvisionedError("the brokers refuse to create topics:", *refused)
         self._raise_unless(KafkaError.TOPIC_ALREADY_EXISTS, errors)
         self._await_topics([spec.name for spec in specs])
 

@@ -90,7 +90,7 @@ def confirm_schema_ids(
     schemas = _schemas(names, streams)
     found = {recorded.key(subject(topic), schemas[topic]): each for topic, each in subjects.found.items()}
     if contradictions := _contradictions(found, recorded.read(), recorded.topic):
-        raise NotProvisionedError("\n".join(contradictions))
+        raise NotProvisionedError(*contradictions)
     return not subjects.missing
 
 
@@ -173,7 +173,7 @@ def _insist(*looks: _Look) -> None:
     missing = [problem for look in looks for problem in look.missing]
     unfit = [problem for look in looks for problem in look.unfit]
     if missing or unfit:
-        raise NotProvisionedError("\n".join([*unfit, *missing, *([_MEND] if missing else [])]))
+        raise NotProvisionedError(*unfit, *missing, *([_MEND] if missing else []))
 
 
 def read_limits(names: TopicNames, streams: Collection[str], cluster: Cluster) -> dict[str, int]:

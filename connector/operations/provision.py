@@ -159,7 +159,7 @@ def provision(settings: KafkaSettings, cluster: Cluster, registry: RegistryClien
     apply(before.changes, cluster, registry)
     after = plan(settings, read_state(settings, cluster, registry))
     if after.changes:
-        raise DependencyUnavailableError("\n".join(("still to do after doing it:", *map(str, after.changes))))
+        raise DependencyUnavailableError("still to do after doing it:", *map(str, after.changes))
     return Plan(before.changes, after.differences)
 
 

@@ -7,12 +7,14 @@ import logging
 import sys
 import threading
 from collections.abc import Sequence
+from typing import TextIO
 
 import structlog
-from structlog.types import EventDict, Processor, WrappedLogger
+from structlog.types import EventDict, ExcInfo, Processor, WrappedLogger
 
 from connector.settings import LogSettings
 from connector.telemetry.repeats import Repeats
+from connector.terminal import traceback_lines, visible
 
 WARNING_INTERVAL_S = 60.0
 LIBRARY_INTERVAL_S = 10.0
@@ -81,6 +83,32 @@ def _in_order(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {**{name: event[name] for name in _FIRST}, **event}
 
 
+class _Readable:
+    """A value as it is to be shown: the renderer takes the `repr` of what is no text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Make visible what a terminal would obey, in names and values; exceptions are left to `_show_exception`."""
+    return {visible(name): value if name == "exc_info" else _readable(name, value) for name, value in event.items()}
+
+
+def _readable(name: str, value: object) -> object:
+    text = value if isinstance(value, str) else repr(value)
+    if text.isprintable():
+        return value
+    return visible(text) if name == "event" else _Readable(f"'{visible(text)}'" if text is value else visible(text))
+
+
+def _show_exception(output: TextIO, exc_info: ExcInfo) -> None:
+    output.write("".join(f"\n{line}" for line in traceback_lines(exc_info[1])))
+
+
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:
     """A thread died from an unexpected exception."""
     name = failed.thread.name if failed.thread is not None else ""
@@ -91,7 +119,7 @@ def configure_logs(settings: LogSettings) -> None:
     """Send all logs to stderr, as JSON or readable, and what else Python would print there too."""
     is_console = settings.format == "console" or (settings.format is None and sys.stderr.isatty())
     renderer: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        [_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_show_exception)]
         if is_console
         else [_TRACEBACKS, _in_order, structlog.processors.JSONRenderer()]
     )

@@ -123,7 +123,7 @@ def test_demo_whose_broker_does_not_start_says_why(environment: dict[str, str], 
     process = _start(environment | {"PYTHONPATH": str(package.parent)})
     _, errors = process.communicate(timeout=_LIMIT_S)
     assert process.returncode == 69
-    assert errors == "connector: the demo's broker, noida-db, ended with 1; it said:\nthis machine is too old\n"
+    assert errors == "connector: the demo's broker, noida-db, ended with 1; it said:\n  this machine is too old\n"
 
 
 def test_demo_without_its_packages_names_the_extra(environment: dict[str, str], tmp_path: Path) -> None:

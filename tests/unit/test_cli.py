@@ -1,10 +1,182 @@
-"""How `connector run` ends."""
+"""What the commands print, whoever's words are in it, and how `connector run` ends."""
 
+import ast
+import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any, Self
 
 import pytest
+from typer.testing import CliRunner
+
+from connector import app as app_module
+from connector import cli
+from connector.errors import ConnectorError, NotProvisionedError, SettingsError
+from connector.events.catalog import StreamPartition
+from connector.kafka import reading, registry
+from connector.kafka.reading import ReadRecord
+from connector.kafka.topics import TopicNames
+from connector.operations import history, provision
+from connector.operations import reset as reset_module
+from connector.operations.audit import PartitionAudit
+from connector.operations.history import Audited
+from connector.operations.provision import Difference, Plan, SetCompatibility
+from connector.settings import KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
+from connector.telemetry import http
+
+_HOSTILE = "x\x1b[2J\x1b]0;y\x07\x9b1m\u202e\u200b\r\nok: everything\nno gaps"
+_SEEN = r"x\x1b[2J\x1b]0;y\x07\x9b1m\u202e\u200b\r\nok: everything\nno gaps"
+_SETTINGS_GIVEN = RunSettings(
+    x=XAccessSettings(bearer_token="t"),
+    kafka=KafkaSettings(bootstrap_servers="127.0.0.1:9"),
+    schema_registry=SchemaRegistrySettings(url="http://127.0.0.1:9"),
+)
+
+
+@pytest.fixture(name="printed")
+def _printed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return a function that runs a command, and returns the lines that it prints, none of which a terminal obeys."""
+    monkeypatch.setattr(cli, "_configure", lambda *_: _SETTINGS_GIVEN)
+
+    def run(*arguments: str) -> list[str]:
+        result = CliRunner().invoke(cli.app, arguments, color=True)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        lines = result.output.removesuffix("\n").split("\n")
+        assert all(map(str.isprintable, lines)), lines
+        return lines
+
+    return run
+
+
+def _raising(error: ConnectorError) -> Callable[[], str]:
+    def check() -> str:
+        raise error
+
+    return check
+
+
+def test_check_cannot_be_made_to_say_that_all_is_well(
+    monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
+) -> None:
+    """By the words of whoever is checked; an error of ours that has several lines has them still."""
+    checks: dict[str, Callable[[], str]] = {
+        "registry": _raising(NotProvisionedError(f"it says {_HOSTILE}", "its second line")),
+        "X": _raising(SettingsError([_HOSTILE])),
+        "Kafka": lambda: _HOSTILE,
+    }
+    monkeypatch.setattr(app_module, "online_checks", lambda _: iter(checks.items()))
+    assert printed("check", "--online") == [
+        "ok: settings",
+        f"failed: registry: it says {_SEEN}",
+        "its second line",
+        "failed: X: settings are missing or wrong:",
+        f"  {_SEEN}",
+        f"ok: Kafka: {_SEEN}",
+    ]
+
+
+_GAP = dict.fromkeys(["stream", "gap_start", "gap_end", "state", "cause", "detail"], _HOSTILE) | {"stream_partition": 1}
+
+
+@pytest.mark.parametrize("arguments", [["gaps"], ["gaps", "--json"]])
+def test_gaps_cannot_be_made_to_say_that_there_are_none(
+    monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]], arguments: list[str]
+) -> None:
+    """By a record of the topic, or by one that is not ours."""
+    monkeypatch.setattr(history, "read_gaps", lambda _: ([_GAP], [_HOSTILE]))
+    foreign, gap = printed(*arguments)
+    assert foreign == f"1 records were not written by the connector, such as {_SEEN}"
+    assert "no gaps" in gap
+
+
+class _Topic:
+    """Stands in for a reader of Kafka, of two records."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def to_end(self, _: Callable[[], bool]) -> Iterator[ReadRecord]:
+        for value in (b"decodable", b"foreign", b"with bytes"):
+            yield ReadRecord("p.tweet.delete", 0, 7, 0, _HOSTILE.encode(), value, {})
+
+
+class _Decoder:
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def decode_readable(self, value: bytes) -> dict[str, Any]:
+        if value == b"foreign":
+            raise ValueError(_HOSTILE)
+        return {_HOSTILE: value if value == b"with bytes" else _HOSTILE}
+
+
+def test_tail_prints_a_record_on_one_line_whatever_it_holds(
+    monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
+) -> None:
+    """In its key, its names and values, or what is wrong with it; what JSON cannot hold is no record of ours."""
+    monkeypatch.setattr(reading, "TopicReader", _Topic)
+    monkeypatch.setattr(reading, "AvroReader", _Decoder)
+    monkeypatch.setattr(registry, "RegistryClient", lambda _: nullcontext())
+    record, foreign, with_bytes = printed("tail", "--to-end")
+    assert record.startswith('{"topic": "p.tweet.delete", ')
+    place = "1 records were not written by the connector, such as p.tweet.delete partition 0 offset 7"
+    assert foreign == f"{place}: ValueError: {_SEEN}"
+    assert with_bytes == f"{place}: TypeError: Object of type bytes is not JSON serializable"
+
+
+def test_provision_prints_what_kafka_and_the_registry_have_on_one_line_each(
+    monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
+) -> None:
+    """A compatibility level, a topic's configuration."""
+    monkeypatch.setattr("connector.kafka.cluster.Cluster", lambda _: None)
+    plan = Plan((SetCompatibility("s", _HOSTILE),), (Difference("t", "cleanup.policy", _HOSTILE, "delete"),))
+    monkeypatch.setattr(provision, "provision", lambda *_, **__: plan)
+    change, difference = printed("provision")
+    assert (_SEEN in change, _SEEN in difference) == (True, True)
+
+
+def test_ledger_commands_print_what_they_find_on_one_line_each(
+    monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
+) -> None:
+    """A finding, or what is wrong with a record that is not ours."""
+    audit = PartitionAudit(StreamPartition("tweet", 1))
+    audit.unreadable(_HOSTILE)
+    monkeypatch.setattr(history, "audit_history", lambda *_: Audited({audit.partition: audit}, [_HOSTILE]))
+    monkeypatch.setattr(reset_module, "reset_ledger", lambda *_: (None, [_HOSTILE]))
+    assert [_SEEN in line for line in printed("ledger", "verify")] == [False, True, True]
+    assert [_SEEN in line for line in printed("ledger", "reset", "--stream=tweet", "--partition=1")] == [True, False]
+
+
+def test_health_prints_what_a_service_answers_on_one_line(
+    monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
+) -> None:
+    """Another process may have its port."""
+    monkeypatch.setattr(http, "ask", lambda *_: _HOSTILE)
+    assert printed("health") == [f"/livez: {_SEEN}"]
+
+
+def test_manifests_keep_their_lines(printed: Callable[..., list[str]]) -> None:
+    """They are ours."""
+    lines = printed("provision", "--output", "strimzi")
+    assert any(line.strip() == f"topicName: {TopicNames('x.compliance').gap}" for line in lines)
+
+
+def test_commands_print_in_one_way_alone() -> None:
+    """So that nothing reaches a terminal as someone else sent it."""
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(cli))) if isinstance(node, ast.Call)]
+    names = [ast.unparse(call.func) for call in calls]
+    assert names.count("typer.echo") == 1
+    assert not {"print", "sys.stdout.write", "sys.stderr.write", "typer.secho", "click.echo"} & set(names)
+
 
 _PROGRAM = """
 import atexit, sys
@@ -46,3 +218,16 @@ def test_process_ends_without_taking_the_interpreter_apart(ending: str, code: in
         check=False,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (code, "at work\n", told)
+
+
+def test_unexpected_exception_is_shown_on_the_lines_of_its_traceback() -> None:
+    """Its words may be X's, Kafka's or the registry's."""
+    ended = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", _PROGRAM.format(ending=f"raise RuntimeError({_HOSTILE!r})")],
+        env={**os.environ, **_SETTINGS},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    *_, last = ended.stderr.decode().removesuffix("\n").split("\n")
+    assert (ended.returncode, last) == (1, f"RuntimeError: {_SEEN}")

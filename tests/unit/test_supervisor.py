@@ -8,6 +8,7 @@ import pytest
 
 from connector import supervisor as supervisor_module
 from connector.errors import (
+    ConnectorError,
     DependencyUnavailableError,
     HungError,
     NotProvisionedError,
@@ -169,14 +170,14 @@ def test_workers_that_hang_delay_the_leaving_by_one_deadline_together(bench: _Be
     assert bench.waited_s <= DRAIN_S
 
 
-@pytest.mark.parametrize("kind", [SettingsError, DependencyUnavailableError])
-def test_membership_beyond_repair_abandons_everything(bench: _Bench, kind: type[Exception]) -> None:
+@pytest.mark.parametrize("error", [SettingsError(["twin"]), DependencyUnavailableError("twin")], ids=type)
+def test_membership_beyond_repair_abandons_everything(bench: _Bench, error: ConnectorError) -> None:
     """As after a twin with the same instance id: nothing is owned any more, though the group did not say so."""
 
     def fail(_: object) -> None:
-        raise kind(["twin"])
+        raise error
 
-    with pytest.raises(kind):
+    with pytest.raises(type(error)):
         bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0]]), fail)
     assert bench.told == {_TWEETS[0]: ["start", "abandon"]}
     assert bench.has_left

@@ -42,7 +42,7 @@ def test_broker_that_ends_at_once_is_told_with_its_words(tmp_path: Path, tempora
     """What it wrote is the reason that a reader can act on."""
     binary = _script(tmp_path, "echo no room here >&2; exit 3")
     with (
-        pytest.raises(DependencyUnavailableError, match=r"ended with 3; it said:\nno room here$"),
+        pytest.raises(DependencyUnavailableError, match=r"ended with 3; it said:\n  no room here$"),
         running_broker(binary),
     ):
         pass
@@ -53,7 +53,7 @@ def test_broker_that_never_listens_is_given_up_and_ended(tmp_path: Path) -> None
     """The process does not outlive the attempt."""
     binary = _script(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 60")
     with (
-        pytest.raises(DependencyUnavailableError, match=r"does not listen on port \d+ after 1 s; it said:\nnothing"),
+        pytest.raises(DependencyUnavailableError, match=r"does not listen on port \d+ after 1 s; it said:\n  nothing"),
         running_broker(binary, start_limit_s=1.0),
     ):
         pass

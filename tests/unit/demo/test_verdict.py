@@ -253,7 +253,7 @@ def test_text_of_a_verdict_holds_the_figures_and_some_examples(
     emitted: tuple[Emitted, ...], landed: list[Landed]
 ) -> None:
     """Every figure on a line of its own, then a few of the faults."""
-    text = str(judge(emitted, landed[5:], gaps=1)).splitlines()
+    text = judge(emitted, landed[5:], gaps=1).lines()
     assert [line.split() for line in text[:3]] == [["emitted", "3,003"], ["read", "back", "2,998"], ["lost", "5"]]
     assert ["gaps", "1"] in [line.split() for line in text]
     assert sum(line.startswith("lost: ") for line in text) == 3

@@ -1,6 +1,7 @@
 """What the demo shows, without a demo."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -89,3 +90,29 @@ def test_lines_of_a_failed_demo_end_without_counts(capsys: pytest.CaptureFixture
     with pytest.raises(LookupError), view:
         raise LookupError
     assert capsys.readouterr().out == ""
+
+
+_HOSTILE = "x\x1b[2J\x9b1m\u202e\u200b\r\nforged"
+_SEEN = r"x\x1b[2J\x9b1m\u202e\u200b\r\nforged"
+
+
+def test_table_and_what_is_said_above_it_cannot_be_redrawn_by_a_record() -> None:
+    """By a key, a value or a topic of someone else's; each stays on its line."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=200, height=24, highlight=False, _environ={})
+    with TableView(console) as view:
+        view.say(_HOSTILE)
+        view.show([Row(f"p.{_HOSTILE}", 1, r"k", _HOSTILE), Row("p.t", 1, "\x1b[2J", "s")])
+    text = _text(console)
+    assert text.count(_SEEN) >= 3
+    assert r" \x1b[2J " in text
+    assert not re.search("\x1b\\[2J|[\x9b\u202e\u200b]|\r\n", text)
+
+
+def test_lines_cannot_be_broken_by_a_record(capsys: pytest.CaptureFixture[str]) -> None:
+    """By a key or a value of someone else's, or in the verdict."""
+    with LinesView() as view:
+        view.say(_HOSTILE)
+        view.show([Row("p.t", 1, _HOSTILE, _HOSTILE)])
+    lines = capsys.readouterr().out.removesuffix("\n").split("\n")
+    assert all(map(str.isprintable, lines))
+    assert lines[:2] == [_SEEN, f"       p.t  {_SEEN}  {_SEEN}"]

@@ -257,3 +257,31 @@ def test_what_python_says_by_itself_goes_through_the_same_renderer(capsys: pytes
     assert (warned["logger"], warned["level"], "old ways" in warned["event"]) == ("py.warnings", "warning", True)
     assert (died["event"], died["level"], died["thread"]) == ("thread_failed", "error", "worker")
     assert died["exception"][0]["exc_type"] == "RuntimeError"
+
+
+_HOSTILE = "x\x1b[2J\x07\x9b1m\u202e\u200b\r\n[info     ] stopped"
+_SEEN = r"x\x1b[2J\x07\x9b1m\u202e\u200b\r\n[info     ] stopped"
+
+
+def test_nothing_that_is_logged_reaches_a_terminal_as_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither a library's message, nor a name or a value of ours, be it a text, a list or an exception."""
+    _configure("console")
+    logging.getLogger("librdkafka").warning("%s", _HOSTILE, extra={"facility": "\x1b[2J"})
+    structlog.get_logger().warning("odd", detail=_HOSTILE, short="\x1b[2J", names=[_HOSTILE], **{_HOSTILE: 1})
+    structlog.get_logger().error("failed", exc_info=RuntimeError(_HOSTILE))
+    lines = capsys.readouterr().err.removesuffix("\n").split("\n")
+    assert all(map(str.isprintable, lines))
+    theirs, ours, failed, exception = lines
+    assert theirs.startswith(f"[warning  ] {_SEEN} ")
+    assert [f"detail='{_SEEN}'" in ours, r"short='\x1b[2J'" in ours, f"names=['{_SEEN}']" in ours] == [True] * 3
+    assert f"{_SEEN}=1" in ours
+    assert failed.startswith("[error    ] failed ")
+    assert exception == f"RuntimeError: {_SEEN}"
+
+
+def test_nothing_that_is_logged_as_json_is_more_than_plain_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON has escapes of its own, and a terminal may be at its end, too."""
+    _configure("json")
+    structlog.get_logger().error(_HOSTILE, exc_info=RuntimeError(_HOSTILE), **{_HOSTILE: _HOSTILE})
+    line = capsys.readouterr().err.removesuffix("\n")
+    assert (line.isprintable(), line.isascii()) == (True, True)
