@@ -203,9 +203,10 @@ def _base_url(settings: XSettings) -> httpx.URL:
     name = variable_name(("x", "base_url"))
     try:
         url = httpx.URL(settings.base_url)
-    except httpx.InvalidURL as error:
+        has_host = bool(url.host)
+    except (httpx.InvalidURL, ValueError) as error:  # a host that is not what it encodes is a `ValueError`
         raise SettingsError([f"{name}: is not a URL: {error}"]) from None
-    if not url.host or (url.port or 0) > _MAX_PORT:
+    if not has_host or (url.port or 0) > _MAX_PORT:
         raise SettingsError([f"{name}: holds no host, or a port that cannot be"])
     return url
 

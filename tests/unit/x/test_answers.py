@@ -1,12 +1,19 @@
 """Answers that are no stream, or an odd one: what they are called, and that none of them shows a secret."""
 
 import gzip
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
-from connector.coverage.plan import Live
+from connector.coverage.plan import Live, Plan, Replay
+from connector.errors import SettingsError
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.settings import XSettings
@@ -14,6 +21,9 @@ from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.faults import Refuse
 from connector.x.client import XClient
 from connector.x.errors import ConnectFailedError, FailureReason, PlanRefusedError, RateLimit
+from connector.x.framing import Framer
+from connector.x.response import BODY_LIMIT
+from tests.unit.x.fakes import NOW_US
 from tests.unit.x.servers import TWEET_1, answering, make_client, read
 
 
@@ -304,3 +314,101 @@ def test_exchanged_token_that_fits_no_header_is_a_failure_without_it(token: str)
         client.open(TWEET_1, Live(0))
     assert caught.value.failure.reason == "no-token"
     assert "hush" not in repr(caught.value) + str(caught.value)
+
+
+def _inflating(byte: bytes, mebibytes: int) -> bytes:
+    """Return gzip that inflates a thousandfold."""
+    member = zlib.compressobj(9, wbits=31)
+    return b"".join(member.compress(byte * 1024 * 1024) for _ in range(mebibytes)) + member.flush()
+
+
+def _gzip(status: int, body: bytes) -> bytes:
+    head = b"HTTP/1.1 %d -\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
+
+
+_REPLAY = Replay(NOW_US - 3600 * US_PER_S, NOW_US - 1800 * US_PER_S)
+_KEYS = {"bearer_token": None, "api_key": "hush-key", "api_key_secret": "hush-secret"}
+
+
+@contextmanager
+def _peak_bytes() -> Iterator[list[int]]:
+    """Give a list to which the most memory that was taken meanwhile is added at the end."""
+    peaks: list[int] = []
+    tracemalloc.start()
+    try:
+        yield peaks
+        peaks.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 503])
+def test_error_body_that_inflates_a_thousandfold_takes_little_memory(status: int) -> None:
+    """A hundred bytes may become a hundred thousand."""
+    answer = _gzip(status, _inflating(b" ", 100))
+    with (
+        answering(answer) as base_url,
+        make_client(base_url) as client,
+        _peak_bytes() as peaks,
+        pytest.raises(ConnectFailedError),
+    ):
+        client.open(TWEET_1, Live(0))
+    assert peaks[0] < 4 * 1024 * 1024
+
+
+def test_stream_of_line_ends_that_inflates_a_thousandfold_takes_little_memory() -> None:
+    """Each of them is a line, if an empty one."""
+    answer = _gzip(200, _inflating(b"\n", 8))
+    framer = Framer("tweet", 512 * 1024)
+    with (
+        answering(answer) as base_url,
+        make_client(base_url) as client,
+        client.open(TWEET_1, Live(0)) as connection,
+        _peak_bytes() as peaks,
+    ):
+        lines = sum(len(framer.feed(chunk)) for chunk in connection.chunks())
+    assert lines == 8 * 1024 * 1024
+    assert peaks[0] < 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize(("plan", "keys"), [(_REPLAY, {}), (Live(0), {"gzip": False}), (Live(0), _KEYS)])
+@pytest.mark.parametrize("status", [400, 503])
+def test_error_body_in_an_encoding_that_was_not_asked_for_stays_as_it_is(
+    plan: Plan, keys: dict[str, Any], status: int
+) -> None:
+    """Of a replay, without compression, and of the token's exchange."""
+    answer = _gzip(status, gzip.compress(_PROBLEM.replace(b'"d"', b'"inflated"')))
+    with (
+        answering(answer) as base_url,
+        make_client(base_url, **keys) as client,
+        pytest.raises(ConnectFailedError) as caught,
+    ):
+        client.open(TWEET_1, plan)
+    assert "inflated" not in caught.value.failure.detail
+    assert not isinstance(caught.value, PlanRefusedError)
+
+
+def test_error_body_in_the_encoding_that_was_asked_for_is_read() -> None:
+    """X's own words decide what is asked for next."""
+    answer = _gzip(400, gzip.compress(_PROBLEM))
+    with answering(answer) as base_url, make_client(base_url) as client, pytest.raises(PlanRefusedError):
+        client.open(TWEET_1, Live(0))
+
+
+def test_error_body_that_inflates_to_nothing_is_read_no_further_than_its_limit() -> None:
+    """What comes is bounded, too."""
+    body = gzip.compress(b"") * (BODY_LIMIT // 20 + 1) + gzip.compress(b"words behind")
+    with (
+        answering(_gzip(503, body)) as base_url,
+        make_client(base_url) as client,
+        pytest.raises(ConnectFailedError) as caught,
+    ):
+        client.open(TWEET_1, Live(0))
+    assert caught.value.failure.detail == "HTTP 503: X gives no reason"
+
+
+def test_base_url_whose_host_decodes_to_no_name_is_a_wrong_setting() -> None:
+    """Not an exception of the HTTP library's."""
+    with pytest.raises(SettingsError, match="CONNECTOR_X__BASE_URL: is not a URL"):
+        XClient(XSettings(base_url="https://xn--a", bearer_token=SecretStr("t")))
