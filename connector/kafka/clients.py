@@ -5,6 +5,7 @@ the clients are used for beyond that.
 """
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -32,6 +33,8 @@ _MAX_POLL_INTERVAL_MS = 60_000
 
 _LOGGER = logging.getLogger("librdkafka")
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 C = TypeVar("C", AdminClient, Consumer, Producer)
 
 _COMMON_DEFAULTS = {"client.id": "x-compliance-connector"}
@@ -58,7 +61,7 @@ def make(kind: Callable[[ClientProperties], C], properties: ClientProperties) ->
     try:
         return kind(properties)
     except KafkaException as error:
-        problem = error.args[0].str()
+        problem = _without_values(error.args[0].str(), properties)
     except (AttributeError, TypeError) as error:  # a property that the Python client takes as a function or a map
         problem = str(error)
     raise SettingsError([f"{variable_name(('kafka',))}: librdkafka refuses the settings: {problem}"])
@@ -154,7 +157,25 @@ def reader_config(settings: KafkaSettings) -> ClientProperties:
 
 
 def _properties(settings: KafkaSettings, defaults: dict[str, Any], owned: dict[str, Any]) -> ClientProperties:
-    return ClientProperties(_COMMON_DEFAULTS | defaults | settings.properties | _connection(settings) | owned)
+    properties = ClientProperties(_COMMON_DEFAULTS | defaults | settings.properties | _connection(settings) | owned)
+    if unfit := [name for name, value in properties.items() if not (_is_whole(name) and _is_whole(value))]:
+        names = ", ".join(map(repr, unfit))
+        raise SettingsError([f"{variable_name(('kafka',))}: a NUL character, or what is not Unicode, in {names}"])
+    return properties
+
+
+def _is_whole(value: object) -> bool:
+    """Return whether librdkafka gets all of a value: it ends texts at a NUL character, and takes them in UTF-8."""
+    return not isinstance(value, str) or ("\0" not in value and not _SURROGATE.search(value))
+
+
+def _without_values(problem: str, properties: ClientProperties) -> str:
+    """Return what librdkafka says without the values it quotes, whole or an item of a list: one may be a secret."""
+    texts = [value for value in properties.values() if isinstance(value, str)]
+    values = {part.strip() for text in texts for part in (text, *text.split(","))} - {""}
+    for value in sorted(values, key=len, reverse=True):
+        problem = problem.replace(f'"{value}"', '"..."')
+    return problem.strip()
 
 
 def _connection(settings: KafkaSettings) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import select
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -219,3 +220,41 @@ def test_properties_that_librdkafka_takes_pass_without_a_connection(caplog: pyte
         asked, _, _ = select.select([broker], [], [], 0.2)
     assert asked == []
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("update", "name"),
+    [
+        ({"sasl": SaslSettings.model_validate({"username": "u", "password": "hush\0more"})}, "sasl.password"),
+        ({"sasl": SaslSettings(username="u\udcff")}, "sasl.username"),
+        ({"bootstrap_servers": "127.0.0.1:1\0,evil:1"}, "bootstrap.servers"),
+        ({"properties": {"client.id": "hush\0more"}}, "client.id"),
+        ({"properties": {"acks\0": "hush"}}, r"acks\x00"),
+        ({"properties": {"enable.idempotence\0x": False}}, r"enable.idempotence\x00x"),
+    ],
+)
+def test_what_librdkafka_would_cut_is_a_settings_error_without_it(update: dict[str, Any], name: str) -> None:
+    """It ends texts at a NUL character: a password would be another, and a name one that the connector owns."""
+    settings = _SETTINGS.model_copy(update=update)
+    for properties in (admin_config, reader_config):
+        with pytest.raises(SettingsError, match="a NUL character, or what is not Unicode") as caught:
+            properties(settings)
+        assert str(caught.value).endswith(f" in '{name}'")
+        assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("properties", "problem"),
+    [
+        ({"client.dns.lookup": "hush"}, 'Invalid value "..." for configuration property "client.dns.lookup"'),
+        ({"debug": "hush, more"}, 'Invalid value "..." for configuration property "debug"'),
+        ({"client.dns.lookup": 'hu"sh\x1b[2J\nok'}, 'Invalid value "..." for configuration property'),
+        ({"topic.blacklist": "[hush("}, 'Failed to parse pattern "..."'),
+    ],
+)
+def test_value_that_librdkafka_refuses_is_not_shown(properties: dict[str, str], problem: str) -> None:
+    """It quotes values as they are, and one that stands in the wrong place may be a secret."""
+    with pytest.raises(SettingsError) as caught:
+        try_properties(_SETTINGS.model_copy(update={"properties": properties}), 30_000)
+    assert problem in str(caught.value)
+    assert "sh" not in str(caught.value).replace("refuses", "")
