@@ -8,8 +8,7 @@ client for itself.
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.request import getproxies_environment
 
 import yaml
@@ -20,9 +19,19 @@ from pydantic_settings import SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from connector.errors import SettingsError
+from connector.files import read_small_file, why_not_a_file
 from connector.settings import ENV_PREFIX, FORM, Settings, XSettings, variable_name
 
+if TYPE_CHECKING:
+    import httpx
+
 S = TypeVar("S", bound=Settings)
+
+_CA_VARIABLE = "SSL_CERT_FILE"
+_CONFIG_LIMIT_BYTES = 1024 * 1024
+_PORTS = {None, *range(1, 65536)}
+_PROXY_EXAMPLE = "http://proxy.example.com:3128"
+_TOO_DEEP = "nested too deeply"
 
 
 def load_settings(kind: type[S], config_file: Path | None = None) -> S:
@@ -30,7 +39,7 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
 
     Raises `SettingsError` with every problem found, each naming the setting and what would be right.
     """
-    problems = [*_misspelt_variables(kind, os.environ), *_unusable_proxies()]
+    problems = [*_misspelt_variables(kind, os.environ), *_unusable_proxies(), *_unusable_certificates(os.environ)]
     flat: list[tuple[str, ...]] = []
     try:
         flat += _flat_sections(kind, _content(kind, config_file))
@@ -43,6 +52,8 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
         problems += [_explain(kind, problem) for problem in found if problem["loc"] not in flat]
     except PydanticSettingsError as error:
         problems.append(f"cannot be read: {error}")
+    except RecursionError:
+        problems.append(f"cannot be read: a value is {_TOO_DEEP}")
     problems += [f"{variable_name(path)}: is a section: give its settings, not a value" for path in flat]
     if problems:
         raise SettingsError(problems)
@@ -54,17 +65,18 @@ def _content(kind: type[Settings], config_file: Path | None) -> Mapping[str, Any
     if config_file is None:
         return {}
     name = f"--config {config_file}"
-    if not config_file.is_file():
-        raise SettingsError([f"{name}: {_why_no_file(config_file)}"])
+    if (problem := why_not_a_file(config_file)) is not None:
+        raise SettingsError([f"{name}: {problem}"])
     try:
-        with config_file.open("rb") as file:
-            content = yaml.safe_load(file)
+        content = yaml.safe_load(read_small_file(config_file, _CONFIG_LIMIT_BYTES))
     except yaml.MarkedYAMLError as error:
         problem = f"not YAML{_where(error)}"
     except (yaml.YAMLError, OSError) as error:
         problem = f"cannot be read: {error}"
     except ValueError:
         problem = "contains an invalid date or number"
+    except RecursionError:
+        problem = _TOO_DEEP
     else:
         if content is None or (isinstance(content, dict) and all(isinstance(key, str) for key in content)):
             return content or {}
@@ -80,14 +92,15 @@ def _unusable_files(section: BaseModel, path: tuple[str, ...] = ()) -> Iterator[
     for name, value in section:
         if isinstance(value, BaseModel) and type(value) is not XSettings:
             yield from _unusable_files(value, (*path, name))
-        elif isinstance(value, Path) and not (os.access(value, os.R_OK) and (name == "ca_file" or not value.is_dir())):
-            yield f"{variable_name((*path, name))}: {value}: {_why_no_file(value)}"
+        elif isinstance(value, Path) and (problem := why_not_a_file(value, may_be_folder=name == "ca_file")):
+            yield f"{variable_name((*path, name))}: {value}: {problem}"
 
 
-def _why_no_file(path: Path) -> str:
-    if path.is_dir():
-        return "is a folder, not a file"
-    return "cannot be read" if path.exists() else "no such file"
+def _unusable_certificates(environment: Mapping[str, str]) -> Iterator[str]:
+    """Find the file with CA certificates that the HTTP library takes from the environment, should it be none."""
+    path = environment.get(_CA_VARIABLE)
+    if path and (problem := why_not_a_file(Path(path))):
+        yield f"{_CA_VARIABLE}: {path}: {problem}"
 
 
 def _where(error: yaml.MarkedYAMLError) -> str:
@@ -137,19 +150,32 @@ def _misspelt_variables(kind: type[Settings], environment: Mapping[str, str]) ->
     return problems
 
 
-def _unusable_proxies() -> Iterator[str]:
-    """Find proxies that the HTTP library would stumble over; an address is not shown, as it may hold a password."""
-    for scheme, address in getproxies_environment().items():
-        if scheme in {"http", "https", "all"} and not _is_http_proxy(address):
-            yield f"{scheme.upper()}_PROXY: not an HTTP proxy's address, such as http://proxy.example.com:3128"
+def read_proxy(scheme: str, address: str) -> "httpx.Proxy":
+    """Return the proxy for `scheme`, which may be `all`, that has this address; without a scheme it speaks HTTP.
 
+    Raises `SettingsError`, which does not show the address, as it may hold a password, for what the HTTP library
+    refuses, now or when it connects.
+    """
+    import httpx  # noqa: PLC0415 - a command starts without it where no proxy is named
 
-def _is_http_proxy(address: str) -> bool:
     try:
-        url = urlsplit(address if "://" in address else f"http://{address}")
-        return url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False
+        proxy = httpx.Proxy(address if "://" in address else f"http://{address}")
+        proxy.raw_auth  # noqa: B018 - raises for what no header can hold
+        is_usable = proxy.url.scheme in {"http", "https"} and bool(proxy.url.host) and proxy.url.port in _PORTS
+    except (httpx.InvalidURL, ValueError):
+        is_usable = False
+    if not is_usable:
+        raise SettingsError([f"{scheme.upper()}_PROXY: not an HTTP proxy's address, such as {_PROXY_EXAMPLE}"])
+    return proxy
+
+
+def _unusable_proxies() -> Iterator[str]:
+    for scheme, address in getproxies_environment().items():
+        if scheme in {"http", "https", "all"}:
+            try:
+                read_proxy(scheme, address)
+            except SettingsError as error:
+                yield from error.problems
 
 
 def _explain(kind: type[Settings], problem: ErrorDetails) -> str:

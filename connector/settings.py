@@ -25,12 +25,15 @@ from pydantic_settings import (
 
 from connector.errors import SettingsError
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
+from connector.files import read_small_file
 
 ENV_PREFIX = "CONNECTOR_"
 FORM = "form"
 """Where a setting with a `pattern` says in words what it must be."""
 
 DUPLICATE_WINDOW_MINUTES = 10
+
+_SECRET_LIMIT_BYTES = 64 * 1024
 
 _OWNED_PROPERTIES = frozenset(
     {
@@ -86,7 +89,7 @@ def _parse_json_map(value: object) -> object:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("must be a JSON map of librdkafka properties") from None
 
 
@@ -102,7 +105,7 @@ class _SecretPair(_Section):
     def secret(self, name: str) -> str | None:
         """Return the secret `name`, from its value or its file's content as of now, without the last line break.
 
-        Raises `SettingsError` when the file cannot be read.
+        Raises `SettingsError` when the file cannot be read, is no regular file or holds more than 64 KiB.
         """
         value: SecretStr | None = getattr(self, name)
         if value:
@@ -111,8 +114,8 @@ class _SecretPair(_Section):
         if path is None:
             return None
         try:
-            return path.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
+            return read_small_file(path, _SECRET_LIMIT_BYTES).decode().rstrip("\r\n")
+        except (OSError, ValueError) as error:
             raise SettingsError([f"{name}_file: cannot be read: {error}"]) from None
 
     def has_secret(self, name: str) -> bool:

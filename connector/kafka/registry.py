@@ -50,6 +50,11 @@ class RegistryClient:
             self._client = SchemaRegistryClient(config)
         except (OSError, ValueError) as error:
             raise SettingsError([f"{_SECTION}: cannot be used: {error}"]) from None
+        # The client lets its HTTP library's own exceptions through; their words may hold a password of a proxy's.
+        except Exception as error:  # noqa: BLE001 - which of two libraries it is depends on the machine
+            raise SettingsError(
+                [f"{_SECTION}: cannot be used, or a proxy in the environment cannot: {type(error).__name__}"]
+            ) from None
 
     def __enter__(self) -> Self:
         return self
@@ -151,7 +156,7 @@ class RegistryClient:
 def _parse(schema_id: int, text: str | None) -> dict[str, Any]:
     try:
         parsed = parse_schema(json.loads(text or ""))
-    except (ValueError, SchemaParseException, UnknownType) as error:
+    except (ValueError, RecursionError, SchemaParseException, UnknownType) as error:
         raise NotProvisionedError(f"schema id {schema_id} is not an Avro schema: {error}") from error
     if not isinstance(parsed, dict):
         raise NotProvisionedError(f"schema id {schema_id} is not the schema of a record")

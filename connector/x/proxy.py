@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 
 import httpx
 
+from connector.configuration import read_proxy
 from connector.errors import SettingsError
 from connector.x.quoting import Secrets, basic_credentials
 
@@ -26,23 +27,13 @@ def find_proxy(url: httpx.URL, proxies: Mapping[str, str]) -> httpx.Proxy | None
         return None
     for name in (url.scheme, "all"):
         if proxies.get(name):
-            return _proxy(f"{name.upper()}_PROXY", proxies[name])
+            return read_proxy(name, proxies[name])
     return None
 
 
 def secrets_of(proxy: httpx.Proxy) -> Secrets:
     """Return what of the way to the proxy must not be shown, should an answer repeat it."""
     return () if proxy.auth is None else (proxy.auth[1], basic_credentials(*proxy.auth))
-
-
-def _proxy(name: str, value: str) -> httpx.Proxy:
-    try:
-        proxy = httpx.Proxy(value if "://" in value else f"http://{value}")
-    except (httpx.InvalidURL, ValueError):
-        proxy = None
-    if proxy is None or proxy.url.scheme not in _PORTS or not proxy.url.host:
-        raise SettingsError([f"{name}: not an HTTP proxy's address, such as http://proxy.example.com:3128"])
-    return proxy
 
 
 def _names(entry: str, url: httpx.URL) -> bool:

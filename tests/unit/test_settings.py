@@ -228,8 +228,10 @@ def test_variables_that_only_look_like_ours_do_no_harm(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     "address",
-    ["socks5://h:1080", "ftp://h:21", "http://", "http://h:port", "http://h:0", "http://[::1", "http://me:my/word@h:1"],
-)
+    ["socks5://h:1080", "ftp://h:21", "http://", "http://h:port", "http://h:0", "http://[::1", "http://me:my/word@h:1",
+     "http://me:hush@h:65536", "http://me:hush@xn--a:1", "http://me:hush@999.1.1.1:1", "http://me:hush@h:1/\x7f",
+     "http://me:hush\udcff@h:1", "http://h\udcff:1"],
+)  # fmt: skip
 def test_proxy_that_is_none_is_an_error_without_its_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """By each of its names; it may hold a password."""
     _set(monkeypatch, {"https_proxy": address, "ALL_PROXY": address})
@@ -327,11 +329,43 @@ def test_section_with_nothing_in_it_takes_what_the_variables_say(
     assert load_settings(RunSettings, _yaml(tmp_path, "http:\n  # port: 80\n")).http.port == 81
 
 
+_NO_FILE = "is a pipe, a device or a socket, not a file"
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "kafka: " + "{a: " * 5000, "kafka: " + "[" * 5000 + "]" * 5000])
+def test_file_that_is_nested_too_deeply_is_an_error(tmp_path: Path, text: str) -> None:
+    """Whether it ends or not."""
+    file = _yaml(tmp_path, text)
+    assert _problems(config=file) == [f"--config {file}: nested too deeply"]
+
+
+def test_file_that_is_too_large_is_an_error(tmp_path: Path) -> None:
+    """It is no file of settings."""
+    file = _yaml(tmp_path, "x: {}\n" + "#" * 1024 * 1024)
+    assert _problems(config=file) == [f"--config {file}: cannot be read: holds more than 1024 KiB"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("CONNECTOR_X", "cannot be read: a value is nested too deeply"),
+        ("CONNECTOR_KAFKA__SASL", "cannot be read: a value is nested too deeply"),
+        ("CONNECTOR_KAFKA__PROPERTIES", "CONNECTOR_KAFKA__PROPERTIES: must be a JSON map of librdkafka properties"),
+    ],
+)
+def test_variable_that_is_nested_too_deeply_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, name: str, problem: str
+) -> None:
+    """A section, or a setting that takes JSON."""
+    _set(monkeypatch, {name: "[" * 100_000})
+    assert any(found.startswith(problem) for found in _problems())
+
+
 def test_file_that_is_missing_or_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     """No stack trace either way."""
     assert any("no such file" in problem for problem in _problems(config=tmp_path / "nowhere.yaml"))
     assert _problems(config=tmp_path) == [f"--config {tmp_path}: is a folder, not a file"]
-    assert _problems(config=Path("/dev/null")) == ["--config /dev/null: cannot be read"]
+    assert _problems(config=Path("/dev/null")) == [f"--config /dev/null: {_NO_FILE}"]
     assert any(
         "--config /proc/self/mem: cannot be read" in problem for problem in _problems(config=Path("/proc/self/mem"))
     )
@@ -356,6 +390,48 @@ def test_files_that_settings_name_and_cannot_be_read_are_all_named_at_once(
     folder = f"CONNECTOR_KAFKA__TLS__KEY_PASSWORD_FILE: {tmp_path}: is a folder, not a file"
     assert sorted(_problems()) == sorted([*expected, folder])
     assert sorted(_problems(Settings)) == sorted([*expected[:3], folder])
+
+
+@pytest.mark.timeout(30)
+def test_files_that_settings_name_and_that_are_none_are_all_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A pipe that nobody writes to would be waited for, and a device could be read without end."""
+    pipe, device, descriptor = tmp_path / "pipe", "/dev/zero", os.pipe()
+    os.mkfifo(pipe)
+    monkeypatch.setenv("CONNECTOR_KAFKA__SASL__USERNAME", "u")
+    given = {
+        "CONNECTOR_KAFKA__SASL__PASSWORD_FILE": device,
+        "CONNECTOR_KAFKA__TLS__CA_FILE": str(pipe),
+        "CONNECTOR_SCHEMA_REGISTRY__CA_FILE": str(pipe),
+        "CONNECTOR_X__BEARER_TOKEN_FILE": f"/dev/fd/{descriptor[0]}",
+        "CONNECTOR_X__CA_FILE": str(pipe),
+        "SSL_CERT_FILE": str(pipe),
+    }
+    _set(monkeypatch, given)
+    monkeypatch.delenv("CONNECTOR_X__BEARER_TOKEN")
+    assert sorted(_problems()) == sorted(f"{name}: {path}: {_NO_FILE}" for name, path in given.items())
+    assert _problems(config=pipe)[-1] == f"--config {pipe}: {_NO_FILE}"
+    for end in descriptor:
+        os.close(end)
+
+
+def test_file_that_settings_name_may_be_a_link_to_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As Kubernetes mounts secrets: the file in a folder that is a link, and a link to that."""
+    (tmp_path / "..now").mkdir()
+    (tmp_path / "..now" / "token").write_text("hush-token\n")
+    (tmp_path / "..data").symlink_to("..now")
+    (tmp_path / "token").symlink_to("..data/token")
+    _set(monkeypatch, {"CONNECTOR_X__BEARER_TOKEN_FILE": str(tmp_path / "token")})
+    monkeypatch.delenv("CONNECTOR_X__BEARER_TOKEN")
+    assert load_settings(RunSettings).x.secret("bearer_token") == "hush-token"
+
+
+def test_file_whose_name_cannot_be_one_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable can hold such a name, but a file of settings can."""
+    _set(monkeypatch)
+    file = _yaml(tmp_path, 'x: {ca_file: "/a\\0b"}\n')
+    assert _problems(config=file) == ["CONNECTOR_X__CA_FILE: /a\0b: cannot be read"]
 
 
 def test_files_that_settings_name_and_can_be_read_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -425,6 +501,23 @@ def test_secret_may_be_given_as_a_file(tmp_path: Path, kind: Any, name: str, oth
         with pytest.raises(SettingsError, match=f"{name}_file: cannot be read") as caught:
             settings.secret(name)
         assert "hush" not in str(caught.value)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "large"])
+def test_secret_whose_file_has_become_something_else_is_an_error_at_once(tmp_path: Path, kind: str) -> None:
+    """The file is read each time, long after it was first looked at."""
+    path = Path(os.devnull) if kind == "device" else tmp_path / "secret"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "large":
+        path.write_bytes(b"hush" * 16 * 1024 + b"\n")
+    settings = XSettings(bearer_token_file=path)
+    with pytest.raises(SettingsError, match="bearer_token_file: cannot be read") as caught:
+        settings.secret("bearer_token")
+    assert "hush" not in str(caught.value)
 
 
 def test_secret_that_was_not_given_is_none() -> None:

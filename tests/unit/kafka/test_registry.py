@@ -138,7 +138,7 @@ def test_writer_schema_of_an_unknown_id_says_which(client: RegistryClient) -> No
         client.writer_schema(99)
 
 
-@pytest.mark.parametrize("text", ["{", '{"type": "recor"}', '"string"', '["null", "string"]'])
+@pytest.mark.parametrize("text", ["{", '{"type": "recor"}', '"string"', '["null", "string"]', "[" * 100_000])
 def test_writer_schema_that_is_no_record_is_refused(text: str) -> None:
     """Whatever else lies under an id, it is named."""
     with (
@@ -202,3 +202,14 @@ def test_ca_file_that_cannot_be_read_is_a_settings_error(tmp_path: Path) -> None
     settings = SchemaRegistrySettings(url="https://registry.invalid", ca_file=tmp_path / "none.pem")
     with pytest.raises(SettingsError, match="CONNECTOR_SCHEMA_REGISTRY: cannot be used"):
         RegistryClient(settings)
+
+
+@pytest.mark.parametrize("address", ["http://me:hush@999.1.1.1:1", "http://me:hush@h:1/\x7f"])
+def test_proxy_that_the_client_refuses_is_a_settings_error_without_its_address(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """The client reads it from the environment by itself."""
+    monkeypatch.setenv("HTTP_PROXY", address)
+    with pytest.raises(SettingsError, match="CONNECTOR_SCHEMA_REGISTRY: cannot be used, or a proxy") as caught:
+        RegistryClient(SchemaRegistrySettings(url="http://registry.invalid"))
+    assert "hush" not in str(caught.value)
