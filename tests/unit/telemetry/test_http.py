@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connector.errors import DependencyUnavailableError, SettingsError
 from connector.settings import HttpSettings
-from connector.telemetry.http import HttpServer, Pages, _Handler, ask
+from connector.telemetry.http import HttpServer, Pages, ask
 
 
 class _Inside:
@@ -77,23 +77,6 @@ def test_probe_answers_as_things_stand(client: httpx.Client, inside: _Inside, pa
     assert "/status" in client.get(path).text
     other = "/readyz" if path == "/livez" else "/livez"
     assert client.get(other).status_code == 200
-
-
-def test_connection_that_says_nothing_is_closed_and_its_thread_gone(
-    inside: _Inside, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Port scans, and load balancers that connect ahead of time, pile up nothing."""
-    monkeypatch.setattr(_Handler, "timeout", _Handler.timeout / 25)
-    with inside.server() as server:
-        before = set(threading.enumerate())
-        silent = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(3)]
-        silent[0].sendall(b"GET /livez HT")
-        assert [connection.recv(1) for connection in silent] == [b"", b"", b""]
-        for connection in silent:
-            connection.close()
-        for thread in set(threading.enumerate()) - before:
-            thread.join(30)
-            assert not thread.is_alive()
 
 
 def test_status_is_json(client: httpx.Client) -> None:
