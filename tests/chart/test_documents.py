@@ -1,6 +1,8 @@
 """What is generated from the chart is what it would be now, and Helm finds nothing to say."""
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,6 +85,27 @@ def test_notes_name_the_next_commands_and_warn_of_secrets_as_values() -> None:
     given = "x.apiKey, x.apiKeySecret, kafka.sasl.password, schemaRegistry.password"
     assert f"WARNING: secrets were given as values ({given})" in " ".join(notes.split())
     assert "made-up" not in notes
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_open"),
+    [
+        ({"enabled": False}, True),
+        ({"enabled": True}, True),
+        ({"enabled": True, "metricsFrom": [{"podSelector": {}}]}, False),
+    ],
+)
+def test_notes_say_so_where_everyone_may_reach_the_http_port(
+    policy: Mapping[str, Any],
+    is_open: bool,  # noqa: FBT001 - one of two
+    tmp_path: Path,
+) -> None:
+    """Unless the network policy names those who may."""
+    values = tmp_path / "values.yaml"
+    values.write_text(json.dumps({"networkPolicy": policy}), encoding="utf-8")
+    arguments = ("install", "demo", str(CHART), "--dry-run=client", "--values", str(VALUES_FILES["defaults"]))
+    notes = helm(*arguments, "--values", str(values)).partition("NOTES:")[2]
+    assert ("may use the HTTP port, without a password" in notes) is is_open
 
 
 def test_install_commands_of_the_readmes_render() -> None:
