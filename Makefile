@@ -73,7 +73,7 @@ format: $(VENV)/dev.stamp ## Apply the fixes that ruff can make, and format
 venv: $(VENV)/dev.stamp ## Set up .venv for development
 
 lock: $(VENV)/dev.stamp ## Re-lock requirements/ from pyproject.toml, keeping compatible versions
-	@$(LOCK) pyproject.toml --extra simulator --output-file requirements/runtime.txt
+	@$(LOCK) pyproject.toml --output-file requirements/runtime.txt
 	@$(LOCK) pyproject.toml --extra demo --constraint requirements/runtime.txt --output-file requirements/demo.txt
 	@$(LOCK) pyproject.toml --extra demo --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 	@$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt

@@ -417,13 +417,10 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
 
     GET /control/ lists all endpoints and all faults with their fields, as docs/simulator.md does.
     """
-    try:
-        from connector.simulator.config import SimulatorConfig  # noqa: PLC0415 - see the module's docstring
-        from connector.simulator.manual import read_fault  # noqa: PLC0415 - see the module's docstring
-        from connector.simulator.server import Simulator  # noqa: PLC0415 - see the module's docstring
-    except ImportError as error:
-        raise MissingExtraError("simulator", error) from error
     from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
+    from connector.simulator.config import SimulatorConfig  # noqa: PLC0415 - see the module's docstring
+    from connector.simulator.manual import read_fault  # noqa: PLC0415 - see the module's docstring
+    from connector.simulator.server import Simulator  # noqa: PLC0415 - see the module's docstring
 
     if control_token == "":
         raise typer.BadParameter("must not be empty", param_hint="--control-token")
