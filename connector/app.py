@@ -24,7 +24,7 @@ from connector.kafka.ledger import EntryDecoder
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader, Tail
 from connector.kafka.schema_ids import SchemaIds
-from connector.kafka.topics import TopicNames
+from connector.kafka.topics import TopicNames, subject
 from connector.kafka.transaction import WriterFactory
 from connector.kafka.verify import (
     Provisioned,
@@ -281,8 +281,10 @@ def _confirm_schema_ids(settings: Settings) -> bool:
 
 
 def _writer_schema(settings: Settings, schema_id: int) -> dict[str, Any]:
+    """Return the schema of a ledger entry that the one shipped here does not fit."""
+    ledger = TopicNames(settings.kafka.topic_prefix).ledger
     with RegistryClient(settings.schema_registry) as registry:
-        return registry.writer_schema(schema_id)
+        return registry.writer_schema(schema_id, subject(ledger))
 
 
 def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str]]]:

@@ -289,7 +289,7 @@ def tail(
             }
             try:
                 with foreign_records_refused(record):
-                    text = json.dumps({**line, "value": decoder.decode_readable(record.value)})
+                    text = json.dumps({**line, "value": decoder.decode_readable(record)})
             except ForeignRecordError as error:
                 _print_foreign([str(error)])
             else:

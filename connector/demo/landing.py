@@ -43,7 +43,7 @@ class Decoder:
         event_type = self._event_types.get(record.topic)
         if event_type is None:
             return dead_letter_landed(record.headers, key), _dead_letter_sample(record)
-        value = self._avro.decode(record.value)
+        value = self._avro.decode(record)
         return event_landed(value, event_type.name, key), _event_sample(event_type, value)
 
 

@@ -25,6 +25,7 @@ from connector.events.times import format_us
 from connector.kafka.clients import make, reader_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import subject
 from connector.settings import KafkaSettings
 
 _TIMEOUT_S = 10.0
@@ -131,35 +132,47 @@ class TopicReader:
 
 
 class AvroReader:
-    """Decodes values in the registry's wire format; asks the registry once for each schema."""
+    """Decodes values in the registry's wire format, by schemas of their topic's subject alone.
+
+    Asks the registry once for each schema.
+    """
 
     def __init__(self, registry: RegistryClient) -> None:
         self._registry = registry
-        self._known: dict[int, tuple[AvroDecoder, dict[str, int | None]]] = {}
+        self._known: dict[tuple[str, int], tuple[AvroDecoder, dict[str, int | None]]] = {}
+        self._refused: dict[tuple[str, int], str] = {}
 
-    def decode(self, value: bytes) -> dict[str, Any]:
-        """Return the record, times as the integers they are written as.
+    def decode(self, record: ReadRecord) -> dict[str, Any]:
+        """Return the value of `record`, times as the integers they are written as.
 
-        Raises `ValueError` for bytes that are none, `NotProvisionedError` for a schema the registry does not have.
+        Raises `ValueError` for bytes that are none, `NotProvisionedError` for a schema that the registry does not have
+        under the topic's subject, or that must not be followed.
         """
-        schema_id, body = split_prefix(value)
-        return self._look_up(schema_id)[0].decode(body)
+        schema_id, body = split_prefix(record.value)
+        return self._look_up(record.topic, schema_id)[0].decode(body)
 
-    def decode_readable(self, value: bytes) -> dict[str, Any]:
-        """Return the record with times as RFC 3339 text. Raises as `decode` does."""
-        schema_id, body = split_prefix(value)
-        decoder, units = self._look_up(schema_id)
+    def decode_readable(self, record: ReadRecord) -> dict[str, Any]:
+        """Return the value of `record` with times as RFC 3339 text. Raises as `decode` does."""
+        schema_id, body = split_prefix(record.value)
+        decoder, units = self._look_up(record.topic, schema_id)
         return {
-            name: format_us(content * unit) if (unit := units[name]) and content is not None else content
+            name: format_us(content * unit) if (unit := units[name]) and isinstance(content, int) else content
             for name, content in decoder.decode(body).items()
         }
 
-    def _look_up(self, schema_id: int) -> tuple[AvroDecoder, dict[str, int | None]]:
-        if schema_id not in self._known:
-            schema = self._registry.writer_schema(schema_id)
+    def _look_up(self, topic: str, schema_id: int) -> tuple[AvroDecoder, dict[str, int | None]]:
+        asked = topic, schema_id
+        if asked in self._refused:
+            raise NotProvisionedError(self._refused[asked])
+        if asked not in self._known:
+            try:
+                schema = self._registry.writer_schema(schema_id, subject(topic))
+            except NotProvisionedError as error:
+                self._refused[asked] = str(error)
+                raise
             units = {field["name"]: _us_per_unit(field["type"]) for field in schema["fields"]}
-            self._known[schema_id] = AvroDecoder(schema), units
-        return self._known[schema_id]
+            self._known[asked] = AvroDecoder(schema), units
+        return self._known[asked]
 
 
 def _us_per_unit(avro_type: object) -> int | None:

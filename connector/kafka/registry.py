@@ -13,9 +13,9 @@ from typing import Any, Self
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from fastavro import parse_schema
-from fastavro.schema import SchemaParseException, UnknownType
 
 from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
+from connector.events.foreign_schema import check_decodable
 from connector.events.schemas import AvroSchema
 from connector.settings import SchemaRegistrySettings, variable_name
 
@@ -69,12 +69,15 @@ class RegistryClient:
     def find(self, subject: str, schema: AvroSchema) -> int | None:
         """Return the id of exactly this schema under `subject`, or None."""
         with self._errors():
-            try:
-                return self._client.lookup_schema(subject, _as_registered(schema)).schema_id
-            except SchemaRegistryError as error:
-                if error.error_code in _NOT_FOUND:
-                    return None
-                raise
+            return self._find(subject, _as_registered(schema))
+
+    def _find(self, subject: str, schema: Schema) -> int | None:
+        try:
+            return self._client.lookup_schema(subject, schema).schema_id
+        except SchemaRegistryError as error:
+            if error.error_code in _NOT_FOUND:
+                return None
+            raise
 
     def register(self, subject: str, schema: AvroSchema) -> int:
         """Register `schema` under `subject` and return its id.
@@ -116,19 +119,23 @@ class RegistryClient:
                 raise
             return True
 
-    def writer_schema(self, schema_id: int) -> dict[str, Any]:
-        """Return the schema with this id, parsed by fastavro.
+    def writer_schema(self, schema_id: int, subject: str) -> dict[str, Any]:
+        """Return the schema with this id, which `subject` has, parsed by fastavro.
 
-        Raises `NotProvisionedError` when there is none, or when it is no Avro record.
+        Anyone who may write to a topic chooses the id in a record, so what comes of it passes here. Raises
+        `NotProvisionedError` when there is none, when it is a schema of other subjects alone, and when it is no Avro
+        record or one that a decoder must not follow.
         """
         with self._errors():
             try:
-                text = self._client.get_schema(schema_id).schema_str
+                schema = self._client.get_schema(schema_id)
             except SchemaRegistryError as error:
                 if error.error_code in _NOT_FOUND:
                     raise NotProvisionedError(f"schema id {schema_id} is not in the registry {self._url}") from error
                 raise
-        return _parse(schema_id, text)
+            if self._find(subject, schema) is None:
+                raise NotProvisionedError(f"schema id {schema_id} is not one of subject {subject}")
+        return _parse(schema_id, schema.schema_str)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -155,9 +162,11 @@ class RegistryClient:
 
 def _parse(schema_id: int, text: str | None) -> dict[str, Any]:
     try:
-        parsed = parse_schema(json.loads(text or ""))
-    except (ValueError, RecursionError, SchemaParseException, UnknownType) as error:
-        raise NotProvisionedError(f"schema id {schema_id} is not an Avro schema: {error}") from error
+        declared = json.loads(text or "")
+        check_decodable(declared)
+        parsed = parse_schema(declared)
+    except Exception as error:  # a schema of others: fastavro raises whatever its content leads to
+        raise NotProvisionedError(f"schema id {schema_id} is not one to read records by: {error}") from error
     if not isinstance(parsed, dict):
         raise NotProvisionedError(f"schema id {schema_id} is not the schema of a record")
     return parsed

@@ -25,10 +25,12 @@ class Account(NamedTuple):
     sequence: int | None
 
 
-def account_of(record: ReadRecord, decode: Callable[[bytes], Mapping[str, Any]], *, is_dead_letter: bool) -> Account:
+def account_of(
+    record: ReadRecord, decode: Callable[[ReadRecord], Mapping[str, Any]], *, is_dead_letter: bool
+) -> Account:
     """Return what a record accounts for. Raises `ForeignRecordError`."""
     with foreign_records_refused(record):
-        account = _dead_letter(record.headers) if is_dead_letter else _event(decode(record.value))
+        account = _dead_letter(record.headers) if is_dead_letter else _event(decode(record))
         if account.partition not in STREAM_PARTITIONS:
             raise ValueError(f"there is no stream partition {account.partition}")
     return account

@@ -5,6 +5,7 @@ Owns which topics are read and in which order. Must not know what makes an audit
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -14,7 +15,7 @@ from connector.events.times import US_PER_S
 from connector.kafka.ledger import EntryDecoder, read_entry
 from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
-from connector.kafka.topics import TopicNames, topic_specs
+from connector.kafka.topics import TopicNames, subject, topic_specs
 from connector.operations.accounts import TRANSACTION_US, ForeignRecordError, account_of, foreign_records_refused
 from connector.operations.audit import PartitionAudit
 from connector.settings import Settings
@@ -46,7 +47,7 @@ def read_gaps(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
         for record in reader.to_end():
             try:
                 with foreign_records_refused(record):
-                    gap = decoder.decode_readable(record.value)
+                    gap = decoder.decode_readable(record)
                     gaps[record.key] = (gap["gap_start"], gap["stream"], gap["stream_partition"]), gap
             except ForeignRecordError as error:
                 foreign.append(str(error))
@@ -75,7 +76,7 @@ def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
         TopicReader(settings.kafka, records, max(0, since_us - TRANSACTION_US)) as events,
     ):
         decoder = AvroReader(registry)
-        decode_entry = EntryDecoder(registry.writer_schema).decode
+        decode_entry = EntryDecoder(partial(registry.writer_schema, subject=subject(names.ledger))).decode
         _take_entries(audits, ledger.to_end(), decode_entry, is_recent=False)
         for record in events.to_end():
             try:

@@ -52,14 +52,14 @@ class Found:
     ids: dict[bytes, None] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
 
-    def take_coverage(self, records: Iterable[ReadRecord], decode: Callable[[bytes], Mapping[str, Any]]) -> None:
+    def take_coverage(self, records: Iterable[ReadRecord], decode: Callable[[ReadRecord], Mapping[str, Any]]) -> None:
         """Record the newest coverage."""
         for record in records:
             if record.key != str(self.partition).encode():
                 continue
             try:
                 with foreign_records_refused(record):
-                    coverage = decode(record.value)
+                    coverage = decode(record)
                     self.covered_until_us = coverage["covered_until"] * 1000
                     self._date(self.covered_until_us, record.timestamp_us)
                     self.sequence = max(self.sequence, coverage["sequence"])
@@ -79,7 +79,7 @@ class Found:
         return max(0, min((dated_us for _, dated_us in self.coverage_dates), default=0) - TRANSACTION_US)
 
     def take_accounts(
-        self, records: Iterable[ReadRecord], decode: Callable[[bytes], Mapping[str, Any]], dead_letter_topic: str
+        self, records: Iterable[ReadRecord], decode: Callable[[ReadRecord], Mapping[str, Any]], dead_letter_topic: str
     ) -> None:
         """Record ids and the last sequence."""
         for record in records:

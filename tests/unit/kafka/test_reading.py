@@ -1,14 +1,19 @@
-"""Reading topics back when Kafka falls silent, or when nobody wants to know any more."""
+"""Reading topics back: when Kafka falls silent, when asked to stop, and what others wrote to them."""
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Iterator
 
 import pytest
 from confluent_kafka import TopicPartition
 
-from connector.errors import DependencyUnavailableError
+from connector.demo.registry import DemoRegistry
+from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.events.avro import AvroEncoder
+from connector.events.schemas import GAP, AvroSchema
 from connector.kafka import reading as reading_module
-from connector.kafka.reading import TopicReader
-from connector.settings import KafkaSettings
+from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
+from connector.kafka.registry import RegistryClient
+from connector.settings import KafkaSettings, SchemaRegistrySettings
 
 _TOPIC = "t"
 _SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1")
@@ -130,3 +135,88 @@ def test_reading_to_the_end_ends_when_asked_to_stop(kafka: _Kafka) -> None:
     with TopicReader(_SETTINGS, [_TOPIC]) as reader:
         assert list(reader.to_end(lambda: kafka.now_s >= 3.0)) == []
     assert kafka.now_s == 3.0
+
+
+_GAP = {
+    "gap_id": "id",
+    "stream": "tweet",
+    "stream_partition": 1,
+    "gap_start": 0,
+    "gap_end": 2**62,
+    "state": "lost",
+    "cause": "c",
+    "detail": "d",
+    "recorded_at": 1000,
+}
+
+
+@pytest.fixture
+def registry() -> Iterator[RegistryClient]:
+    """Give a client of an empty registry."""
+    with DemoRegistry() as server, RegistryClient(SchemaRegistrySettings(url=server.url)) as client:
+        yield client
+
+
+def _record(value: bytes, topic: str = _TOPIC) -> ReadRecord:
+    return ReadRecord(topic, 0, 3, 0, b"key", value, {})
+
+
+def _registered(registry: RegistryClient, avro_type: object, subject: str = "t-value") -> bytes:
+    """Return the prefix of a record of a schema with one field of this type, which is registered under `subject`."""
+    declared = {"type": "record", "name": "Node", "fields": [{"name": "field", "type": avro_type}]}
+    schema_id = registry.register(subject, AvroSchema("Node", json.dumps(declared), {}))
+    return b"\0" + schema_id.to_bytes(4, "big")
+
+
+def test_record_of_the_topic_s_own_schema_is_decoded_with_times_as_text(registry: RegistryClient) -> None:
+    """An instant beyond the calendar is its number."""
+    value = AvroEncoder(GAP, registry.register("t-value", GAP)).encode(_GAP)
+    reader = AvroReader(registry)
+    assert reader.decode(_record(value)) == _GAP
+    times = {"gap_start": "1970-01-01T00:00:00.000000Z", "gap_end": str(2**62 * 1000)}
+    assert reader.decode_readable(_record(value)) == _GAP | times | {"recorded_at": "1970-01-01T00:00:01.000000Z"}
+
+
+def test_record_of_another_topic_s_schema_is_refused_and_the_registry_asked_once(registry: RegistryClient) -> None:
+    """What is fit for one topic is foreign to another, however many such records there are."""
+    value = AvroEncoder(GAP, registry.register("t-value", GAP)).encode(_GAP)
+    reader = AvroReader(registry)
+    with pytest.raises(NotProvisionedError, match="schema id 1 is not one of subject other-value"):
+        reader.decode(_record(value, "other"))
+    registry.register("other-value", GAP)
+    with pytest.raises(NotProvisionedError, match="schema id 1 is not one of subject other-value"):
+        reader.decode_readable(_record(value, "other"))
+    assert reader.decode(_record(value)) == _GAP
+
+
+@pytest.mark.parametrize(
+    ("avro_type", "body"),
+    [
+        pytest.param("Node", b"", id="itself: SIGSEGV"),
+        pytest.param({"type": "array", "items": "null"}, b"\x80\x89\x0f\0", id="array of null: memory"),
+    ],
+)
+@pytest.mark.parametrize("subject", ["t-value", "foreign-value"])
+def test_record_whose_schema_makes_much_of_few_bytes_is_refused(
+    registry: RegistryClient, subject: str, avro_type: object, body: bytes
+) -> None:
+    """Whether it was registered under a subject of others or under the topic's own."""
+    value = _registered(registry, avro_type, subject) + body
+    for decode in (AvroReader(registry).decode, AvroReader(registry).decode_readable):
+        with pytest.raises(NotProvisionedError, match="schema id 1 is not one"):
+            decode(_record(value))
+
+
+@pytest.mark.parametrize("avro_type", ["string", "boolean", ["null", "long"]], ids=str)
+def test_count_beyond_the_bytes_of_a_record_is_no_record(registry: RegistryClient, avro_type: object) -> None:
+    """An array that says it has 2**40 items ends with its bytes."""
+    value = _registered(registry, {"type": "array", "items": avro_type}) + b"\x80\x80\x80\x80\x80\x40\0\0\0"
+    with pytest.raises(ValueError, match="not a Node record"):
+        AvroReader(registry).decode(_record(value))
+
+
+def test_text_in_the_place_of_an_instant_is_shown_as_it_is(registry: RegistryClient) -> None:
+    """A long text is not taken a thousand times."""
+    avro_type = ["string", {"type": "long", "logicalType": "timestamp-millis"}]
+    value = _registered(registry, avro_type) + b"\0\x08soon"
+    assert AvroReader(registry).decode_readable(_record(value)) == {"field": "soon"}

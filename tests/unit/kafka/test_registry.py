@@ -127,7 +127,7 @@ def test_set_compatibility_of_a_registry_that_wants_a_schema_first_is_not_done()
 
 def test_writer_schema_by_id_is_parsed_for_reading(client: RegistryClient) -> None:
     """A reader gets what fastavro needs."""
-    schema = client.writer_schema(client.register("topic-value", COVERAGE))
+    schema = client.writer_schema(client.register("topic-value", COVERAGE), "topic-value")
     assert schema["name"] == "x.compliance.v1.Coverage"
     assert [field["name"] for field in schema["fields"]][:2] == ["stream", "stream_partition"]
 
@@ -135,17 +135,46 @@ def test_writer_schema_by_id_is_parsed_for_reading(client: RegistryClient) -> No
 def test_writer_schema_of_an_unknown_id_says_which(client: RegistryClient) -> None:
     """A record from elsewhere is not mistaken for a registry that is down."""
     with pytest.raises(NotProvisionedError, match="schema id 99 is not in the registry"):
-        client.writer_schema(99)
+        client.writer_schema(99, "topic-value")
 
 
-@pytest.mark.parametrize("text", ["{", '{"type": "recor"}', '"string"', '["null", "string"]', "[" * 100_000])
-def test_writer_schema_that_is_no_record_is_refused(text: str) -> None:
-    """Whatever else lies under an id, it is named."""
+def test_writer_schema_of_another_subject_is_refused(client: RegistryClient) -> None:
+    """Anyone may register schemas of their own, and name their ids in a record."""
+    client.register("topic-value", COVERAGE)
+    foreign_id = client.register("foreign-value", GAP)
+    with pytest.raises(NotProvisionedError, match=f"schema id {foreign_id} is not one of subject topic-value"):
+        client.writer_schema(foreign_id, "topic-value")
+    with pytest.raises(NotProvisionedError, match="is not one of subject unknown-value"):
+        client.writer_schema(foreign_id, "unknown-value")
+
+
+def _record_of(avro_type: object) -> str:
+    return json.dumps({"type": "record", "name": "Node", "fields": [{"name": "field", "type": avro_type}]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '{"type": "recor"}',
+        '{"type": "record"}',
+        '"string"',
+        '["null", "string"]',
+        _record_of("Node"),
+        _record_of({"type": "array", "items": "null"}),
+        '{"type": "array", "items": ' * 100_000,
+        _record_of({"type": "fixed", "size": 1}),
+    ],
+    ids=["cut", "unknown", "no fields", "string", "union", "recursive", "array of null", "deep", "no name"],
+)
+def test_writer_schema_that_is_no_record_to_read_by_is_refused(text: str) -> None:
+    """Whatever else lies under an id, it is named, though the registry has it under the right subject."""
+    registered = {"schema": text, "subject": "topic-value", "version": 1, "id": 5}
     with (
-        _scripted((200, {"schema": text})) as (client, _),
+        _scripted((200, registered)) as (client, _),
         pytest.raises(NotProvisionedError, match="schema id 5 is not"),
     ):
-        client.writer_schema(5)
+        client.writer_schema(5, "topic-value")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +208,7 @@ def test_registry_that_is_away_is_unavailable_to_every_call(call: str) -> None:
         "register": ("s", GAP),
         "compatibility": ("s",),
         "set_compatibility": ("s",),
-        "writer_schema": (1,),
+        "writer_schema": (1, "s"),
     }
     with (
         RegistryClient(SchemaRegistrySettings(url=url)) as client,

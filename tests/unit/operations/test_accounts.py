@@ -19,7 +19,7 @@ def _record(headers: Mapping[str, bytes] | None = None) -> ReadRecord:
     return ReadRecord("t", 1, 42, 0, b"key", b"value", dict(headers or {}))
 
 
-def _refuse(_: bytes) -> dict[str, Any]:
+def _refuse(_: ReadRecord) -> dict[str, Any]:
     raise NotProvisionedError("schema id 9 is not in the registry")
 
 

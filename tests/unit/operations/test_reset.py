@@ -43,7 +43,7 @@ def test_reset_reads_from_the_earliest_date_of_the_last_covered_time(
     assert KNOWN_US == 20 * _MINUTE_US
     found = Found(_PARTITION)
     others = [_coverage(minute, -10_000, StreamPartition("tweet", 3)) for minute, _ in records]
-    found.take_coverage([*others, *(_coverage(*each) for each in records)], json.loads)
+    found.take_coverage([*others, *(_coverage(*each) for each in records)], lambda record: json.loads(record.value))
     assert found.since_us == _T_US + since_minute * _MINUTE_US - TRANSACTION_US
     assert found.covered_until_us == _T_US + records[-1][0] * _MINUTE_US
 
