@@ -80,6 +80,13 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
         except msgspec.MsgspecError as error:
             raise ValueError(f"recovery: {error}") from error
 
+    @property
+    def latest_us(self) -> int:
+        """The latest of all instants in it; 0 where there is none."""
+        ranges = (self.refetch, self.last_slice)
+        ends_us = (each.end_us for each in ranges if each is not None)
+        return max(*ends_us, self.trying_since_us, self.settled_us, self.settled_at_us, self.lateness_since_us, 0)
+
     def late(self, lateness_us: int, now_us: int) -> "Recovery":
         """Record that an event was emitted `lateness_us` after its date; the largest of the last hour counts.
 

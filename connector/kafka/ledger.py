@@ -15,7 +15,16 @@ from connector.events.avro import AvroDecoder, split_prefix
 from connector.events.catalog import StreamPartition
 from connector.events.identity import ID_BYTES, unpack_ids
 from connector.events.schemas import LEDGER
+from connector.events.times import US_PER_S, format_us
 
+CLOCKS_APART_US = 49 * 60 * 60 * US_PER_S
+"""No instant is recorded this far beyond every clock there is, however wrong some of them are.
+
+Coverage goes by X's time, `written_at` and entry 0 by a replica's wall clock, the date of a record by a broker's clock.
+Each may be two days off and still harm nothing, a wrong `Date` of X's too; so an honest entry may be two days ahead of
+the clocks that are asked. The hour is for what is added to a clock: the time that an answer was on its way, the minutes
+by which a wall clock is believed to be ahead of X, a machine that was suspended.
+"""
 _DECODER = AvroDecoder(LEDGER.parsed)
 
 
@@ -97,6 +106,26 @@ class LedgerEntry:
         if faults:
             raise OwnCorruptionError(f"ledger {self.partition} entry {self.entry}: {', '.join(faults)}")
 
+    def check_plausible(self, latest_us: int, wall_us: int = 0) -> None:
+        """Raise `OwnCorruptionError` when an instant of the entry is beyond `latest_us` by more than clocks differ.
+
+        `latest_us` is the latest that clocks show which a writer of entries cannot set, such as Kafka's date of the
+        record: one that is right is enough, so another that is slow refuses nothing. `written_at` vouches for nothing,
+        being forged as easily; it alone may also be by a wall clock that shows `wall_us`.
+        """
+        for name, instant_us, limit_us in (
+            ("covered_until", self.covered_until_us, latest_us),
+            ("covers_to", self.covers_to_us, latest_us),
+            ("slice_end", self.slice_us[1] if self.slice_us else 0, latest_us),
+            ("recovery", self.recovery.latest_us, latest_us),
+            ("written_at", self.written_at_us, max(latest_us, wall_us)),
+        ):
+            if not is_plausible(instant_us, limit_us):
+                raise OwnCorruptionError(
+                    f"ledger {self.partition} entry {self.entry}: {name} is {format_us(instant_us)}, and the latest "
+                    f"that any clock shows is {format_us(limit_us)}"
+                )
+
     @property
     def _expected_ids(self) -> int:
         """A reset counts nothing; its ids are those that must stay known."""
@@ -143,6 +172,11 @@ class LedgerEntry:
             "written_at": self.written_at_us // 1000,
             "recovery": None if self.recovery == NOTHING_LEARNED else self.recovery.as_text(),
         }
+
+
+def is_plausible(instant_us: int, latest_us: int) -> bool:
+    """Return whether what was recorded may be true, where the latest that any clock shows is `latest_us`."""
+    return instant_us <= latest_us + CLOCKS_APART_US
 
 
 def decode_shipped(value: bytes) -> Mapping[str, Any]:

@@ -33,10 +33,11 @@ _OF_NO_CONCERN = {KafkaError.GROUP_AUTHORIZATION_FAILED}
 
 
 class OffsetEntry(NamedTuple):
-    """A ledger entry and its offset."""
+    """A ledger entry, its offset, and when Kafka dates it: microseconds since 1970, 0 where it was not read back."""
 
     offset: int
     entry: LedgerEntry
+    dated_us: int = 0
 
 
 class Restored(NamedTuple):
@@ -57,18 +58,24 @@ class Tail(NamedTuple):
 class _Raw(NamedTuple):
     offset: int
     value: bytes | None
+    dated_us: int
 
 
 class LedgerReader:
-    """Reads one partition of the ledger topic."""
+    """Reads one partition of the ledger topic.
 
-    def __init__(
+    No entry may be from long after both the date that Kafka gave it and `clock_us`, microseconds since 1970.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it reads and by which clocks, and what a test plays
         self,
         settings: KafkaSettings,
         partition: StreamPartition,
         decode: Callable[[bytes], Mapping[str, Any]],
         should_stop: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        clock_us: Callable[[], int] = lambda: 0,
     ) -> None:
         self._settings = settings
         self._topic = TopicNames(settings.topic_prefix).ledger
@@ -76,6 +83,7 @@ class LedgerReader:
         self._decode = decode
         self._should_stop = should_stop
         self._monotonic = monotonic
+        self._clock_us = clock_us
 
     def restore(self, known_end: int = 0, known_entry: int = 0) -> Restored:
         """Return the entries whose ids matter, oldest first, the newest last; none for a new partition.
@@ -142,7 +150,7 @@ class LedgerReader:
         if not tail:
             return [], end
         newest = tail[-1]
-        oldest = read_entry(newest.value, self._partition, self._decode).oldest_offset
+        oldest = self._entry(newest).oldest_offset
         if oldest is None:
             oldest = newest.offset
         elif oldest < begin:
@@ -151,17 +159,23 @@ class LedgerReader:
             )
         if oldest < start:
             tail = self._read(consumer, oldest, start)[0] + tail
-        needed = [
-            OffsetEntry(raw.offset, read_entry(raw.value, self._partition, self._decode))
-            for raw in tail
-            if raw.offset >= oldest
-        ]
+        needed = [OffsetEntry(raw.offset, self._entry(raw), raw.dated_us) for raw in tail if raw.offset >= oldest]
         if not needed or needed[0].offset != oldest:
             raise OwnCorruptionError(
                 f"ledger {self._partition}: ids of offset {oldest} are needed, but no entry stands there"
             )
         check_contiguous(placed.entry for placed in needed)
         return needed, end
+
+    def _entry(self, raw: _Raw) -> LedgerEntry:
+        """Return the entry in a record. Raises `OwnCorruptionError` unless it is whole, sound and plausible."""
+        try:
+            entry = read_entry(raw.value, self._partition, self._decode)
+            entry.check_plausible(max(raw.dated_us, self._clock_us()))
+        except OwnCorruptionError as error:
+            place = f"{self._topic} partition {self._partition.ledger_partition} offset {raw.offset}"
+            raise OwnCorruptionError(f"{place}: {error}") from error
+        return entry
 
     def _check_not_shorter(self, placed: list[OffsetEntry], end: int, known_end: int, known_entry: int) -> None:
         """Refuse a log that ends before an entry which was committed: offsets only grow, whatever is removed.
@@ -188,7 +202,7 @@ class LedgerReader:
             return
         with self._consumer(**{"isolation.level": "read_uncommitted"}) as consumer:
             for raw in self._read(consumer, begin, end)[0]:
-                number = read_entry(raw.value, self._partition, self._decode).entry
+                number = self._entry(raw).entry
                 if number > 0:
                     raise OwnCorruptionError(
                         f"ledger {self._partition}: Kafka shows no committed entry, but entry {number} stands at "
@@ -213,7 +227,7 @@ class LedgerReader:
                 if offset >= end and (is_end or error is None):
                     return found, offset
                 if error is None:
-                    found.append(_Raw(offset, message.value()))
+                    found.append(_Raw(offset, message.value(), _dated_us(message)))
                     deadline = self._monotonic() + STABLE_DEADLINE_S
                 elif not is_end and not error.retriable() and error.code() not in _OF_NO_CONCERN:
                     raise KafkaException(error)
@@ -262,3 +276,8 @@ def check_is_new(settings: KafkaSettings, partition: StreamPartition, should_sto
 def _offset(message: Message) -> int:
     offset = message.offset()
     return -1 if offset is None else offset
+
+
+def _dated_us(message: Message) -> int:
+    _, dated_ms = message.timestamp()
+    return dated_ms * 1000

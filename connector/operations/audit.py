@@ -20,11 +20,12 @@ class PartitionAudit:
     """Takes what was read of one stream partition, in the order of its log, and tells what does not fit.
 
     What was committed before `since_us`, microseconds since 1970 as Kafka dates records, was read in part only and is
-    not missed.
+    not missed. No entry may be from long after both its date and `now_us`.
     """
 
     partition: StreamPartition
     since_us: int = 0
+    now_us: int = 0
     entries: int = 0
     covered_until_us: int | None = None
     _newest: LedgerEntry | None = None
@@ -40,6 +41,7 @@ class PartitionAudit:
         """Take the next ledger entry, as Kafka dates it; of a recent one the records may not have been read yet."""
         if entry.mode is not Mode.RESET:
             self._check_follows(entry)
+        self._check_plausible(entry, dated_us)
         self._newest = entry
         ids = unpack_ids(entry.ids)
         self._accounted.update(ids)
@@ -58,6 +60,12 @@ class PartitionAudit:
             self._findings.append(str(error))
         for event_id in self._accounted.intersection(unpack_ids(entry.ids)):
             self._findings.append(f"ledger entry {entry.entry}: id {event_id.hex()} was accounted for before")
+
+    def _check_plausible(self, entry: LedgerEntry, dated_us: int) -> None:
+        try:
+            entry.check_plausible(max(dated_us, self.now_us))
+        except OwnCorruptionError as error:
+            self._findings.append(str(error))
 
     def unreadable(self, why: str) -> None:
         """Record a ledger record that is not a sound entry."""

@@ -65,7 +65,7 @@ def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
     names = TopicNames(settings.kafka.topic_prefix)
     kept_us = {stream: now_us - retention_us(settings, stream) + _EXPIRY_US for stream in STREAMS}
     audits = {
-        partition: PartitionAudit(partition, max(since_us, kept_us[partition.stream]))
+        partition: PartitionAudit(partition, max(since_us, kept_us[partition.stream]), now_us)
         for partition in STREAM_PARTITIONS
     }
     foreign = []

@@ -65,12 +65,13 @@ class PartitionState:
         self._recovery = newest.recovery
         self._known_ids = KnownIds(window_us)
         self._known_dates = KnownDates()
-        for offset, entry in restored:
+        for offset, entry, _ in restored:
             self._known_ids.remember(offset, entry.covers_to_us, entry.ids)
             if _is_dated(entry):
                 self._known_dates.add((entry.covered_until_us,))
         self._known_ids.forget(self._forgettable_until_us(self.covered_until_us))
         self._seen_until_us = 0
+        self._unconfirmed = restored[-1] if self.has_begun else None
         self._session: LiveSession | ReplaySession | None = None
         self._opened: Opened | None = None
         self._end_reason: EndReason | None = None
@@ -112,7 +113,10 @@ class PartitionState:
         return Progress(self.covered_until_us, self._recovery, self._last)
 
     def apply(self, message: Message) -> EndReason | None:
-        """Apply a message; return why the connection has to end now, if it has to."""
+        """Apply a message; return why the connection has to end now, if it has to.
+
+        Raises `OwnCorruptionError` when X's time shows that what was restored cannot be true.
+        """
         match message:
             case Opened():
                 self._open(message)
@@ -194,6 +198,7 @@ class PartitionState:
         return min([covered_until_us, *(each.start_us + FIRST_OVERLAP_US for each in ranges if each is not None)])
 
     def _open(self, opened: Opened) -> None:
+        self._hold_against_x(opened)
         if not self.has_begun:
             self._position_us = min(self._position_us, opened.at.earliest_us)
             self.has_begun = True
@@ -203,6 +208,16 @@ class PartitionState:
             self._session = ReplaySession(opened, opened.plan, before)
         else:
             self._session = LiveSession(opened, opened.plan, before)
+
+    def _hold_against_x(self, opened: Opened) -> None:
+        """Hold what was restored against X's first answer: before it, a fast wall clock may have vouched for anything.
+
+        A `Date` of X's that is slow refuses nothing that Kafka's date vouches for.
+        """
+        if self._unconfirmed is not None:
+            _, entry, dated_us = self._unconfirmed
+            entry.check_plausible(max(dated_us, opened.at.latest_us), opened.at.wall_us)
+            self._unconfirmed = None
 
     def _end(self, ended: Ended) -> None:
         session = self._session

@@ -207,7 +207,13 @@ class PartitionWorker:
 
     def _restore(self, writer: PartitionWriter, records: RecordBuilder, began: float) -> PartitionState:
         shared = self._shared
-        reader = LedgerReader(shared.settings.kafka, self.partition, shared.decode_entry, self._must_stop)
+        reader = LedgerReader(
+            shared.settings.kafka,
+            self.partition,
+            shared.decode_entry,
+            self._must_stop,
+            clock_us=lambda: max(wall_us(), shared.clock.read().latest_us),
+        )
         writer_id = uuid.uuid4().hex
         entries, begin, end = reader.restore(self._known_end, self._known_entry)
         writer.expect_entry_at(end)

@@ -12,7 +12,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
 from connector.kafka.clients import producer_config
 from connector.kafka.ledger import Counts, Mode, decode_shipped
-from connector.kafka.restore import LedgerReader, OffsetEntry
+from connector.kafka.restore import LedgerReader
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import MisplacedError, Part, Record, TransactionalWriter
 from connector.operations import reset as reset_module
@@ -108,7 +108,10 @@ def test_entry_after_some_that_were_not_read_is_never_committed(committed: Confi
     assert again.placed == restored.placed
     assert again.end > restored.end
     writer.commit([Part(_PLACE, [], record, again.end)])
-    assert reader.restore().placed == [*restored.placed, OffsetEntry(again.end, following)]
+    assert [each[:2] for each in reader.restore().placed] == [
+        *((each.offset, each.entry) for each in restored.placed),
+        (again.end, following),
+    ]
 
 
 def test_ledger_deleted_and_made_again_is_corruption_and_no_first_start(

@@ -9,12 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.coverage.gap import Suspicion
+from connector.coverage.recovery import Range, Recovery, Refetch
 from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
 from connector.events.avro import AvroEncoder
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.events.identity import pack_ids
 from connector.events.schemas import LEDGER
-from connector.kafka.ledger import Counts, EntryDecoder, LedgerEntry, Mode, check_contiguous, first_entry, read_entry
+from connector.kafka.ledger import (
+    CLOCKS_APART_US,
+    Counts,
+    EntryDecoder,
+    LedgerEntry,
+    Mode,
+    check_contiguous,
+    first_entry,
+    read_entry,
+)
 
 _PARTITION = StreamPartition("user", 3)
 _IDS = tuple(bytes([number]) * 16 for number in range(3))
@@ -211,3 +222,81 @@ def test_entry_of_a_later_schema_waits_for_the_registry() -> None:
 
     with pytest.raises(DependencyUnavailableError):
         read_entry(_value()[:-1], _PARTITION, EntryDecoder(be_away).decode)
+
+
+def test_entry_of_a_schema_that_is_not_the_ledger_s_is_corrupt() -> None:
+    """Anyone who may write to the ledger chooses the id; the error names it."""
+
+    def refuse(schema_id: int) -> dict[str, Any]:
+        raise NotProvisionedError(f"schema id {schema_id} is not one of subject p-ledger-value")
+
+    with pytest.raises(OwnCorruptionError, match="schema id 9 is not one of subject p-ledger-value"):
+        read_entry(b"\0\0\0\0\x09", _PARTITION, EntryDecoder(refuse).decode)
+
+
+_NOW_US = 1_800_000_000_000_000
+_YEAR_US = 365 * 24 * 3600 * 1_000_000
+_HONEST = replace(
+    _ENTRY,
+    covered_until_before_us=_NOW_US,
+    covered_until_us=_NOW_US,
+    covers_to_us=_NOW_US,
+    slice_us=(_NOW_US, _NOW_US),
+    written_at_us=_NOW_US,
+)
+_SINGLE_FORGERIES: dict[str, dict[str, Any]] = {
+    "covered_until": {"covered_until_us": _NOW_US + _YEAR_US},
+    "covers_to": {"covers_to_us": _NOW_US + _YEAR_US},
+    "slice_end": {"slice_us": (_NOW_US, _NOW_US + _YEAR_US)},
+    "written_at": {"written_at_us": _NOW_US + _YEAR_US},
+}
+_RECOVERIES = [
+    Recovery(refetch=Refetch(0, _NOW_US + _YEAR_US, Suspicion.REPLAY_INCOMPLETE)),
+    Recovery(last_slice=Range(0, _NOW_US + _YEAR_US)),
+    Recovery(settled_us=_NOW_US + _YEAR_US),
+    Recovery(settled_at_us=_NOW_US + _YEAR_US),
+    Recovery(trying_since_us=_NOW_US + _YEAR_US),
+    Recovery(lateness_since_us=_NOW_US + _YEAR_US),
+]
+
+
+@pytest.mark.parametrize("name", sorted(_SINGLE_FORGERIES))
+def test_instant_a_year_ahead_of_every_clock_is_corrupt(name: str) -> None:
+    """Each by itself, and whatever `written_at` says."""
+    forged = replace(_HONEST, **_SINGLE_FORGERIES[name])
+    for entry in (forged, replace(forged, written_at_us=_NOW_US + _YEAR_US)):
+        with pytest.raises(OwnCorruptionError, match=r"user/3 entry 8: \w+ is 2028-01-.*any clock shows is 2027-01-"):
+            entry.check_plausible(_NOW_US)
+    with pytest.raises(OwnCorruptionError, match=f" {name} is "):
+        forged.check_plausible(_NOW_US)
+
+
+@pytest.mark.parametrize("recovery", _RECOVERIES, ids=range(len(_RECOVERIES)))
+def test_instant_of_recovery_a_year_ahead_is_corrupt(recovery: Recovery) -> None:
+    """What was learned for the next connection is believed as coverage is."""
+    with pytest.raises(OwnCorruptionError, match="recovery is 2028"):
+        replace(_HONEST, recovery=recovery).check_plausible(_NOW_US)
+
+
+@pytest.mark.parametrize("hours", [-20_000, -48, 0, 48])
+@pytest.mark.parametrize("name", sorted(_SINGLE_FORGERIES))
+def test_instant_by_a_clock_that_is_two_days_off_is_plausible(name: str, hours: int) -> None:
+    """A replica's, a broker's or X's own: ahead by so much, or behind by any time."""
+    at_us = _NOW_US + hours * 3600 * 1_000_000
+    value: Any = (0, at_us) if name == "slice_end" else at_us
+    replace(_HONEST, **dict.fromkeys(_SINGLE_FORGERIES[name], value)).check_plausible(_NOW_US)
+
+
+def test_time_of_writing_by_a_wall_clock_far_ahead_is_plausible_to_that_clock() -> None:
+    """Nothing rests on it, and coverage does not go by it."""
+    entry = replace(_HONEST, written_at_us=_NOW_US + _YEAR_US)
+    entry.check_plausible(_NOW_US, wall_us=_NOW_US + _YEAR_US)
+    with pytest.raises(OwnCorruptionError, match="covers_to"):
+        replace(entry, covers_to_us=_NOW_US + _YEAR_US).check_plausible(_NOW_US, wall_us=_NOW_US + _YEAR_US)
+
+
+def test_instant_is_plausible_up_to_the_bound() -> None:
+    """To the microsecond."""
+    replace(_HONEST, covers_to_us=_NOW_US + CLOCKS_APART_US).check_plausible(_NOW_US)
+    with pytest.raises(OwnCorruptionError, match="covers_to"):
+        replace(_HONEST, covers_to_us=_NOW_US + CLOCKS_APART_US + 1).check_plausible(_NOW_US)

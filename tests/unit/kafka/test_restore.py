@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, TopicPartition
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
 from connector.events.avro import AvroEncoder
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
 from connector.kafka import restore as restore_module
-from connector.kafka.ledger import EntryDecoder, LedgerEntry, Mode, first_entry
+from connector.kafka.ledger import CLOCKS_APART_US, EntryDecoder, LedgerEntry, Mode, first_entry
 from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, OffsetEntry, Restored, Tail
 from connector.settings import KafkaSettings
 
@@ -45,8 +45,8 @@ class _EndOfPartition:
 class _Entry:
     """A record of the ledger at an offset."""
 
-    def __init__(self, offset: int, value: bytes) -> None:
-        self._offset, self._value = offset, value
+    def __init__(self, offset: int, value: bytes, dated_ms: int) -> None:
+        self._offset, self._value, self._dated_ms = offset, value, dated_ms
 
     def error(self) -> None:
         """Say that it is a record."""
@@ -58,6 +58,10 @@ class _Entry:
     def value(self) -> bytes:
         """Say what."""
         return self._value
+
+    def timestamp(self) -> tuple[int, int]:
+        """Say when."""
+        return TIMESTAMP_LOG_APPEND_TIME, self._dated_ms
 
 
 class _Kafka:
@@ -74,6 +78,7 @@ class _Kafka:
         self.uncommitted: dict[int, bytes] = {}
         self.answer: _EndOfPartition | None = None
         self.is_stopping = False
+        self.dated_ms = self.clock_us = 0
         self._at = 0
 
     def list_offsets(self, wanted: dict[Any, Any], **_: object) -> dict[Any, Future[Any]]:
@@ -101,7 +106,7 @@ class _Kafka:
         for offset in sorted(self.log):
             if offset >= self._at:
                 self._at = offset + 1
-                return _Entry(offset, self.log[offset])
+                return _Entry(offset, self.log[offset], self.dated_ms)
         return self.answer
 
     def restore(self) -> list[OffsetEntry]:
@@ -110,7 +115,14 @@ class _Kafka:
 
     def reader(self) -> LedgerReader:
         """Return a reader of this."""
-        return LedgerReader(_SETTINGS, _PARTITION, _decode, lambda: self.is_stopping, lambda: self.now_s)
+        return LedgerReader(
+            _SETTINGS,
+            _PARTITION,
+            _decode,
+            lambda: self.is_stopping,
+            lambda: self.now_s,
+            clock_us=lambda: self.clock_us,
+        )
 
 
 @pytest.fixture
@@ -286,4 +298,42 @@ def test_entry_that_needs_what_was_deleted_is_corruption(kafka: _Kafka) -> None:
     kafka.log = {7: _value(_NEXT)}
     kafka.edges, kafka.answer = [6, 10], _EndOfPartition(10)
     with pytest.raises(OwnCorruptionError, match="ids of offset 5 are needed, but the log begins at 6"):
+        kafka.restore()
+
+
+_YEAR_US = 365 * 24 * 60 * 60 * 1_000_000
+_FORGED = replace(
+    _RESET,
+    covered_until_us=_YEAR_US,
+    covers_to_us=_YEAR_US,
+    written_at_us=_YEAR_US,
+)
+
+
+@pytest.mark.parametrize("is_newest", [True, False], ids=["newest", "one that is needed"])
+def test_entry_with_coverage_a_year_ahead_is_corruption(kafka: _Kafka, *, is_newest: bool) -> None:
+    """Though it says that it was written then: Kafka's date and our clock know better, and the place is named."""
+    kafka.log = {5: _value(_FORGED)}
+    if not is_newest:
+        after = replace(_FORGED, entry=1, covered_until_before_us=_YEAR_US, oldest_offset=5, mode=Mode.LIVE, ids=b"")
+        kafka.log[7] = _value(replace(after, covered_until_us=1000, covers_to_us=1000, written_at_us=0))
+    kafka.answer = _EndOfPartition(10)
+    with pytest.raises(OwnCorruptionError, match=r"-ledger partition 0 offset \d: ledger tweet/1 entry .*any clock"):
+        kafka.restore()
+
+
+@pytest.mark.parametrize("clock", ["Kafka's", "ours"])
+def test_entry_that_one_clock_vouches_for_is_restored(kafka: _Kafka, clock: str) -> None:
+    """The other one may be slow by any time: brokers, or a replica before X has answered, in the past."""
+    kafka.log, kafka.answer = {5: _value(_FORGED)}, _EndOfPartition(10)
+    latest_us = _YEAR_US - CLOCKS_APART_US
+    kafka.dated_ms, kafka.clock_us = (latest_us // 1000, 0) if clock == "Kafka's" else (0, latest_us)
+    assert kafka.restore() == [OffsetEntry(5, _FORGED, kafka.dated_ms * 1000)]
+
+
+def test_record_that_is_no_entry_is_corruption_that_names_its_place(kafka: _Kafka) -> None:
+    """Topic, partition, offset and schema id."""
+    kafka.log, kafka.answer = {5: b"\0\0\0\0\x09foreign"}, _EndOfPartition(10)
+    place = r"x\.compliance-ledger partition 0 offset 5: .*schema id 9 is not in the registry"
+    with pytest.raises(OwnCorruptionError, match=place):
         kafka.restore()

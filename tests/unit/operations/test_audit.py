@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from connector.events.catalog import StreamPartition
 from connector.events.identity import pack_ids, unpack_ids
-from connector.kafka.ledger import Counts, LedgerEntry, Mode
+from connector.kafka.ledger import CLOCKS_APART_US, Counts, LedgerEntry, Mode
 from connector.operations.audit import PartitionAudit
 
 _PARTITION = StreamPartition("tweet", 1)
@@ -348,3 +349,26 @@ def test_any_single_damage_is_found(steps: list[tuple[int, int]], at: int, name:
         for event_id in transaction.letters:
             audit.dead_letter(event_id)
     assert list(audit.findings())
+
+
+@pytest.mark.parametrize("field", ["covered_until_us", "covers_to_us", "written_at_us"])
+def test_entry_from_long_after_its_date_and_now_is_found(field: str) -> None:
+    """Forged, and sound in all else: coverage a year ahead would be believed for a year."""
+    year_us = 365 * 24 * 3600 * 1_000_000
+    changes: dict[str, Any] = {field: year_us}
+    [first, second] = _history((1, 0))
+    audit = PartitionAudit(_PARTITION, now_us=year_us - CLOCKS_APART_US - 1)
+    audit.entry(first.entry, 0)
+    audit.entry(replace(second.entry, **changes), 0)
+    [found] = [each for each in audit.findings() if "any clock" in each]
+    name = field.removesuffix("_us")
+    assert found.startswith(f"ledger tweet/1 entry 1: {name} is 1971-01-01T00:00:00.000000Z, and the latest")
+
+
+@pytest.mark.parametrize(("now_us", "dated_us"), [(1, 0), (0, 1)], ids=["our clock", "Kafka's date"])
+def test_entry_that_one_clock_vouches_for_is_sound(now_us: int, dated_us: int) -> None:
+    """Whichever is right: the other may be behind by any time."""
+    year_us = 365 * 24 * 3600 * 1_000_000
+    audit = PartitionAudit(_PARTITION, now_us=now_us * year_us)
+    audit.entry(_entry(0, 0, year_us), dated_us * year_us)
+    assert list(audit.findings()) == []

@@ -10,9 +10,11 @@ from connector.coverage.gap import Gap, GapCause
 from connector.coverage.messages import Ended, EndReason, LastConnection, LinesRead, Message, Opened, Verdict
 from connector.coverage.plan import Live, Plan, Replay
 from connector.coverage.recovery import MINUTE_US
+from connector.errors import OwnCorruptionError
 from connector.events.decode import LongLine, SystemMessage
 from connector.events.times import US_PER_S
-from connector.kafka.ledger import Mode
+from connector.kafka.ledger import CLOCKS_APART_US, Mode, first_entry
+from connector.kafka.restore import OffsetEntry
 from connector.partition.state import COVERAGE_INTERVAL_US, PartitionState
 from connector.telemetry.delays import Arrival
 from tests.unit.partition.fakes import (
@@ -358,3 +360,50 @@ def _message(step: object, now_us: int, covered_us: int) -> Message:
             return keep_alive(now_us, 5)
         case _:
             return lines_read(SYSTEM if step == "system" else b"junk", at_us=now_us)
+
+
+def _restored_at(covered_until_us: int, entry: int = 5, dated_us: int = 0) -> PartitionState:
+    """Return the state of a ledger that ends with this coverage."""
+    newest = replace(first_entry(PARTITION, "w", covered_until_us), entry=entry)
+    return state_of(restored=[OffsetEntry(3, newest, dated_us)])
+
+
+def test_coverage_that_x_s_first_answer_shows_to_be_forged_is_corruption() -> None:
+    """A wall clock a year ahead vouched for it when it was restored."""
+    state = _restored_at(NOW_US + 365 * 24 * 60 * MINUTE_US, dated_us=NOW_US)
+    with pytest.raises(OwnCorruptionError, match=r"tweet/2 entry 5: covered_until is 2028-01-.* clock .*2027-01-"):
+        state.apply(opened())
+
+
+def test_coverage_that_an_earlier_wrong_date_of_x_moved_ahead_is_no_corruption() -> None:
+    """X's `Date` may be two days off, and may have been before; coverage stays where it is."""
+    state = _restored_at(NOW_US + 48 * 60 * MINUTE_US, dated_us=NOW_US)
+    assert state.apply(opened()) is None
+    assert state.progress.covered_until_us == NOW_US + 48 * 60 * MINUTE_US
+
+
+def test_first_date_of_x_that_is_far_behind_does_not_make_a_ledger_corrupt() -> None:
+    """Kafka dated the entry when it was written: whatever X sends, the partition goes on."""
+    state = _restored_at(NOW_US, dated_us=NOW_US)
+    assert state.apply(opened(at_us=NOW_US - 10_000 * 60 * MINUTE_US)) is None
+
+
+def test_clock_of_kafka_that_is_far_behind_does_not_make_a_ledger_corrupt() -> None:
+    """X's time vouches for what went by X's time."""
+    assert _restored_at(NOW_US, dated_us=NOW_US - 10_000 * 60 * MINUTE_US).apply(opened()) is None
+
+
+def test_later_answers_of_x_are_not_held_against_the_ledger() -> None:
+    """By then coverage rests on what X itself said in this life."""
+    state = _restored_at(NOW_US)
+    state.apply(opened())
+    state.apply(CLOSED)
+    assert state.apply(opened(at_us=NOW_US - 2 * CLOCKS_APART_US)) is None
+
+
+@pytest.mark.parametrize("days", [1, 365])
+def test_first_entry_by_a_wall_clock_that_is_ahead_is_set_back_by_x(days: int) -> None:
+    """It is a guess until X has answered, so nothing rests on it."""
+    ledger = Ledger(_restored_at(NOW_US + days * 24 * 60 * MINUTE_US, entry=0))
+    ledger.state.apply(opened())
+    assert ledger.commit().entry.covered_until_us == NOW_US

@@ -94,6 +94,7 @@ class _Bench:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.metrics, self.status = Metrics(), PartitionStatus()
+        self.clock = XClock(lambda: NOW_US, lambda: 0)
         self.fates: list[Exception | None] = []
         self.ledger: Callable[[], list[OffsetEntry]] = list
         self.writers: list[_Writer] = []
@@ -104,7 +105,7 @@ class _Bench:
         self.commit_error: Exception | None = None
         self.known: list[tuple[int, ...]] = []
         self.committed = threading.Event()
-        monkeypatch.setattr(worker_module, "LedgerReader", lambda *_: self)
+        monkeypatch.setattr(worker_module, "LedgerReader", self._reader)
         monkeypatch.setattr(worker_module, "check_is_new", lambda *_: None)
         monkeypatch.setattr(worker_module, "Reader", _Reader)
         shared = SharedResources(
@@ -113,7 +114,7 @@ class _Bench:
             decode_entry=decode_shipped,
             read_limits_bytes=self._read_limits,
             open_connection=cast("Any", None),
-            clock=XClock(),
+            clock=self.clock,
             stall_watch=StallWatch(),
             limiter=ConnectLimiter(2),
             turn=threading.Lock(),
@@ -126,6 +127,10 @@ class _Bench:
         self.worker = PartitionWorker(
             PARTITION, shared, telemetry, wait=self.wait, jitter=lambda: self.jitter, monotonic_s=lambda: self.clock_s
         )
+
+    def _reader(self, *_: object, clock_us: Callable[[], int]) -> "_Bench":
+        self.clock_us = clock_us
+        return self
 
     def _read_limits(self) -> dict[str, int]:
         if self.limit_fates:
@@ -332,3 +337,14 @@ def test_stopped_worker_makes_a_last_transaction_only_if_it_may(bench: _Bench, *
     assert bench.worker.join(_DEADLINE_S)
     assert len(bench.writers[0].transactions) == (2 if may_commit else 1)
     assert bench.wait.delays == []
+
+
+def test_ledger_is_held_against_the_latest_of_wall_clock_and_x(bench: _Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is right is enough: either may be behind."""
+    bench.ledger = lambda: [_KNOWN]
+    bench.commit_error = WriterLostError("outcome unknown")
+    bench.run(None)
+    monkeypatch.setattr(worker_module, "wall_us", lambda: NOW_US - 1)
+    assert bench.clock_us() == NOW_US
+    monkeypatch.setattr(worker_module, "wall_us", lambda: NOW_US + 1)
+    assert bench.clock_us() == NOW_US + 1

@@ -93,7 +93,8 @@ class Connector:
         transaction = self.state.prepare(self.clocks.wall_us())
         entry = read_entry(transaction.entry_record.value, PARTITION, decode_shipped)
         entry.check_follows(self.entries[-1].entry)
-        self.entries.append(OffsetEntry(self.entries[-1].offset + 2, entry))
+        entry.check_plausible(self.clocks.now_us)  # as Kafka dates it, whatever the machine's clocks show
+        self.entries.append(OffsetEntry(self.entries[-1].offset + 2, entry, self.clocks.now_us))
         self.state.committed(transaction, self.entries[-1].offset)
         self.gaps += transaction.gaps
         self._committed_us = self.clocks.now_us
