@@ -3,8 +3,9 @@
 Each finding is a sentence. Nothing here trusts what the service remembers; all is recomputed from what was read.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from connector.errors import OwnCorruptionError
@@ -113,11 +114,15 @@ class PartitionAudit:
         if not present:
             return
         first = 1 + (self._sequence_before or 0)
-        missing = [sequence for sequence in range(first, max(present)) if sequence not in present]
-        if missing:
-            yield f"{len(missing)} sequence numbers are missing, the first is {missing[0]}"
+        count = max(present) - first - sum(first <= sequence < max(present) for sequence in present)
+        if count > 0:
+            yield f"{count} sequence numbers are missing, the first is {_first_missing(first, present)}"
         if self._newest is not None and max(present) > self._newest.sequence:
             yield f"sequence {max(present)} is beyond the ledger's {self._newest.sequence}"
+
+
+def _first_missing(first: int, present: Collection[int]) -> int:
+    return next(sequence for sequence in itertools.count(first) if sequence not in present)
 
 
 def _some(what: str, ids: set[bytes]) -> Iterator[str]:

@@ -22,9 +22,9 @@ from connector.coverage.gap import Gap, GapCause
 from connector.errors import SettingsError, WriterLostError
 from connector.events.catalog import EVENT_TYPES, StreamPartition
 from connector.events.identity import pack_ids
-from connector.events.times import US_PER_S
+from connector.events.times import US_PER_S, format_us
 from connector.kafka.clients import ClientProperties, producer_config, try_properties
-from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped, first_entry
+from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped, first_entry, is_plausible
 from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader
@@ -43,9 +43,13 @@ _ATTEMPTS = 10
 
 @dataclass(slots=True)
 class Found:
-    """What the topics hold of a stream partition; `covered_until_us` is None where no coverage was ever recorded."""
+    """What the topics hold of a stream partition; `covered_until_us` is None where no coverage was ever recorded.
+
+    Coverage from long after both its date and `now_us` is foreign: with it no gap would be recorded.
+    """
 
     partition: StreamPartition
+    now_us: int = 0
     covered_until_us: int | None = None
     coverage_dates: deque[tuple[int, int]] = field(default_factory=deque)
     sequence: int = 0
@@ -60,7 +64,10 @@ class Found:
             try:
                 with foreign_records_refused(record):
                     coverage = decode(record)
-                    self.covered_until_us = coverage["covered_until"] * 1000
+                    covered_until_us = coverage["covered_until"] * 1000
+                    if not is_plausible(covered_until_us, max(record.timestamp_us, self.now_us)):
+                        raise ValueError(f"covered_until is {format_us(covered_until_us)}, which no clock shows")
+                    self.covered_until_us = covered_until_us
                     self._date(self.covered_until_us, record.timestamp_us)
                     self.sequence = max(self.sequence, coverage["sequence"])
             except ForeignRecordError as error:
@@ -109,7 +116,7 @@ def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Gap | 
     records = RecordBuilder(
         partition, names, provisioned.schema_ids, provisioned.max_message_bytes, has_headers=settings.kafka.headers
     )
-    found = Found(partition)
+    found = Found(partition, wall_us())
     with ExitStack() as stack:
         decode = AvroReader(stack.enter_context(RegistryClient(settings.schema_registry))).decode
         coverage = stack.enter_context(TopicReader(settings.kafka, [names.coverage]))

@@ -372,3 +372,12 @@ def test_entry_that_one_clock_vouches_for_is_sound(now_us: int, dated_us: int) -
     audit = PartitionAudit(_PARTITION, now_us=now_us * year_us)
     audit.entry(_entry(0, 0, year_us), dated_us * year_us)
     assert list(audit.findings()) == []
+
+
+def test_event_with_a_sequence_far_beyond_all_others_is_found_at_once() -> None:
+    """What is missing before it is counted, not gone through one by one."""
+    audit = _audit(_history((2, 0)))
+    audit.event(_id(99), 2**62)
+    found = list(audit.findings())
+    assert f"{2**62 - 3} sequence numbers are missing, the first is 3" in found
+    assert f"sequence {2**62} is beyond the ledger's 2" in found

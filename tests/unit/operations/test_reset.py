@@ -48,6 +48,16 @@ def test_reset_reads_from_the_earliest_date_of_the_last_covered_time(
     assert found.covered_until_us == _T_US + records[-1][0] * _MINUTE_US
 
 
+def test_reset_refuses_coverage_from_long_after_every_clock() -> None:
+    """Forged as the newest: the gap begins where coverage was last true."""
+    found = Found(_PARTITION, _T_US)
+    records = [_coverage(0, 0), _coverage(365 * 24 * 60, 1, offset=9)]
+    found.take_coverage(records, lambda record: json.loads(record.value))
+    assert (found.covered_until_us, found.since_us) == (_T_US, _T_US - TRANSACTION_US)
+    [told] = found.foreign
+    assert told.startswith("c partition 0 offset 9: ValueError: covered_until is 1972-11-")
+
+
 def test_reset_of_what_was_never_covered_reads_all() -> None:
     """Nothing tells where to begin."""
     assert Found(_PARTITION).since_us == 0
