@@ -19,6 +19,8 @@ from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings, SchemaRegistrySettings
 
 _TIMEOUT_S = 10.0
+_MOST_DIGITS = 10
+_GREATEST_ID = 2**31 - 1
 
 
 class SchemaIds:
@@ -41,7 +43,7 @@ class SchemaIds:
         """
         with TopicReader(self._kafka, [self.topic]) as reader:
             newest = {record.key: record.value for record in reader.to_end()}
-        return {key: int(value) for key, value in newest.items() if value.isdigit()}
+        return {key: int(value) for key, value in newest.items() if _is_id(value)}
 
     def record(self, ids: Mapping[bytes, int]) -> None:
         """Record ids by key. Raises `DependencyUnavailableError`, and `NotProvisionedError` without the right to."""
@@ -63,3 +65,8 @@ class SchemaIds:
         if errors or is_undelivered:
             reason = errors[0].str() if errors else f"no answer in {_TIMEOUT_S:.0f} s"
             raise DependencyUnavailableError(f"Kafka does not take schema ids: {reason}")
+
+
+def _is_id(value: bytes) -> bool:
+    """Return whether `value` can be a registry's id; Python refuses to read a number of many thousand digits."""
+    return value.isdigit() and len(value) <= _MOST_DIGITS and int(value) <= _GREATEST_ID
