@@ -1,19 +1,25 @@
 """The ledger in the hands of operators: begun anew, deleted and made again, and records that are nobody's."""
 
+import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
+from connector.errors import OwnCorruptionError
 from connector.events.avro import AvroEncoder
 from connector.events.catalog import StreamPartition
-from connector.events.schemas import LEDGER
+from connector.events.schemas import LEDGER, AvroSchema
+from connector.events.times import US_PER_S
 from connector.kafka.clients import producer_config
-from connector.kafka.ledger import Counts, Mode, decode_shipped
+from connector.kafka.ledger import Counts, EntryDecoder, Mode, decode_shipped
+from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader
-from connector.kafka.topics import TopicNames
+from connector.kafka.topics import TopicNames, subject
 from connector.kafka.transaction import MisplacedError, Part, Record, TransactionalWriter
 from connector.operations import reset as reset_module
 from connector.operations.reset import reset_ledger
@@ -149,3 +155,65 @@ def test_records_that_are_nobody_s_are_told_and_stop_no_command(
     assert code == 0, said
     assert "3 records were not written by the connector" in said
     assert "recorded a gap" in printed
+
+
+def test_forged_entry_with_coverage_a_year_ahead_is_neither_restored_nor_sound(
+    kafka: Kafka, committed: Config, tmp_path: Path
+) -> None:
+    """It follows the last one in all else; the reset takes coverage from the coverage topic and records a gap."""
+    settings = Settings.model_validate(committed)
+    names, reader = TopicNames(settings.kafka.topic_prefix), LedgerReader(settings.kafka, _PLACE, decode_shipped)
+    restored = reader.restore()
+    newest, ahead_us = restored.placed[-1].entry, (int(time.time()) + 365 * 24 * 3600) * US_PER_S
+    forged = replace(
+        newest,
+        entry=newest.entry + 1,
+        covered_until_before_us=newest.covered_until_us,
+        covered_until_us=ahead_us,
+        covers_to_us=ahead_us,
+        written_at_us=ahead_us,
+        counts=Counts(),
+        ids=b"",
+        oldest_offset=restored.placed[0].offset,
+    )
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    value = AvroEncoder(LEDGER, 1).encode(forged.as_record())
+    producer.produce(names.ledger, value, str(_PLACE).encode(), partition=_PLACE.ledger_partition)
+    assert producer.flush(_TIMEOUT_S) == 0
+
+    with pytest.raises(OwnCorruptionError, match=f"offset {restored.end}: .* covered_until is .* any clock shows"):
+        reader.restore()
+    code, said, _ = _run(tmp_path, committed, "ledger", "verify")
+    assert code == 70
+    assert f"entry {forged.entry}: covered_until is " in said
+    code, said, _ = _run(tmp_path, committed, "ledger", "reset", f"--stream={_PLACE.stream}", "--partition=2")
+    assert code == 0
+    assert "recorded a gap" in said
+    assert reader.restore().placed[-1].entry.covered_until_us < ahead_us
+
+
+def test_records_by_schemas_that_contain_themselves_end_no_process(
+    kafka: Kafka, committed: Config, tmp_path: Path
+) -> None:
+    """In the ledger they are corruption, in other topics foreign, under whichever subject they were registered."""
+    settings = Settings.model_validate(committed)
+    names = TopicNames(settings.kafka.topic_prefix)
+    declared = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": "Node"}]}
+    schema = AvroSchema("Node", json.dumps(declared), {})
+    ledger_subject, event_topic = subject(names.ledger), f"{names.prefix}.tweet.delete"
+    with RegistryClient(settings.schema_registry) as client:
+        value = b"\0" + client.register(f"{names.prefix}-foreign-value", schema).to_bytes(4, "big")
+        producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+        producer.produce(names.ledger, value, b"key", partition=_PLACE.ledger_partition)
+        producer.produce(event_topic, value, b"key", partition=0)
+        assert producer.flush(_TIMEOUT_S) == 0
+        decode = EntryDecoder(partial(client.writer_schema, subject=ledger_subject)).decode
+        with pytest.raises(OwnCorruptionError, match=f"is not one of subject {ledger_subject}"):
+            LedgerReader(settings.kafka, _PLACE, decode).restore()
+    code, said, told = _run(tmp_path, committed, "ledger", "verify")
+    assert code == 70
+    assert f"is not one of subject {ledger_subject}" in said
+    assert f"{event_topic} partition 0 offset" in told
+    code, _, told = _run(tmp_path, committed, "tail", "--to-end", "tweet.delete")
+    assert code == 0
+    assert f"is not one of subject {subject(event_topic)}" in told

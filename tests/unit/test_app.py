@@ -1,8 +1,10 @@
 """Starting: what is asked for again and again until it is there, and what once; and the clock that is watched."""
 
+import json
 import queue
 import threading
 import time
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,8 +12,12 @@ from structlog.testing import capture_logs
 from connector import app as app_module
 from connector.app import Service, online_checks, wait_for_dependencies
 from connector.demo.registry import DemoRegistry
-from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
+from connector.events.catalog import StreamPartition
+from connector.events.schemas import COVERAGE, LEDGER, AvroSchema
 from connector.kafka import cluster as cluster_module
+from connector.kafka.ledger import EntryDecoder, read_entry
+from connector.kafka.registry import RegistryClient
 from connector.settings import HttpSettings, KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
 from connector.source import stall as stall_module
 from connector.telemetry import exposition as exposition_module
@@ -157,3 +163,32 @@ def test_stop_is_obeyed_at_once_while_kafka_or_the_registry_is_silent(monkeypatc
     assert wait_for_dependencies(_SETTINGS, stop, telemetry) is None
     assert not answered.is_set()
     answered.set()
+
+
+_RECURSIVE = AvroSchema(
+    LEDGER.name,
+    json.dumps({"type": "record", "name": LEDGER.name, "fields": [{"name": "skipped", "type": LEDGER.name}]}),
+    {},
+)
+
+
+@pytest.mark.parametrize(
+    ("subject", "schema"),
+    [
+        pytest.param("foreign-value", _RECURSIVE, id="of others, contains itself"),
+        pytest.param("x.compliance-ledger-value", _RECURSIVE, id="the ledger's, contains itself"),
+        pytest.param("x.compliance-coverage-value", COVERAGE, id="of another topic of ours"),
+    ],
+)
+def test_ledger_entry_by_a_schema_that_is_not_the_ledger_s_stops_the_partition(
+    subject: str, schema: AvroSchema
+) -> None:
+    """One such record ended the process by SIGSEGV, at each start; it is corruption of this partition alone."""
+    with DemoRegistry() as server:
+        registry = SchemaRegistrySettings(url=server.url)
+        settings = _SETTINGS.model_copy(update={"schema_registry": registry})
+        with RegistryClient(registry) as client:
+            value = b"\0" + client.register(subject, schema).to_bytes(4, "big")
+        decode = EntryDecoder(partial(app_module._writer_schema, settings)).decode  # noqa: SLF001 - as the service does
+        with pytest.raises(OwnCorruptionError, match="ledger user/3: an entry cannot be read: schema id 1 is not one"):
+            read_entry(value, StreamPartition("user", 3), decode)
