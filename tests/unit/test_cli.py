@@ -113,10 +113,10 @@ class _Decoder:
     def __init__(self, *_: object) -> None:
         pass
 
-    def decode_readable(self, value: bytes) -> dict[str, Any]:
-        if value == b"foreign":
+    def decode_readable(self, record: ReadRecord) -> dict[str, Any]:
+        if record.value == b"foreign":
             raise ValueError(_HOSTILE)
-        return {_HOSTILE: value if value == b"with bytes" else _HOSTILE}
+        return {_HOSTILE: record.value if record.value == b"with bytes" else _HOSTILE}
 
 
 def test_tail_prints_a_record_on_one_line_whatever_it_holds(
