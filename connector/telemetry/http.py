@@ -1,4 +1,4 @@
-"""The HTTP port: /metrics, /livez, /readyz and /status, and how to ask it.
+"""The HTTP port: /metrics, /livez, /readyz and /status, a list of them at /, and how to ask it.
 
 An answer depends on the state of this process alone and waits for nothing else.
 """
@@ -86,7 +86,9 @@ def _router(pages: Pages) -> Callable[[str], Answer]:
         "/readyz": lambda: _check(is_well=pages.is_ready()),
         "/status": lambda: _json(pages.status()),
     }
-    unknown = Answer(HTTPStatus.NOT_FOUND, "".join(f"{path}\n" for path in routes).encode())
+    index = "".join(f"{path}\n" for path in routes).encode()
+    routes["/"] = lambda: Answer(HTTPStatus.OK, index)
+    unknown = Answer(HTTPStatus.NOT_FOUND, index)
 
     def answer(path: str) -> Answer:
         try:

@@ -250,7 +250,7 @@ def test_run_answers_over_http_without_secrets(config: Config, simulator: Simula
             "/readyz": 200,
             "/status": 200,
             "/metrics": 200,
-            "/": 404,
+            "/": 200,
         }
         status = answers["/status"].json()
         assert status["is_ready"]

@@ -96,11 +96,11 @@ def test_answer_that_fails_is_a_500_and_told_once(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics/", "/healthz"])
-def test_unknown_path_names_those_there_are(client: httpx.Client, path: str) -> None:
-    """A wrong probe learns the right ones."""
+@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/metrics/", 404), ("/healthz", 404)])
+def test_paths_that_there_are_are_listed(client: httpx.Client, path: str, status: int) -> None:
+    """At the root, and where a wrong probe asks."""
     response = client.get(path)
-    assert response.status_code == 404
+    assert response.status_code == status
     assert response.text.split() == ["/metrics", "/livez", "/readyz", "/status"]
 
 
