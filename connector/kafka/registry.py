@@ -17,6 +17,7 @@ from fastavro import parse_schema
 from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
 from connector.events.foreign_schema import check_decodable
 from connector.events.schemas import AvroSchema
+from connector.quoting import Secrets, basic_credentials, shown
 from connector.settings import SchemaRegistrySettings, variable_name
 
 COMPATIBILITY = "FULL_TRANSITIVE"
@@ -42,8 +43,11 @@ class RegistryClient:
             "timeout": _TIMEOUT_S,
             "max.retries": 0,
         }
+        self._secrets: Secrets = ()
         if settings.username is not None:
-            config["basic.auth.user.info"] = f"{settings.username}:{settings.secret('password')}"
+            password = settings.secret("password") or ""
+            config["basic.auth.user.info"] = f"{settings.username}:{password}"
+            self._secrets = (password, basic_credentials(settings.username, password))
         if settings.ca_file is not None:
             config["ssl.ca.location"] = str(settings.ca_file)
         try:
@@ -92,7 +96,7 @@ class RegistryClient:
                     if (registered_by_another := self.find(subject, schema)) is not None:
                         return registered_by_another
                     raise NotProvisionedError(
-                        f"subject {subject}: the registry refuses the schema {schema.name}: {error.error_message}"
+                        f"subject {subject}: the registry refuses the schema {schema.name}: {self._said(error)}"
                     ) from error
                 raise
 
@@ -148,11 +152,15 @@ class RegistryClient:
         # The client lets the exceptions of its HTTP library through, and which of two that is depends on the machine.
         except Exception as error:
             raise DependencyUnavailableError(
-                f"schema registry {self._url} does not answer: {str(error) or type(error).__name__}"
+                f"schema registry {self._url} does not answer: "
+                f"{shown(self._secrets, str(error)) or type(error).__name__}"
             ) from error
 
+    def _said(self, error: SchemaRegistryError) -> str:
+        return shown(self._secrets, str(error.error_message or "")) or "no reason given"
+
     def _explain(self, error: SchemaRegistryError) -> ConnectorError:
-        said = f"{error.error_message or 'no reason given'} (HTTP {error.http_status_code})"
+        said = f"{self._said(error)} (HTTP {error.http_status_code})"
         if error.http_status_code in _REFUSED_CREDENTIALS:
             return SettingsError([f"{_SECTION}: {self._url} refuses the credentials: {said}"])
         if error.http_status_code == HTTPStatus.NOT_FOUND:

@@ -12,13 +12,13 @@ import httpx
 import msgspec
 
 from connector.errors import SettingsError
+from connector.quoting import Secrets, basic_credentials
 from connector.settings import XSettings, variable_name
 from connector.x.backoff import Curve
 from connector.x.clock import wall_us
 from connector.x.errors import ConnectFailedError, Failure, FailureReason
 from connector.x.failures import HTTP_FAILURES, network_failure, refusal
 from connector.x.head import read_head
-from connector.x.quoting import Secrets, basic_credentials
 from connector.x.response import read_beginning, read_body
 from connector.x.transport import Wire
 

@@ -18,6 +18,7 @@ from connector.coverage.plan import Plan, Replay
 from connector.errors import SettingsError
 from connector.events.catalog import STREAMS, StreamPartition
 from connector.events.times import format_us
+from connector.quoting import Secrets, shown
 from connector.settings import XSettings, variable_name
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
@@ -26,7 +27,6 @@ from connector.x.errors import ConnectFailedError, Failure, FailureReason, PlanR
 from connector.x.failures import HTTP_FAILURES, network_failure, not_a_stream, refusal
 from connector.x.head import Head, read_head
 from connector.x.proxy import find_proxy, secrets_of
-from connector.x.quoting import Secrets, shown
 from connector.x.response import decoder_of, read_beginning
 from connector.x.transport import Wire, WireTransport
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from connector.quoting import Secrets, shown
 from connector.x.backoff import Curve
 from connector.x.decoders import CorruptGzipError
 from connector.x.errors import (
@@ -17,7 +18,6 @@ from connector.x.errors import (
 )
 from connector.x.head import MAX_WAIT_S, Head
 from connector.x.problem import RATE_LIMIT_CODE, Problem, read_problem
-from connector.x.quoting import Secrets, shown
 
 MIN_RATE_LIMIT_WAIT_S = 60.0
 HttpFailure = httpx.HTTPError | OSError | CorruptGzipError

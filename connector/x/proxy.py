@@ -11,7 +11,7 @@ import httpx
 
 from connector.configuration import read_proxy
 from connector.errors import SettingsError
-from connector.x.quoting import Secrets, basic_credentials
+from connector.quoting import Secrets, basic_credentials
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -110,6 +110,21 @@ def test_register_while_another_registers_the_same_returns_the_id_of_the_other()
         assert client.register("topic-value", GAP) == 7
 
 
+@pytest.mark.parametrize("status", [401, 404, 422, 500])
+def test_words_of_the_registry_are_short_and_without_what_was_sent(status: int) -> None:
+    """A registry, or a box on the way, may send back the header or the password, and a page of any length."""
+    sent = b64encode(b"me:hush/hush").decode()
+    answer = (status, {"error_code": 1, "message": f"Basic {sent} or hush/hush or hush%2Fhush\r\nok: {'x' * 100_000}"})
+    secret = {"username": "me", "password": "hush/hush"}
+    with _scripted(answer, answer, **secret) as (client, _), pytest.raises(ConnectorError) as caught:
+        client.register("topic-value", GAP)
+    told = str(caught.value)
+    assert "[secret] or [secret] or [secret] ok: xxx" in told
+    assert sent not in told
+    assert "hush" not in told
+    assert len(told) < 600
+
+
 def test_set_compatibility_while_another_sets_the_same_is_done() -> None:
     """A conflict that leaves our level in place is no conflict; one that leaves another is still to do."""
     conflict = (409, {"error_code": 409, "message": "exists already"})

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.x.quoting import QUOTE_LIMIT, shown
+from connector.quoting import QUOTE_LIMIT, shown
 
 
 @pytest.mark.parametrize(
