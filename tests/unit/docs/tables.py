@@ -27,7 +27,7 @@ from connector.settings import (
 )
 from connector.simulator.manual import FAMILIES
 from tests.connections.rows import TABLES
-from tests.unit.docs import simulator, x_connection
+from tests.unit.docs import dependencies, simulator, x_connection
 from tests.unit.docs.log_events import log_events
 from tests.unit.docs.metric_table import REASONS, alerts, metric_rows, uses
 
@@ -37,6 +37,7 @@ PAGES = tuple(
     for name in (
         "docs/access.md",
         "docs/contract.md",
+        "docs/dependencies.md",
         "docs/events.md",
         "docs/logs.md",
         "docs/metrics.md",
@@ -280,6 +281,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "reader": _reader,
     "canonical-example": _canonical_example,
     "vectors": _vectors,
+    "dependencies": lambda: _table(("dependency", "what for", "imported by", "licence"), dependencies.reason_rows()),
+    "third-party": lambda: _table(("package", "licence", "needed by"), dependencies.third_party_rows()),
     "x-states": lambda: _table(("state", "the reader of a stream partition"), x_connection.states()),
     "x-picture": x_connection.picture,
     "x-delays": lambda: _table(("after", "first delay", "then", "at most"), x_connection.delays()),

@@ -24,7 +24,7 @@ from connector.x.failures import MIN_RATE_LIMIT_WAIT_S
 from tests.unit.docs.event_id_recipe import event_id
 from tests.unit.docs.tables import PAGES, PREFIX, VECTORS, avro_fields, block_names, generated, own_fields, type_name
 
-ACCESS, CONTRACT, EVENTS, *_ = (page.read_text(encoding="utf-8") for page in PAGES)
+ACCESS, CONTRACT, DEPENDENCIES, EVENTS, *_ = (page.read_text(encoding="utf-8") for page in PAGES)
 OVERVIEW = "| event | what happened | what X asks of everyone who stores the content | undone by |"
 COMMON = "| field | type | meaning |"
 TIMES = ("event_at", "received_at")
