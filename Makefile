@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := .work/audit
 HELM := .work/tools/helm
 HELM_VERSION := v4.3.1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -11,7 +12,7 @@ EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit stories integration monitoring chart deploy image-test faults bench format venv java prometheus lock clean
+.PHONY: help demo test lint unit stories integration monitoring chart deploy image-test faults bench audit format venv java prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -67,6 +68,9 @@ bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 15 minutes
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	@$(BIN)/python -m benchmarks --json .work/bench.json $(BENCH)
 
+audit: $(AUDIT)/audit.stamp ## Look up known vulnerabilities of everything that is locked; needs a network
+	$(call step,pip-audit,$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(addprefix --requirement ,$(wildcard requirements/*.txt)))
+
 format: $(VENV)/dev.stamp ## Apply the fixes that ruff can make, and format
 	@$(BIN)/ruff check --quiet --fix --exit-zero . && $(BIN)/ruff format .
 
@@ -78,6 +82,7 @@ lock: $(VENV)/dev.stamp ## Re-lock requirements/ from pyproject.toml, keeping co
 	@$(LOCK) pyproject.toml --extra demo --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 	@$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 	@$(LOCK) pyproject.toml --extra demo --group bench --constraint requirements/dev.txt --output-file requirements/bench.txt
+	@$(LOCK) --group audit --constraint requirements/dev.txt --output-file requirements/audit.txt
 
 clean: ## Remove everything that make created
 	@rm -rf $(VENV) .work dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -117,4 +122,10 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(VENV)/created.stamp
 
 $(VENV)/bench.stamp: requirements/bench.txt $(VENV)/dev.stamp
 	@$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+$(AUDIT)/audit.stamp: requirements/audit.txt
+	@echo "==> setting up $(AUDIT)"
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
 	@touch $@
