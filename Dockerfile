@@ -18,7 +18,7 @@ RUN /opt/build/bin/pip --python /opt/connector/bin/python install --require-hash
 
 # The connector itself, by its place in the result below /installed.
 FROM dependencies AS application
-COPY pyproject.toml README.md LICENSE /src/
+COPY pyproject.toml README.md LICENSE NOTICE /src/
 COPY schemas /src/schemas
 COPY connector /src/connector
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /src \
