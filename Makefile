@@ -127,5 +127,5 @@ $(VENV)/bench.stamp: requirements/bench.txt $(VENV)/dev.stamp
 $(AUDIT)/audit.stamp: requirements/audit.txt
 	@echo "==> setting up $(AUDIT)"
 	@$(PYTHON) -m venv $(AUDIT)
-	@$(AUDIT)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
+	@$(AUDIT)/bin/python -m pip --disable-pip-version-check --quiet install --only-binary :all: --require-hashes --requirement $<
 	@touch $@

@@ -72,6 +72,21 @@ def test_python_of_the_image_is_the_oldest_supported_one() -> None:
     assert set(re.findall(r"python:[\w.-]+", DEPLOY.read_text(encoding="utf-8"))) == {image}
 
 
+def test_install_takes_nothing_without_a_hash() -> None:
+    """In the README and in the image: wheels by their hash, and a build of ours that fetches nothing."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "PIP_ONLY_BINARY=:all:" in DOCKERFILE
+    commands = re.findall(r"\bpip (?:--python \S+ )?((?:install|wheel) .+)", readme + DOCKERFILE)
+    by_hash = [command for command in commands if "--require-hashes" in command]
+    assert len(by_hash) == 3
+    assert all("--only-binary :all:" in command for command in by_hash if command in readme)
+    assert [
+        command for command in commands if not re.search("--(require-hashes|no-build-isolation|no-index)", command)
+    ] == []
+    locked = set(re.findall(r"requirements/(\w+)\.txt", " ".join(by_hash)))
+    assert locked == {"runtime", "build"}
+
+
 def test_variables_in_the_deployment_page_are_settings() -> None:
     """Every `CONNECTOR_…` name is one."""
     known = {variable_name(path) for path, _ in describe_settings(RunSettings)}
