@@ -6,6 +6,7 @@ Commands import what they need when they are called, so that each starts fast an
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ ConfigFile = Annotated[
 
 def main() -> NoReturn:
     """Run the command line and exit with its exit code."""
+    _keep_secrets_in_memory()
     signal.signal(signal.SIGTERM, _leave)
     try:
         app()
@@ -59,6 +61,12 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001 - Python would show it with its words as they are, which may be anyone's
         _say(*traceback_lines(error), err=True)
         sys.exit(1)
+
+
+def _keep_secrets_in_memory() -> None:
+    """Dump no memory on a crash, and write no TLS keys: Python and libcurl write them where `SSLKEYLOGFILE` says."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ.pop("SSLKEYLOGFILE", None)
 
 
 def _say(*lines: str, err: bool = False) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -231,3 +232,21 @@ def test_unexpected_exception_is_shown_on_the_lines_of_its_traceback() -> None:
     )
     *_, last = ended.stderr.decode().removesuffix("\n").split("\n")
     assert (ended.returncode, last) == (1, f"RuntimeError: {_SEEN}")
+
+
+def test_process_dumps_no_core_and_logs_no_tls_keys(tmp_path: Path) -> None:
+    """Whatever the environment says: neither Python nor the C libraries in the process see the variable."""
+    look = (
+        "import ctypes, resource, ssl; print(resource.getrlimit(resource.RLIMIT_CORE),"
+        " ssl.create_default_context().keylog_filename, ctypes.CDLL(None).getenv(b'SSLKEYLOGFILE'))"
+    )
+    ended = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", _PROGRAM.format(ending=look)],
+        env={**os.environ, **_SETTINGS, "SSLKEYLOGFILE": str(tmp_path / "keys")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "at work\n(0, 0) None 0\n", "")
+    assert not list(tmp_path.iterdir())
