@@ -22,7 +22,17 @@ from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, St
 from connector.x.backoff import Curve
 from connector.x.failures import MIN_RATE_LIMIT_WAIT_S
 from tests.unit.docs.event_id_recipe import event_id
-from tests.unit.docs.tables import PAGES, PREFIX, VECTORS, avro_fields, block_names, generated, own_fields, type_name
+from tests.unit.docs.tables import (
+    PAGES,
+    PREFIX,
+    ROOT,
+    VECTORS,
+    avro_fields,
+    block_names,
+    generated,
+    own_fields,
+    type_name,
+)
 
 ACCESS, CONTRACT, DEPENDENCIES, EVENTS, *_ = (page.read_text(encoding="utf-8") for page in PAGES)
 OVERVIEW = "| event | what happened | what X asks of everyone who stores the content | undone by |"
@@ -210,7 +220,7 @@ def test_reader_example_compiles_and_has_twelve_lines() -> None:
     assert repr(f"{PREFIX}.tweet.delete") in ast.unparse(ast.parse(code))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "SECURITY.md"], ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     """Every relative link names a page and a heading that exist."""
     links = re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.read_text(encoding="utf-8"))
