@@ -87,6 +87,7 @@ class PartitionWriter:
         self._own = own
         self._is_trusted = is_trusted
         self._on_trusted = on_trusted
+        self._is_lost = False
         self.next_offset: int | None = None
         """Where the next ledger entry must stand; None until it is set."""
 
@@ -115,13 +116,18 @@ class PartitionWriter:
         if self.next_offset is None:
             raise WriterLostError("it is not known where the ledger ends")
         group = self._own or self._common
-        committed = group.commit(Part(self._partition, records, entry, self.next_offset))
+        part = Part(self._partition, records, entry, self.next_offset)
+        committed = group.commit(part, lambda: not self._is_lost)
         self.next_offset = committed.ledger_offset + TAKEN_BY_A_TRANSACTION
         if self._own is not None and self._is_trusted():
             self._own.renew()  # Kafka may write a marker after its answer: behind it is the place of the next entry
             self._leave_own()
             self._on_trusted()
         return committed
+
+    def lose(self) -> None:
+        """Begin no attempt any more, from any thread: another process owns the stream partition."""
+        self._is_lost = True
 
     def leave(self) -> None:
         """Commit nothing more."""

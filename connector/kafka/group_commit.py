@@ -70,10 +70,18 @@ class ReadTail(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A part that is to be committed."""
+    """A part that is to be committed, as long as it `is_wanted`."""
 
     part: Part
+    is_wanted: Callable[[], bool]
     done: "Future[Committed]"
+
+    def refuse(self) -> bool:
+        """Return whether the part is wanted no longer: others own its stream partition, and whoever waits is told."""
+        if self.is_wanted():
+            return False
+        self.done.set_exception(WriterLostError("the stream partition was lost to another process"))
+        return True
 
 
 class GroupCommit:
@@ -157,9 +165,12 @@ class GroupCommit:
         with self._changed:
             self._due_at_s[partition] = due_at_s
 
-    def commit(self, part: Part) -> Committed:
-        """Commit a part together with others. Raises `WriterLostError`, and whatever keeps it from being resolved."""
-        waiting = _Waiting(part, Future())
+    def commit(self, part: Part, is_wanted: Callable[[], bool] = lambda: True) -> Committed:
+        """Commit a part together with others. Raises `WriterLostError`, and whatever keeps it from being resolved.
+
+        No attempt is begun once it is no longer wanted: it would take the place of the next owner's entry.
+        """
+        waiting = _Waiting(part, is_wanted, Future())
         with self._changed:
             self._check_open()
             self._due_at_s.pop(part.partition, None)
@@ -226,6 +237,8 @@ class GroupCommit:
             group: dict[StreamPartition, _Waiting] = {}
             later: deque[_Waiting] = deque()
             for waiting in self._parts:
+                if waiting.refuse():
+                    continue
                 if waiting.part.partition in group:
                     later.append(waiting)
                 else:
@@ -314,6 +327,8 @@ class GroupCommit:
     def _resolve(self, group: Iterable[_Waiting], began_s: float, until_s: float) -> None:
         """Find out of each part whether it was committed, and commit what was not."""
         for waiting in group:
+            if waiting.refuse():
+                continue
             try:
                 offset = self._resolve_one(waiting.part, until_s)
                 waiting.done.set_result(Committed(offset, self._monotonic_s() - began_s))

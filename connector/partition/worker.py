@@ -105,6 +105,7 @@ class PartitionWorker:
         self._known_end = self._known_entry = 0
         self._heartbeat = Heartbeat(monotonic_s)
         self._reader: Reader | None = None
+        self._writer: PartitionWriter | None = None
         self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
 
     def start(self) -> None:
@@ -116,7 +117,9 @@ class PartitionWorker:
         """Ask for the end: reading ends at once; the transaction in hand is finished, unless it may not be."""
         self._may_commit = may_commit
         self._stop.set()
-        reader = self._reader
+        reader, writer = self._reader, self._writer
+        if writer is not None and not may_commit:
+            writer.lose()
         if reader is not None:
             reader.stop()
 
@@ -194,7 +197,7 @@ class PartitionWorker:
             limits,
             has_headers=self._shared.settings.kafka.headers,
         )
-        writer = self._shared.commits.join(self.partition)
+        writer = self._writer = self._shared.commits.join(self.partition)
         try:
             state = self._restore(writer, records, began)
             self._is_restored = True
@@ -203,6 +206,7 @@ class PartitionWorker:
             finally:
                 self._known_end, self._known_entry = writer.next_offset or self._known_end, state.entry
         finally:
+            self._writer = None
             writer.leave()
 
     def _restore(self, writer: PartitionWriter, records: RecordBuilder, began: float) -> PartitionState:

@@ -222,6 +222,32 @@ def test_process_that_stood_still_while_it_resolves_leaves_the_field(bench: Benc
     assert len(bench.kafka.transactions) == 2
 
 
+@pytest.mark.parametrize("fate", [Fate.COMMITTED, Fate.ABORTED])
+def test_part_of_a_partition_that_was_lost_is_not_tried(bench: Bench, fate: Fate) -> None:
+    """It waited for another transaction, or was in one that failed: its entry would take the next owner's place."""
+    lost, b = bench.join(A, B)
+    goes_on = threading.Event()
+    bench.kafka.hold = goes_on.wait
+    bench.kafka.fates = [fate]
+    if fate is Fate.ABORTED:
+        for writer in (lost, b):
+            writer.is_due_at(bench.kafka.now_s)
+        commits = [bench.start(b, b"b"), bench.start(lost, b"a")]
+        wait_until(lambda: bool(bench.kafka.transactions), "a transaction of both is under way")
+    else:
+        commits = [bench.start(b, b"b")]
+        wait_until(lambda: bool(bench.kafka.transactions), "a transaction is under way")
+        commits.append(bench.start(lost, b"a"))
+        wait_until(lambda: bench.group.waiting == 1, "the part waits")
+    lost.lose()
+    goes_on.set()
+    wait(commits, PATIENCE_S)
+    assert commits[0].exception() is None
+    with pytest.raises(WriterLostError, match="lost to another process"):
+        commits[1].result()
+    assert bench.kafka.transactions[1:] == ([[B]] if fate is Fate.ABORTED else [])
+
+
 def test_slow_commit_is_followed_by_a_new_producer(bench: Bench) -> None:
     """Though it succeeded; a quick one is not."""
     [a] = bench.join(A)

@@ -79,7 +79,7 @@ class FakeWriter:
         self.duration_s = 0.0
         self.error: Exception | None = None
         self.due_at_s: list[float] = []
-        self.has_left = False
+        self.has_left = self.is_lost = False
         self.next_offset: int | None = None
 
     def expect_entry_at(self, offset: int) -> None:
@@ -96,6 +96,10 @@ class FakeWriter:
     def is_due_at(self, due_at_s: float) -> None:
         """Note when the next commit was said to be due."""
         self.due_at_s.append(due_at_s)
+
+    def lose(self) -> None:
+        """Note that another process owns the stream partition."""
+        self.is_lost = True
 
     def leave(self) -> None:
         """Note that nothing more is committed."""

@@ -336,6 +336,7 @@ def test_stopped_worker_makes_a_last_transaction_only_if_it_may(bench: _Bench, *
     bench.worker.stop(may_commit=may_commit)
     assert bench.worker.join(_DEADLINE_S)
     assert len(bench.writers[0].transactions) == (2 if may_commit else 1)
+    assert bench.writers[0].is_lost is not may_commit, "nor does it try again what it has handed in"
     assert bench.wait.delays == []
 
 
