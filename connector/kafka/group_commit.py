@@ -46,6 +46,10 @@ is sent a second time only after the producer's retry back-off, which is longer 
 """
 TRANSACTION_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1000
 """How long Kafka keeps a transaction open: so long a new owner, who waits for its end, has written nothing."""
+_LONG_S = 5.0
+"""An attempt that took longer may have been paused with the whole process, which may have lost stream partitions."""
+_NEWS_S = 1.0
+"""How long the consumer group is given to say so, before anything else is tried."""
 _RETRY_S = 0.5
 """How long after a producer could not be made it is tried again."""
 _IDLE_POLL_S = 1.0
@@ -320,6 +324,9 @@ class GroupCommit:
             is_fenced = isinstance(error, FencedError)
             self._lose(ReplacementCause.FENCED if is_fenced else ReplacementCause.FAILED, error)
             raise
+        finally:
+            if self._monotonic_s() - began_s >= _LONG_S:
+                self._pause(_NEWS_S)
         if duration_s > SLOW_COMMIT_S:
             self._lose(ReplacementCause.SLOW_COMMIT, WriterLostError(f"a commit took {duration_s:.1f} s"))
         return duration_s

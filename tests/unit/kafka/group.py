@@ -121,6 +121,7 @@ class Bench:
     def __init__(self, exits: ExitStack, *failures_to_make: Exception) -> None:
         self.kafka = FakeKafka()
         self.kafka.failures_to_make += failures_to_make
+        self.on_pause: Callable[[], object] = list
         self.suspects: set[StreamPartition] = set()
         self.group = self.make_group(self.suspects)
         self.group.start()
@@ -138,6 +139,7 @@ class Bench:
 
         def pause(seconds: float) -> None:
             self.kafka.now_s += seconds
+            self.on_pause()
 
         kafka = self.kafka
         return GroupCommit(

@@ -248,6 +248,23 @@ def test_part_of_a_partition_that_was_lost_is_not_tried(bench: Bench, fate: Fate
     assert bench.kafka.transactions[1:] == ([[B]] if fate is Fate.ABORTED else [])
 
 
+def test_partition_may_be_lost_in_the_moment_after_a_long_transaction(bench: Bench) -> None:
+    """A process that was paused learns of it only then; what waited is not tried."""
+    lost, b = bench.join(A, B)
+    bench.kafka.attempt_takes_s = 6.0
+    bench.on_pause = lost.lose
+    goes_on = threading.Event()
+    bench.kafka.hold = goes_on.wait
+    first = bench.start(b, b"b")
+    wait_until(lambda: bool(bench.kafka.transactions), "a transaction is under way")
+    second = bench.start(lost, b"a")
+    wait_until(lambda: bench.group.waiting == 1, "the part waits")
+    goes_on.set()
+    assert first.result(PATIENCE_S).ledger_offset == 0
+    with pytest.raises(WriterLostError, match="lost to another process"):
+        second.result(PATIENCE_S)
+
+
 def test_slow_commit_is_followed_by_a_new_producer(bench: Bench) -> None:
     """Though it succeeded; a quick one is not."""
     [a] = bench.join(A)
