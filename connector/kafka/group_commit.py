@@ -45,7 +45,7 @@ librdkafka lacks KIP-890: a delayed end of this transaction must find an old epo
 is sent a second time only after the producer's retry back-off, which is longer than this.
 """
 TRANSACTION_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1000
-"""How long Kafka keeps a transaction open: so long a new owner, who waits for its end, has written nothing."""
+"""How long Kafka keeps a transaction open that is not committed: so long a new owner waits for its end."""
 _LONG_S = 5.0
 """An attempt that took longer may have been paused with the whole process, which may have lost stream partitions."""
 _NEWS_S = 1.0
@@ -81,7 +81,7 @@ class _Waiting:
     done: "Future[Committed]"
 
     def refuse(self) -> bool:
-        """Return whether the part is wanted no longer: others own its stream partition, and whoever waits is told."""
+        """Fail the part where another process owns its stream partition by now; return whether it does."""
         if self.is_wanted():
             return False
         self.done.set_exception(WriterLostError("the stream partition was lost to another process"))
@@ -235,7 +235,7 @@ class GroupCommit:
         return any(now_s - GATHER_S < due_s <= now_s for due_s in self._due_at_s.values())
 
     def _take(self) -> "tuple[list[Future[None]], list[_Waiting]]":
-        """Take what waits, one part a stream partition: an owner that has just let go may still be on its way."""
+        """Take what waits, at most one part for each stream partition: that of an earlier owner may wait as well."""
         with self._changed:
             openings, self._openings = self._openings, []
             group: dict[StreamPartition, _Waiting] = {}
@@ -254,7 +254,8 @@ class GroupCommit:
         with self._changed:
             self._is_closed = True
             error = WriterLostError(_CLOSED)
-            _fail(self._parts, error)
+            for waiting in self._parts:
+                waiting.done.set_exception(error)
             for opening in self._openings:
                 opening.set_exception(error)
 
@@ -291,12 +292,9 @@ class GroupCommit:
             for waiting in group:
                 if (detail := error.misplaced.get(waiting.part.partition)) is not None:
                     waiting.done.set_exception(FencedError(detail))
-            self._resolve([waiting for waiting in group if not waiting.done.done()], began_s, until_s)
         elif isinstance(error, UndeliveredError):
             self._isolate([waiting for waiting in group if waiting.part.partition in error.partitions], group)
-            self._resolve([waiting for waiting in group if not waiting.done.done()], began_s, until_s)
-        else:
-            self._resolve(group, began_s, until_s)
+        self._resolve([waiting for waiting in group if not waiting.done.done()], began_s, until_s)
 
     def _isolate(self, late: Sequence[_Waiting], group: Sequence[_Waiting]) -> None:
         """Fail the parts that alone kept a transaction from its end: to try them again would hold all others up."""
@@ -396,8 +394,3 @@ class GroupCommit:
     def _lost(self) -> WriterLostError:
         kind, text = self._failure
         return kind(text)
-
-
-def _fail(group: Iterable[_Waiting], error: Exception) -> None:
-    for waiting in group:
-        waiting.done.set_exception(error)

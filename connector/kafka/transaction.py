@@ -123,7 +123,7 @@ class TransactionalWriter:
         self._producer.poll(0)
 
     def write(self, record: Record) -> None:
-        """Write a record and leave its transaction open: whoever writes there next finds its place taken."""
+        """Write a record and leave its transaction open: the next writer there finds its place taken."""
         deadline = self._monotonic() + DEADLINE_S
         try:
             self._producer.begin_transaction()
