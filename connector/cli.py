@@ -15,7 +15,7 @@ from typing import Annotated, Literal, NoReturn, TypeVar
 import typer
 
 from connector import __version__
-from connector.configuration import load_settings
+from connector.configuration import load_settings, risks
 from connector.errors import ConnectorError, MissingExtraError, SettingsError
 from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
 from connector.events.times import format_us
@@ -204,8 +204,9 @@ def check(
 ) -> None:
     """Check the settings; with --online, everything that `run` needs.
 
-    That is Kafka, the registry, topics, subjects, and for each stream whether X accepts the token. Exit codes: 0 all
-    is well; 69 something does not answer; 78 something must be corrected.
+    That is Kafka, the registry, topics, subjects, and for each stream whether X accepts the token. Warns where a secret
+    crosses the network unencrypted. Exit codes: 0 all is well; 69 something does not answer; 78 something must be
+    corrected.
     """
     from connector.kafka.clients import try_properties  # noqa: PLC0415 - see the module's docstring
     from connector.x.auth import try_secrets  # noqa: PLC0415 - see the module's docstring
@@ -215,7 +216,7 @@ def check(
     try_secrets(settings.x)
     try_client(settings.x)
     try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
-    _say("ok: settings")
+    _say(*(f"warning: {risk}" for risk in risks(settings)), "ok: settings")
     if not online:
         return
     from connector.app import online_checks  # noqa: PLC0415 - see the module's docstring

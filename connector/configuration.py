@@ -20,6 +20,9 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 
 from connector.errors import SettingsError
 from connector.files import read_small_file, why_not_a_file
+from connector.network import is_plain_http
+from connector.properties import is_secret
+from connector.quoting import basic_credentials, keep_secret
 from connector.settings import ENV_PREFIX, FORM, Settings, XSettings, variable_name
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ _CA_VARIABLE = "SSL_CERT_FILE"
 _CONFIG_LIMIT_BYTES = 1024 * 1024
 _PORTS = {None, *range(1, 65536)}
 _PROXY_EXAMPLE = "http://proxy.example.com:3128"
+_SENT_BY = {"PLAIN": "the password", "OAUTHBEARER": "the access token"}
 _TOO_DEEP = "nested too deeply"
 
 
@@ -58,6 +62,21 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def risks(settings: Settings) -> Iterator[str]:
+    """Yield what is allowed and gives a secret away on the network, or to those who may read the settings."""
+    kafka, registry = settings.kafka, settings.schema_registry
+    sent = _SENT_BY.get(kafka.sasl.mechanism or "")
+    if kafka.security_protocol == "SASL_PLAINTEXT" and sent is not None:
+        yield f"{variable_name(('kafka', 'security_protocol'))}: SASL_PLAINTEXT sends {sent} unencrypted"
+    if registry.username is not None and is_plain_http(registry.url):
+        yield f"{variable_name(('schema_registry', 'url'))}: http:// sends the password unencrypted"
+    if is_plain_http(settings.x.base_url):
+        yield f"{variable_name(('x', 'base_url'))}: http:// sends the token unencrypted"
+    if secret := sorted(filter(is_secret, kafka.properties)):
+        name = variable_name(("kafka", "properties"))
+        yield f"{name}: holds {', '.join(secret)}: give what is secret in kafka.properties_file"
 
 
 def _content(kind: type[Settings], config_file: Path | None) -> Mapping[str, Any]:
@@ -166,6 +185,8 @@ def read_proxy(scheme: str, address: str) -> "httpx.Proxy":
         is_usable = False
     if not is_usable:
         raise SettingsError([f"{scheme.upper()}_PROXY: not an HTTP proxy's address, such as {_PROXY_EXAMPLE}"])
+    if proxy.auth is not None:
+        keep_secret(proxy.auth[1], basic_credentials(*proxy.auth))
     return proxy
 
 

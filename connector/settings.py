@@ -1,6 +1,5 @@
 """Every setting, in one place: names, defaults and limits. Where values come from is in `configuration`."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +25,9 @@ from pydantic_settings import (
 from connector.errors import SettingsError
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.files import read_small_file
+from connector.network import is_plain_http
+from connector.properties import Properties, check_not_owned, check_not_twice, is_secret, parse_map, read_properties
+from connector.quoting import keep_secret
 
 ENV_PREFIX = "CONNECTOR_"
 FORM = "form"
@@ -35,62 +37,9 @@ DUPLICATE_WINDOW_MINUTES = 10
 
 _SECRET_LIMIT_BYTES = 64 * 1024
 
-_OWNED_PROPERTIES = frozenset(
-    {
-        "acks",
-        "auto.commit.enable",
-        "auto.offset.reset",
-        "batch.size",
-        "bootstrap.servers",
-        "compression.codec",
-        "compression.type",
-        "delivery.report.only.error",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.gapless.guarantee",
-        "enable.idempotence",
-        "enable.partition.eof",
-        "group.id",
-        "group.instance.id",
-        "group.protocol",
-        "isolation.level",
-        "max.in.flight",
-        "max.in.flight.requests.per.connection",
-        "max.poll.interval.ms",
-        "message.max.bytes",
-        "metadata.broker.list",
-        "partition.assignment.strategy",
-        "partitioner",
-        "request.required.acks",
-        "retry.backoff.max.ms",
-        "retry.backoff.ms",
-        "sasl.mechanism",
-        "sasl.mechanisms",
-        "sasl.password",
-        "sasl.username",
-        "security.protocol",
-        "session.timeout.ms",
-        "ssl.ca.location",
-        "ssl.certificate.location",
-        "ssl.key.location",
-        "ssl.key.password",
-        "transaction.timeout.ms",
-        "transactional.id",
-    }
-)
-
 
 def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _parse_json_map(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise ValueError("must be a JSON map of librdkafka properties") from None
 
 
 class _Section(BaseModel):
@@ -105,8 +54,15 @@ class _SecretPair(_Section):
     def secret(self, name: str) -> str | None:
         """Return the secret `name`, from its value or its file's content as of now, without the last line break.
 
-        Raises `SettingsError` when the file cannot be read, is no regular file or holds more than 64 KiB.
+        From now on it is hidden in all that is shown. Raises `SettingsError` when the file cannot be read, is no
+        regular file or holds more than 64 KiB.
         """
+        given = self._given(name)
+        if given is not None:
+            keep_secret(given.strip())
+        return given
+
+    def _given(self, name: str) -> str | None:
         value: SecretStr | None = getattr(self, name)
         if value:
             return value.get_secret_value()
@@ -159,6 +115,11 @@ class XSettings(_SecretPair):
     streams: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
         ("tweet", "user"), description="Streams to read, comma-separated: tweet, user, like, label."
     )
+    allow_plain_http: bool = Field(
+        default=False,
+        validate_default=True,
+        description="Accept a base_url with http:// on another machine: the token crosses the network unencrypted.",
+    )
     gzip: bool = Field(default=True, description="Ask X for gzip.")
     ca_file: Path | None = Field(None, description="CA certificates for X, when a proxy re-signs TLS.")
     connect_timeout_s: float = Field(10.0, gt=0, le=60, description="Limit for TCP and TLS set-up, in seconds.")
@@ -178,6 +139,14 @@ class XSettings(_SecretPair):
     line_limit_bytes: int = Field(
         512 * 1024, ge=1024, le=1024 * 1024, description="A longer line goes to the dead letters, cut to this length."
     )
+
+    @field_validator("allow_plain_http")
+    @classmethod
+    def _check_encryption(cls, allow_plain_http: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - of pydantic
+        base_url = info.data.get("base_url", "")
+        if not allow_plain_http and is_plain_http(base_url):
+            raise ValueError("x.base_url is http:// on another machine: the token would cross the network unencrypted")
+        return allow_plain_http
 
     @field_validator("streams")
     @classmethod
@@ -280,10 +249,13 @@ class KafkaSettings(_Section):
     )
     sasl: SaslSettings = SaslSettings()
     tls: TlsSettings = TlsSettings()
-    properties: Annotated[dict[str, str | int | float | bool], NoDecode, BeforeValidator(_parse_json_map)] = Field(
+    properties: Annotated[Properties, NoDecode, BeforeValidator(parse_map), AfterValidator(check_not_owned)] = Field(
         default_factory=dict,
         repr=False,
         description="More librdkafka properties, as a JSON map; those we own are refused.",
+    )
+    properties_file: Path | None = Field(
+        None, description="File holding more of them, as a JSON map: for those that are secret."
     )
     group_instance_id: str | None = Field(
         None,
@@ -320,12 +292,22 @@ class KafkaSettings(_Section):
             raise ValueError("must not be larger than replication_factor")
         return minimum
 
-    @field_validator("properties")
-    @classmethod
-    def _check_properties(cls, properties: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
-        if owned := sorted(_OWNED_PROPERTIES.intersection(properties)):
-            raise ValueError(f"{', '.join(owned)} belong to the connector; use the named settings, if any")
-        return properties
+    def all_properties(self) -> Properties:
+        """Return `properties`, and what the file of more holds as of now.
+
+        From now on the secret ones are hidden in all that is shown. Raises `SettingsError` where the file cannot be
+        read, is no JSON map, or holds a property that is owned or given twice.
+        """
+        given = dict(self.properties)
+        if self.properties_file is not None:
+            try:
+                more = read_properties(self.properties_file)
+                check_not_twice(given, more)
+            except (OSError, ValueError) as error:
+                raise SettingsError([f"{variable_name(('kafka', 'properties_file'))}: {error}"]) from None
+            given |= more
+        keep_secret(*(str(value) for name, value in given.items() if is_secret(name)))
+        return given
 
 
 class SchemaRegistrySettings(_SecretPair):

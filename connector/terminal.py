@@ -7,6 +7,8 @@ a line is someone else's, and would begin a line that looks like ours.
 from collections.abc import Iterator
 from traceback import TracebackException
 
+from connector.quoting import without_secrets
+
 _FRAME = '  File "'
 """How the lines begin that Python makes of a frame; they end within it, too."""
 
@@ -26,7 +28,7 @@ def traceback_lines(error: BaseException) -> Iterator[str]:
     """Yield the lines of a traceback, without local variables; what an exception says takes one, whatever it says."""
     for part in TracebackException.from_exception(error, compact=True).format():
         text = part.strip("\n")
-        yield from map(visible, text.split("\n") if text.startswith(_FRAME) else [text])
+        yield from map(visible, text.split("\n") if text.startswith(_FRAME) else [without_secrets(text)])
 
 
 def _escape(letter: str) -> str:

@@ -10,6 +10,8 @@ import secrets
 import pytest
 from hypothesis import HealthCheck, settings
 
+from connector.quoting import forget_secrets
+
 SEED = int(os.environ.get("CONNECTOR_TEST_SEED") or secrets.randbits(32))
 os.environ["CONNECTOR_TEST_SEED"] = str(SEED)  # the same for all workers of pytest-xdist
 
@@ -23,6 +25,12 @@ settings.load_profile("same-examples")
 def pytest_report_header() -> str:
     """Show the seed, so that a failing run can be repeated."""
     return f"seed: {SEED} (repeat with CONNECTOR_TEST_SEED={SEED})"
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets() -> None:
+    """Forget the secrets of the tests before: what one hides would be hidden in the words of the next."""
+    forget_secrets()
 
 
 @pytest.fixture(scope="session")

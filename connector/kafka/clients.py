@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from connector.errors import SettingsError
 from connector.kafka.statistics import ProducerStatistics, read_statistics
 from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames
+from connector.quoting import shown
 from connector.settings import KafkaSettings, variable_name
 
 TRANSACTION_TIMEOUT_MS = 15_000
@@ -64,7 +65,7 @@ def make(kind: Callable[[ClientProperties], C], properties: ClientProperties) ->
         problem = _without_values(error.args[0].str(), properties)
     except (AttributeError, TypeError) as error:  # a property that the Python client takes as a function or a map
         problem = str(error)
-    raise SettingsError([f"{variable_name(('kafka',))}: librdkafka refuses the settings: {problem}"])
+    raise SettingsError([f"{variable_name(('kafka',))}: librdkafka refuses the settings: {shown(problem)}"])
 
 
 def try_properties(settings: KafkaSettings, session_timeout_ms: int) -> None:
@@ -157,7 +158,9 @@ def reader_config(settings: KafkaSettings) -> ClientProperties:
 
 
 def _properties(settings: KafkaSettings, defaults: dict[str, Any], owned: dict[str, Any]) -> ClientProperties:
-    properties = ClientProperties(_COMMON_DEFAULTS | defaults | settings.properties | _connection(settings) | owned)
+    properties = ClientProperties(
+        _COMMON_DEFAULTS | defaults | settings.all_properties() | _connection(settings) | owned
+    )
     if unfit := [name for name, value in properties.items() if not (_is_whole(name) and _is_whole(value))]:
         names = ", ".join(map(repr, unfit))
         raise SettingsError([f"{variable_name(('kafka',))}: a NUL character, or what is not Unicode, in {names}"])

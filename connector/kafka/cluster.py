@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.clients import ClientProperties, admin_config, make
 from connector.kafka.topics import TopicSpec
+from connector.quoting import shown
 from connector.settings import KafkaSettings
 
 K = TypeVar("K")
@@ -115,7 +116,7 @@ class Cluster:
         new = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
         _, errors = self._ask(lambda admin: admin.create_topics(new, request_timeout=_CREATION_TIMEOUT_S))
         _raise_if_forbidden(errors, "create", "Create")
-        if refused := [f"{name}: {error.str()}" for name, error in errors.items() if error.code() in _REFUSED]:
+        if refused := [f"{name}: {shown(error.str())}" for name, error in errors.items() if error.code() in _REFUSED]:
             raise NotProvisionedError("the brokers refuse to create topics:", *refused)
         self._raise_unless(KafkaError.TOPIC_ALREADY_EXISTS, errors)
         self._await_topics([spec.name for spec in specs])
@@ -168,11 +169,13 @@ class Cluster:
                 self._admin.poll(0)
                 self._admin = AdminClient(self._properties)
                 because = f" ({self._last_error})" if self._last_error else ""
-                raise DependencyUnavailableError(f"Kafka at {self._servers} does not answer: {error.str()}{because}")
+                raise DependencyUnavailableError(
+                    f"Kafka at {self._servers} does not answer: {shown(error.str())}{because}"
+                )
 
     def _remember(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name for it
-            self._last_error = error.str()
+            self._last_error = shown(error.str())
 
 
 def _by_name(answers: Mapping[ConfigResource, Future[Any]]) -> dict[str, Future[Any]]:

@@ -14,6 +14,7 @@ from connector.errors import ConnectorError, DependencyUnavailableError, Setting
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.kafka.clients import group_consumer_config, make
 from connector.kafka.topics import TopicNames
+from connector.quoting import shown
 from connector.settings import KafkaSettings, variable_name
 
 _TWIN = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
@@ -106,4 +107,4 @@ class Membership:
 
 
 def _described(error: KafkaError) -> str:
-    return f"{error.name()}: {error.str()}"
+    return f"{error.name()}: {shown(error.str())}"

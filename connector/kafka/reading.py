@@ -26,6 +26,7 @@ from connector.kafka.clients import make, reader_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import subject
+from connector.quoting import shown
 from connector.settings import KafkaSettings
 
 _TIMEOUT_S = 10.0
@@ -209,4 +210,4 @@ def _silent(missing: Collection[_Place]) -> DependencyUnavailableError:
 
 
 def _unavailable(error: KafkaException) -> DependencyUnavailableError:
-    return DependencyUnavailableError(f"Kafka does not answer: {error.args[0].str()}")
+    return DependencyUnavailableError(f"Kafka does not answer: {shown(error.args[0].str())}")

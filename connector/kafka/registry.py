@@ -17,7 +17,7 @@ from fastavro import parse_schema
 from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
 from connector.events.foreign_schema import check_decodable
 from connector.events.schemas import AvroSchema
-from connector.quoting import Secrets, basic_credentials, shown
+from connector.quoting import basic_credentials, keep_secret, shown
 from connector.settings import SchemaRegistrySettings, variable_name
 
 COMPATIBILITY = "FULL_TRANSITIVE"
@@ -43,11 +43,10 @@ class RegistryClient:
             "timeout": _TIMEOUT_S,
             "max.retries": 0,
         }
-        self._secrets: Secrets = ()
         if settings.username is not None:
             password = settings.secret("password") or ""
             config["basic.auth.user.info"] = f"{settings.username}:{password}"
-            self._secrets = (password, basic_credentials(settings.username, password))
+            keep_secret(basic_credentials(settings.username, password))
         if settings.ca_file is not None:
             config["ssl.ca.location"] = str(settings.ca_file)
         try:
@@ -152,12 +151,11 @@ class RegistryClient:
         # The client lets the exceptions of its HTTP library through, and which of two that is depends on the machine.
         except Exception as error:
             raise DependencyUnavailableError(
-                f"schema registry {self._url} does not answer: "
-                f"{shown(self._secrets, str(error)) or type(error).__name__}"
+                f"schema registry {self._url} does not answer: {shown(str(error)) or type(error).__name__}"
             ) from error
 
     def _said(self, error: SchemaRegistryError) -> str:
-        return shown(self._secrets, str(error.error_message or "")) or "no reason given"
+        return shown(str(error.error_message or "")) or "no reason given"
 
     def _explain(self, error: SchemaRegistryError) -> ConnectorError:
         said = f"{self._said(error)} (HTTP {error.http_status_code})"

@@ -18,6 +18,7 @@ from connector.kafka.clients import ClientProperties, admin_config, reader_confi
 from connector.kafka.ledger import LedgerEntry, Mode, check_contiguous, read_entry
 from connector.kafka.reading import TopicReader
 from connector.kafka.topics import TopicNames
+from connector.quoting import shown
 from connector.settings import KafkaSettings
 
 REQUEST_TIMEOUT_S = 10.0
@@ -103,7 +104,7 @@ class LedgerReader:
             if not placed:
                 self._check_never_held(begin, end)
         except KafkaException as error:
-            raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
+            raise DependencyUnavailableError(f"ledger {self._partition}: {shown(error.args[0].str())}") from error
         return Restored(placed, begin, end)
 
     def end(self) -> int:
@@ -111,7 +112,7 @@ class LedgerReader:
         try:
             return self._edge(AdminClient(admin_config(self._settings)), OffsetSpec.latest())
         except KafkaException as error:
-            raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
+            raise DependencyUnavailableError(f"ledger {self._partition}: {shown(error.args[0].str())}") from error
 
     def tail(self, place: int) -> Tail:
         """Return what is committed at offset `place` and beyond, once no transaction is open there any more.
@@ -126,7 +127,7 @@ class LedgerReader:
                 found, end = self._read(consumer, place, end)
                 return Tail([(raw.offset, raw.value) for raw in found], end)
         except KafkaException as error:
-            raise DependencyUnavailableError(f"ledger {self._partition}: {error.args[0].str()}") from error
+            raise DependencyUnavailableError(f"ledger {self._partition}: {shown(error.args[0].str())}") from error
 
     @contextmanager
     def _consumer(self, **properties: str) -> Iterator[Consumer]:

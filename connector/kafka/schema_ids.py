@@ -16,6 +16,7 @@ from connector.events.schemas import AvroSchema
 from connector.kafka.clients import make, recorder_config
 from connector.kafka.reading import TopicReader
 from connector.kafka.topics import TopicNames
+from connector.quoting import shown
 from connector.settings import KafkaSettings, SchemaRegistrySettings
 
 _TIMEOUT_S = 10.0
@@ -59,11 +60,11 @@ class SchemaIds:
                 producer.produce(self.topic, str(schema_id).encode(), key, on_delivery=on_delivery)
             is_undelivered = producer.flush(_TIMEOUT_S) > 0
         except KafkaException as error:
-            raise DependencyUnavailableError(f"Kafka does not take schema ids: {error.args[0].str()}") from error
+            raise DependencyUnavailableError(f"Kafka does not take schema ids: {shown(error.args[0].str())}") from error
         if any(error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED for error in errors):
             raise NotProvisionedError(f"no right to write {self.topic}: grant Write on this topic")
         if errors or is_undelivered:
-            reason = errors[0].str() if errors else f"no answer in {_TIMEOUT_S:.0f} s"
+            reason = shown(errors[0].str()) if errors else f"no answer in {_TIMEOUT_S:.0f} s"
             raise DependencyUnavailableError(f"Kafka does not take schema ids: {reason}")
 
 

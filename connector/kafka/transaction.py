@@ -20,6 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connector.errors import FencedError, WriterLostError
 from connector.events.catalog import StreamPartition
+from connector.quoting import shown
 
 DEADLINE_S = 10.0
 """How long a transaction may take; below `transaction.timeout.ms`."""
@@ -240,4 +241,4 @@ def _error(error: KafkaException) -> KafkaError:
 def _lost(what: str, error: KafkaException) -> WriterLostError:
     cause = _error(error)
     kind = FencedError if cause.code() in _FENCED else WriterLostError
-    return kind(f"{what}: {cause.name()}: {cause.str()}")
+    return kind(f"{what}: {cause.name()}: {shown(cause.str())}")

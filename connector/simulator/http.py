@@ -8,12 +8,12 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import parse_qsl
 
 import h11
 
+from connector.network import is_loopback
 from connector.simulator.faults import Ending
 
 _BLOCKED_S = 0.25
@@ -26,11 +26,6 @@ Headers = list[tuple[str, str]]
 BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 """What goes without a body, and so without a length or chunks."""
 _TEXT: Headers = [("content-type", "text/plain; charset=utf-8")]
-
-
-def is_loopback(peer: str) -> bool:
-    """Return whether an IP address is one of this machine's own that no other machine can have."""
-    return ip_address(peer).is_loopback
 
 
 class ClientGoneError(Exception):

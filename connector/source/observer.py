@@ -34,6 +34,9 @@ class ReaderObserver(Protocol):
     def system_message(self, problem: str, detail: str) -> None:
         """X sent an in-stream system message."""
 
+    def secrets_hidden(self, lines: int) -> None:
+        """X repeated a secret of the request in so many lines, in which it is hidden."""
+
     def read(self, size_bytes: int, at_us: int) -> None:
         """Bytes were read."""
 

@@ -14,6 +14,7 @@ from connector.coverage.messages import Ended, EndReason, Opened, Progress, Read
 from connector.coverage.plan import Contract, Live, Plan, is_grantable, next_plan
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
+from connector.quoting import shown
 from connector.settings import XSettings
 from connector.source.channel import Channel, ChannelClosedError
 from connector.source.connect_limiter import ConnectLimiter, Permit
@@ -184,7 +185,7 @@ class Reader:
         except ChannelClosedError:
             self._observer.disconnected(self._channel.end_reason or EndReason.STOPPED, response.tail_bytes)
             raise
-        self._report_end(connection, progress, self._channel.end_reason or reason, response.tail_bytes)
+        self._report_end(progress, self._channel.end_reason or reason, response.tail_bytes)
         return self._conclude(plan, progress, failure)
 
     def _read(self, response: ResponseReader) -> Failure | None:
@@ -197,11 +198,11 @@ class Reader:
             self._observer.failed(error)
             return _UNEXPECTED
 
-    def _report_end(self, connection: Connection, progress: Progress, reason: EndReason, tail_bytes: int) -> None:
+    def _report_end(self, progress: Progress, reason: EndReason, tail_bytes: int) -> None:
         last = progress.last
         if last is not None and last.system_message is not None:
             message = last.system_message
-            self._observer.system_message(connection.quoted(message.problem), connection.quoted(message.detail))
+            self._observer.system_message(shown(message.problem), shown(message.detail))
         if last is not None and last.verdict is not None:
             self._observer.slice_ended(last.verdict)
         self._observer.disconnected(reason, tail_bytes)

@@ -4,10 +4,12 @@ Owns what a keep-alive and the moment of a read say, and the watch on a body tha
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from connector.coverage.messages import EndReason, KeepAlive, LinesRead, Reading
 from connector.events.decode import LongLine
 from connector.events.times import US_PER_S
+from connector.quoting import Secrets
 from connector.source.channel import Channel
 from connector.source.observer import ReaderObserver
 from connector.source.stall import TICK_S, StallWatch
@@ -90,7 +92,7 @@ class ResponseReader:
             lines = self._framer.feed(chunk)
             contents = [line for line in lines if line]
             if contents:
-                self._hand_on(contents, at)
+                self._hand_on(self._without_secrets(contents, chunk), at)
             elif lines:
                 self._channel.put(KeepAlive(at, self._waited_since_us(began, at)))
             if lines:
@@ -103,15 +105,38 @@ class ResponseReader:
         has_waited = at.monotonic_us - began.monotonic_us >= MIN_WAIT_US and not self._framer.tail_bytes
         return began.earliest_us if has_waited and not self._stall_watch.was_stalled_since(began.monotonic_us) else None
 
+    def _without_secrets(self, lines: list[bytes | LongLine], chunk: bytes) -> list[bytes | LongLine]:
+        """Return the lines with what X repeats of the request's secrets hidden: all that is read may be published.
+
+        Of these lines only the first may have begun in an earlier chunk.
+        """
+        secrets = self._connection.secrets
+        if not (secrets.are_in(chunk) or secrets.are_in(_content(lines[0]))):
+            return lines
+        hidden = [_without(secrets, line) for line in lines]
+        self._observer.secrets_hidden(sum(before != after for before, after in zip(lines, hidden, strict=True)))
+        return hidden
+
     def _hand_on(self, lines: Sequence[bytes | LongLine], at: Reading) -> None:
         """Put lines into the channel in groups that a transaction can take whole."""
         group: list[bytes | LongLine] = []
         size_bytes = 0
         for line in lines:
-            line_bytes = (len(line) if isinstance(line, bytes) else len(line.head)) + LINE_OVERHEAD_BYTES
+            line_bytes = len(_content(line)) + LINE_OVERHEAD_BYTES
             if group and (len(group) == MAX_LINES or size_bytes + line_bytes > _MAX_BYTES):
                 self._channel.put(LinesRead(group, at), size_bytes)
                 group, size_bytes = [], 0
             group.append(line)
             size_bytes += line_bytes
         self._channel.put(LinesRead(group, at), size_bytes)
+
+
+def _content(line: bytes | LongLine) -> bytes:
+    """Return what is kept of a line."""
+    return line if isinstance(line, bytes) else line.head
+
+
+def _without(secrets: Secrets, line: bytes | LongLine) -> bytes | LongLine:
+    if isinstance(line, bytes):
+        return secrets.hide_in(line)
+    return replace(line, head=secrets.hide_in(line.head))

@@ -12,6 +12,7 @@ from typing import TextIO
 import structlog
 from structlog.types import EventDict, ExcInfo, Processor, WrappedLogger
 
+from connector.quoting import without_secrets
 from connector.settings import LogSettings
 from connector.telemetry.repeats import Repeats
 from connector.terminal import traceback_lines, visible
@@ -78,6 +79,24 @@ class LibrdkafkaLimit(logging.Filter):
         return held_back is not None
 
 
+def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Hide secrets in the words of a library, which may quote what it was given and what it was answered."""
+    return {**event, "event": without_secrets(str(event["event"]))}
+
+
+def _without_secrets_in_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {name: _hidden(value) if name == "exception" else value for name, value in event.items()}
+
+
+def _hidden(value: object) -> object:
+    """Return a value of JSON with the secrets in all its texts hidden."""
+    if isinstance(value, dict):
+        return {name: _hidden(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_hidden(member) for member in value]
+    return without_secrets(value) if isinstance(value, str) else value
+
+
 def _in_order(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Put what every line has first."""
     return {**{name: event[name] for name in _FIRST}, **event}
@@ -121,7 +140,7 @@ def configure_logs(settings: LogSettings) -> None:
     renderer: list[Processor] = (
         [_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_show_exception)]
         if is_console
-        else [_TRACEBACKS, _in_order, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, _without_secrets_in_exception, _in_order, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[
@@ -136,7 +155,7 @@ def configure_logs(settings: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED, _without_secrets],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )

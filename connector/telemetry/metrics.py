@@ -140,6 +140,9 @@ class Metrics:
         self.dead_lettered = self._counter(
             "lines_dead_lettered", "Lines sent to the dead-letter topic.", ("reason",), _values(Reason)
         )
+        self.secrets_hidden = self._counter(
+            "lines_with_secret", "Lines in which X repeated the token or the proxy's credentials, which were hidden."
+        )
         self.published = Counter(
             f"{NAMESPACE}_events_published",
             "Events committed, by stream and type.",

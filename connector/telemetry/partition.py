@@ -17,15 +17,19 @@ from connector.coverage.recovery import Refetch
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.restore import Restored
+from connector.quoting import shown
 from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import Arrival
 from connector.telemetry.gauges import labels_of
 from connector.telemetry.metrics import Metrics, RefusalOutcome, RestartCause
+from connector.telemetry.repeats import Repeats
 from connector.telemetry.status import PartitionStatus, State, describe
 from connector.x.clock import wall_us
 from connector.x.errors import FailureReason
 
 CLOCK_OFFSET_WARNING_US = 5 * US_PER_S
+_ERROR_INTERVAL_S = 60.0
+"""How often an error is logged that may come with every line."""
 _FOREIGN = frozenset({FailureReason.NOT_A_STREAM, FailureReason.FOREIGN_ANSWER})
 """Answers that are not X's: an intermediary gave them."""
 
@@ -59,6 +63,7 @@ class PartitionTelemetry:
         self._received_bytes = metrics.received_bytes.labels(*self._where)
         self._transaction_duration = metrics.transaction_duration.labels(*self._where)
         self._delays = metrics.delays[partition]
+        self._repeats = Repeats(_ERROR_INTERVAL_S)
         self._log = structlog.get_logger().bind(stream=partition.stream, partition=partition.number)
 
     def assigned(self) -> None:
@@ -163,6 +168,13 @@ class PartitionTelemetry:
         self._metrics.system_messages.labels(*self._where).inc()
         self._note_error(f"{problem}: {detail}")
         self._log.warning("system_message", problem=problem, detail=detail)
+
+    def secrets_hidden(self, lines: int) -> None:
+        """X repeated the token, or the credentials of the proxy, in lines: it is `[secret]` in what is published."""
+        self._metrics.secrets_hidden.labels(*self._where).inc(lines)
+        held_back = self._repeats.held_back_before("secret_repeated")
+        if held_back is not None:
+            self._log.error("secret_repeated", lines=lines)
 
     def range_refetched(self, refetch: Refetch) -> None:
         """A time range is re-requested because its completeness is in doubt."""
@@ -283,7 +295,7 @@ class PartitionTelemetry:
     def failed(self, error: Exception) -> None:
         """An unexpected exception ended an attempt or a life of the partition; it retries."""
         self._metrics.unexpected_errors.labels(*self._where).inc()
-        self._note_error(f"{type(error).__name__}: {error}")
+        self._note_error(shown(f"{type(error).__name__}: {error}"))
         self._log.error("unexpected_error", exc_info=error)
 
     def _note_error(self, detail: str) -> None:

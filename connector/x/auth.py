@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from connector.errors import SettingsError
-from connector.quoting import Secrets, basic_credentials
+from connector.quoting import basic_credentials, keep_secret
 from connector.settings import XSettings, variable_name
 from connector.x.backoff import Curve
 from connector.x.clock import wall_us
@@ -48,6 +48,7 @@ class Token:
                 if self._exchanged is None:
                     key, secret = (_secret(self._settings, name) for name in ("api_key", "api_key_secret"))
                     self._exchanged = _checked("the token that X gave", self._exchange(key, secret, wire))
+                    keep_secret(self._exchanged)
                 return self._exchanged
         except SettingsError as error:
             failure = Failure(Curve.CONFIGURATION, FailureReason.NO_TOKEN, str(error), is_sent=False)
@@ -79,10 +80,10 @@ def _checked(name: str, value: str) -> str:
     return value
 
 
-def exchange_over(client: httpx.Client, more_secrets: Secrets = ()) -> Callable[[str, str, Wire], str]:
+def exchange_over(client: httpx.Client) -> Callable[[str, str, Wire], str]:
     """Return a function that exchanges an API key and its secret for a bearer token over `client` and a wire.
 
-    Neither of them, nor what else goes out with a request, is in any error.
+    Neither of them is in any error.
     """
 
     def exchange(api_key: str, api_key_secret: str, wire: Wire) -> str:
@@ -93,15 +94,15 @@ def exchange_over(client: httpx.Client, more_secrets: Secrets = ()) -> Callable[
             extensions={"wire": wire},
         )
         auth = (quote(api_key, safe=""), quote(api_key_secret, safe=""))
-        secrets = (api_key, api_key_secret, basic_credentials(*auth), *more_secrets)
+        keep_secret(api_key, api_key_secret, basic_credentials(*auth))
         try:
             response = client.send(request, auth=auth, stream=True)
             head = read_head(response.status_code, response.headers, wall_us())
             if head.status != httpx.codes.OK:
-                raise ConnectFailedError(refusal(head, read_beginning(response, head), secrets).failure)
+                raise ConnectFailedError(refusal(head, read_beginning(response, head)).failure)
             body = read_body(response, head)
         except HTTP_FAILURES as error:
-            raise ConnectFailedError(network_failure(error, secrets)) from error
+            raise ConnectFailedError(network_failure(error)) from error
         try:
             return msgspec.json.decode(body, type=_Answer).access_token
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -18,7 +18,7 @@ from connector.coverage.plan import Plan, Replay
 from connector.errors import SettingsError
 from connector.events.catalog import STREAMS, StreamPartition
 from connector.events.times import format_us
-from connector.quoting import Secrets, shown
+from connector.quoting import Secrets
 from connector.settings import XSettings, variable_name
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
@@ -34,6 +34,8 @@ USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_vers
 _DELIMITERS = {"content-length", "transfer-encoding"}
 _LITTLE_BYTES = 16 * 1024
 """After so little was read, more is left to come for a while: waking up for an event costs more than the event."""
+_LEAST_SECRET = 12
+"""A shorter secret may be in what people write, and to hide it there would change their words."""
 _MAX_PORT = 65535
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
@@ -44,13 +46,14 @@ class Connection:
     def __init__(self, response: httpx.Response, head: Head, wire: Wire, secrets: Secrets, gather_s: float) -> None:
         self._response = response
         self._decoder = decoder_of(head)
-        self._secrets = secrets
         self._wire = wire
         self._gather_s = gather_s
         self._is_delimited = not _DELIMITERS.isdisjoint(response.headers)
         self.date_us = head.date_us
         """X's time of the answer, or None where its `Date` is missing or garbage."""
         self.rate_limit: RateLimit | None = head.rate_limit
+        self.secrets = secrets
+        """What went out with the request, and must not be published, should X repeat it."""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body's bytes as they arrive, decompressed.
@@ -68,7 +71,7 @@ class Connection:
                     time.sleep(self._gather_s)
             self._decoder.flush()
         except HTTP_FAILURES as error:
-            raise ConnectFailedError(network_failure(error, self._secrets)) from error
+            raise ConnectFailedError(network_failure(error)) from error
         if not self._is_delimited:
             raise ConnectFailedError(
                 Failure(Curve.NETWORK, FailureReason.NETWORK, "the body ended, and nothing says that it is whole")
@@ -77,10 +80,6 @@ class Connection:
     def close(self) -> None:
         """End the connection at once, also under a read that waits in another thread."""
         self._wire.close()
-
-    def quoted(self, text: str) -> str:
-        """Return words of X's bounded, on one line, and without the token, should X have repeated it."""
-        return shown(self._secrets, text)
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +119,7 @@ class XClient:
             transport=self._transport,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
-        self._token = Token(settings, exchange_over(self._client, self._proxy_secrets))
+        self._token = Token(settings, exchange_over(self._client))
 
     def open(self, partition: StreamPartition, plan: Plan, wire: Wire | None = None) -> Connection:
         """Ask X for `plan`; who holds the `wire` can end the wait for the answer, too.
@@ -140,7 +139,7 @@ class XClient:
             return Connection(response, head, wire, secrets, self._gather_s)
         if head.status == httpx.codes.UNAUTHORIZED:
             self._token.rejected()
-        raise _error(response, head, secrets)
+        raise _error(response, head)
 
     def check_access(self, stream: str) -> None:
         """Ask X for `stream` in a way it cannot grant, so that no connection is made or disturbed.
@@ -149,10 +148,10 @@ class XClient:
         """
         wire = Wire()
         with self._attempt(wire):
-            response, head, secrets = self._get(StreamPartition(stream, 1), _UNGRANTABLE, wire, is_gzip=False)
+            response, head, _ = self._get(StreamPartition(stream, 1), _UNGRANTABLE, wire, is_gzip=False)
             if head.is_stream(is_gzip_asked=False):  # X ignores parameters: nothing is said of the request
-                raise refusal(head, b"", secrets)
-            error = _error(response, head, secrets)
+                raise refusal(head, b"")
+            error = _error(response, head)
             if not (isinstance(error, PlanRefusedError) and head.status == httpx.codes.BAD_REQUEST):
                 raise error
 
@@ -171,7 +170,7 @@ class XClient:
     ) -> tuple[httpx.Response, Head, Secrets]:
         """Return the answer, what its head says, and what of the request must not be shown."""
         token = self._token.value(wire)
-        secrets = (token, *self._proxy_secrets)
+        secrets = Secrets(value for value in (token, *self._proxy_secrets) if len(value) >= _LEAST_SECRET)
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}
         try:
@@ -184,7 +183,7 @@ class XClient:
             )
             response = self._client.send(request, stream=True)
         except HTTP_FAILURES as error:
-            raise ConnectFailedError(network_failure(error, secrets)) from error
+            raise ConnectFailedError(network_failure(error)) from error
         head = read_head(response.status_code, response.headers, wall_us())
         self._on_answer(partition.stream, head.status, head.rate_limit)
         return response, head, secrets
@@ -230,9 +229,9 @@ def _to_the_second(instant_us: int) -> str:
     return format_us(instant_us)[:19] + "Z"
 
 
-def _error(response: httpx.Response, head: Head, secrets: Secrets) -> ConnectFailedError:
+def _error(response: httpx.Response, head: Head) -> ConnectFailedError:
     """Return the error for an answer that is no stream."""
     body = read_beginning(response, head)
     if head.status == httpx.codes.OK:
-        return ConnectFailedError(not_a_stream(head, body, secrets))
-    return refusal(head, body, secrets)
+        return ConnectFailedError(not_a_stream(head, body))
+    return refusal(head, body)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from connector.quoting import Secrets, shown
+from connector.quoting import shown
 from connector.x.backoff import Curve
 from connector.x.decoders import CorruptGzipError
 from connector.x.errors import (
@@ -45,31 +45,31 @@ _ADVICE = {
 }
 
 
-def network_failure(error: HttpFailure, secrets: Secrets) -> Failure:
+def network_failure(error: HttpFailure) -> Failure:
     """Classify an exception of the HTTP library, or of a body that cannot be decoded."""
     reason = FailureReason.SILENT if isinstance(error, httpx.ReadTimeout) else FailureReason.NETWORK
-    detail = shown(secrets, f"{type(error).__name__}: {error}")
+    detail = shown(f"{type(error).__name__}: {error}")
     return Failure(Curve.NETWORK, reason, detail, is_sent=not isinstance(error, _UNSENT))
 
 
-def not_a_stream(head: Head, body: bytes, secrets: Secrets) -> Failure:
+def not_a_stream(head: Head, body: bytes) -> Failure:
     """Return the failure for a 200 that is no stream; `body` is the beginning of what came with it."""
-    detail = f"HTTP {head.status} is not a stream of X's: {_described(head, body, secrets)}"
+    detail = f"HTTP {head.status} is not a stream of X's: {_described(head, body)}"
     return _failure(head, FailureReason.NOT_A_STREAM, Curve.HTTP, detail)
 
 
-def refusal(head: Head, body: bytes, secrets: Secrets) -> ConnectFailedError:
+def refusal(head: Head, body: bytes) -> ConnectFailedError:
     """Return the error for an answer that is not 200: `PlanRefusedError` where X itself objects to the request."""
     problem = read_problem(body)
-    words = shown(secrets, body if problem is None else problem.said)
+    words = shown(body if problem is None else problem.said)
     is_about_connections = problem is not None and TOO_MANY_CONNECTIONS in problem.issues
     if is_about_connections or head.status == HTTPStatus.TOO_MANY_REQUESTS:
         return ConnectFailedError(_too_many(head, problem, words or f"HTTP {head.status}: X gives no reason"))
     reason, curve = _judge(head.status, problem, has_body=bool(body))
     if reason is FailureReason.FOREIGN_ANSWER:
-        detail = f", and not in X's words: {_described(head, body, secrets)}"
+        detail = f", and not in X's words: {_described(head, body)}"
     elif curve is Curve.CONFIGURATION:
-        detail = f": {_ADVICE[reason]}{_redirect(head, secrets)}; X says: {words or 'nothing'}"
+        detail = f": {_ADVICE[reason]}{_redirect(head)}; X says: {words or 'nothing'}"
     else:
         detail = f": {words or 'X gives no reason'}"
     failure = _failure(head, reason, curve, f"HTTP {head.status}{detail}")
@@ -111,15 +111,15 @@ def _failure(head: Head, reason: FailureReason, curve: Curve, detail: str, at_le
     return Failure(curve, reason, detail, at_least_s, head.rate_limit, date_us=head.date_us)
 
 
-def _described(head: Head, body: bytes, secrets: Secrets) -> str:
+def _described(head: Head, body: bytes) -> str:
     """Return what came in place of X's answer: its type, its encoding, and how it begins."""
     types, encodings = (
-        shown(secrets, ", ".join(values), _HEADER_LIMIT) or "none" for values in (head.content_types, head.encodings)
+        shown(", ".join(values), _HEADER_LIMIT) or "none" for values in (head.content_types, head.encodings)
     )
-    return f"Content-Type {types}, Content-Encoding {encodings}, begins: {shown(secrets, body) or 'nothing'}"
+    return f"Content-Type {types}, Content-Encoding {encodings}, begins: {shown(body) or 'nothing'}"
 
 
-def _redirect(head: Head, secrets: Secrets) -> str:
+def _redirect(head: Head) -> str:
     """Return where an answer points, its host alone: a path or query may hold what is secret."""
     if not head.location:
         return ""
@@ -127,4 +127,4 @@ def _redirect(head: Head, secrets: Secrets) -> str:
         host = urlsplit(head.location).hostname
     except ValueError:
         host = None
-    return f", a redirect to {shown(secrets, host, _HEADER_LIMIT)}" if host else ", a redirect without a host"
+    return f", a redirect to {shown(host, _HEADER_LIMIT)}" if host else ", a redirect without a host"

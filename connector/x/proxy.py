@@ -11,7 +11,7 @@ import httpx
 
 from connector.configuration import read_proxy
 from connector.errors import SettingsError
-from connector.quoting import Secrets, basic_credentials
+from connector.quoting import basic_credentials
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -31,7 +31,7 @@ def find_proxy(url: httpx.URL, proxies: Mapping[str, str]) -> httpx.Proxy | None
     return None
 
 
-def secrets_of(proxy: httpx.Proxy) -> Secrets:
+def secrets_of(proxy: httpx.Proxy) -> tuple[str, ...]:
     """Return what of the way to the proxy must not be shown, should an answer repeat it."""
     return () if proxy.auth is None else (proxy.auth[1], basic_credentials(*proxy.auth))
 

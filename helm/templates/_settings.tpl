@@ -80,6 +80,9 @@ Called with (list . ROLE).
 {{- $files = append $files (list "CONNECTOR_KAFKA__TLS__KEY_PASSWORD_FILE" .existingSecret .secretKeys.keyPassword "kafka/tls-key-password") -}}
 {{- end -}}
 {{- end }}{{ end -}}
+{{- with $values.kafka.secretProperties }}{{ if .existingSecret -}}
+{{- $files = append $files (list "CONNECTOR_KAFKA__PROPERTIES_FILE" .existingSecret .key "kafka/properties.json") -}}
+{{- end }}{{ end -}}
 {{- with $registry }}{{ if or .existingSecret .password -}}
 {{- $files = append $files (list "CONNECTOR_SCHEMA_REGISTRY__PASSWORD_FILE" (.existingSecret | default (printf "%s-schema-registry" $name)) .secretKeys.password "schema-registry/password") -}}
 {{- end }}{{ end -}}

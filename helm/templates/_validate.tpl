@@ -71,6 +71,12 @@
 {{- if and (not $isTls) (or .tls.ca.configMap .tls.ca.secret .tls.existingSecret) -}}
 {{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but kafka.tls is set: set it to SSL or SASL_SSL" .securityProtocol) -}}
 {{- end -}}
+{{- $more := dig "kafka" "properties" "" $.Values.config -}}
+{{- range $name := concat (keys .properties) (keys (kindIs "map" $more | ternary $more (dict))) | sortAlpha | uniq -}}
+{{- if regexMatch "(^|\\.)(password|passphrase|secret)$|\\.key\\.pem$" $name -}}
+{{- $problems = append $problems (printf "- kafka.secretProperties.existingSecret: is the place for the property %s: set it to a Secret whose key `%s` holds it in a JSON map" $name $.Values.kafka.secretProperties.key) -}}
+{{- end -}}
+{{- end -}}
 {{- if gt (int .minInsyncReplicas) (int .replicationFactor) -}}
 {{- $problems = append $problems "- kafka.minInsyncReplicas: must not be larger than kafka.replicationFactor" -}}
 {{- end -}}

@@ -104,6 +104,8 @@ def test_command_of_each_pod_is_one_of_the_connectors(name: str, kind: str, tmp_
         for file in (tmp_path / "etc/connector/secrets").rglob("*"):
             if pem := _PEMS.get(file.name):
                 file.write_bytes((certificates / pem).read_bytes())
+            elif file.name == "properties.json":
+                file.write_text('{"ssl.keystore.password": "hush"}', encoding="utf-8")
         *command, config = arguments
         assert CliRunner().invoke(app, [*command, "--help"]).exit_code == 0
         if kind != "Job":

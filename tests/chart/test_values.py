@@ -118,6 +118,14 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
         "x.auth: is apiKey, but x.bearerToken is set: set x.auth to bearerToken",
     ),
     (
+        {"kafka": {"properties": {"linger.ms": 5, "sasl.oauthbearer.client.secret": "s"}}},
+        "kafka.secretProperties.existingSecret: is the place for the property sasl.oauthbearer.client.secret: set",
+    ),
+    (
+        {"config": {"kafka": {"properties": {"ssl.key.pem": "s"}}}},
+        "kafka.secretProperties.existingSecret: is the place for the property ssl.key.pem: set it to a Secret whose",
+    ),
+    (
         {"kafka": {"securityProtocol": "SASL_PLAINTEXT"}},
         "kafka.sasl.mechanism: is needed with kafka.securityProtocol SASL_PLAINTEXT: set it",
     ),
@@ -195,7 +203,7 @@ def test_every_message_of_the_chart_has_a_case_above() -> None:
 
 
 _PATHS = {".".join(path) for path, _ in describe_settings(Settings)}
-_SECRETS = sorted(path for path in _PATHS if f"{path}_file" in _PATHS)
+_SECRETS = sorted(path for path in _PATHS if f"{path}_file" in _PATHS and path != "kafka.properties")
 
 
 @pytest.mark.parametrize("path", [*_SECRETS, "kafka.group_instance_id", "http.port"])

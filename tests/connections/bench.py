@@ -37,6 +37,7 @@ _COUNTERS = (
     "http_responses",
     "lines_control",
     "lines_dead_lettered",
+    "lines_with_secret",
     "truncated_tails",
     "replay_slices",
     "refetches",

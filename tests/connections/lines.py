@@ -65,6 +65,29 @@ LINES = (
         ('unknown_fields_total{field="why"}',),
     ),
     Row(
+        "secret-repeated",
+        "a line that holds the token, or the proxy's credentials, of 12 characters at least",
+        "publish it with `[secret]` in that place; log an error",
+        lambda: Bare(
+            Peer(
+                streaming(
+                    chunk(
+                        in_lines(
+                            line_of(
+                                "delete",
+                                {"event_at": format_us(wall_us()), "tweet": _TWEET, "you": "Bearer simulator-token"},
+                            ),
+                            event(2),
+                        )
+                    )
+                )
+            ),
+            events=2,
+        ),
+        (),
+        ("lines_with_secret_total", 'unknown_fields_total{field="you"}'),
+    ),
+    Row(
         "invalid-body",
         "a body that does not fit its type",
         "keep it in the dead-letter topic",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.configuration import describe_settings, load_settings
+from connector.configuration import describe_settings, load_settings, risks
 from connector.errors import SettingsError
 from connector.events.catalog import StreamPartition
 from connector.settings import (
@@ -158,6 +158,10 @@ def test_wrong_stream_and_missing_token_are_both_named(monkeypatch: pytest.Monke
             {"CONNECTOR_SCHEMA_REGISTRY__PASSWORD": "hush"},
             "CONNECTOR_SCHEMA_REGISTRY__PASSWORD_FILE: username and password",
         ),
+        (
+            {"CONNECTOR_X__BASE_URL": "http://x.example.com"},
+            "CONNECTOR_X__ALLOW_PLAIN_HTTP: x.base_url is http:// on another machine",
+        ),
         ({"CONNECTOR_X__STREAMS": " , "}, "CONNECTOR_X__STREAMS: name at least one of"),
         (
             {"CONNECTOR_KAFKA__BOOTSTRAP_SERVERS": " ,,"},
@@ -188,6 +192,62 @@ def test_property_that_a_promise_rests_on_is_refused_by_name(monkeypatch: pytest
     _set(monkeypatch, {"CONNECTOR_KAFKA__PROPERTIES": json.dumps({name: "hush", "linger.ms": 5})})
     [problem] = _problems()
     assert problem.startswith(f"CONNECTOR_KAFKA__PROPERTIES: {name} belong to the connector")
+
+
+@pytest.mark.parametrize("host", ["localhost:8400", "127.0.0.1:8400", "127.3.2.1", "[::1]:8400", "x.localhost"])
+def test_plain_http_to_this_machine_is_accepted(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """There is no network on the way."""
+    _set(monkeypatch, {"CONNECTOR_X__BASE_URL": f"http://{host}"})
+    assert list(risks(load_settings(RunSettings))) == []
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "localhost.example.com", "mylocalhost", "[::2]", "128.0.0.1"])
+def test_plain_http_to_another_machine_needs_a_setting(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """And is said to be a risk."""
+    _set(monkeypatch, {"CONNECTOR_X__BASE_URL": f"http://{host}"})
+    assert len(_problems()) == 1
+    _set(monkeypatch, {"CONNECTOR_X__ALLOW_PLAIN_HTTP": "true"})
+    assert list(risks(load_settings(RunSettings))) == ["CONNECTOR_X__BASE_URL: http:// sends the token unencrypted"]
+
+
+_PASSWORD = {"CONNECTOR_KAFKA__SASL__USERNAME": "u", "CONNECTOR_KAFKA__SASL__PASSWORD": "hush"}
+_IN_CLEAR = {"CONNECTOR_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            _PASSWORD | _IN_CLEAR | {"CONNECTOR_KAFKA__SASL__MECHANISM": "PLAIN"},
+            ["SASL_PLAINTEXT sends the password unencrypted"],
+        ),
+        (_PASSWORD | _IN_CLEAR | {"CONNECTOR_KAFKA__SASL__MECHANISM": "SCRAM-SHA-512"}, []),
+        (
+            _IN_CLEAR | {"CONNECTOR_KAFKA__SASL__MECHANISM": "OAUTHBEARER"},
+            ["SASL_PLAINTEXT sends the access token unencrypted"],
+        ),
+        (
+            _PASSWORD | {"CONNECTOR_KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "CONNECTOR_KAFKA__SASL__MECHANISM": "PLAIN"},
+            [],
+        ),
+        (
+            {"CONNECTOR_SCHEMA_REGISTRY__USERNAME": "u", "CONNECTOR_SCHEMA_REGISTRY__PASSWORD": "hush"},
+            ["http:// sends the password unencrypted"],
+        ),
+        (
+            {"CONNECTOR_KAFKA__PROPERTIES": '{"ssl.key.pem": "hush", "client.id": "hush"}'},
+            ["holds ssl.key.pem: give what is secret in kafka.properties_file"],
+        ),
+    ],
+)
+def test_secret_that_is_given_away_is_a_risk(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: list[str]
+) -> None:
+    """It works, so it is no error."""
+    _set(monkeypatch, given)
+    found = list(risks(load_settings(RunSettings)))
+    assert [risk.partition(": ")[2] for risk in found] == expected
+    assert "hush" not in "".join(found)
 
 
 def test_lists_and_maps_are_read_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The properties of Kafka clients: what is fixed, what may be overridden, and that librdkafka takes them."""
 
+import json
 import select
 import socket
 from pathlib import Path
@@ -19,6 +20,8 @@ from connector.kafka.clients import (
     try_properties,
 )
 from connector.kafka.group_commit import SLOW_COMMIT_S
+from connector.properties import is_secret
+from connector.quoting import shown
 from connector.settings import KafkaSettings, SaslSettings, TlsSettings
 
 _SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p")
@@ -207,6 +210,66 @@ def test_properties_that_librdkafka_refuses_to_one_of_the_clients_are_a_settings
         try_properties(_SETTINGS.model_copy(update={"properties": properties}), 30_000)
     assert "CONNECTOR_KAFKA: librdkafka refuses the settings: " in str(caught.value)
     assert refusal in str(caught.value)
+
+
+def test_properties_of_a_file_are_read_anew_for_each_client_and_its_secrets_hidden(tmp_path: Path) -> None:
+    """Kubernetes replaces a mounted file when the Secret changes."""
+    file = tmp_path / "properties.json"
+    settings = KafkaSettings(bootstrap_servers="b:1", properties={"client.id": "mine"}, properties_file=file)
+    for secret in ("hush-1", "hush-2"):
+        file.write_text(json.dumps({"sasl.oauthbearer.client.secret": secret, "linger.ms": 7}), encoding="utf-8")
+        for properties in _all(settings).values():
+            assert properties.items() >= {("client.id", "mine"), ("sasl.oauthbearer.client.secret", secret)}
+    assert shown("hush-1 hush-2 mine 7") == "[secret] [secret] mine 7"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "must be a JSON map"),
+        (b"hush", "must be a JSON map"),
+        (b"\xff", "can't decode byte 0xff"),
+        (b"[" * 60_000, "must be a JSON map"),
+        (b'["hush"]', "must hold a JSON map of librdkafka properties to texts, numbers, true and false"),
+        (b'{"ssl.key.pem": null}', "must hold a JSON map"),
+        (b'{"ssl.key.pem": ["hush"]}', "must hold a JSON map"),
+        (b'{"sasl.password": "hush"}', "sasl.password belong to the connector"),
+        (b'{"client.id": "hush"}', "client.id: given in kafka.properties, too"),
+        (b" " * 70_000, "holds more than 64 KiB"),
+    ],
+    ids=range(10),
+)
+def test_file_that_holds_no_properties_is_a_settings_error_without_its_content(
+    content: bytes, problem: str, tmp_path: Path
+) -> None:
+    """What it holds may be a secret."""
+    file = tmp_path / "properties.json"
+    file.write_bytes(content)
+    settings = KafkaSettings(bootstrap_servers="b:1", properties={"client.id": "mine"}, properties_file=file)
+    with pytest.raises(SettingsError) as caught:
+        try_properties(settings, 30_000)
+    assert "CONNECTOR_KAFKA__PROPERTIES_FILE: " in str(caught.value)
+    assert problem in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [
+        ("sasl.oauthbearer.client.secret", True),
+        ("sasl.oauthbearer.assertion.private.key.passphrase", True),
+        ("sasl.oauthbearer.assertion.private.key.pem", True),
+        ("ssl.key.pem", True),
+        ("ssl.keystore.password", True),
+        ("ssl.certificate.pem", False),
+        ("ssl.keystore.location", False),
+        ("sasl.oauthbearer.client.id", False),
+        ("client.id", False),
+    ],
+)
+def test_property_is_a_secret_by_its_name(name: str, *, is_it: bool) -> None:
+    """Those of librdkafka that are."""
+    assert is_secret(name) is is_it
 
 
 def test_properties_that_librdkafka_takes_pass_without_a_connection(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,11 +6,11 @@ import httpx
 import msgspec
 import pytest
 
+from connector.network import is_loopback
 from connector.simulator import Emitted, Simulator, SimulatorConfig
 from connector.simulator.clock import NANOS
 from connector.simulator.control import ENDPOINTS, Endpoint
 from connector.simulator.faults import Fault
-from connector.simulator.http import is_loopback
 from tests.unit.simulator.reader import LIKE, ask, connected, eventually, get
 
 

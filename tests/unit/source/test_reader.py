@@ -308,7 +308,7 @@ def test_system_message_hangs_up_with_its_words() -> None:
     """X does not always close; what it said is quoted, and after an event the next attempt comes at once."""
     world = World()
     world.run([event(), _OPERATIONAL, event(2)])
-    assert world.observed.of("system_message") == [("quoted OperationalDisconnect", "quoted d")]
+    assert world.observed.of("system_message") == [("OperationalDisconnect", "d")]
     assert world.observed.of("disconnected") == [(EndReason.SYSTEM_MESSAGE, 0)]
     assert world.put(Ended) == [Ended(EndReason.SYSTEM_MESSAGE, is_proper=False, at_us=_AT_US)]
     assert world.delays_s == [0.0]

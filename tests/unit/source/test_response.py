@@ -7,7 +7,7 @@ from connector.settings import XSettings
 from connector.source.response import MAX_LINES
 from connector.x.backoff import Curve
 from connector.x.errors import Failure
-from tests.unit.source.world import Piece, World, event
+from tests.unit.source.world import TOKEN, Piece, World, event
 from tests.unit.x.fakes import NOW_US
 
 _NETWORK_S = 0.25
@@ -71,6 +71,28 @@ def test_long_line_is_handed_on_cut() -> None:
     assert (before, after) == (b"a", b"b")
     assert isinstance(long, LongLine)
     assert (len(long.head), long.length) == (1024, 5000)
+
+
+def test_secret_that_x_repeats_is_hidden_wherever_the_chunks_end() -> None:
+    """All that is read may be published; the lines beside it stay as they are."""
+    body = b'{"a": "Bearer %s"}\r\nb\r\nc %s\r\n' % (TOKEN.encode(), TOKEN.encode()[:20])
+    for cut in range(1, len(body)):
+        world = World()
+        world.run([body[:cut], body[cut:]])
+        assert world.lines == [b'{"a": "Bearer [secret]"}', b"b", b"c [secret]"], cut
+        assert sum(lines for (lines,) in world.observed.of("secrets_hidden")) == 2
+
+
+def test_secret_in_a_long_line_is_hidden_in_what_is_kept_of_it() -> None:
+    """Also where it is cut off."""
+    for before in (0, 1024 - len(TOKEN) // 2 - 5, 1024 - len(TOKEN)):
+        world = World()
+        world.run([b"x" * before + TOKEN.encode() + b"y" * 5000, b"\n"])
+        [long] = world.lines
+        assert isinstance(long, LongLine)
+        assert b"[secret]" in long.head
+        assert TOKEN[: len(TOKEN) // 2].encode() not in long.head
+        assert long.length == before + len(TOKEN) + 5000
 
 
 def test_bytes_are_reported_as_they_come() -> None:

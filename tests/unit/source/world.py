@@ -19,6 +19,7 @@ from connector.events.times import US_PER_S
 from connector.kafka.ledger import first_entry
 from connector.kafka.restore import OffsetEntry
 from connector.partition.state import PartitionState
+from connector.quoting import Secrets
 from connector.settings import XSettings
 from connector.source.channel import Channel
 from connector.source.connect_limiter import ConnectLimiter, Permit, WaitReason
@@ -37,6 +38,8 @@ Piece = bytes | Failure | Exception | Callable[[], None]
 Answer = ConnectFailedError | Exception | Sequence[Piece]
 DOWN = ConnectFailedError(Failure(Curve.NETWORK, "network", "down"))
 HOUR_S = 3600.0
+TOKEN = "AAAA-token-of-the-app/%2Bx"
+"""What goes out with each request."""
 REFUSED = PlanRefusedError(Failure(Curve.CONFIGURATION, "http-400", "refused"))
 TOO_MANY = b'{"title":"t","type":"x","connection_issue":"TooManyConnections","detail":"d"}\r\n'
 _SETTINGS = XSettings(line_limit_bytes=1024)
@@ -70,6 +73,7 @@ class ScriptedConnection:
     ) -> None:
         self.date_us = date_us
         self.rate_limit = rate_limit
+        self.secrets = Secrets([TOKEN])
         self._pieces = pieces
         self._is_closed = is_closed
         self.has_left = False
@@ -87,10 +91,6 @@ class ScriptedConnection:
                 raise ConnectFailedError(CUT)
             else:
                 yield piece
-
-    def quoted(self, text: str) -> str:
-        """Return words of X's."""
-        return f"quoted {text}"
 
     def __enter__(self) -> Self:
         return self
@@ -240,6 +240,10 @@ class Observed:
     def system_message(self, problem: str, detail: str) -> None:
         """Record it."""
         self.calls.append(("system_message", (problem, detail)))
+
+    def secrets_hidden(self, lines: int) -> None:
+        """Record it."""
+        self.calls.append(("secrets_hidden", (lines,)))
 
     def read(self, size_bytes: int, at_us: int) -> None:
         """Record it."""

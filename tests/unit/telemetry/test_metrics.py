@@ -49,6 +49,7 @@ def _scraped(metrics: Metrics) -> dict[str, Metric]:
         ("lines_received", None, ()),
         ("lines_duplicate", None, ()),
         ("lines_control", None, ()),
+        ("lines_with_secret", None, ()),
         ("transactions_committed", None, ()),
         ("connect_failures", "reason", FailureReason),
         ("disconnects", "reason", tuple(EndReason)),

@@ -16,6 +16,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import first_entry
 from connector.kafka.restore import OffsetEntry, Restored
+from connector.quoting import keep_secret
 from connector.source.connect_limiter import WaitReason
 from connector.telemetry import partition as partition_module
 from connector.telemetry.delays import Arrival
@@ -146,6 +147,16 @@ def test_what_needs_a_human_is_an_error() -> None:
     assert bench.count("unexpected_errors") == bench.count("system_messages") == 1
     assert bench.count("partition_restarts", cause="fenced") == 1
     assert bench.status.last_error == "SlowReader: slow"
+
+
+def test_repeated_secret_is_counted_by_the_line_and_logged_once_in_a_while() -> None:
+    """It may come with every line."""
+    with capture_logs() as logs:
+        bench = _Bench()
+        bench.telemetry.secrets_hidden(2)
+        bench.telemetry.secrets_hidden(3)
+    assert [(log["event"], log["log_level"], log["lines"]) for log in logs] == [("secret_repeated", "error", 2)]
+    assert bench.count("lines_with_secret") == 5
 
 
 def test_refetch_is_counted_and_logged_with_its_bounds() -> None:
@@ -313,6 +324,13 @@ def test_partition_that_waits_or_stopped_reads_nothing(bench: _Bench) -> None:
         assert (bench.status.mode, bench.status.plan, bench.status.channel_bytes()) == ("disconnected", None, 0)
         assert bench.status.covered_until_us == 9
         assert not bench.status.as_json()["has_own_producer"]
+
+
+def test_unexpected_exception_is_shown_without_secrets(bench: _Bench) -> None:
+    """A library may quote what it was given."""
+    keep_secret("hush-hush")
+    bench.telemetry.failed(RuntimeError("no hush-hush"))
+    assert bench.status.last_error == "RuntimeError: no [secret]"
 
 
 def test_next_life_is_shown_as_the_next_attempt(bench: _Bench) -> None:

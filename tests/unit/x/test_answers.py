@@ -276,8 +276,8 @@ def test_redirect_is_shown_by_its_host_alone_and_not_followed() -> None:
     assert "a redirect to elsewhere.invalid; X says: nothing" in caught.value.failure.detail
 
 
-def test_body_and_words_of_x_s_that_repeat_the_token_are_shown_without_it() -> None:
-    """A chunk that is none ends up in the HTTP library's error, a message of the stream's in the log."""
+def test_body_that_repeats_the_token_is_shown_without_it() -> None:
+    """A chunk that is none ends up in the HTTP library's error."""
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhush\r\n"
     with (
         answering(answer) as base_url,
@@ -286,7 +286,6 @@ def test_body_and_words_of_x_s_that_repeat_the_token_are_shown_without_it() -> N
     ):
         outcome: list[object] = []
         read(connection, outcome)
-        assert connection.quoted("no hush") == "no [secret]"
     assert "hush" not in repr(outcome[-1]) + str(outcome[-1])
 
 

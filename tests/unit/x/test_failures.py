@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.quoting import keep_secret
 from connector.x.backoff import Curve
 from connector.x.decoders import CorruptGzipError
 from connector.x.errors import ConnectFailedError, FailureReason, PlanRefusedError, RateLimit
@@ -30,7 +31,7 @@ def _head(status: int, **headers: object) -> Head:
 
 
 def _refusal(status: int, body: bytes = b"", **headers: object) -> ConnectFailedError:
-    return refusal(_head(status, **headers), body, ())
+    return refusal(_head(status, **headers), body)
 
 
 def _limits(remaining: int, reset_in_s: float = 300) -> dict[str, object]:
@@ -215,8 +216,9 @@ def test_any_answer_is_classified(status: int, body: bytes, retry_after: str) ->
 
 def test_page_in_place_of_a_stream_is_described_in_bounds_and_without_secrets() -> None:
     """Its type, its encoding and how it begins; on the curve of a server that has a fault."""
+    keep_secret("hush")
     head = _head(200, content_type="text/html; hush" + "x" * 500, content_encoding="br")
-    failure = not_a_stream(head, _HTML + b"\x1b[2J hush" + b"x" * 5000, ("hush",))
+    failure = not_a_stream(head, _HTML + b"\x1b[2J hush" + b"x" * 5000)
     assert (failure.reason, failure.curve) == ("not-a-stream", Curve.HTTP)
     assert "Content-Type text/html; [secret]x" in failure.detail
     assert (
@@ -239,7 +241,7 @@ def test_page_in_place_of_a_stream_is_described_in_bounds_and_without_secrets() 
 )
 def test_network_failure_says_whether_it_was_silence(error: HttpFailure, reason: str) -> None:
     """Silence is X's, the rest is the way to it."""
-    failure = network_failure(error, ())
+    failure = network_failure(error)
     assert (failure.curve, failure.reason) == (Curve.NETWORK, reason)
     assert type(error).__name__ in failure.detail
 
@@ -267,11 +269,12 @@ def test_answer_that_refuses_says_what_is_left_too(status: int) -> None:
 )
 def test_network_failure_says_whether_x_can_have_counted_the_request(error: HttpFailure, *, is_sent: bool) -> None:
     """What never left costs nothing; where that is not sure, it does."""
-    assert network_failure(error, ()).is_sent is is_sent
+    assert network_failure(error).is_sent is is_sent
 
 
 def test_words_of_an_exception_are_short_and_without_secrets() -> None:
     """They go into logs and the status."""
-    detail = network_failure(OSError("hush" + "x" * 9999), ("hush",)).detail
+    keep_secret("hush")
+    detail = network_failure(OSError("hush" + "x" * 9999)).detail
     assert detail.startswith("OSError: [secret]xxx")
     assert len(detail) == 300

@@ -1,0 +1,93 @@
+"""librdkafka properties that an operator gives: which of them are refused, which are secret, and a file of them."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from connector.files import read_small_file
+
+Properties = dict[str, str | int | float | bool]
+"""Values by name."""
+
+_FILE_LIMIT_BYTES = 64 * 1024
+_SECRET = re.compile(r"(^|\.)(password|passphrase|secret)$|\.key\.pem$")
+_OWNED_PROPERTIES = frozenset(
+    {
+        "acks",
+        "auto.commit.enable",
+        "auto.offset.reset",
+        "batch.size",
+        "bootstrap.servers",
+        "compression.codec",
+        "compression.type",
+        "delivery.report.only.error",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.gapless.guarantee",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "isolation.level",
+        "max.in.flight",
+        "max.in.flight.requests.per.connection",
+        "max.poll.interval.ms",
+        "message.max.bytes",
+        "metadata.broker.list",
+        "partition.assignment.strategy",
+        "partitioner",
+        "request.required.acks",
+        "retry.backoff.max.ms",
+        "retry.backoff.ms",
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "sasl.password",
+        "sasl.username",
+        "security.protocol",
+        "session.timeout.ms",
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.key.location",
+        "ssl.key.password",
+        "transaction.timeout.ms",
+        "transactional.id",
+    }
+)
+
+
+def parse_map(value: object) -> object:
+    """Return what a text holds as JSON, or what is no text as it is. Raises `ValueError`."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError("must be a JSON map of librdkafka properties") from None
+
+
+def read_properties(path: Path) -> Properties:
+    """Return what a file holds as a JSON map. Raises `OSError` and `ValueError`, which do not quote it."""
+    content = parse_map(read_small_file(path, _FILE_LIMIT_BYTES).decode())
+    if not isinstance(content, dict) or not all(isinstance(value, str | int | float) for value in content.values()):
+        raise ValueError("must hold a JSON map of librdkafka properties to texts, numbers, true and false")
+    return check_not_owned(content)
+
+
+def check_not_owned(properties: Properties) -> Properties:
+    """Return the properties. Raises `ValueError` for one that a promise rests on or that has a setting of its own."""
+    if owned := sorted(_OWNED_PROPERTIES.intersection(properties)):
+        raise ValueError(f"{', '.join(owned)} belong to the connector; use the named settings, if any")
+    return properties
+
+
+def check_not_twice(given: Mapping[str, object], more: Mapping[str, object]) -> None:
+    """Raise `ValueError` for a property that is in both."""
+    if twice := sorted(given.keys() & more.keys()):
+        raise ValueError(f"{', '.join(twice)}: given in kafka.properties, too")
+
+
+def is_secret(name: str) -> bool:
+    """Return whether the value of a property is a secret, by its name in librdkafka's CONFIGURATION.md."""
+    return _SECRET.search(name) is not None
