@@ -92,10 +92,10 @@ def _content(kind: type[Settings], config_file: Path | None) -> Mapping[str, Any
         problem = f"not YAML{_where(error)}"
     except (yaml.YAMLError, OSError) as error:
         problem = f"cannot be read: {error}"
-    except ValueError:
-        problem = "contains an invalid date or number"
     except RecursionError:
         problem = _TOO_DEEP
+    except Exception:  # noqa: BLE001 - a value that is not what its tag says: the parser raises whatever comes of it
+        problem = "contains an invalid date, number or tag"
     else:
         if content is None or (isinstance(content, dict) and all(isinstance(key, str) for key in content)):
             return content or {}
@@ -186,7 +186,7 @@ def read_proxy(scheme: str, address: str) -> "httpx.Proxy":
     if not is_usable:
         raise SettingsError([f"{scheme.upper()}_PROXY: not an HTTP proxy's address, such as {_PROXY_EXAMPLE}"])
     if proxy.auth is not None:
-        keep_secret(proxy.auth[1], basic_credentials(*proxy.auth))
+        keep_secret(f"{scheme} proxy", proxy.auth[1] or proxy.auth[0], basic_credentials(*proxy.auth))
     return proxy
 
 

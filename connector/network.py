@@ -5,14 +5,17 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or an address is this machine's own (RFC 6761, section 6.3: `localhost`)."""
+    """Return whether a host name or an address is this machine's own; of names only `localhost` is, by any resolver."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return f".{host.rstrip('.').lower()}".endswith(".localhost")
+        return host.lower() == "localhost"
 
 
 def is_plain_http(url: str) -> bool:
-    """Return whether what is sent to `url` crosses a network unencrypted."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+    """Return whether what is sent to `url` crosses a network unencrypted; what is no URL is sent nowhere."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+    except ValueError:
+        return False

@@ -2,16 +2,25 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from connector.files import read_small_file
+from connector.quoting import basic_credentials
 
 Properties = dict[str, str | int | float | bool]
 """Values by name."""
 
 _FILE_LIMIT_BYTES = 64 * 1024
-_SECRET = re.compile(r"(^|\.)(password|passphrase|secret)$|\.key\.pem$")
+_SECRET = re.compile(
+    r"(^|\.)(password|passphrase|secret)$|\.key\.pem$|^sasl\.(oauthbearer\.config|jaas\.config|kerberos\.kinit\.cmd)$"
+)
+_OIDC_PAIRS = (
+    ("sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret"),
+    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.credentials.client.secret"),
+)
+"""What librdkafka sends as a pair, under both of its names."""
 _OWNED_PROPERTIES = frozenset(
     {
         "acks",
@@ -86,6 +95,29 @@ def check_not_twice(given: Mapping[str, object], more: Mapping[str, object]) -> 
     """Raise `ValueError` for a property that is in both."""
     if twice := sorted(given.keys() & more.keys()):
         raise ValueError(f"{', '.join(twice)}: given in kafka.properties, too")
+
+
+def secret_values(properties: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield each secret among the properties, in each form in which librdkafka sends it, by its name."""
+    for name, value in properties.items():
+        text = str(value)
+        if is_secret(name):
+            yield name, text
+        elif "@" in text and (password := _password(text)):
+            yield name, password
+    for id_name, secret_name in _OIDC_PAIRS:
+        if id_name in properties and secret_name in properties:
+            pair = str(properties[id_name]), str(properties[secret_name])
+            yield f"{secret_name} pair", basic_credentials(*pair)
+            yield f"{secret_name} encoded pair", basic_credentials(*(quote(text, safe="") for text in pair))
+
+
+def _password(text: str) -> str | None:
+    """Return the password in what may be a URL."""
+    try:
+        return urlsplit(text).password
+    except ValueError:
+        return None
 
 
 def is_secret(name: str) -> bool:

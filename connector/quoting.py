@@ -1,4 +1,4 @@
-"""Words of others as they may be shown: bounded, on one line, and without a secret of ours.
+r"""Words of others as they may be shown: bounded, on one line, and without a secret of ours.
 
 An answer may repeat what was sent with its request, and a library may quote what it was given. So each secret is kept
 here before it leaves the process, and every text that comes from outside passes `shown` before it is logged, raised or
@@ -6,75 +6,93 @@ published.
 """
 
 import base64
+import html
 import json
 import re
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import takewhile
 from urllib.parse import quote, unquote
 
 QUOTE_LIMIT = 300
 """The most characters of anyone's words in a log, an error or the status."""
 
+_LOOKED_AT = 8 * 1024
+"""How many characters are looked at to show `QUOTE_LIMIT`: what is hidden or left out may be longer than what stays."""
 _HIDDEN = "[secret]"
-_LEAST_BEGINNING = 12
-"""What is cut off may end within a secret. So many characters of one, and half of it, are never there by chance."""
-_MOST_KEPT = 1000
-"""Rotated secrets are kept, too, and a process may run for years."""
-_NEVER = r"(?!)"
+_LEAST_KEPT = 4
+"""A shorter secret is in too many words: to hide it would leave nothing to read."""
+_MOST_KEPT = 8
+"""How many of one kind are kept: one that was rotated may still be in answers on their way."""
+_LEAST_CUT, _BEGINNING = 24, (16, 32)
+"""From that length on a secret is known by its beginning, since what is quoted may end within it."""
 _PERCENT = re.compile("%[0-9A-F]{2}")
+_ESCAPED = re.compile(r"\\u00(?!22|5[cC])([2-7][0-9a-fA-F])")
+"""ASCII characters as JSON may write them, but for those that must be escaped."""
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 class Secrets:
-    """Secrets in every form in which they leave us or may come back, whole or cut off after half of them.
+    r"""Secrets in every form in which they leave us or may come back, whole, or cut off after a good part.
 
-    That is: as they are, percent-encoded, percent-decoded, and within JSON.
+    That is: as they are, percent-encoded, percent-decoded, in JSON, in HTML, and as Python shows bytes. Forms of fewer
+    than `least` characters do not count.
     """
 
-    def __init__(self, values: Iterable[str]) -> None:
-        self._forms = {form for value in values for form in _forms(value)} - {""}
-        beginnings = sorted({_beginning(form) for form in self._forms}, key=len, reverse=True)
-        self._beginnings = tuple(beginning.encode(errors="replace") for beginning in beginnings)
-        self._pattern = re.compile("|".join(map(re.escape, beginnings)) or _NEVER, re.IGNORECASE | re.ASCII)
+    def __init__(self, values: Iterable[str], least: int = 1) -> None:
+        forms = {form for value in values for form in _forms(value) if len(form) >= least}
+        self._forms = [(form.translate(_LOWER), _beginning(form.translate(_LOWER))) for form in forms]
+        self._exact = tuple({_beginning(form).encode(errors="replace") for form in forms})
 
     def are_in(self, data: bytes) -> bool:
-        """Return whether one is in `data`, exactly as it left us."""
-        return any(beginning in data for beginning in self._beginnings)
+        """Return whether one is in `data`, in the case in which it left us."""
+        if rb"\u00" in data:
+            data += _unescaped(data.decode("latin-1")).encode("latin-1")
+        return any(beginning in data for beginning in self._exact)
 
     def hide(self, text: str) -> str:
         """Return `text` with `[secret]` in place of each, whatever the case of its letters."""
-        return "".join(self._pieces(text))
+        hidden = self._hide(text)
+        if r"\u00" in hidden:
+            plain = _unescaped(hidden)
+            if (again := self._hide(plain)) != plain:
+                return again
+        return hidden
 
     def hide_in(self, data: bytes) -> bytes:
         """Return the same of bytes, whatever they are."""
         return self.hide(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
-    def _pieces(self, text: str) -> Iterator[str]:
-        end = 0
-        for found in self._pattern.finditer(text):
-            if (start := found.start()) >= end:
-                yield text[end:start]
-                yield _HIDDEN
-                alike = (_length_in_common(form, text[start : start + len(form)]) for form in self._forms)
-                end = start + max(len(found[0]), *alike)
-        yield text[end:]
+    def _hide(self, text: str) -> str:
+        return "".join(_without(text, sorted(self._spans(text.translate(_LOWER)))))
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where each form begins and ends in a text in lower case, whole ones and those that are cut off."""
+        for form, beginning in self._forms:
+            start = text.find(form)
+            while start >= 0:
+                yield start, start + len(form)
+                start = text.find(form, start + len(form))
+            start = text.find(beginning)
+            while start >= 0:
+                length = _length_in_common(form, text[start : start + len(form)], len(beginning))
+                yield start, start + length
+                start = text.find(beginning, start + length)
 
 
 _lock = threading.Lock()
-_kept: dict[str, None] = {}
+_kept: dict[str, deque[str]] = {}
 _secrets = Secrets(())
 
 
-def keep_secret(*values: str) -> None:
-    """Have these hidden from now on wherever words of others are shown."""
+def keep_secret(kind: str, *values: str) -> None:
+    """Have these hidden from now on wherever words of others are shown, until there are newer ones of their `kind`."""
     global _secrets  # noqa: PLW0603 - what this process must not show lives as long as the process
     with _lock:
-        if all(value in _kept for value in values):
-            return
-        _kept.update(dict.fromkeys(values))
-        while len(_kept) > _MOST_KEPT:
-            del _kept[next(iter(_kept))]
-        _secrets = Secrets(_kept)
+        kept = _kept.setdefault(kind, deque(maxlen=_MOST_KEPT))
+        if new := [value for value in values if value not in kept and len(value) >= _LEAST_KEPT]:
+            kept.extend(new)
+            _secrets = Secrets(value for values in _kept.values() for value in values)
 
 
 def forget_secrets() -> None:
@@ -87,12 +105,13 @@ def forget_secrets() -> None:
 
 def basic_credentials(name: str, password: str) -> str:
     """Return a pair as a header with HTTP Basic authentication holds it (RFC 7617)."""
-    return base64.b64encode(f"{name}:{password}".encode()).decode()
+    return base64.b64encode(f"{name}:{password}".encode(errors="surrogateescape")).decode()
 
 
 def shown(text: str | bytes, limit: int = QUOTE_LIMIT) -> str:
     """Return the beginning of `text` on one line, without secrets and control characters."""
-    words = text.decode(errors="replace") if isinstance(text, bytes) else text
+    beginning = text[:_LOOKED_AT]
+    words = beginning.decode(errors="replace") if isinstance(beginning, bytes) else beginning
     hidden = without_secrets(words)  # before the cut, which could leave a part of a secret
     printable = "".join(letter if letter.isprintable() else " " for letter in hidden)
     return " ".join(printable.split())[:limit]
@@ -103,17 +122,49 @@ def without_secrets(text: str) -> str:
     return _secrets.hide(text)
 
 
+def _unescaped(text: str) -> str:
+    r"""Return JSON with each `\u00XX` of an ASCII character written as that character, which means the same."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+
+
 def _forms(value: str) -> Iterator[str]:
-    for form in (value, unquote(value), quote(value, safe="", errors="replace")):
-        escaped = json.dumps(form, ensure_ascii=False)[1:-1]
-        yield from (form, _PERCENT.sub(lambda found: found[0].lower(), form), escaped, escaped.replace("/", r"\/"))
+    encoded = (quote(value, safe=safe, errors="replace") for safe in ("", "!'()*"))
+    for form in {value, unquote(value), *encoded}:
+        in_json = json.dumps(form, ensure_ascii=False)[1:-1]
+        yield from (
+            form,
+            _PERCENT.sub(lambda found: found[0].lower(), form),
+            in_json,
+            in_json.replace("/", r"\/"),
+            json.dumps(form)[1:-1],
+            html.escape(form),
+            repr(form.encode(errors="replace"))[2:-1],
+        )
 
 
 def _beginning(form: str) -> str:
     """Return what of a form is enough to know it by."""
-    return form[: max(_LEAST_BEGINNING, len(form) // 2)]
+    least, most = _BEGINNING
+    return form if len(form) < _LEAST_CUT else form[: min(max(least, len(form) // 2), most)]
 
 
-def _length_in_common(one: str, other: str) -> int:
-    pairs = zip(one.lower(), other.lower(), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def _without(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
+    """Yield `text` in pieces, with what stands for a secret in place of each run of spans, which come in order."""
+    end = 0
+    for start, its_end in spans:
+        if start > end or not end:
+            yield text[end:start]
+            yield _HIDDEN
+        end = max(end, its_end)
+    yield text[end:]
+
+
+def _length_in_common(form: str, text: str, known: int) -> int:
+    """Return how far two texts agree, which they do in the first `known` characters."""
+    if form == text:
+        return len(form)
+    low, high = known, min(len(form), len(text))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if form[:middle] == text[:middle] else (low, middle - 1)
+    return low

@@ -26,7 +26,7 @@ from connector.errors import SettingsError
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.files import read_small_file
 from connector.network import is_plain_http
-from connector.properties import Properties, check_not_owned, check_not_twice, is_secret, parse_map, read_properties
+from connector.properties import Properties, check_not_owned, check_not_twice, parse_map, read_properties, secret_values
 from connector.quoting import keep_secret
 
 ENV_PREFIX = "CONNECTOR_"
@@ -59,7 +59,7 @@ class _SecretPair(_Section):
         """
         given = self._given(name)
         if given is not None:
-            keep_secret(given.strip())
+            keep_secret(f"{type(self).__name__}.{name}", given.strip())
         return given
 
     def _given(self, name: str) -> str | None:
@@ -306,7 +306,8 @@ class KafkaSettings(_Section):
             except (OSError, ValueError) as error:
                 raise SettingsError([f"{variable_name(('kafka', 'properties_file'))}: {error}"]) from None
             given |= more
-        keep_secret(*(str(value) for name, value in given.items() if is_secret(name)))
+        for name, value in secret_values(given):
+            keep_secret(f"kafka.properties {name}", value)
         return given
 
 

@@ -28,7 +28,8 @@ def traceback_lines(error: BaseException) -> Iterator[str]:
     """Yield the lines of a traceback, without local variables; what an exception says takes one, whatever it says."""
     for part in TracebackException.from_exception(error, compact=True).format():
         text = part.strip("\n")
-        yield from map(visible, text.split("\n") if text.startswith(_FRAME) else [without_secrets(text)])
+        hidden = without_secrets(text)
+        yield from map(visible, hidden.split("\n") if hidden.startswith(_FRAME) else [hidden])
 
 
 def _escape(letter: str) -> str:

@@ -4,13 +4,21 @@ Owns the admin client and the mapping of its errors to ours. Must not know which
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType, TopicDescription
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+    TopicDescription,
+)
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.clients import ClientProperties, admin_config, make
@@ -137,7 +145,7 @@ class Cluster:
         )
         _raise_if_forbidden(errors, "read the configuration of", "DescribeConfigs")
         self._raise_unless(KafkaError.UNKNOWN_TOPIC_OR_PART, errors)
-        return {name: {key: entry.value for key, entry in entries.items()} for name, entries in found.items()}
+        return {name: dict(_readable(entries)) for name, entries in found.items()}
 
     def _await_topics(self, names: Collection[str]) -> None:
         deadline = time.monotonic() + _CREATION_DEADLINE_S
@@ -176,6 +184,11 @@ class Cluster:
     def _remember(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name for it
             self._last_error = shown(error.str())
+
+
+def _readable(entries: Mapping[str, ConfigEntry]) -> Iterator[tuple[str, str]]:
+    """Yield what a topic is set to, in words that can be shown; a broker leaves out what may be secret."""
+    return ((key, shown(entry.value)) for key, entry in entries.items() if entry.value is not None)
 
 
 def _by_name(answers: Mapping[ConfigResource, Future[Any]]) -> dict[str, Future[Any]]:

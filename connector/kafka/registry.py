@@ -46,7 +46,7 @@ class RegistryClient:
         if settings.username is not None:
             password = settings.secret("password") or ""
             config["basic.auth.user.info"] = f"{settings.username}:{password}"
-            keep_secret(basic_credentials(settings.username, password))
+            keep_secret("registry pair", basic_credentials(settings.username, password))
         if settings.ca_file is not None:
             config["ssl.ca.location"] = str(settings.ca_file)
         try:
@@ -172,7 +172,9 @@ def _parse(schema_id: int, text: str | None) -> dict[str, Any]:
         check_decodable(declared)
         parsed = parse_schema(declared)
     except Exception as error:  # a schema of others: fastavro raises whatever its content leads to
-        raise NotProvisionedError(f"schema id {schema_id} is not one to read records by: {error}") from error
+        raise NotProvisionedError(
+            f"schema id {schema_id} is not one to read records by: {shown(str(error))}"
+        ) from error
     if not isinstance(parsed, dict):
         raise NotProvisionedError(f"schema id {schema_id} is not the schema of a record")
     return parsed

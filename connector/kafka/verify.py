@@ -261,7 +261,7 @@ def _rules(  # noqa: C901 - one inner function for each kind of topic
                 "wrote to it, delete it and run: connector provision; else bring the old topic back"
             )
         yield from _loses(state, _KEPT | _KEPT_FOR_EVER)
-        size, needed = int(state.config.get("retention.bytes", "-1")), ledger_bytes_needed(window_minutes)
+        size, needed = _number(state, "retention.bytes", -1), ledger_bytes_needed(window_minutes)
         if 0 <= size < needed:
             yield (
                 f"would lose ids that are still needed: retention.bytes is {size}; set it to {needed} at least, or to "
@@ -330,4 +330,12 @@ def _partitions_differ(actual: int, wanted: int) -> str:
 
 
 def _max_message_bytes(state: TopicState) -> int:
-    return min(int(state.config["max.message.bytes"]), MESSAGE_MAX_BYTES)
+    return min(_number(state, "max.message.bytes", MESSAGE_MAX_BYTES), MESSAGE_MAX_BYTES)
+
+
+def _number(state: TopicState, name: str, default: int) -> int:
+    """Return a setting of a topic. Raises `DependencyUnavailableError` where Kafka says that it is no number."""
+    try:
+        return int(state.config.get(name, default))
+    except ValueError:
+        raise DependencyUnavailableError(f"Kafka says that {name} of a topic is {state.config[name]!r}") from None

@@ -14,6 +14,7 @@ from connector.events.schemas import AvroSchema
 from connector.kafka.cluster import Cluster, TopicState
 from connector.kafka.registry import COMPATIBILITY, RegistryClient
 from connector.kafka.topics import TopicNames, TopicSpec, subject, topic_specs
+from connector.quoting import shown
 from connector.settings import KafkaSettings
 
 
@@ -53,7 +54,8 @@ class SetCompatibility:
     current: str | None
 
     def __str__(self) -> str:
-        return f"set compatibility of subject {self.subject}: {COMPATIBILITY} (now {self.current or 'none of its own'})"
+        current = shown(self.current or "") or "none of its own"
+        return f"set compatibility of subject {self.subject}: {COMPATIBILITY} (now {current})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,8 +113,9 @@ class ResponseReader:
         secrets = self._connection.secrets
         if not (secrets.are_in(chunk) or secrets.are_in(_content(lines[0]))):
             return lines
-        hidden = [_without(secrets, line) for line in lines]
-        self._observer.secrets_hidden(sum(before != after for before, after in zip(lines, hidden, strict=True)))
+        hidden = [_without(secrets, line) if secrets.are_in(_content(line)) else line for line in lines]
+        if (count := sum(before != after for before, after in zip(lines, hidden, strict=True))) > 0:
+            self._observer.secrets_hidden(count)
         return hidden
 
     def _hand_on(self, lines: Sequence[bytes | LongLine], at: Reading) -> None:

@@ -81,7 +81,7 @@ class LibrdkafkaLimit(logging.Filter):
 
 def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Hide secrets in the words of a library, which may quote what it was given and what it was answered."""
-    return {**event, "event": without_secrets(str(event["event"]))}
+    return {name: value if name == "exc_info" else _hidden(value) for name, value in event.items()}
 
 
 def _without_secrets_in_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -134,6 +134,11 @@ def _thread_failed(failed: threading.ExceptHookArgs) -> None:
     structlog.get_logger().error("thread_failed", thread=name, exc_info=failed.exc_value)
 
 
+def _unraisable(failed: "sys.UnraisableHookArgs") -> None:
+    """An exception came where nothing can catch it, such as while an object is deleted."""
+    structlog.get_logger().error("unraisable_exception", exc_info=failed.exc_value)
+
+
 def configure_logs(settings: LogSettings) -> None:
     """Send all logs to stderr, as JSON or readable, and what else Python would print there too."""
     is_console = settings.format == "console" or (settings.format is None and sys.stderr.isatty())
@@ -166,4 +171,6 @@ def configure_logs(settings: LogSettings) -> None:
     for name in _ONE_LINE_A_REQUEST:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
+    logging.raiseExceptions = False  # or Python prints the arguments of a message that does not fit them
     threading.excepthook = _thread_failed
+    sys.unraisablehook = _unraisable

@@ -5,7 +5,7 @@ may be, or the connector itself failed or stopped. Nothing here is called for ea
 happened: docs/logs.md is made from them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -17,7 +17,7 @@ from connector.coverage.recovery import Refetch
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.restore import Restored
-from connector.quoting import shown
+from connector.quoting import shown, without_secrets
 from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import Arrival
 from connector.telemetry.gauges import labels_of
@@ -222,11 +222,11 @@ class PartitionTelemetry:
     def drifted(self, types: Mapping[str, int], members: Mapping[str, int]) -> None:
         """Lines and events of a transaction had types and members that the catalog does not have; counted by name."""
         metrics, stream = self._metrics, self._stream
-        for name, count in types.items():
+        for name, count in _counted_without_secrets(types):
             metrics.unknown_types.labels(stream).inc(count)
             if metrics.type_names.meet(stream, name)[1]:
                 self._type_is_new(name)
-        for name, count in members.items():
+        for name, count in _counted_without_secrets(members):
             label, is_new = metrics.field_names.meet(stream, name)
             metrics.unknown_fields.labels(stream, label).inc(count)
             if is_new:
@@ -300,3 +300,8 @@ class PartitionTelemetry:
 
     def _note_error(self, detail: str) -> None:
         self._status.last_error, self._status.last_error_at_us = detail, wall_us()
+
+
+def _counted_without_secrets(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Yield what X calls something, as a log and a label may show it: a short secret may be in there yet."""
+    return ((without_secrets(name), count) for name, count in counts.items())

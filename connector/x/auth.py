@@ -4,6 +4,7 @@ A token is never logged, and no error holds one.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import quote
@@ -22,6 +23,11 @@ from connector.x.head import read_head
 from connector.x.response import read_beginning, read_body
 from connector.x.transport import Wire
 
+_TOKEN_LIMIT = 4096
+"""X's tokens have some 110 characters."""
+_MOST_USED = 4
+"""How many tokens may be repeated by answers that are still on their way."""
+
 
 class _Answer(msgspec.Struct):
     access_token: str
@@ -34,6 +40,7 @@ class Token:
         self._settings = settings
         self._exchange = exchange
         self._exchanged: str | None = None
+        self._used: deque[str] = deque(maxlen=_MOST_USED)
         self._lock = threading.Lock()
 
     def value(self, wire: Wire) -> str:
@@ -42,24 +49,47 @@ class Token:
         Raises `ConnectFailedError` when there is none to be had.
         """
         try:
-            if self._settings.has_secret("bearer_token"):
-                return _secret(self._settings, "bearer_token")
             with self._lock:
-                if self._exchanged is None:
-                    key, secret = (_secret(self._settings, name) for name in ("api_key", "api_key_secret"))
-                    self._exchanged = _checked("the token that X gave", self._exchange(key, secret, wire))
-                    keep_secret(self._exchanged)
-                return self._exchanged
+                if self._settings.has_secret("bearer_token"):
+                    token = _secret(self._settings, "bearer_token")
+                else:
+                    token = self._exchanged = self._exchanged or self._new(wire)
+                if token not in self._used:
+                    self._used.append(token)
+                return token
         except SettingsError as error:
             failure = Failure(Curve.CONFIGURATION, FailureReason.NO_TOKEN, str(error), is_sent=False)
             raise ConnectFailedError(failure) from None
         except ConnectFailedError as error:  # the stream was not asked, and what X counts is the token endpoint's
             raise ConnectFailedError(replace(error.failure, rate_limit=None, is_sent=False)) from error
 
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """What has gone to X that must not be published, should X repeat it: the latest tokens, and what buys one."""
+        with self._lock:
+            used = tuple(self._used)
+        if self._settings.has_secret("bearer_token"):
+            return used
+        key, secret = (_secret(self._settings, name) for name in ("api_key", "api_key_secret"))
+        return (*used, key, secret, basic_credentials(*_encoded(key, secret)))
+
+    def _new(self, wire: Wire) -> str:
+        key, secret = (_secret(self._settings, name) for name in ("api_key", "api_key_secret"))
+        token = _checked("the token that X gave", self._exchange(key, secret, wire))
+        if len(token) > _TOKEN_LIMIT:
+            raise SettingsError([f"the token that X gave: longer than {_TOKEN_LIMIT} characters"])
+        keep_secret("exchanged token", token)
+        return token
+
     def rejected(self) -> None:
         """Forget an exchanged token, since X no longer accepts it."""
         with self._lock:
             self._exchanged = None
+
+
+def _encoded(api_key: str, api_key_secret: str) -> tuple[str, str]:
+    """Return the pair as X wants it: each percent-encoded."""
+    return quote(api_key, safe=""), quote(api_key_secret, safe="")
 
 
 def try_secrets(settings: XSettings) -> None:
@@ -93,8 +123,9 @@ def exchange_over(client: httpx.Client) -> Callable[[str, str, Wire], str]:
             data={"grant_type": "client_credentials"},
             extensions={"wire": wire},
         )
-        auth = (quote(api_key, safe=""), quote(api_key_secret, safe=""))
-        keep_secret(api_key, api_key_secret, basic_credentials(*auth))
+        auth = _encoded(api_key, api_key_secret)
+        for name, value in (("key", api_key), ("secret", api_key_secret), ("pair", basic_credentials(*auth))):
+            keep_secret(f"API {name}", value)
         try:
             response = client.send(request, auth=auth, stream=True)
             head = read_head(response.status_code, response.headers, wall_us())

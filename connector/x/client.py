@@ -170,7 +170,7 @@ class XClient:
     ) -> tuple[httpx.Response, Head, Secrets]:
         """Return the answer, what its head says, and what of the request must not be shown."""
         token = self._token.value(wire)
-        secrets = Secrets(value for value in (token, *self._proxy_secrets) if len(value) >= _LEAST_SECRET)
+        secrets = Secrets((*self._token.sent, *self._proxy_secrets), _LEAST_SECRET)
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}
         try:

@@ -11,6 +11,7 @@ import httpx
 
 from connector.configuration import read_proxy
 from connector.errors import SettingsError
+from connector.network import is_loopback
 from connector.quoting import basic_credentials
 
 _PORTS = {"http": 80, "https": 443}
@@ -22,6 +23,8 @@ def find_proxy(url: httpx.URL, proxies: Mapping[str, str]) -> httpx.Proxy | None
     `proxies` is what `urllib.request.getproxies_environment` returns: values by scheme, `all` and `no`. Raises
     `SettingsError` for a proxy, or an entry of `NO_PROXY`, that cannot be used.
     """
+    if url.scheme == "http" and is_loopback(url.host):  # a token goes there only because no network is on the way
+        return None
     exempt = [_names(entry, url) for entry in map(str.strip, proxies.get("no", "").split(",")) if entry]
     if any(exempt):
         return None
@@ -59,7 +62,8 @@ def _is_within(entry: str, network: str, host: str) -> bool:
     try:
         addresses = ip_network(network, strict=False)
     except ValueError:
-        raise SettingsError([f"NO_PROXY: {entry!r} is not an address or a network"]) from None
+        name = repr(entry) if "@" not in entry else "an entry with a user name"
+        raise SettingsError([f"NO_PROXY: {name} is not an address or a network"]) from None
     try:
         return ip_address(host) in addresses
     except ValueError:  # a name, which is not looked up for this

@@ -9,6 +9,7 @@
       (include "connector.validate.provisioning" .)
       (include "connector.validate.authorities" .)
       (include "connector.validate.config" .)
+      (include "connector.validate.extraEnv" .)
       (include "connector.validate.monitoring" .)) -}}
 {{- if $problems }}{{ printf "these values need a hand:\n%s" (join "\n" $problems) | fail }}{{ end -}}
 {{- end -}}
@@ -71,9 +72,12 @@
 {{- if and (not $isTls) (or .tls.ca.configMap .tls.ca.secret .tls.existingSecret) -}}
 {{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but kafka.tls is set: set it to SSL or SASL_SSL" .securityProtocol) -}}
 {{- end -}}
-{{- $more := dig "kafka" "properties" "" $.Values.config -}}
+{{- $more := dig "kafka" "properties" dict $.Values.config -}}
+{{- if not (kindIs "map" $more) -}}
+{{- $problems = append $problems "- config.kafka.properties: is text: make it a map, or use kafka.properties" -}}
+{{- end -}}
 {{- range $name := concat (keys .properties) (keys (kindIs "map" $more | ternary $more (dict))) | sortAlpha | uniq -}}
-{{- if regexMatch "(^|\\.)(password|passphrase|secret)$|\\.key\\.pem$" $name -}}
+{{- if regexMatch "(^|\\.)(password|passphrase|secret)$|\\.key\\.pem$|^sasl\\.(oauthbearer\\.config|jaas\\.config|kerberos\\.kinit\\.cmd)$" $name -}}
 {{- $problems = append $problems (printf "- kafka.secretProperties.existingSecret: is the place for the property %s: set it to a Secret whose key `%s` holds it in a JSON map" $name $.Values.kafka.secretProperties.key) -}}
 {{- end -}}
 {{- end -}}
@@ -148,6 +152,17 @@
 {{- end -}}
 {{- if hasKey $node (last $names) -}}
 {{- $problems = append $problems (printf "- config.%s: does not belong there; set %s" $path $instead) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $problems -}}
+{{- end -}}
+
+{{/* A variable with a secret as its value would stand in the manifest, and in the release's history. */}}
+{{- define "connector.validate.extraEnv" -}}
+{{- $problems := list -}}
+{{- range .Values.extraEnv -}}
+{{- if and .value (regexMatch "^CONNECTOR_.*(TOKEN|API_KEY|SECRET|PASSWORD)$" (toString .name)) -}}
+{{- $problems = append $problems (printf "- extraEnv: %s holds a secret: give it by valueFrom.secretKeyRef, or by the values that name a Secret" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- join "\n" $problems -}}

@@ -122,6 +122,18 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
         "kafka.secretProperties.existingSecret: is the place for the property sasl.oauthbearer.client.secret: set",
     ),
     (
+        {"config": {"kafka": {"properties": '{"ssl.key.pem": "s"}'}}},
+        "config.kafka.properties: is text: make it a map, or use kafka.properties",
+    ),
+    (
+        {"extraEnv": [{"name": "CONNECTOR_X__BEARER_TOKEN", "value": "s"}]},
+        "extraEnv: CONNECTOR_X__BEARER_TOKEN holds a secret: give it by valueFrom.secretKeyRef, or by the values that",
+    ),
+    (
+        {"kafka": {"properties": {"sasl.oauthbearer.config": "s"}}},
+        "kafka.secretProperties.existingSecret: is the place for the property sasl.oauthbearer.config: set it to a",
+    ),
+    (
         {"config": {"kafka": {"properties": {"ssl.key.pem": "s"}}}},
         "kafka.secretProperties.existingSecret: is the place for the property ssl.key.pem: set it to a Secret whose",
     ),

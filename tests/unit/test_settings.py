@@ -194,14 +194,14 @@ def test_property_that_a_promise_rests_on_is_refused_by_name(monkeypatch: pytest
     assert problem.startswith(f"CONNECTOR_KAFKA__PROPERTIES: {name} belong to the connector")
 
 
-@pytest.mark.parametrize("host", ["localhost:8400", "127.0.0.1:8400", "127.3.2.1", "[::1]:8400", "x.localhost"])
+@pytest.mark.parametrize("host", ["localhost:8400", "127.0.0.1:8400", "127.3.2.1", "[::1]:8400", "LOCALHOST"])
 def test_plain_http_to_this_machine_is_accepted(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     """There is no network on the way."""
     _set(monkeypatch, {"CONNECTOR_X__BASE_URL": f"http://{host}"})
     assert list(risks(load_settings(RunSettings))) == []
 
 
-@pytest.mark.parametrize("host", ["10.0.0.1", "localhost.example.com", "mylocalhost", "[::2]", "128.0.0.1"])
+@pytest.mark.parametrize("host", ["10.0.0.1", "localhost.example.com", "x.localhost", "[::2]", "128.0.0.1"])
 def test_plain_http_to_another_machine_needs_a_setting(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     """And is said to be a risk."""
     _set(monkeypatch, {"CONNECTOR_X__BASE_URL": f"http://{host}"})
@@ -348,9 +348,9 @@ def test_file_that_is_not_yaml_is_an_error_without_its_content(tmp_path: Path, t
 
 def test_file_with_an_impossible_date_or_number_is_an_error_without_its_content(tmp_path: Path) -> None:
     """Which YAML finds when it makes a value of it."""
-    for value in ("2026-13-01", "!!int hush"):
+    for value in ("2026-13-01", "!!int hush", "!!bool hush", "!!timestamp hush", '!!int ""'):
         file = _yaml(tmp_path, f"log: {{level: {value}}}\n")
-        assert _problems(config=file) == [f"--config {file}: contains an invalid date or number"]
+        assert _problems(config=file) == [f"--config {file}: contains an invalid date, number or tag"]
 
 
 @pytest.mark.parametrize("text", ["- hush\n", "hush", "1: hush\n"])

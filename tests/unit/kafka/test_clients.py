@@ -21,7 +21,7 @@ from connector.kafka.clients import (
 )
 from connector.kafka.group_commit import SLOW_COMMIT_S
 from connector.properties import is_secret
-from connector.quoting import shown
+from connector.quoting import basic_credentials, shown
 from connector.settings import KafkaSettings, SaslSettings, TlsSettings
 
 _SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p")
@@ -253,10 +253,24 @@ def test_file_that_holds_no_properties_is_a_settings_error_without_its_content(
     assert "hush" not in str(caught.value)
 
 
+def test_what_librdkafka_sends_of_properties_is_hidden_in_each_form() -> None:
+    """The pair as its header holds it, encoded or not, and a password in a URL."""
+    properties = {
+        "sasl.oauthbearer.client.id": "me",
+        "sasl.oauthbearer.client.secret": "hush+hush",
+        "sasl.oauthbearer.token.endpoint.url": "https://u:hush-url@idp.example.com/token",
+    }
+    KafkaSettings(bootstrap_servers="b:1", properties=properties).all_properties()
+    sent = [basic_credentials("me", "hush+hush"), basic_credentials("me", "hush%2Bhush"), "hush+hush", "hush-url"]
+    assert [shown(f"a {text} b") for text in sent] == ["a [secret] b"] * 4
+
+
 @pytest.mark.parametrize(
     ("name", "is_it"),
     [
         ("sasl.oauthbearer.client.secret", True),
+        ("sasl.oauthbearer.config", True),
+        ("sasl.kerberos.kinit.cmd", True),
         ("sasl.oauthbearer.assertion.private.key.passphrase", True),
         ("sasl.oauthbearer.assertion.private.key.pem", True),
         ("ssl.key.pem", True),

@@ -83,6 +83,24 @@ def test_secret_that_x_repeats_is_hidden_wherever_the_chunks_end() -> None:
         assert sum(lines for (lines,) in world.observed.of("secrets_hidden")) == 2
 
 
+def test_secret_that_x_escapes_is_hidden_and_the_lines_beside_it_stay() -> None:
+    """JSON may write any letter so; what holds no secret comes as it was, escapes and all."""
+    escaped = b"".join(b"\\u%04x" % letter for letter in TOKEN.encode())
+    beside = b'{"note": "\\u0041\\u00e9"}'
+    world = World()
+    world.run([b'{"a": "%s"}\r\n%s\r\n' % (escaped, beside)])
+    assert world.lines == [b'{"a": "[secret]"}', beside]
+    assert world.observed.of("secrets_hidden") == [(1,)]
+
+
+def test_secret_in_what_is_not_a_line_yet_is_not_reported() -> None:
+    """It is when the line is there."""
+    world = World()
+    world.run([b"a\r\n" + TOKEN.encode(), b"b\r\n"])
+    assert world.lines == [b"a", b"[secret]b"]
+    assert world.observed.of("secrets_hidden") == [(1,)]
+
+
 def test_secret_in_a_long_line_is_hidden_in_what_is_kept_of_it() -> None:
     """Also where it is cut off."""
     for before in (0, 1024 - len(TOKEN) // 2 - 5, 1024 - len(TOKEN)):

@@ -73,7 +73,7 @@ class ScriptedConnection:
     ) -> None:
         self.date_us = date_us
         self.rate_limit = rate_limit
-        self.secrets = Secrets([TOKEN])
+        self.secrets = Secrets([TOKEN], 12)
         self._pieces = pieces
         self._is_closed = is_closed
         self.has_left = False

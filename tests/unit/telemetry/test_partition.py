@@ -328,7 +328,7 @@ def test_partition_that_waits_or_stopped_reads_nothing(bench: _Bench) -> None:
 
 def test_unexpected_exception_is_shown_without_secrets(bench: _Bench) -> None:
     """A library may quote what it was given."""
-    keep_secret("hush-hush")
+    keep_secret("a kind", "hush-hush")
     bench.telemetry.failed(RuntimeError("no hush-hush"))
     assert bench.status.last_error == "RuntimeError: no [secret]"
 
@@ -374,6 +374,15 @@ def test_wall_clock_that_steps_under_a_connection_delays_nothing(
     assert delays.received_to_committed.read().sum_s == pytest.approx(2.0)
     assert delays.event_to_committed.read().sum_s == pytest.approx(5.0)
     assert bench.status.last_event_us == at_us
+
+
+def test_unknown_names_are_shown_without_secrets(bench: _Bench) -> None:
+    """X chooses them, and a short secret is not hidden in lines."""
+    keep_secret("a kind", "hush-hush")
+    with capture_logs() as logs:
+        bench.telemetry.drifted({"no-hush-hush": 1}, {"hush-hush": 1})
+    assert "hush" not in str(logs)
+    assert "hush" not in str(list(bench.metrics.registry.collect()))
 
 
 def test_unknown_names_are_counted_each_and_logged_once(bench: _Bench) -> None:

@@ -19,8 +19,8 @@ from connector.x.head import MAX_WAIT_S
 from connector.x.transport import Wire
 
 _SECRET = "hush"
-_PAIR = ("k/1", "hush+2")
-_KEYS = {"api_key": "k/1", "api_key_secret": "hush+2"}
+_PAIR = ("key/1", "hush+2")
+_KEYS = {"api_key": "key/1", "api_key_secret": "hush+2"}
 
 
 def _settings(**given: Any) -> XSettings:  # noqa: ANN401 - any setting
@@ -96,7 +96,7 @@ def test_key_and_secret_are_exchanged_once_until_rejected() -> None:
     assert [token.value(Wire()), token.value(Wire())] == ["token-1", "token-1"]
     token.rejected()
     assert token.value(Wire()) == "token-2"
-    assert asked == [("k/1", "hush+2")] * 2
+    assert asked == [("key/1", "hush+2")] * 2
 
 
 def test_rejected_given_token_is_used_again() -> None:
@@ -114,6 +114,23 @@ def test_exchanged_token_that_fits_no_header_fails_without_showing_it(given_toke
     assert "hush" not in _shown(caught.value)
 
 
+def test_exchanged_token_of_any_length_is_not_accepted() -> None:
+    """X's have some 110 characters; each is searched for in all that comes."""
+    with pytest.raises(ConnectFailedError, match="longer than 4096 characters"):
+        Token(_settings(**_KEYS), lambda *_: "h" * 4097).value(Wire())
+
+
+def test_what_has_gone_to_x_is_known_and_the_latest_tokens_too() -> None:
+    """An answer may repeat any of it; what is long ago may not come any more."""
+    tokens = iter([f"token-{number}" for number in range(9)])
+    token = Token(_settings(**_KEYS), lambda *_: next(tokens))
+    for _ in range(9):
+        token.value(Wire())
+        token.rejected()
+    pair = base64.b64encode(b"key%2F1:hush%2B2").decode()
+    assert token.sent == ("token-5", "token-6", "token-7", "token-8", "key/1", "hush+2", pair)
+
+
 def test_exchange_sends_url_encoded_credentials_as_x_wants_them() -> None:
     """HTTP Basic over the encoded pair, and a form body."""
     seen: list[httpx.Request] = []
@@ -124,10 +141,10 @@ def test_exchange_sends_url_encoded_credentials_as_x_wants_them() -> None:
         return httpx.Response(200, stream=httpx.ByteStream(content))
 
     client = httpx.Client(base_url="http://x.invalid", transport=httpx.MockTransport(answer))
-    assert exchange_over(client)("k/1", "hush+2", Wire()) == "t"
+    assert exchange_over(client)("key/1", "hush+2", Wire()) == "t"
     [request] = seen
     assert (request.method, request.url.path) == ("POST", "/oauth2/token")
-    assert request.headers["authorization"] == f"Basic {base64.b64encode(b'k%2F1:hush%2B2').decode()}"
+    assert request.headers["authorization"] == f"Basic {base64.b64encode(b'key%2F1:hush%2B2').decode()}"
     assert request.content == b"grant_type=client_credentials"
 
 
@@ -154,7 +171,7 @@ def test_exchange_refused_says_what_x_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "echo", ["hush%2B2", "hush+2", base64.b64encode(b"k%2F1:hush%2B2").decode(), r"k\/1", "HUSH%2b2"]
+    "echo", ["hush%2B2", "hush+2", base64.b64encode(b"key%2F1:hush%2B2").decode(), r"key\/1", "HUSH%2b2"]
 )
 def test_exchange_answered_with_what_was_sent_shows_none_of_it(echo: str) -> None:
     """An intermediary may send the whole request back: the pair as it is, encoded, or as the header holds it."""

@@ -216,7 +216,7 @@ def test_any_answer_is_classified(status: int, body: bytes, retry_after: str) ->
 
 def test_page_in_place_of_a_stream_is_described_in_bounds_and_without_secrets() -> None:
     """Its type, its encoding and how it begins; on the curve of a server that has a fault."""
-    keep_secret("hush")
+    keep_secret("a kind", "hush")
     head = _head(200, content_type="text/html; hush" + "x" * 500, content_encoding="br")
     failure = not_a_stream(head, _HTML + b"\x1b[2J hush" + b"x" * 5000)
     assert (failure.reason, failure.curve) == ("not-a-stream", Curve.HTTP)
@@ -274,7 +274,7 @@ def test_network_failure_says_whether_x_can_have_counted_the_request(error: Http
 
 def test_words_of_an_exception_are_short_and_without_secrets() -> None:
     """They go into logs and the status."""
-    keep_secret("hush")
+    keep_secret("a kind", "hush")
     detail = network_failure(OSError("hush" + "x" * 9999)).detail
     assert detail.startswith("OSError: [secret]xxx")
     assert len(detail) == 300

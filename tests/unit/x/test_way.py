@@ -183,7 +183,7 @@ def test_base_url_that_cannot_be_used_is_a_wrong_setting(base_url: str) -> None:
 
 def test_name_that_dns_cannot_hold_is_a_network_failure() -> None:
     """As one that is not found."""
-    with pytest.raises(ConnectFailedError) as caught, _open(f"http://{'x' * 64}.invalid"):
+    with pytest.raises(ConnectFailedError) as caught, _open(f"http://{'x' * 64}.invalid", allow_plain_http=True):
         pass
     assert (caught.value.failure.reason, caught.value.failure.is_sent) == ("network", False)
 
@@ -261,7 +261,7 @@ def test_name_is_looked_up_at_each_attempt(monkeypatch: pytest.MonkeyPatch) -> N
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", ports.pop(0)))]
 
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
-        client = XClient(XSettings(base_url="http://x.invalid", bearer_token="hush"))
+        client = XClient(XSettings(base_url="http://x.invalid", allow_plain_http=True, bearer_token="hush"))
         for _ in range(2):
             with client.open(_TWEET_1, Live(0)) as connection:
                 assert b"".join(connection.chunks()) == _BODY
