@@ -94,7 +94,7 @@ def test_health_check_without_a_service_finds_nobody(podman: Podman) -> None:
 
 def test_sigterm_ends_a_command_that_is_no_service(podman: Podman) -> None:
     """`provision` at a broker that is away, as the container's first process, does not wait to be killed."""
-    nowhere = make_config(f"{LOOPBACK}:{free_port()}", f"http://{LOOPBACK}:{free_port()}", "image", "http://x.invalid")
+    nowhere = make_config(f"{LOOPBACK}:{free_port()}", f"http://{LOOPBACK}:{free_port()}", "image", "https://x.invalid")
     with Container(podman, "provision", environment(nowhere)) as provision:
         wait_until(lambda: _heeds_sigterm(provision), "the command heeds SIGTERM")
         assert provision.stop() == 128 + signal.SIGTERM
