@@ -198,6 +198,7 @@ def test_existing_secrets_are_mounted_and_none_is_made() -> None:
         "kafka/tls.crt": "kafka-connector-tls/tls.crt",
         "kafka/tls.key": "kafka-connector-tls/tls.key",
         "kafka/tls-key-password": "kafka-connector-tls/password",
+        "kafka/properties.json": "kafka-properties/properties.json",
         "kafka/ca.crt": "kafka-ca/ca.crt",
         "schema-registry/password": "registry-connector/password",
     }
@@ -210,6 +211,7 @@ def test_provisioning_has_credentials_of_its_own_where_they_are_given() -> None:
         "kafka/password": "kafka-provisioner/password",
         "kafka/tls.crt": "kafka-provisioner-tls/tls.crt",
         "kafka/tls.key": "kafka-provisioner-tls/tls.key",
+        "kafka/properties.json": "kafka-properties/properties.json",
         "kafka/ca.crt": "kafka-ca/ca.crt",
         "schema-registry/password": "registry-provisioner/password",
     }
