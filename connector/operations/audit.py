@@ -113,12 +113,12 @@ class PartitionAudit:
         present = set(self._sequences)
         if not present:
             return
-        first = 1 + (self._sequence_before or 0)
-        count = max(present) - first - sum(first <= sequence < max(present) for sequence in present)
+        first, newest = 1 + (self._sequence_before or 0), max(present)
+        count = newest - first - sum(first <= sequence < newest for sequence in present)
         if count > 0:
             yield f"{count} sequence numbers are missing, the first is {_first_missing(first, present)}"
-        if self._newest is not None and max(present) > self._newest.sequence:
-            yield f"sequence {max(present)} is beyond the ledger's {self._newest.sequence}"
+        if self._newest is not None and newest > self._newest.sequence:
+            yield f"sequence {newest} is beyond the ledger's {self._newest.sequence}"
 
 
 def _first_missing(first: int, present: Collection[int]) -> int:

@@ -374,6 +374,15 @@ def test_entry_that_one_clock_vouches_for_is_sound(now_us: int, dated_us: int) -
     assert list(audit.findings()) == []
 
 
+@pytest.mark.timeout(20)
+def test_time_grows_with_the_events_and_not_with_their_square() -> None:
+    """A day has many millions."""
+    audit = PartitionAudit(_PARTITION)
+    for number in range(1, 100_001):
+        audit.event(_id(number), number)
+    assert next(audit.findings()).startswith("100000 in a topic, but not accounted for")
+
+
 def test_event_with_a_sequence_far_beyond_all_others_is_found_at_once() -> None:
     """What is missing before it is counted, not gone through one by one."""
     audit = _audit(_history((2, 0)))
