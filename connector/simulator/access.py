@@ -83,15 +83,15 @@ class RateLimiter:
         self._window = 0
         self._used: Counter[str] = Counter()
 
-    def spend(self, path: str, now_ns: int) -> Budget:
+    def spend(self, endpoint: str, now_ns: int) -> Budget:
         """Count a request and return the budget after it; `is_spent` when the request was one too many."""
         window = now_ns // _WINDOW_NS
         with self._lock:
             if window != self._window:
                 self._window = window
                 self._used.clear()
-            self._used[path] += 1
-            used = self._used[path]
+            self._used[endpoint] += 1
+            used = self._used[endpoint]
         reset_s = (window + 1) * _WINDOW_NS // NANOS
         return Budget(self._limit, max(self._limit - used, 0), reset_s, used > self._limit)
 

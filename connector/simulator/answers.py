@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass
 from http import HTTPStatus
 
-_PHRASES = {int(known): known.phrase for known in HTTPStatus}
-_PROBLEMS = "https://api.twitter.com/2/problems"
+JSON = ("content-type", "application/json; charset=utf-8")
+PHRASES = {int(known): known.phrase for known in HTTPStatus}
+PROBLEMS = "https://api.twitter.com/2/problems"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ TOO_MANY_CONNECTIONS_BODY = {
     "title": "ConnectionException",
     "detail": "This stream is currently at the maximum allowed connection limit.",
     "connection_issue": "TooManyConnections",
-    "type": f"{_PROBLEMS}/streaming-connection",
+    "type": f"{PROBLEMS}/streaming-connection",
 }
 TOO_MANY_CONNECTIONS = _refusal("connections", 429, TOO_MANY_CONNECTIONS_BODY)
 NOT_FOUND = _refusal(
@@ -46,7 +47,7 @@ _OPERATIONAL_DISCONNECT = {
     "title": "operational-disconnect",
     "disconnect_type": "UpstreamOperationalDisconnect",
     "detail": "This stream has been disconnected upstream for operational reasons.",
-    "type": f"{_PROBLEMS}/operational-disconnect",
+    "type": f"{PROBLEMS}/operational-disconnect",
 }
 
 
@@ -59,7 +60,7 @@ def invalid_request(parameters: dict[str, list[str]], message: str) -> Refusal:
             "errors": [{"parameters": parameters, "message": message}],
             "title": "Invalid Request",
             "detail": "One or more parameters to your request was invalid.",
-            "type": f"{_PROBLEMS}/invalid-request",
+            "type": f"{PROBLEMS}/invalid-request",
         },
     )
 
@@ -73,7 +74,7 @@ def not_in_contract(what: str, status: int = 403) -> Refusal:
             "title": "Client Forbidden",
             "detail": f"Your contract does not include {what}.",
             "reason": "client-not-enrolled",
-            "type": f"{_PROBLEMS}/client-forbidden",
+            "type": f"{PROBLEMS}/client-forbidden",
             "status": status,
         },
     )
@@ -93,7 +94,7 @@ def plain(status: int) -> Refusal:
         case 429:
             return RATE_LIMIT_EXCEEDED
         case _:
-            phrase = _PHRASES.get(status, HTTPStatus.SERVICE_UNAVAILABLE.phrase)
+            phrase = PHRASES.get(status, HTTPStatus.SERVICE_UNAVAILABLE.phrase)
             body = {"title": phrase, "detail": phrase, "type": "about:blank"}
             return _refusal("server", status, {**body, "status": status})
 

@@ -1,16 +1,18 @@
-"""Owns which faults are armed on which stream partition, and a count of those that fired. Knows nothing of sockets.
+"""Owns which faults are armed on which target, and a count of those that fired. Knows nothing of sockets.
+
+A target is a stream partition, or a type of batch jobs.
 
 A fault is counted when it acts, not when it is armed: the code that acts takes it from here.
 """
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Collection
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import StreamPartition
 from connector.simulator.clock import NANOS
 from connector.simulator.faults import BaseFault, DeliveryFault, EmissionFault, Mode
 from connector.simulator.record import Emitted
@@ -22,7 +24,7 @@ F = TypeVar("F", bound=BaseFault)
 
 @dataclass(slots=True, eq=False)
 class Armed:
-    """A fault waiting on one stream partition; `times` None is without end, `after_lines` pass before it fires."""
+    """A fault waiting on one target; `times` None is without end, `after_lines` pass before it fires."""
 
     fault: BaseFault
     times: int | None
@@ -41,21 +43,21 @@ class _Steady:
 
 
 class FaultBoard:
-    """The faults that are armed, for each stream partition in the order of arming, and how many of each kind fired."""
+    """The faults that are armed, for each target in the order of arming, and how many of each kind fired."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._armed: dict[StreamPartition, list[Armed]] = {partition: [] for partition in STREAM_PARTITIONS}
+        self._armed: dict[Hashable, list[Armed]] = defaultdict(list)
         self._steady: list[_Steady] = []
         self._fired: Counter[str] = Counter()
         self._reordered: set[Emitted] = set()
         self._releases = 0
 
     def arm(self, fault: BaseFault) -> None:
-        """Let `fault` wait on each of its stream partitions."""
+        """Let `fault` wait on each of its targets."""
         with self._lock:
-            for partition in fault.targets:
-                self._armed[partition].append(Armed(fault, fault.times, _after_lines(fault)))
+            for target in fault.targets:
+                self._armed[target].append(Armed(fault, fault.times, _after_lines(fault)))
 
     def arm_steady(self, fault: EmissionFault, every_s: float, now_ns: int) -> None:
         """Let `fault` become due on each of its stream partitions every `every_s` seconds of simulated time."""
@@ -112,14 +114,18 @@ class FaultBoard:
             self._fired[kind] += 1
 
     def take(
-        self, kind: type[F], partition: StreamPartition, mode: Mode, would_act: Callable[[F], bool] = lambda _: True
+        self,
+        kind: type[F],
+        target: Hashable,
+        mode: Mode | None = None,
+        would_act: Callable[[F], bool] = lambda _: True,
     ) -> F | None:
         """Fire the first armed fault of this kind that would act on an answer; None when there is none."""
         with self._lock:
-            for armed in self._armed[partition]:
+            for armed in self._armed[target]:
                 fault = armed.fault
                 if isinstance(fault, kind) and getattr(fault, "mode", None) in {None, mode} and would_act(fault):
-                    self._fire(partition, armed)
+                    self._fire(target, armed)
                     return fault
         return None
 
@@ -156,16 +162,16 @@ class FaultBoard:
             self._steady = [steady for steady in self._steady if steady.armed.times != 0]
             return [(steady.target, steady.fault) for steady in due]
 
-    def _fire(self, partition: StreamPartition, armed: Armed) -> None:
+    def _fire(self, target: Hashable, armed: Armed) -> None:
         self._fired[armed.fault.kind] += 1
-        self._use_up(partition, armed)
+        self._use_up(target, armed)
 
-    def _use_up(self, partition: StreamPartition, armed: Armed) -> None:
+    def _use_up(self, target: Hashable, armed: Armed) -> None:
         armed.after_lines = _after_lines(armed.fault)
         if armed.times is not None:
             armed.times -= 1
             if armed.times == 0:
-                self._armed[partition].remove(armed)
+                self._armed[target].remove(armed)
 
     def release(self) -> None:
         """End every stall, hold and endless line that is going on."""

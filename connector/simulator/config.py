@@ -12,6 +12,19 @@ from connector.events.catalog import STREAMS
 
 Chunking = Literal["batch", "line", "random"]
 SelectBy = Literal["emission", "event-at"]
+Transfers = Literal["bearer", "presigned"]
+
+
+_POSITIVE = (
+    "keep_alive_s",
+    "buffer_limit_bytes",
+    "rate_limit",
+    "replay_limit",
+    "batch_limit_bytes",
+    "batch_rate_limit",
+    "batch_upload_window_s",
+    "batch_download_window_s",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +70,36 @@ class SimulatorConfig:
     buffer_limit_bytes: Annotated[int, Meta(description="A client that leaves this much unread is disconnected.")] = (
         16 * 1024 * 1024
     )
+    batch_transfers: Annotated[
+        Transfers,
+        Meta(description="How ids and results of batch jobs travel: with the App's token, or on a port without it."),
+    ] = "bearer"
+    storage_port: Annotated[
+        int, Meta(description="Port of X's storage, for `presigned` transfers; 0 takes any free one.")
+    ] = 0
+    batch_job_s: Annotated[float, Meta(description="Simulated seconds that a batch job takes.")] = 10.0
+    batch_limit_bytes: Annotated[int, Meta(description="Bytes of ids that a batch job takes; above, 413.")] = (
+        128_000_000
+    )
+    batch_rate_limit: Annotated[
+        int, Meta(description="Requests for each call of batch compliance in 15 minutes of simulated time; above, 429.")
+    ] = 150
+    batch_upload_window_s: Annotated[
+        float, Meta(description="Simulated seconds from the creation of a batch job in which its ids must arrive.")
+    ] = 15 * 60.0
+    batch_download_window_s: Annotated[
+        float, Meta(description="Simulated seconds from its creation in which its results can be fetched.")
+    ] = 7 * 86_400.0
 
     def __post_init__(self) -> None:
         if unknown := set(self.streams) - set(STREAMS):
             raise ValueError(f"unknown streams {sorted(unknown)}; known are {list(STREAMS)}")
         if not self.streams:
             raise ValueError(f"name at least one stream of {list(STREAMS)}")
-        if self.rate < 0:
-            raise ValueError(f"rate must not be negative: {self.rate}")
-        for name in ("keep_alive_s", "buffer_limit_bytes", "rate_limit", "replay_limit"):
+        for name in ("rate", "batch_job_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
+        for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive: {getattr(self, name)}")
         if self.control_token == "":

@@ -3,17 +3,17 @@
 The docstrings are public: `GET /control/` and docs/simulator.md show them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import msgspec
 from msgspec import Meta
 
 from connector.events.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
-from connector.simulator.faults import Fault
-from connector.simulator.http import HttpRequest
+from connector.simulator.faults import BaseFault
+from connector.simulator.http import HttpRequest, Origin
 from connector.simulator.manual import (
     FAULTS,
     FieldDescription,
@@ -25,7 +25,7 @@ from connector.simulator.manual import (
     read,
     read_fault,
 )
-from connector.simulator.world import World
+from connector.simulator.world import LoggedRequest, World
 
 PREFIX = "/control/"
 
@@ -72,6 +72,22 @@ class EmptyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No members; no body at all means the same."""
 
 
+class AskedFor(msgspec.Struct, frozen=True):
+    """A request, `at` simulated ns, which port it came to, and whether it had a header `Authorization`."""
+
+    at: int
+    origin: Origin
+    method: str
+    path: str
+    has_authorization: bool
+    status: int
+
+    @classmethod
+    def of(cls, request: LoggedRequest) -> Self:
+        """Return what a request comes to without its headers and its query."""
+        return cls(request.at, request.origin, request.method, request.path, request.has_authorization, request.status)
+
+
 class EndpointDescription(msgspec.Struct, frozen=True):
     """An endpoint, and the fields of the JSON it takes."""
 
@@ -111,7 +127,7 @@ def obey(world: World, request: HttpRequest) -> object:
         raise ControlError(f"there is no {request.method} {request.path}; there are {known}", _NOT_FOUND)
     body = request.body or b"{}"
     try:
-        return endpoint.call(world, read_fault(body) if endpoint.takes is Fault else read(body, endpoint.takes))
+        return endpoint.call(world, read_fault(body) if endpoint.takes is BaseFault else read(body, endpoint.takes))
     except ValueError as error:  # what is not JSON is one as well
         raise ControlError(str(error)) from error
 
@@ -148,7 +164,37 @@ def _record(world: World, _body: EmptyRequest) -> Iterator[bytes]:
             start = stop
 
 
-def _faults(world: World, fault: Fault) -> object:
+def _requests(world: World, _body: EmptyRequest) -> Iterator[bytes]:
+    """Return every request but those for control as NDJSON, without the secrets of URLs and headers."""
+    return _ndjson([AskedFor.of(request) for request in world.requests])
+
+
+def _population(world: World, _body: EmptyRequest) -> Iterator[bytes]:
+    """Return every Tweet and user that an event names as NDJSON, with what batch compliance says of it now."""
+    return _ndjson(world.population.entities())
+
+
+def _tweets(world: World, _body: EmptyRequest) -> Iterator[bytes]:
+    """Return the id of every Tweet that an event names, one a line."""
+    yield _id_lines(world.population.ids("tweets"))
+
+
+def _users(world: World, _body: EmptyRequest) -> Iterator[bytes]:
+    """Return the id of every user that an event names, one a line."""
+    yield _id_lines(world.population.ids("users"))
+
+
+def _ndjson(items: Sequence[object]) -> Iterator[bytes]:
+    encode = msgspec.json.Encoder().encode_lines
+    for start in range(0, len(items), _LINES_PER_CHUNK):
+        yield encode(items[start : start + _LINES_PER_CHUNK])
+
+
+def _id_lines(ids: list[str]) -> bytes:
+    return "".join(f"{each}\n" for each in ids).encode("ascii")
+
+
+def _faults(world: World, fault: BaseFault) -> object:
     """Arm a fault, or let one of the emission happen at once; the fields are those of its `kind`."""
     world.inject(fault)
     return {"armed": world.faults.armed, "fired": world.faults.fired}
@@ -195,7 +241,11 @@ ENDPOINTS = (
     Endpoint("GET", "", EmptyRequest, _manual),
     Endpoint("GET", "status", EmptyRequest, _status),
     Endpoint("GET", "record", EmptyRequest, _record),
-    Endpoint("POST", "faults", Fault, _faults),
+    Endpoint("GET", "requests", EmptyRequest, _requests),
+    Endpoint("GET", "population", EmptyRequest, _population),
+    Endpoint("GET", "population/tweets", EmptyRequest, _tweets),
+    Endpoint("GET", "population/users", EmptyRequest, _users),
+    Endpoint("POST", "faults", BaseFault, _faults),
     Endpoint("POST", "disarm", DisarmRequest, _disarm),
     Endpoint("POST", "release", EmptyRequest, _release),
     Endpoint("POST", "burst", BurstRequest, _burst),

@@ -1,4 +1,4 @@
-"""Owns what can be made to go wrong: the faults by name, each with its fields. Knows nothing of who plays them.
+"""Owns what can be made to go wrong with streams: faults by name, with their fields. Knows nothing of who plays them.
 
 Three families: a delivery fault waits, in the order of arming, for a connection of its stream partition; an answer
 fault waits for the next request it fits; an emission fault happens when armed, or steadily, with or without readers.
@@ -7,6 +7,7 @@ The docstrings are public: `GET /control/` and docs/simulator.md show them.
 """
 
 import re
+from collections.abc import Hashable
 from typing import Annotated, Literal
 
 import msgspec
@@ -39,11 +40,26 @@ _HEADER_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
 
 
 class BaseFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """Happens `times` times (null: every time, until disarmed) on each stream partition named (null: all)."""
+    """Happens `times` times (null: every time, until disarmed) on each target."""
+
+    times: Positive | None = 1
+
+    @property
+    def kind(self) -> str:
+        """The name under which the fault is armed and counted."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def targets(self) -> tuple[Hashable, ...]:
+        """What is concerned; the fault waits on each by itself."""
+        raise NotImplementedError
+
+
+class StreamFault(BaseFault, frozen=True, kw_only=True):
+    """Has as its targets the stream partitions named (null: all)."""
 
     stream: str | None = None
     partition: int | None = None
-    times: Positive | None = 1
 
     def __post_init__(self) -> None:
         if not self.targets:
@@ -51,11 +67,6 @@ class BaseFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError(
                 f"no such stream partition: stream {self.stream!r}, partition {self.partition!r}; there are {known}"
             )
-
-    @property
-    def kind(self) -> str:
-        """The name under which the fault is armed and counted."""
-        return str(self.__struct_config__.tag)
 
     @property
     def targets(self) -> tuple[StreamPartition, ...]:
@@ -67,18 +78,18 @@ class BaseFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         )
 
 
-class DeliveryFault(BaseFault, frozen=True, kw_only=True):
+class DeliveryFault(StreamFault, frozen=True, kw_only=True):
     """Hits a connection of `mode` (null: any) each time `after_lines` more lines were delivered."""
 
     mode: Mode | None = None
     after_lines: Annotated[int, Meta(ge=0)] = 0
 
 
-class AnswerFault(BaseFault, frozen=True, kw_only=True):
+class AnswerFault(StreamFault, frozen=True, kw_only=True):
     """Hits the answer to the next stream request that it fits."""
 
 
-class EmissionFault(BaseFault, frozen=True, kw_only=True):
+class EmissionFault(StreamFault, frozen=True, kw_only=True):
     """Happens at once, `times` times, or every `every_s` seconds of simulated time."""
 
     every_s: Seconds | None = None

@@ -5,7 +5,7 @@ Knows nothing of what is asked or answered. Errors say what became of the client
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
@@ -23,6 +23,9 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Headers = list[tuple[str, str]]
 
+Origin = Literal["api", "storage", "foreign"]
+"""Which of the simulator's ports: X's own, that of X's storage, or one that is no part of X."""
+
 BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 """What goes without a body, and so without a length or chunks."""
 _TEXT: Headers = [("content-type", "text/plain; charset=utf-8")]
@@ -38,22 +41,25 @@ class SlowClientError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request as it came; header names are lower case."""
+    """A request as it came, its body only once that was read; header names are lower case."""
 
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
-    body: bytes
+    origin: Origin
+    """The port it came to."""
     is_local: bool
     """Whether it comes from this machine, over its loopback address."""
+    body: bytes = b""
 
 
 class HttpConnection:
     """HTTP/1.1 from the server's side on an accepted socket, which it then owns."""
 
-    def __init__(self, sock: socket.socket, peer: str) -> None:
+    def __init__(self, sock: socket.socket, peer: str, origin: Origin) -> None:
         self._socket = sock
+        self._origin = origin
         self._is_local = is_loopback(peer)
         self._h11 = h11.Connection(h11.SERVER)
         self._has_body = True
@@ -61,7 +67,7 @@ class HttpConnection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
-    def read_request(self) -> HttpRequest | None:
+    def read_head(self) -> HttpRequest | None:
         """Wait for the next request; None when there will be none. What is not HTTP is answered 400."""
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             self._h11.start_next_cycle()
@@ -70,15 +76,9 @@ class HttpConnection:
         self._socket.settimeout(None)
         try:
             head = self._next_event()
-            if not isinstance(head, h11.Request):
-                return None
-            body = b""
-            while isinstance(event := self._next_event(), h11.Data):
-                body += event.data
-        except h11.RemoteProtocolError as error:
-            self.respond(error.error_status_hint, f"not HTTP/1.1 as we know it: {error}".encode(), _TEXT)
-            return None
         except ClientGoneError:
+            return None
+        if not isinstance(head, h11.Request):
             return None
         self._has_body = head.method != b"HEAD"
         path, _, query = head.target.decode("ascii").partition("?")
@@ -87,16 +87,31 @@ class HttpConnection:
             path=path,
             query=dict(parse_qsl(query, keep_blank_values=True)),
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
-            body=body,
+            origin=self._origin,
             is_local=self._is_local,
         )
 
+    def body_pieces(self) -> Iterator[bytes]:
+        """Yield the body of the request at hand as it comes. Raises `ClientGoneError` when it does not come whole."""
+        if self._h11.they_are_waiting_for_100_continue:
+            self._send(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+        self._socket.settimeout(None)
+        while isinstance(event := self._next_event(), h11.Data):
+            yield event.data
+
+    def read_body(self) -> bytes:
+        """Return the whole body of the request at hand. Raises `ClientGoneError` when it does not come whole."""
+        return b"".join(self.body_pieces())
+
     def _next_event(self) -> object:
-        while (event := self._h11.next_event()) is h11.NEED_DATA:
-            try:
+        try:
+            while (event := self._h11.next_event()) is h11.NEED_DATA:
                 self._h11.receive_data(self._socket.recv(_RECEIVE_BYTES))
-            except OSError as error:
-                raise ClientGoneError from error
+        except h11.RemoteProtocolError as error:
+            self.respond(error.error_status_hint, f"not HTTP/1.1 as we know it: {error}".encode(), _TEXT)
+            raise ClientGoneError from error
+        except OSError as error:
+            raise ClientGoneError from error
         return event
 
     def respond(self, status: int, body: bytes, headers: Headers) -> None:

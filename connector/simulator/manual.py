@@ -9,12 +9,20 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect
 
+from connector.simulator.batch.faults import BATCH_FAULTS, BatchFault
 from connector.simulator.faults import AnswerFault, BaseFault, DeliveryFault, EmissionFault, Fault
 
-FAULTS: dict[str, type[BaseFault]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Fault)}
+FAULTS: dict[str, type[BaseFault]] = {
+    str(kind.__struct_config__.tag): kind for kind in (*get_args(Fault), *BATCH_FAULTS)
+}
 """The class of each kind, in the order of their definition."""
 
-FAMILIES: dict[str, type[BaseFault]] = {"delivery": DeliveryFault, "answer": AnswerFault, "emission": EmissionFault}
+FAMILIES: dict[str, type[BaseFault]] = {
+    "delivery": DeliveryFault,
+    "answer": AnswerFault,
+    "emission": EmissionFault,
+    "batch": BatchFault,
+}
 
 
 class FieldDescription(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,6 +39,9 @@ class FieldDescription(msgspec.Struct, frozen=True, omit_defaults=True):
         return bytes(self.default).decode() if self.default is not None else ""
 
 
+_KIND = FieldDescription("kind", "text", meaning="A kind of fault; it decides what other fields there are.")
+
+
 class FaultDescription(msgspec.Struct, frozen=True):
     """A fault: its `kind`, the family that says when it happens, what it does, and its fields."""
 
@@ -40,13 +51,13 @@ class FaultDescription(msgspec.Struct, frozen=True):
     fields: list[FieldDescription]
 
 
-def read_fault(text: bytes) -> Fault:
+def read_fault(text: bytes) -> BaseFault:
     """Return the fault that the JSON describes. Raises `ValueError` naming the kinds, or the fields of the kind."""
     given = read(text, Any)
     kind = given.get("kind") if isinstance(given, dict) else None
     if not isinstance(kind, str) or kind not in FAULTS:
         raise ValueError(no_such_fault(kind))
-    fault: Fault = read(text, FAULTS[kind])
+    fault: BaseFault = read(text, FAULTS[kind])
     return fault
 
 
@@ -72,16 +83,12 @@ def meaning(documented: object) -> str:
     return " ".join((documented.__doc__ or "").split())
 
 
-def describe_fields(kind: Any) -> list[FieldDescription]:  # noqa: ANN401 - a struct, a dataclass or a union of structs
-    """Return the fields of a struct or a dataclass; of a union, those that all its members have."""
+def describe_fields(kind: Any) -> list[FieldDescription]:  # noqa: ANN401 - a struct or a dataclass
+    """Return the fields of a struct or a dataclass; of a fault of any kind, those that all have."""
     described = inspect.type_info(kind)
-    if isinstance(described, inspect.UnionType):
-        return [
-            FieldDescription("kind", "text", meaning="A kind of fault; it decides what other fields there are."),
-            *describe_fields(BaseFault),
-        ]
     assert isinstance(described, inspect.StructType | inspect.DataclassType)  # noqa: S101 - there is nothing else here
-    return [_describe_field(field) for field in described.fields]
+    fields = [_describe_field(field) for field in described.fields]
+    return [_KIND, *fields] if kind is BaseFault else fields
 
 
 def describe_faults() -> list[FaultDescription]:

@@ -1,20 +1,29 @@
 """Owns who answers what: one request in, one answer out, be it JSON or a stream. Knows nothing of threads or ports."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import msgspec
 
 from connector.simulator import control
 from connector.simulator.access import STREAM_BY_PATH
-from connector.simulator.answers import NOT_FOUND, Refusal
+from connector.simulator.answers import JSON, NOT_FOUND, Refusal
+from connector.simulator.batch.exchange import find_route
+from connector.simulator.batch.routes import answer_batch
 from connector.simulator.http import HttpConnection, HttpRequest
-from connector.simulator.streaming import JSON, answer_stream
+from connector.simulator.streaming import answer_stream
 from connector.simulator.world import World
 
 
 def answer(world: World, http: HttpConnection, request: HttpRequest) -> None:
     """Answer one request; a stream is answered until it ends. Raises `ClientGoneError`."""
-    if f"{request.path}/".startswith(control.PREFIX):
+    if route := find_route(request, world.config.batch_transfers):
+        answer_batch(world, http, request, route)
+        return
+    request = replace(request, body=http.read_body())
+    if request.origin != "api":
+        _refuse(world, http, request, NOT_FOUND)
+    elif f"{request.path}/".startswith(control.PREFIX):
         _answer_control(world, http, request)
     elif request.method == "GET" and request.path in STREAM_BY_PATH:
         answer_stream(world, http, request)

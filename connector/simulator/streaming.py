@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from connector.simulator.access import Budget, StreamRequest, Target, admit, refuse_future_end, target_of
-from connector.simulator.answers import FOREIGN_PAGE, RATE_LIMIT_EXCEEDED, TOO_MANY_CONNECTIONS, Refusal, plain
+from connector.simulator.answers import FOREIGN_PAGE, JSON, RATE_LIMIT_EXCEEDED, TOO_MANY_CONNECTIONS, Refusal, plain
 from connector.simulator.clock import NANOS
 from connector.simulator.connections import Slot
 from connector.simulator.delivery import Delivery
@@ -23,8 +23,6 @@ from connector.simulator.faults import (
 )
 from connector.simulator.http import BODILESS, Headers, HttpConnection, HttpRequest
 from connector.simulator.world import World
-
-JSON = ("content-type", "application/json; charset=utf-8")
 
 
 @dataclass(frozen=True, slots=True)

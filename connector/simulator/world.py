@@ -1,4 +1,4 @@
-"""Owns all that there is of the simulated X but its port: clock, events, faults, who is connected, what was asked.
+"""Owns all that there is of the simulated X but its ports: clock, events, faults, who is connected, what was asked.
 
 The library's calls are here; HTTP is elsewhere.
 """
@@ -10,27 +10,39 @@ import msgspec
 
 from connector.events.catalog import StreamPartition
 from connector.simulator.access import RateLimiter, Tokens
+from connector.simulator.batch.jobs import Jobs
+from connector.simulator.batch.population import Population
+from connector.simulator.batch.urls import SECRET_PARAMETERS
 from connector.simulator.board import FaultBoard
 from connector.simulator.clock import NANOS, SimulatedClock
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.connections import Connection, Connections
 from connector.simulator.emission import Emission
-from connector.simulator.faults import EmissionFault, Fault
-from connector.simulator.http import HttpRequest
+from connector.simulator.faults import BaseFault, EmissionFault
+from connector.simulator.http import HttpRequest, Origin
 from connector.simulator.record import Emitted
 
 _REQUESTS_REMEMBERED = 100_000
 
 
 class LoggedRequest(msgspec.Struct, frozen=True):
-    """A request, `at` simulated ns, and the status it got; header names are lower case."""
+    """A request, `at` simulated ns, the port it came to, and the status it got: 0 when it was cut without an answer.
+
+    Header names are lower case. The query lacks what makes the URL of a transfer a secret.
+    """
 
     at: int
+    origin: Origin
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
     status: int
+
+    @property
+    def has_authorization(self) -> bool:
+        """Whether it came with a header `Authorization`."""
+        return "authorization" in self.headers
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -51,12 +63,16 @@ class World:
 
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
+        self.origins: dict[Origin, str] = {}
         self.clock = SimulatedClock()
         self.faults = FaultBoard()
         self.emission = Emission(config, self.clock, self.faults)
         self.tokens = Tokens(config)
         self.limiter = RateLimiter(config.rate_limit)
         self.registry = Connections(config.replay_limit)
+        self.population = Population(self.emission.logs)
+        self.jobs = Jobs(config, self.clock, self.faults)
+        self.batch_limiter = RateLimiter(config.batch_rate_limit)
         self._requests_lock = threading.Lock()
         self._requests: deque[LoggedRequest] = deque(maxlen=_REQUESTS_REMEMBERED)
 
@@ -87,7 +103,7 @@ class World:
         else:
             self.clock.advance(seconds)
 
-    def inject(self, fault: Fault) -> None:
+    def inject(self, fault: BaseFault) -> None:
         """Let a fault happen: one of the emission at once or steadily, any other when what it fits comes along."""
         if not isinstance(fault, EmissionFault):
             self.faults.arm(fault)
@@ -119,7 +135,13 @@ class World:
     def log_request(self, request: HttpRequest, status: int) -> None:
         """Remember what was asked and answered."""
         logged = LoggedRequest(
-            self.clock.now_ns(), request.method, request.path, request.query, request.headers, status
+            at=self.clock.now_ns(),
+            origin=request.origin,
+            method=request.method,
+            path=request.path,
+            query={name: value for name, value in request.query.items() if name not in SECRET_PARAMETERS},
+            headers=request.headers,
+            status=status,
         )
         with self._requests_lock:
             self._requests.append(logged)

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from connector.cli import app
-from tests.unit.simulator.reader import LIKE, new_client
+from tests.unit.simulator.app import JOBS, TEXT
+from tests.unit.simulator.reader import BEARER, LIKE, new_client
 
 
 def test_help_points_to_the_manual() -> None:
@@ -38,6 +39,7 @@ def test_empty_control_token_is_a_wrong_usage() -> None:
 def test_options_reach_the_simulator() -> None:
     """A fault armed at the start acts on the first request, and SIGTERM ends the process properly."""
     options: dict[str, Any] = {"--port": 0, "--rate": 0, "--rate-limit": 7, "--select-by": "event-at"}
+    options |= {"--batch-job-s": 0, "--batch-transfers": "presigned", "--storage-port": 0}
     options["--fault"] = '{"kind":"refuse","status":408,"stream":"like"}'
     arguments = [str(part) for option in options.items() for part in option]
     with (
@@ -48,9 +50,13 @@ def test_options_reach_the_simulator() -> None:
     ):
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        response = client.get(url + LIKE, headers={"authorization": "Bearer simulator-token"})
+        response = client.get(url + LIKE, headers=BEARER)
         assert (response.status_code, response.headers["x-rate-limit-limit"]) == (408, "7")
         assert client.get(f"{url}/control/status").json()["fired"] == {"refuse": 1}
+        job = client.post(url + JOBS, headers=BEARER, content=b'{"type":"users"}').json()["data"]
+        assert client.put(job["upload_url"], headers=TEXT, content=b"").status_code == 200
+        looked_up = client.get(f"{url}{JOBS}/{job['id']}", headers=BEARER).json()["data"]
+        assert (looked_up["status"], job["upload_url"].startswith(url)) == ("complete", False)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     with pytest.raises(httpx.ConnectError), new_client() as client:

@@ -8,10 +8,13 @@ import pytest
 
 from connector.network import is_loopback
 from connector.simulator import Emitted, Simulator, SimulatorConfig
+from connector.simulator.batch.faults import BATCH_FAULTS
 from connector.simulator.clock import NANOS
 from connector.simulator.control import ENDPOINTS, Endpoint
 from connector.simulator.faults import Fault
 from tests.unit.simulator.reader import LIKE, ask, connected, eventually, get
+
+_FAULTS = (*get_args(Fault), *BATCH_FAULTS)
 
 
 def _post(sim: Simulator, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
@@ -131,8 +134,8 @@ def test_manual_lists_every_endpoint_and_every_fault(sim: Simulator, path: str) 
     assert [(each["method"], each["path"]) for each in manual["endpoints"]] == [
         (each.method, each.path) for each in ENDPOINTS
     ]
-    assert [each["kind"] for each in manual["faults"]] == [kind.__struct_config__.tag for kind in get_args(Fault)]
-    for kind, fault in zip(get_args(Fault), manual["faults"], strict=True):
+    assert [each["kind"] for each in manual["faults"]] == [kind.__struct_config__.tag for kind in _FAULTS]
+    for kind, fault in zip(_FAULTS, manual["faults"], strict=True):
         assert [field["name"] for field in fault["fields"]] == list(kind.__struct_fields__)
         assert fault["family"] in manual["families"]
     for each in [*manual["endpoints"], *manual["faults"]]:
@@ -165,7 +168,7 @@ def test_fault_unknown_answers_400_naming_the_kinds(sim: Simulator, body: Any) -
     """A kind that does not exist, no kind, or no object at all."""
     response = ask(sim, "POST", "/control/faults", content=msgspec.json.encode(body))
     assert response.status_code == 400
-    assert all(kind.__struct_config__.tag in response.json()["error"] for kind in get_args(Fault))
+    assert all(kind.__struct_config__.tag in response.json()["error"] for kind in _FAULTS)
 
 
 @pytest.mark.parametrize(
