@@ -1,5 +1,6 @@
 """Every setting, in one place: names, defaults and limits. Where values come from is in `configuration`."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,6 +36,7 @@ FORM = "form"
 
 DUPLICATE_WINDOW_MINUTES = 10
 
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 _SECRET_LIMIT_BYTES = 64 * 1024
 
 
@@ -139,6 +141,21 @@ class XSettings(_SecretPair):
     line_limit_bytes: int = Field(
         512 * 1024, ge=1024, le=1024 * 1024, description="A longer line goes to the dead letters, cut to this length."
     )
+
+    transfer_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
+        ("https://storage.googleapis.com",),
+        description=(
+            "Origins besides base_url that batch jobs may upload ids to and download results from, comma-separated. "
+            "The token never goes there."
+        ),
+    )
+
+    @field_validator("transfer_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [origin for origin in origins if not _ORIGIN.fullmatch(origin) or is_plain_http(origin)]:
+            raise ValueError(f"{', '.join(wrong)}: not an origin, such as https://storage.googleapis.com")
+        return origins
 
     @field_validator("allow_plain_http")
     @classmethod
@@ -427,6 +444,14 @@ class RunSettings(Settings):
     """The settings of `run`, which needs access to X."""
 
     x: XAccessSettings = Field(default_factory=_EMPTY)
+
+
+class BatchSettings(Settings):
+    """The settings of batch jobs, which need access to X and nothing else."""
+
+    x: XAccessSettings = Field(default_factory=_EMPTY)
+    kafka: dict[str, Any] = Field(default_factory=dict, repr=False)  # type: ignore[assignment] # not looked at
+    schema_registry: dict[str, Any] = Field(default_factory=dict, repr=False)  # type: ignore[assignment]
 
 
 def variable_name(path: tuple[str, ...]) -> str:

@@ -1,42 +1,31 @@
 """One request to a compliance stream and the body that answers it: the only place where streams meet httpx."""
 
-import platform
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.request import getproxies_environment
 
 import httpx
 
-from connector import __version__
 from connector.coverage.plan import Plan, Replay
-from connector.errors import SettingsError
 from connector.events.catalog import STREAMS, StreamPartition
 from connector.events.times import format_us
 from connector.quoting import Secrets
-from connector.settings import XSettings, variable_name
+from connector.settings import XSettings
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
 from connector.x.clock import wall_us
 from connector.x.errors import ConnectFailedError, Failure, FailureReason, PlanRefusedError, RateLimit
 from connector.x.failures import HTTP_FAILURES, network_failure, not_a_stream, refusal
 from connector.x.head import Head, read_head
-from connector.x.proxy import find_proxy, secrets_of
-from connector.x.response import decoder_of, read_beginning
-from connector.x.transport import Wire, WireTransport
+from connector.x.response import decoder_of, is_delimited, read_beginning
+from connector.x.transport import Wire
+from connector.x.way import Way, base_url_of
 
-USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
-_DELIMITERS = {"content-length", "transfer-encoding"}
 _LITTLE_BYTES = 16 * 1024
 """After so little was read, more is left to come for a while: waking up for an event costs more than the event."""
 _LEAST_SECRET = 12
 """A shorter secret may be in what people write, and to hide it there would change their words."""
-_MAX_PORT = 65535
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
 
@@ -48,7 +37,7 @@ class Connection:
         self._decoder = decoder_of(head)
         self._wire = wire
         self._gather_s = gather_s
-        self._is_delimited = not _DELIMITERS.isdisjoint(response.headers)
+        self._is_delimited = is_delimited(response)
         self.date_us = head.date_us
         """X's time of the answer, or None where its `Date` is missing or garbage."""
         self.rate_limit: RateLimit | None = head.rate_limit
@@ -93,8 +82,7 @@ class Connection:
 class XClient:
     """Opens connections to X.
 
-    Redirects are not followed, so the token goes nowhere else; cookies are not kept; the proxy comes from the
-    environment; no connection is kept, so each one looks up X's address afresh.
+    No connection is kept, so each one looks up X's address afresh.
     """
 
     def __init__(
@@ -107,19 +95,9 @@ class XClient:
         self._on_answer = on_answer
         self._is_gzip = settings.gzip
         self._gather_s = settings.gather_interval_ms / 1000
-        base_url = _base_url(settings)
-        proxy = find_proxy(base_url, getproxies_environment())
-        self._proxy_secrets = () if proxy is None else secrets_of(proxy)
-        self._transport = WireTransport(_trust(settings.ca_file), proxy)
+        self._way = Way(settings, base_url_of(settings))
         self._attempt_time_s = settings.connect_timeout_s + settings.silence_timeout_s
-        self._client = httpx.Client(
-            base_url=base_url,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(settings.silence_timeout_s, connect=settings.connect_timeout_s),
-            transport=self._transport,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
-        self._token = Token(settings, exchange_over(self._client))
+        self._token = Token(settings, exchange_over(self._way.client))
 
     def open(self, partition: StreamPartition, plan: Plan, wire: Wire | None = None) -> Connection:
         """Ask X for `plan`; who holds the `wire` can end the wait for the answer, too.
@@ -127,7 +105,7 @@ class XClient:
         Raises `ConnectFailedError`; `PlanRefusedError` where X itself objects to the request.
         """
         wire = wire or Wire()
-        with self._attempt(wire):
+        with self._way.attempt(wire, self._attempt_time_s):
             return self._open(partition, plan, wire)
 
     def _open(self, partition: StreamPartition, plan: Plan, wire: Wire) -> Connection:
@@ -147,7 +125,7 @@ class XClient:
         Raises `ConnectFailedError` unless X then objects to the request itself: to neither token nor access.
         """
         wire = Wire()
-        with self._attempt(wire):
+        with self._way.attempt(wire, self._attempt_time_s):
             response, head, _ = self._get(StreamPartition(stream, 1), _UNGRANTABLE, wire, is_gzip=False)
             if head.is_stream(is_gzip_asked=False):  # X ignores parameters: nothing is said of the request
                 raise refusal(head, b"")
@@ -155,33 +133,23 @@ class XClient:
             if not (isinstance(error, PlanRefusedError) and head.status == httpx.codes.BAD_REQUEST):
                 raise error
 
-    @contextmanager
-    def _attempt(self, wire: Wire) -> Iterator[None]:
-        """Give an attempt one limit in time, and leave nothing open of one that fails, whatever is raised."""
-        wire.limit(self._attempt_time_s)
-        try:
-            yield
-        except BaseException:
-            self._transport.release(wire)
-            raise
-
     def _get(
         self, partition: StreamPartition, parameters: Mapping[str, str], wire: Wire, *, is_gzip: bool
     ) -> tuple[httpx.Response, Head, Secrets]:
         """Return the answer, what its head says, and what of the request must not be shown."""
         token = self._token.value(wire)
-        secrets = Secrets((*self._token.sent, *self._proxy_secrets), _LEAST_SECRET)
+        secrets = Secrets((*self._token.sent, *self._way.proxy_secrets), _LEAST_SECRET)
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}
         try:
-            request = self._client.build_request(
+            request = self._way.client.build_request(
                 "GET",
                 STREAMS[partition.stream].path,
                 params=parameters,
                 headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip" if is_gzip else "identity"},
                 extensions={"wire": wire},
             )
-            response = self._client.send(request, stream=True)
+            response = self._way.client.send(request, stream=True)
         except HTTP_FAILURES as error:
             raise ConnectFailedError(network_failure(error)) from error
         head = read_head(response.status_code, response.headers, wall_us())
@@ -190,33 +158,12 @@ class XClient:
 
     def close(self) -> None:
         """Release what the client holds."""
-        self._client.close()
+        self._way.close()
 
 
 def try_client(settings: XSettings) -> None:
     """Raise `SettingsError` where no client can be made of the settings and the environment."""
     XClient(settings).close()
-
-
-def _base_url(settings: XSettings) -> httpx.URL:
-    name = variable_name(("x", "base_url"))
-    try:
-        url = httpx.URL(settings.base_url)
-        has_host = bool(url.host)
-    except (httpx.InvalidURL, ValueError) as error:  # a host that is not what it encodes is a `ValueError`
-        raise SettingsError([f"{name}: is not a URL: {error}"]) from None
-    if not has_host or (url.port or 0) > _MAX_PORT:
-        raise SettingsError([f"{name}: holds no host, or a port that cannot be"])
-    return url
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Return the CA certificates given for X, or else those of the HTTP library or of `SSL_CERT_FILE`."""
-    try:
-        return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
-    except OSError as error:
-        name = f"{variable_name(('x', 'ca_file'))}: {ca_file}" if ca_file else "SSL_CERT_FILE"
-        raise SettingsError([f"{name}: cannot be used: {error.strerror or error}"]) from None
 
 
 def _parameters(plan: Plan) -> dict[str, str]:

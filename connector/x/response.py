@@ -12,6 +12,7 @@ from connector.x.failures import HTTP_FAILURES
 from connector.x.head import Head
 
 BODY_LIMIT = 64 * 1024
+_DELIMITERS = {"content-length", "transfer-encoding"}
 
 
 def decoder_of(head: Head) -> Decoder:
@@ -19,29 +20,34 @@ def decoder_of(head: Head) -> Decoder:
     return GzipDecoder() if head.is_gzip else IdentityDecoder()
 
 
-def read_body(response: httpx.Response, head: Head) -> bytes:
+def is_delimited(response: httpx.Response) -> bool:
+    """Return whether the end of the body can be told from a cut."""
+    return not _DELIMITERS.isdisjoint(response.headers)
+
+
+def read_body(response: httpx.Response, head: Head, limit_bytes: int = BODY_LIMIT) -> bytes:
     """Return what came of the body within the limit, and close the response.
 
     Raises one of `HTTP_FAILURES` where the body breaks off or takes too long.
     """
-    return b"".join(_bounded(response, head))
+    return b"".join(_bounded(response, head, limit_bytes))
 
 
 def read_beginning(response: httpx.Response, head: Head) -> bytes:
     """Return the same, or what came until the body breaks off: it is read to judge and to quote an answer."""
     body = bytearray()
     try:
-        for piece in _bounded(response, head):
+        for piece in _bounded(response, head, BODY_LIMIT):
             body += piece
     except HTTP_FAILURES:
         return bytes(body)
     return bytes(body)
 
 
-def _bounded(response: httpx.Response, head: Head) -> Iterator[bytes]:
+def _bounded(response: httpx.Response, head: Head, limit_bytes: int) -> Iterator[bytes]:
     is_gzip_asked = "gzip" in response.request.headers.get("accept-encoding", "")
     decoder = decoder_of(head) if is_gzip_asked else IdentityDecoder()
-    left, raw_left = BODY_LIMIT, BODY_LIMIT
+    left = raw_left = limit_bytes
     try:
         for chunk in response.iter_raw():
             for piece in decoder.decode(chunk[:raw_left]):
