@@ -1,0 +1,218 @@
+r"""An operator's ids in, shards out: files no larger than X accepts in one upload.
+
+A shard holds one id a line, each ended by `\n`, sorted in byte order; no id is twice in all shards together.
+Must not know what is done with a shard.
+"""
+
+import os
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import chain, groupby, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import BinaryIO
+
+from connector.batch.sorting import sorted_lines
+from connector.errors import ConnectorError
+from connector.quoting import shown
+
+LONGEST_LINE_BYTES = 4096
+"""A longer line of input is invalid, even if the rest of it is blank."""
+_LONGEST_ID = 19
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP = 31  # what zlib calls a gzip header and its largest window
+_BLOCK_BYTES = 64 * 1024
+_LINES_A_WRITE = 4096
+_LINES_A_PROGRESS = 100_000
+_EXAMPLES = 10
+_EXAMPLE_BYTES = 60
+
+
+class InvalidIdsError(ConnectorError):
+    """The operator must correct the ids."""
+
+    exit_code = os.EX_DATAERR
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The file of one upload, with `ids` lines; `sha256` is that of its bytes, in hexadecimal. Numbers start at 1."""
+
+    number: int
+    path: Path
+    ids: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What became of the input: distinct `ids` in shards, `duplicates` of them, and lines without a valid id."""
+
+    shards: tuple[Shard, ...]
+    ids: int
+    duplicates: int
+    invalid: int
+
+
+def prepare(
+    source: BinaryIO,
+    folder: Path,
+    *,
+    skip_invalid: bool,
+    shard_limit_bytes: int = 128_000_000,
+    on_progress: Callable[[int], None],
+) -> Prepared:
+    """Read one id a line, plain or gzip, and write the shards, mode 0600, into `folder`; none where there is no id.
+
+    `on_progress` gets the count of lines read, every 100,000 lines. Memory does not grow with the input; disk space
+    does, up to twice the ids as text. Raises `InvalidIdsError` for corrupt gzip and, unless `skip_invalid`, for lines
+    that hold anything but an id, once all are read; `OSError` if the disk is full. Neither leaves a shard.
+    """
+    intake = _Intake(skip_invalid, on_progress)
+    with closing(sorted_lines(intake.ids(_lines(_blocks(source))), folder)) as ordered:
+        distinct = map(itemgetter(0), groupby(ordered))
+        shards = _write_shards(groupby(distinct, _shard_numbers(shard_limit_bytes)), folder)
+    ids = sum(shard.ids for shard in shards)
+    return Prepared(shards, ids, intake.valid - ids, intake.invalid)
+
+
+def split(shard: Shard, folder: Path, *, number: int) -> tuple[Shard, Shard]:
+    """Write the halves of `shard`, which has at least two ids, into `folder` as shards `number` and `number` + 1.
+
+    The file of `shard` stays. Raises `OSError`, which leaves neither half.
+    """
+    half = shard.ids // 2
+    with shard.path.open("rb") as file:
+        lines = map(bytes.rstrip, file)
+        first, second = _write_shards([(number, islice(lines, half)), (number + 1, lines)], folder)
+    return first, second
+
+
+def _blocks(source: BinaryIO) -> Iterator[bytes]:
+    """Return the content of `source` block by block, decompressed if it begins like gzip."""
+    first = source.read(_BLOCK_BYTES)
+    blocks = chain([first], iter(lambda: source.read(_BLOCK_BYTES), b""))
+    return _decompressed(blocks) if first.startswith(_GZIP_MAGIC) else blocks
+
+
+def _decompressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield what the gzip members in `blocks` hold, in bounded blocks. Raises `InvalidIdsError` if one is corrupt."""
+    member = zlib.decompressobj(_GZIP)
+    for block in blocks:
+        rest = block
+        while rest:
+            if member.eof:
+                member = zlib.decompressobj(_GZIP)
+            try:
+                content = member.decompress(rest, _BLOCK_BYTES)
+            except zlib.error as error:
+                raise InvalidIdsError(f"the gzip data is corrupt: {shown(str(error))}") from error
+            yield content
+            rest = member.unused_data if member.eof else member.unconsumed_tail
+    if not member.eof:
+        raise InvalidIdsError("the gzip data ends early: the file is incomplete")
+
+
+def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    r"""Yield the lines in `blocks`, cut on `\n`. A line that is too long is cut, but remains too long."""
+    rest = b""
+    for block in blocks:
+        *lines, rest = (rest + block).split(b"\n")
+        yield from lines
+        rest = rest[: LONGEST_LINE_BYTES + 1]
+    if rest:
+        yield rest
+
+
+@dataclass(slots=True)
+class _Intake:
+    """Finds the ids in the lines of an input, and counts the lines."""
+
+    skip_invalid: bool
+    on_progress: Callable[[int], None]
+    valid: int = 0
+    invalid: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def ids(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the id of each line that holds one. Raises `InvalidIdsError` after the last line."""
+        for number, line in enumerate(lines, 1):
+            found = line if _is_id(line) else _unwrapped(line, is_first=number == 1)
+            if found:
+                self.valid += 1
+                yield found
+            elif found is None:
+                self._reject(number, line)
+            if number % _LINES_A_PROGRESS == 0:
+                self.on_progress(number)
+        if self.invalid and not self.skip_invalid:
+            raise InvalidIdsError(
+                f"invalid lines: {self.invalid:,}; an id is 1 to 19 digits (--skip-invalid skips them)", *self.examples
+            )
+
+    def _reject(self, number: int, line: bytes) -> None:
+        self.invalid += 1
+        if self.invalid <= _EXAMPLES:
+            self.examples.append(f"  line {number}: {shown(line[:_EXAMPLE_BYTES]) or 'not printable'}")
+
+
+def _is_id(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= _LONGEST_ID
+
+
+def _unwrapped(line: bytes, *, is_first: bool) -> bytes | None:
+    """Return the id inside blanks or quotes, `b""` for a blank line or the header, None for anything else."""
+    if len(line) > LONGEST_LINE_BYTES:
+        return None
+    bare = (line.removeprefix(BOM_UTF8) if is_first else line).strip()
+    if len(bare) > len(b'""') and bare.startswith(b'"') and bare.endswith(b'"'):
+        bare = bare[1:-1]
+    if is_first and bare.lower() == b"id":
+        return b""
+    return bare if not bare or _is_id(bare) else None
+
+
+def _shard_numbers(limit_bytes: int) -> Callable[[bytes], int]:
+    """Return a function that takes every id once, in order, and returns the number of its shard."""
+    number, size_bytes = 1, 0
+
+    def number_of(line: bytes) -> int:
+        nonlocal number, size_bytes
+        size_bytes += len(line) + 1
+        if size_bytes > limit_bytes:
+            number, size_bytes = number + 1, len(line) + 1
+        return number
+
+    return number_of
+
+
+def _write_shards(numbered: Iterable[tuple[int, Iterator[bytes]]], folder: Path) -> tuple[Shard, ...]:
+    """Write each group of ids as the shard of its number; if one fails, leave none."""
+    shards = []
+    with ExitStack() as undo:
+        for number, lines in numbered:
+            path = folder / f"shard-{number:05}.ids"
+            undo.callback(path.unlink, missing_ok=True)
+            shards.append(_write_shard(lines, number, path))
+        undo.pop_all()
+    return tuple(shards)
+
+
+def _write_shard(lines: Iterator[bytes], number: int, path: Path) -> Shard:
+    """Write a new file, replacing what an earlier run may have left."""
+    path.unlink(missing_ok=True)
+    digest = sha256()
+    ids = size_bytes = 0
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        while batch := list(islice(lines, _LINES_A_WRITE)):
+            block = b"\n".join(batch) + b"\n"
+            file.write(block)
+            digest.update(block)
+            ids += len(batch)
+            size_bytes += len(block)
+    return Shard(number, path, ids, size_bytes, digest.hexdigest())
