@@ -75,6 +75,8 @@ def _writer(avro_type: object) -> Callable[[Any], bytes]:
             return _long
         case ["null", "string"]:
             return _optional_text
+        case ["null", {"type": "long"}]:
+            return _optional_long
         case {"type": "array", "items": "string"}:
             return _texts
     raise TypeError(f"events have no fields of the Avro type {avro_type}")
@@ -87,6 +89,10 @@ def _text(value: str) -> bytes:
 
 def _optional_text(value: str | None) -> bytes:
     return b"\0" if value is None else b"\2" + _text(value)
+
+
+def _optional_long(value: int | None) -> bytes:
+    return b"\0" if value is None else b"\2" + _long(value)
 
 
 def _texts(values: Sequence[str]) -> bytes:

@@ -1,4 +1,4 @@
-"""The Avro schemas: one for each event type, and those of the connector's own topics.
+"""The Avro schemas: one for each event type and each type of batch result, and those of the connector's own topics.
 
 Owns the loading of the `.avsc` files that travel inside the package. Must not know registries, subjects or schema ids.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from fastavro import parse_schema
 
+from connector.events.batch import BatchType
 from connector.events.catalog import EventType
 
 
@@ -39,6 +40,13 @@ def event_schema(event_type: EventType) -> AvroSchema:
     return _load(event_type.schema)
 
 
+def batch_schema(batch_type: BatchType) -> AvroSchema:
+    """Return the schema of the results of `batch_type`."""
+    return _load(batch_type.schema)
+
+
 COVERAGE = _load("Coverage")
 GAP = _load("Gap")
 LEDGER = _load("LedgerEntry")
+BATCH_RUN = _load("BatchRun")
+BATCH_LEDGER = _load("BatchLedgerEntry")

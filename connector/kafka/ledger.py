@@ -14,7 +14,7 @@ from connector.errors import NotProvisionedError, OwnCorruptionError
 from connector.events.avro import AvroDecoder, split_prefix
 from connector.events.catalog import StreamPartition
 from connector.events.identity import ID_BYTES, unpack_ids
-from connector.events.schemas import LEDGER
+from connector.events.schemas import LEDGER, AvroSchema
 from connector.events.times import US_PER_S, format_us
 
 CLOCKS_APART_US = 49 * 60 * 60 * US_PER_S
@@ -189,11 +189,13 @@ class EntryDecoder:
     """Decodes ledger records with the schema shipped here, and those that it does not fit with the schema they name.
 
     So a restore needs the registry only for what another version of the connector has written. `writer_schema` asks
-    the registry for the schema of an id.
+    the registry for the schema of an id; `shipped` is another schema for another ledger.
     """
 
-    def __init__(self, writer_schema: Callable[[int], Mapping[str, Any]]) -> None:
+    def __init__(self, writer_schema: Callable[[int], Mapping[str, Any]], shipped: AvroSchema = LEDGER) -> None:
         self._writer_schema = writer_schema
+        self._shipped = shipped.parsed
+        self._decoder = AvroDecoder(shipped.parsed)
         self._others: dict[int, AvroDecoder] = {}
 
     def decode(self, value: bytes) -> Mapping[str, Any]:
@@ -202,10 +204,10 @@ class EntryDecoder:
         Raises `ValueError` for bytes that are none, `DependencyUnavailableError` when the registry has to be asked and
         does not answer.
         """
+        schema_id, body = split_prefix(value)
         try:
-            return decode_shipped(value)
+            return self._decoder.decode(body)
         except ValueError:
-            schema_id, body = split_prefix(value)
             return self._look_up(schema_id).decode(body)
 
     def _look_up(self, schema_id: int) -> AvroDecoder:
@@ -214,7 +216,7 @@ class EntryDecoder:
                 written = self._writer_schema(schema_id)
             except NotProvisionedError as error:
                 raise ValueError(str(error)) from error
-            self._others[schema_id] = AvroDecoder(written, LEDGER.parsed)
+            self._others[schema_id] = AvroDecoder(written, self._shipped)
         return self._others[schema_id]
 
 

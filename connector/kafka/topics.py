@@ -10,8 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from connector.events.batch import BATCH_TYPES, BY_JOB_TYPE
 from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS, EventType
-from connector.events.schemas import COVERAGE, GAP, LEDGER, AvroSchema, event_schema
+from connector.events.schemas import (
+    BATCH_LEDGER,
+    BATCH_RUN,
+    COVERAGE,
+    GAP,
+    LEDGER,
+    AvroSchema,
+    batch_schema,
+    event_schema,
+)
 from connector.settings import KafkaSettings
 
 MESSAGE_MAX_BYTES = 2 * 1024**2
@@ -19,6 +29,9 @@ MESSAGE_MAX_BYTES = 2 * 1024**2
 
 LEDGER_PARTITIONS = len(STREAM_PARTITIONS)
 """The ledger has exactly one partition for each stream partition."""
+
+BATCH_LEDGER_PARTITIONS = len(BATCH_TYPES)
+"""The ledger of the batch runs has exactly one partition for each type of job."""
 
 _PEAK_EVENTS_PER_S = 6_000
 _COVERAGE_AGE_MINUTES = 15
@@ -28,6 +41,7 @@ _PROFILE_MODIFICATION = BY_NAME["user.profile-modification"]
 
 # Age deletes even the newest record of a quiet topic, so what is state is never deleted by age.
 _STATE = {"retention.ms": "-1"}
+_NEWEST_BY_KEY = {"cleanup.policy": "compact"}
 
 # Kafka deletes whole segments, each once its newest record is too old: what a segment spans comes on top of retention.
 _SEGMENTS_KEPT = 10
@@ -48,8 +62,8 @@ def ledger_bytes_needed(window_minutes: int) -> int:
 class TopicNames:
     """All names that follow from the prefix.
 
-    The connector's own topics start `PREFIX-`, so that neither a pattern nor a prefixed ACL on the events' `PREFIX.`
-    catches them.
+    The connector's own topics start `PREFIX-`, so that neither a pattern nor a prefixed ACL on the `PREFIX.` of events
+    and batch results catches them.
     """
 
     prefix: str
@@ -57,6 +71,10 @@ class TopicNames:
     def event(self, event_type: EventType) -> str:
         """Return the topic of `event_type`, `PREFIX.tweet.delete`."""
         return f"{self.prefix}.{event_type.name}"
+
+    def batch(self, job_type: str) -> str:
+        """Return the topic of the batch results of `job_type`, `PREFIX.batch.tweet` for tweets."""
+        return f"{self.prefix}.{BY_JOB_TYPE[job_type].name}"
 
     @property
     def coverage(self) -> str:
@@ -70,13 +88,23 @@ class TopicNames:
 
     @property
     def dead_letter(self) -> str:
-        """The topic of the lines that could not be understood; their bytes, so it has no subject."""
+        """The topic of the lines of X's that could not be understood; their bytes, so it has no subject."""
         return f"{self.prefix}-dead-letter"
 
     @property
     def ledger(self) -> str:
         """The topic of the connector's own accounts."""
         return f"{self.prefix}-ledger"
+
+    @property
+    def batch_run(self) -> str:
+        """The topic of the batch runs: what X was asked about, and what came of it."""
+        return f"{self.prefix}-batch"
+
+    @property
+    def batch_ledger(self) -> str:
+        """The topic of the connector's own accounts of the batch runs."""
+        return f"{self.prefix}-batch-ledger"
 
     @property
     def schema_id(self) -> str:
@@ -98,10 +126,14 @@ class TopicNames:
 
     def schemas(self) -> dict[str, AvroSchema]:
         """Return the schema of every topic that holds Avro, by topic."""
-        return {self.event(event_type): event_schema(event_type) for event_type in EVENT_TYPES} | {
+        return {
+            **{self.event(event_type): event_schema(event_type) for event_type in EVENT_TYPES},
+            **{self.batch(batch_type.job_type): batch_schema(batch_type) for batch_type in BATCH_TYPES},
             self.coverage: COVERAGE,
             self.gap: GAP,
             self.ledger: LEDGER,
+            self.batch_run: BATCH_RUN,
+            self.batch_ledger: BATCH_LEDGER,
         }
 
 
@@ -126,9 +158,10 @@ class TopicSpec:
 
 
 def topic_specs(settings: KafkaSettings) -> list[TopicSpec]:
-    """Return every topic the connector needs: events in the catalog's order, then its own.
+    """Return every topic the connector needs: events in the catalog's order, batch results, then its own.
 
-    Coverage, gaps and dead letters have one partition: they are few, and a reader then sees all of them in one order.
+    Coverage, gaps, dead letters and batch runs have one partition: they are few, and a reader then sees all of them in
+    one order.
     """
     names, retention = TopicNames(settings.topic_prefix), settings.retention
 
@@ -150,11 +183,17 @@ def topic_specs(settings: KafkaSettings) -> list[TopicSpec]:
 
     return [
         *(event(event_type) for event_type in EVENT_TYPES),
+        *(
+            spec(names.batch(each.job_type), settings.partitions, _kept_for(retention.events_days))
+            for each in BATCH_TYPES
+        ),
         spec(names.coverage, 1, _kept_for(retention.coverage_days)),
         spec(names.gap, 1, _STATE | {"retention.bytes": "-1"}),
         spec(names.dead_letter, 1, _kept_for(retention.dead_letter_days)),
         spec(names.ledger, LEDGER_PARTITIONS, _STATE | {"retention.bytes": str(retention.ledger_bytes)}),
-        spec(names.schema_id, 1, {"cleanup.policy": "compact"}),
+        spec(names.batch_run, 1, _NEWEST_BY_KEY),
+        spec(names.batch_ledger, BATCH_LEDGER_PARTITIONS, _NEWEST_BY_KEY),
+        spec(names.schema_id, 1, _NEWEST_BY_KEY),
         *(spec(names.owner(stream), owner_partitions(stream), {}) for stream in STREAMS),
     ]
 

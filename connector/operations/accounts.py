@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from connector.errors import NotProvisionedError
+from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.reading import ReadRecord
 
 TRANSACTION_US = 60 * US_PER_S
 """Records of a transaction are dated this close to its ledger entry: no transaction stays open for longer."""
+
+_BATCH = {batch_type.name.encode() for batch_type in BATCH_TYPES}
 
 
 class ForeignRecordError(ValueError):
@@ -27,8 +30,13 @@ class Account(NamedTuple):
 
 def account_of(
     record: ReadRecord, decode: Callable[[ReadRecord], Mapping[str, Any]], *, is_dead_letter: bool
-) -> Account:
-    """Return what a record accounts for. Raises `ForeignRecordError`."""
+) -> Account | None:
+    """Return what a record accounts for; None for a dead letter of a batch run, which is of no stream partition.
+
+    Raises `ForeignRecordError`.
+    """
+    if is_dead_letter and record.headers.get("stream") in _BATCH:
+        return None
     with foreign_records_refused(record):
         account = _dead_letter(record.headers) if is_dead_letter else _event(decode(record))
         if account.partition not in STREAM_PARTITIONS:

@@ -83,7 +83,8 @@ def audit_history(settings: Settings, since_us: int, now_us: int) -> Audited:
                 account = account_of(record, decoder.decode, is_dead_letter=record.topic == names.dead_letter)
             except ForeignRecordError as error:
                 foreign.append(str(error))
-            else:
+                continue
+            if account is not None:
                 audits[account.partition].record(account.id, account.sequence)
         _take_entries(audits, ledger.to_end(), decode_entry, is_recent=True)
     return Audited(audits, foreign)

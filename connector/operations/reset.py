@@ -95,7 +95,7 @@ class Found:
             except ForeignRecordError as error:
                 self.foreign.append(str(error))
                 continue
-            if account.partition == self.partition:
+            if account is not None and account.partition == self.partition:
                 self.sequence = max(self.sequence, account.sequence or 0)
                 self.ids[account.id] = None
 

@@ -11,11 +11,9 @@ from connector.events.identity import ID_BYTES
 from connector.events.schemas import COVERAGE, GAP, LEDGER, event_schema
 from connector.events.times import format_us
 from connector.kafka.ledger import LedgerEntry, Mode
+from connector.kafka.records import UnencodableError, cloud_event, dead_letter, over_limit, size_bytes
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Headers, Record
-
-_BATCH_OVERHEAD_BYTES = 512
-"""More than Kafka's record batch adds to a lone record (KIP-98: 61 bytes, and a few a header)."""
 
 _GAP_DETAIL = {
     GapCause.OUTAGE_TOO_LONG: "the connector was without X for longer than the 24 hours that X can replay",
@@ -30,10 +28,6 @@ _GAP_DETAIL = {
     GapCause.BACKFILL_UNCONFIRMED: "a backfill brought none of the events known to be in it, and no replay did",
     GapCause.COVERAGE_HELD: "old events kept coming on a live connection, and X grants no replay to check against",
 }
-
-
-class UnencodableError(ValueError):
-    """An event that was read cannot be written; the message says why."""
 
 
 class RecordBuilder:
@@ -77,10 +71,10 @@ class RecordBuilder:
         key = event.key.encode()
         size = route.fixed_bytes + len(value) + 2 * len(key) + len(event.event_at)
         if size > route.limit_bytes:
-            raise UnencodableError(f"a record of {size} bytes is over the topic's limit of {route.limit_bytes}")
+            raise over_limit(size, route.limit_bytes)
         headers = None
         if self._has_headers:
-            headers = _headers(route.ce_type, route.ce_source, id_text, event.event_at, event.key)
+            headers = cloud_event(route.ce_type, route.ce_source, id_text, event.event_at, event.key)
         return Record(route.topic, key, value, headers)
 
     def dead_letter(self, letter: DeadLetter, received_at_us: int) -> Record:
@@ -96,9 +90,7 @@ class RecordBuilder:
             "received-at": format_us(received_at_us),
         }
         topic = self._names.dead_letter
-        key = id_text.encode()
-        excess = len(key) + len(letter.line) + _size_bytes(headers) - self._limits[topic]
-        return Record(topic, key, letter.line[:-excess] if excess > 0 else letter.line, headers)
+        return dead_letter(topic, id_text, letter.line, headers, self._limits[topic])
 
     def coverage(self, covered_until_us: int, sequence: int, mode: Mode, written_at_us: int) -> Record:
         """Return the record that says how far this stream partition is complete."""
@@ -145,7 +137,7 @@ class RecordBuilder:
             EventEncoder(event_schema(event_type), schema_ids[topic], constants),
             ce_type,
             ce_source,
-            _size_bytes(_headers(ce_type, ce_source, "0" * 2 * ID_BYTES, "", "")),
+            size_bytes(cloud_event(ce_type, ce_source, "0" * 2 * ID_BYTES, "", "")),
             self._limits[topic],
         )
 
@@ -163,20 +155,3 @@ class _Route:
     ce_source: str
     fixed_bytes: int
     limit_bytes: int
-
-
-def _headers(ce_type: str, ce_source: str, ce_id: str, ce_time: str, ce_subject: str) -> Headers:
-    return {
-        "ce_specversion": "1.0",
-        "ce_type": ce_type,
-        "ce_source": ce_source,
-        "content-type": "application/avro",
-        "ce_id": ce_id,
-        "ce_time": ce_time,
-        "ce_subject": ce_subject,
-    }
-
-
-def _size_bytes(headers: Headers) -> int:
-    """Return the size of a record with these headers, without its key and value."""
-    return sum(len(name) + len(value or "") for name, value in headers.items()) + _BATCH_OVERHEAD_BYTES

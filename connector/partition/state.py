@@ -31,9 +31,10 @@ from connector.events.decode import DeadLetter, Event, LongLine, decode, unencod
 from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import Counts, LedgerEntry, Mode
+from connector.kafka.records import UnencodableError
 from connector.kafka.restore import OffsetEntry
 from connector.partition.batch import PendingBatch, Transaction
-from connector.partition.records import RecordBuilder, UnencodableError
+from connector.partition.records import RecordBuilder
 from connector.telemetry.delays import Arrival
 
 COVERAGE_INTERVAL_US = 10 * US_PER_S

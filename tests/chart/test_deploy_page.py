@@ -12,7 +12,7 @@ from connector.settings import KafkaSettings, Settings
 from tests.chart.chart import CHART, ROOT
 from tests.chart.documented import README, documented_values
 from tests.integration.test_provision import _RIGHTS
-from tests.integration.test_security import _OPERATOR_RIGHTS, _PREFIX, _RUN_RIGHTS
+from tests.integration.test_security import _BATCH_RIGHTS, _OPERATOR_RIGHTS, _PREFIX, _RUN_RIGHTS
 
 _PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 _DEFAULT_PREFIX: str = KafkaSettings.model_fields["topic_prefix"].default
@@ -50,6 +50,11 @@ def test_rights_of_the_service_are_those_that_it_is_tested_with() -> None:
 def test_rights_of_an_operator_are_those_that_the_commands_are_tested_with() -> None:
     """On real Kafka they work with exactly these."""
     assert _rights("an operator") == set(_OPERATOR_RIGHTS)
+
+
+def test_rights_of_a_batch_run_are_those_that_it_is_tested_with() -> None:
+    """On real Kafka its topics are found with exactly these."""
+    assert _rights("a batch run") == set(_BATCH_RIGHTS)
 
 
 def test_rights_of_the_provisioner_are_those_that_it_is_tested_with() -> None:

@@ -311,7 +311,7 @@ def test_run_with_key_and_secret_gets_its_token_and_takes_the_next_one(
 
 
 def test_own_topics_stay_out_of_the_events_prefix(config: Config, kafka: Kafka) -> None:
-    """A pattern on the events' prefix catches events only; the connector's own topics were written all the same."""
+    """A pattern on the events' prefix catches none of the connector's own topics, which were written all the same."""
     prefix = config["kafka"]["topic_prefix"]
     names = [f"{prefix}-{name}" for name in _OWN_TOPICS]
     written = {record.topic for record in read_topics(kafka.bootstrap_servers, names)}

@@ -26,7 +26,7 @@ from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
 from connector.kafka.schema_ids import SchemaIds
 from connector.kafka.topics import TopicNames, topic_specs
-from connector.kafka.verify import Provisioned, verify
+from connector.kafka.verify import Provisioned, verify, verify_batch
 from connector.operations.provision import Plan, provision
 from connector.settings import KafkaSettings, SaslSettings, SchemaRegistrySettings, TlsSettings
 from tests.rig.kafka import KafkaCluster
@@ -111,13 +111,14 @@ def test_provision_of_nothing_makes_every_subject_with_its_level(
     cluster = Cluster(settings)
     provision(settings, cluster, registry_client, dry_run=False)
     names = TopicNames(settings.topic_prefix)
-    found = verify(settings, list(STREAMS), cluster, registry_client, _recorded(settings))
+    of_streams = verify(settings, list(STREAMS), cluster, registry_client, _recorded(settings)).schema_ids
+    schema_ids = {**of_streams, **verify_batch(settings, cluster, registry_client).schema_ids}
     for topic in names.schemas():
         subject = f"{registry.url}/subjects/{topic}-value"
         level = httpx.get(f"{registry.url}/config/{topic}-value").json()
         assert level["compatibilityLevel"] == "FULL_TRANSITIVE"
         assert httpx.get(f"{subject}/versions").json() == [1]
-        assert httpx.get(f"{subject}/versions/latest").json()["id"] == found.schema_ids[topic]
+        assert httpx.get(f"{subject}/versions/latest").json()["id"] == schema_ids[topic]
 
 
 def test_provision_again_finds_nothing_to_do(settings: KafkaSettings, registry_client: RegistryClient) -> None:

@@ -16,6 +16,11 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from connector.errors import NotProvisionedError
+from connector.kafka.cluster import Cluster
+from connector.kafka.registry import RegistryClient
+from connector.kafka.verify import verify_batch
+from connector.settings import Settings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken
 from connector.simulator.server import Simulator
@@ -35,7 +40,7 @@ from tests.rig.session import SchemaRegistry
 
 _PREFIX = "guarded"
 _PARTITIONS = 2
-_USERS = {name: f"{name}-password" for name in ("service", "operator", "reader", "stranger")}
+_USERS = {name: f"{name}-password" for name in ("service", "operator", "batch", "reader", "stranger")}
 
 _LITERAL, _PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
 _Right = tuple[ResourceType, str, ResourcePatternType, AclOperation]
@@ -68,11 +73,21 @@ _OPERATOR_RIGHTS = (
     *_topic_rights("-gap", AclOperation.READ, AclOperation.WRITE),
     *_topic_rights("-dead-letter", AclOperation.READ),
     *_topic_rights("-ledger", AclOperation.READ, AclOperation.WRITE),
+    *_topic_rights("-batch", AclOperation.READ),
+    *_topic_rights("-batch-ledger", AclOperation.READ),
     *_topic_rights("-schema-id", AclOperation.READ),
     *_topic_rights("-owner-", AclOperation.READ),
     (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
 )
 """All that the commands of the runbook need."""
+_BATCH_RIGHTS = (
+    *_topic_rights(".batch.", AclOperation.WRITE),
+    *_topic_rights("-dead-letter", AclOperation.WRITE),
+    *_topic_rights("-batch", AclOperation.READ, AclOperation.WRITE),
+    *_topic_rights("-batch-ledger", AclOperation.READ, AclOperation.WRITE),
+    (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
+)
+"""All that publishing a batch run needs."""
 _TAIL_RIGHTS = ((ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.READ),)
 """All that `tail` needs."""
 
@@ -126,7 +141,12 @@ def guarded(registry: SchemaRegistry, seed: int) -> Iterator[_Guarded]:
         patch.setattr(rig_kafka, "broker_properties", _with_oauthbearer)
         cluster = KafkaCluster(users=_USERS)
         with cluster, Simulator(SimulatorConfig(seed=seed)) as simulator:
-            rights = {"service": _RUN_RIGHTS, "operator": _OPERATOR_RIGHTS, "reader": _TAIL_RIGHTS}
+            rights = {
+                "service": _RUN_RIGHTS,
+                "operator": _OPERATOR_RIGHTS,
+                "batch": _BATCH_RIGHTS,
+                "reader": _TAIL_RIGHTS,
+            }
             admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
             bindings = [
                 AclBinding(kind, name, pattern, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
@@ -161,6 +181,18 @@ def test_check_online_with_the_rights_of_run_finds_all_well(guarded: _Guarded, t
     with ConnectorProcess(tmp_path, ["check", "--online"], guarded.config("SCRAM-SHA-512")) as check:
         assert check.wait() == 0
         assert check.stdout.count("ok: ") == 7
+
+
+def test_batch_run_with_its_rights_finds_its_topics_and_no_others(guarded: _Guarded) -> None:
+    """Publishing one needs less than the service has: neither events nor gaps, nor the service's ledger."""
+    settings = Settings.model_validate(guarded.config("PLAIN", "batch"))
+    cluster = Cluster(settings.kafka)
+    with RegistryClient(settings.schema_registry) as registry:
+        found = verify_batch(settings.kafka, cluster, registry)
+    assert (len(found.schema_ids), len(found.max_message_bytes)) == (4, 5)
+    for topic in (f"{_PREFIX}.tweet.delete", f"{_PREFIX}-gap", f"{_PREFIX}-ledger"):
+        with pytest.raises(NotProvisionedError, match=f"no right to describe {topic}"):
+            cluster.describe([topic])
 
 
 def test_tail_with_a_right_to_read_events_only_prints_them(guarded: _Guarded, tmp_path: Path) -> None:

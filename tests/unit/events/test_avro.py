@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.events.avro import AvroDecoder, AvroEncoder, EventEncoder, split_prefix, without_logical_types
-from connector.events.catalog import EVENT_TYPES, EventType
+from connector.events.batch import BATCH_TYPES
+from connector.events.catalog import EVENT_TYPES
 from connector.events.decode import Event, decode
-from connector.events.schemas import LEDGER, AvroSchema, event_schema
+from connector.events.schemas import LEDGER, AvroSchema, batch_schema, event_schema
 from tests.unit.events.bodies import SAMPLES, Sample, fields_of
 
 _SCHEMA_ID = 0x01020304
@@ -129,11 +130,12 @@ def _records(schema: AvroSchema) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({field["name"]: _values(field["type"]) for field in schema.parsed["fields"]})
 
 
-@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.name)
+@pytest.mark.parametrize(
+    "schema", [*map(event_schema, EVENT_TYPES), *map(batch_schema, BATCH_TYPES)], ids=lambda schema: schema.name
+)
 @given(data=st.data())
-def test_event_encoder_of_any_record_writes_the_bytes_of_fastavro(event_type: EventType, data: st.DataObject) -> None:
+def test_event_encoder_of_any_record_writes_the_bytes_of_fastavro(schema: AvroSchema, data: st.DataObject) -> None:
     """Whatever the values are, and whichever fields are constants: none, some, or all."""
-    schema = event_schema(event_type)
     record = data.draw(_records(schema))
     constants = {name: record[name] for name in data.draw(st.sets(st.sampled_from(sorted(record))))}
     names = [field["name"] for field in schema.parsed["fields"]]

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from connector.events.catalog import EVENT_TYPES
 from connector.events.foreign_schema import MOST_LEVELS, check_decodable
-from connector.events.schemas import COVERAGE, GAP, LEDGER, AvroSchema, event_schema
+from connector.events.schemas import AvroSchema
+from connector.kafka.topics import TopicNames
 
 _EMPTY = {"type": "record", "name": "Empty", "fields": []}
 
@@ -26,7 +26,7 @@ def _nested(levels: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "schema",
-    [COVERAGE, GAP, LEDGER, *map(event_schema, EVENT_TYPES)],
+    TopicNames("x.compliance").schemas().values(),
     ids=lambda schema: schema.name.rpartition(".")[2],
 )
 def test_schema_that_is_shipped_is_followed(schema: AvroSchema) -> None:

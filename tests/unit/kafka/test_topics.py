@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
+from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, STREAMS
-from connector.events.schemas import COVERAGE, GAP, LEDGER, event_schema
+from connector.events.schemas import BATCH_LEDGER, BATCH_RUN, COVERAGE, GAP, LEDGER, batch_schema, event_schema
 from connector.kafka.topics import TopicNames, TopicSpec, subject, topic_specs
 from connector.settings import KafkaSettings, RetentionSettings
 
@@ -30,7 +31,9 @@ _EVENT_TOPICS = [
     "x.compliance.label.notice",
     "x.compliance.label.unviewable",
 ]
+_BATCH_TOPICS = ["x.compliance.batch.tweet", "x.compliance.batch.user"]
 _OWN_TOPICS = ["x.compliance-coverage", "x.compliance-gap", "x.compliance-dead-letter", "x.compliance-ledger"]
+_RUN_TOPICS = ["x.compliance-batch", "x.compliance-batch-ledger"]
 _INNER_TOPICS = [
     "x.compliance-schema-id",
     *(f"x.compliance-owner-{stream}" for stream in ("tweet", "user", "like", "label")),
@@ -42,8 +45,8 @@ def _specs(settings: KafkaSettings = _SETTINGS) -> dict[str, TopicSpec]:
 
 
 def test_specs_are_all_topics_of_the_contract_in_order() -> None:
-    """Events of every stream first, then the connector's own."""
-    assert list(_specs()) == [*_EVENT_TOPICS, *_OWN_TOPICS, *_INNER_TOPICS]
+    """Events of every stream first, then batch results, then the connector's own."""
+    assert list(_specs()) == [*_EVENT_TOPICS, *_BATCH_TOPICS, *_OWN_TOPICS, *_RUN_TOPICS, *_INNER_TOPICS]
 
 
 def test_group_and_transactional_ids_follow_from_the_prefix() -> None:
@@ -57,8 +60,15 @@ def test_own_topics_are_outside_the_events_prefix() -> None:
     """A pattern or prefixed ACL on the events' prefix catches none of the connector's own."""
     names = TopicNames("x.compliance")
     assert [names.coverage, names.gap, names.dead_letter, names.ledger] == _OWN_TOPICS
+    assert [names.batch_run, names.batch_ledger] == _RUN_TOPICS
     assert [names.schema_id, *map(names.owner, STREAMS)] == _INNER_TOPICS
-    assert not any(name.startswith("x.compliance.") for name in _OWN_TOPICS + _INNER_TOPICS)
+    assert not any(name.startswith("x.compliance.") for name in _OWN_TOPICS + _RUN_TOPICS + _INNER_TOPICS)
+
+
+def test_batch_results_are_within_the_events_prefix() -> None:
+    """Who may read all events may read what X answers about ids, too."""
+    names = TopicNames("x.compliance")
+    assert [names.batch("tweets"), names.batch("users")] == _BATCH_TOPICS
 
 
 def test_ownership_topic_has_a_partition_for_each_of_its_stream() -> None:
@@ -67,23 +77,31 @@ def test_ownership_topic_has_a_partition_for_each_of_its_stream() -> None:
     assert counted == Counter(partition.stream for partition in STREAM_PARTITIONS)
 
 
-def test_schema_ids_are_kept_by_key() -> None:
-    """The newest of each, for ever."""
-    config = _specs()["x.compliance-schema-id"].config
-    assert config["cleanup.policy"] == "compact"
+@pytest.mark.parametrize(
+    ("name", "partitions"), [("x.compliance-batch", 1), ("x.compliance-batch-ledger", 2), ("x.compliance-schema-id", 1)]
+)
+def test_state_by_key_is_compacted(name: str, partitions: int) -> None:
+    """The newest record of each key is kept for ever; the ledger has a partition for each type of job."""
+    spec = _specs()[name]
+    assert (spec.partitions, spec.config["cleanup.policy"]) == (partitions, "compact")
+    assert "retention.ms" not in spec.config
+    assert sorted(each.ledger_partition for each in BATCH_TYPES) == [0, 1]
 
 
 def test_schemas_are_those_of_every_topic_but_the_dead_letters() -> None:
     """Each topic has its own schema, and a subject named after it."""
     names = TopicNames("x.compliance")
     schemas = names.schemas()
-    assert list(schemas) == [name for name in [*_EVENT_TOPICS, *_OWN_TOPICS] if name != names.dead_letter]
+    topics = [*_EVENT_TOPICS, *_BATCH_TOPICS, *_OWN_TOPICS, *_RUN_TOPICS]
+    assert list(schemas) == [name for name in topics if name != names.dead_letter]
+    assert all(schemas[names.batch(each.job_type)] is batch_schema(each) for each in BATCH_TYPES)
+    assert (schemas[names.batch_run], schemas[names.batch_ledger]) == (BATCH_RUN, BATCH_LEDGER)
     assert all(schemas[names.event(event_type)] is event_schema(event_type) for event_type in EVENT_TYPES)
     assert (schemas[names.coverage], schemas[names.gap], schemas[names.ledger]) == (COVERAGE, GAP, LEDGER)
     assert subject(names.event(BY_NAME["tweet.edit"])) == "x.compliance.tweet.edit-value"
 
 
-@pytest.mark.parametrize("name", _EVENT_TOPICS)
+@pytest.mark.parametrize("name", _EVENT_TOPICS + _BATCH_TOPICS)
 def test_event_topic_is_made_as_the_contract_says(name: str) -> None:
     """Six partitions, three replicas, 14 days and up to one more, 3 and up to 0.3 for what holds personal text."""
     days, more = (3, 0.3) if name.endswith("profile-modification") else (14, 1)
@@ -142,6 +160,7 @@ def test_specs_of_other_settings_follow_them() -> None:
     assert [specs[name].partitions for name in ("p-coverage", "p-gap", "p-dead-letter", "p-ledger")] == [1, 1, 1, 10]
     assert specs["p.tweet.delete"].config["retention.ms"] == str(_DAY_MS)
     assert specs["p.tweet.delete"].config["segment.ms"] == str(_DAY_MS // 10)
+    assert specs["p.batch.user"].config["retention.ms"] == str(_DAY_MS)
     assert specs["p.user.profile-modification"].config["retention.ms"] == str(2 * _DAY_MS)
     assert specs["p-coverage"].config["retention.ms"] == str(3 * _DAY_MS)
     assert specs["p-dead-letter"].config["retention.ms"] == str(4 * _DAY_MS)

@@ -34,6 +34,14 @@ def test_dead_letter_accounts_for_its_id_alone() -> None:
     assert account_of(_record(_LETTER), _refuse, is_dead_letter=True) == Account(StreamPartition("user", 2), _ID, None)
 
 
+@pytest.mark.parametrize("stream", [b"batch.tweet", b"batch.user"])
+def test_dead_letter_of_a_batch_run_accounts_for_nothing(stream: bytes) -> None:
+    """No ledger of a stream partition has it, and it is no stranger; an event is not taken for one."""
+    letter = _record(_LETTER | {"stream": stream, "stream-partition": b"1", "run-id": b"r"})
+    assert account_of(letter, _refuse, is_dead_letter=True) is None
+    assert account_of(letter, lambda _: _EVENT, is_dead_letter=False) == Account(StreamPartition("tweet", 3), _ID, 7)
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"stream": "moon"}, {"stream_partition": 5}, {"event_id": "no hex"}, {"event_id": None}],

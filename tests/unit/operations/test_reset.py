@@ -61,3 +61,16 @@ def test_reset_refuses_coverage_from_long_after_every_clock() -> None:
 def test_reset_of_what_was_never_covered_reads_all() -> None:
     """Nothing tells where to begin."""
     assert Found(_PARTITION).since_us == 0
+
+
+def test_reset_takes_no_ids_of_a_batch_run() -> None:
+    """Its dead letters are on the same topic, and no stranger's; those of other stream partitions stay out as well."""
+    headers = {"stream": b"tweet", "stream-partition": b"2", "event-id": b"aa" * 16}
+    others = [
+        headers | {"stream": b"batch.tweet", "stream-partition": b"1", "event-id": b"bb" * 16},
+        headers | {"stream-partition": b"3", "event-id": b"cc" * 16},
+    ]
+    found = Found(_PARTITION)
+    letters = [ReadRecord("d", 0, at, _T_US, b"", b"", each) for at, each in enumerate([*others, headers])]
+    found.take_accounts(letters, lambda _: {}, "d")
+    assert (list(found.ids), found.foreign) == ([b"\xaa" * 16], [])
