@@ -9,26 +9,25 @@ import os
 import resource
 import signal
 import sys
-from pathlib import Path
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from connector import __version__
-from connector.configuration import load_settings, risks
+from connector.batch.cli import batch
+from connector.configuration import risks
+from connector.console import ConfigFile, configure, say, say_error
 from connector.errors import ConnectorError, MissingExtraError, SettingsError
 from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
 from connector.events.times import format_us
 from connector.settings import HttpSettings, LogSettings, RunSettings, Settings, variable_name
-from connector.terminal import traceback_lines, visible
+from connector.terminal import traceback_lines
 
 _CLICK_USAGE_ERROR = 2
 _INTERRUPTED = 130
 _TERMINATED = 143
 _SWITCH_INTERVAL_S = 0.002
 """How long a busy thread may keep the interpreter: an HTTP answer asks for it several times, after a few others."""
-
-S = TypeVar("S", bound=Settings)
 
 app = typer.Typer(
     name="connector",
@@ -38,11 +37,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="YAML file with settings; CONNECTOR_ variables win over it."),
-]
 
 
 def main() -> NoReturn:
@@ -59,7 +53,7 @@ def main() -> NoReturn:
     except ConnectorError as error:
         sys.exit(_tell(error))
     except Exception as error:  # noqa: BLE001 - Python would show it with its words as they are, which may be anyone's
-        _say(*traceback_lines(error), err=True)
+        say(*traceback_lines(error), err=True)
         sys.exit(1)
 
 
@@ -69,21 +63,9 @@ def _keep_secrets_in_memory() -> None:
     os.environ.pop("SSLKEYLOGFILE", None)
 
 
-def _say(*lines: str, err: bool = False) -> None:
-    """Print lines, with nothing in them that a terminal would obey."""
-    for line in lines:
-        typer.echo(visible(line), err=err)
-
-
-def _say_error(what: str, error: ConnectorError, *, err: bool = False) -> None:
-    """Print what is wrong, on as many lines as the error has."""
-    text, *more = error.lines
-    _say(f"{what}: {text}", *more, err=err)
-
-
 def _tell(error: ConnectorError) -> int:
     """Say what is wrong, and return the exit code."""
-    _say_error("connector", error, err=True)
+    say_error("connector", error, err=True)
     return error.exit_code
 
 
@@ -103,18 +85,9 @@ def _leave(*_: object) -> NoReturn:
     raise SystemExit(_TERMINATED)
 
 
-def _configure(kind: type[S], config: Path | None) -> S:
-    """Read the settings and configure logging, librdkafka's included."""
-    from connector.telemetry.logs import configure_logs  # noqa: PLC0415 - see the module's docstring
-
-    settings = load_settings(kind, config)
-    configure_logs(settings.log)
-    return settings
-
-
 def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature
     if value:
-        _say(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -139,7 +112,7 @@ def run(config: ConfigFile = None) -> None:
     """
     from connector.app import Service, stopping_on_signals  # noqa: PLC0415 - see the module's docstring
 
-    settings = _configure(RunSettings, config)
+    settings = configure(RunSettings, config)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # A batch holds many thousands of records, none in a cycle: with Python's own thresholds (700, 10, 10) the
     # collector goes through them again and again and finds nothing.
@@ -177,20 +150,20 @@ def provision(
     from connector.operations import manifests  # noqa: PLC0415 - see the module's docstring
     from connector.operations.provision import provision as make  # noqa: PLC0415 - see the module's docstring
 
-    settings = _configure(Settings, config)
+    settings = configure(Settings, config)
     if output == "json":
-        _say(*manifests.as_json(settings.kafka).splitlines())
+        say(*manifests.as_json(settings.kafka).splitlines())
     elif output == "strimzi":
-        _say(*manifests.as_strimzi(settings.kafka, strimzi_cluster).splitlines())
+        say(*manifests.as_strimzi(settings.kafka, strimzi_cluster).splitlines())
     else:
         with RegistryClient(settings.schema_registry) as registry:
             plan = make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
         for change in plan.changes:
-            _say(f"{'would ' if dry_run else ''}{change}")
+            say(f"{'would ' if dry_run else ''}{change}")
         for difference in plan.differences:
-            _say(str(difference), err=True)
+            say(str(difference), err=True)
         if not plan.changes and not plan.differences:
-            _say("nothing to do")
+            say("nothing to do")
         raise typer.Exit(plan.exit_code)
 
 
@@ -212,11 +185,11 @@ def check(
     from connector.x.auth import try_secrets  # noqa: PLC0415 - see the module's docstring
     from connector.x.client import try_client  # noqa: PLC0415 - see the module's docstring
 
-    settings = _configure(RunSettings, config)
+    settings = configure(RunSettings, config)
     try_secrets(settings.x)
     try_client(settings.x)
     try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
-    _say(*(f"warning: {risk}" for risk in risks(settings)), "ok: settings")
+    say(*(f"warning: {risk}" for risk in risks(settings)), "ok: settings")
     if not online:
         return
     from connector.app import online_checks  # noqa: PLC0415 - see the module's docstring
@@ -224,9 +197,9 @@ def check(
     failures = []
     for name, do_check in online_checks(settings):
         try:
-            _say(f"ok: {name}: {do_check()}")
+            say(f"ok: {name}: {do_check()}")
         except ConnectorError as error:
-            _say_error(f"failed: {name}", error)
+            say_error(f"failed: {name}", error)
             failures.append(error)
     if failures:
         raise typer.Exit(failures[0].exit_code)
@@ -248,7 +221,7 @@ def health(
     from connector.telemetry.http import ask  # noqa: PLC0415 - see the module's docstring
 
     for path in ("/livez", "/readyz") if ready else ("/livez",):
-        _say(f"{path}: {ask(host, port, path)}")
+        say(f"{path}: {ask(host, port, path)}")
 
 
 @app.command()
@@ -281,7 +254,7 @@ def tail(
     names = events or [event_type.name for event_type in EVENT_TYPES]
     if unknown := [name for name in names if name not in BY_NAME]:
         raise typer.BadParameter(f"unknown event type {', '.join(unknown)}; known are {', '.join(BY_NAME)}")
-    settings = _configure(Settings, config)
+    settings = configure(Settings, config)
     topics = [TopicNames(settings.kafka.topic_prefix).event(BY_NAME[name]) for name in names]
     with (
         stopping_on_signals() as stop,
@@ -302,7 +275,7 @@ def tail(
             except ForeignRecordError as error:
                 _print_foreign([str(error)])
             else:
-                _say(text)
+                say(text)
 
 
 @app.command()
@@ -314,19 +287,20 @@ def gaps(
     """Print the recorded gaps: events of those times may be missing."""
     from connector.operations.history import read_gaps  # noqa: PLC0415 - see the module's docstring
 
-    found, foreign = read_gaps(_configure(Settings, config))
+    found, foreign = read_gaps(configure(Settings, config))
     _print_foreign(foreign)
     if as_json:
         for gap in found:
-            _say(json.dumps(gap))
+            say(json.dumps(gap))
         return
     for gap in found:
         place = f"{gap['stream']}/{gap['stream_partition']}"
-        _say(f"{place:<8} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}")
+        say(f"{place:<8} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}")
     if not found:
-        _say("no gaps")
+        say("no gaps")
 
 
+app.add_typer(batch, name="batch")
 ledger = typer.Typer(help="Audit the connector's ledger, or reset it.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
 
@@ -348,15 +322,15 @@ def verify(
 
     now_us = wall_us()
     since_us = max(0, now_us - int(hours * 3600 * 1_000_000)) if hours else 0
-    audited = audit_history(_configure(Settings, config), since_us, now_us)
+    audited = audit_history(configure(Settings, config), since_us, now_us)
     is_sound = not audited.foreign
     for partition, audit in audited.partitions.items():
         findings = list(audit.findings())
         is_sound = is_sound and not findings
         verdict = "does not fit:" if findings else "sound"
-        _say(f"{partition!s:<8} {audit.entries:>8} entries {audit.records:>10} records  {verdict}")
+        say(f"{partition!s:<8} {audit.entries:>8} entries {audit.records:>10} records  {verdict}")
         for finding in findings:
-            _say(f"         {finding}")
+            say(f"         {finding}")
     _print_foreign(audited.foreign)
     if not is_sound:
         raise typer.Exit(os.EX_SOFTWARE)
@@ -380,17 +354,17 @@ def reset(
         raise typer.BadParameter(
             f"there is no stream partition {chosen}; there are {', '.join(map(str, STREAM_PARTITIONS))}"
         )
-    gap, foreign = reset_ledger(_configure(Settings, config), chosen)
+    gap, foreign = reset_ledger(configure(Settings, config), chosen)
     _print_foreign(foreign)
-    _say(f"{chosen}: started a new ledger")
+    say(f"{chosen}: started a new ledger")
     if gap is not None:
-        _say(f"{chosen}: recorded a gap from {format_us(gap.start_us)} to {format_us(gap.end_us)}")
+        say(f"{chosen}: recorded a gap from {format_us(gap.start_us)} to {format_us(gap.end_us)}")
 
 
 def _print_foreign(foreign: list[str]) -> None:
     """Print how many records the connector cannot have written, and what is wrong with the first."""
     if foreign:
-        _say(f"{len(foreign)} records were not written by the connector, such as {foreign[0]}", err=True)
+        say(f"{len(foreign)} records were not written by the connector, such as {foreign[0]}", err=True)
 
 
 @app.command()
@@ -415,6 +389,14 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
     select_by: Annotated[
         Literal["emission", "event-at"], typer.Option(help="The time by which backfill and replay choose lines.")
     ] = "emission",
+    batch_job_s: Annotated[float, typer.Option(min=0, help="Simulated seconds that a batch job takes.")] = 10.0,
+    batch_transfers: Annotated[
+        Literal["bearer", "presigned"],
+        typer.Option(help="How ids and results of batch jobs travel: with the token, or on the port of X's storage."),
+    ] = "bearer",
+    storage_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of X's storage, for presigned transfers; 0 takes any free one.")
+    ] = 0,
     fault: Annotated[
         list[str] | None,
         typer.Option(metavar="JSON", help='Arm a fault at the start, such as \'{"kind":"drop"}\'; may be repeated.'),
@@ -444,6 +426,9 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
         rate_limit=rate_limit,
         keep_alive_s=keep_alive_s,
         select_by=select_by,
+        batch_job_s=batch_job_s,
+        batch_transfers=batch_transfers,
+        storage_port=storage_port,
     )
     try:
         faults = [read_fault(text.encode()) for text in fault or ()]
@@ -457,7 +442,7 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
     except OSError as error:
         raise SettingsError([f"--port {port}: cannot listen on {host}: {error}"]) from error
     with stopping_on_signals() as stop:
-        _say(simulator.base_url)
+        say(simulator.base_url)
         stop.wait()
     simulator.stop()
 

@@ -17,7 +17,14 @@ from tests.rig.registry import Registry
 from tests.rig.service import Config, delete_topics, make_config, provisioned, running
 from tests.rig.session import Kafka, SchemaRegistry
 
-_LONGEST = ("test_sharing.py", "test_outage.py", "test_benchmark.py", "test_main_path.py", "test_telemetry.py")
+_LONGEST = (
+    "test_batch.py",
+    "test_sharing.py",
+    "test_outage.py",
+    "test_benchmark.py",
+    "test_main_path.py",
+    "test_telemetry.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 import pytest
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from connector import app as app_module
 from connector import cli
+from connector.batch import cli as batch_cli
 from connector.errors import ConnectorError, NotProvisionedError, SettingsError
 from connector.events.catalog import StreamPartition
 from connector.kafka import reading, registry
@@ -41,7 +43,7 @@ _SETTINGS_GIVEN = RunSettings(
 @pytest.fixture(name="printed")
 def _printed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Return a function that runs a command, and returns the lines that it prints, none of which a terminal obeys."""
-    monkeypatch.setattr(cli, "_configure", lambda *_: _SETTINGS_GIVEN)
+    monkeypatch.setattr(cli, "configure", lambda *_: _SETTINGS_GIVEN)
 
     def run(*arguments: str) -> list[str]:
         result = CliRunner().invoke(cli.app, arguments, color=True)
@@ -172,12 +174,13 @@ def test_manifests_keep_their_lines(printed: Callable[..., list[str]]) -> None:
     assert any(line.strip() == f"topicName: {TopicNames('x.compliance').gap}" for line in lines)
 
 
-def test_commands_print_in_one_way_alone() -> None:
-    """So that nothing reaches a terminal as someone else sent it."""
-    calls = [node for node in ast.walk(ast.parse(inspect.getsource(cli))) if isinstance(node, ast.Call)]
-    names = [ast.unparse(call.func) for call in calls]
-    assert names.count("typer.echo") == 1
-    assert not {"print", "sys.stdout.write", "sys.stderr.write", "typer.secho", "click.echo"} & set(names)
+@pytest.mark.parametrize("commands", [cli, batch_cli], ids=lambda module: module.__name__)
+def test_commands_print_in_one_way_alone(commands: ModuleType) -> None:
+    """By `connector.console`, so that nothing reaches a terminal as someone else sent it."""
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(commands))) if isinstance(node, ast.Call)]
+    names = {ast.unparse(call.func) for call in calls}
+    assert "say" in names
+    assert not {"print", "sys.stdout.write", "sys.stderr.write", "typer.echo", "typer.secho", "click.echo"} & names
 
 
 _PROGRAM = """

@@ -1,0 +1,240 @@
+"""`connector batch run`: ids in, results out, and a folder that keeps what a run needs to resume."""
+
+import errno
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import msgspec
+
+from connector.batch.accounting import UnaccountedError
+from connector.batch.calls import Calls, Tools
+from connector.batch.ids import prepare
+from connector.batch.results import DeadResult
+from connector.batch.run import Run, described, total
+from connector.batch.state import Keeper, Outcome, RunFolder, RunState, ShardState, UnusableRunError
+from connector.events.times import format_us
+from connector.x.batch_api import JobType
+from connector.x.clock import wall_us
+
+_BLOCK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What an operator asks for: which ids to check, and where the results go: to a file, to the bus, or to both.
+
+    `folder` keeps what an interrupted run needs to resume, but for what the `keeper` does, if there is one.
+    """
+
+    kind: JobType
+    source: BinaryIO
+    output: Path | None
+    folder: Path
+    keeper: Keeper | None = None
+    is_fresh: bool = False
+    skip_invalid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a finished run has found; `dead_letters` is the file of the result lines that were not understood."""
+
+    run_id: str
+    kind: JobType
+    ids: int
+    duplicates: int
+    invalid: int
+    outcome: Outcome
+    output: Path | None
+    dead_letters: Path | None
+
+    def lines(self) -> Iterator[str]:
+        """Yield the report as lines of text."""
+        yield f"run {self.run_id} is done; {self.kind.value} checked: {self.ids:,}, all accounted for"
+        yield f"  {described(self.outcome)}"
+        if self.duplicates or self.invalid:
+            yield f"  input: {self.duplicates:,} duplicates, {self.invalid:,} invalid lines skipped"
+        if self.outcome.unclear:
+            yield f"  in doubt among the clean: {self.outcome.unclear:,}, whose result lines were not understood"
+        if self.output is not None:
+            yield f"  results: {self.output}"
+        if self.dead_letters is not None:
+            yield f"  result lines not understood: {self.dead_letters}"
+
+
+def run_batch(request: Request, tools: Tools) -> Report:
+    """Check the ids with X, and write the results.
+
+    Raises `InvalidIdsError`, `UnusableRunError`, `FolderInUseError`, what `Run.finish` raises, and `OSError`. However
+    it ends, the same call resumes it.
+    """
+    folder = RunFolder(request.folder)
+    folder.make()
+    with folder.locked():
+        output = None if request.output is None else _writable(request.output)
+        keeper = request.keeper or folder
+        state = _state(request, folder, keeper, tools)
+        Run(folder, keeper, state, tools).finish()
+        report = _delivered(output, folder, state)
+        keeper.end(state, report.outcome, is_done=True)
+        folder.remove()
+        return report
+
+
+def _writable(output: Path) -> Path:
+    """Return the file for the results, where a link may lead. Raises `OSError` unless there can be one."""
+    target = output.resolve() if output.is_symlink() else output
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(output))
+    _new(target).close()
+    return target
+
+
+def _state(request: Request, folder: RunFolder, keeper: Keeper, tools: Tools) -> RunState:
+    """Return the state of the run to resume, or of a new one, fully prepared."""
+    kept = _found(request, keeper)
+    if kept is not None and request.is_fresh:
+        _abandon(keeper, kept, tools)
+        kept = None
+    source = _HashingReader(request.source)
+    is_whole = kept is not None and folder.holds(kept, with_results=request.output is not None)
+    if kept is not None and (is_whole or keeper is folder):
+        source.read_to_end()
+        if (kept.kind, kept.source) != (request.kind, source.digest()):
+            raise UnusableRunError(f"run {kept.run_id} is unfinished, and of other ids; --fresh discards it")
+        if not is_whole:
+            raise UnusableRunError(f"run {kept.run_id} is unfinished, and files of it are gone; --fresh discards it")
+        return _resumed(kept, tools)
+    folder.clear()
+    prepared = _prepared(request, folder, source, tools)
+    if kept is not None:  # its files are gone, as those of a pod are
+        if kept.is_of(prepared):
+            return _resumed(kept, tools)
+        _abandon(keeper, kept, tools)
+    keeper.begin(prepared)
+    parts = f", in {len(prepared.shards)} parts" if len(prepared.shards) > 1 else ""
+    tools.reporter.say(f"run {prepared.run_id}; {request.kind.value} to check: {prepared.ids:,}{parts}")
+    return prepared
+
+
+def _resumed(state: RunState, tools: Tools) -> RunState:
+    done = sum(shard.outcome is not None for shard in state.shards)
+    tools.reporter.say(f"resuming run {state.run_id}: {done} of {len(state.shards)} parts are done")
+    return state
+
+
+def _found(request: Request, keeper: Keeper) -> RunState | None:
+    """Return the state of the run to resume; one that cannot be read is none where the operator begins anew."""
+    try:
+        return keeper.load()
+    except UnusableRunError:
+        if request.is_fresh:
+            return None
+        raise
+
+
+def _abandon(keeper: Keeper, state: RunState, tools: Tools) -> None:
+    """Discard a run, and cancel its job if that is active."""
+    tools.reporter.say(f"run {state.run_id} is abandoned")
+    calls = Calls(tools)
+    for job in calls.active(state.kind):
+        if (job.name or "").startswith(state.prefix):
+            calls.cancel(job.id)
+    keeper.end(state, total(shard.outcome for shard in state.shards if shard.outcome is not None), is_done=False)
+
+
+def _prepared(request: Request, folder: RunFolder, source: "_HashingReader", tools: Tools) -> RunState:
+    started_us = tools.api.date_us or wall_us()
+    prepared = prepare(
+        cast("BinaryIO", source),
+        folder.path,
+        skip_invalid=request.skip_invalid,
+        on_progress=lambda lines: tools.reporter.show(f"{lines:,} lines read"),
+    )
+    return folder.new_state(uuid.uuid4().hex[:12], request.kind, source.digest(), started_us, prepared)
+
+
+def _delivered(output: Path | None, folder: RunFolder, state: RunState) -> Report:
+    """Put the results in place: all of them, or none."""
+    outcome = total(shard.outcome for shard in state.shards if shard.outcome is not None)
+    dead_letters = None
+    if output is not None:
+        beside = output.with_name(f"{output.name}.dead-letters")
+        beside.unlink(missing_ok=True)
+        if outcome.dead:
+            _put(beside, _dead_lines(folder, state))
+            dead_letters = beside
+        _put(output, _finding_lines(folder, state))
+    return Report(state.run_id, state.kind, state.ids, state.duplicates, state.invalid, outcome, output, dead_letters)
+
+
+def _finding_lines(folder: RunFolder, state: RunState) -> Iterator[bytes]:
+    """Yield each finding as JSON, with the job that found it and when."""
+    for shard in state.shards:
+        more = b"," + msgspec.json.encode(_origin(state, shard))[1:] + b"\n"
+        with folder.findings(shard).open("rb") as file:
+            for line in file:
+                yield line[: -len(b"}\n")] + more
+
+
+def _dead_lines(folder: RunFolder, state: RunState) -> Iterator[bytes]:
+    """Yield each dead result as JSON, its line as text."""
+    for shard in state.shards:
+        for answer in folder.answers(shard):
+            if not isinstance(answer, DeadResult):
+                break
+            text = answer.line.decode(errors="backslashreplace")
+            told = {"reason": answer.reason.value, "detail": answer.detail, "line": text, "length": answer.length}
+            yield msgspec.json.encode(told | _origin(state, shard)) + b"\n"
+
+
+def _origin(state: RunState, shard: ShardState) -> dict[str, str]:
+    outcome = shard.outcome
+    if outcome is None:
+        raise UnaccountedError(f"part {shard.number} has no results")
+    return {"checked_at": format_us(outcome.checked_us), "run_id": state.run_id, "job_id": outcome.job_id}
+
+
+def _put(target: Path, lines: Iterable[bytes]) -> None:
+    with _new(target) as file:
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    _beside(target).replace(target)
+
+
+def _new(target: Path) -> BinaryIO:
+    """Return a new file that takes the place of `target` once it is whole."""
+    return os.fdopen(os.open(_beside(target), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f"{target.name}.new")
+
+
+class _HashingReader:
+    """Reads a file, and computes the digest of what has been read."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._digest = sha256()
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most `size`."""
+        block = self._source.read(size)
+        self._digest.update(block)
+        return block
+
+    def read_to_end(self) -> None:
+        """Read the rest."""
+        while self.read(_BLOCK_BYTES):
+            pass
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what has been read, in hexadecimal."""
+        return self._digest.hexdigest()

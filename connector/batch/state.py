@@ -1,0 +1,240 @@
+"""The state of a run, kept in its folder so that a run killed at any point can resume.
+
+Holds no URL: reading the folder is not enough to fetch results from X.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from os.path import samestat
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from connector.batch.ids import Prepared, Shard
+from connector.batch.results import DeadResult, Finding
+from connector.errors import ConnectorError
+from connector.x.batch_api import JobType
+
+_FILE = "run.json"
+_LOCK = "lock"
+_PREFIX = "xcc"
+"""Begins the name of every job that the connector creates, so that an orphan shows where it came from."""
+
+
+class UnusableRunError(ConnectorError):
+    """The operator must decide what to do with an unfinished run."""
+
+    exit_code = os.EX_CONFIG
+
+
+class FolderInUseError(ConnectorError):
+    """Another process is using the folder of the run."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a shard with whole results: its tally, and when X created the job, in X's time.
+
+    `by_action` counts ids by action and reason; `digest` is of the result lines.
+    """
+
+    job_id: str
+    checked_us: int
+    digest: str
+    lines: int
+    clean: int
+    rejected: int
+    unclear: int
+    dead: int
+    repeated: int
+    by_action: list[tuple[str, str | None, int]]
+
+
+class ShardState(msgspec.Struct):
+    """A shard and its `attempt`-th job, which is created, or about to be, under a name of its own.
+
+    `published` of its answers are on the bus, those of the results with this `digest`.
+    """
+
+    number: int
+    ids: int
+    size_bytes: int
+    sha256: str
+    attempt: int = 1
+    job_id: str | None = None
+    is_uploaded: bool = False
+    outcome: Outcome | None = None
+    digest: str | None = None
+    published: int = 0
+
+
+class RunState(msgspec.Struct):
+    """A run: its ids, and what became of each shard. `source` is the SHA-256 of the input as given.
+
+    `sequence` is that of the last finding on the bus; `unwritten` are action and reason of those that no record takes.
+    """
+
+    run_id: str
+    kind: JobType
+    source: str
+    started_us: int
+    duplicates: int
+    invalid: int
+    shards: list[ShardState]
+    sequence: int = 0
+    unwritten: list[tuple[str, str | None]] = []
+    is_over: bool = False
+
+    def name_of(self, shard: ShardState) -> str:
+        """Return the name of a shard's job, by which one is found whose creation was never confirmed."""
+        return f"{self.prefix}{shard.number}-{shard.attempt}"
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of the names of all jobs of this run."""
+        return f"{_PREFIX}-{self.run_id}-"
+
+    @property
+    def ids(self) -> int:
+        """The number of ids to check."""
+        return sum(shard.ids for shard in self.shards)
+
+    def is_of(self, other: "RunState") -> bool:
+        """Return whether this run asks about the same shards, so that it can go on with the files of `other`."""
+        ours, theirs = ([(shard.number, shard.sha256) for shard in state.shards] for state in (self, other))
+        return (self.kind, self.source) == (other.kind, other.source) and ours == theirs
+
+    def replace(self, shard: ShardState, halves: tuple[Shard, Shard]) -> None:
+        """Replace a shard by its halves."""
+        at = self.shards.index(shard)
+        self.shards[at : at + 1] = map(_state_of, halves)
+
+
+class Keeper(Protocol):
+    """Keeps how far a run is, and takes what it finds. Each method raises what keeping it comes to."""
+
+    def load(self) -> RunState | None:
+        """Return the state of the run to resume, or None if there is none."""
+
+    def begin(self, state: RunState) -> None:
+        """Keep the state of a new run."""
+
+    def save(self, state: RunState) -> None:
+        """Keep the state: the new one or the old one is kept, whatever happens."""
+
+    def deliver(self, state: RunState, shard: ShardState, outcome: Outcome) -> None:
+        """Take the answers about a shard, which are in the folder."""
+
+    def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> None:
+        """Keep that the run is over: done, or abandoned."""
+
+
+class RunFolder:
+    """The folder of a run, with mode 0700: its state, its shards, and their results."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def make(self) -> None:
+        """Create the folder if it is missing. Raises `OSError`."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def load(self) -> RunState | None:
+        """Return the state of the run, or None if none is prepared. Raises `UnusableRunError` and `OSError`."""
+        try:
+            return msgspec.json.decode((self.path / _FILE).read_bytes(), type=RunState)
+        except FileNotFoundError:
+            return None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise UnusableRunError(
+                f"{self.path / _FILE}: cannot be read: {error}; remove the folder to start again"
+            ) from None
+
+    def begin(self, state: RunState) -> None:
+        """Save the state of a new run. Raises `OSError`."""
+        self.save(state)
+
+    def deliver(self, state: RunState, shard: ShardState, outcome: Outcome) -> None:
+        """Do nothing: the answers are in the folder."""
+
+    def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> None:
+        """Do nothing: the folder is cleared once the results are in place."""
+
+    def save(self, state: RunState) -> None:
+        """Save the state: the new one or the old one is kept, whatever happens. Raises `OSError`."""
+        new = self.path / f"{_FILE}.new"
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(state))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.path / _FILE)
+
+    def new_state(self, run_id: str, kind: JobType, source: str, started_us: int, prepared: Prepared) -> RunState:
+        """Return the state of a run whose shards are in the folder."""
+        shards = list(map(_state_of, prepared.shards))
+        return RunState(run_id, kind, source, started_us, prepared.duplicates, prepared.invalid, shards)
+
+    def holds(self, state: RunState, *, with_results: bool) -> bool:
+        """Return whether the files that a run needs are there: a state that is kept elsewhere comes without them."""
+        shards = (self.shard(shard).path for shard in state.shards if shard.outcome is None)
+        results = (self.findings(shard) for shard in state.shards if shard.outcome is not None and with_results)
+        return all(path.exists() for path in (*shards, *results))
+
+    def shard(self, state: ShardState) -> Shard:
+        """Return the file of a shard."""
+        path = self.path / f"shard-{state.number:05}.ids"
+        return Shard(state.number, path, state.ids, state.size_bytes, state.sha256)
+
+    def results(self, shard: ShardState) -> Path:
+        """Return the path of a shard's download."""
+        return self.path / f"results-{shard.number:05}"
+
+    def findings(self, shard: ShardState) -> Path:
+        """Return the path of a shard's findings, as JSON lines."""
+        return self.path / f"findings-{shard.number:05}.jsonl"
+
+    def dead(self, shard: ShardState) -> Path:
+        """Return the path of a shard's dead results, as JSON lines."""
+        return self.path / f"dead-{shard.number:05}.jsonl"
+
+    def answers(self, shard: ShardState) -> Iterator[Finding | DeadResult]:
+        """Yield what X answered about a shard, dead results first; each time in the same order."""
+        for path, kind in ((self.dead(shard), DeadResult), (self.findings(shard), Finding)):
+            decode = msgspec.json.Decoder(kind).decode
+            with path.open("rb") as file:
+                yield from map(decode, file)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of the folder. Raises `FolderInUseError`, and `OSError`."""
+        path = self.path / _LOCK
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_there = samestat(path.stat(), os.fstat(lock.fileno()))
+            except (BlockingIOError, FileNotFoundError):
+                is_there = False
+            if not is_there:  # or removed by a run that has just ended: whoever comes next makes another lock
+                raise FolderInUseError(f"{self.path}: another run is using it")
+            yield
+
+    def clear(self) -> None:
+        """Remove everything of a run but the lock: without it, another process would take the folder for free."""
+        for pattern in (_FILE, f"{_FILE}.new", "shard-*.ids", "results-*", "findings-*", "dead-*"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder, which is locked, as the last thing that is done to it; what is not of a run stays."""
+        self.clear()
+        (self.path / _LOCK).unlink()
+        with suppress(OSError):
+            self.path.rmdir()
+
+
+def _state_of(shard: Shard) -> ShardState:
+    return ShardState(shard.number, shard.ids, shard.size_bytes, shard.sha256)

@@ -1,0 +1,66 @@
+"""What all commands share: the settings file, output that a terminal cannot obey, and progress."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, TextIO, TypeVar
+
+import typer
+
+from connector.configuration import load_settings
+from connector.errors import ConnectorError
+from connector.settings import Settings
+from connector.terminal import visible
+
+S = TypeVar("S", bound=Settings)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="YAML file with settings; CONNECTOR_ variables win over it."),
+]
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines, with nothing in them that a terminal would obey."""
+    for line in lines:
+        typer.echo(visible(line), err=err)
+
+
+def say_error(what: str, error: ConnectorError, *, err: bool = False) -> None:
+    """Print what is wrong, on as many lines as the error has."""
+    text, *more = error.lines
+    say(f"{what}: {text}", *more, err=err)
+
+
+def configure(kind: type[S], config: Path | None) -> S:
+    """Read the settings and configure logging, librdkafka's included."""
+    from connector.telemetry.logs import configure_logs  # noqa: PLC0415 - a command starts fast
+
+    settings = load_settings(kind, config)
+    configure_logs(settings.log)
+    return settings
+
+
+class Progress:
+    """Shows on stderr how something goes: a line for each change, and on a terminal what changes all the time."""
+
+    def __init__(self, output: TextIO | None = None) -> None:
+        self._output = output or sys.stderr
+        self._shown = 0
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._clear()
+        print(visible(text), file=self._output, flush=True)
+
+    def show(self, text: str) -> None:
+        """Show a text in place of the one before, on a terminal alone."""
+        if self._output.isatty():
+            self._clear()
+            line = visible(text)
+            print(line, end="", file=self._output, flush=True)
+            self._shown = len(line)
+
+    def _clear(self) -> None:
+        if self._shown:
+            print(f"\r{' ' * self._shown}\r", end="", file=self._output)
+            self._shown = 0
