@@ -12,7 +12,7 @@ EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit stories integration monitoring chart deploy image-test faults bench audit format venv java prometheus lock clean
+.PHONY: help demo test lint unit stories integration monitoring chart deploy image-test faults bench audit format venv curl java prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -34,7 +34,7 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 	$(call step,mypy,$(BIN)/mypy)
 	$(call step,lint-imports,$(BIN)/lint-imports --no-logo)
 
-unit: $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for the property-based ones
+unit: curl $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for the property-based ones
 	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 $(EXAMPLES) tests/unit tests/connections)
 
 stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies, on two cores; SEED=n repeats a run
@@ -93,6 +93,9 @@ java:
 	command -v mvn >/dev/null || missing="maven"; \
 	{ command -v javac || ls /usr/lib/jvm/*/bin/javac; } >/dev/null 2>&1 || missing="$$missing default-jdk-headless"; \
 	[ -z "$$missing" ] || scripts/install-packages $$missing
+
+curl:
+	@command -v curl >/dev/null || scripts/install-packages curl
 
 prometheus:
 	@command -v promtool >/dev/null || scripts/install-packages prometheus

@@ -15,8 +15,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from connector.configuration import describe_settings
+from connector.events.batch import BATCH_TYPES, BY_JOB_TYPE
 from connector.events.catalog import EVENT_TYPES, STREAMS, EventType
-from connector.events.schemas import COVERAGE, GAP, AvroSchema, event_schema
+from connector.events.schemas import BATCH_RUN, COVERAGE, GAP, AvroSchema, batch_schema, event_schema
 from connector.settings import (
     FORM,
     KafkaSettings,
@@ -78,9 +79,14 @@ def type_name(avro_type: Any) -> str:  # noqa: ANN401 - an Avro type is text, a 
     """Return how the docs call an Avro type: `string or null`, `array of string`, `timestamp-millis`."""
     if isinstance(avro_type, list):
         return " or ".join([*(type_name(branch) for branch in avro_type if branch != "null"), "null"])
-    if isinstance(avro_type, str):
-        return avro_type
-    return f"array of {avro_type['items']}" if avro_type["type"] == "array" else str(avro_type["logicalType"])
+    match avro_type:
+        case str():
+            return avro_type
+        case {"type": "array", "items": {"fields": fields}}:
+            return "array of records: " + ", ".join(f"`{field['name']}` {type_name(field['type'])}" for field in fields)
+        case {"type": "array", "items": items}:
+            return f"array of {items}"
+    return str(avro_type["logicalType"])
 
 
 def key_text(event_type: EventType) -> str:
@@ -100,6 +106,16 @@ def _topics() -> str:
         (
             (f"`{PREFIX}.{kind.name}`", kind.stream, f"`{kind.x_type}`", key_text(kind), f"`{event_schema(kind).name}`")
             for kind in EVENT_TYPES
+        ),
+    )
+
+
+def _batch_topics() -> str:
+    return _table(
+        ("topic", "ids", "key", "record"),
+        (
+            (f"`{PREFIX}.{kind.name}`", f"`{kind.job_type}`", f"`{kind.id_field}`", f"`{batch_schema(kind).name}`")
+            for kind in BATCH_TYPES
         ),
     )
 
@@ -271,6 +287,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "topics": _topics,
     "coverage": partial(_record, COVERAGE),
     "gap": partial(_record, GAP),
+    "batch-topics": _batch_topics,
+    "batch-result": partial(_record, batch_schema(BY_JOB_TYPE["tweets"])),
+    "batch-run": partial(_record, BATCH_RUN),
     "retention": _retention,
     "streams": _streams,
     "settings": _settings,

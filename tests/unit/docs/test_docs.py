@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from fastavro.validation import validate
 
+from connector.batch.results import DeadReason
 from connector.configuration import describe_settings
 from connector.coverage.gap import GapCause
+from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import BY_NAME, EVENT_TYPES, EventType
 from connector.events.decode import Reason
-from connector.events.schemas import event_schema
-from connector.kafka.topics import TopicNames, topic_specs
+from connector.events.schemas import batch_schema, event_schema
+from connector.kafka.topics import topic_specs
 from connector.settings import KafkaSettings, RunSettings, variable_name
 from connector.source.connect_limiter import WaitReason
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State, Statuses
@@ -166,17 +168,34 @@ def test_examples_have_an_id_and_a_place_of_their_own() -> None:
     assert len({example["event_id"] for example in examples}) == len(places) == len(EVENT_TYPES)
 
 
-def test_own_topics_table_names_every_topic_that_is_no_event_topic() -> None:
+def test_own_topics_table_names_every_topic_outside_the_events_prefix() -> None:
     """The table lists exactly the connector's own topics, in the order in which they are provisioned."""
     specs = topic_specs(KafkaSettings(bootstrap_servers="localhost:9092"))
-    events = {TopicNames(PREFIX).event(event_type) for event_type in EVENT_TYPES}
     rows = _rows(CONTRACT, "| topic | for | key | value |")
-    assert [row[0].strip("`") for row in rows] == [spec.name for spec in specs if spec.name not in events]
+    assert [row[0].strip("`") for row in rows] == [spec.name for spec in specs if spec.name.startswith(f"{PREFIX}-")]
+
+
+def test_batch_user_differs_from_batch_tweet_in_its_id_alone() -> None:
+    """One table of fields stands for both records, as the page says."""
+    tweet, user = (
+        [(field["name"], field["type"]) for field in avro_fields(batch_schema(batch_type))]
+        for batch_type in BATCH_TYPES
+    )
+    assert [("tweet_id" if name == "user_id" else name, kind) for name, kind in user] == tweet
+
+
+def test_sources_and_types_of_batch_headers_are_those_of_the_table() -> None:
+    """The page names them one by one."""
+    section = _section(CONTRACT, "## Batch results")
+    for batch_type in BATCH_TYPES:
+        assert f"`{batch_type.source}`" in section
+        assert f"`{PREFIX}.{batch_type.name}`" in section
 
 
 def test_reasons_table_is_the_closed_set() -> None:
-    """The dead-letter reasons in the table are those of the code."""
+    """The dead-letter reasons in the tables are those of the code, of lines of streams and of batch results."""
     assert [row[0].strip("`") for row in _rows(CONTRACT, "| reason | what X sent |")] == [*Reason]
+    assert [row[0].strip("`") for row in _rows(CONTRACT, "| reason | what X answered |")] == [*DeadReason]
 
 
 def test_causes_table_is_the_closed_set() -> None:
@@ -220,7 +239,7 @@ def test_reader_example_compiles_and_has_twelve_lines() -> None:
     assert repr(f"{PREFIX}.tweet.delete") in ast.unparse(ast.parse(code))
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "SECURITY.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "SECURITY.md", ROOT / "docs/batch.md"], ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     """Every relative link names a page and a heading that exist."""
     links = re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.read_text(encoding="utf-8"))
