@@ -17,9 +17,10 @@ from typing import Annotated, Any, BinaryIO
 
 import msgspec
 
-from connector.quoting import shown
+from connector.quoting import Secrets, shown
 
 LINE_LIMIT_BYTES = 64 * 1024
+_NO_SECRETS = Secrets(())
 TEXT_LIMIT = 200
 """The most characters of an action, a reason or a time."""
 _ID_LENGTH = 19
@@ -102,14 +103,19 @@ Sort = Callable[[Iterable[bytes], Path], Generator[bytes, None, None]]
 
 @contextmanager
 def read_results(
-    download: BinaryIO, spool: Path, sort: Sort, *, line_limit_bytes: int = LINE_LIMIT_BYTES
+    download: BinaryIO,
+    spool: Path,
+    sort: Sort,
+    *,
+    secrets: Secrets = _NO_SECRETS,
+    line_limit_bytes: int = LINE_LIMIT_BYTES,
 ) -> Iterator[Results]:
     """Read a decoded `download` to its end, and give its results, which can be read inside the context.
 
-    Temporary files in the folder `spool` are removed on exit. Raises `NotWholeError`, and what `download` and `sort`
-    raise.
+    In each line `secrets` are hidden before it is looked at, should X have repeated one. Temporary files in the folder
+    `spool` are removed on exit. Raises `NotWholeError`, and what `download` and `sort` raise.
     """
-    reading = _Reading(download, line_limit_bytes)
+    reading = _Reading(download, line_limit_bytes, secrets)
     with closing(sort(reading.rows(), spool)) as rows:
         first = list(islice(rows, 1))  # once there is a first row, or none, all have been read
         yield Results(reading.lines, reading.digest(), chain(first, rows))
@@ -136,7 +142,8 @@ class _Reading:
     The digest is a sum of hashes: order does not change it, a repeated line does.
     """
 
-    def __init__(self, download: BinaryIO, limit_bytes: int) -> None:
+    def __init__(self, download: BinaryIO, limit_bytes: int, secrets: Secrets) -> None:
+        self._secrets = secrets
         self.lines = 0
         self._sum = 0
         self._download = download
@@ -156,7 +163,7 @@ class _Reading:
                 yield self._long_row(part)
             elif line:
                 self._count(blake2b(line, digest_size=_DIGEST_BYTES))
-                yield self._row(line)
+                yield self._row(self._secrets.hide_in(line) if self._secrets.are_in(line) else line)
             part = self._download.readline(read_bytes)
 
     def _row(self, line: bytes) -> bytes:
@@ -194,6 +201,7 @@ class _Reading:
         rest = rest.rstrip(_LINE_END)
         hash_.update(rest)
         self._count(hash_)
+        head = self._secrets.hide_in(head)
         return self._dead_row(DeadReason.TOO_LONG, f"{length + len(rest)} bytes", head, length + len(rest))
 
     def _dead_row(self, reason: DeadReason, detail: str, line: bytes, length: int | None = None) -> bytes:

@@ -213,7 +213,10 @@ class ShardRun:
         label = self._label(shard)
         self._transfers.download(job, target, lambda size: self._reporter.show(f"{label}: {size:,} bytes downloaded"))
         checked_us = job.created_us or self._state.started_us
-        with target.open("rb") as file, read_results(file, self._folder.path, sorted_lines) as results:
+        with (
+            target.open("rb") as file,
+            read_results(file, self._folder.path, sorted_lines, secrets=self._api.sent_secrets) as results,
+        ):
             tally = self._write(shard, results)
             return _outcome(job.id, checked_us, results, tally)
 

@@ -4,6 +4,7 @@ Facts: X API v2, "Compliance" (OpenAPI 2.168) and its integration guide; X repla
 """
 
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typing import Self
 import httpx
 
 from connector.errors import ConnectorError
-from connector.quoting import shown
+from connector.quoting import Secrets, shown
 from connector.settings import XSettings
 from connector.x.auth import Token, exchange_over
 from connector.x.clock import wall_us
@@ -24,6 +25,9 @@ from connector.x.problem import read_problem
 from connector.x.transport import Wire
 from connector.x.way import Way, base_url_of, transfer_origins_of
 
+LEAST_SECRET = 12
+"""A shorter text is in too many others to be hidden."""
+_MOST_TRANSFER_SECRETS = 32
 _OPERATOR_MUST_ACT = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 
 
@@ -92,8 +96,14 @@ class BatchApi:
         self.way = Way(settings, self.url)
         self.attempt_time_s = settings.connect_timeout_s + settings.silence_timeout_s
         self.date_us: int | None = None
+        self.transfer_secrets: deque[str] = deque(maxlen=_MOST_TRANSFER_SECRETS)
         self._on_answer = on_answer
         self._token = Token(settings, exchange_over(self.way.client))
+
+    @property
+    def sent_secrets(self) -> Secrets:
+        """What has gone to X, transfer URLs included, and must not be published, should a result line repeat it."""
+        return Secrets((*self._token.sent, *self.way.proxy_secrets, *self.transfer_secrets), LEAST_SECRET)
 
     def bearer(self, wire: Wire) -> dict[str, str]:
         """Return the header with the current token. Raises `CallFailedError`."""

@@ -20,7 +20,7 @@ from connector.events.times import US_PER_S
 from connector.network import is_loopback
 from connector.quoting import keep_secret, shown
 from connector.settings import variable_name
-from connector.x.batch_api import BatchApi, CallFailedError, Job, Transfer, refused, unanswered
+from connector.x.batch_api import LEAST_SECRET, BatchApi, CallFailedError, Job, Transfer, refused, unanswered
 from connector.x.clock import wall_us
 from connector.x.failures import HTTP_FAILURES
 from connector.x.head import MAX_WAIT_S, Head
@@ -32,7 +32,6 @@ Progress = Callable[[int], None]
 """Called now and then with the number of bytes transferred."""
 
 _BLOCK_BYTES = 256 * 1024
-_LEAST_SECRET = 12
 _LEAST_UPLOAD_S = 1.0
 _NO_RESULTS = ("text/html", "application/problem+json")
 """Content types of answers that come in place of results; for results themselves X documents none."""
@@ -136,7 +135,9 @@ class Transfers:
     def _allowed(self, job: Job, transfer: Transfer) -> httpx.URL:
         """Return the URL of a transfer. Raises `TransferNotAllowedError` unless it may be used."""
         url = _parsed(transfer.url)
-        keep_secret("transfer URL", *(secret for secret in _secrets_of(url) if len(secret) >= _LEAST_SECRET))
+        secrets = [secret for secret in _secrets_of(url) if len(secret) >= LEAST_SECRET]
+        self._api.transfer_secrets.extend(secrets)
+        keep_secret("transfer URL", *secrets)
         origin = _origin(url)
         is_encrypted = url.scheme == "https" or _is_local_http(url)
         if not url.host or url.userinfo or not (is_encrypted or self._is_of_x(url)):  # an operator may take X in plain

@@ -20,6 +20,7 @@ from connector.batch.results import (
     read_line,
     read_results,
 )
+from connector.quoting import Secrets
 from tests.unit.batch.joined import ended, joined, line, sort_in_memory
 
 
@@ -270,3 +271,18 @@ def test_sort_is_closed_with_the_results(tmp_path: Path, download: bytes, rows_r
     except NotWholeError:
         pass
     assert closed == [tmp_path]
+
+
+def test_secret_that_a_result_line_repeats_is_hidden_before_the_line_is_read(tmp_path: Path) -> None:
+    """In an unknown member, an action, and what is kept of a line that is too long."""
+    token = "hush-hush-hush-hush-hush-hush"
+    lines = [
+        b'{"id":"1","action":"delete","you":"Bearer %s"}' % token.encode(),
+        b'{"id":"2","action":"%s"}' % token.encode(),
+        b'{"id":"3","action":"delete","x":"%s%s"}' % (token.encode(), b"x" * 70_000),
+    ]
+    download = io.BytesIO(b"\n".join(lines) + b"\n")
+    with read_results(download, tmp_path, sort_in_memory, secrets=Secrets([token])) as results:
+        rows = list(results.rows)
+    assert len(rows) == 3
+    assert b"hush" not in b"".join(rows)
