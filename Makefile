@@ -35,7 +35,7 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 	$(call step,lint-imports,$(BIN)/lint-imports --no-logo)
 
 unit: curl $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for the property-based ones
-	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 $(EXAMPLES) tests/unit tests/connections)
+	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 3 $(EXAMPLES) tests/unit tests/connections)
 
 stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies, on two cores; SEED=n repeats a run
 	$(call step,stories,STORIES=$(or $(N),20000) CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=new-examples tests/unit/partition/stories)

@@ -6,12 +6,14 @@
 import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from connector.events.catalog import STREAM_PARTITIONS
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
+from tests.integration.batch_stage import BatchStage
 from tests.rig.kafka import KafkaCluster
 from tests.rig.registry import Registry
 from tests.rig.service import Config, delete_topics, make_config, provisioned, running
@@ -19,12 +21,15 @@ from tests.rig.session import Kafka, SchemaRegistry
 
 _LONGEST = (
     "test_batch.py",
+    "test_batch_runners.py",
     "test_sharing.py",
     "test_outage.py",
     "test_benchmark.py",
     "test_main_path.py",
     "test_telemetry.py",
 )
+_BATCH_EVENTS = 4_000
+_BATCH_JOB_S = 3.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,3 +86,17 @@ def committed(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> I
                 simulator.emit(5, partition)
             probe.await_sequences(simulator)
         yield config
+
+
+@pytest.fixture
+def batch_stage(kafka: Kafka, registry: SchemaRegistry, seed: int, tmp_path: Path) -> Iterator[BatchStage]:
+    """Give a stage on which nothing has been asked yet."""
+    prefix = f"test-{secrets.token_hex(6)}"
+    with (
+        Simulator(SimulatorConfig(seed=seed, batch_job_s=_BATCH_JOB_S)) as x,
+        provisioned(make_config(kafka.bootstrap_servers, registry.url, prefix, x.base_url, 2)) as config,
+    ):
+        x.emit(_BATCH_EVENTS)
+        ids = tmp_path / "ids"
+        ids.write_text("\n".join(x.population.ids("tweets")) + "\n", encoding="utf-8")
+        yield BatchStage(kafka, registry, x, config, ids, tmp_path)
