@@ -36,6 +36,8 @@ _PORTS = {None, *range(1, 65536)}
 _PROXY_EXAMPLE = "http://proxy.example.com:3128"
 _SENT_BY = {"PLAIN": "the password", "OAUTHBEARER": "the access token"}
 _TOO_DEEP = "nested too deeply"
+_UNCHECKED = {"enable.ssl.certificate.verification": "false", "ssl.endpoint.identification.algorithm": "none"}
+"""Properties and values with which a certificate says nothing."""
 
 
 def load_settings(kind: type[S], config_file: Path | None = None) -> S:
@@ -74,9 +76,15 @@ def risks(settings: Settings) -> Iterator[str]:
         yield f"{variable_name(('schema_registry', 'url'))}: http:// sends the password unencrypted"
     if is_plain_http(settings.x.base_url):
         yield f"{variable_name(('x', 'base_url'))}: http:// sends the token unencrypted"
+    properties, given = kafka.all_properties(), variable_name(("kafka", "properties"))
+    endpoint = str(properties.get("sasl.oauthbearer.token.endpoint.url", ""))
+    if is_plain_http(endpoint):
+        yield f"{given}: sasl.oauthbearer.token.endpoint.url sends the client secret unencrypted"
+    for name, value in _UNCHECKED.items():
+        if str(properties.get(name, "")).lower() == value:
+            yield f"{given}: {name}={value} trusts whoever is on the way to Kafka"
     if secret := sorted(filter(is_secret, kafka.properties)):
-        name = variable_name(("kafka", "properties"))
-        yield f"{name}: holds {', '.join(secret)}: give what is secret in kafka.properties_file"
+        yield f"{given}: holds {', '.join(secret)}: give what is secret in kafka.properties_file"
 
 
 def _content(kind: type[Settings], config_file: Path | None) -> Mapping[str, Any]:
@@ -112,7 +120,13 @@ def _unusable_files(section: BaseModel, path: tuple[str, ...] = ()) -> Iterator[
         if isinstance(value, BaseModel) and type(value) is not XSettings:
             yield from _unusable_files(value, (*path, name))
         elif isinstance(value, Path) and (problem := why_not_a_file(value, may_be_folder=name == "ca_file")):
-            yield f"{variable_name((*path, name))}: {value}: {problem}"
+            yield f"{variable_name((*path, name))}: {_as_path(value)}: {problem}"
+
+
+def _as_path(path: Path) -> str:
+    """Return a path as it may be shown: what does not begin as one may be the secret that belongs into the file."""
+    text = str(path)
+    return text if text.startswith(("/", ".", "~")) else "what is given, which does not begin with / or ."
 
 
 def _unusable_certificates(environment: Mapping[str, str]) -> Iterator[str]:

@@ -43,7 +43,7 @@ class MissingExtraError(ConnectorError):
     exit_code = os.EX_CONFIG
 
     def __init__(self, extra: str, cause: ImportError) -> None:
-        super().__init__(f"{cause}: install x-compliance-connector[{extra}]")
+        super().__init__(f"{cause}: the extra {extra} is not installed; requirements/{extra}.txt lists what it needs")
 
 
 class NotProvisionedError(ConnectorError):

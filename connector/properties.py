@@ -71,9 +71,23 @@ def parse_map(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return json.loads(value, object_pairs_hook=_without_duplicates)
+    except _DuplicateError:
+        raise
     except (ValueError, RecursionError):
         raise ValueError("must be a JSON map of librdkafka properties") from None
+
+
+class _DuplicateError(ValueError):
+    """A property is given twice."""
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _DuplicateError(f"{', '.join(sorted({name for name in names if names.count(name) > 1}))}: given twice")
+    return found
 
 
 def read_properties(path: Path) -> Properties:

@@ -162,7 +162,7 @@ class XSettings(_SecretPair):
     def _check_encryption(cls, allow_plain_http: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - of pydantic
         base_url = info.data.get("base_url", "")
         if not allow_plain_http and is_plain_http(base_url):
-            raise ValueError("x.base_url is http:// on another machine: the token would cross the network unencrypted")
+            raise ValueError("x.base_url is http:// on another machine: use https://, or set this for a test")
         return allow_plain_http
 
     @field_validator("streams")
@@ -301,6 +301,16 @@ class KafkaSettings(_Section):
         if protocol.startswith("SASL") and sasl.mechanism is None:
             raise ValueError(f"sasl.mechanism is needed with security_protocol {protocol}")
         return sasl
+
+    @field_validator("tls")
+    @classmethod
+    def _check_is_used(cls, tls: TlsSettings, info: ValidationInfo) -> TlsSettings:
+        protocol, sasl = info.data.get("security_protocol", ""), info.data.get("sasl")
+        if not protocol.endswith("SSL") and any(value is not None for _, value in tls):
+            raise ValueError(f"would not be used with security_protocol {protocol}: set SSL or SASL_SSL")
+        if not protocol.startswith("SASL") and sasl is not None and sasl.mechanism is not None:
+            raise ValueError(f"sasl.mechanism would not be used with security_protocol {protocol}: set SASL_SSL")
+        return tls
 
     @field_validator("min_insync_replicas")
     @classmethod

@@ -34,6 +34,7 @@ _MAX_POLL_INTERVAL_MS = 60_000
 
 _LOGGER = logging.getLogger("librdkafka")
 
+_FETCHING = "sasl.oauthbearer."
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 C = TypeVar("C", AdminClient, Consumer, Producer)
@@ -77,7 +78,11 @@ def try_properties(settings: KafkaSettings, session_timeout_ms: int) -> None:
 
 
 def _silent(properties: ClientProperties) -> ClientProperties:
-    given = {name: value for name, value in properties.items() if name != "bootstrap.servers"}
+    given = {
+        name: value
+        for name, value in properties.items()
+        if name != "bootstrap.servers" and not name.startswith(_FETCHING)  # a client fetches a token once it is made
+    }
     return ClientProperties(given | {"log_level": 0})
 
 

@@ -161,8 +161,8 @@
 {{- define "connector.validate.extraEnv" -}}
 {{- $problems := list -}}
 {{- range .Values.extraEnv -}}
-{{- if and .value (regexMatch "^CONNECTOR_.*(TOKEN|API_KEY|SECRET|PASSWORD)$" (toString .name)) -}}
-{{- $problems = append $problems (printf "- extraEnv: %s holds a secret: give it by valueFrom.secretKeyRef, or by the values that name a Secret" .name) -}}
+{{- if and .value (or (regexMatch "^CONNECTOR_.*(TOKEN|API_KEY|SECRET|PASSWORD|KAFKA__PROPERTIES)$" (toString .name)) (and (regexMatch "(?i)_proxy$" (toString .name)) (regexMatch "//[^/]*@" (toString .value)))) -}}
+{{- $problems = append $problems (printf "- extraEnv: %s may hold a secret: give it by valueFrom.secretKeyRef, or by the values that name a Secret" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- join "\n" $problems -}}

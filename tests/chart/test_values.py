@@ -127,7 +127,11 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ),
     (
         {"extraEnv": [{"name": "CONNECTOR_X__BEARER_TOKEN", "value": "s"}]},
-        "extraEnv: CONNECTOR_X__BEARER_TOKEN holds a secret: give it by valueFrom.secretKeyRef, or by the values that",
+        "extraEnv: CONNECTOR_X__BEARER_TOKEN may hold a secret: give it by valueFrom.secretKeyRef, or by the values",
+    ),
+    (
+        {"extraEnv": [{"name": "HTTPS_PROXY", "value": "http://user:word@proxy.example.com:3128"}]},
+        "extraEnv: HTTPS_PROXY may hold a secret: give it by valueFrom.secretKeyRef, or by the values that name a",
     ),
     (
         {"kafka": {"properties": {"sasl.oauthbearer.config": "s"}}},

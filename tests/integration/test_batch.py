@@ -38,14 +38,14 @@ def test_runner_that_is_killed_again_and_again_publishes_every_finding_once(
     kills = 0
     while True:
         with batch_stage.runner(folder="run" if is_folder_kept else f"run-{kills}") as runner:
-            if kills < _KILLS and not _has_ended(runner, choice.uniform(1.0, 6.0)):
+            if kills < _KILLS and not _has_ended(runner, choice.uniform(1.0, 4.0)):
                 runner.signal(signal.SIGKILL)
                 runner.wait()
                 kills += 1
                 continue
             assert runner.wait(120) == 0, runner.stderr
             break
-    assert kills > 1
+    assert kills
     batch_stage.check()
 
 

@@ -159,6 +159,18 @@ def test_wrong_stream_and_missing_token_are_both_named(monkeypatch: pytest.Monke
             "CONNECTOR_SCHEMA_REGISTRY__PASSWORD_FILE: username and password",
         ),
         (
+            {"CONNECTOR_KAFKA__TLS__CA_FILE": "/ca.pem"},
+            "CONNECTOR_KAFKA__TLS: would not be used with security_protocol PLAINTEXT: set SSL or SASL_SSL",
+        ),
+        (
+            {"CONNECTOR_KAFKA__SASL__MECHANISM": "OAUTHBEARER"},
+            "CONNECTOR_KAFKA__TLS: sasl.mechanism would not be used with security_protocol PLAINTEXT: set SASL_SSL",
+        ),
+        (
+            {"CONNECTOR_KAFKA__PROPERTIES": '{"client.id": "a", "client.id": "hush"}'},
+            "CONNECTOR_KAFKA__PROPERTIES: client.id: given twice",
+        ),
+        (
             {"CONNECTOR_X__BASE_URL": "http://x.example.com"},
             "CONNECTOR_X__ALLOW_PLAIN_HTTP: x.base_url is http:// on another machine",
         ),
@@ -237,6 +249,14 @@ _IN_CLEAR = {"CONNECTOR_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"}
         (
             {"CONNECTOR_KAFKA__PROPERTIES": '{"ssl.key.pem": "hush", "client.id": "hush"}'},
             ["holds ssl.key.pem: give what is secret in kafka.properties_file"],
+        ),
+        (
+            {"CONNECTOR_KAFKA__PROPERTIES": '{"sasl.oauthbearer.token.endpoint.url": "http://idp.example.com/token"}'},
+            ["sasl.oauthbearer.token.endpoint.url sends the client secret unencrypted"],
+        ),
+        (
+            {"CONNECTOR_KAFKA__PROPERTIES": '{"enable.ssl.certificate.verification": false}'},
+            ["enable.ssl.certificate.verification=false trusts whoever is on the way to Kafka"],
         ),
     ],
 )
@@ -435,6 +455,7 @@ def test_files_that_settings_name_and_cannot_be_read_are_all_named_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As the settings that name them; a token's file is nothing to a command that does not speak to X."""
+    monkeypatch.setenv("CONNECTOR_KAFKA__SECURITY_PROTOCOL", "SSL")
     monkeypatch.setenv("CONNECTOR_KAFKA__SASL__USERNAME", "u")
     missing = [
         "CONNECTOR_KAFKA__SASL__PASSWORD_FILE",
@@ -459,6 +480,7 @@ def test_files_that_settings_name_and_that_are_none_are_all_named_at_once(
     """A pipe that nobody writes to would be waited for, and a device could be read without end."""
     pipe, device, descriptor = tmp_path / "pipe", "/dev/zero", os.pipe()
     os.mkfifo(pipe)
+    monkeypatch.setenv("CONNECTOR_KAFKA__SECURITY_PROTOCOL", "SSL")
     monkeypatch.setenv("CONNECTOR_KAFKA__SASL__USERNAME", "u")
     given = {
         "CONNECTOR_KAFKA__SASL__PASSWORD_FILE": device,
@@ -474,6 +496,16 @@ def test_files_that_settings_name_and_that_are_none_are_all_named_at_once(
     assert _problems(config=pipe)[-1] == f"--config {pipe}: {_NO_FILE}"
     for end in descriptor:
         os.close(end)
+
+
+def test_secret_that_is_given_in_place_of_its_file_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable is one word longer than the other."""
+    _set(monkeypatch, {"CONNECTOR_X__BEARER_TOKEN_FILE": "AAAAhush/hush%2Bhush"})
+    monkeypatch.delenv("CONNECTOR_X__BEARER_TOKEN")
+    [problem] = _problems()
+    assert problem.startswith(
+        "CONNECTOR_X__BEARER_TOKEN_FILE: what is given, which does not begin with / or .: no such"
+    )
 
 
 def test_file_that_settings_name_may_be_a_link_to_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -498,6 +530,7 @@ def test_files_that_settings_name_and_can_be_read_pass(monkeypatch: pytest.Monke
     """CA certificates may be in a folder."""
     file = tmp_path / "file"
     file.touch()
+    monkeypatch.setenv("CONNECTOR_KAFKA__SECURITY_PROTOCOL", "SSL")
     _set(monkeypatch, {"CONNECTOR_X__BEARER_TOKEN_FILE": str(file), "CONNECTOR_KAFKA__TLS__CA_FILE": str(tmp_path)})
     monkeypatch.delenv("CONNECTOR_X__BEARER_TOKEN")
     load_settings(RunSettings)

@@ -299,6 +299,26 @@ def test_properties_that_librdkafka_takes_pass_without_a_connection(caplog: pyte
     assert caplog.records == []
 
 
+def test_trying_properties_asks_nobody_for_an_access_token() -> None:
+    """A client asks for one as soon as it is made, and sends the client's secret."""
+    with socket.create_server(("127.0.0.1", 0)) as endpoint:
+        properties = {
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.client.id": "me",
+            "sasl.oauthbearer.client.secret": "hush-hush",
+            "sasl.oauthbearer.token.endpoint.url": f"http://127.0.0.1:{endpoint.getsockname()[1]}/token",
+        }
+        settings = KafkaSettings(
+            bootstrap_servers="127.0.0.1:1",
+            security_protocol="SASL_SSL",
+            sasl=SaslSettings(mechanism="OAUTHBEARER"),
+            properties=properties,
+        )
+        try_properties(settings, 30_000)
+        asked, _, _ = select.select([endpoint], [], [], 0.5)
+    assert asked == []
+
+
 @pytest.mark.parametrize(
     ("update", "name"),
     [
