@@ -1,4 +1,4 @@
-"""Files that settings name: which may be read, and reading a small one, neither of which ever waits.
+"""Files: those that settings name, which are read without ever waiting, and those that only their owner may read.
 
 A symbolic link counts as what it leads to: Kubernetes mounts secrets as links.
 """
@@ -6,8 +6,11 @@ A symbolic link counts as what it leads to: Kubernetes mounts secrets as links.
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 _AT_ONCE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+_OWNER_ONLY = 0o600
 _NO_FILE = "is a pipe, a device or a socket, not a file"
 _FOLDER = "is a folder, not a file"
 
@@ -36,3 +39,14 @@ def read_small_file(path: Path, limit_bytes: int) -> bytes:
     if len(content) > limit_bytes:
         raise OSError(f"holds more than {limit_bytes // 1024} KiB")
     return content
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a file to write it from its beginning; one that is made is for its owner alone. Raises `OSError`."""
+    return os.fdopen(os.open(path, _TO_WRITE | os.O_TRUNC, _OWNER_ONLY), "wb")
+
+
+def replace_private(path: Path) -> BinaryIO:
+    """Open a new file for its owner alone, in place of what is at `path`, be it a link. Raises `OSError`."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, _TO_WRITE | os.O_EXCL, _OWNER_ONLY), "wb")

@@ -16,6 +16,8 @@ from urllib.parse import quote, unquote
 
 QUOTE_LIMIT = 300
 """The most characters of anyone's words in a log, an error or the status."""
+LEAST_IN_DATA = 12
+"""A shorter secret may be in what people write, and to hide it there would change their words."""
 
 _LOOKED_AT = 8 * 1024
 """How many characters are looked at to show `QUOTE_LIMIT`: what is hidden or left out may be longer than what stays."""

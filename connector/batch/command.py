@@ -18,6 +18,7 @@ from connector.batch.results import DeadResult
 from connector.batch.run import Run, described, total
 from connector.batch.state import Keeper, Outcome, RunFolder, RunState, ShardState, UnusableRunError
 from connector.events.times import format_us
+from connector.files import open_private
 from connector.x.batch_api import JobType
 from connector.x.clock import wall_us
 
@@ -210,7 +211,7 @@ def _put(target: Path, lines: Iterable[bytes]) -> None:
 
 def _new(target: Path) -> BinaryIO:
     """Return a new file that takes the place of `target` once it is whole."""
-    return os.fdopen(os.open(_beside(target), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
+    return open_private(_beside(target))
 
 
 def _beside(target: Path) -> Path:

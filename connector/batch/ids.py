@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from connector.batch.sorting import sorted_lines
 from connector.errors import ConnectorError
+from connector.files import replace_private
 from connector.quoting import shown
 
 LONGEST_LINE_BYTES = 4096
@@ -205,10 +206,9 @@ def _write_shards(numbered: Iterable[tuple[int, Iterator[bytes]]], folder: Path)
 
 def _write_shard(lines: Iterator[bytes], number: int, path: Path) -> Shard:
     """Write a new file, replacing what an earlier run may have left."""
-    path.unlink(missing_ok=True)
     digest = sha256()
     ids = size_bytes = 0
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+    with replace_private(path) as file:
         while batch := list(islice(lines, _LINES_A_WRITE)):
             block = b"\n".join(batch) + b"\n"
             file.write(block)

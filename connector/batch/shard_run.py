@@ -4,10 +4,7 @@ What X may have done although its answer was lost is found out by the job's name
 """
 
 import math
-import os
 from http import HTTPStatus
-from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -17,6 +14,7 @@ from connector.batch.results import Finding, NotWholeError, Results, read_result
 from connector.batch.sorting import sorted_lines
 from connector.batch.state import Keeper, Outcome, RunFolder, RunState, ShardState
 from connector.events.times import US_PER_S, format_us
+from connector.files import open_private
 from connector.quoting import shown
 from connector.x.batch_api import CallFailedError, Job, JobStatus, Transfer
 from connector.x.clock import wall_us
@@ -223,7 +221,7 @@ class ShardRun:
     def _write(self, shard: ShardState, results: Results) -> Tally:
         """Write the answers as JSON lines; the files are whole once the state has an outcome for the shard."""
         joined = join(self._folder.shard(shard), results)
-        with _new(self._folder.findings(shard)) as findings, _new(self._folder.dead(shard)) as dead:
+        with open_private(self._folder.findings(shard)) as findings, open_private(self._folder.dead(shard)) as dead:
             while True:
                 try:
                     answer = next(joined)
@@ -260,10 +258,6 @@ def _description_of(job: Job) -> str:
     created = "" if job.created_us is None else f", created {format_us(job.created_us)}"
     name = shown(job.name or "")
     return f"job {job.id}, {shown(job.status)}, {f'named {name}' if name else 'without a name'}{created}"
-
-
-def _new(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
 
 
 def _outcome(job_id: str, checked_us: int, results: Results, tally: Tally) -> Outcome:

@@ -16,6 +16,7 @@ import msgspec
 from connector.batch.ids import Prepared, Shard
 from connector.batch.results import DeadResult, Finding
 from connector.errors import ConnectorError
+from connector.files import open_private
 from connector.x.batch_api import JobType
 
 _FILE = "run.json"
@@ -167,7 +168,7 @@ class RunFolder:
     def save(self, state: RunState) -> None:
         """Save the state: the new one or the old one is kept, whatever happens. Raises `OSError`."""
         new = self.path / f"{_FILE}.new"
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        with open_private(new) as file:
             file.write(msgspec.json.encode(state))
             file.flush()
             os.fsync(file.fileno())

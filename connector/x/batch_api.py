@@ -14,7 +14,7 @@ from typing import Self
 import httpx
 
 from connector.errors import ConnectorError
-from connector.quoting import Secrets, shown
+from connector.quoting import LEAST_IN_DATA, Secrets, shown
 from connector.settings import XSettings
 from connector.x.auth import Token, exchange_over
 from connector.x.clock import wall_us
@@ -25,8 +25,6 @@ from connector.x.problem import read_problem
 from connector.x.transport import Wire
 from connector.x.way import Way, base_url_of, transfer_origins_of
 
-LEAST_SECRET = 12
-"""A shorter text is in too many others to be hidden."""
 _MOST_TRANSFER_SECRETS = 32
 _OPERATOR_MUST_ACT = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 
@@ -103,7 +101,7 @@ class BatchApi:
     @property
     def sent_secrets(self) -> Secrets:
         """What has gone to X, transfer URLs included, and must not be published, should a result line repeat it."""
-        return Secrets((*self._token.sent, *self.way.proxy_secrets, *self.transfer_secrets), LEAST_SECRET)
+        return Secrets((*self._token.sent, *self.way.proxy_secrets, *self.transfer_secrets), LEAST_IN_DATA)
 
     def bearer(self, wire: Wire) -> dict[str, str]:
         """Return the header with the current token. Raises `CallFailedError`."""

@@ -10,7 +10,7 @@ import httpx
 from connector.coverage.plan import Plan, Replay
 from connector.events.catalog import STREAMS, StreamPartition
 from connector.events.times import format_us
-from connector.quoting import Secrets
+from connector.quoting import LEAST_IN_DATA, Secrets
 from connector.settings import XSettings
 from connector.x.auth import Token, exchange_over
 from connector.x.backoff import Curve
@@ -24,8 +24,6 @@ from connector.x.way import Way, base_url_of
 
 _LITTLE_BYTES = 16 * 1024
 """After so little was read, more is left to come for a while: waking up for an event costs more than the event."""
-_LEAST_SECRET = 12
-"""A shorter secret may be in what people write, and to hide it there would change their words."""
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
 
@@ -138,7 +136,7 @@ class XClient:
     ) -> tuple[httpx.Response, Head, Secrets]:
         """Return the answer, what its head says, and what of the request must not be shown."""
         token = self._token.value(wire)
-        secrets = Secrets((*self._token.sent, *self._way.proxy_secrets), _LEAST_SECRET)
+        secrets = Secrets((*self._token.sent, *self._way.proxy_secrets), LEAST_IN_DATA)
         if STREAMS[partition.stream].partitions is not None:
             parameters = {"partition": str(partition.number), **parameters}
         try:

@@ -17,10 +17,11 @@ import httpx
 
 from connector.errors import ConnectorError
 from connector.events.times import US_PER_S
+from connector.files import replace_private
 from connector.network import is_loopback
-from connector.quoting import keep_secret, shown
+from connector.quoting import LEAST_IN_DATA, keep_secret, shown
 from connector.settings import variable_name
-from connector.x.batch_api import LEAST_SECRET, BatchApi, CallFailedError, Job, Transfer, refused, unanswered
+from connector.x.batch_api import BatchApi, CallFailedError, Job, Transfer, refused, unanswered
 from connector.x.clock import wall_us
 from connector.x.failures import HTTP_FAILURES
 from connector.x.head import MAX_WAIT_S, Head
@@ -135,7 +136,7 @@ class Transfers:
     def _allowed(self, job: Job, transfer: Transfer) -> httpx.URL:
         """Return the URL of a transfer. Raises `TransferNotAllowedError` unless it may be used."""
         url = _parsed(transfer.url)
-        secrets = [secret for secret in _secrets_of(url) if len(secret) >= LEAST_SECRET]
+        secrets = [secret for secret in _secrets_of(url) if len(secret) >= LEAST_IN_DATA]
         self._api.transfer_secrets.extend(secrets)
         keep_secret("transfer URL", *secrets)
         origin = _origin(url)
@@ -217,10 +218,9 @@ def _check_results(response: httpx.Response, head: Head) -> None:
 
 def _write(response: httpx.Response, head: Head, target: Path, on_progress: Progress) -> None:
     """Write what is left of an answer. Raises `CallFailedError` where it breaks off."""
-    target.unlink(missing_ok=True)
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    file = replace_private(target)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with file:
             for piece in _pieces(response, head):
                 file.write(piece)
                 on_progress(response.num_bytes_downloaded)
