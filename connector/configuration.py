@@ -82,7 +82,7 @@ def risks(settings: Settings) -> Iterator[str]:
         yield f"{given}: sasl.oauthbearer.token.endpoint.url sends the client secret unencrypted"
     for name, value in _UNCHECKED.items():
         if str(properties.get(name, "")).lower() == value:
-            yield f"{given}: {name}={value} trusts whoever is on the way to Kafka"
+            yield f"{given}: {name}={value} leaves the broker's identity unverified"
     if secret := sorted(filter(is_secret, kafka.properties)):
         yield f"{given}: holds {', '.join(secret)}: give what is secret in kafka.properties_file"
 

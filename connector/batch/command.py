@@ -130,7 +130,7 @@ def _resumed(state: RunState, tools: Tools) -> RunState:
 
 
 def _found(request: Request, keeper: Keeper) -> RunState | None:
-    """Return the state of the run to resume; one that cannot be read is none where the operator begins anew."""
+    """Return the state of the run to resume, if any; with `--fresh`, a state that cannot be read counts as none."""
     try:
         return keeper.load()
     except UnusableRunError:

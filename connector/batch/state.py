@@ -219,7 +219,7 @@ class RunFolder:
                 is_there = samestat(path.stat(), os.fstat(lock.fileno()))
             except (BlockingIOError, FileNotFoundError):
                 is_there = False
-            if not is_there:  # or removed by a run that has just ended: whoever comes next makes another lock
+            if not is_there:  # or removed by a run that has just ended: the next run locks a new file
                 raise FolderInUseError(f"{self.path}: another run is using it")
             yield
 

@@ -35,7 +35,7 @@ class ReaderObserver(Protocol):
         """X sent an in-stream system message."""
 
     def secrets_hidden(self, lines: int) -> None:
-        """X repeated a secret of the request in so many lines, in which it is hidden."""
+        """X repeated a secret of the request in this many lines, and the secret was hidden in them."""
 
     def read(self, size_bytes: int, at_us: int) -> None:
         """Bytes were read."""

@@ -141,7 +141,7 @@ class Metrics:
             "lines_dead_lettered", "Lines sent to the dead-letter topic.", ("reason",), _values(Reason)
         )
         self.secrets_hidden = self._counter(
-            "lines_with_secret", "Lines in which X repeated the token or the proxy's credentials, which were hidden."
+            "lines_with_secret", "Lines in which X repeated a secret of the request, which was hidden."
         )
         self.published = Counter(
             f"{NAMESPACE}_events_published",

@@ -136,7 +136,7 @@ class BatchDocument(BatchFault, frozen=True, kw_only=True, tag="batch-document")
     """The jobs in the answer to a `call` lack members, have others, or have null or a number in place of text.
 
     `without` names members that are missing, `null` those that are null; `number_id` makes a number of the id, `extra`
-    adds members that nobody knows, and `status` (text) replaces that of each job.
+    adds unknown members, and `status` (text) replaces that of each job.
     """
 
     call: JobCall = "list"
@@ -175,7 +175,7 @@ class BatchJob(BatchFault, frozen=True, kw_only=True, tag="batch-job"):
 
 
 class BatchForeignJob(BatchFault, frozen=True, kw_only=True, tag="batch-foreign-job"):
-    """Just before a job is created, somebody else's takes the slot, so that the answer is 409.
+    """Just before a job is created, another client's job takes the slot, so the answer is 409.
 
     It has a `name` (null: none), was created `age_s` seconds earlier, and has `status` for `seconds` of simulated time
     (null: until cancelled); then it is complete.
