@@ -5,6 +5,7 @@ For commands and checks; the service itself reads its ledger, and coverage only 
 
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from threading import Event
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -40,7 +41,10 @@ _US_PER_UNIT = {"timestamp-millis": 1000, "timestamp-micros": 1}
 
 
 class ReadRecord(NamedTuple):
-    """A committed record, dated by the clock that all its topic's records are dated by; header values are bytes."""
+    """A committed record, dated by the clock that all its topic's records are dated by; header values are bytes.
+
+    `value` is empty for a tombstone, too.
+    """
 
     topic: str
     partition: int
@@ -49,6 +53,21 @@ class ReadRecord(NamedTuple):
     key: bytes
     value: bytes
     headers: dict[str, bytes]
+    is_tombstone: bool = False
+
+
+class ForeignRecordError(ValueError):
+    """A record that the connector did not write, or that is damaged."""
+
+
+@contextmanager
+def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
+    """Raise `ForeignRecordError` for anything that goes wrong in reading a record."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, NotProvisionedError) as error:
+        place = f"{record.topic} partition {record.partition} offset {record.offset}"
+        raise ForeignRecordError(f"{place}: {type(error).__name__}: {error}") from error
 
 
 class TopicReader:
@@ -198,6 +217,7 @@ def _record(message: Message) -> ReadRecord:
         message.key() or b"",
         message.value() or b"",
         {name: value or b"" for name, value in headers},
+        message.value() is None,
     )
 
 

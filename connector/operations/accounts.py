@@ -1,23 +1,17 @@
 """What identifies an event or a dead letter that is read back: its stream partition and its id."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from connector.errors import NotProvisionedError
 from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.events.times import US_PER_S
-from connector.kafka.reading import ReadRecord
+from connector.kafka.reading import ReadRecord, foreign_records_refused
 
 TRANSACTION_US = 60 * US_PER_S
 """Records of a transaction are dated this close to its ledger entry: no transaction stays open for longer."""
 
 _BATCH = {batch_type.name.encode() for batch_type in BATCH_TYPES}
-
-
-class ForeignRecordError(ValueError):
-    """A record that the connector did not write, or that is damaged."""
 
 
 class Account(NamedTuple):
@@ -42,16 +36,6 @@ def account_of(
         if account.partition not in STREAM_PARTITIONS:
             raise ValueError(f"there is no stream partition {account.partition}")
     return account
-
-
-@contextmanager
-def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
-    """Raise `ForeignRecordError` for anything that goes wrong in reading a record."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError, NotProvisionedError) as error:
-        place = f"{record.topic} partition {record.partition} offset {record.offset}"
-        raise ForeignRecordError(f"{place}: {type(error).__name__}: {error}") from error
 
 
 def _event(event: Mapping[str, Any]) -> Account:

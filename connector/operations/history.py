@@ -13,10 +13,10 @@ from connector.errors import OwnCorruptionError
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.ledger import EntryDecoder, read_entry
-from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
+from connector.kafka.reading import AvroReader, ForeignRecordError, ReadRecord, TopicReader, foreign_records_refused
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames, subject, topic_specs
-from connector.operations.accounts import TRANSACTION_US, ForeignRecordError, account_of, foreign_records_refused
+from connector.operations.accounts import TRANSACTION_US, account_of
 from connector.operations.audit import PartitionAudit
 from connector.settings import Settings
 

@@ -25,12 +25,12 @@ from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.clients import ClientProperties, producer_config, try_properties
 from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped, first_entry, is_plausible
-from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
+from connector.kafka.reading import AvroReader, ForeignRecordError, ReadRecord, TopicReader, foreign_records_refused
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import MisplacedError, Part, TransactionalWriter
-from connector.operations.accounts import TRANSACTION_US, ForeignRecordError, account_of, foreign_records_refused
+from connector.operations.accounts import TRANSACTION_US, account_of
 from connector.partition.records import RecordBuilder
 from connector.settings import Settings
 from connector.x.clock import wall_us

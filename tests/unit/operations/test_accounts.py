@@ -7,8 +7,8 @@ import pytest
 
 from connector.errors import NotProvisionedError
 from connector.events.catalog import StreamPartition
-from connector.kafka.reading import ReadRecord
-from connector.operations.accounts import Account, ForeignRecordError, account_of
+from connector.kafka.reading import ForeignRecordError, ReadRecord
+from connector.operations.accounts import Account, account_of
 
 _ID = bytes(range(16))
 _EVENT = {"stream": "tweet", "stream_partition": 3, "event_id": _ID.hex(), "sequence": 7}
