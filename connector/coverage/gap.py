@@ -12,6 +12,8 @@ class GapState(StrEnum):
 
     LOST = "lost"
     SUSPECTED = "suspected"
+    PARTLY_RECONCILED = "partly-reconciled"
+    RECONCILED = "reconciled"
 
 
 class Suspicion(StrEnum):

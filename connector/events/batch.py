@@ -10,12 +10,14 @@ from dataclasses import dataclass
 class BatchType:
     """One type of batch compliance job: what X calls it, and what its results are called here.
 
-    `ledger_partition` is the partition of the batch ledger that belongs to its runs.
+    `ledger_partition` is the partition of the batch ledger that belongs to its runs. `answers` are the event types
+    whose effect on what is held shows in the results of a run about all of it, or in the absence of an id from them.
     """
 
     job_type: str
     entity: str
     ledger_partition: int
+    answers: frozenset[str]
 
     @property
     def name(self) -> str:
@@ -38,5 +40,13 @@ class BatchType:
         return f"/x/compliance/batch/{self.job_type}"
 
 
-BATCH_TYPES = (BatchType("tweets", "tweet", 0), BatchType("users", "user", 1))
+_OF_TWEETS = frozenset({"tweet.delete", "tweet.edit", "user.scrub-geo"})
+_OF_USERS = frozenset(
+    {"user.delete", "user.undelete", "user.protect", "user.unprotect", "user.suspend", "user.unsuspend"}
+)
+BATCH_TYPES = (BatchType("tweets", "tweet", 0, _OF_TWEETS), BatchType("users", "user", 1, _OF_USERS))
+"""X documents an action and a reason for each of these (integration guide of batch compliance, "Results"); for no other
+event, and whether a dropped Tweet is among the results it does not say. An event that undoes another is seen by the id
+that has no result any more.
+"""
 BY_JOB_TYPE = {batch_type.job_type: batch_type for batch_type in BATCH_TYPES}

@@ -59,10 +59,16 @@ def rules_of_batch(settings: KafkaSettings) -> dict[str, Rule]:
     names = TopicNames(settings.topic_prefix)
     return {
         **{names.batch(each.job_type): _keyed(settings.partitions) for each in BATCH_TYPES},
+        names.gap: _gap,
         names.dead_letter: _records,
         names.batch_run: _newest_by_key,
         names.batch_ledger: _batch_ledger,
     }
+
+
+def rules_of_holdings(settings: KafkaSettings) -> dict[str, Rule]:
+    """Return what the topic of what is held is held against, which others write to."""
+    return {TopicNames(settings.topic_prefix).holdings: _holdings}
 
 
 def partitions_differ(actual: int, wanted: int) -> str:
@@ -153,6 +159,10 @@ def _owner(stream: str) -> Rule:
 def _newest_by_key(state: TopicState) -> Iterator[str]:
     yield from _loses(state, _NEWEST_BY_KEY | _ELECTED_CLEAN)
     yield from _takes_too_little(state)
+
+
+def _holdings(state: TopicState) -> Iterator[str]:
+    yield from _loses(state, _NEWEST_BY_KEY | _ELECTED_CLEAN)
 
 
 def _batch_ledger(state: TopicState) -> Iterator[str]:

@@ -107,6 +107,11 @@ class TopicNames:
         return f"{self.prefix}-batch-ledger"
 
     @property
+    def holdings(self) -> str:
+        """The topic of the ids that stores hold, which they write; any value, so it has no subject."""
+        return f"{self.prefix}-holdings"
+
+    @property
     def schema_id(self) -> str:
         """The topic of the schema ids that the registry has confirmed."""
         return f"{self.prefix}-schema-id"
@@ -193,6 +198,7 @@ def topic_specs(settings: KafkaSettings) -> list[TopicSpec]:
         spec(names.ledger, LEDGER_PARTITIONS, _STATE | {"retention.bytes": str(retention.ledger_bytes)}),
         spec(names.batch_run, 1, _NEWEST_BY_KEY),
         spec(names.batch_ledger, BATCH_LEDGER_PARTITIONS, _NEWEST_BY_KEY),
+        spec(names.holdings, settings.partitions, _NEWEST_BY_KEY),
         spec(names.schema_id, 1, _NEWEST_BY_KEY),
         *(spec(names.owner(stream), owner_partitions(stream), {}) for stream in STREAMS),
     ]

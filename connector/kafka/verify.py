@@ -19,6 +19,7 @@ from connector.kafka.topic_rules import (
     partitions_differ,
     risk_of,
     rules_of_batch,
+    rules_of_holdings,
     rules_of_streams,
 )
 from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames, subject
@@ -146,6 +147,11 @@ def verify_batch(settings: KafkaSettings, cluster: Cluster, registry: RegistryCl
     subjects = _find_subjects({topic: schemas[topic] for topic in rules if topic in schemas}, registry)
     _insist(topics, subjects)
     return BatchProvisioned(subjects.found, topics.found, topics.at_risk)
+
+
+def verify_holdings(settings: KafkaSettings, cluster: Cluster) -> None:
+    """Check the topic of what is held. Raises as `verify_batch` does."""
+    _insist(_find_topics(rules_of_holdings(settings), cluster))
 
 
 @dataclass(frozen=True, slots=True)

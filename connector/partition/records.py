@@ -117,6 +117,8 @@ class RecordBuilder:
             "cause": gap.cause.value,
             "detail": _GAP_DETAIL[gap.cause],
             "recorded_at": written_at_us // 1000,
+            "reconciled_by": None,
+            "remaining": None,
         }
         return Record(self._names.gap, gap_id.encode(), self._gap.encode(fields))
 

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 from connector.errors import NotProvisionedError
 from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
-from connector.kafka.verify import verify_batch
+from connector.kafka.verify import verify_batch, verify_holdings
 from connector.settings import Settings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken
@@ -85,6 +85,8 @@ _BATCH_RIGHTS = (
     *_topic_rights("-dead-letter", AclOperation.WRITE),
     *_topic_rights("-batch", AclOperation.READ, AclOperation.WRITE),
     *_topic_rights("-batch-ledger", AclOperation.READ, AclOperation.WRITE),
+    *_topic_rights("-gap", AclOperation.READ, AclOperation.WRITE),
+    *_topic_rights("-holdings", AclOperation.READ),
     (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
 )
 """All that publishing a batch run needs."""
@@ -184,13 +186,14 @@ def test_check_online_with_the_rights_of_run_finds_all_well(guarded: _Guarded, t
 
 
 def test_batch_run_with_its_rights_finds_its_topics_and_no_others(guarded: _Guarded) -> None:
-    """Publishing one needs less than the service has: neither events nor gaps, nor the service's ledger."""
+    """Publishing one needs less than the service has: neither events nor the service's ledger."""
     settings = Settings.model_validate(guarded.config("PLAIN", "batch"))
     cluster = Cluster(settings.kafka)
     with RegistryClient(settings.schema_registry) as registry:
         found = verify_batch(settings.kafka, cluster, registry)
-    assert (len(found.schema_ids), len(found.max_message_bytes)) == (4, 5)
-    for topic in (f"{_PREFIX}.tweet.delete", f"{_PREFIX}-gap", f"{_PREFIX}-ledger"):
+    verify_holdings(settings.kafka, cluster)
+    assert (len(found.schema_ids), len(found.max_message_bytes)) == (5, 6)
+    for topic in (f"{_PREFIX}.tweet.delete", f"{_PREFIX}-coverage", f"{_PREFIX}-ledger"):
         with pytest.raises(NotProvisionedError, match=f"no right to describe {topic}"):
             cluster.describe([topic])
 

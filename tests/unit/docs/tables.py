@@ -120,6 +120,19 @@ def _batch_topics() -> str:
     )
 
 
+def _answers() -> str:
+    return _table(
+        ("run", "answers for"),
+        (
+            (
+                f"`{each.job_type}`",
+                ", ".join(f"`{event_type.name}`" for event_type in EVENT_TYPES if event_type.name in each.answers),
+            )
+            for each in BATCH_TYPES
+        ),
+    )
+
+
 def _event(event_type: EventType) -> str:
     path = {field.name: ".".join(field.path) for field in event_type.fields}
     topic = f"Topic `{PREFIX}.{event_type.name}`, key {key_text(event_type)}, X's type `{event_type.x_type}`.\n\n"
@@ -290,6 +303,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "batch-topics": _batch_topics,
     "batch-result": partial(_record, batch_schema(BY_JOB_TYPE["tweets"])),
     "batch-run": partial(_record, BATCH_RUN),
+    "answers": _answers,
     "retention": _retention,
     "streams": _streams,
     "settings": _settings,

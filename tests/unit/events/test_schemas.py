@@ -43,6 +43,7 @@ _FIRST_FIELDS = [
     ("sequence", "long"),
     ("delivered_by", "string"),
 ]
+_TEXTS_OR_NULL = ["null", {"type": "array", "items": "string"}]
 _OWN = [COVERAGE, GAP, LEDGER, BATCH_RUN, BATCH_LEDGER]
 _ALL = [*map(event_schema, EVENT_TYPES), *map(batch_schema, BATCH_TYPES), *_OWN]
 _INSTANT = datetime(2022, 6, 27, 23, 49, 41, 839_000, tzinfo=UTC)
@@ -229,6 +230,8 @@ def test_gap_schema_fields_are_those_of_the_contract() -> None:
         ("cause", "string"),
         ("detail", "string"),
         ("recorded_at", _MILLIS),
+        ("reconciled_by", _TEXTS_OR_NULL),
+        ("remaining", _TEXTS_OR_NULL),
     ]
 
 

@@ -147,6 +147,8 @@ _GAP = {
     "cause": "c",
     "detail": "d",
     "recorded_at": 1000,
+    "reconciled_by": None,
+    "remaining": ["tweet.withheld"],
 }
 
 

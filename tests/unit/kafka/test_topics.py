@@ -34,6 +34,7 @@ _EVENT_TOPICS = [
 _BATCH_TOPICS = ["x.compliance.batch.tweet", "x.compliance.batch.user"]
 _OWN_TOPICS = ["x.compliance-coverage", "x.compliance-gap", "x.compliance-dead-letter", "x.compliance-ledger"]
 _RUN_TOPICS = ["x.compliance-batch", "x.compliance-batch-ledger"]
+_HOLDINGS = "x.compliance-holdings"
 _INNER_TOPICS = [
     "x.compliance-schema-id",
     *(f"x.compliance-owner-{stream}" for stream in ("tweet", "user", "like", "label")),
@@ -46,7 +47,7 @@ def _specs(settings: KafkaSettings = _SETTINGS) -> dict[str, TopicSpec]:
 
 def test_specs_are_all_topics_of_the_contract_in_order() -> None:
     """Events of every stream first, then batch results, then the connector's own."""
-    assert list(_specs()) == [*_EVENT_TOPICS, *_BATCH_TOPICS, *_OWN_TOPICS, *_RUN_TOPICS, *_INNER_TOPICS]
+    assert list(_specs()) == [*_EVENT_TOPICS, *_BATCH_TOPICS, *_OWN_TOPICS, *_RUN_TOPICS, _HOLDINGS, *_INNER_TOPICS]
 
 
 def test_group_and_transactional_ids_follow_from_the_prefix() -> None:
@@ -60,9 +61,9 @@ def test_own_topics_are_outside_the_events_prefix() -> None:
     """A pattern or prefixed ACL on the events' prefix catches none of the connector's own."""
     names = TopicNames("x.compliance")
     assert [names.coverage, names.gap, names.dead_letter, names.ledger] == _OWN_TOPICS
-    assert [names.batch_run, names.batch_ledger] == _RUN_TOPICS
+    assert [names.batch_run, names.batch_ledger, names.holdings] == [*_RUN_TOPICS, _HOLDINGS]
     assert [names.schema_id, *map(names.owner, STREAMS)] == _INNER_TOPICS
-    assert not any(name.startswith("x.compliance.") for name in _OWN_TOPICS + _RUN_TOPICS + _INNER_TOPICS)
+    assert not any(name.startswith("x.compliance.") for name in [*_OWN_TOPICS, *_RUN_TOPICS, _HOLDINGS, *_INNER_TOPICS])
 
 
 def test_batch_results_are_within_the_events_prefix() -> None:
@@ -78,7 +79,8 @@ def test_ownership_topic_has_a_partition_for_each_of_its_stream() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "partitions"), [("x.compliance-batch", 1), ("x.compliance-batch-ledger", 2), ("x.compliance-schema-id", 1)]
+    ("name", "partitions"),
+    [("x.compliance-batch", 1), ("x.compliance-batch-ledger", 2), (_HOLDINGS, 6), ("x.compliance-schema-id", 1)],
 )
 def test_state_by_key_is_compacted(name: str, partitions: int) -> None:
     """The newest record of each key is kept for ever; the ledger has a partition for each type of job."""

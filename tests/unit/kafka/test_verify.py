@@ -15,6 +15,7 @@ from connector.kafka.verify import TopicLimits, changed_partitions, confirm_sche
 from connector.settings import PipelineSettings, RetentionSettings, SchemaRegistrySettings
 from tests.unit.kafka.topics_in_memory import (
     BATCH,
+    HOLDINGS,
     NAMES,
     SETTINGS,
     SPECS,
@@ -24,6 +25,7 @@ from tests.unit.kafka.topics_in_memory import (
     with_config,
 )
 
+_OTHERS = BATCH | {HOLDINGS}
 _OWN = {"p-coverage", "p-gap", "p-dead-letter", "p-ledger", "p-schema-id"}
 
 
@@ -45,15 +47,17 @@ def test_verify_of_everything_in_place_returns_what_writers_need(registry: Regis
     """Ids and record limits, by topic."""
     result = verify(SETTINGS, list(STREAMS), FakeCluster(TOPICS), registry, _RECORDED)
     assert result.schema_ids == {
-        topic: registry.find(subject(topic), schema) for topic, schema in NAMES.schemas().items() if topic not in BATCH
+        topic: registry.find(subject(topic), schema)
+        for topic, schema in NAMES.schemas().items()
+        if topic not in _OTHERS
     }
-    assert result.max_message_bytes == {spec.name: 2 * 1024**2 for spec in SPECS if spec.name not in BATCH}
+    assert result.max_message_bytes == {spec.name: 2 * 1024**2 for spec in SPECS if spec.name not in _OTHERS}
 
 
 def test_verify_neither_needs_nor_checks_the_topics_of_batch_compliance(registry: RegistryClient) -> None:
     """An installation that was provisioned before there were any goes on, and so does one where they are unfit."""
-    before = {name: state for name, state in TOPICS.items() if name not in BATCH}
-    unfit = {name: replace(TOPICS[name], partitions=77, config={"max.message.bytes": "1"}) for name in BATCH}
+    before = {name: state for name, state in TOPICS.items() if name not in _OTHERS}
+    unfit = {name: replace(TOPICS[name], partitions=77, config={"max.message.bytes": "1"}) for name in _OTHERS}
     for topics in (before, before | unfit):
         result = verify(SETTINGS, list(STREAMS), FakeCluster(topics), registry, _RECORDED)
         assert result.max_message_bytes.keys() == before.keys()

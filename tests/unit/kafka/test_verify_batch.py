@@ -7,9 +7,10 @@ import pytest
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import subject
-from connector.kafka.verify import verify_batch
+from connector.kafka.verify import verify_batch, verify_holdings
 from tests.unit.kafka.topics_in_memory import (
     BATCH,
+    HOLDINGS,
     NAMES,
     SETTINGS,
     TOPICS,
@@ -21,10 +22,10 @@ from tests.unit.kafka.topics_in_memory import (
 
 def test_verify_batch_of_everything_in_place_returns_what_a_run_needs(registry: RegistryClient) -> None:
     """Ids and record limits by topic, the dead letters' too, and nothing that only the service needs."""
-    needed = {name: TOPICS[name] for name in BATCH | {"p-dead-letter"}}
+    needed = {name: TOPICS[name] for name in BATCH | {"p-gap", "p-dead-letter"}}
     result = verify_batch(SETTINGS, FakeCluster(needed), registry)
     schemas = NAMES.schemas()
-    assert result.schema_ids == {name: registry.find(subject(name), schemas[name]) for name in BATCH}
+    assert result.schema_ids == {name: registry.find(subject(name), schemas[name]) for name in BATCH | {"p-gap"}}
     assert result.max_message_bytes == dict.fromkeys(needed, 2 * 1024**2)
     assert result.at_risk == {}
 
@@ -36,11 +37,13 @@ def test_verify_batch_of_nothing_names_everything_and_the_command(empty_registry
     assert caught.value.lines == (
         "topic p.batch.tweet is missing",
         "topic p.batch.user is missing",
+        "topic p-gap is missing",
         "topic p-dead-letter is missing",
         "topic p-batch is missing",
         "topic p-batch-ledger is missing",
         "subject p.batch.tweet-value does not have the schema x.compliance.v1.BatchTweet",
         "subject p.batch.user-value does not have the schema x.compliance.v1.BatchUser",
+        "subject p-gap-value does not have the schema x.compliance.v1.Gap",
         "subject p-batch-value does not have the schema x.compliance.v1.BatchRun",
         "subject p-batch-ledger-value does not have the schema x.compliance.v1.BatchLedgerEntry",
         "Create what is missing with: connector provision",
@@ -105,3 +108,13 @@ def test_verify_batch_waits_for_a_registry_that_is_away() -> None:
     """A run is not the service, and may come later."""
     with pytest.raises(DependencyUnavailableError, match="does not answer"):
         verify_batch(SETTINGS, FakeCluster(TOPICS), silent_registry())
+
+
+def test_verify_holdings_takes_what_others_have_made_if_it_keeps_the_newest_of_each_key() -> None:
+    """Any number of partitions will do, and any size of records: others write them."""
+    verify_holdings(SETTINGS, FakeCluster({HOLDINGS: replace(TOPICS[HOLDINGS], partitions=99)}))
+    verify_holdings(SETTINGS, FakeCluster(with_config(HOLDINGS, max_message_bytes="1000")))
+    with pytest.raises(NotProvisionedError, match=r"^topic p-holdings would lose records: cleanup.policy is delete"):
+        verify_holdings(SETTINGS, FakeCluster(with_config(HOLDINGS, cleanup_policy="delete")))
+    with pytest.raises(NotProvisionedError, match=r"^topic p-holdings is missing"):
+        verify_holdings(SETTINGS, FakeCluster({}))

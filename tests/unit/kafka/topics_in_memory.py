@@ -13,6 +13,7 @@ SETTINGS = KafkaSettings(bootstrap_servers="broker:9092", topic_prefix="p")
 SPECS = topic_specs(SETTINGS)
 TOPICS = {spec.name: TopicState(spec.partitions, spec.replication, spec.config) for spec in SPECS}
 BATCH = {"p.batch.tweet", "p.batch.user", "p-batch", "p-batch-ledger"}
+HOLDINGS = "p-holdings"
 
 
 class FakeCluster(Cluster):

@@ -153,6 +153,8 @@ def test_gap_spans_the_whole_range_and_says_why(cause: GapCause) -> None:
         "state": GapState.SUSPECTED if is_suspected else GapState.LOST,
         "cause": cause.value,
         "recorded_at": NOW_US // 1000,
+        "reconciled_by": None,
+        "remaining": None,
     }
 
 
