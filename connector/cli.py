@@ -246,10 +246,16 @@ def tail(
     Runs until SIGINT, or with --to-end until everything committed so far has been printed.
     """
     from connector.app import stopping_on_signals  # noqa: PLC0415 - see the module's docstring
-    from connector.kafka.reading import BEGINNING, NOW, AvroReader, TopicReader  # noqa: PLC0415 - see the module's docstring
+    from connector.kafka.reading import (  # noqa: PLC0415 - see the module's docstring
+        BEGINNING,
+        NOW,
+        AvroReader,
+        ForeignRecordError,
+        TopicReader,
+        foreign_records_refused,
+    )
     from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.topics import TopicNames  # noqa: PLC0415 - see the module's docstring
-    from connector.operations.accounts import ForeignRecordError, foreign_records_refused  # noqa: PLC0415 - see the module's docstring
 
     names = events or [event_type.name for event_type in EVENT_TYPES]
     if unknown := [name for name in names if name not in BY_NAME]:
@@ -296,6 +302,9 @@ def gaps(
     for gap in found:
         place = f"{gap['stream']}/{gap['stream_partition']}"
         say(f"{place:<8} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}")
+        if gap.get("remaining") is not None:
+            say(f"{'':<8} reconciled by: {', '.join(gap["reconciled_by"] or ())}")
+            say(f"{'':<8} remaining: {', '.join(gap['remaining']) or 'nothing'}")
     if not found:
         say("no gaps")
 

@@ -3,47 +3,52 @@
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import msgspec
 
 from connector.batch.accounting import UnaccountedError
 from connector.batch.calls import Calls, Tools
-from connector.batch.ids import prepare
+from connector.batch.ids import Ids, prepare
 from connector.batch.results import DeadResult
-from connector.batch.run import Run, described, total
+from connector.batch.run import JobsFailedError, Run, described, total
 from connector.batch.state import Keeper, Outcome, RunFolder, RunState, ShardState, UnusableRunError
 from connector.events.times import format_us
 from connector.files import open_private
-from connector.x.batch_api import JobType
+from connector.quoting import shown
+from connector.x.batch_api import CallFailedError, JobType
 from connector.x.clock import wall_us
-
-_BLOCK_BYTES = 1024 * 1024
+from connector.x.transfers import TransferNotAllowedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What an operator asks for: which ids to check, and where the results go: to a file, to the bus, or to both.
 
-    `folder` keeps what an interrupted run needs to resume, but for what the `keeper` does, if there is one.
+    Without `ids` it is the unfinished run `run_id` that is to go on. `folder` keeps what an interrupted run needs to
+    resume, but for what the `keeper` does, if there is one. `covers_all` is whether the ids are all that is held.
     """
 
     kind: JobType
-    source: BinaryIO
+    ids: Ids | None
     output: Path | None
     folder: Path
+    run_id: str | None = None
     keeper: Keeper | None = None
+    covers_all: bool = False
     is_fresh: bool = False
-    skip_invalid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a finished run has found; `dead_letters` is the file of the result lines that were not understood."""
+    """What a finished run has found; `dead_letters` is the file of the result lines that were not understood.
+
+    `notes` are lines of text about what else came of it.
+    """
 
     run_id: str
     kind: JobType
@@ -53,6 +58,7 @@ class Report:
     outcome: Outcome
     output: Path | None
     dead_letters: Path | None
+    notes: Sequence[str] = ()
 
     def lines(self) -> Iterator[str]:
         """Yield the report as lines of text."""
@@ -66,6 +72,8 @@ class Report:
             yield f"  results: {self.output}"
         if self.dead_letters is not None:
             yield f"  result lines not understood: {self.dead_letters}"
+        for note in self.notes:
+            yield f"  {note}"
 
 
 def run_batch(request: Request, tools: Tools) -> Report:
@@ -74,17 +82,49 @@ def run_batch(request: Request, tools: Tools) -> Report:
     Raises `InvalidIdsError`, `UnusableRunError`, `FolderInUseError`, what `Run.finish` raises, and `OSError`. However
     it ends, the same call resumes it.
     """
+    with _begun(request, tools) as (folder, keeper, state):
+        output = None if request.output is None else _writable(request.output)
+        _work(Run(folder, keeper, state, tools).finish, keeper, state)
+        report = _delivered(output, folder, state)
+        notes = keeper.end(state, report.outcome, is_done=True)
+        folder.remove()
+        return replace(report, notes=notes)
+
+
+def submit_batch(request: Request, tools: Tools) -> RunState:
+    """Upload the ids, those of the first job, and return the run, which `run_batch` finishes. Raises as that does."""
+    with _begun(request, tools) as (folder, keeper, state):
+        _work(Run(folder, keeper, state, tools).submit, keeper, state)
+        return state
+
+
+def abandon_batch(request: Request, tools: Tools) -> None:
+    """Discard the run `run_id`, and cancel its job. Raises `UnusableRunError` unless that run is unfinished."""
+    with _locked(request) as (folder, keeper):
+        _abandon(keeper, _asked_for(request, keeper.load()), tools)
+        folder.remove()
+
+
+@contextmanager
+def _locked(request: Request) -> Iterator[tuple[RunFolder, Keeper]]:
     folder = RunFolder(request.folder)
     folder.make()
     with folder.locked():
-        output = None if request.output is None else _writable(request.output)
-        keeper = request.keeper or folder
-        state = _state(request, folder, keeper, tools)
-        Run(folder, keeper, state, tools).finish()
-        report = _delivered(output, folder, state)
-        keeper.end(state, report.outcome, is_done=True)
-        folder.remove()
-        return report
+        yield folder, request.keeper or folder
+
+
+@contextmanager
+def _begun(request: Request, tools: Tools) -> Iterator[tuple[RunFolder, Keeper, RunState]]:
+    with _locked(request) as (folder, keeper):
+        yield folder, keeper, _state(request, folder, keeper, tools)
+
+
+def _work(step: Callable[[], None], keeper: Keeper, state: RunState) -> None:
+    try:
+        step()
+    except (JobsFailedError, CallFailedError, TransferNotAllowedError):
+        keeper.fail(state)
+        raise
 
 
 def _writable(output: Path) -> Path:
@@ -99,20 +139,17 @@ def _writable(output: Path) -> Path:
 def _state(request: Request, folder: RunFolder, keeper: Keeper, tools: Tools) -> RunState:
     """Return the state of the run to resume, or of a new one, fully prepared."""
     kept = _found(request, keeper)
+    is_whole = kept is not None and folder.holds(kept, with_results=request.output is not None)
+    if request.ids is None:
+        return _resumed(_usable(_asked_for(request, kept), is_whole=is_whole), tools)
     if kept is not None and request.is_fresh:
         _abandon(keeper, kept, tools)
         kept = None
-    source = _HashingReader(request.source)
-    is_whole = kept is not None and folder.holds(kept, with_results=request.output is not None)
     if kept is not None and (is_whole or keeper is folder):
-        source.read_to_end()
-        if (kept.kind, kept.source) != (request.kind, source.digest()):
-            raise UnusableRunError(f"run {kept.run_id} is unfinished, and of other ids; --fresh discards it")
-        if not is_whole:
-            raise UnusableRunError(f"run {kept.run_id} is unfinished, and files of it are gone; --fresh discards it")
-        return _resumed(kept, tools)
+        _check_same(kept, request, request.ids)
+        return _resumed(_usable(kept, is_whole=is_whole), tools)
     folder.clear()
-    prepared = _prepared(request, folder, source, tools)
+    prepared = _prepared(request, request.ids, folder, tools)
     if kept is not None:  # its files are gone, as those of a pod are
         if kept.is_of(prepared):
             return _resumed(kept, tools)
@@ -121,6 +158,28 @@ def _state(request: Request, folder: RunFolder, keeper: Keeper, tools: Tools) ->
     parts = f", in {len(prepared.shards)} parts" if len(prepared.shards) > 1 else ""
     tools.reporter.say(f"run {prepared.run_id}; {request.kind.value} to check: {prepared.ids:,}{parts}")
     return prepared
+
+
+def _asked_for(request: Request, kept: RunState | None) -> RunState:
+    if kept is None or kept.run_id != request.run_id:
+        raise UnusableRunError(f"there is no unfinished run {shown(request.run_id or '')} of {request.kind.value}")
+    return kept
+
+
+def _check_same(kept: RunState, request: Request, ids: Ids) -> None:
+    """Raise `UnusableRunError` unless a run is about what is asked for now."""
+    unfinished = f"run {kept.run_id} is unfinished"
+    if (kept.kind, kept.source) != (request.kind, ids.identity()):
+        raise UnusableRunError(f"{unfinished}, and of other ids; --fresh discards it")
+    if kept.covers_all != request.covers_all:
+        was = "with" if kept.covers_all else "without"
+        raise UnusableRunError(f"{unfinished}, and was begun {was} --covers-all; --fresh discards it")
+
+
+def _usable(kept: RunState, *, is_whole: bool) -> RunState:
+    if not is_whole:
+        raise UnusableRunError(f"run {kept.run_id} is unfinished, and files of it are gone; --fresh discards it")
+    return kept
 
 
 def _resumed(state: RunState, tools: Tools) -> RunState:
@@ -149,15 +208,13 @@ def _abandon(keeper: Keeper, state: RunState, tools: Tools) -> None:
     keeper.end(state, total(shard.outcome for shard in state.shards if shard.outcome is not None), is_done=False)
 
 
-def _prepared(request: Request, folder: RunFolder, source: "_HashingReader", tools: Tools) -> RunState:
+def _prepared(request: Request, ids: Ids, folder: RunFolder, tools: Tools) -> RunState:
     started_us = tools.api.date_us or wall_us()
-    prepared = prepare(
-        cast("BinaryIO", source),
-        folder.path,
-        skip_invalid=request.skip_invalid,
-        on_progress=lambda lines: tools.reporter.show(f"{lines:,} lines read"),
-    )
-    return folder.new_state(uuid.uuid4().hex[:12], request.kind, source.digest(), started_us, prepared)
+    progress = f"{ids.unit} read"
+    prepared = prepare(ids, folder.path, on_progress=lambda count: tools.reporter.show(f"{count:,} {progress}"))
+    state = folder.new_state(uuid.uuid4().hex[:12], request.kind, ids, started_us, prepared)
+    state.covers_all = request.covers_all
+    return state
 
 
 def _delivered(output: Path | None, folder: RunFolder, state: RunState) -> Report:
@@ -216,26 +273,3 @@ def _new(target: Path) -> BinaryIO:
 
 def _beside(target: Path) -> Path:
     return target.with_name(f"{target.name}.new")
-
-
-class _HashingReader:
-    """Reads a file, and computes the digest of what has been read."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self._digest = sha256()
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`."""
-        block = self._source.read(size)
-        self._digest.update(block)
-        return block
-
-    def read_to_end(self) -> None:
-        """Read the rest."""
-        while self.read(_BLOCK_BYTES):
-            pass
-
-    def digest(self) -> str:
-        """Return the SHA-256 of what has been read, in hexadecimal."""
-        return self._digest.hexdigest()

@@ -1,4 +1,4 @@
-r"""An operator's ids in, shards out: files no larger than X accepts in one upload.
+r"""Ids in, shards out: files no larger than X accepts in one upload.
 
 A shard holds one id a line, each ended by `\n`, sorted in byte order; no id is twice in all shards together.
 Must not know what is done with a shard.
@@ -7,14 +7,15 @@ Must not know what is done with a shard.
 import os
 import zlib
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import sha256
 from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from connector.batch.sorting import sorted_lines
 from connector.errors import ConnectorError
@@ -23,13 +24,14 @@ from connector.quoting import shown
 
 LONGEST_LINE_BYTES = 4096
 """A longer line of input is invalid, even if the rest of it is blank."""
+MOST_EXAMPLES = 10
+"""Invalid lines that are shown; the others are counted."""
 _LONGEST_ID = 19
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 31  # what zlib calls a gzip header and its largest window
 _BLOCK_BYTES = 64 * 1024
 _LINES_A_WRITE = 4096
-_LINES_A_PROGRESS = 100_000
-_EXAMPLES = 10
+PROGRESS_EVERY = 100_000
 _EXAMPLE_BYTES = 60
 
 
@@ -60,26 +62,46 @@ class Prepared:
     invalid: int
 
 
-def prepare(
-    source: BinaryIO,
-    folder: Path,
-    *,
-    skip_invalid: bool,
-    shard_limit_bytes: int = 128_000_000,
-    on_progress: Callable[[int], None],
-) -> Prepared:
-    """Read one id a line, plain or gzip, and write the shards, mode 0600, into `folder`; none where there is no id.
+class IdSource(StrEnum):
+    """The source of a run's ids; public, an open set in the contract."""
 
-    `on_progress` gets the count of lines read, every 100,000 lines. Memory does not grow with the input; disk space
-    does, up to twice the ids as text. Raises `InvalidIdsError` for corrupt gzip and, unless `skip_invalid`, for lines
-    that hold anything but an id, once all are read; `OSError` if the disk is full. Neither leaves a shard.
+    FILE = "file"
+    TOPIC = "topic"
+
+
+class Ids(Protocol):
+    """The ids to ask X about. They are read once.
+
+    `valid` and `invalid` count what has been read, in what `unit` says; `source` is where they come from.
     """
-    intake = _Intake(skip_invalid, on_progress)
-    with closing(sorted_lines(intake.ids(_lines(_blocks(source))), folder)) as ordered:
-        distinct = map(itemgetter(0), groupby(ordered))
+
+    source: IdSource
+    unit: str
+    valid: int
+    invalid: int
+
+    def distinct(self, folder: Path, on_progress: Callable[[int], None]) -> Generator[bytes, None, None]:
+        """Yield each id once, in byte order; what does not fit into memory is in `folder`, without a name.
+
+        `on_progress` gets the count of lines or records read, every 100,000. Raises `InvalidIdsError` once all are
+        read, and `OSError` if the disk is full.
+        """
+
+    def identity(self) -> str:
+        """Return what is the same if the same input is given again, and reads it to its end if need be."""
+
+
+def prepare(
+    ids: Ids, folder: Path, *, shard_limit_bytes: int = 128_000_000, on_progress: Callable[[int], None]
+) -> Prepared:
+    """Write ids as shards, mode 0600, into `folder`; none where there is no id.
+
+    Memory does not grow with the input; disk space does. Raises what `Ids.distinct` does, and then leaves no shard.
+    """
+    with closing(ids.distinct(folder, on_progress)) as distinct:
         shards = _write_shards(groupby(distinct, _shard_numbers(shard_limit_bytes)), folder)
-    ids = sum(shard.ids for shard in shards)
-    return Prepared(shards, ids, intake.valid - ids, intake.invalid)
+    count = sum(shard.ids for shard in shards)
+    return Prepared(shards, count, ids.valid - count, ids.invalid)
 
 
 def split(shard: Shard, folder: Path, *, number: int) -> tuple[Shard, Shard]:
@@ -92,13 +114,6 @@ def split(shard: Shard, folder: Path, *, number: int) -> tuple[Shard, Shard]:
         lines = map(bytes.rstrip, file)
         first, second = _write_shards([(number, islice(lines, half)), (number + 1, lines)], folder)
     return first, second
-
-
-def _blocks(source: BinaryIO) -> Iterator[bytes]:
-    """Return the content of `source` block by block, decompressed if it begins like gzip."""
-    first = source.read(_BLOCK_BYTES)
-    blocks = chain([first], iter(lambda: source.read(_BLOCK_BYTES), b""))
-    return _decompressed(blocks) if first.startswith(_GZIP_MAGIC) else blocks
 
 
 def _decompressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -130,39 +145,70 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-@dataclass(slots=True)
-class _Intake:
-    """Finds the ids in the lines of an input, and counts the lines."""
+class FileIds:
+    """The ids in a file or a pipe, one a line, plain or gzip.
 
-    skip_invalid: bool
-    on_progress: Callable[[int], None]
-    valid: int = 0
-    invalid: int = 0
-    examples: list[str] = field(default_factory=list)
+    A line that holds anything else is an error, unless `skip_invalid`; so is corrupt gzip.
+    """
 
-    def ids(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+    source = IdSource.FILE
+    unit = "lines"
+
+    def __init__(self, file: BinaryIO, *, skip_invalid: bool) -> None:
+        self.valid = 0
+        self.invalid = 0
+        self._file = file
+        self._digest = sha256()
+        self._skip_invalid = skip_invalid
+        self._examples: list[str] = []
+
+    def distinct(self, folder: Path, on_progress: Callable[[int], None]) -> Generator[bytes, None, None]:
+        """Yield the ids, as `Ids` has it; needs up to the size of the ids as text in `folder`."""
+        with closing(sorted_lines(self._read(on_progress), folder)) as ordered:
+            yield from map(itemgetter(0), groupby(ordered))
+
+    def identity(self) -> str:
+        """Return the SHA-256 of the whole input, in hexadecimal."""
+        while self._block():
+            pass
+        return self._digest.hexdigest()
+
+    def _read(self, on_progress: Callable[[int], None]) -> Iterator[bytes]:
         """Yield the id of each line that holds one. Raises `InvalidIdsError` after the last line."""
-        for number, line in enumerate(lines, 1):
-            found = line if _is_id(line) else _unwrapped(line, is_first=number == 1)
+        for number, line in enumerate(_lines(self._content()), 1):
+            found = line if is_id(line) else _unwrapped(line, is_first=number == 1)
             if found:
                 self.valid += 1
                 yield found
             elif found is None:
                 self._reject(number, line)
-            if number % _LINES_A_PROGRESS == 0:
-                self.on_progress(number)
-        if self.invalid and not self.skip_invalid:
+            if number % PROGRESS_EVERY == 0:
+                on_progress(number)
+        if self.invalid and not self._skip_invalid:
             raise InvalidIdsError(
-                f"invalid lines: {self.invalid:,}; an id is 1 to 19 digits (--skip-invalid skips them)", *self.examples
+                f"invalid lines: {self.invalid:,}; an id is 1 to 19 digits (--skip-invalid skips them)",
+                *self._examples,
             )
+
+    def _content(self) -> Iterator[bytes]:
+        """Return the content block by block, decompressed if it begins like gzip."""
+        first = self._block()
+        blocks = chain([first], iter(self._block, b""))
+        return _decompressed(blocks) if first.startswith(_GZIP_MAGIC) else blocks
+
+    def _block(self) -> bytes:
+        block = self._file.read(_BLOCK_BYTES)
+        self._digest.update(block)
+        return block
 
     def _reject(self, number: int, line: bytes) -> None:
         self.invalid += 1
-        if self.invalid <= _EXAMPLES:
-            self.examples.append(f"  line {number}: {shown(line[:_EXAMPLE_BYTES]) or 'not printable'}")
+        if self.invalid <= MOST_EXAMPLES:
+            self._examples.append(f"  line {number}: {shown(line[:_EXAMPLE_BYTES]) or 'not printable'}")
 
 
-def _is_id(text: bytes) -> bool:
+def is_id(text: bytes) -> bool:
+    """Return whether `text` is an id of X's, 1 to 19 digits."""
     return text.isdigit() and len(text) <= _LONGEST_ID
 
 
@@ -175,7 +221,7 @@ def _unwrapped(line: bytes, *, is_first: bool) -> bytes | None:
         bare = bare[1:-1]
     if is_first and bare.lower() == b"id":
         return b""
-    return bare if not bare or _is_id(bare) else None
+    return bare if not bare or is_id(bare) else None
 
 
 def _shard_numbers(limit_bytes: int) -> Callable[[bytes], int]:

@@ -10,18 +10,21 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import msgspec
 from confluent_kafka import TopicPartition
 
 from connector.batch.calls import Reporter, Tools
-from connector.batch.command import Report, Request, run_batch
+from connector.batch.command import Request
+from connector.batch.due import Due, Wanted, decide, read_runs
+from connector.batch.gaps import GapTopic, RecordedGap, described, reconciling_parts
 from connector.batch.ledger import BatchLedgerEntry, read_entry
 from connector.batch.pace import Pace
-from connector.batch.records import BatchRecords, IdSource, JobContext, RunAccount, RunStatus, unencodable
+from connector.batch.records import BatchRecords, JobContext, RunAccount, RunStatus, unencodable
 from connector.batch.results import DeadResult, Finding
 from connector.batch.run import total
 from connector.batch.state import Outcome, RunFolder, RunState, ShardState
@@ -65,6 +68,10 @@ class ChangedResultsError(ConnectorError):
     exit_code = os.EX_UNAVAILABLE
 
 
+def _nothing_more() -> Sequence[Part]:
+    return ()
+
+
 class BusLedger:
     """The entries of one type of ids. Every method raises `AnotherRunnerError`, and what Kafka's clients come to.
 
@@ -102,13 +109,12 @@ class BusLedger:
         Waits until it is known whether that runner is at work, and raises `AnotherRunnerError` if it is.
         """
         self._last = self._read()
-        state = None if self._last is None else msgspec.json.decode(self._last.state, type=RunState)
-        if self._last is not None and state is not None and not state.is_over:
+        state = None if self._last is None else unfinished(self._last)
+        if self._last is not None and state is not None:
             self._await_silence_of(self._last)
         self._open()
-        if state is None or state.is_over:
-            return None
-        self.save(state)  # from now on another runner sees this one
+        if state is not None:
+            self.save(state)  # from now on another runner sees this one
         return state
 
     def _await_silence_of(self, last: BatchLedgerEntry) -> None:
@@ -133,8 +139,10 @@ class BusLedger:
             return isinstance(error, ProcessLookupError)
         return False
 
-    def save(self, state: RunState, records: Sequence[Record] = ()) -> None:
-        """Keep the state, in one transaction with records."""
+    def save(
+        self, state: RunState, records: Sequence[Record] = (), more: Callable[[], Sequence[Part]] = _nothing_more
+    ) -> None:
+        """Keep the state, in one transaction with records and what `more` returns at each attempt to commit."""
         entry = BatchLedgerEntry(
             entry=0 if self._last is None else self._last.entry + 1,
             kind=self._kind,
@@ -145,7 +153,7 @@ class BusLedger:
             sequence=state.sequence,
             written_at_us=wall_us() // 1000 * 1000,
         )
-        self._commit(records, entry)
+        self._commit(records, entry, more)
         self._last, self._state, self._beat_at_s = entry, state, self._monotonic_s()
 
     def rest(self, seconds: float) -> None:
@@ -160,11 +168,11 @@ class BusLedger:
         if self._state is not None and self._monotonic_s() - self._beat_at_s >= HEARTBEAT_S:
             self.save(self._state)
 
-    def _commit(self, records: Sequence[Record], entry: BatchLedgerEntry) -> None:
+    def _commit(self, records: Sequence[Record], entry: BatchLedgerEntry, more: Callable[[], Sequence[Part]]) -> None:
         """Commit records with an entry; what became of a commit that fails is read from the ledger."""
         for _ in range(_MOST_TRIES):
             try:
-                self._attempt(records, entry)
+                self._attempt(records, entry, more)
             except FencedError as error:
                 raise AnotherRunnerError(f"another runner of {self._kind.value} jobs has taken over") from error
             except AnotherRunnerError:
@@ -176,7 +184,7 @@ class BusLedger:
             self._sleep(_RETRY_S)
         raise DependencyUnavailableError(f"Kafka does not take the results: {shown(str(problem))}") from problem
 
-    def _attempt(self, records: Sequence[Record], entry: BatchLedgerEntry) -> None:
+    def _attempt(self, records: Sequence[Record], entry: BatchLedgerEntry, more: Callable[[], Sequence[Part]]) -> None:
         """Commit, unless a failed attempt has done so."""
         writer = self._writer
         if writer is None:
@@ -187,7 +195,8 @@ class BusLedger:
                 return
         self._writer = None
         label = StreamPartition("batch", self._partition + 1)
-        duration_s = writer.commit([Part(label, records, self._records.ledger(entry), self._place)])
+        part = Part(label, records, self._records.ledger(entry), self._place)
+        duration_s = writer.commit([part, *more()])
         self._place += TAKEN_BY_A_TRANSACTION
         if duration_s <= SLOW_COMMIT_S:  # a delayed end of a slow transaction must find an old epoch
             self._writer = writer
@@ -208,13 +217,23 @@ class BusLedger:
         return self._writer
 
     def _read(self) -> BatchLedgerEntry | None:
-        """Return the last entry that is committed."""
-        last = None
-        with TopicReader(self._settings, [self._names.batch_ledger]) as reader:
-            for record in reader.to_end():
-                if record.partition == self._partition:
-                    last = read_entry(record.value, self._kind)
-        return last
+        return last_entry(self._settings, self._kind)
+
+
+def last_entry(settings: KafkaSettings, kind: JobType) -> BatchLedgerEntry | None:
+    """Return the last entry of a type that is committed. Raises what Kafka comes to, and `OwnCorruptionError`."""
+    last = None
+    with TopicReader(settings, [TopicNames(settings.topic_prefix).batch_ledger]) as reader:
+        for record in reader.to_end():
+            if record.partition == BY_JOB_TYPE[kind].ledger_partition:
+                last = read_entry(record.value, kind)
+    return last
+
+
+def unfinished(entry: BatchLedgerEntry) -> RunState | None:
+    """Return the state of the run of an entry, unless the run is over."""
+    state = msgspec.json.decode(entry.state, type=RunState)
+    return None if state.is_over else state
 
 
 class BeatingReporter:
@@ -234,14 +253,21 @@ class BeatingReporter:
 class Publisher:
     """Puts what a run finds on the bus, and keeps its state there."""
 
-    def __init__(self, ledger: BusLedger, records: BatchRecords, folder: RunFolder) -> None:
+    def __init__(self, ledger: BusLedger, records: BatchRecords, folder: RunFolder, gaps: GapTopic) -> None:
         self._ledger = ledger
         self._records = records
         self._folder = folder
+        self._gaps = gaps
+        self._gaps_end: dict[int, int] = {}
 
     def load(self) -> RunState | None:
         """Return the state of the run that is not over. Raises as `BusLedger.load` does."""
-        return self._ledger.load()
+        state = self._ledger.load()
+        self._gaps_end = self._gaps.ends()
+        if state is not None and state.has_failed:
+            state.has_failed = False
+            self._publish(state, RunStatus.RUNNING)
+        return state
 
     def save(self, state: RunState) -> None:
         """Keep the state."""
@@ -249,13 +275,33 @@ class Publisher:
 
     def begin(self, state: RunState) -> None:
         """Publish that a run has begun."""
-        self._ledger.save(state, [self._records.run(_account(state, total(iter(())), RunStatus.RUNNING))])
+        state.gaps_end = self._gaps_end
+        self._publish(state, RunStatus.RUNNING)
 
-    def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> None:
-        """Publish that a run is over."""
+    def fail(self, state: RunState) -> None:
+        """Publish that X failed or refused the jobs of a run."""
+        state.has_failed = True
+        self._publish(state, RunStatus.FAILED)
+
+    def _publish(self, state: RunState, status: RunStatus) -> None:
+        outcomes = (shard.outcome for shard in state.shards if shard.outcome is not None)
+        self._ledger.save(state, [self._records.run(_account(state, total(outcomes), status))])
+
+    def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> Sequence[str]:
+        """Publish that a run is over, and which gaps it makes up for; return the same as text."""
         state.is_over = True
-        account = _account(state, outcome, RunStatus.DONE if is_done else RunStatus.ABANDONED)
-        self._ledger.save(state, [self._records.run(replace(account, finished_us=wall_us()))])
+        status = RunStatus.DONE if is_done else RunStatus.ABANDONED
+        account = replace(_account(state, outcome, status), finished_us=wall_us())
+        closed: list[RecordedGap] = []
+
+        def reconciling() -> Sequence[Part]:
+            gaps = self._gaps.read()
+            closed[:] = gaps.closed_by(state, outcome.checked_us)
+            return reconciling_parts(gaps, closed, state, self._records)
+
+        more = reconciling if account.vouches_for_all else _nothing_more
+        self._ledger.save(state, [self._records.run(account)], more)
+        return [f"partly reconciled: gap of {described(each)}" for each in closed]
 
     def deliver(self, state: RunState, shard: ShardState, outcome: Outcome) -> None:
         """Publish what X answered about a shard, from where it was left.
@@ -295,7 +341,7 @@ def _account(state: RunState, outcome: Outcome, status: RunStatus) -> RunAccount
     unwritten = len(state.unwritten)
     return RunAccount(
         run_id=state.run_id,
-        source=IdSource.FILE,
+        source=state.id_source,
         status=status,
         started_us=state.started_us,
         ids=state.ids,
@@ -305,21 +351,45 @@ def _account(state: RunState, outcome: Outcome, status: RunStatus) -> RunAccount
         by_action=[(action, reason, count) for (action, reason), count in counts.items() if count],
         shards=len(state.shards),
         checked_from_us=outcome.checked_us or None,
-        covers_all=False,
+        covers_all=state.covers_all,
         last_sequence=state.sequence,
         dead_letters=outcome.dead + unwritten,
     )
 
 
-def run_and_publish(
-    request: Request, settings: RunSettings, api: BatchApi, time_s: float, reporter: Reporter
-) -> Report:
-    """Check the ids with X, and publish the results. Raises what `run_batch` does, and what Kafka comes to."""
-    kafka, names = settings.kafka, TopicNames(settings.kafka.topic_prefix)
+@contextmanager
+def publishing(request: Request, settings: RunSettings, reporter: Reporter) -> Iterator["Bus"]:
+    """Give the request with its results going on the bus.
+
+    Raises what Kafka and the registry come to, and `NotProvisionedError`.
+    """
+    kafka, kind, names = settings.kafka, request.kind, TopicNames(settings.kafka.topic_prefix)
     with RegistryClient(settings.schema_registry) as registry:
         found = verify_batch(kafka, Cluster(kafka), registry)
-    records = BatchRecords(request.kind, names, found.schema_ids, found.max_message_bytes, has_headers=kafka.headers)
-    ledger = BusLedger(kafka, request.kind, records, report=reporter.show)
-    keeper = Publisher(ledger, records, RunFolder(request.folder))
-    tools = Tools(api, Pace(time_s, sleep=ledger.rest), BeatingReporter(reporter, ledger))
-    return run_batch(replace(request, keeper=keeper), tools)
+        records = BatchRecords(kind, names, found.schema_ids, found.max_message_bytes, has_headers=kafka.headers)
+        ledger, gaps = BusLedger(kafka, kind, records, report=reporter.show), GapTopic(kafka, registry)
+        keeper = Publisher(ledger, records, RunFolder(request.folder), gaps)
+        yield Bus(replace(request, keeper=keeper), ledger, gaps, registry, kafka)
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """A request whose results go on the bus, and what that takes."""
+
+    request: Request
+    _ledger: BusLedger
+    _gaps: GapTopic
+    _registry: RegistryClient
+    _settings: KafkaSettings
+
+    def tools(self, api: BatchApi, time_s: float, reporter: Reporter) -> Tools:
+        """Return tools with which the runner stays known while it waits."""
+        return Tools(api, Pace(time_s, sleep=self._ledger.rest), BeatingReporter(reporter, self._ledger))
+
+    def due(self, wanted: Wanted, now_us: int) -> Due:
+        """Return whether a run is due. Raises what Kafka and the registry come to."""
+        last = last_entry(self._settings, wanted.kind)
+        if last is not None and unfinished(last) is not None:
+            return Due(is_due=True, why=f"run {last.run_id} is unfinished")
+        open_gaps = self._gaps.read().open_for(wanted.kind)
+        return decide(wanted, read_runs(self._settings, self._registry), open_gaps, now_us)

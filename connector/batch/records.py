@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from connector.batch.accounting import MOST_KINDS, OTHER, UnaccountedError
+from connector.batch.ids import IdSource
 from connector.batch.ledger import BatchLedgerEntry
 from connector.batch.results import DeadReason, DeadResult, Finding, dead_result
 from connector.events.avro import AvroEncoder, EventEncoder
 from connector.events.batch import BY_JOB_TYPE
 from connector.events.identity import ID_BYTES, canonical_json, digest, id_prefix, line_id
-from connector.events.schemas import BATCH_LEDGER, BATCH_RUN, batch_schema
+from connector.events.schemas import BATCH_LEDGER, BATCH_RUN, GAP, batch_schema
 from connector.events.times import format_us, parse_ns
 from connector.kafka.records import UnencodableError, cloud_event, dead_letter, over_limit, size_bytes
 from connector.kafka.topics import TopicNames
@@ -41,13 +42,6 @@ class RunStatus(StrEnum):
     DONE = "done"
     FAILED = "failed"
     ABANDONED = "abandoned"
-
-
-class IdSource(StrEnum):
-    """The source of a run's ids; public, an open set in the contract."""
-
-    FILE = "file"
-    TOPIC = "topic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +79,16 @@ class RunAccount:
     last_sequence: int = 0
     dead_letters: int = 0
 
+    @property
+    def vouches_for_all(self) -> bool:
+        """Whether it is known of every id that is held what X asks of it."""
+        return (
+            self.status is RunStatus.DONE
+            and self.covers_all
+            and self.checked_from_us is not None
+            and not (self.rejected or self.unclear or self.dead_letters)
+        )
+
     def check(self) -> None:
         """Raise `UnaccountedError` for a run that is done and leaves an id out: readers rely on its sums."""
         acted_on = sum(count for *_, count in self.by_action)
@@ -119,6 +123,7 @@ class BatchRecords:
         self._result = EventEncoder(batch_schema(batch_type), schema_ids[topic], constants)
         self._run = AvroEncoder(BATCH_RUN, schema_ids[names.batch_run])
         self._ledger = AvroEncoder(BATCH_LEDGER, schema_ids[names.batch_ledger])
+        self._gap = AvroEncoder(GAP, schema_ids[names.gap])
         self._has_headers = has_headers
         self._ce_type = f"x.compliance.{batch_type.name}"
         self._fixed_bytes = size_bytes(cloud_event(self._ce_type, batch_type.source, "0" * 2 * ID_BYTES, "", ""))
@@ -180,6 +185,13 @@ class BatchRecords:
             }
         )
         return self._fitting(Record(self._names.batch_run, account.run_id.encode(), value))
+
+    def gap(self, gap: Mapping[str, Any], partition: int) -> Record:
+        """Return the record of a gap, fields as `Gap.avsc` has them, on a partition of the topic of the gaps.
+
+        Raises `UnencodableError`.
+        """
+        return self._fitting(Record(self._names.gap, gap["gap_id"].encode(), self._gap.encode(gap), None, partition))
 
     def ledger(self, entry: BatchLedgerEntry) -> Record:
         """Return the record of a ledger entry, on the ledger partition of its kind.

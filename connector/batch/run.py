@@ -5,7 +5,8 @@ However it ends, the next run in the same folder resumes it.
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from connector.batch.calls import Calls, Tools
 from connector.batch.ids import split
@@ -15,6 +16,8 @@ from connector.errors import ConnectorError
 
 MOST_ATTEMPTS = 3
 """Jobs for one shard in one process: one that X fails, drops or forgets is replaced."""
+
+T = TypeVar("T")
 
 
 class JobsFailedError(ConnectorError):
@@ -41,20 +44,33 @@ class Run:
         Raises `JobsFailedError`, `TransferNotAllowedError`, `CallFailedError` for a lasting failure,
         `OutOfTimeError`, and `OSError` if the disk is full.
         """
-        while (shard := next((shard for shard in self._state.shards if shard.outcome is None), None)) is not None:
-            try:
-                outcome = self._shards.finish(shard)
-            except SplitShardError as error:
-                self._split(shard, str(error))
-            except RetryShardError as error:
-                self._try_again(shard, str(error))
-            else:
+        while (shard := self._next()) is not None:
+            outcome = self._after(self._shards.finish, shard)
+            if outcome is not None:
                 self._keeper.deliver(self._state, shard, outcome)
                 shard.outcome = outcome
                 self._keeper.save(self._state)
                 self._folder.results(shard).unlink(missing_ok=True)
                 self._folder.shard(shard).path.unlink(missing_ok=True)
                 self._reporter.say(f"part done: {described(outcome)}")
+
+    def submit(self) -> None:
+        """Work until X has the ids of the first shard without an outcome. Raises what `finish` does."""
+        while (shard := self._next()) is not None and self._after(self._shards.submit, shard) is None:
+            pass
+
+    def _next(self) -> ShardState | None:
+        return next((shard for shard in self._state.shards if shard.outcome is None), None)
+
+    def _after(self, step: Callable[[ShardState], T], shard: ShardState) -> T | None:
+        """Return what a step comes to, or None if the shard needs another job, or to be split."""
+        try:
+            return step(shard)
+        except SplitShardError as error:
+            self._split(shard, str(error))
+        except RetryShardError as error:
+            self._try_again(shard, str(error))
+        return None
 
     def _try_again(self, shard: ShardState, why: str) -> None:
         """Give a shard another job; the previous one must not keep the slot."""

@@ -10,6 +10,7 @@ import msgspec
 
 from connector.batch.accounting import Tally, join
 from connector.batch.calls import Calls, Failures, Tools
+from connector.batch.durations import Durations
 from connector.batch.results import Finding, NotWholeError, Results, read_results
 from connector.batch.sorting import sorted_lines
 from connector.batch.state import Keeper, Outcome, RunFolder, RunState, ShardState
@@ -41,7 +42,7 @@ class SplitShardError(Exception):
 class ShardRun:
     """Takes the shards of a run through their jobs, one at a time, as X allows one active job of a type.
 
-    `finish` raises `RetryShardError` and `SplitShardError`; `CallFailedError` for a lasting failure;
+    Every method raises `RetryShardError` and `SplitShardError`; `CallFailedError` for a lasting failure;
     `TransferNotAllowedError`; `OutOfTimeError`; `OSError` if the disk is full. The next call resumes.
     """
 
@@ -54,12 +55,16 @@ class ShardRun:
         self._transfers = Transfers(tools.api)
         self._pace = tools.pace
         self._reporter = tools.reporter
+        self._durations = Durations(folder.path.parent)
         self._speed_bytes_s: float | None = None
+
+    def submit(self, shard: ShardState) -> Job:
+        """Return the job of a shard once X has the ids."""
+        return self._upload(shard, self._job_of(shard))
 
     def finish(self, shard: ShardState) -> Outcome:
         """Return the outcome of a shard, whose findings are in the folder by then."""
-        job = self._upload(shard, self._job_of(shard))
-        return self._take_results(shard, self._await_results(shard, job))
+        return self._take_results(shard, self._await_results(shard, self.submit(shard)))
 
     # --- the job
 
@@ -139,7 +144,8 @@ class ShardRun:
             seconds = self._pace.now_s() - began_s
             if seconds >= _LEAST_MEASURED_S:
                 self._speed_bytes_s = sent_bytes / seconds
-            self._reporter.show(f"{self._label(shard)}: {100 * sent_bytes // shard.size_bytes} % uploaded")
+            share = 100 * sent_bytes // shard.size_bytes
+            self._reporter.show(f"{self._label(shard)}: {share} % uploaded{self._window(job)}")
 
         self._transfers.upload(job, self._folder.shard(shard).path, show)
 
@@ -168,10 +174,18 @@ class ShardRun:
             if job.status != told:
                 told = job.status
                 self._say(shard, f"job {job.id} is {shown(job.status)}")
+            self._reporter.show(self._waiting(shard, job))
             looks += 1
             self._pace.poll(looks)
             job = self._found(job.id)
+        if looks:
+            self._durations.record(self._state.kind, shard.ids, self._age_s(job))
         return job
+
+    def _waiting(self, shard: ShardState, job: Job) -> str:
+        last_s = self._durations.last_s(self._state.kind, shard.ids)
+        usual = "" if last_s is None else f"; the last job of about this size took {last_s / 60:.0f} min"
+        return f"{self._label(shard)}: waiting for X, {self._age_s(job) / 60:.0f} min so far{usual}"
 
     # --- the results
 
@@ -233,11 +247,21 @@ class ShardRun:
 
     # --- all of it
 
+    def _window(self, job: Job) -> str:
+        """Return the time left of the upload's window, as text, if X says."""
+        left_s = self._left_s(job.upload)
+        return "" if math.isinf(left_s) else f", {max(0.0, left_s) / 60:.0f} min left of its window"
+
     def _left_s(self, transfer: Transfer | None) -> float:
         """Return the seconds left for a transfer, as far as X says."""
         if transfer is None or transfer.expires_us is None:
             return math.inf
         return (transfer.expires_us - self._now_us()) / US_PER_S
+
+    def _age_s(self, job: Job) -> float:
+        """Return how long ago a job was created, 0 if X does not say."""
+        now_us = self._now_us()
+        return max(0, now_us - (job.created_us or now_us)) / US_PER_S
 
     def _now_us(self) -> int:
         return self._api.date_us or wall_us()

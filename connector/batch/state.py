@@ -5,7 +5,7 @@ Holds no URL: reading the folder is not enough to fetch results from X.
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from os.path import samestat
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from connector.batch.ids import Prepared, Shard
+from connector.batch.ids import Ids, IdSource, Prepared, Shard
 from connector.batch.results import DeadResult, Finding
 from connector.errors import ConnectorError
 from connector.files import open_private
@@ -74,9 +74,11 @@ class ShardState(msgspec.Struct):
 
 
 class RunState(msgspec.Struct):
-    """A run: its ids, and what became of each shard. `source` is the SHA-256 of the input as given.
+    """A run: its ids, and what became of each shard. `source` is the identity of the ids as given.
 
     `sequence` is that of the last finding on the bus; `unwritten` are action and reason of those that no record takes.
+    `covers_all` is whether the ids are all that is held; `gaps_end` is where the topic of the gaps ended before the ids
+    were read, by partition.
     """
 
     run_id: str
@@ -89,6 +91,10 @@ class RunState(msgspec.Struct):
     sequence: int = 0
     unwritten: list[tuple[str, str | None]] = []
     is_over: bool = False
+    id_source: IdSource = IdSource.FILE
+    covers_all: bool = False
+    gaps_end: dict[int, int] = {}
+    has_failed: bool = False
 
     def name_of(self, shard: ShardState) -> str:
         """Return the name of a shard's job, by which one is found whose creation was never confirmed."""
@@ -130,8 +136,11 @@ class Keeper(Protocol):
     def deliver(self, state: RunState, shard: ShardState, outcome: Outcome) -> None:
         """Take the answers about a shard, which are in the folder."""
 
-    def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> None:
-        """Keep that the run is over: done, or abandoned."""
+    def fail(self, state: RunState) -> None:
+        """Keep that X failed or refused the jobs; the run can be resumed."""
+
+    def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> Sequence[str]:
+        """Keep that the run is over, done or abandoned, and return what to report of that."""
 
 
 class RunFolder:
@@ -162,8 +171,12 @@ class RunFolder:
     def deliver(self, state: RunState, shard: ShardState, outcome: Outcome) -> None:
         """Do nothing: the answers are in the folder."""
 
-    def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> None:
+    def fail(self, state: RunState) -> None:
+        """Do nothing: the folder is as good as before."""
+
+    def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> Sequence[str]:  # noqa: ARG002 - of `Keeper`
         """Do nothing: the folder is cleared once the results are in place."""
+        return ()
 
     def save(self, state: RunState) -> None:
         """Save the state: the new one or the old one is kept, whatever happens. Raises `OSError`."""
@@ -174,10 +187,19 @@ class RunFolder:
             os.fsync(file.fileno())
         new.replace(self.path / _FILE)
 
-    def new_state(self, run_id: str, kind: JobType, source: str, started_us: int, prepared: Prepared) -> RunState:
+    def new_state(self, run_id: str, kind: JobType, ids: Ids, started_us: int, prepared: Prepared) -> RunState:
         """Return the state of a run whose shards are in the folder."""
         shards = list(map(_state_of, prepared.shards))
-        return RunState(run_id, kind, source, started_us, prepared.duplicates, prepared.invalid, shards)
+        return RunState(
+            run_id,
+            kind,
+            ids.identity(),
+            started_us,
+            prepared.duplicates,
+            prepared.invalid,
+            shards,
+            id_source=ids.source,
+        )
 
     def holds(self, state: RunState, *, with_results: bool) -> bool:
         """Return whether the files that a run needs are there: a state that is kept elsewhere comes without them."""

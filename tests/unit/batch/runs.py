@@ -24,6 +24,7 @@ import pytest
 
 from connector.batch.calls import Tools
 from connector.batch.command import Report, Request, run_batch
+from connector.batch.ids import FileIds
 from connector.batch.pace import Pace
 from connector.quoting import forget_secrets
 from connector.settings import XSettings
@@ -96,11 +97,10 @@ class Operator:
         given = self.as_lines(self.ids) if ids is None else ids
         request = Request(
             kind=self.kind,
-            source=source or io.BytesIO(given),
+            ids=FileIds(source or io.BytesIO(given), skip_invalid=skip_invalid),
             output=self.output,
             folder=self.folder,
             is_fresh=is_fresh,
-            skip_invalid=skip_invalid,
         )
         pace = Pace(time_s, sleep=self._sleep, monotonic_s=lambda: self._now_s)
         try:

@@ -138,8 +138,24 @@ def test_invalid_ids_are_named_by_their_lines(operator: Operator) -> None:
         (["run", "tweets", "no-such-file", "-o", "x"], os.EX_CONFIG, "no-such-file: No such file or directory"),
         (["run", "tweets", "-", "-o", "no/such/folder/x", "--folder", "{home}"], os.EX_CONFIG, "No such file"),
         (["run", "tweets", "-", "-o", "x", "--config", "no-such-config"], os.EX_CONFIG, "no-such-config"),
+        (["run", "tweets", "ids", "--from-topic", "--publish"], os.EX_USAGE, "give FILE or --from-topic, one of them"),
+        (["run", "tweets", "-", "-o", "x", "--due", "24h"], os.EX_USAGE, "--due needs --publish"),
+        (["run", "tweets", "-", "--publish", "--due", "24"], os.EX_USAGE, "give a number and m, h or d"),
+        (["run", "tweets", "-", "-o", "x", "--covers-all"], os.EX_USAGE, "--covers-all needs --publish"),
+        (["fetch", "1"], os.EX_USAGE, "give -o FILE or --publish, one of them"),
     ],
-    ids=["unknown type", "no output", "no input", "no folder for the output", "no configuration"],
+    ids=[
+        "unknown type",
+        "no output",
+        "no input",
+        "no folder for the output",
+        "no configuration",
+        "two sources",
+        "a schedule without Kafka",
+        "a schedule without a unit",
+        "a claim without Kafka",
+        "a fetch without an output",
+    ],
 )
 def test_what_is_asked_for_wrongly_ends_the_command(
     operator: Operator, arguments: list[str], code: int, words: str
@@ -214,9 +230,50 @@ def test_run_on_a_terminal_shows_what_changes_all_the_time(operator: Operator) -
     os.close(ours)
     operator.check_secrets(stdout, shown)
     assert code == os.EX_OK
-    assert "part 1 of 1: 100 % uploaded\r" in shown
+    assert "part 1 of 1: 100 % uploaded, 15 min left of its window\r" in shown
     assert re.search(r"part 1 of 1: [0-9,]+ bytes downloaded\r +\r", shown)
     assert shown.endswith("\r\n")
+
+
+def test_submitted_run_is_shown_and_fetched(waiting: Operator) -> None:
+    """X has the ids when the first command ends; the second one finds them there, and asks for no others."""
+    folder = ["--folder", str(waiting.home / "runs")]
+    code, stdout, _ = _ran(waiting, "submit", "tweets", str(waiting.home / "ids.txt"), *folder)
+    run_id = stdout.split()[1]
+    assert code == os.EX_OK
+    assert stdout == f"run {run_id} is submitted; for its results: connector batch fetch {run_id} -o FILE\n"
+    (job,) = waiting.sim.jobs.snapshot()
+    assert (job.name, job.status) == (f"xcc-{run_id}-1-1", "in_progress")
+    for what in ([], [run_id]):
+        code, stdout, _ = _ran(waiting, "status", *what, *folder)
+        first, second = stdout.splitlines()
+        assert code == os.EX_OK
+        assert first == f"run {run_id}: unfinished; tweets to check: {len(waiting.ids)}, 0 of 1 parts are done"
+        assert second.startswith(f"  part 1 of 1: job {job.id} is in_progress, created at ")
+    waiting.sim.advance(HOUR_S)
+    code, stdout, _ = _ran(waiting, "fetch", run_id, "-o", str(waiting.output), *folder)
+    assert (code, waiting.results()) == (os.EX_OK, waiting.truth())
+    assert stdout.endswith("  requests to X: 2 GET\n")
+    assert _ran(waiting, "status", *folder) == (os.EX_OK, f"no unfinished runs in {folder[1]}\n", "")
+
+
+@pytest.mark.parametrize("command", [["fetch", "5fa4dafb61f5", "-o", "out"], ["status", "5fa4dafb61f5"]])
+def test_run_that_is_unknown_is_an_error(operator: Operator, command: list[str]) -> None:
+    """It says where it was looked for."""
+    code, stdout, stderr = _ran(operator, *command, "--folder", str(operator.home / "runs"))
+    assert (code, stdout) == (os.EX_CONFIG, "")
+    assert f"{operator.home / 'runs'} holds no" in stderr
+    assert "run 5fa4dafb61f5" in stderr
+
+
+def test_submitted_run_is_cancelled_with_its_job(waiting: Operator) -> None:
+    """Nothing of it stays, and X takes another job."""
+    folder = ["--folder", str(waiting.home / "runs")]
+    run_id = _ran(waiting, "submit", "tweets", str(waiting.home / "ids.txt"), *folder)[1].split()[1]
+    code, stdout, stderr = _ran(waiting, "cancel", run_id, *folder)
+    assert (code, stdout, stderr) == (os.EX_OK, f"run {run_id} is discarded\n", f"run {run_id} is abandoned\n")
+    assert [job.status for job in waiting.sim.jobs.snapshot()] == ["failed"]
+    assert not (waiting.home / "runs/tweets").exists()
 
 
 def test_jobs_are_listed_oldest_first_and_cancelled(operator: Operator) -> None:

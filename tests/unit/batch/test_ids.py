@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector.batch.ids import LONGEST_LINE_BYTES, InvalidIdsError, Prepared, Shard, prepare, split
+from connector.batch.ids import LONGEST_LINE_BYTES, FileIds, InvalidIdsError, Prepared, Shard, prepare, split
 from tests.unit.batch.disk import largest_file
 
 _IDS = st.integers(0, 30).map(b"%d".__mod__) | st.integers(0, 10**19 - 1).map(b"%d".__mod__)
@@ -54,9 +54,8 @@ def _prepare(
     limit: int = 128_000_000,
     on_progress: Callable[[int], None] = _silent,
 ) -> Prepared:
-    return prepare(
-        BytesIO(content), folder, skip_invalid=skip_invalid, shard_limit_bytes=limit, on_progress=on_progress
-    )
+    ids = FileIds(BytesIO(content), skip_invalid=skip_invalid)
+    return prepare(ids, folder, shard_limit_bytes=limit, on_progress=on_progress)
 
 
 def _ids_of(*shards: Shard) -> list[bytes]:
@@ -99,9 +98,8 @@ def test_shards_of_any_lines_are_those_of_the_model(
     valid, invalid = _expected(content)
     packed = gzip.compress(content, mtime=0) if zipped else content
     with TemporaryDirectory() as folder:
-        found = prepare(
-            _Slow(packed, step), Path(folder), skip_invalid=True, shard_limit_bytes=limit, on_progress=_silent
-        )
+        ids = FileIds(_Slow(packed, step), skip_invalid=True)
+        found = prepare(ids, Path(folder), shard_limit_bytes=limit, on_progress=_silent)
         assert _ids_of(*found.shards) == sorted(set(valid))
         assert found.ids == len(set(valid))
         assert (found.duplicates, found.invalid) == (len(valid) - found.ids, invalid)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.batch.accounting import MOST_KINDS, OTHER, UnaccountedError
+from connector.batch.ids import IdSource
 from connector.batch.ledger import BatchLedgerEntry, read_entry
 from connector.batch.records import (
     BatchRecords,
-    IdSource,
     JobContext,
     RunAccount,
     RunStatus,

@@ -111,3 +111,24 @@ def test_job_that_keeps_the_slot_past_its_window_is_cancelled(operator: Operator
     assert operator.says("creating another job: the upload window of job")
     assert [status for _, status in operator.jobs()] == ["failed", "complete"]
     assert operator.calls() == PLAIN + Counter(list=2, create=1, get=1, cancel=1)
+
+
+def test_run_shows_how_long_it_waits_and_how_long_the_last_job_of_its_size_took(operator: Operator) -> None:
+    """It is all that there is to go by: X says nothing of how far it is."""
+    for usual in ("", "; the last job of about this size took 90 min"):
+        operator.arm(BatchJob(status="in_progress", seconds=90 * 60))
+        operator.shown.clear()
+        operator.check(operator.run())
+        assert f"part 1 of 1: waiting for X, 7 min so far{usual}" in operator.shown
+    operator.ids = operator.ids[:5]
+    operator.shown.clear()
+    operator.run()
+    assert "part 1 of 1: waiting for X, 0 min so far" in operator.shown
+
+
+def test_run_does_without_the_last_duration_if_its_file_is_damaged(operator: Operator) -> None:
+    """Nothing depends on it, and the next job replaces it."""
+    (operator.home / "durations.json").write_bytes(b"{\xff")
+    operator.check(operator.run())
+    assert "part 1 of 1: waiting for X, 0 min so far" in operator.shown
+    assert b"tweets 2" in (operator.home / "durations.json").read_bytes()

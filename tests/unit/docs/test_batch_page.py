@@ -19,6 +19,7 @@ import typer.main
 
 from connector.batch.calls import Tools
 from connector.batch.command import Report, Request, run_batch
+from connector.batch.ids import FileIds
 from connector.batch.pace import Pace
 from connector.batch.results import DeadReason, Finding
 from connector.batch.run import MOST_ATTEMPTS
@@ -34,7 +35,8 @@ from connector.x.transfers import TransferNotAllowedError
 
 _ROOT = Path(__file__).parents[3]
 _PAGE = (_ROOT / "docs/batch.md").read_text(encoding="utf-8")
-_RUN = typer.main.get_group(app).commands["batch"].commands["run"]  # type: ignore[attr-defined] # a group has commands
+_GROUP = typer.main.get_group(app).commands["batch"]
+_RUN = _GROUP.commands["run"]  # type: ignore[attr-defined] # a group has commands
 _PORT = "8400"
 _TOKEN = SimulatorConfig().token
 _NAMES = re.compile(r"\b(run|job) [0-9a-f]+\b")
@@ -192,7 +194,7 @@ def test_transfer_url_that_is_not_allowed_gets_no_token(tmp_path: Path, how: Url
         sim.inject(BatchUrl(how=how, transfer=transfer, times=None))
         request = Request(
             kind=JobType.TWEETS,
-            source=io.BytesIO(_ids(sim).encode()),
+            ids=FileIds(io.BytesIO(_ids(sim).encode()), skip_invalid=False),
             output=tmp_path / "results.jsonl",
             folder=tmp_path / "run",
         )
@@ -223,7 +225,10 @@ def test_names_on_the_page_are_those_of_the_code() -> None:
     named = set(re.findall(r"CONNECTOR_[A-Z_0-9]+", _PAGE))
     assert named
     assert named <= settings
-    assert set(re.findall(r"`(--?[a-z-]+)`", _PAGE)) <= {name for option in _RUN.params for name in option.opts}
+    options = {name for option in _RUN.params for name in option.opts}
+    assert set(re.findall(r"`(--?[a-z-]+)(?: [0-9a-z]+)?`", _PAGE)) <= options
+    commands = set(re.findall(r"connector batch ([a-z]+)", _PAGE)) | {"status"}
+    assert commands == _GROUP.commands.keys()  # type: ignore[attr-defined] # a group has commands
     assert "outcome" in Report.__dataclass_fields__
     assert {"clean", "rejected", "by_action", "dead", "unclear"} <= {*Outcome.__struct_fields__}
 

@@ -1,0 +1,84 @@
+"""Whether a run is due: for a command on a schedule, which does nothing most of the time.
+
+Pure but for `read_runs`. Runs are records as `BatchRun.avsc` has them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from connector.batch.gaps import RecordedGap, described
+from connector.batch.ids import IdSource
+from connector.batch.records import RunStatus
+from connector.events.times import format_us
+from connector.kafka.reading import AvroReader, ForeignRecordError, TopicReader, foreign_records_refused
+from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import TopicNames
+from connector.settings import KafkaSettings
+from connector.x.batch_api import JobType
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command would run: a run of another type or source, or one that covers less, does not stand in for it.
+
+    `every_us` is how often it is wanted.
+    """
+
+    kind: JobType
+    source: IdSource
+    covers_all: bool
+    every_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Whether a run is due, and why or why not, as text."""
+
+    is_due: bool
+    why: str
+
+
+def decide(wanted: Wanted, runs: Iterable[Mapping[str, Any]], open_gaps: Sequence[RecordedGap], now_us: int) -> Due:
+    """Return whether a run is due, where no run is unfinished.
+
+    It is if none that stands in for it has finished in time, or if a gap is open that it can reconcile.
+    """
+    finished = [(run["finished_at"] * 1000, run["run_id"]) for run in runs if _stands_in(run, wanted)]
+    last_us, run_id = max(finished, default=(0, ""))
+    if wanted.covers_all and open_gaps:
+        return Due(is_due=True, why=f"the gap of {described(open_gaps[0])} can be reconciled")
+    if not finished:
+        return Due(is_due=True, why="no such run has finished yet")
+    due_us = last_us + wanted.every_us
+    finish = f"run {run_id} finished at {format_us(last_us)}"
+    if now_us >= due_us:
+        return Due(is_due=True, why=finish)
+    return Due(is_due=False, why=f"{finish}; the next one is due at {format_us(due_us)}")
+
+
+def _stands_in(run: Mapping[str, Any], wanted: Wanted) -> bool:
+    return (
+        run["state"] == RunStatus.DONE
+        and run["finished_at"] is not None
+        and (run["type"], run["source"]) == (wanted.kind, wanted.source)
+        and run["covers_all"] >= wanted.covers_all
+    )
+
+
+def read_runs(settings: KafkaSettings, registry: RegistryClient) -> list[dict[str, Any]]:
+    """Return the newest record of each run, by start. A record that the connector did not write counts as none.
+
+    Raises what Kafka and the registry come to.
+    """
+    decode = AvroReader(registry).decode
+    runs: dict[bytes, dict[str, Any]] = {}
+    with TopicReader(settings, [TopicNames(settings.topic_prefix).batch_run]) as reader:
+        for record in reader.to_end():
+            try:
+                with foreign_records_refused(record):
+                    runs[record.key] = decode(record)
+            except ForeignRecordError:
+                continue
+    return sorted(runs.values(), key=itemgetter("started_at"))

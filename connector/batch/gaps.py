@@ -1,0 +1,121 @@
+"""The topic of the gaps, as a run reads it and writes to it.
+
+A gap is written again only where the topic ended when it was read, so of two runs that end at once none undoes what the
+other has written.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from confluent_kafka import TopicPartition
+
+from connector.batch.reconciliation import can_reconcile, reconciled
+from connector.batch.records import BatchRecords
+from connector.batch.state import RunState
+from connector.events.catalog import StreamPartition
+from connector.events.schemas import GAP
+from connector.events.times import format_us
+from connector.kafka.cluster import Cluster
+from connector.kafka.ledger import EntryDecoder
+from connector.kafka.reading import ForeignRecordError, TopicReader, foreign_records_refused
+from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import TopicNames, subject
+from connector.kafka.transaction import Part, Record
+from connector.settings import KafkaSettings
+from connector.x.batch_api import JobType
+from connector.x.clock import wall_us
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedGap:
+    """A gap as its newest record has it, on its partition; `first_offset` is that of its first record."""
+
+    partition: int
+    first_offset: int
+    gap: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """The gaps on the topic, and where it ended before they were read, by partition."""
+
+    gaps: Sequence[RecordedGap]
+    ends: Mapping[int, int]
+
+    def open_for(self, kind: JobType) -> list[RecordedGap]:
+        """Return those for which a run of this type can make up, at least in part."""
+        return [each for each in self.gaps if can_reconcile(each.gap, kind)]
+
+    def closed_by(self, state: RunState, checked_from_us: int) -> list[RecordedGap]:
+        """Return those for which a run makes up that is done, has no result in doubt, and covers all that is held.
+
+        They were recorded before the run read its ids, and all of its jobs, the earliest of them at `checked_from_us`,
+        were created after their end.
+        """
+        return [
+            each
+            for each in self.open_for(state.kind)
+            if each.first_offset < state.gaps_end.get(each.partition, 0)
+            and each.gap["gap_end"] * 1000 <= checked_from_us
+        ]
+
+
+class GapTopic:
+    """Every method raises what Kafka and the registry come to."""
+
+    def __init__(self, settings: KafkaSettings, registry: RegistryClient) -> None:
+        self._settings = settings
+        self._topic = TopicNames(settings.topic_prefix).gap
+        self._decode = EntryDecoder(partial(registry.writer_schema, subject=subject(self._topic)), GAP).decode
+
+    def ends(self) -> dict[int, int]:
+        """Return where the topic ends, by partition."""
+        cluster = Cluster(self._settings)
+        count = cluster.count_partitions([self._topic]).get(self._topic, 0)
+        ends = cluster.ends([TopicPartition(self._topic, number) for number in range(count)])
+        return {number or 0: end for (_, number), end in ends.items()}
+
+    def read(self) -> Gaps:
+        """Return the gaps. A record that the connector did not write counts as none."""
+        ends = self.ends()
+        found: dict[tuple[int, bytes], RecordedGap] = {}
+        with TopicReader(self._settings, [self._topic]) as reader:
+            for record in reader.to_end():
+                key = record.partition, record.key
+                try:
+                    with foreign_records_refused(record):
+                        gap = _checked(self._decode(record.value), record.key)
+                except ForeignRecordError:
+                    continue
+                first = found[key].first_offset if key in found else record.offset
+                found[key] = RecordedGap(record.partition, first, gap)
+        return Gaps(list(found.values()), ends)
+
+
+def reconciling_parts(gaps: Gaps, closed: Sequence[RecordedGap], state: RunState, records: BatchRecords) -> list[Part]:
+    """Return what a transaction must hold to say that a run makes up for gaps, each in the place that was read."""
+    by_partition: defaultdict[int, list[Record]] = defaultdict(list)
+    for each in closed:
+        gap = reconciled(each.gap, state.kind, state.run_id, wall_us())
+        by_partition[each.partition].append(records.gap(gap, each.partition))
+    return [
+        Part(StreamPartition("gap", number + 1), written[:-1], written[-1], gaps.ends[number] + len(written) - 1)
+        for number, written in by_partition.items()
+    ]
+
+
+def described(each: RecordedGap) -> str:
+    """Return which gap it is, as text."""
+    gap = each.gap
+    start, end = (format_us(gap[name] * 1000) for name in ("gap_start", "gap_end"))
+    return f"{gap['stream']}/{gap['stream_partition']} from {start} to {end}"
+
+
+def _checked(gap: Mapping[str, Any], key: bytes) -> Mapping[str, Any]:
+    """Return a gap. Raises `ValueError` for one under a key that is not its own."""
+    if gap["gap_id"].encode() != key:
+        raise ValueError("the key is not the gap_id")
+    return gap

@@ -1,0 +1,105 @@
+"""The ids on the topic of what is held: those of one type whose last record is not null.
+
+Must not know what is done with them.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from itertools import groupby
+from pathlib import Path
+
+from connector.batch.ids import MOST_EXAMPLES, PROGRESS_EVERY, IdSource, InvalidIdsError, is_id
+from connector.batch.sorting import sorted_lines
+from connector.events.batch import BY_JOB_TYPE
+from connector.kafka.reading import ReadRecord, TopicReader
+from connector.kafka.topics import TopicNames
+from connector.quoting import shown
+from connector.settings import KafkaSettings
+from connector.x.batch_api import JobType
+
+_PREFIXES = tuple(f"{each.entity}:".encode() for each in BY_JOB_TYPE.values())
+_MOST_INVALID = 100_000
+"""Invalid keys that are remembered, so that a null takes one back."""
+
+
+class HeldIds:
+    """The ids of one type that are held, as their topic says.
+
+    A key that is neither `tweet:ID` nor `user:ID` is an error, unless `skip_invalid` or a null follows it.
+    """
+
+    source = IdSource.TOPIC
+    unit = "records"
+
+    def __init__(self, settings: KafkaSettings, kind: JobType, *, skip_invalid: bool) -> None:
+        self.valid = 0
+        self.invalid = 0
+        self._settings = settings
+        self._topic = TopicNames(settings.topic_prefix).holdings
+        self._prefix = f"{BY_JOB_TYPE[kind].entity}:".encode()
+        self._skip_invalid = skip_invalid
+        self._invalid: dict[bytes, str] = {}
+
+    def distinct(self, folder: Path, on_progress: Callable[[int], None]) -> Generator[bytes, None, None]:
+        """Yield the ids, as `Ids` has it; needs up to twice the size of the records' ids as text in `folder`.
+
+        Raises `NotProvisionedError` where topic or right is missing, and `DependencyUnavailableError`.
+        """
+        with TopicReader(self._settings, [self._topic]) as reader:
+            changes = self._changes(reader.to_end(), on_progress)
+            with closing(sorted_lines(changes, folder)) as ordered:
+                for held in _held(ordered):
+                    self.valid += 1
+                    yield held
+
+    def identity(self) -> str:
+        """Return the topic's name: what it holds changes all the time, and an unfinished run goes on all the same."""
+        return self._topic
+
+    def _changes(self, records: Iterable[ReadRecord], on_progress: Callable[[int], None]) -> Iterator[bytes]:
+        """Yield a line for each record of a valid key, in an order that sorting makes that of Kafka.
+
+        Raises `InvalidIdsError` after the last record.
+        """
+        prefix, start = self._prefix, len(self._prefix)
+        for number, record in enumerate(records, 1):
+            key = record.key
+            if key.startswith(prefix) and is_id(key[start:]):
+                place = b"%04x%016x" % (record.partition, record.offset)
+                yield b"%b %b%b" % (key[start:], place, b"-" if record.is_tombstone else b"+")
+            elif not (key.startswith(_PREFIXES) and is_id(key.partition(b":")[2])):
+                self._reject(record)
+            if number % PROGRESS_EVERY == 0:
+                on_progress(number)
+        self.invalid = len(self._invalid)
+        if self._invalid and not self._skip_invalid:
+            raise _error(self._invalid.values())
+
+    def _reject(self, record: ReadRecord) -> None:
+        if record.is_tombstone:
+            self._invalid.pop(record.key, None)
+        elif len(self._invalid) < _MOST_INVALID:
+            place = f"partition {record.partition} offset {record.offset}"
+            self._invalid[record.key] = f"  {place}: {shown(record.key) or 'not printable'}"
+
+
+def _error(invalid: Iterable[str]) -> InvalidIdsError:
+    examples = list(invalid)
+    return InvalidIdsError(
+        f"invalid keys: {len(examples):,}; a key is tweet:ID or user:ID, and an ID 1 to 19 digits (--skip-invalid "
+        "skips them)",
+        *examples[:MOST_EXAMPLES],
+    )
+
+
+def _held(ordered: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the ids that are held by the last record of any partition: ids are sorted, and their records by place."""
+    for held, lines in groupby(ordered, lambda line: line[: line.index(b" ")]):
+        last = {line[-_PLACE:-_OFFSET]: line[-1:] for line in lines}
+        if b"+" in last.values():
+            yield held
+
+
+_OFFSET = 17
+_PLACE = 21
+"""Digits of the offset and of the partition, and the sign, from the end of a line."""
