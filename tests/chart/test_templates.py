@@ -318,26 +318,41 @@ def _ports(rules: list[Manifest]) -> list[list[int]]:
     return [[port["port"] for port in rule["ports"]] for rule in rules]
 
 
+def _network_policies(manifests: Manifests) -> tuple[Manifest, Manifest]:
+    """Return the specs of the policy of all pods, and of the one that opens the service."""
+    every, service = (manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy")
+    return every, service
+
+
+def _chosen(selector: Manifest, manifests: Manifests) -> list[str]:
+    """Return the pods that the selector chooses."""
+    wanted = selector["matchLabels"].items()
+    return [kind for kind, pod in pods(manifests).items() if wanted <= pod["metadata"]["labels"].items()]
+
+
 def test_network_policy_opens_what_the_settings_need() -> None:
     """Metrics in; DNS, the brokers' ports, the registry's, X's and the test's out. Nothing else."""
-    policy = only(render("sasl-tls", {"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
-    assert policy["policyTypes"] == ["Ingress", "Egress"]
-    assert _ports(policy["ingress"]) == [[8080]]
-    assert _ports(policy["egress"]) == [[53, 53], [9093], [8443], [443], [8080]]
-    assert [rule.get("to") for rule in policy["egress"]][1:4] == [None, None, None]
+    every, service = _network_policies(render("sasl-tls", {"networkPolicy": {"enabled": True}}))
+    assert (every["policyTypes"], service["policyTypes"]) == (["Ingress", "Egress"], ["Ingress"])
+    assert _ports(service["ingress"]) == [[8080]]
+    assert _ports(every["egress"]) == [[53, 53], [9093], [8443], [443], [8080]]
+    assert [rule.get("to") for rule in every["egress"]][1:4] == [None, None, None]
 
 
-def test_network_policy_concerns_every_pod_of_the_release() -> None:
-    """The provisioning Job and the test need the same ways out."""
+def test_network_policy_concerns_every_pod_and_opens_the_service_alone() -> None:
+    """All pods need the same ways out, and only the service listens."""
     manifests = render("everything")
-    chosen = only(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"].items()
-    assert all(chosen <= pod["metadata"]["labels"].items() for pod in pods(manifests).values())
+    every, service = _network_policies(manifests)
+    assert "ingress" not in every
+    assert _chosen(every["podSelector"], manifests) == list(pods(manifests))
+    assert _chosen(service["podSelector"], manifests) == ["StatefulSet"]
 
 
 def test_network_policy_takes_who_and_where() -> None:
     """What the values name is all that is open, and the test can still ask for readiness."""
-    policy = only(render("everything"), "NetworkPolicy")["spec"]
-    sources = policy["ingress"][0]["from"]
+    policy, service = _network_policies(render("everything"))
+    sources = service["ingress"][0]["from"]
+    assert service["ingress"][1:] == [{"from": [{"podSelector": {}}]}]
     assert sources[0] == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     assert sources[1]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "test"
     assert policy["egress"][1]["to"] == [{"podSelector": {"matchLabels": {"app": "kafka"}}}]
