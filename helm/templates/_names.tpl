@@ -1,12 +1,12 @@
 {{/* Names, labels and the image: what every manifest says about itself. */}}
 
-{{/* At most 40 characters: Kubernetes puts the names of pods and Jobs, which are longer, into labels of at most 63. */}}
+{{/* At most 39 characters: CronJobs add `-batch-tweets` to it, and Kubernetes takes 52 for their names. */}}
 {{- define "connector.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 39 | trimSuffix "-" -}}
 {{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 40 | trimSuffix "-" -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 39 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
