@@ -1,4 +1,4 @@
-{{/* The parts that the pods of the service, the provisioning Job and the test have in common. */}}
+{{/* The parts that the pods of the service, the Jobs and the test have in common. */}}
 
 {{/* Called with `.`. */}}
 {{- define "connector.podSpec" -}}

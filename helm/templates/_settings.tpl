@@ -2,6 +2,8 @@
 
 {{- define "connector.configFile" -}}/etc/connector/config/config.yaml{{- end -}}
 {{- define "connector.secretsFolder" -}}/etc/connector/secrets{{- end -}}
+{{/* Where a batch run keeps what it needs to resume. */}}
+{{- define "connector.spoolFolder" -}}/spool{{- end -}}
 
 {{/* The YAML file: the values we know by name, and over them what `config` says. */}}
 {{- define "connector.config" -}}
@@ -38,30 +40,32 @@
 {{- end -}}
 
 {{/*
-The credentials of a role, `service` or `provision`, as YAML: `env`, and `sources` of a projected volume. All are files
-of a folder that the kubelet keeps up to date (no subPath), so a rotated one needs no restart to arrive.
+The credentials of a role, `service`, `provision` or `batch`, as YAML: `env`, and `sources` of a projected volume. All
+are files of a folder that the kubelet keeps up to date (no subPath), so a rotated one needs no restart to arrive.
 Called with (list . ROLE).
 */}}
 {{- define "connector.credentials" -}}
 {{- $root := index . 0 -}}
 {{- $values := $root.Values -}}
-{{- $isService := eq (index . 1) "service" -}}
+{{- $role := index . 1 -}}
+{{- $needsX := ne $role "provision" -}}
 {{- $name := include "connector.fullname" $root -}}
 {{- $kafka := dict "sasl" $values.kafka.sasl "tls" $values.kafka.tls -}}
 {{- $registry := $values.schemaRegistry -}}
 {{- $env := list -}}
 {{- $files := list -}}
-{{- if not $isService -}}
-{{- with $values.provisioning.kafka.sasl }}{{ if .existingSecret }}
+{{- with get (dict "provision" $values.provisioning "batch" $values.batch) $role -}}
+{{- with .kafka.sasl }}{{ if .existingSecret }}
 {{- $kafka = set $kafka "sasl" . -}}
 {{- $env = append $env (dict "name" "CONNECTOR_KAFKA__SASL__USERNAME" "value" .username) -}}
 {{- end }}{{ end -}}
-{{- with $values.provisioning.kafka.tls }}{{ if .existingSecret }}{{ $kafka = set $kafka "tls" . }}{{ end }}{{ end -}}
-{{- with $values.provisioning.schemaRegistry }}{{ if .existingSecret }}
+{{- with .kafka.tls }}{{ if .existingSecret }}{{ $kafka = set $kafka "tls" . }}{{ end }}{{ end -}}
+{{- with .schemaRegistry }}{{ if .existingSecret }}
 {{- $registry = . -}}
 {{- $env = append $env (dict "name" "CONNECTOR_SCHEMA_REGISTRY__USERNAME" "value" .username) -}}
 {{- end }}{{ end -}}
-{{- else if or $values.x.existingSecret $values.x.bearerToken $values.x.apiKey -}}
+{{- end -}}
+{{- if and $needsX (or $values.x.existingSecret $values.x.bearerToken $values.x.apiKey) -}}
 {{- $secret := $values.x.existingSecret | default (printf "%s-x" $name) -}}
 {{- if eq $values.x.auth "bearerToken" -}}
 {{- $files = append $files (list "CONNECTOR_X__BEARER_TOKEN_FILE" $secret $values.x.secretKeys.bearerToken "x/bearer-token") -}}
@@ -92,7 +96,7 @@ Called with (list . ROLE).
 {{- $sources = append $sources (dict "secret" (dict "name" (index . 1) "items" (list (dict "key" (index . 2) "path" (index . 3))))) -}}
 {{- end -}}
 {{- $authorities := dict "kafka/ca.crt" $values.kafka.tls.ca "schema-registry/ca.crt" $values.schemaRegistry.ca -}}
-{{- if $isService }}{{ $_ := set $authorities "x/ca.crt" $values.x.ca }}{{ end -}}
+{{- if $needsX }}{{ $_ := set $authorities "x/ca.crt" $values.x.ca }}{{ end -}}
 {{- range $path, $ca := $authorities -}}
 {{- $items := list (dict "key" $ca.key "path" $path) -}}
 {{- if $ca.configMap }}{{ $sources = append $sources (dict "configMap" (dict "name" $ca.configMap "items" $items)) }}{{ end -}}

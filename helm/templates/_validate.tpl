@@ -6,7 +6,8 @@
       (include "connector.validate.x" .)
       (include "connector.validate.kafka" .)
       (include "connector.validate.schemaRegistry" .)
-      (include "connector.validate.provisioning" .)
+      (include "connector.validate.ownUsers" .)
+      (include "connector.validate.batch" .)
       (include "connector.validate.authorities" .)
       (include "connector.validate.config" .)
       (include "connector.validate.extraEnv" .)
@@ -101,22 +102,42 @@
 {{- end -}}
 {{- end -}}
 
-{{- define "connector.validate.provisioning" -}}
+{{/* The users of Kafka and the registry that are not the service's. */}}
+{{- define "connector.validate.ownUsers" -}}
 {{- $problems := list -}}
-{{- with .Values.provisioning.kafka.sasl -}}
+{{- range $name, $kafka := dict "provisioning.kafka" .Values.provisioning.kafka "batch.kafka" .Values.batch.kafka -}}
+{{- with $kafka.sasl -}}
 {{- if ne (empty .username) (empty .existingSecret) -}}
-{{- $problems = append $problems "- provisioning.kafka.sasl: username and existingSecret go together: set both, or none for those of kafka.sasl" -}}
+{{- $problems = append $problems (printf "- %s.sasl: username and existingSecret go together: set both, or none for those of kafka.sasl" $name) -}}
 {{- end -}}
 {{- if and .existingSecret (not (hasPrefix "SASL" $.Values.kafka.securityProtocol)) -}}
-{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but provisioning.kafka.sasl is set: set it to SASL_SSL (or SASL_PLAINTEXT)" $.Values.kafka.securityProtocol) -}}
+{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but %s.sasl is set: set it to SASL_SSL (or SASL_PLAINTEXT)" $.Values.kafka.securityProtocol $name) -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.provisioning.kafka.tls.existingSecret (not (hasSuffix "SSL" .Values.kafka.securityProtocol)) -}}
-{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but provisioning.kafka.tls is set: set it to SSL or SASL_SSL" .Values.kafka.securityProtocol) -}}
+{{- if and $kafka.tls.existingSecret (not (hasSuffix "SSL" $.Values.kafka.securityProtocol)) -}}
+{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but %s.tls is set: set it to SSL or SASL_SSL" $.Values.kafka.securityProtocol $name) -}}
+{{- end -}}
 {{- end -}}
 {{- with .Values.provisioning.schemaRegistry -}}
 {{- if ne (empty .username) (empty .existingSecret) -}}
 {{- $problems = append $problems "- provisioning.schemaRegistry: username and existingSecret go together: set both, or none for those of schemaRegistry" -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $problems -}}
+{{- end -}}
+
+{{- define "connector.validate.batch" -}}
+{{- $problems := list -}}
+{{- if or .Values.batch.tweets.enabled .Values.batch.users.enabled -}}
+{{- range .Values.extraVolumes -}}
+{{- if eq .name "spool" -}}
+{{- $problems = append $problems "- extraVolumes: spool is the volume of batch runs: give yours another name" -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraVolumeMounts -}}
+{{- if eq (clean .mountPath) (include "connector.spoolFolder" $) -}}
+{{- $problems = append $problems (printf "- extraVolumeMounts: %s is the folder of batch runs: mount yours elsewhere" .mountPath) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- join "\n" $problems -}}

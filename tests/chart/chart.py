@@ -72,9 +72,23 @@ def only(manifests: Manifests, kind: str) -> Manifest:
 
 
 def pods(manifests: Manifests) -> dict[str, Manifest]:
-    """Return metadata and spec of the pods, by the kind of the object that makes them: StatefulSet, Job, Pod."""
+    """Return metadata and spec of the pods, by the kind of the object that makes them: StatefulSet, Job, Pod.
+
+    Those of CronJobs are `CronJob tweets` and `CronJob users`.
+    """
     made = {kind["kind"]: kind["spec"]["template"] for kind in manifests if kind["kind"] in {"StatefulSet", "Job"}}
-    return made | {"Pod": only(manifests, "Pod")}
+    scheduled = {
+        f"CronJob {manifest['metadata']['name'].rpartition('-')[2]}": job_spec(manifest)["template"]
+        for manifest in manifests
+        if manifest["kind"] == "CronJob"
+    }
+    return made | scheduled | {"Pod": only(manifests, "Pod")}
+
+
+def job_spec(cron_job: Manifest) -> Manifest:
+    """Return the spec of the Jobs that a CronJob makes."""
+    spec: Manifest = cron_job["spec"]["jobTemplate"]["spec"]
+    return spec
 
 
 def service_pod(manifests: Manifests) -> Manifest:

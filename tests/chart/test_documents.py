@@ -87,6 +87,15 @@ def test_notes_name_the_next_commands_and_warn_of_secrets_as_values() -> None:
     assert "made-up" not in notes
 
 
+def test_notes_name_the_batch_runs_that_are_on() -> None:
+    """With the topic that they need, and nothing where none is on."""
+    arguments = ("install", "demo", str(CHART), "--dry-run=client", "--values")
+    notes = helm(*arguments, str(VALUES_FILES["everything"])).partition("NOTES:")[2]
+    assert "Batch runs ask X about all tweets and users on the topic trust.x-holdings" in notes
+    assert "get cronjobs,jobs" in notes
+    assert "Batch runs" not in helm(*arguments, str(VALUES_FILES["defaults"])).partition("NOTES:")[2]
+
+
 @pytest.mark.parametrize(
     ("policy", "is_open"),
     [

@@ -34,7 +34,7 @@ _BREAKS: dict[str, tuple[str, Any]] = {
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 @pytest.mark.parametrize("name", VALUES_FILES)
 def test_every_pod_keeps_the_rule(name: str, rule: Rule) -> None:
-    """The service, the provisioning Job and the test, whatever the values."""
+    """The service, the Jobs and the test, whatever the values."""
     assert [kind for kind, pod in pods(render(name)).items() if not rule(pod)] == []
 
 

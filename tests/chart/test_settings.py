@@ -20,11 +20,25 @@ _PATHS = dict(describe_settings(RunSettings))
 _SECRETS = {path for path in _PATHS if (*path[:-1], f"{path[-1]}_file") in _PATHS}
 _PEMS = {"ca.crt": "ca.pem", "tls.crt": "client.pem", "tls.key": "client.key"}
 """What clients read when they are made, by the file of the Secret."""
-_CONTAINERS = {"StatefulSet": RunSettings, "Job": Settings, "Pod": RunSettings}
+_CONTAINERS = {
+    "StatefulSet": RunSettings,
+    "Job": Settings,
+    "CronJob tweets": RunSettings,
+    "CronJob users": RunSettings,
+    "Pod": RunSettings,
+}
 """The kind of settings that the first container of each pod reads."""
+_BATCH_RUNS = {"everything": {"CronJob tweets", "CronJob users"}, "existing-secrets": {"CronJob tweets"}}
+"""The pods of batch runs, by the values file that switches them on."""
 
 
-_PODS = [(name, kind) for name in VALUES_FILES for kind in _CONTAINERS if (name, kind) != ("no-provisioning", "Job")]
+_PODS = [
+    (name, kind)
+    for name in VALUES_FILES
+    for kind in _CONTAINERS
+    if (name, kind) != ("no-provisioning", "Job")
+    and (not kind.startswith("CronJob") or kind in _BATCH_RUNS.get(name, set()))
+]
 EACH_POD = pytest.mark.parametrize(("name", "kind"), _PODS)
 
 
@@ -97,7 +111,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@EACH_POD
+_TO_COME = pytest.mark.xfail(reason="`batch run` does not take --from-topic and --due yet")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [pytest.param(name, kind, marks=_TO_COME if kind.startswith("CronJob") else ()) for name, kind in _PODS],
+)
 def test_command_of_each_pod_is_one_of_the_connectors(name: str, kind: str, tmp_path: Path, certificates: Path) -> None:
     """The command takes the arguments, and the settings are right for it, and for Kafka's clients too."""
     with _as_in_the_pod(name, kind, tmp_path) as arguments:
@@ -140,13 +160,14 @@ def test_provisioning_is_given_no_access_to_x(name: str) -> None:
 
 
 def test_replica_has_the_pods_name_as_its_group_instance_id() -> None:
-    """Only the service is a member of the group; the test beside it must not take its place."""
+    """Only the service is a member of the group; no other pod must take its place."""
     variable = variable_name(("kafka", "group_instance_id"))
     found = {}
-    for kind, pod in pods(render("defaults")).items():
+    for kind, pod in pods(render("everything")).items():
         found[kind] = [entry for entry in pod["spec"]["containers"][0].get("env", []) if entry["name"] == variable]
     fields = {"apiVersion": "v1", "fieldPath": "metadata.name"}
-    assert found == {"StatefulSet": [{"name": variable, "valueFrom": {"fieldRef": fields}}], "Job": [], "Pod": []}
+    assert found.pop("StatefulSet") == [{"name": variable, "valueFrom": {"fieldRef": fields}}]
+    assert [*found.values()] == [[], [], [], []]
 
 
 _SAMPLES: dict[str, object] = {

@@ -14,6 +14,7 @@ from tests.chart.chart import (
     Manifest,
     Manifests,
     config_text,
+    job_spec,
     kinds,
     only,
     pods,
@@ -24,6 +25,8 @@ from tests.chart.chart import (
 
 FILES = pytest.mark.parametrize("name", VALUES_FILES)
 _NAME = "demo-x-compliance-connector"
+_BATCH: Manifest = {"batch": {"tweets": {"enabled": True}, "users": {"enabled": True}}}
+"""Values that switch all batch runs on."""
 
 
 def _provision_job(values: Manifest | None = None) -> Manifest:
@@ -132,8 +135,9 @@ def test_probes_ask_the_named_port_for_life_and_readiness() -> None:
     ],
 )
 def test_image_is_put_together(image: Manifest, reference: str) -> None:
-    """In all three pods."""
-    made = {pod["spec"]["containers"][0]["image"] for pod in pods(render("defaults", {"image": image})).values()}
+    """In all pods."""
+    manifests = render("defaults", {"image": image, **_BATCH})
+    made = {pod["spec"]["containers"][0]["image"] for pod in pods(manifests).values()}
     assert made == {reference}
 
 
@@ -253,6 +257,94 @@ def test_provisioning_that_is_off_leaves_no_job() -> None:
     assert "Job" not in kinds(render("no-provisioning"))
 
 
+def _cron_jobs(manifests: Manifests) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] == "CronJob"]
+
+
+@pytest.mark.parametrize(
+    ("enabled", "names"),
+    [([], []), (["tweets"], ["batch-tweets"]), (["users"], ["batch-users"])],
+    ids=["none", "tweets", "users"],
+)
+def test_batch_runs_are_switched_on_one_by_one(enabled: list[str], names: list[str]) -> None:
+    """Off by default; a CronJob for each type that is on."""
+    manifests = render("defaults", {"batch": {kind: {"enabled": True} for kind in enabled}})
+    assert [cron_job["metadata"]["name"] for cron_job in _cron_jobs(manifests)] == [f"{_NAME}-{name}" for name in names]
+
+
+@pytest.mark.parametrize("kind", ["tweets", "users"])
+def test_batch_run_publishes_results_about_what_stores_hold_when_it_is_due(kind: str) -> None:
+    """The command and its arguments, with the values for the times."""
+    containers = pods(render("defaults", _BATCH))[f"CronJob {kind}"]["spec"]["containers"]
+    config = "--config=/etc/connector/config/config.yaml"
+    times = ["--due=24h", "--timeout=20"]
+    command = ["batch", "run", kind, "--from-topic", "--publish", *times, "--folder=/spool", config]
+    assert [container["args"] for container in containers] == [command]
+    other = render("defaults", {"batch": {kind: {"enabled": True, "due": "48h", "timeoutHours": 40}}})
+    assert {"--due=48h", "--timeout=40"} < {*pods(other)[f"CronJob {kind}"]["spec"]["containers"][0]["args"]}
+
+
+def test_batch_runs_are_looked_at_every_hour_and_never_two_of_a_type_at_once() -> None:
+    """At different minutes, off the hour; X allows one job of each type."""
+    specs = [cron_job["spec"] for cron_job in _cron_jobs(render("defaults", _BATCH))]
+    assert [spec["schedule"] for spec in specs] == ["17 * * * *", "47 * * * *"]
+    assert {spec["concurrencyPolicy"] for spec in specs} == {"Forbid"}
+
+
+def test_batch_run_has_a_limited_folder_that_outlives_its_container() -> None:
+    """The container starts again in the same pod, and finds what it needs to resume."""
+    for kind, size in (("tweets", "2Gi"), ("users", "20Gi")):
+        spec = pods(render("everything"))[f"CronJob {kind}"]["spec"]
+        assert spec["restartPolicy"] == "OnFailure"
+        [volume] = [volume for volume in spec["volumes"] if volume["name"] == "spool"]
+        assert volume["emptyDir"] == {"sizeLimit": size}
+        [container] = spec["containers"]
+        [folder] = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "spool"]
+        assert f"--folder={folder}" in container["args"]
+
+
+def test_batch_run_ends_by_itself_before_kubernetes_ends_it() -> None:
+    """By half an hour, in which a last wait or transfer ends."""
+    for cron_job in _cron_jobs(render("everything")):
+        job = job_spec(cron_job)
+        [container] = job["template"]["spec"]["containers"]
+        [hours] = [int(text.removeprefix("--timeout=")) for text in container["args"] if text.startswith("--timeout=")]
+        assert job["activeDeadlineSeconds"] == hours * 3600 + 1800
+
+
+def test_batch_run_is_like_the_service_but_for_ports_and_probes() -> None:
+    """Image, security, variables and what is mounted are the same; it listens on nothing."""
+    manifests = render("sasl-tls", _BATCH)
+    service = service_pod(manifests)
+    variables = [entry for entry in service["containers"][0]["env"] if "valueFrom" not in entry]
+    for kind in ("tweets", "users"):
+        spec = pods(manifests)[f"CronJob {kind}"]["spec"]
+        [container] = spec["containers"]
+        assert container["env"] == variables
+        assert _sources(manifests, f"CronJob {kind}") == _sources(manifests)
+        for member in ("image", "imagePullPolicy", "securityContext"):
+            assert container[member] == service["containers"][0][member]
+        for member in ("serviceAccountName", "securityContext", "automountServiceAccountToken"):
+            assert spec[member] == service[member]
+        assert container.keys().isdisjoint({"ports", "startupProbe", "livenessProbe", "readinessProbe"})
+
+
+def test_batch_run_has_a_kafka_user_of_its_own_where_one_is_given() -> None:
+    """Its rights are others than the service's; X and the registry see the same user."""
+    manifests = render("existing-secrets")
+    own = {
+        "kafka/password": "kafka-batch/password",
+        "kafka/tls.crt": "kafka-batch-tls/tls.crt",
+        "kafka/tls.key": "kafka-batch-tls/tls.key",
+    }
+    others = {path: source for path, source in _sources(manifests).items() if path != "kafka/tls-key-password"}
+    assert _sources(manifests, "CronJob tweets") == others | own
+    [container] = pods(manifests)["CronJob tweets"]["spec"]["containers"]
+    variables = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert variables["CONNECTOR_KAFKA__SASL__USERNAME"] == "batch"
+    assert "CONNECTOR_SCHEMA_REGISTRY__USERNAME" not in variables
+
+
 def test_spread_constraint_without_a_selector_is_given_the_replicas_own() -> None:
     """One that has its own keeps it."""
     manifests = render("defaults")
@@ -370,11 +462,12 @@ def test_test_asks_the_service_for_readiness() -> None:
 
 
 def test_long_names_leave_room_for_what_kubernetes_adds() -> None:
-    """Names of pods and Jobs become labels of at most 63 characters."""
-    manifests = render("defaults", {"nameOverride": "a" * 40})
+    """Names of pods and Jobs become labels of at most 63 characters, and CronJobs leave 11 of them to their Jobs."""
+    manifests = render("defaults", {"nameOverride": "a" * 40, **_BATCH})
     job, replicas = only(manifests, "Job"), only(manifests, "StatefulSet")
     assert len(job["metadata"]["name"]) <= 63
     assert len(replicas["metadata"]["name"] + "-" + "0123456789") <= 63
+    assert max(len(cron_job["metadata"]["name"]) for cron_job in _cron_jobs(manifests)) == 52
 
 
 @FILES

@@ -181,6 +181,23 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
         {"provisioning": {"kafka": {"tls": {"existingSecret": "s"}}}},
         "kafka.securityProtocol: is PLAINTEXT, but provisioning.kafka.tls is set",
     ),
+    ({"batch": {"kafka": {"sasl": {"username": "u"}}}}, "batch.kafka.sasl: username and existingSecret go together"),
+    (
+        {"batch": {"kafka": {"sasl": {"username": "u", "existingSecret": "s"}}}},
+        "kafka.securityProtocol: is PLAINTEXT, but batch.kafka.sasl is set",
+    ),
+    (
+        {"batch": {"kafka": {"tls": {"existingSecret": "s"}}}},
+        "kafka.securityProtocol: is PLAINTEXT, but batch.kafka.tls is set",
+    ),
+    (
+        {"batch": {"tweets": {"enabled": True}}, "extraVolumes": [{"name": "spool", "emptyDir": {}}]},
+        "extraVolumes: spool is the volume of batch runs: give yours another name",
+    ),
+    (
+        {"batch": {"users": {"enabled": True}}, "extraVolumeMounts": [{"name": "disk", "mountPath": "/spool/"}]},
+        "extraVolumeMounts: /spool/ is the folder of batch runs: mount yours elsewhere",
+    ),
     (
         {"provisioning": {"schemaRegistry": {"existingSecret": "s"}}},
         "provisioning.schemaRegistry: username and existingSecret go together",
@@ -227,6 +244,13 @@ def test_config_with_what_the_chart_owns_is_refused(path: str) -> None:
     """No secret comes into a ConfigMap, and nothing the manifests rely on is taken away."""
     with pytest.raises(HelmError, match=rf"\n- config\.{path}: does not belong there; set "):
         render("defaults", {"config": nested(path, "hush")})
+
+
+def test_spool_of_ones_own_is_accepted_while_batch_runs_are_off() -> None:
+    """Only what is rendered can collide."""
+    volumes = [{"name": "spool", "emptyDir": {}}]
+    mounts = [{"name": "spool", "mountPath": "/spool"}]
+    assert render("defaults", {"extraVolumes": volumes, "extraVolumeMounts": mounts})
 
 
 @pytest.mark.parametrize(
