@@ -303,7 +303,7 @@ def gaps(
         place = f"{gap['stream']}/{gap['stream_partition']}"
         say(f"{place:<8} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}")
         if gap.get("remaining") is not None:
-            say(f"{'':<8} reconciled by: {', '.join(gap["reconciled_by"] or ())}")
+            say(f"{'':<8} reconciled by: {', '.join(gap['reconciled_by'] or ())}")
             say(f"{'':<8} remaining: {', '.join(gap['remaining']) or 'nothing'}")
     if not found:
         say("no gaps")

@@ -111,13 +111,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-_TO_COME = pytest.mark.xfail(reason="`batch run` does not take --from-topic and --due yet")
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [pytest.param(name, kind, marks=_TO_COME if kind.startswith("CronJob") else ()) for name, kind in _PODS],
-)
+@EACH_POD
 def test_command_of_each_pod_is_one_of_the_connectors(name: str, kind: str, tmp_path: Path, certificates: Path) -> None:
     """The command takes the arguments, and the settings are right for it, and for Kafka's clients too."""
     with _as_in_the_pod(name, kind, tmp_path) as arguments:
