@@ -18,7 +18,8 @@ from connector.batch.cli import batch
 from connector.configuration import risks
 from connector.console import ConfigFile, configure, say, say_error
 from connector.errors import ConnectorError, MissingExtraError, SettingsError
-from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
+from connector.events.batch import BATCH_TYPES
+from connector.events.catalog import BY_NAME, STREAM_PARTITIONS, StreamPartition
 from connector.events.times import format_us
 from connector.settings import HttpSettings, LogSettings, RunSettings, Settings, variable_name
 from connector.terminal import traceback_lines
@@ -227,7 +228,10 @@ def health(
 @app.command()
 def tail(
     events: Annotated[
-        list[str] | None, typer.Argument(metavar="[EVENT]...", help="Event types, such as tweet.delete; default: all.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[EVENT]...", help="Event types, such as tweet.delete; default: all. Also batch.tweet, batch.user."
+        ),
     ] = None,
     *,
     config: ConfigFile = None,
@@ -257,11 +261,12 @@ def tail(
     from connector.kafka.registry import RegistryClient  # noqa: PLC0415 - see the module's docstring
     from connector.kafka.topics import TopicNames  # noqa: PLC0415 - see the module's docstring
 
-    names = events or [event_type.name for event_type in EVENT_TYPES]
-    if unknown := [name for name in names if name not in BY_NAME]:
-        raise typer.BadParameter(f"unknown event type {', '.join(unknown)}; known are {', '.join(BY_NAME)}")
+    known = [*BY_NAME, *(batch_type.name for batch_type in BATCH_TYPES)]
+    chosen = events or list(BY_NAME)
+    if unknown := [name for name in chosen if name not in known]:
+        raise typer.BadParameter(f"unknown event type {', '.join(unknown)}; known are {', '.join(known)}")
     settings = configure(Settings, config)
-    topics = [TopicNames(settings.kafka.topic_prefix).event(BY_NAME[name]) for name in names]
+    topics = [TopicNames(settings.kafka.topic_prefix).records(name) for name in chosen]
     with (
         stopping_on_signals() as stop,
         RegistryClient(settings.schema_registry) as registry,

@@ -70,11 +70,15 @@ class TopicNames:
 
     def event(self, event_type: EventType) -> str:
         """Return the topic of `event_type`, `PREFIX.tweet.delete`."""
-        return f"{self.prefix}.{event_type.name}"
+        return self.records(event_type.name)
 
     def batch(self, job_type: str) -> str:
         """Return the topic of the batch results of `job_type`, `PREFIX.batch.tweet` for tweets."""
-        return f"{self.prefix}.{BY_JOB_TYPE[job_type].name}"
+        return self.records(BY_JOB_TYPE[job_type].name)
+
+    def records(self, name: str) -> str:
+        """Return the topic of the records whose `event_type` is `name`."""
+        return f"{self.prefix}.{name}"
 
     @property
     def coverage(self) -> str:

@@ -190,36 +190,32 @@ def _check_union(stage: _Stage, gaps: dict[str, dict[str, Any]]) -> None:
     assert missing > 100
 
 
-def test_gap_stays_open_where_a_run_cannot_vouch_for_it(stage: _Stage) -> None:
-    """A file of which nobody says that it is all, an id that X rejects, nothing held at all; then one that can."""
-    stage.lose_a_stretch()
-    lost = stage.gaps()
-    ids = stage.folder / "ids"
-    ids.write_text("\n".join(stage.x.population.ids("tweets")), encoding="utf-8")
-    stage.batch("tweets", source=str(ids))
-    assert stage.gaps() == lost
-    stage.batch("tweets")
-    assert stage.gaps() == lost, "nothing was held"
-    assert "partly reconciled" in stage.batch("tweets", "--covers-all", source=str(ids))
-    assert {gap["state"] for gap in stage.gaps().values()} == {"partly-reconciled"}
-    with stage.command("gaps") as gaps:
-        assert gaps.stdout.count("  partly-reconciled  ") == len(lost)
-        assert "remaining: tweet.withheld, tweet.drop, tweet.undrop" in gaps.stdout
-
-
-def test_run_is_due_once_and_again_if_a_gap_opens(stage: _Stage) -> None:
-    """The command of a schedule does nothing most of the time, and says until when."""
+def test_gap_stays_open_until_a_run_can_vouch_for_it_and_such_a_run_is_due(stage: _Stage) -> None:
+    """A file does not, unless its owner says that it is all; nor does an empty topic. A schedule finds the gap."""
     stage.hold("tweet", ["1", "2", "3"])
     stage.hold("tweet", ["2"], None)
-    stage.hold("user", ["4"])
     assert "run " in stage.batch("tweets", "--due", "24h")
     run = stage.decoded("-batch")[-1]
-    assert (run["ids"], run["clean"]) == (2, 2)
+    assert (run["ids"], run["clean"], run["state"]) == (2, 2, "done")
     assert stage.batch("tweets", "--due", "24h").startswith(f"not due: run {run['run_id']} finished at ")
-    assert "run " in stage.batch("users", "--due", "24h")
+
     stage.lose_a_stretch()
-    assert "partly reconciled" in stage.batch("tweets", "--due", "24h")
+    lost = stage.gaps()
+    tweets, users = stage.folder / "tweets", stage.folder / "users"
+    tweets.write_text("\n".join(stage.x.population.ids("tweets")), encoding="utf-8")
+    users.write_text("\n".join(stage.x.population.ids("users")), encoding="utf-8")
+    stage.batch("tweets", source=str(tweets))
+    stage.batch("users")
+    assert stage.gaps() == lost, "no id of a user was held"
+    printed = stage.batch("tweets", "--due", "24h")
+    assert printed.count("  partly reconciled: gap of ") == len(lost)
     assert "not due" in stage.batch("tweets", "--due", "24h")
+
+    assert "partly reconciled" in stage.batch("users", "--covers-all", source=str(users))
+    with stage.command("gaps") as gaps:
+        assert gaps.stdout.count("  partly-reconciled  ") == len(lost)
+        assert "remaining: tweet.withheld, tweet.drop, tweet.undrop\n" in gaps.stdout
+        assert "remaining: user.withheld, user.profile-modification\n" in gaps.stdout
 
 
 def test_run_on_the_bus_is_submitted_shown_fetched_and_cancelled(stage: _Stage) -> None:
@@ -236,6 +232,8 @@ def test_run_on_the_bus_is_submitted_shown_fetched_and_cancelled(stage: _Stage) 
     with stage.command("batch", "fetch", run_id, *folder) as fetch:
         assert fetch.wait() == 0, fetch.stderr
         assert f"run {run_id} is done" in fetch.stdout
+    with stage.command("tail", "--to-end", "batch.tweet") as tail:
+        assert len(tail.stdout.splitlines()) == len(stage.x.population.findings("tweets"))
     with stage.command("batch", "submit", "users", "--from-topic", *folder) as submit:
         other = submit.stdout.split()[1]
     with stage.command("batch", "cancel", other, *folder) as cancel:

@@ -75,6 +75,7 @@ _OPERATOR_RIGHTS = (
     *_topic_rights("-ledger", AclOperation.READ, AclOperation.WRITE),
     *_topic_rights("-batch", AclOperation.READ),
     *_topic_rights("-batch-ledger", AclOperation.READ),
+    *_topic_rights("-holdings", AclOperation.READ),
     *_topic_rights("-schema-id", AclOperation.READ),
     *_topic_rights("-owner-", AclOperation.READ),
     (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),

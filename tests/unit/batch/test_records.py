@@ -359,6 +359,31 @@ def test_run_that_leaves_an_id_out_is_not_called_done(changes: dict[str, Any], p
     assert value_of(builder().run(replace(ACCOUNT, **changes, status=RunStatus.FAILED)))["state"] == "failed"
 
 
+_SOUND = replace(ACCOUNT, rejected=0, unclear=0, dead_letters=0, clean=901)
+
+
+def test_run_vouches_for_all_that_is_held_if_it_knows_of_each_id() -> None:
+    """Whatever it found."""
+    assert _SOUND.vouches_for_all
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"covers_all": False},
+        {"rejected": 1},
+        {"unclear": 1},
+        {"dead_letters": 1},
+        {"checked_from_us": None},
+        *({"status": status} for status in RunStatus if status is not RunStatus.DONE),
+    ],
+    ids=lambda changes: " ".join(map(str, changes.values())) + " " + next(iter(changes)),
+)
+def test_run_vouches_for_nothing(changes: dict[str, Any]) -> None:
+    """Where one id may not have been asked about, or its answer was not understood; nor if no job was made at all."""
+    assert not replace(_SOUND, **changes).vouches_for_all
+
+
 @by_kind
 def test_ledger_entry_goes_to_the_place_of_its_kind(kind: JobType, entity: str) -> None:
     """And reads back as itself, whichever builder made it."""
