@@ -28,7 +28,9 @@ _LONGEST = (
     "test_main_path.py",
     "test_telemetry.py",
 )
-_BATCH_EVENTS = 4_000
+_BATCH_EVENTS = int(os.environ.get("BATCH_EVENTS", "4000"))
+_BATCH_IDS = int(os.environ.get("BATCH_IDS", "0"))
+"""Ids that a store holds at least; those that no event names are clean. `test_batch.py` has `BATCH_KILLS`."""
 _BATCH_JOB_S = 3.0
 
 
@@ -98,5 +100,7 @@ def batch_stage(kafka: Kafka, registry: SchemaRegistry, seed: int, tmp_path: Pat
     ):
         x.emit(_BATCH_EVENTS)
         ids = tmp_path / "ids"
-        ids.write_text("\n".join(x.population.ids("tweets")) + "\n", encoding="utf-8")
+        held = x.population.ids("tweets")
+        clean = map(str, range(10**17, 10**17 + max(0, _BATCH_IDS - len(held))))
+        ids.write_text("\n".join([*held, *clean]) + "\n", encoding="utf-8")
         yield BatchStage(kafka, registry, x, config, ids, tmp_path)

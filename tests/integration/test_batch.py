@@ -1,5 +1,6 @@
 """`connector batch run --publish` on real Kafka: every finding is on the bus once, whatever becomes of the runner."""
 
+import os
 import random
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from tests.integration.batch_stage import BatchStage
 from tests.rig.readback import Decoder
 from tests.rig.service import ConnectorProcess
 
-_KILLS = 5
+_KILLS = int(os.environ.get("BATCH_KILLS", "5"))
 
 
 def test_findings_are_on_the_bus_as_the_contract_has_them(batch_stage: BatchStage) -> None:
