@@ -1,6 +1,6 @@
 """Topics read back as a downstream reader sees them: committed records only, decoded by the writer's schema.
 
-For commands and checks; the service itself reads its ledger, and coverage only where it has none.
+For commands, checks and metrics; the service works by its ledger, and by coverage only where it has none.
 """
 
 import time
@@ -109,9 +109,13 @@ class TopicReader:
     def to_end(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[ReadRecord]:
         """Yield everything that is committed by now and was not yielded before, or less when asked to stop.
 
-        An open transaction hides what others committed behind it, so it is waited for until it is over.
+        An open transaction hides what others committed behind it, so it is waited for until it is over. Raises
+        `DependencyUnavailableError` where a topic was cut short or created again since it was read.
         """
         ends = self._cluster.ends(self._consumer.assignment())
+        for place, end in ends.items():
+            if (reached := self._reached.get(place, 0)) > end:
+                raise _cut_short(place, reached, end)
         missing = {place: end for place, end in ends.items() if self._reached.get(place, -1) < end}
         deadline = time.monotonic() + _SILENCE_S
         while missing:
@@ -240,6 +244,13 @@ def _silent(missing: Collection[_Place]) -> DependencyUnavailableError:
     return DependencyUnavailableError(
         f"Kafka does not answer: nothing came for {_SILENCE_S:.0f} s from {topic} partition {partition}, "
         "unless a transaction stays open there"
+    )
+
+
+def _cut_short(place: _Place, reached: int, end: int) -> DependencyUnavailableError:
+    topic, partition = place
+    return DependencyUnavailableError(
+        f"{topic} partition {partition} was read up to {reached}, but ends at {end}: it was cut short or created again"
     )
 
 

@@ -66,6 +66,7 @@ class _Kafka:
         self.now_s = 0.0
         self.partitions = 1
         self.is_busy = False
+        self.end = 5
 
     def monotonic(self) -> float:
         """Stand in for the clock."""
@@ -77,7 +78,7 @@ class _Kafka:
 
     def ends(self, places: Collection[TopicPartition]) -> dict[tuple[str, int], int]:
         """Say that there is something."""
-        return {(place.topic, place.partition): 5 for place in places}
+        return {(place.topic, place.partition): self.end for place in places}
 
     def assign(self, where: list[TopicPartition]) -> None:
         """Take note."""
@@ -135,6 +136,17 @@ def test_reading_to_the_end_ends_when_asked_to_stop(kafka: _Kafka) -> None:
     with TopicReader(_SETTINGS, [_TOPIC]) as reader:
         assert list(reader.to_end(lambda: kafka.now_s >= 3.0)) == []
     assert kafka.now_s == 3.0
+
+
+def test_topic_that_was_created_again_is_not_read_on(kafka: _Kafka) -> None:
+    """What was read of it before may not be there any more."""
+    kafka.is_busy = True
+    with TopicReader(_SETTINGS, [_TOPIC]) as reader:
+        list(reader.to_end())
+        assert list(reader.to_end()) == []
+        kafka.end = 4
+        with pytest.raises(DependencyUnavailableError, match="t partition 0 was read up to 5, but ends at 4"):
+            list(reader.to_end())
 
 
 _GAP = {
