@@ -1,0 +1,82 @@
+"""The newest record of each key of a topic, kept up to date by reading on. Must not know what a record means."""
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from connector.kafka.reading import (
+    AvroReader,
+    ForeignRecordError,
+    ReadRecord,
+    TopicReader,
+    foreign_records_refused,
+)
+from connector.kafka.registry import RegistryClient
+from connector.settings import Settings
+
+T = TypeVar("T")
+
+MOST_KEYS = 10_000
+"""Of more keys, those that were written to last are kept."""
+_MOST_KEY_BYTES = 200
+
+
+class NewestRecords(Generic[T]):
+    """What `read_value` makes of the newest record of each key of `topic`, inside a `with`.
+
+    `read_value` receives a decoded record, times as the integers they are written as, and returns None where there is
+    nothing to keep; it raises `ValueError` or the like for a record that the connector did not write. Such a record is
+    left out, and `on_foreign` receives what is wrong with it.
+
+    Making one raises as `TopicReader` and `RegistryClient` do.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        read_value: Callable[[Mapping[str, Any]], T | None],
+        on_foreign: Callable[[str], None],
+    ) -> None:
+        self._read_value = read_value
+        self._on_foreign = on_foreign
+        self._newest: dict[bytes, T] = {}
+        with ExitStack() as stack:
+            self._decoder = AvroReader(stack.enter_context(RegistryClient(settings.schema_registry)))
+            self._reader = stack.enter_context(TopicReader(settings.kafka, [topic]))
+            self._clients = stack.pop_all()
+
+    def read(self, should_stop: Callable[[], bool]) -> Collection[T]:
+        """Read on to the end, and return what is kept; it is incomplete if asked to stop.
+
+        Raises `ConnectorError` where Kafka or the registry does not give what is needed; it must not be called again.
+        """
+        for record in self._reader.to_end(should_stop):
+            try:
+                self._take(record)
+            except ForeignRecordError as error:
+                self._on_foreign(str(error))
+        return list(self._newest.values())
+
+    def _take(self, record: ReadRecord) -> None:
+        """Keep what the record says. Raises `ForeignRecordError`."""
+        value = None
+        with foreign_records_refused(record):
+            if len(record.key) > _MOST_KEY_BYTES:
+                raise ValueError(f"a key of {len(record.key)} bytes")
+            if record.value:
+                value = self._read_value(self._decoder.decode(record))
+        self._newest.pop(record.key, None)
+        if value is not None:
+            self._newest[record.key] = value
+        if len(self._newest) > MOST_KEYS:
+            del self._newest[next(iter(self._newest))]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clients.close()
