@@ -1,0 +1,87 @@
+"""Which gaps a batch run can still make up for, from their records as they are decoded."""
+
+from typing import Any
+
+import pytest
+
+from connector.events.batch import BATCH_TYPES
+from connector.events.catalog import EVENT_TYPES
+from connector.telemetry.open_gaps import RECONCILABLE, OpenGap, oldest_gaps, read_gap
+
+_RECORD: dict[str, Any] = {
+    "gap_id": "tweet/1/a/b",
+    "stream": "tweet",
+    "stream_partition": 1,
+    "gap_start": 0,
+    "gap_end": 500,
+    "state": "lost",
+    "cause": "outage-too-long",
+    "detail": "d",
+    "recorded_at": 1000,
+    "reconciled_by": None,
+    "remaining": None,
+}
+
+
+def test_streams_with_a_gap_to_make_up_for_are_those_of_tweets_and_users() -> None:
+    """No job is about likes or labels."""
+    assert RECONCILABLE == ("tweet", "user")
+
+
+@pytest.mark.parametrize(
+    ("stream", "state", "remaining", "is_open"),
+    [
+        ("tweet", "lost", None, True),
+        ("tweet", "suspected", None, True),
+        ("user", "lost", None, True),
+        ("like", "lost", None, False),
+        ("label", "suspected", None, False),
+        ("tweet", "partly-reconciled", ["tweet.withheld", "tweet.drop", "tweet.undrop"], False),
+        ("user", "partly-reconciled", ["user.withheld", "user.scrub-geo"], True),
+        ("user", "partly-reconciled", ["user.withheld", "user.profile-modification"], False),
+        ("user", "partly-reconciled", [], False),
+        ("tweet", "partly-reconciled", None, False),
+        ("tweet", "reconciled", None, False),
+        ("tweet", "reconciled", [], False),
+        ("tweet", "lost", ["tweet.withheld"], False),
+        ("tweet", "partly-reconciled", ["user.delete"], False),
+        ("tweet", "closed", None, False),
+        ("tweet", "closed", ["tweet.delete"], True),
+        ("bookmark", "lost", None, False),
+        ("bookmark", "lost", ["tweet.delete"], False),
+    ],
+)
+def test_gap_is_open_while_a_run_can_make_up_for_part_of_it(
+    stream: str, state: str, remaining: list[str] | None, *, is_open: bool
+) -> None:
+    """What remains counts where the record says so; else all of a gap that is lost or suspected is missing."""
+    gap = read_gap(_RECORD | {"stream": stream, "state": state, "remaining": remaining})
+    assert gap == (OpenGap(stream, 1000) if is_open else None)
+
+
+@pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.name)
+def test_gap_that_lacks_one_event_type_is_open_if_some_run_answers_for_it(event_type: Any) -> None:  # noqa: ANN401 - one of the catalog
+    """As the table of batch types has it."""
+    record = _RECORD | {"stream": event_type.stream, "state": "partly-reconciled", "remaining": [event_type.name]}
+    is_answered = any(event_type.name in batch_type.answers for batch_type in BATCH_TYPES)
+    assert (read_gap(record) is not None) == is_answered
+
+
+def test_gap_of_a_release_before_runs_made_up_for_gaps_is_open() -> None:
+    """Its record has neither of the later fields."""
+    old = {name: value for name, value in _RECORD.items() if name not in {"remaining", "reconciled_by"}}
+    assert read_gap(old) == OpenGap("tweet", 1000)
+
+
+@pytest.mark.parametrize("wrong", [{"stream": 1}, {"recorded_at": None}, {"remaining": "tweet.delete"}], ids=str)
+def test_record_that_is_not_of_a_gap_is_refused(wrong: dict[str, Any]) -> None:
+    """Anyone with the right may register another schema and write by it."""
+    with pytest.raises(ValueError, match="Expected"):
+        read_gap(_RECORD | wrong)
+
+
+def test_oldest_gap_of_each_stream_counts() -> None:
+    """By when it was recorded; a stream without one is there, and has none."""
+    gaps = [OpenGap("tweet", 30), OpenGap("tweet", 10), OpenGap("tweet", 20)]
+    assert oldest_gaps(gaps) == {"tweet": 10, "user": None}
+    assert oldest_gaps([]) == {"tweet": None, "user": None}
