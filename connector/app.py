@@ -47,6 +47,7 @@ from connector.telemetry.exposition import Exposition
 from connector.telemetry.http import HttpServer, Pages
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.partition import PartitionTelemetry
+from connector.telemetry.record_watch import record_watches
 from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import ServiceStatus, Statuses
 from connector.x.client import XClient
@@ -148,6 +149,8 @@ class Service:
         self._status.group = supervisor = Supervisor(settings, make_worker, self.statuses, self._telemetry, check=check)
         with commits, ExitStack() as beside:
             beside.enter_context(_beside(topic_watch.run, "topic-watch"))
+            for watch in record_watches(settings, self._status, self._telemetry):
+                beside.enter_context(_beside(watch.run, f"{watch.topic} watch"))
             if provisioned.registry_problem is not None:
                 beside.enter_context(_beside(registry_watch.run, "registry-watch"))
             supervisor.run(stop)

@@ -1,4 +1,4 @@
-"""The schema registry, spoken to in Confluent's API. Asked at start and by commands, never while events flow.
+"""The schema registry, spoken to in Confluent's API. Asked at start, by commands and for metrics, never for an event.
 
 Owns the mapping of the client's errors to ours. Must not know topics or what a schema describes.
 """

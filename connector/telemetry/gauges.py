@@ -4,7 +4,8 @@ A stream partition that is not owned has no sample but `partition_owned`, `parti
 `partition_topics_changed` and `partition_mode`, all of them 0: only its owner knows the rest.
 """
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -17,6 +18,7 @@ from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, St
 NAMESPACE = "compliance_connector"
 PARTITION_LABELS = ("stream", "partition")
 _US = 1e-6
+_MS = 1e-3
 _LE = (*map(str, BOUNDS_S), "+Inf")
 
 
@@ -147,6 +149,44 @@ class ServiceCollector(Collector):
             remaining.add_metric((stream,), said.remaining)
             reset.add_metric((stream,), said.reset_s)
         return limit, remaining, reset
+
+
+class BatchCollector(Collector):
+    """What batch runs and gaps amount to; no sample where it is not known. `wall_s` is a clock in seconds."""
+
+    def __init__(self, status: ServiceStatus, wall_s: Callable[[], float] = time.time) -> None:
+        self._status = status
+        self._wall_s = wall_s
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield one family a gauge."""
+        return *self._runs(), self._gaps()
+
+    def _runs(self) -> Iterable[Metric]:
+        failed = _gauge("batch_last_run_failed", "1 where the newest batch run of the type failed, else 0.", ("type",))
+        done = _gauge("batch_last_done_timestamp_seconds", "When the last batch run that is done finished.", ("type",))
+        ids = _gauge(
+            "batch_last_done_ids",
+            "Ids that the last batch run that is done asked about, by outcome.",
+            ("type", "outcome"),
+        )
+        for job_type, last in (self._status.last_runs or {}).items():
+            failed.add_metric((job_type,), last.has_failed)
+            if last.done is not None:
+                done.add_metric((job_type,), last.done.done_ms * _MS)
+                for outcome, count in last.done.ids.items():
+                    ids.add_metric((job_type, outcome.value), count)
+        return failed, done, ids
+
+    def _gaps(self) -> Metric:
+        age = _gauge(
+            "gap_unreconciled_age_seconds",
+            "Age of the oldest recorded gap that a batch run can still make up for; 0 without one.",
+            ("stream",),
+        )
+        for stream, recorded_ms in (self._status.oldest_gaps or {}).items():
+            age.add_metric((stream,), 0.0 if recorded_ms is None else max(0.0, self._wall_s() - recorded_ms * _MS))
+        return age
 
 
 class DelayCollector(Collector):

@@ -32,6 +32,7 @@ from connector.telemetry.drift import OTHER, Names
 from connector.telemetry.gauges import (
     NAMESPACE,
     PARTITION_LABELS,
+    BatchCollector,
     DelayCollector,
     ServiceCollector,
     StatusCollector,
@@ -94,6 +95,7 @@ class Metrics:
     def watch(self, status: ServiceStatus) -> None:
         """Show the status at each scrape."""
         self.registry.register(ServiceCollector(status))
+        self.registry.register(BatchCollector(status))
         self.registry.register(StatusCollector(status.partitions))
 
     def _count_connections(self) -> None:

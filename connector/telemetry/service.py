@@ -9,6 +9,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.group_commit import ReplacementCause
 from connector.kafka.statistics import ProducerStatistics
+from connector.quoting import shown
 from connector.telemetry.drift import OTHER
 from connector.telemetry.metrics import HTTP_CODES, Metrics
 from connector.telemetry.status import ServiceStatus
@@ -23,6 +24,7 @@ class ServiceTelemetry:
         self._metrics = metrics
         self._status = status
         self._producer = ProducerStatistics()
+        self._topics_with_foreign: set[str] = set()
         self._log = structlog.get_logger()
 
     def starting(self, http_port: int, streams: Sequence[str]) -> None:
@@ -98,6 +100,20 @@ class ServiceTelemetry:
         self._producer, self._status.producer = ProducerStatistics(), None
         self._note_error(detail)
         self._log.warning("producer_replaced", cause=cause.value, detail=detail)
+
+    def topic_unreadable(self, topic: str, detail: str) -> None:
+        """A topic that feeds metrics cannot be read: they are absent until it can. No stream depends on it."""
+        self._log.warning("topic_unreadable", topic=topic, detail=shown(detail))
+
+    def topic_readable(self, topic: str) -> None:
+        """A topic that feeds metrics can be read again."""
+        self._log.info("topic_readable", topic=topic)
+
+    def foreign_record(self, topic: str, detail: str) -> None:
+        """A record on a topic that feeds metrics is foreign or damaged: it is ignored. Logged once for each topic."""
+        if topic not in self._topics_with_foreign:
+            self._topics_with_foreign.add(topic)
+            self._log.warning("foreign_record", topic=topic, detail=shown(detail))
 
     def http_failed(self, error: Exception) -> None:
         """A scrape or a request to the HTTP port failed: an internal error, which will not clear by itself."""

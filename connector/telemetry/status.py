@@ -15,6 +15,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.statistics import ProducerStatistics
 from connector.source.connect_limiter import ConnectLimiter, Waiting
+from connector.telemetry.batch_runs import LastRuns
 from connector.x.clock import wall_us
 from connector.x.errors import RateLimit
 
@@ -146,7 +147,8 @@ class ServiceStatus:
     """What concerns the process as a whole; `rate_limits` are from X's latest answer for each stream.
 
     `producer` is what it reported last. `clock_offset_s` returns by how much X's clock is ahead of the wall clock now,
-    in seconds.
+    in seconds. `last_runs` are the newest batch runs by type, and `oldest_gaps` says by stream when the oldest gap was
+    recorded that a batch run can make up for, in milliseconds since 1970; None where that is not known.
     """
 
     partitions: Statuses
@@ -161,6 +163,8 @@ class ServiceStatus:
     is_registry_away: bool = False
     producer: ProducerStatistics | None = None
     clock_offset_s: Callable[[], float] = _no_offset
+    last_runs: Mapping[str, LastRuns] | None = None
+    oldest_gaps: Mapping[str, int | None] | None = None
 
     @property
     def has_joined(self) -> bool:

@@ -28,9 +28,12 @@ from tests.rig import kafka as rig_kafka
 from tests.rig.audit import audit, read_history
 from tests.rig.kafka import KafkaCluster
 from tests.rig.kafka_properties import Layout, broker_properties
+from tests.rig.own_topics import OwnTopics, done_run
+from tests.rig.process import wait_until
 from tests.rig.service import (
     Config,
     ConnectorProcess,
+    Probe,
     make_config,
     override,
     provision_topics,
@@ -40,7 +43,7 @@ from tests.rig.session import SchemaRegistry
 
 _PREFIX = "guarded"
 _PARTITIONS = 2
-_USERS = {name: f"{name}-password" for name in ("service", "operator", "batch", "reader", "stranger")}
+_USERS = {name: f"{name}-password" for name in ("service", "unwatched", "operator", "batch", "reader", "stranger")}
 
 _LITERAL, _PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
 _Right = tuple[ResourceType, str, ResourcePatternType, AclOperation]
@@ -55,7 +58,13 @@ def _topic_rights(ending: str, *operations: AclOperation) -> list[_Right]:
     ]
 
 
+_WATCH_RIGHTS = (
+    (ResourceType.TOPIC, f"{_PREFIX}-gap", _LITERAL, AclOperation.READ),
+    (ResourceType.TOPIC, f"{_PREFIX}-batch", _LITERAL, AclOperation.READ),
+)
+"""What `run` needs only for the metrics of batch runs and gaps, and works without."""
 _RUN_RIGHTS = (
+    *_WATCH_RIGHTS,
     *_topic_rights(".", AclOperation.WRITE),
     *_topic_rights("-coverage", AclOperation.WRITE, AclOperation.READ),
     *_topic_rights("-gap", AclOperation.WRITE),
@@ -93,6 +102,17 @@ _BATCH_RIGHTS = (
 """All that publishing a batch run needs."""
 _TAIL_RIGHTS = ((ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.READ),)
 """All that `tail` needs."""
+
+
+_WATCHED = frozenset(
+    {
+        "batch_last_run_failed",
+        "batch_last_done_timestamp_seconds",
+        "batch_last_done_ids",
+        "gap_unreconciled_age_seconds",
+    }
+)
+"""The metrics that are made from topics."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +166,7 @@ def guarded(registry: SchemaRegistry, seed: int) -> Iterator[_Guarded]:
         with cluster, Simulator(SimulatorConfig(seed=seed)) as simulator:
             rights = {
                 "service": _RUN_RIGHTS,
+                "unwatched": [right for right in _RUN_RIGHTS if right not in _WATCH_RIGHTS],
                 "operator": _OPERATOR_RIGHTS,
                 "batch": _BATCH_RIGHTS,
                 "reader": _TAIL_RIGHTS,
@@ -158,10 +179,16 @@ def guarded(registry: SchemaRegistry, seed: int) -> Iterator[_Guarded]:
             ]
             for created in admin.create_acls(bindings).values():
                 created.result(30)
-            provision_topics(
-                make_config(cluster.bootstrap_servers, registry.url, _PREFIX, simulator.base_url, _PARTITIONS)
-            )
+            config = make_config(cluster.bootstrap_servers, registry.url, _PREFIX, simulator.base_url, _PARTITIONS)
+            provision_topics(config)
+            topics = OwnTopics.of(config)
+            topics.write([topics.runs.run(done_run(1_000_000, 2_000_000))])
             yield _Guarded(cluster, registry, simulator)
+
+
+def _watched(probe: Probe) -> set[str]:
+    """Return which of the metrics that are made from topics are shown."""
+    return {sample.name.removeprefix("compliance_connector_") for sample in probe.metrics().samples} & _WATCHED
 
 
 @pytest.mark.parametrize("way", ["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER", "SSL"])
@@ -175,8 +202,24 @@ def test_run_with_least_rights_publishes_everything(guarded: _Guarded, way: str)
         probe.await_sequences(simulator)
         assert probe.metric("producers_replaced_total", cause="failed") == 0
         assert probe.metric("partition_restarts_total") == 0
+        wait_until(lambda: _watched(probe) == _WATCHED, "batch runs and gaps are shown")
     history = read_history(guarded.cluster.bootstrap_servers, guarded.registry.url, _PREFIX, _PARTITIONS)
     assert audit(history, simulator.record()) == []
+
+
+def test_run_without_rights_for_metrics_works_and_leaves_them_out(guarded: _Guarded, tmp_path: Path) -> None:
+    """Both topics are named in the log, once each, with the right to grant; the streams go on."""
+    with ConnectorProcess(tmp_path, ["run"], guarded.config("PLAIN", "unwatched")) as run:
+        probe = run.probe()
+        probe.await_connected(guarded.simulator)
+        wait_until(lambda: len(run.logged("topic_unreadable")) == 2, "both topics are known to be unreadable")
+        assert probe.is_ready
+        assert _watched(probe) == set()
+    reasons = {entry["topic"]: entry["detail"] for entry in run.logged("topic_unreadable")}
+    assert reasons == {
+        f"{_PREFIX}-gap": f"no right to read {_PREFIX}-gap: grant Read on this topic",
+        f"{_PREFIX}-batch": f"no right to describe {_PREFIX}-batch: grant Read on these topics",
+    }
 
 
 def test_check_online_with_the_rights_of_run_finds_all_well(guarded: _Guarded, tmp_path: Path) -> None:
@@ -225,18 +268,22 @@ def _run(folder: Path, config: Config, *arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "missing"),
+    ("user", "arguments", "missing"),
     [
-        (("gaps",), f"no right to read {_PREFIX}-gap: grant Read on this topic"),
-        (("tail", "tweet.delete", "--to-end"), f"no right to read {_PREFIX}.tweet.delete: grant Read on this topic"),
+        ("unwatched", ("gaps",), f"no right to read {_PREFIX}-gap: grant Read on this topic"),
+        (
+            "service",
+            ("tail", "tweet.delete", "--to-end"),
+            f"no right to read {_PREFIX}.tweet.delete: grant Read on this topic",
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_command_that_reads_what_the_service_never_does_names_topic_and_right(
-    guarded: _Guarded, tmp_path: Path, arguments: tuple[str, ...], missing: str
+def test_command_that_reads_what_the_service_may_not_names_topic_and_right(
+    guarded: _Guarded, tmp_path: Path, user: str, arguments: tuple[str, ...], missing: str
 ) -> None:
     """Who runs it in the service's pod learns what to grant, not that Kafka is away."""
-    exit_code, _, said = _run(tmp_path, guarded.config("PLAIN"), *arguments)
+    exit_code, _, said = _run(tmp_path, guarded.config("PLAIN", user), *arguments)
     assert exit_code == 78
     assert missing in said
 

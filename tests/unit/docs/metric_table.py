@@ -10,9 +10,12 @@ from typing import Any
 import yaml
 from prometheus_client import Metric
 
+from connector.events.batch import BY_JOB_TYPE
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS
 from connector.kafka.statistics import ProducerStatistics
+from connector.telemetry.batch_runs import DoneRun, LastRuns, Outcome
 from connector.telemetry.metrics import Metrics
+from connector.telemetry.open_gaps import RECONCILABLE
 from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.errors import RateLimit
 
@@ -30,6 +33,8 @@ REASONS = {
 """Why a metric is there although no alert and no panel uses it."""
 
 _PLACES = ("stream", "partition")
+_OF_GAUGES = ("mode", "outcome", "type")
+"""The labels of gauges whose values the page lists."""
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
@@ -57,6 +62,9 @@ def _full() -> Metrics:
         _fill(status)
     service = ServiceStatus(statuses, 1, None, 0)
     service.rate_limits, service.producer = dict.fromkeys(STREAMS, RateLimit(1, 1, 1, 0.0)), ProducerStatistics()
+    done = DoneRun(1, dict.fromkeys(Outcome, 0))
+    service.last_runs = dict.fromkeys(BY_JOB_TYPE, LastRuns(has_failed=False, done=done))
+    service.oldest_gaps = dict.fromkeys(RECONCILABLE)
     metrics = Metrics()
     metrics.watch(service)
     return metrics
@@ -73,7 +81,7 @@ def _row(family: Metric) -> MetricRow:
     values = {
         label: list(dict.fromkeys(sample.labels[label] for sample in family.samples if label in sample.labels))
         for label in labels
-        if (label not in _PLACES and family.type == "counter") or label == "mode"
+        if (label not in _PLACES and family.type == "counter") or label in _OF_GAUGES
     }
     kind = "gauge" if family.type == "info" else family.type
     return MetricRow(name, kind, tuple(labels), _unit(name), family.documentation, values)

@@ -111,6 +111,9 @@ def test_settings_are_shown(bench: _Bench) -> None:
         (lambda telemetry: telemetry.registry_away("no answer"), "registry_away", "warning"),
         (lambda telemetry: telemetry.registry_back(), "registry_back", "info"),
         (lambda telemetry: telemetry.clock_stepped(30_000_000), "clock_stepped", "warning"),
+        (lambda telemetry: telemetry.topic_unreadable("t", "d"), "topic_unreadable", "warning"),
+        (lambda telemetry: telemetry.topic_readable("t"), "topic_readable", "info"),
+        (lambda telemetry: telemetry.foreign_record("t", "d"), "foreign_record", "warning"),
         (lambda telemetry: telemetry.stopped(), "stopped", "info"),
     ],
 )
@@ -119,6 +122,14 @@ def test_each_report_is_logged_once(report: Callable[[ServiceTelemetry], None], 
     with capture_logs() as logs:
         report(_Bench().telemetry)
     assert [(log["event"], log["log_level"]) for log in logs] == [(event, level)]
+
+
+def test_foreign_records_are_logged_once_for_each_topic(bench: _Bench) -> None:
+    """There may be many of them, and they come again whenever the topic is read."""
+    with capture_logs() as logs:
+        for topic in ("batch", "batch", "gap", "batch"):
+            bench.telemetry.foreign_record(topic, "not\nours")
+    assert [(log["topic"], log["detail"]) for log in logs] == [("batch", "not ours"), ("gap", "not ours")]
 
 
 def test_status_of_a_life_that_is_over_is_not_shown(bench: _Bench) -> None:

@@ -1,0 +1,104 @@
+"""Metrics from topics: batch runs and gaps, looked at about once a minute for as long as the process runs.
+
+A batch run is a process of its own that ends before anyone scrapes it. What goes wrong here is logged, leaves its
+metrics absent, and must do nothing else: streams, health and start do not depend on it.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+from connector.errors import ConnectorError
+from connector.kafka.newest import NewestRecords
+from connector.kafka.topics import TopicNames
+from connector.settings import Settings
+from connector.telemetry.batch_runs import BatchRun, last_runs, read_run
+from connector.telemetry.open_gaps import OpenGap, oldest_gaps, read_gap
+from connector.telemetry.service import ServiceTelemetry
+from connector.telemetry.status import ServiceStatus
+
+LOOK_S = 60.0
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Records(Protocol[T_co]):
+    """What is on a topic."""
+
+    def read(self, should_stop: Callable[[], bool]) -> Collection[T_co]:
+        """Return what is there now, or less when asked to stop."""
+
+
+class RecordWatch(Generic[T]):
+    """Shows what is on `topic`: `show` receives it after each look, or None from a look that fails to the next.
+
+    `open_records` begins to read the topic, and does so again after a failure.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        open_records: Callable[[], AbstractContextManager[Records[T]]],
+        show: Callable[[Collection[T] | None], None],
+        telemetry: ServiceTelemetry,
+    ) -> None:
+        self.topic = topic
+        self._open_records = open_records
+        self._show = show
+        self._telemetry = telemetry
+        self._is_failing = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Look now, and again and again until `stop` is set; whatever fails is tried again."""
+        while not stop.is_set():
+            try:
+                self._follow(stop)
+            except Exception as error:  # noqa: BLE001 - metrics are no reason to end a thread, let alone the process
+                self._fail(error)
+                stop.wait(LOOK_S)
+
+    def _follow(self, stop: threading.Event) -> None:
+        """Show the topic until `stop` is set. Raises whatever a look does."""
+        with self._open_records() as records:
+            while not stop.is_set():
+                found = records.read(stop.is_set)
+                if stop.is_set():
+                    return
+                self._show(found)
+                self._succeed()
+                stop.wait(LOOK_S)
+
+    def _fail(self, error: Exception) -> None:
+        self._show(None)
+        if not self._is_failing:
+            detail = str(error) if isinstance(error, ConnectorError) else f"{type(error).__name__}: {error}"
+            self._telemetry.topic_unreadable(self.topic, detail)
+        self._is_failing = True
+
+    def _succeed(self) -> None:
+        if self._is_failing:
+            self._telemetry.topic_readable(self.topic)
+        self._is_failing = False
+
+
+def record_watches(
+    settings: Settings, status: ServiceStatus, telemetry: ServiceTelemetry
+) -> tuple[RecordWatch[BatchRun], RecordWatch[OpenGap]]:
+    """Return what keeps `status.last_runs` and `status.oldest_gaps` up to date."""
+    names = TopicNames(settings.kafka.topic_prefix)
+
+    def show_runs(runs: Collection[BatchRun] | None) -> None:
+        status.last_runs = None if runs is None else last_runs(runs)
+
+    def show_gaps(gaps: Collection[OpenGap] | None) -> None:
+        status.oldest_gaps = None if gaps is None else oldest_gaps(gaps)
+
+    def open_records(topic: str, read_value: Callable[[Mapping[str, Any]], T | None]) -> NewestRecords[T]:
+        return NewestRecords(settings, topic, read_value, partial(telemetry.foreign_record, topic))
+
+    return (
+        RecordWatch(names.batch_run, partial(open_records, names.batch_run, read_run), show_runs, telemetry),
+        RecordWatch(names.gap, partial(open_records, names.gap, read_gap), show_gaps, telemetry),
+    )
