@@ -70,20 +70,6 @@ def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
         raise ForeignRecordError(f"{place}: {type(error).__name__}: {error}") from error
 
 
-class ForeignRecordError(ValueError):
-    """A record that the connector did not write, or that is damaged."""
-
-
-@contextmanager
-def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
-    """Raise `ForeignRecordError` for anything that goes wrong in reading a record."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError, NotProvisionedError) as error:
-        place = f"{record.topic} partition {record.partition} offset {record.offset}"
-        raise ForeignRecordError(f"{place}: {type(error).__name__}: {error}") from error
-
-
 class TopicReader:
     """Reads all partitions of some topics, from their beginning, from an instant or from now on.
 

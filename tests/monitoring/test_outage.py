@@ -23,6 +23,7 @@ from tests.monitoring.queries import OF_PROMETHEUS, code_blocks, commands, fille
 from tests.monitoring.shortened import shortened
 from tests.monitoring.test_runbook import section
 from tests.rig.kafka import KafkaCluster
+from tests.rig.own_topics import OwnTopics, done_run
 from tests.rig.process import wait_until
 from tests.rig.prometheus import Prometheus
 from tests.rig.registry import Registry
@@ -79,6 +80,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[_Stag
         with mock.patch.object(clock, "time", _Past):
             journey = Journey(kafka.bootstrap_servers, registry.url, folder, seed, streams=_STREAMS, simulated={})
         stack.enter_context(journey)
+        config = make_config(kafka.bootstrap_servers, registry.url, journey.prefix, journey.simulator.base_url)
+        topics, now_us = OwnTopics.of(config), time.time_ns() // 1000
+        topics.write([topics.runs.run(done_run(now_us, now_us))])  # else no metric of batch runs is there
         probe = stack.enter_context(journey.running())
         journey.emit_on(journey.places)
         journey.settle()
@@ -92,7 +96,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[_Stag
         journey.way.come_back()
         journey.await_live()
         wait_until(lambda: _firing(prometheus) == _GAP, "the gap pages, and nothing else", _PATIENCE_S)
-        config = make_config(kafka.bootstrap_servers, registry.url, journey.prefix, journey.simulator.base_url)
         yield _Stage(prometheus, probe, config, covered_us, back_us)
 
 
