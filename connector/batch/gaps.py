@@ -12,9 +12,10 @@ from typing import Any
 
 from confluent_kafka import TopicPartition
 
-from connector.batch.reconciliation import can_reconcile, reconciled
 from connector.batch.records import BatchRecords
 from connector.batch.state import RunState
+from connector.coverage.reconciliation import can_reconcile, reconciled
+from connector.events.batch import BY_JOB_TYPE
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import GAP
 from connector.events.times import format_us
@@ -26,7 +27,6 @@ from connector.kafka.topics import TopicNames, subject
 from connector.kafka.transaction import Part, Record
 from connector.settings import KafkaSettings
 from connector.x.batch_api import JobType
-from connector.x.clock import wall_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Gaps:
 
     def open_for(self, kind: JobType) -> list[RecordedGap]:
         """Return those for which a run of this type can make up, at least in part."""
-        return [each for each in self.gaps if can_reconcile(each.gap, kind)]
+        return [each for each in self.gaps if can_reconcile(each.gap, BY_JOB_TYPE[kind])]
 
     def closed_by(self, state: RunState, checked_from_us: int) -> list[RecordedGap]:
         """Return those for which a run makes up that is done, has no result in doubt, and covers all that is held.
@@ -99,7 +99,7 @@ def reconciling_parts(gaps: Gaps, closed: Sequence[RecordedGap], state: RunState
     """Return what a transaction must hold to say that a run makes up for gaps, each in the place that was read."""
     by_partition: defaultdict[int, list[Record]] = defaultdict(list)
     for each in closed:
-        gap = reconciled(each.gap, state.kind, state.run_id, wall_us())
+        gap = reconciled(each.gap, BY_JOB_TYPE[state.kind], state.run_id)
         by_partition[each.partition].append(records.gap(gap, each.partition))
     return [
         Part(StreamPartition("gap", number + 1), written[:-1], written[-1], gaps.ends[number] + len(written) - 1)

@@ -6,18 +6,13 @@ from typing import Any
 
 import msgspec
 
-from connector.coverage.gap import GapState
+from connector.coverage.reconciliation import can_reconcile
 from connector.events.batch import BATCH_TYPES
-from connector.events.catalog import EVENT_TYPES, STREAMS
+from connector.events.catalog import EVENT_TYPES
 
 _ANSWERED = frozenset().union(*(batch_type.answers for batch_type in BATCH_TYPES))
-_ANSWERED_OF = {
-    stream: _ANSWERED & {event_type.name for event_type in EVENT_TYPES if event_type.stream == stream}
-    for stream in STREAMS
-}
-RECONCILABLE = tuple(stream for stream in STREAMS if _ANSWERED_OF[stream])
+RECONCILABLE = tuple(dict.fromkeys(each.stream for each in EVENT_TYPES if each.name in _ANSWERED))
 """The streams with an event type that some batch run answers for."""
-_UNRECONCILED = frozenset({GapState.LOST, GapState.SUSPECTED})
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -43,7 +38,8 @@ def read_gap(record: Mapping[str, Any]) -> OpenGap | None:
     Raises `ValueError` for one that is no record of a gap.
     """
     read = msgspec.convert(record, _Record)
-    return OpenGap(read.stream, read.recorded_at) if _is_open(read) else None
+    is_open = any(can_reconcile(record, batch_type) for batch_type in BATCH_TYPES)
+    return OpenGap(read.stream, read.recorded_at) if is_open else None
 
 
 def oldest_gaps(gaps: Iterable[OpenGap]) -> dict[str, int | None]:
@@ -53,11 +49,3 @@ def oldest_gaps(gaps: Iterable[OpenGap]) -> dict[str, int | None]:
         known = oldest[gap.stream]
         oldest[gap.stream] = gap.recorded_ms if known is None else min(known, gap.recorded_ms)
     return oldest
-
-
-def _is_open(gap: _Record) -> bool:
-    """Return whether events are missing that a batch run answers for; unless it says which, all of a gap are."""
-    answered = _ANSWERED_OF.get(gap.stream, frozenset())
-    if gap.remaining is None:
-        return bool(answered) and gap.state in _UNRECONCILED
-    return not answered.isdisjoint(gap.remaining)

@@ -7,7 +7,8 @@ from typing import Self
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from connector.batch.records import BatchRecords, IdSource, RunAccount, RunStatus
+from connector.batch.ids import IdSource
+from connector.batch.records import BatchRecords, RunAccount, RunStatus
 from connector.events.catalog import StreamPartition
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames, subject

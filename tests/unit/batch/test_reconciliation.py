@@ -7,11 +7,13 @@ import pytest
 from connector.batch.due import Wanted, decide
 from connector.batch.gaps import Gaps, RecordedGap, described
 from connector.batch.ids import IdSource
-from connector.batch.reconciliation import can_reconcile, reconciled
 from connector.batch.state import RunState
+from connector.coverage.reconciliation import can_reconcile, reconciled
+from connector.events.batch import BATCH_TYPES, BY_JOB_TYPE, BatchType
 from connector.events.times import US_PER_S
 from connector.x.batch_api import JobType
 
+_TWEETS, _USERS = BY_JOB_TYPE["tweets"], BY_JOB_TYPE["users"]
 _HOUR_US = 3600 * US_PER_S
 _END_MS = 1_800_000_000_000
 _LEFT_OF_USERS = ["user.withheld", "user.profile-modification"]
@@ -37,28 +39,27 @@ def _gap(stream: str = "tweet", **changes: object) -> dict[str, Any]:
 def test_run_about_tweets_makes_up_for_deletes_and_edits() -> None:
     """Everything else of the stream remains, and so does what the gap is and why."""
     gap = _gap()
-    assert can_reconcile(gap, JobType.TWEETS)
-    assert reconciled(gap, JobType.TWEETS, "run-1", 7000) == gap | {
+    assert can_reconcile(gap, _TWEETS)
+    assert reconciled(gap, _TWEETS, "run-1") == gap | {
         "state": "partly-reconciled",
         "reconciled_by": ["run-1"],
         "remaining": ["tweet.withheld", "tweet.drop", "tweet.undrop"],
-        "recorded_at": 7,
     }
 
 
-@pytest.mark.parametrize("order", [[JobType.USERS, JobType.TWEETS], [JobType.TWEETS, JobType.USERS]])
-def test_gap_of_the_user_stream_takes_a_run_of_each_type_in_any_order(order: list[JobType]) -> None:
+@pytest.mark.parametrize("order", [[_USERS, _TWEETS], [_TWEETS, _USERS]], ids=["users first", "tweets first"])
+def test_gap_of_the_user_stream_takes_a_run_of_each_type_in_any_order(order: list[BatchType]) -> None:
     """Tweets have the location that users had scrubbed; the runs are named in the order in which they ended."""
     gap = _gap("user", state="suspected")
     for kind in order:
         assert can_reconcile(gap, kind)
-        gap = reconciled(gap, kind, f"of-{kind.value}", 0)
+        gap = reconciled(gap, kind, f"of-{kind.entity}")
         assert not can_reconcile(gap, kind)
-    assert gap["reconciled_by"] == [f"of-{kind.value}" for kind in order]
+    assert gap["reconciled_by"] == [f"of-{kind.entity}" for kind in order]
     assert (gap["state"], gap["remaining"]) == ("partly-reconciled", _LEFT_OF_USERS)
 
 
-@pytest.mark.parametrize("kind", list(JobType))
+@pytest.mark.parametrize("kind", BATCH_TYPES, ids=lambda kind: kind.job_type)
 @pytest.mark.parametrize(
     "gap",
     [
@@ -71,19 +72,19 @@ def test_gap_of_the_user_stream_takes_a_run_of_each_type_in_any_order(order: lis
     ],
     ids=["like", "label", "unknown stream", "unknown state", "reconciled", "all done that can be"],
 )
-def test_run_makes_up_for_nothing_of(gap: dict[str, Any], kind: JobType) -> None:
+def test_run_makes_up_for_nothing_of(gap: dict[str, Any], kind: BatchType) -> None:
     """What no result shows, and what is settled."""
     assert not can_reconcile(gap, kind)
 
 
 def test_run_about_users_makes_up_for_nothing_of_the_tweet_stream() -> None:
     """A Tweet may be deleted while its user stays."""
-    assert not can_reconcile(_gap(), JobType.USERS)
+    assert not can_reconcile(_gap(), _USERS)
 
 
 def test_gap_is_reconciled_where_nothing_remains() -> None:
     """No stream is such that a job shows all of it, but part of what is missing may have been made up for."""
-    gap = reconciled(_gap(remaining=["tweet.delete"], reconciled_by=["a"]), JobType.TWEETS, "b", 0)
+    gap = reconciled(_gap(remaining=["tweet.delete"], reconciled_by=["a"]), _TWEETS, "b")
     assert (gap["state"], gap["remaining"], gap["reconciled_by"]) == ("reconciled", [], ["a", "b"])
 
 

@@ -7,34 +7,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector.coverage.gap import GapState
-from connector.events.batch import BY_JOB_TYPE
+from connector.events.batch import BatchType
 from connector.events.catalog import EVENT_TYPES
-from connector.x.batch_api import JobType
 
 _OPEN = frozenset({GapState.LOST, GapState.SUSPECTED, GapState.PARTLY_RECONCILED})
 
 
-def can_reconcile(gap: Mapping[str, Any], kind: JobType) -> bool:
+def can_reconcile(gap: Mapping[str, Any], batch_type: BatchType) -> bool:
     """Return whether a run of this type answers for an event type that is missing from the gap."""
-    return gap["state"] in _OPEN and not BY_JOB_TYPE[kind].answers.isdisjoint(_missing(gap))
+    answers = batch_type.answers.intersection(_of_stream(gap))
+    return gap["state"] in _OPEN and not answers.isdisjoint(_missing(gap))
 
 
-def reconciled(gap: Mapping[str, Any], kind: JobType, run_id: str, now_us: int) -> dict[str, Any]:
+def reconciled(gap: Mapping[str, Any], batch_type: BatchType, run_id: str) -> dict[str, Any]:
     """Return the gap as it is after a run that can reconcile it."""
-    answers = BY_JOB_TYPE[kind].answers
-    remaining = [name for name in _missing(gap) if name not in answers]
+    remaining = [name for name in _missing(gap) if name not in batch_type.answers]
     state = GapState.PARTLY_RECONCILED if remaining else GapState.RECONCILED
-    return {
-        **gap,
-        "state": state.value,
-        "reconciled_by": [*(gap["reconciled_by"] or ()), run_id],
-        "remaining": remaining,
-        "recorded_at": now_us // 1000,
-    }
+    runs = [*(gap["reconciled_by"] or ()), run_id]
+    return {**gap, "state": state.value, "reconciled_by": runs, "remaining": remaining}
 
 
 def _missing(gap: Mapping[str, Any]) -> list[str]:
     """Return the event types that may be missing from a gap: all of the stream, unless a run has made up for some."""
-    if gap["remaining"] is not None:
-        return list(gap["remaining"])
+    remaining = gap.get("remaining")
+    return _of_stream(gap) if remaining is None else list(remaining)
+
+
+def _of_stream(gap: Mapping[str, Any]) -> list[str]:
     return [event_type.name for event_type in EVENT_TYPES if event_type.stream == gap["stream"]]
