@@ -28,7 +28,7 @@ from connector.batch.records import BatchRecords, JobContext, RunAccount, RunSta
 from connector.batch.results import DeadResult, Finding
 from connector.batch.run import total
 from connector.batch.state import Outcome, RunFolder, RunState, ShardState
-from connector.errors import ConnectorError, DependencyUnavailableError, FencedError
+from connector.errors import ConnectorError, DependencyUnavailableError, FencedError, WriterLostError
 from connector.events.batch import BY_JOB_TYPE
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
@@ -112,7 +112,10 @@ class BusLedger:
         state = None if self._last is None else unfinished(self._last)
         if self._last is not None and state is not None:
             self._await_silence_of(self._last)
-        self._open()
+        try:
+            self._open()
+        except WriterLostError as error:
+            raise DependencyUnavailableError(f"Kafka does not let a producer begin: {error}") from error
         if state is not None:
             self.save(state)  # from now on another runner sees this one
         return state
