@@ -2,9 +2,11 @@
 
 import io
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -12,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.batch.accounting import MOST_KINDS, OTHER, Tally, UnaccountedError
+from connector.batch.accounting import MOST_KINDS, OTHER, Tally, UnaccountedError, join
 from connector.batch.results import DeadReason, read_results
-from tests.unit.batch.joined import ended, join_all, joined, line, shard_of, sort_in_memory
+from connector.batch.sorting import sorted_lines
+from tests.unit.batch.joined import Shard, ended, join_all, joined, line, shard_of, sort_in_memory
 
 GRAVEST_FIRST = ["delete", "rehydrate", "scrub_geo", "an_action_to_come"]
 IDS = st.integers(0, 15).map(str)
@@ -151,6 +154,24 @@ def test_kinds_without_number_are_counted_as_other(tmp_path: Path) -> None:
     ids = [f"{number:04}" for number in range(MOST_KINDS + 50)]
     tally = joined(tmp_path, ids, ended(*(line(id_, "delete", id_) for id_ in ids))).tally
     assert (len(tally.by_action), tally.by_action[OTHER], tally.acted_on) == (MOST_KINDS + 1, 50, len(ids))
+
+
+def test_memory_is_bounded_whatever_the_count_of_ids_and_findings(tmp_path: Path) -> None:
+    """Twenty times what is sorted in memory is read, sorted and joined in little more."""
+    memory_bytes, count = 256 * 1024, 40_000
+    sent, download = tmp_path / "shard", tmp_path / "download"
+    sent.write_bytes(b"".join(b"%019d\n" % number for number in range(count)))
+    download.write_bytes(ended(*(line(f"{number * 7919 % count:019}") for number in range(count))))
+    sort = partial(sorted_lines, memory_bytes=memory_bytes)
+    tracemalloc.start()
+    try:
+        with download.open("rb") as file, read_results(file, tmp_path, sort) as results:
+            found = sum(1 for _ in join(Shard(sent, count), results))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == count
+    assert peak_bytes < 2 * memory_bytes + 1024**2
 
 
 @given(sent=st.sets(IDS), lines=LINES)

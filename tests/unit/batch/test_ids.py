@@ -7,6 +7,7 @@ import re
 import stat
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector.batch.ids import LONGEST_LINE_BYTES, FileIds, InvalidIdsError, Prepared, Shard, prepare, split
+from connector.batch.sorting import sorted_lines
 from tests.unit.batch.disk import largest_file
 
 _IDS = st.integers(0, 30).map(b"%d".__mod__) | st.integers(0, 10**19 - 1).map(b"%d".__mod__)
@@ -205,6 +207,25 @@ def test_line_of_any_length_takes_bounded_memory(
         tracemalloc.stop()
     assert (_ids_of(*found.shards), found.invalid) == ([b"2"], 1)
     assert peak_bytes < 2 * 1024**2
+
+
+def test_memory_is_bounded_whatever_the_count_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty times what is sorted in memory, written to many shards, takes little more."""
+    memory_bytes = 256 * 1024
+    monkeypatch.setattr(ids, "sorted_lines", partial(sorted_lines, memory_bytes=memory_bytes))
+    count = 80_000
+    path = tmp_path / "given"
+    path.write_bytes(b"".join(b"%019d\n" % (number * 7919 % count) for number in range(count)))
+    tracemalloc.start()
+    try:
+        with path.open("rb") as source:
+            given_ids = FileIds(source, skip_invalid=False)
+            found = prepare(given_ids, tmp_path, shard_limit_bytes=100_000, on_progress=_silent)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (found.ids, len(found.shards)) == (count, 16)
+    assert peak_bytes < 2 * memory_bytes + 1024**2
 
 
 @pytest.mark.parametrize("size", [2, 5, 12, 30, -9, -1])
