@@ -55,6 +55,11 @@ class Rule:
         """Wait until the request may go on."""
         self._released.wait()
 
+    @property
+    def is_caught(self) -> bool:
+        """Whether a request, or the answer to it, is caught."""
+        return self._caught.is_set()
+
     def await_caught(self) -> None:
         """Wait until a request is caught."""
         assert self._caught.wait(_CATCH_TIMEOUT_S), f"no request {self._api_key} with {self._texts} was caught"
