@@ -21,6 +21,7 @@ from tests.rig.session import Kafka, SchemaRegistry
 
 _LONGEST = (
     "test_batch.py",
+    "test_batch_faults.py",
     "test_batch_runners.py",
     "test_sharing.py",
     "test_outage.py",
