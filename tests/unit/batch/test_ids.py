@@ -16,6 +16,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from connector.batch import ids
 from connector.batch.ids import LONGEST_LINE_BYTES, FileIds, InvalidIdsError, Prepared, Shard, prepare, split
 from connector.batch.sorting import sorted_lines
 from tests.unit.batch.disk import largest_file
@@ -56,8 +57,8 @@ def _prepare(
     limit: int = 128_000_000,
     on_progress: Callable[[int], None] = _silent,
 ) -> Prepared:
-    ids = FileIds(BytesIO(content), skip_invalid=skip_invalid)
-    return prepare(ids, folder, shard_limit_bytes=limit, on_progress=on_progress)
+    read = FileIds(BytesIO(content), skip_invalid=skip_invalid)
+    return prepare(read, folder, shard_limit_bytes=limit, on_progress=on_progress)
 
 
 def _ids_of(*shards: Shard) -> list[bytes]:
@@ -100,8 +101,8 @@ def test_shards_of_any_lines_are_those_of_the_model(
     valid, invalid = _expected(content)
     packed = gzip.compress(content, mtime=0) if zipped else content
     with TemporaryDirectory() as folder:
-        ids = FileIds(_Slow(packed, step), skip_invalid=True)
-        found = prepare(ids, Path(folder), shard_limit_bytes=limit, on_progress=_silent)
+        slow = FileIds(_Slow(packed, step), skip_invalid=True)
+        found = prepare(slow, Path(folder), shard_limit_bytes=limit, on_progress=_silent)
         assert _ids_of(*found.shards) == sorted(set(valid))
         assert found.ids == len(set(valid))
         assert (found.duplicates, found.invalid) == (len(valid) - found.ids, invalid)
