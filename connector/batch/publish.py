@@ -18,6 +18,7 @@ from itertools import islice
 import msgspec
 from confluent_kafka import TopicPartition
 
+from connector.batch.accounting import OTHER
 from connector.batch.calls import Reporter, Tools
 from connector.batch.command import Request
 from connector.batch.due import Due, Wanted, decide, read_runs
@@ -177,7 +178,9 @@ class BusLedger:
             try:
                 self._attempt(records, entry, more)
             except FencedError as error:
-                raise AnotherRunnerError(f"another runner of {self._kind.value} jobs has taken over") from error
+                raise AnotherRunnerError(
+                    f"another runner of {self._kind.value} jobs has taken over, or this one stood still for too long"
+                ) from error
             except AnotherRunnerError:
                 raise
             except Exception as error:  # noqa: BLE001 - a client that is fenced lets anything out of a call
@@ -321,27 +324,36 @@ class Publisher:
         context = JobContext(state.run_id, outcome.job_id, outcome.checked_us, wall_us())
         answers = islice(self._folder.answers(shard), shard.published, None)
         while chunk := list(islice(answers, _ANSWERS_A_TRANSACTION)):
-            records = [self._record(answer, context, state) for answer in chunk]
+            records = [self._record(answer, context, state, outcome) for answer in chunk]
             shard.published += len(chunk)
             self._ledger.save(state, records)
 
-    def _record(self, answer: Finding | DeadResult, context: JobContext, state: RunState) -> Record:
+    def _record(self, answer: Finding | DeadResult, context: JobContext, state: RunState, outcome: Outcome) -> Record:
         if isinstance(answer, DeadResult):
             return self._records.dead_letter(answer, context)
         try:
             record = self._records.finding(answer, context, state.sequence + 1)
         except UnencodableError as error:
-            state.unwritten.append((answer.action, answer.reason))
+            _leave_out(state, answer, outcome)
             return self._records.dead_letter(unencodable(answer, str(error)), context)
         state.sequence += 1
         return record
 
 
+def _leave_out(state: RunState, finding: Finding, outcome: Outcome) -> None:
+    """Count a finding that no record takes, under the kind under which the outcome counts it."""
+    kinds = {(action, reason) for action, reason, _ in outcome.by_action}
+    kind = finding.action, finding.reason
+    unwritten = Counter({(action, reason): count for action, reason, count in state.unwritten})
+    unwritten[kind if kind in kinds else OTHER] += 1
+    state.unwritten = [(action, reason, count) for (action, reason), count in unwritten.items()]
+
+
 def _account(state: RunState, outcome: Outcome, status: RunStatus) -> RunAccount:
     """Return the account of a run. An id whose finding no record takes is in doubt, not acted on."""
     counts = Counter({(action, reason): count for action, reason, count in outcome.by_action})
-    counts.subtract(state.unwritten)
-    unwritten = len(state.unwritten)
+    counts.subtract({(action, reason): count for action, reason, count in state.unwritten})
+    unwritten = sum(count for *_, count in state.unwritten)
     return RunAccount(
         run_id=state.run_id,
         source=state.id_source,

@@ -76,7 +76,7 @@ class ShardState(msgspec.Struct):
 class RunState(msgspec.Struct):
     """A run: its ids, and what became of each shard. `source` is the identity of the ids as given.
 
-    `sequence` is that of the last finding on the bus; `unwritten` are action and reason of those that no record takes.
+    `sequence` is that of the last finding on the bus; `unwritten` counts what no record takes, by action and reason.
     `covers_all` is whether the ids are all that is held; `gaps_end` is where the topic of the gaps ended before the ids
     were read, by partition.
     """
@@ -89,7 +89,7 @@ class RunState(msgspec.Struct):
     invalid: int
     shards: list[ShardState]
     sequence: int = 0
-    unwritten: list[tuple[str, str | None]] = []
+    unwritten: list[tuple[str, str | None, int]] = []
     is_over: bool = False
     id_source: IdSource = IdSource.FILE
     covers_all: bool = False

@@ -13,16 +13,17 @@ import pytest
 from connector.events.catalog import STREAM_PARTITIONS
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
-from tests.integration.batch_stage import BatchStage
+from tests.integration.batch.stage import BatchStage
 from tests.rig.kafka import KafkaCluster
 from tests.rig.registry import Registry
 from tests.rig.service import Config, delete_topics, make_config, provisioned, running
 from tests.rig.session import Kafka, SchemaRegistry
 
 _LONGEST = (
-    "test_batch.py",
-    "test_batch_faults.py",
-    "test_batch_runners.py",
+    "test_kafka_away.py",
+    "test_answers.py",
+    "test_killed.py",
+    "test_gaps.py",
     "test_sharing.py",
     "test_outage.py",
     "test_benchmark.py",
@@ -31,7 +32,7 @@ _LONGEST = (
 )
 _BATCH_EVENTS = int(os.environ.get("BATCH_EVENTS", "4000"))
 _BATCH_IDS = int(os.environ.get("BATCH_IDS", "0"))
-"""Ids that a store holds at least; those that no event names are clean. `test_batch.py` has `BATCH_KILLS`."""
+"""Ids that a store holds at least; those that no event names are clean. `test_killed.py` has `BATCH_KILLS`."""
 _BATCH_JOB_S = 3.0
 
 

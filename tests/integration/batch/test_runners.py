@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from connector.simulator.batch.faults import BatchJob
-from tests.integration import hasty_connector as hasty
-from tests.integration.batch_stage import BatchStage
+from tests.integration.batch import hasty_connector as hasty
+from tests.integration.batch.stage import BatchStage
 from tests.rig.process import wait_until
 
 

@@ -4,10 +4,12 @@ import os
 import random
 import signal
 import subprocess
+from dataclasses import replace
 
 import pytest
 
-from tests.integration.batch_stage import BatchStage
+from tests.integration.batch import hasty_connector as hasty
+from tests.integration.batch.stage import BatchStage
 from tests.rig.readback import Decoder
 from tests.rig.service import ConnectorProcess
 
@@ -16,9 +18,7 @@ _KILLS = int(os.environ.get("BATCH_KILLS", "5"))
 
 def test_findings_are_on_the_bus_as_the_contract_has_them(batch_stage: BatchStage) -> None:
     """Key, headers, fields; and the run that found them."""
-    with batch_stage.runner() as runner:
-        assert runner.wait(120) == 0, runner.stderr
-        assert "all accounted for" in runner.stdout
+    assert "all accounted for" in replace(batch_stage, module=hasty.__name__).run().stdout
     done = batch_stage.check()
     [job] = [job for job in batch_stage.x.jobs.snapshot() if job.status == "complete"]
     record = batch_stage.records(".batch.tweet")[0]
