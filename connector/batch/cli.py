@@ -94,7 +94,7 @@ def run(  # noqa: PLR0913 - one for each option
             "--due",
             metavar="24h",
             parser=_duration_us,
-            help="Do nothing if such a run finished within this time, unless it can reconcile a gap.",
+            help="Do nothing if such a run finished within this time, unless a gap was recorded since.",
         ),
     ] = None,
     config: ConfigFile = None,

@@ -18,6 +18,9 @@ from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings
 from connector.x.batch_api import JobType
 
+_CLOCKS_APART_MS = 5 * 60 * 1000
+"""Gaps are dated by X's time, the start of a run by the clock of its machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -43,16 +46,18 @@ class Due:
 def decide(wanted: Wanted, runs: Iterable[Mapping[str, Any]], open_gaps: Sequence[RecordedGap], now_us: int) -> Due:
     """Return whether a run is due, where no run is unfinished.
 
-    It is if none that stands in for it has finished in time, or if a gap is open that it can reconcile.
+    It is if none that stands in for it has finished in time, or if a gap is open that it can reconcile, and that the
+    last one did not find: what a run leaves open, the next one would most likely leave open, too.
     """
-    finished = [(run["finished_at"] * 1000, run["run_id"]) for run in runs if _stands_in(run, wanted)]
-    last_us, run_id = max(finished, default=(0, ""))
-    if wanted.covers_all and open_gaps:
-        return Due(is_due=True, why=f"the gap of {described(open_gaps[0])} can be reconciled")
-    if not finished:
+    last = max((run for run in runs if _stands_in(run, wanted)), key=itemgetter("finished_at"), default=None)
+    new = (gap for gap in open_gaps if last is None or gap.gap["recorded_at"] > last["started_at"] - _CLOCKS_APART_MS)
+    if wanted.covers_all and (gap := next(new, None)) is not None:
+        return Due(is_due=True, why=f"the gap of {described(gap)} can be reconciled")
+    if last is None:
         return Due(is_due=True, why="no such run has finished yet")
+    last_us = last["finished_at"] * 1000
     due_us = last_us + wanted.every_us
-    finish = f"run {run_id} finished at {format_us(last_us)}"
+    finish = f"run {last['run_id']} finished at {format_us(last_us)}"
     if now_us >= due_us:
         return Due(is_due=True, why=finish)
     return Due(is_due=False, why=f"{finish}; the next one is due at {format_us(due_us)}")

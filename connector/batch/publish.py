@@ -366,7 +366,7 @@ def _account(state: RunState, outcome: Outcome, status: RunStatus) -> RunAccount
         by_action=[(action, reason, count) for (action, reason), count in counts.items() if count],
         shards=len(state.shards),
         checked_from_us=outcome.checked_us or None,
-        covers_all=state.covers_all,
+        covers_all=state.covers_all and not state.invalid,  # what is skipped may stand for an id
         last_sequence=state.sequence,
         dead_letters=outcome.dead + unwritten,
     )
@@ -404,7 +404,8 @@ class Bus:
     def due(self, wanted: Wanted, now_us: int) -> Due:
         """Return whether a run is due. Raises what Kafka and the registry come to."""
         last = last_entry(self._settings, wanted.kind)
-        if last is not None and unfinished(last) is not None:
-            return Due(is_due=True, why=f"run {last.run_id} is unfinished")
+        begun = None if last is None else unfinished(last)
+        if begun is not None and (begun.id_source, begun.covers_all) == (wanted.source, wanted.covers_all):
+            return Due(is_due=True, why=f"run {begun.run_id} is unfinished")
         open_gaps = self._gaps.read().open_for(wanted.kind)
         return decide(wanted, read_runs(self._settings, self._registry), open_gaps, now_us)

@@ -125,7 +125,7 @@ _OPEN = [RecordedGap(0, 0, _gap())]
 def _run(hours_ago: float = 1.0, **changes: object) -> dict[str, Any]:
     finished = (_NOW_US - int(hours_ago * _HOUR_US)) // 1000
     done = {"run_id": "r", "type": "tweets", "source": "topic", "state": "done", "covers_all": True}
-    return done | {"finished_at": finished} | changes
+    return done | {"started_at": finished - 1000, "finished_at": finished} | changes
 
 
 def test_run_is_due_once_the_last_one_is_old_enough() -> None:
@@ -163,7 +163,15 @@ def test_run_about_all_stands_in_for_one_about_less() -> None:
 
 def test_run_is_due_at_once_if_it_can_reconcile_a_gap() -> None:
     """Which only one about all that is held can."""
-    due = decide(_WANTED, [_run()], _OPEN, _NOW_US)
+    due = decide(_WANTED, [_run(started_at=_OPEN[0].gap["recorded_at"] - 1)], _OPEN, _NOW_US)
     assert (due.is_due, due.why) == (True, f"the gap of {described(_OPEN[0])} can be reconciled")
     partial = Wanted(JobType.TWEETS, IdSource.FILE, covers_all=False, every_us=24 * _HOUR_US)
     assert not decide(partial, [_run(source="file")], _OPEN, _NOW_US).is_due
+
+
+def test_gap_that_a_run_left_open_makes_no_other_one_due() -> None:
+    """Not every hour, and for money: what kept it open, an id that X rejects for example, most likely still does."""
+    assert not decide(_WANTED, [_run()], _OPEN, _NOW_US).is_due
+    assert decide(_WANTED, [_run(24.0)], _OPEN, _NOW_US).is_due
+    found = {"started_at": _OPEN[0].gap["recorded_at"] + 6 * 60_000}
+    assert not decide(_WANTED, [_run(**found)], _OPEN, _NOW_US).is_due
