@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from connector.batch.publish import last_entry, unfinished
+from connector.batch.bus_ledger import last_entry, unfinished
 from connector.batch.state import RunFolder, RunState, UnusableRunError
 from connector.events.times import format_us
 from connector.quoting import shown

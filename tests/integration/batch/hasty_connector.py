@@ -6,7 +6,7 @@ Transactions are small, too, so that a few hundred results take several.
 import os
 
 from connector import cli
-from connector.batch import pace, publish
+from connector.batch import bus_ledger, pace, publish
 from connector.events.times import US_PER_S
 from connector.kafka import clients, transaction
 from connector.x import batch_api
@@ -29,12 +29,12 @@ TRIES_VARIABLE = "TEST_TRIES"
 def _hurry() -> None:
     pace._POLL = Exponential(0.5, 0.5)  # noqa: SLF001 - no setting of the product
     pace._RETRY = Exponential(0.5, 0.5)  # noqa: SLF001 - no setting of the product
-    publish.HEARTBEAT_S = HEARTBEAT_S
-    publish.SILENT_US = round(SILENT_S * US_PER_S)
-    publish._LOOK_S = 0.25  # noqa: SLF001 - no setting of the product
-    publish._RETRY_S = 0.25  # noqa: SLF001 - no setting of the product
-    publish._MOST_TRIES = int(os.environ.get(TRIES_VARIABLE, publish._MOST_TRIES))  # noqa: SLF001 - no setting of the product
-    publish.SLOW_COMMIT_S = 0.4  # type: ignore[attr-defined] # imported there
+    bus_ledger.HEARTBEAT_S = HEARTBEAT_S
+    bus_ledger.SILENT_US = round(SILENT_S * US_PER_S)
+    bus_ledger._LOOK_S = 0.25  # noqa: SLF001 - no setting of the product
+    bus_ledger._RETRY_S = 0.25  # noqa: SLF001 - no setting of the product
+    bus_ledger._MOST_TRIES = int(os.environ.get(TRIES_VARIABLE, bus_ledger._MOST_TRIES))  # noqa: SLF001 - no setting of the product
+    bus_ledger.SLOW_COMMIT_S = 0.4  # type: ignore[attr-defined] # imported there
     publish._ANSWERS_A_TRANSACTION = ANSWERS  # noqa: SLF001 - no setting of the product
     transaction.DEADLINE_S = ATTEMPT_S
     transaction.INIT_DEADLINE_S = 2.0

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 
 from connector.batch.accounting import MOST_KINDS, OTHER
+from connector.batch.bus_ledger import BusLedger
 from connector.batch.gaps import GapTopic
-from connector.batch.publish import BusLedger, Publisher
+from connector.batch.publish import Publisher
 from connector.batch.records import BatchRecords
 from connector.batch.results import Finding
 from connector.batch.state import Outcome, RunFolder, RunState, ShardState
@@ -25,7 +26,7 @@ _NO_GAPS = GapTopic.__new__(GapTopic)
 _TOPICS = [*_NAMES.schemas(), _NAMES.dead_letter]
 
 
-class _Ledger:
+class _Ledger(BusLedger):
     """Keeps what is committed."""
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ def _publish(folder: RunFolder, findings: list[Finding], outcome: Outcome, limit
     limits = dict.fromkeys(_TOPICS, 10**6) | {_NAMES.batch("tweets"): limit_bytes}
     records = BatchRecords(JobType.TWEETS, _NAMES, dict.fromkeys(_TOPICS, 1), limits, has_headers=True)
     ledger = _Ledger()
-    publisher = Publisher(cast("BusLedger", ledger), records, folder, _NO_GAPS)
+    publisher = Publisher(ledger, records, folder, _NO_GAPS)
     publisher.deliver(state, shard, outcome)
     publisher.end(state, outcome, is_done=True)
     return ledger, max(map(len, ledger.states))
