@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.batch.bus_ledger import last_entry, unfinished
-from connector.batch.state import RunFolder, RunState, UnusableRunError
+from connector.batch.state import RunFolder, RunState
 from connector.events.times import format_us
 from connector.quoting import shown
 from connector.settings import KafkaSettings
@@ -28,15 +28,6 @@ def unfinished_runs(folder: Path, kafka: KafkaSettings | None) -> Iterator[RunSt
             state = None if last is None else unfinished(last)
         if state is not None:
             yield state
-
-
-def find_run(run_id: str, folder: Path, kafka: KafkaSettings | None) -> RunState:
-    """Return an unfinished run. Raises `UnusableRunError` if it is none, and what `unfinished_runs` does."""
-    for state in unfinished_runs(folder, kafka):
-        if state.run_id == run_id:
-            return state
-    where = folder if kafka is None else "Kafka"
-    raise UnusableRunError(f"{where} holds no unfinished run {shown(run_id)}; see: connector batch status")
 
 
 def status_lines(

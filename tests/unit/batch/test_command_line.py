@@ -257,7 +257,9 @@ def test_submitted_run_is_shown_and_fetched(waiting: Operator) -> None:
     assert _ran(waiting, "status", *folder) == (os.EX_OK, f"no unfinished runs in {folder[1]}\n", "")
 
 
-@pytest.mark.parametrize("command", [["fetch", "5fa4dafb61f5", "-o", "out"], ["status", "5fa4dafb61f5"]])
+@pytest.mark.parametrize(
+    "command", [["fetch", "5fa4dafb61f5", "-o", "out"], ["status", "5fa4dafb61f5"], ["cancel", "5fa4dafb61f5"]]
+)
 def test_run_that_is_unknown_is_an_error(operator: Operator, command: list[str]) -> None:
     """It says where it was looked for."""
     code, stdout, stderr = _ran(operator, *command, "--folder", str(operator.home / "runs"))

@@ -1,0 +1,231 @@
+"""What the commands about batches share: the ids, the request and the tools that options name, and what is printed.
+
+Every function raises what ends a command: `ConnectorError`, `typer.BadParameter` or `typer.Exit`.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import typer
+
+from connector.batch.calls import Calls, Tools
+from connector.batch.command import Request, abandon_batch, run_batch, submit_batch
+from connector.batch.due import Wanted, read_runs
+from connector.batch.holdings import HeldIds
+from connector.batch.ids import FileIds, Ids, IdSource
+from connector.batch.overview import status_lines, unfinished_runs
+from connector.batch.pace import Pace
+from connector.batch.publish import publishing
+from connector.batch.state import RunState, UnusableRunError
+from connector.console import Progress, configure, say
+from connector.errors import SettingsError
+from connector.events.times import format_us
+from connector.kafka.cluster import Cluster
+from connector.kafka.registry import RegistryClient
+from connector.kafka.verify import verify_holdings
+from connector.quoting import shown
+from connector.settings import BatchSettings, RunSettings, Settings
+from connector.x.batch_api import BatchApi, Job, JobType
+from connector.x.clock import wall_us
+from connector.x.jobs import Jobs
+
+_HOUR_S = 3600.0
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A request and what it takes to carry it out; `calls` counts those to X by method."""
+
+    request: Request
+    tools: Tools
+    calls: Counter[str]
+
+
+def check_goal(output: Path | None, *, publish: bool) -> None:
+    """Check that results go to one place."""
+    if (output is None) != publish:
+        raise typer.BadParameter("give -o FILE or --publish, one of them")
+
+
+def check_ids(source: str | None, *, from_topic: bool, covers_all: bool, publish: bool) -> None:
+    """Check that ids come from one place, and that what is claimed of them is of use."""
+    if from_topic and source is not None:
+        raise typer.BadParameter("give FILE or --from-topic, one of them")
+    if covers_all and not publish:
+        raise typer.BadParameter("--covers-all needs --publish: gaps are in Kafka")
+
+
+def configured(config: Path | None, *, publish: bool) -> Settings:
+    """Return the settings: without Kafka, only what is needed to ask X is looked at."""
+    return configure(RunSettings, config) if publish else configure(BatchSettings, config)
+
+
+@contextmanager
+def ids(kind: str, source: str | None, settings: Settings, *, from_topic: bool, skip_invalid: bool) -> Iterator[Ids]:
+    """Give the ids that the options name."""
+    if not from_topic:
+        with _file(source or "-") as file:
+            yield FileIds(file, skip_invalid=skip_invalid)
+        return
+    verify_holdings(settings.kafka, Cluster(settings.kafka))
+    yield HeldIds(settings.kafka, JobType(kind), skip_invalid=skip_invalid)
+
+
+@contextmanager
+def _file(source: str) -> Iterator[BinaryIO]:
+    if source == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(source).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise SettingsError([f"{source}: {error.strerror or error}"]) from error
+    with file:
+        yield file
+
+
+def request(  # noqa: PLR0913 - what the options say of the run
+    kind: str,
+    given: Ids | None,
+    output: Path | None,
+    folder: Path,
+    *,
+    run_id: str | None = None,
+    covers_all: bool = False,
+    fresh: bool = False,
+) -> Request:
+    """Return what is asked for; the ids on the topic of what is held are all of it."""
+    return Request(
+        kind=JobType(kind),
+        ids=given,
+        output=output,
+        folder=folder / kind,
+        run_id=run_id,
+        covers_all=covers_all or (given is not None and given.source is IdSource.TOPIC),
+        is_fresh=fresh,
+    )
+
+
+@contextmanager
+def opened(  # noqa: PLR0913 - what the options say of the run
+    asked: Request,
+    settings: Settings,
+    timeout_h: float,
+    *,
+    publish: bool,
+    due_us: int | None = None,
+    as_json: bool = False,
+) -> Iterator[Given]:
+    """Give what a request takes; with `due_us`, end here unless no such run finished in that time."""
+    progress, calls, time_s = Progress(), Counter[str](), timeout_h * _HOUR_S
+    with _resumable(progress, asked.folder), BatchApi(settings.x, lambda method, _: calls.update([method])) as api:
+        if not publish or not isinstance(settings, RunSettings):
+            yield Given(asked, Tools(api, Pace(time_s), progress), calls)
+            return
+        with publishing(asked, settings, progress) as bus:
+            if due_us is not None:
+                source = IdSource.FILE if asked.ids is None else asked.ids.source
+                due = bus.due(Wanted(asked.kind, source, asked.covers_all, due_us), wall_us())
+                if not due.is_due:
+                    say(msgspec.json.encode(due).decode() if as_json else f"not due: {due.why}")
+                    raise typer.Exit
+                progress.say(f"due: {due.why}")
+            yield Given(bus.request, bus.tools(api, time_s, progress), calls)
+
+
+@contextmanager
+def _resumable(progress: Progress, folder: Path) -> Iterator[None]:
+    """Turn what ends a run into what an operator can use."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.say("interrupted; run the same command again to resume")
+        raise typer.Exit(_INTERRUPTED) from None
+    except OSError as error:
+        raise SettingsError([f"{error.filename or folder}: {error.strerror or error}"]) from error
+
+
+def finish(given: Given, *, as_json: bool) -> None:
+    """Carry a run out, and print the report."""
+    report = run_batch(given.request, given.tools)
+    if as_json:
+        say(msgspec.json.encode(report, enc_hook=str).decode())
+        return
+    say(*report.lines())
+    asked = ", ".join(f"{count} {method}" for method, count in sorted(given.calls.items()))
+    say(f"  requests to X: {asked or 'none'}")
+
+
+def submit(given: Given) -> str:
+    """Upload the ids, and return the id of the run."""
+    return submit_batch(given.request, given.tools).run_id
+
+
+def abandon(given: Given) -> None:
+    """Discard a run, and say so."""
+    abandon_batch(given.request, given.tools)
+    say(f"run {given.request.run_id} is discarded")
+
+
+def cancel_job(job_id: str, folder: Path, settings: Settings, *, publish: bool) -> None:
+    """Cancel a job, and say so. Raises `UnusableRunError` for what can only be the id of a run."""
+    if not job_id.isdecimal():
+        raise _unknown(job_id, folder, publish=publish)
+    with BatchApi(settings.x) as api:
+        Calls(Tools(api, Pace(_HOUR_S), Progress())).cancel(job_id)
+    say(f"job {shown(job_id)} is cancelled, or had already ended")
+
+
+def unfinished(folder: Path, settings: Settings, *, publish: bool) -> dict[str, RunState]:
+    """Return the unfinished runs by id: those on the bus, or those in the folder."""
+    with _resumable(Progress(), folder):
+        return {state.run_id: state for state in unfinished_runs(folder, settings.kafka if publish else None)}
+
+
+def find(run_id: str, folder: Path, settings: Settings, *, publish: bool) -> RunState:
+    """Return an unfinished run. Raises `UnusableRunError` if it is none."""
+    state = unfinished(folder, settings, publish=publish).get(run_id)
+    if state is None:
+        raise _unknown(run_id, folder, publish=publish)
+    return state
+
+
+def _unknown(run_id: str, folder: Path, *, publish: bool) -> UnusableRunError:
+    where, other = ("Kafka", "") if publish else (folder, ", and with --publish for one that publishes")
+    return UnusableRunError(f"{where} holds no unfinished run {shown(run_id)}; see: connector batch status{other}")
+
+
+def status(run_id: str | None, folder: Path, settings: Settings, *, publish: bool) -> list[str]:
+    """Return what there is to say of a run, or of all. Raises `UnusableRunError` if there is no such run."""
+    runs = unfinished(folder, settings, publish=publish)
+    others = _other_records(settings, runs) if publish else []
+    with BatchApi(settings.x) as api:
+        lines = list(status_lines(run_id, runs.values(), others, Jobs(api)))
+    if not lines and run_id is not None:
+        raise UnusableRunError(f"{'Kafka' if publish else folder} holds no run {shown(run_id)}")
+    return lines or ["no runs" if publish else f"no unfinished runs in {folder}"]
+
+
+def _other_records(settings: Settings, known: dict[str, RunState]) -> list[dict[str, object]]:
+    """Return the records of the runs that are not among those known, by start."""
+    with RegistryClient(settings.schema_registry) as registry:
+        return [run for run in read_runs(settings.kafka, registry) if run["run_id"] not in known]
+
+
+def jobs(kind: str, settings: Settings) -> list[str]:
+    """Return a line for each job that X knows, oldest first."""
+    with BatchApi(settings.x) as api:
+        found = sorted(Jobs(api).all(JobType(kind)), key=lambda job: job.created_us or 0)
+    return [_line(job) for job in found] or [f"no {kind} jobs"]
+
+
+def _line(job: Job) -> str:
+    made = "" if job.created_us is None else format_us(job.created_us)
+    return f"{job.id:<20} {shown(job.status, 20):<12} {made:<28} {shown(job.name or '-', 64)}"
