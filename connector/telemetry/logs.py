@@ -6,7 +6,7 @@ A line of ours has an event name that stays as it is; a line with a `logger` is 
 import logging
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TextIO
 
 import structlog
@@ -54,6 +54,19 @@ class WarningLimit:
         if held_back is None:
             raise structlog.DropEvent
         return {**event, REPEATED: held_back} if held_back else event
+
+
+class HiddenEvents:
+    """Leaves out events of ours by their names."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        """Return the event, or raise `structlog.DropEvent`."""
+        if event["event"] in self._names:
+            raise structlog.DropEvent
+        return event
 
 
 class LibrdkafkaLimit(logging.Filter):
@@ -139,8 +152,11 @@ def _unraisable(failed: "sys.UnraisableHookArgs") -> None:
     structlog.get_logger().error("unraisable_exception", exc_info=failed.exc_value)
 
 
-def configure_logs(settings: LogSettings) -> None:
-    """Send all logs to stderr, as JSON or readable, and what else Python would print there too."""
+def configure_logs(settings: LogSettings, *, hidden: Collection[str] = ()) -> None:
+    """Send all logs to stderr, as JSON or readable, and what else Python would print there too.
+
+    Events of ours that are `hidden` are left out.
+    """
     is_console = settings.format == "console" or (settings.format is None and sys.stderr.isatty())
     renderer: list[Processor] = (
         [_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_show_exception)]
@@ -149,6 +165,7 @@ def configure_logs(settings: LogSettings) -> None:
     )
     structlog.configure(
         processors=[
+            HiddenEvents(hidden),
             WarningLimit(Repeats(WARNING_INTERVAL_S)),
             *_SHARED,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,

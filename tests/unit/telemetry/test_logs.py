@@ -95,6 +95,15 @@ def test_level_holds_for_ours_and_others(capsys: pytest.CaptureFixture[str]) -> 
     assert _lines(capsys) == []
 
 
+def test_hidden_events_are_left_out_whatever_their_level(capsys: pytest.CaptureFixture[str]) -> None:
+    """A library's line of the same text is not one of them."""
+    configure_logs(LogSettings(format="json"), hidden={"expected"})
+    structlog.get_logger().error("expected", cause="c")
+    structlog.get_logger().error("unexpected")
+    logging.getLogger("any").error("expected")
+    assert [line["event"] for line in _lines(capsys)] == ["unexpected", "expected"]
+
+
 def _fail(secret: str) -> None:
     headers = {"Authorization": f"Bearer {secret}"}
     raise RuntimeError(f"{len(headers)} header")
