@@ -475,5 +475,5 @@ def demo(
         raise MissingExtraError("demo", error) from error
     from connector.telemetry.logs import configure_logs  # noqa: PLC0415 - see the module's docstring
 
-    configure_logs(LogSettings(level="error"))
+    configure_logs(LogSettings(level="error"), hidden={"gap_recorded"})  # a gap is a part of the demo, which shows it
     raise typer.Exit(run_demo(seconds))

@@ -4,17 +4,19 @@ Owns how a record becomes a `Landed` and a sample to show. Must not know who sho
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
+from connector.demo.accounts import RecordedGap, Result
 from connector.demo.verdict import Landed, dead_letter_landed, event_landed
-from connector.events.catalog import EVENT_TYPES, EventType
+from connector.events.batch import BATCH_TYPES
+from connector.events.catalog import EVENT_TYPES, EventType, StreamPartition
 from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
-from connector.settings import Settings
+from connector.settings import KafkaSettings, Settings
 
 _SAMPLE_BYTES = 60
 
@@ -48,36 +50,65 @@ class Decoder:
 
 
 class Watcher:
-    """Follows the topics from their beginning; `rows` has one entry for each topic, `ids` those of all records."""
+    """Follows the topics from their beginning.
+
+    `rows` has one entry for each topic of events or dead letters, `ids` those of all their records, and `in_gaps` the
+    stream partitions that have a gap.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.rows = {topic: Row(topic) for topic in _topics(settings)}
         self.ids: set[str] = set()
+        self.in_gaps: set[StreamPartition] = set()
 
     def run(self, stop: Event) -> None:
         """Follow until `stop` is set. Raises as `TopicReader` and `AvroReader` do."""
         kafka = self._settings.kafka
+        gap = TopicNames(kafka.topic_prefix).gap
         with (
             RegistryClient(self._settings.schema_registry) as registry,
-            TopicReader(kafka, tuple(self.rows)) as reader,
+            TopicReader(kafka, (*self.rows, gap)) as reader,
         ):
-            decoder = Decoder(kafka.topic_prefix, registry)
+            decoder, avro = Decoder(kafka.topic_prefix, registry), AvroReader(registry)
             for record in reader.follow(stop):
+                if record.topic == gap:
+                    self.in_gaps.add(RecordedGap.of(avro.decode(record)).partition)
+                    continue
                 landed, sample = decoder.decode(record)
                 before = self.rows[record.topic]
                 self.rows[record.topic] = Row(record.topic, before.count + 1, landed.place.key, sample)
                 self.ids.add(landed.id)
 
 
-def read_back(settings: Settings) -> tuple[list[Landed], int]:
-    """Return every event and dead letter that is committed by now, and how many gaps. Raises as `Watcher.run` does."""
-    kafka = settings.kafka
-    with RegistryClient(settings.schema_registry) as registry, TopicReader(kafka, _topics(settings)) as reader:
-        decoder = Decoder(kafka.topic_prefix, registry)
-        landed = [decoder.decode(record)[0] for record in reader.to_end()]
-    with TopicReader(kafka, [TopicNames(kafka.topic_prefix).gap]) as reader:
-        return landed, sum(1 for _ in reader.to_end())
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """All that is committed: events and dead letters, the newest record of each gap, and the results of batch runs."""
+
+    landed: list[Landed]
+    gaps: list[RecordedGap]
+    results: list[Result]
+
+
+def read_back(settings: Settings) -> ReadBack:
+    """Return what is committed by now. Raises as `Watcher.run` does."""
+    kafka, names = settings.kafka, TopicNames(settings.kafka.topic_prefix)
+    with RegistryClient(settings.schema_registry) as registry:
+        decoder, avro = Decoder(kafka.topic_prefix, registry), AvroReader(registry)
+        landed = [decoder.decode(record)[0] for record in _records(kafka, _topics(settings))]
+        gaps = {record.key: RecordedGap.of(avro.decode(record)) for record in _records(kafka, [names.gap])}
+        id_fields = {names.batch(each.job_type): each.id_field for each in BATCH_TYPES}
+        results = [_result(avro.decode(record), id_fields[record.topic]) for record in _records(kafka, id_fields)]
+        return ReadBack(landed, list(gaps.values()), results)
+
+
+def _records(kafka: KafkaSettings, topics: Collection[str]) -> Iterator[ReadRecord]:
+    with TopicReader(kafka, topics) as reader:
+        yield from reader.to_end()
+
+
+def _result(value: Mapping[str, Any], id_field: str) -> Result:
+    return Result(value["run_id"], value[id_field], value["action"], value["reason"])
 
 
 def _topics(settings: Settings) -> tuple[str, ...]:

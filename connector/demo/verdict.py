@@ -1,6 +1,7 @@
 """Everything that X emitted against everything that can be read back: what is lost, repeated or out of its place.
 
 Pure. Knows lines as the simulator records them and records as any reader decodes them; nothing of Kafka or threads.
+An event that is on no topic is lost, unless gaps and batch runs account for it.
 What makes two lines the same event, and their key, is the connector's own recipe; where a line belongs is told from
 the line itself, or from what the simulator says is wrong with it.
 """
@@ -12,12 +13,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from connector.demo.accounts import Accounts, Fate
 from connector.events.catalog import BY_X_TYPE, StreamPartition
 from connector.events.decode import DeadLetter, Event, Reason, SystemMessage, decode
 from connector.simulator.record import Emitted
 
 _REASONS = {"unknown-type": Reason.UNKNOWN_TYPE, "invalid-body": Reason.INVALID_BODY, "broken": Reason.NOT_JSON}
 _EXAMPLES = 3
+_NO_ACCOUNTS = Accounts()
 
 
 class Place(NamedTuple):
@@ -43,25 +46,30 @@ class Landed(NamedTuple):
 class Verdict:
     """How what was emitted compares with what was read; each fault is described in a line.
 
-    `emitted` counts distinct lines, X's system messages left out; `read` counts records.
+    `emitted` counts distinct lines, X's system messages left out; `read` counts records. Of the events that are on no
+    topic, batch runs made up for `made_up_for`, and `remaining` are of types that their gap says remain.
     """
 
     emitted: int
     read: int
     dead_letters: int
     gaps: int
+    made_up_for: int
+    remaining: int
     lost: tuple[str, ...]
     repeated: tuple[str, ...]
     misrouted: tuple[str, ...]
     never_emitted: tuple[str, ...]
     out_of_order: tuple[str, ...]
     sequence_breaks: tuple[str, ...]
+    wrong_results: tuple[str, ...]
 
     @property
     def is_clean(self) -> bool:
-        """Return whether every emitted line was read exactly once, in its place and order, and nothing else was.
+        """Return whether every emitted line is accounted for, in its place and order, and nothing else was read.
 
-        A gap is no fault: it says that something may be missing, and this verdict knows whether it is.
+        It was read exactly once, or is an event for which its gap and the batch runs account. A gap is no fault: it
+        says that something may be missing, and this verdict knows whether it is.
         """
         return not any(self._faults().values())
 
@@ -70,10 +78,25 @@ class Verdict:
         figures = {"emitted": self.emitted, "read back": self.read}
         figures |= {name: len(faults) for name, faults in self._faults().items()}
         figures |= {"dead letters": self.dead_letters, "gaps": self.gaps}
+        figures |= {"made up for by batch runs": self.made_up_for, "remaining in gaps": self.remaining}
         examples = [
             f"{name}: {fault}" for name, faults in self._faults().items() for fault in sorted(faults)[:_EXAMPLES]
         ]
-        return [*(f"{name:<16}{figure:>8,}" for name, figure in figures.items()), *examples]
+        return [*(f"{name:<26}{figure:>8,}" for name, figure in figures.items()), *examples]
+
+    def closing(self) -> list[str]:
+        """Return what a clean verdict comes to, in a sentence or two."""
+        if not self.emitted:
+            return ["Stopped before X had emitted anything."]
+        dead_letters = "the lines that were not events are dead letters."
+        missing = self.made_up_for + self.remaining
+        if not missing:
+            return [f"Every event arrived exactly once; {dead_letters}"]
+        return [
+            f"{self.read - self.dead_letters:,} events arrived exactly once; {dead_letters}",
+            f"{missing:,} that X did not deliver are in gaps: batch runs made up for {self.made_up_for:,} of them;",
+            f"neither streams nor runs can bring back the other {self.remaining:,}, whose types the gaps name.",
+        ]
 
     def _faults(self) -> dict[str, tuple[str, ...]]:
         return {
@@ -83,6 +106,7 @@ class Verdict:
             "never emitted": self.never_emitted,
             "out of order": self.out_of_order,
             "sequence breaks": self.sequence_breaks,
+            "wrong batch results": self.wrong_results,
         }
 
 
@@ -111,16 +135,22 @@ def expect(emitted: Iterable[Emitted]) -> dict[str, Place]:
     return expected
 
 
-def judge(emitted: Iterable[Emitted], landed: Iterable[Landed], gaps: int = 0) -> Verdict:
-    """Compare the simulator's record with the records read; `gaps` is how many gap records were read."""
-    expected, landed = expect(emitted), list(landed)
+def judge(emitted: Iterable[Emitted], landed: Iterable[Landed], accounts: Accounts = _NO_ACCOUNTS) -> Verdict:
+    """Compare the simulator's record with the records read, and with what gaps and batch runs say of the rest."""
+    emitted, landed = list(emitted), list(landed)
+    expected = expect(emitted)
     times_read = Counter(record.id for record in landed)
+    missing = {id_text: place for id_text, place in expected.items() if id_text not in times_read}
+    fates = _fates(emitted, missing, accounts)
+    counts = Counter(fates.values())
     return Verdict(
         emitted=len(expected),
         read=len(landed),
         dead_letters=sum(record.sequence is None for record in landed),
-        gaps=gaps,
-        lost=tuple(str(place) for id_text, place in expected.items() if id_text not in times_read),
+        gaps=len(accounts.gaps),
+        made_up_for=counts[Fate.MADE_UP_FOR],
+        remaining=counts[Fate.REMAINS],
+        lost=tuple(str(place) for id_text, place in missing.items() if fates.get(id_text, Fate.LOST) is Fate.LOST),
         repeated=tuple(f"{id_text} was read {times} times" for id_text, times in times_read.items() if times > 1),
         misrouted=tuple(
             f"{record.place} should be {expected[record.id]}"
@@ -130,7 +160,19 @@ def judge(emitted: Iterable[Emitted], landed: Iterable[Landed], gaps: int = 0) -
         never_emitted=tuple(str(record.place) for record in landed if record.id not in expected),
         out_of_order=tuple(_out_of_order(expected, landed)),
         sequence_breaks=tuple(_sequence_breaks(landed)),
+        wrong_results=accounts.wrong_results(),
     )
+
+
+def _fates(emitted: Iterable[Emitted], missing: Mapping[str, Place], accounts: Accounts) -> dict[str, Fate]:
+    """Return what becomes of the events among the missing lines, by id; a line that is no event has none."""
+    events: dict[str, tuple[StreamPartition, str, int]] = {}
+    for line in emitted:
+        decoded = decode(line.stream, line.line)
+        if isinstance(decoded, Event) and (id_text := decoded.id.hex()) in missing:
+            place = missing[id_text]
+            events.setdefault(id_text, (place.partition, place.name, decoded.event_at_ns))
+    return dict(zip(events, accounts.fates(events.values()), strict=True))
 
 
 def _place(line: Emitted, decoded: Event | DeadLetter, id_text: str) -> Place:

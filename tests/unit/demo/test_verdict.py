@@ -3,12 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
+from connector.demo.accounts import Accounts, RecordedGap, Result, Run
 from connector.demo.verdict import Landed, Place, Verdict, dead_letter_landed, event_landed, expect, judge
 from connector.events.catalog import BY_X_TYPE, EVENT_TYPES, StreamPartition
+from connector.events.decode import Event, decode
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.events import EventSource
 from connector.simulator.faults import Broken, InvalidBody, UnknownType
@@ -16,7 +18,22 @@ from connector.simulator.record import Emitted
 from connector.simulator.world import World
 
 _TWEET_1 = StreamPartition("tweet", 1)
-_FAULTS = {field.name for field in fields(Verdict)} - {"emitted", "read", "dead_letters", "gaps"}
+_FAULTS = {field.name for field in fields(Verdict)} - {
+    "emitted",
+    "read",
+    "dead_letters",
+    "gaps",
+    "made_up_for",
+    "remaining",
+}
+
+_GAP = RecordedGap(_TWEET_1, 0, 1)
+_ALWAYS_MS = 10**14
+_REMAINING = frozenset({"tweet.withheld", "tweet.drop", "tweet.undrop"})
+_RESULT = Result("run", "7", "delete", "deleted")
+_RUN = Run("run", "tweets", (_RESULT,))
+_RECONCILED = RecordedGap(_TWEET_1, 0, _ALWAYS_MS, frozenset({"run"}), _REMAINING)
+_ACCOUNTS = Accounts([_RECONCILED], [_RUN], [_RESULT])
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +76,11 @@ def _found(verdict: Verdict) -> dict[str, int]:
     """Return the kinds of faults that were found, and how many of each."""
     assert verdict.is_clean == (not any(getattr(verdict, name) for name in _FAULTS))
     return {name: len(faults) for name in _FAULTS if (faults := getattr(verdict, name))}
+
+
+def _event(line: Emitted) -> Event | None:
+    decoded = decode(line.stream, line.line)
+    return decoded if isinstance(decoded, Event) else None
 
 
 def _delete(event_at: str = "2026-01-01T00:00:00Z", kind: str = "event") -> Emitted:
@@ -205,8 +227,112 @@ def test_sequence_that_does_not_begin_at_one_is_told(emitted: tuple[Emitted, ...
 
 def test_gap_is_counted_and_is_no_fault(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
     """A gap says that something may be missing; here it is known that nothing is."""
-    verdict = judge(emitted, landed, gaps=2)
+    verdict = judge(emitted, landed, Accounts([_GAP, _GAP]))
     assert (verdict.gaps, verdict.is_clean) == (2, True)
+
+
+def _lose_tail(landed: list[Landed], count: int = 60) -> list[Landed]:
+    """Take the last events of a stream partition out of a reading, and return them."""
+    lost = [landed[index] for index in _events(landed)[-count:]]
+    for record in lost:
+        landed.remove(record)
+    return lost
+
+
+def test_stretch_in_a_gap_is_made_up_for_or_remains(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
+    """By the types of its events; no fault is found."""
+    lost = _lose_tail(landed)
+    verdict = judge(emitted, landed, _ACCOUNTS)
+    remaining = sum(record.place.name in _REMAINING for record in lost)
+    assert 0 < remaining < 60
+    assert (_found(verdict), verdict.gaps) == ({}, 1)
+    assert (verdict.made_up_for, verdict.remaining) == (60 - remaining, remaining)
+    assert verdict.emitted == verdict.read + 60
+
+
+def test_stretch_without_a_gap_is_lost(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
+    """Though a run has all results."""
+    _lose_tail(landed)
+    assert _found(judge(emitted, landed, Accounts((), [_RUN], [_RESULT]))) == {"lost": 60}
+
+
+def test_one_lost_event_outside_any_gap_is_found(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
+    """That of another stream partition."""
+    _lose_tail(landed)
+    other = landed.pop(_events(landed, StreamPartition("tweet", 2))[-1])
+    verdict = judge(emitted, landed, _ACCOUNTS)
+    assert _found(verdict) == {"lost": 1}
+    assert verdict.lost == (str(other.place),)
+
+
+def test_one_lost_event_dated_before_the_gap_is_found(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
+    """The gap begins with the event behind it, to the millisecond."""
+    lost = {record.id for record in _lose_tail(landed)}
+    events = [event for line in emitted if (event := _event(line)) is not None]
+    dates_ms = [event.event_at_ns // 10**6 for event in events if event.id.hex() in lost]
+    first_ms = min(dates_ms)
+    gap = replace(_RECONCILED, start_ms=first_ms + 1)
+    verdict = judge(emitted, landed, replace(_ACCOUNTS, gaps=[gap]))
+    assert _found(verdict) == {"lost": dates_ms.count(first_ms)}
+
+
+def test_stretch_in_a_gap_that_no_run_has_reconciled_is_lost(
+    emitted: tuple[Emitted, ...], landed: list[Landed]
+) -> None:
+    """A gap alone accounts for nothing."""
+    _lose_tail(landed)
+    gap = replace(_RECONCILED, runs=frozenset(), remaining=frozenset())
+    assert _found(judge(emitted, landed, replace(_ACCOUNTS, gaps=[gap]))) == {"lost": 60}
+
+
+@pytest.mark.parametrize("results", [[], [_RESULT, _RESULT], [_RESULT._replace(action="rehydrate")]])
+def test_gap_that_says_reconciled_is_not_believed_with_wrong_results(
+    emitted: tuple[Emitted, ...], landed: list[Landed], results: list[Result]
+) -> None:
+    """One result is missing, doubled or wrong: what the run was to make up for is lost, what remains still remains."""
+    lost = _lose_tail(landed)
+    verdict = judge(emitted, landed, replace(_ACCOUNTS, results=results))
+    remaining = sum(record.place.name in _REMAINING for record in lost)
+    assert _found(verdict).keys() == {"lost", "wrong_results"}
+    assert (len(verdict.lost), verdict.made_up_for, verdict.remaining) == (60 - remaining, 0, remaining)
+
+
+def test_wrong_result_is_a_fault_though_nothing_is_lost(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
+    """A run says something untrue."""
+    verdict = judge(emitted, landed, Accounts((), [_RUN], []))
+    assert _found(verdict) == {"wrong_results": 1}
+    assert "wrong batch results: delete (deleted) of 7 is missing in run run" in verdict.lines()
+
+
+def test_dead_letter_missing_in_a_gap_is_lost(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
+    """No run answers for a line that is no event."""
+    landed.remove(next(record for record in landed if record.place.name == "dead-letter not-json"))
+    assert _found(judge(emitted, landed, _ACCOUNTS)) == {"lost": 1}
+
+
+def test_event_without_a_date_is_lost_in_any_gap() -> None:
+    """What the connector cannot read it would have kept as a dead letter."""
+    assert _found(judge([_delete(event_at="never")], [], _ACCOUNTS)) == {"lost": 1}
+
+
+def test_lost_event_that_was_emitted_twice_is_counted_once() -> None:
+    """In one place or in two spellings."""
+    emitted = [_delete(), _delete("2026-01-01T00:00:00.000+00:00")]
+    verdict = judge(emitted, [], _ACCOUNTS)
+    assert (_found(verdict), verdict.made_up_for, verdict.remaining) == ({}, 1, 0)
+
+
+def test_closing_counts_what_did_not_arrive(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
+    """Only of a reading without a hole it says that every event arrived."""
+    assert judge([], []).closing() == ["Stopped before X had emitted anything."]
+    assert judge(emitted, landed).closing()[0].startswith("Every event arrived exactly once; ")
+    lost = _lose_tail(landed)
+    remaining = sum(record.place.name in _REMAINING for record in lost)
+    assert judge(emitted, landed, _ACCOUNTS).closing() == [
+        "2,940 events arrived exactly once; the lines that were not events are dead letters.",
+        f"60 that X did not deliver are in gaps: batch runs made up for {60 - remaining} of them;",
+        f"neither streams nor runs can bring back the other {remaining}, whose types the gaps name.",
+    ]
 
 
 def test_same_event_in_two_spellings_is_expected_once() -> None:
@@ -253,7 +379,7 @@ def test_text_of_a_verdict_holds_the_figures_and_some_examples(
     emitted: tuple[Emitted, ...], landed: list[Landed]
 ) -> None:
     """Every figure on a line of its own, then a few of the faults."""
-    text = judge(emitted, landed[5:], gaps=1).lines()
+    text = judge(emitted, landed[5:], Accounts([_GAP])).lines()
     assert [line.split() for line in text[:3]] == [["emitted", "3,003"], ["read", "back", "2,998"], ["lost", "5"]]
     assert ["gaps", "1"] in [line.split() for line in text]
     assert sum(line.startswith("lost: ") for line in text) == 3
