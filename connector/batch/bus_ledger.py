@@ -16,7 +16,7 @@ from confluent_kafka import TopicPartition
 from connector.batch.calls import Reporter
 from connector.batch.ledger import BatchLedgerEntry, read_entry
 from connector.batch.records import BatchRecords
-from connector.batch.state import RunState
+from connector.batch.state import RunState, UnusableRunError
 from connector.errors import ConnectorError, DependencyUnavailableError, FencedError, WriterLostError
 from connector.events.batch import BY_JOB_TYPE
 from connector.events.catalog import StreamPartition
@@ -34,8 +34,10 @@ from connector.x.clock import wall_us
 
 HEARTBEAT_S = 20.0
 """How often a runner that waits says that it is there."""
-SILENT_US = 90 * US_PER_S
-"""A runner that has said nothing for so long is gone, and another takes its place; if not, it is fenced by that."""
+SILENT_S = 90.0
+"""A runner that says nothing for so long is gone, and another takes its place; if not, it is fenced by that."""
+LONG_AGO_US = 10 * 60 * US_PER_S
+"""What is as old by the clock of this machine was not written just now, however far apart the clocks are."""
 _LOOK_S = 5.0
 _MOST_TRIES = 5
 _RETRY_S = 2.0
@@ -103,11 +105,16 @@ class BusLedger:
     def _await_silence_of(self, last: BatchLedgerEntry) -> None:
         """Wait until a runner is known to be gone: it writes an entry every 20 s, and this raises if it does."""
         at = format_us(last.written_at_us)
-        while not self._has_ended(last.runner) and wall_us() - last.written_at_us < SILENT_US:
-            self._report(f"waiting to see whether {last.runner} still runs {self._kind.value} jobs, as at {at}")
+        if wall_us() - last.written_at_us > LONG_AGO_US:
+            return
+        until_s = self._monotonic_s() + SILENT_S
+        while not self._has_ended(last.runner) and self._monotonic_s() < until_s:
+            self._report(f"waiting to see whether {last.runner} still works on run {last.run_id}, as at {at}")
             self._sleep(_LOOK_S)
             if self._read() != last:
-                raise AnotherRunnerError(f"{last.runner} runs {self._kind.value} jobs: run {last.run_id}")
+                raise AnotherRunnerError(
+                    f"another process, {last.runner}, is publishing the results of {self._kind.value} run {last.run_id}"
+                )
 
     def _has_ended(self, runner: str) -> bool:
         """Return whether a runner was a process of this machine that is no more."""
@@ -216,8 +223,13 @@ def last_entry(settings: KafkaSettings, kind: JobType) -> BatchLedgerEntry | Non
 
 
 def unfinished(entry: BatchLedgerEntry) -> RunState | None:
-    """Return the state of the run of an entry, unless the run is over."""
-    state = msgspec.json.decode(entry.state, type=RunState)
+    """Return the state of the run of an entry, unless the run is over. Raises `UnusableRunError`."""
+    try:
+        state = msgspec.json.decode(entry.state, type=RunState)
+    except msgspec.ValidationError as error:
+        raise UnusableRunError(
+            f"the state of run {entry.run_id} cannot be read: {shown(str(error))}; --fresh discards it"
+        ) from error
     return None if state.is_over else state
 
 

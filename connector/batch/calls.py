@@ -107,5 +107,5 @@ class Calls:
                 if error.status in answers:
                     raise
                 delay_s = failures.add(error)
-                self._reporter.say(f"a call to X failed, repeated in {delay_s:.0f} s: {error}")
+                self._reporter.say(f"a call to X failed; retrying in {delay_s:.0f} s: {error}")
                 self._pace.wait(delay_s)

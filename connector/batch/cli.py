@@ -78,7 +78,7 @@ def run(  # noqa: PLR0913 - one for each option
             "--due",
             metavar="24h",
             parser=_duration_us,
-            help="Do nothing if such a run finished within this time, unless a gap was recorded since.",
+            help="Do nothing if such a run is done that began within this time, unless a gap was recorded since.",
         ),
     ] = None,
     config: ConfigFile = None,
@@ -100,12 +100,13 @@ def run(  # noqa: PLR0913 - one for each option
     from connector.batch import session  # noqa: PLC0415 - see the module's docstring
 
     session.check_goal(output, publish=publish)
+    session.check_files(source, output)
     if due is not None and not publish:
         raise typer.BadParameter("--due needs --publish: when a run finished is in Kafka")
     session.check_ids(source, from_topic=from_topic, covers_all=covers_all, publish=publish)
     settings = session.configured(config, publish=publish or from_topic)
     with session.ids(kind, source, settings, from_topic=from_topic, skip_invalid=skip_invalid) as ids:
-        request = session.request(kind, ids, output, folder, covers_all=covers_all, fresh=fresh)
+        request = session.request(kind, ids, output, folder, publish=publish, covers_all=covers_all, fresh=fresh)
         with session.opened(request, settings, timeout_h, publish=publish, due_us=due, as_json=as_json) as given:
             session.finish(given, as_json=as_json)
 
@@ -133,11 +134,11 @@ def submit(  # noqa: PLR0913 - one for each option
     session.check_ids(source, from_topic=from_topic, covers_all=covers_all, publish=publish)
     settings = session.configured(config, publish=publish or from_topic)
     with session.ids(kind, source, settings, from_topic=from_topic, skip_invalid=skip_invalid) as ids:
-        request = session.request(kind, ids, None, folder, covers_all=covers_all, fresh=fresh)
+        request = session.request(kind, ids, None, folder, publish=publish, covers_all=covers_all, fresh=fresh)
         with session.opened(request, settings, timeout_h, publish=publish) as given:
             run_id = session.submit(given)
-    goal = "--publish" if publish else "-o FILE"
-    say(f"run {run_id} is submitted; for its results: connector batch fetch {run_id} {goal}")
+    options = ("--publish" if publish else "-o FILE") + ("" if folder == _FOLDER else f" --folder {folder}")
+    say(f"run {run_id} is submitted; for its results: connector batch fetch {run_id} {options}")
 
 
 @batch.command()
@@ -160,7 +161,7 @@ def fetch(  # noqa: PLR0913 - one for each option
     session.check_goal(output, publish=publish)
     settings = session.configured(config, publish=publish)
     kind = session.find(run_id, folder, settings, publish=publish).kind
-    request = session.request(kind, None, output, folder, run_id=run_id)
+    request = session.request(kind, None, output, folder, publish=publish, run_id=run_id)
     with session.opened(request, settings, timeout_h, publish=publish) as given:
         session.finish(given, as_json=as_json)
 
@@ -207,6 +208,6 @@ def cancel(
     if state is None:
         session.cancel_job(target, folder, settings, publish=publish)
         return
-    request = session.request(state.kind, None, None, folder, run_id=target)
+    request = session.request(state.kind, None, None, folder, publish=publish, run_id=target)
     with session.opened(request, settings, 1.0, publish=publish) as given:
         session.abandon(given)

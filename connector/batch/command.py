@@ -3,11 +3,11 @@
 import errno
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -15,10 +15,10 @@ from connector.batch.accounting import UnaccountedError
 from connector.batch.calls import Calls, Tools
 from connector.batch.ids import Ids, prepare
 from connector.batch.results import DeadResult
-from connector.batch.run import JobsFailedError, Run, described, total
+from connector.batch.run import ChangedResultsError, JobsFailedError, Run, described, total
 from connector.batch.state import Keeper, Outcome, RunFolder, RunState, ShardState, UnusableRunError
 from connector.events.times import format_us
-from connector.files import open_private
+from connector.files import replace_private
 from connector.quoting import shown
 from connector.x.batch_api import CallFailedError, JobType
 from connector.x.clock import wall_us
@@ -60,6 +60,30 @@ class Report:
     dead_letters: Path | None
     notes: Sequence[str] = ()
 
+    def as_json(self, requests: Mapping[str, int]) -> dict[str, Any]:
+        """Return the report as a JSON object, with the requests to X by method."""
+        outcome = self.outcome
+        by_action = [
+            {"action": action, "reason": reason, "count": count} for action, reason, count in outcome.by_action
+        ]
+        return {
+            "run_id": self.run_id,
+            "type": self.kind.value,
+            "ids": self.ids,
+            "duplicates": self.duplicates,
+            "invalid": self.invalid,
+            "clean": outcome.clean,
+            "rejected": outcome.rejected,
+            "unclear": outcome.unclear,
+            "dead_letters": outcome.dead,
+            "by_action": by_action,
+            "checked_from": format_us(outcome.checked_us) if outcome.checked_us else None,
+            "output": None if self.output is None else str(self.output),
+            "dead_letters_file": None if self.dead_letters is None else str(self.dead_letters),
+            "notes": list(self.notes),
+            "requests": dict(requests),
+        }
+
     def lines(self) -> Iterator[str]:
         """Yield the report as lines of text."""
         yield f"run {self.run_id} is done; {self.kind.value} checked: {self.ids:,}, all accounted for"
@@ -82,8 +106,8 @@ def run_batch(request: Request, tools: Tools) -> Report:
     Raises `InvalidIdsError`, `UnusableRunError`, `FolderInUseError`, what `Run.finish` raises, and `OSError`. However
     it ends, the same call resumes it.
     """
+    output = None if request.output is None else _writable(request.output)
     with _begun(request, tools) as (folder, keeper, state):
-        output = None if request.output is None else _writable(request.output)
         _work(Run(folder, keeper, state, tools).finish, keeper, state)
         report = _delivered(output, folder, state)
         notes = keeper.end(state, report.outcome, is_done=True)
@@ -122,7 +146,8 @@ def _begun(request: Request, tools: Tools) -> Iterator[tuple[RunFolder, Keeper, 
 def _work(step: Callable[[], None], keeper: Keeper, state: RunState) -> None:
     try:
         step()
-    except (JobsFailedError, CallFailedError, TransferNotAllowedError):
+    except (JobsFailedError, CallFailedError, ChangedResultsError, TransferNotAllowedError, UnaccountedError):
+        state.has_failed = True
         keeper.fail(state)
         raise
 
@@ -133,6 +158,7 @@ def _writable(output: Path) -> Path:
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(output))
     _new(target).close()
+    _beside(target).unlink()
     return target
 
 
@@ -141,19 +167,20 @@ def _state(request: Request, folder: RunFolder, keeper: Keeper, tools: Tools) ->
     kept = _found(request, keeper)
     is_whole = kept is not None and folder.holds(kept, with_results=request.output is not None)
     if request.ids is None:
-        return _resumed(_usable(_asked_for(request, kept), is_whole=is_whole), tools)
+        return _resumed(_usable(_asked_for(request, kept), request, is_whole=is_whole), keeper, tools)
     if kept is not None and request.is_fresh:
         _abandon(keeper, kept, tools)
         kept = None
     if kept is not None and (is_whole or keeper is folder):
         _check_same(kept, request, request.ids)
-        return _resumed(_usable(kept, is_whole=is_whole), tools)
+        return _resumed(_usable(kept, request, is_whole=is_whole), keeper, tools)
     folder.clear()
     prepared = _prepared(request, request.ids, folder, tools)
     if kept is not None:  # its files are gone, as those of a pod are
+        _check_same(kept, request, request.ids)
         if kept.is_of(prepared):
-            return _resumed(kept, tools)
-        _abandon(keeper, kept, tools)
+            return _resumed(kept, keeper, tools)
+        _abandon(keeper, kept, tools)  # what is held has changed
     keeper.begin(prepared)
     parts = f", in {len(prepared.shards)} parts" if len(prepared.shards) > 1 else ""
     tools.reporter.say(f"run {prepared.run_id}; {request.kind.value} to check: {prepared.ids:,}{parts}")
@@ -170,21 +197,25 @@ def _check_same(kept: RunState, request: Request, ids: Ids) -> None:
     """Raise `UnusableRunError` unless a run is about what is asked for now."""
     unfinished = f"run {kept.run_id} is unfinished"
     if (kept.kind, kept.source) != (request.kind, ids.identity()):
-        raise UnusableRunError(f"{unfinished}, and of other ids; --fresh discards it")
+        raise UnusableRunError(f"{unfinished}, and was started with other ids; --fresh discards it")
     if kept.covers_all != request.covers_all:
         was = "with" if kept.covers_all else "without"
         raise UnusableRunError(f"{unfinished}, and was begun {was} --covers-all; --fresh discards it")
 
 
-def _usable(kept: RunState, *, is_whole: bool) -> RunState:
+def _usable(kept: RunState, request: Request, *, is_whole: bool) -> RunState:
     if not is_whole:
-        raise UnusableRunError(f"run {kept.run_id} is unfinished, and files of it are gone; --fresh discards it")
+        remedy = "--fresh discards it" if request.ids else "give its ids to: connector batch run"
+        raise UnusableRunError(f"run {kept.run_id} is unfinished, and files of it are gone; {remedy}")
     return kept
 
 
-def _resumed(state: RunState, tools: Tools) -> RunState:
+def _resumed(state: RunState, keeper: Keeper, tools: Tools) -> RunState:
     done = sum(shard.outcome is not None for shard in state.shards)
     tools.reporter.say(f"resuming run {state.run_id}: {done} of {len(state.shards)} parts are done")
+    if state.has_failed:
+        state.has_failed = False
+        keeper.resume(state)
     return state
 
 
@@ -200,7 +231,7 @@ def _found(request: Request, keeper: Keeper) -> RunState | None:
 
 def _abandon(keeper: Keeper, state: RunState, tools: Tools) -> None:
     """Discard a run, and cancel its job if that is active."""
-    tools.reporter.say(f"run {state.run_id} is abandoned")
+    tools.reporter.say(f"run {state.run_id} is discarded")
     calls = Calls(tools)
     for job in calls.active(state.kind):
         if (job.name or "").startswith(state.prefix):
@@ -268,7 +299,7 @@ def _put(target: Path, lines: Iterable[bytes]) -> None:
 
 def _new(target: Path) -> BinaryIO:
     """Return a new file that takes the place of `target` once it is whole."""
-    return open_private(_beside(target))
+    return replace_private(_beside(target))
 
 
 def _beside(target: Path) -> Path:

@@ -24,14 +24,16 @@ _CLOCKS_APART_MS = 5 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the command would run: a run of another type or source, or one that covers less, does not stand in for it.
+    """What the command would run: a run of another type or source does not stand in for it.
 
-    `every_us` is how often it is wanted.
+    Nor does one about a part of what is held, if `covers_all`: files differ. `may_reconcile` is whether the run can
+    close gaps; `every_us` is how often it is wanted.
     """
 
     kind: JobType
     source: IdSource
     covers_all: bool
+    may_reconcile: bool
     every_us: int
 
 
@@ -46,27 +48,34 @@ class Due:
 def decide(wanted: Wanted, runs: Iterable[Mapping[str, Any]], open_gaps: Sequence[RecordedGap], now_us: int) -> Due:
     """Return whether a run is due, where no run is unfinished.
 
-    It is if none that stands in for it has finished in time, or if a gap is open that it can reconcile, and that the
-    last one did not find: what a run leaves open, the next one would most likely leave open, too.
+    It is if the answers of all that stand in for it are too old, or if a gap is open that it can reconcile, and that
+    the last one did not find: what a run leaves open, the next one would most likely leave open, too.
     """
-    last = max((run for run in runs if _stands_in(run, wanted)), key=itemgetter("finished_at"), default=None)
+    last = max((run for run in runs if _stands_in(run, wanted, now_us)), key=_as_of_ms, default=None)
     new = (gap for gap in open_gaps if last is None or gap.gap["recorded_at"] > last["started_at"] - _CLOCKS_APART_MS)
-    if wanted.covers_all and (gap := next(new, None)) is not None:
+    if wanted.may_reconcile and (gap := next(new, None)) is not None:
         return Due(is_due=True, why=f"the gap of {described(gap)} can be reconciled")
     if last is None:
         return Due(is_due=True, why="no such run has finished yet")
-    last_us = last["finished_at"] * 1000
-    due_us = last_us + wanted.every_us
-    finish = f"run {last['run_id']} finished at {format_us(last_us)}"
+    as_of_us = _as_of_ms(last) * 1000
+    due_us = as_of_us + wanted.every_us
+    answers = f"run {last['run_id']} is done, with answers as of {format_us(as_of_us)}"
     if now_us >= due_us:
-        return Due(is_due=True, why=finish)
-    return Due(is_due=False, why=f"{finish}; the next one is due at {format_us(due_us)}")
+        return Due(is_due=True, why=answers)
+    return Due(is_due=False, why=f"{answers}; the next one is due at {format_us(due_us)}")
 
 
-def _stands_in(run: Mapping[str, Any], wanted: Wanted) -> bool:
+def _as_of_ms(run: Mapping[str, Any]) -> int:
+    """Return when the answers of a run are from: it may finish much later."""
+    as_of: int = run["checked_from"] or run["started_at"]
+    return as_of
+
+
+def _stands_in(run: Mapping[str, Any], wanted: Wanted, now_us: int) -> bool:
+    """Return whether a run makes another one unnecessary for a while; one from the future is not believed."""
     return (
         run["state"] == RunStatus.DONE
-        and run["finished_at"] is not None
+        and _as_of_ms(run) * 1000 <= now_us + _CLOCKS_APART_MS * 1000
         and (run["type"], run["source"]) == (wanted.kind, wanted.source)
         and run["covers_all"] >= wanted.covers_all
     )

@@ -85,6 +85,9 @@ class GapTopic:
         with TopicReader(self._settings, [self._topic]) as reader:
             for record in reader.to_end():
                 key = record.partition, record.key
+                if record.is_tombstone:
+                    found.pop(key, None)
+                    continue
                 try:
                     with foreign_records_refused(record):
                         gap = _checked(self._decode(record.value), record.key)

@@ -5,12 +5,13 @@ Must not know what is done with them.
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 from connector.batch.ids import MOST_EXAMPLES, PROGRESS_EVERY, IdSource, InvalidIdsError, is_id
 from connector.batch.sorting import sorted_lines
 from connector.events.batch import BY_JOB_TYPE
+from connector.events.identity import digest
 from connector.kafka.reading import ReadRecord, TopicReader
 from connector.kafka.topics import TopicNames
 from connector.quoting import shown
@@ -19,7 +20,9 @@ from connector.x.batch_api import JobType
 
 _PREFIXES = tuple(f"{each.entity}:".encode() for each in BY_JOB_TYPE.values())
 _MOST_INVALID = 100_000
-"""Invalid keys that are remembered, so that a null takes one back."""
+"""Invalid keys that are remembered, so that a null takes one back; more of them are an error, or skipped for good."""
+
+_EXAMPLE_BYTES = 60
 
 
 class HeldIds:
@@ -39,6 +42,7 @@ class HeldIds:
         self._prefix = f"{BY_JOB_TYPE[kind].entity}:".encode()
         self._skip_invalid = skip_invalid
         self._invalid: dict[bytes, str] = {}
+        self._not_remembered = 0
 
     def distinct(self, folder: Path, on_progress: Callable[[int], None]) -> Generator[bytes, None, None]:
         """Yield the ids, as `Ids` has it; needs up to twice the size of the records' ids as text in `folder`.
@@ -71,24 +75,26 @@ class HeldIds:
                 self._reject(record)
             if number % PROGRESS_EVERY == 0:
                 on_progress(number)
-        self.invalid = len(self._invalid)
-        if self._invalid and not self._skip_invalid:
-            raise _error(self._invalid.values())
+        self.invalid = len(self._invalid) + self._not_remembered
+        if self.invalid and not self._skip_invalid:
+            raise _error(self.invalid, self._invalid.values())
 
     def _reject(self, record: ReadRecord) -> None:
+        """Count a key that is invalid, or no longer held. A key is told from others by its hash: it may be long."""
+        known = digest(b"%d " % record.partition, record.key)
         if record.is_tombstone:
-            self._invalid.pop(record.key, None)
-        elif len(self._invalid) < _MOST_INVALID:
+            self._invalid.pop(known, None)
+        elif known in self._invalid or len(self._invalid) < _MOST_INVALID:
             place = f"partition {record.partition} offset {record.offset}"
-            self._invalid[record.key] = f"  {place}: {shown(record.key) or 'not printable'}"
+            self._invalid[known] = f"  {place}: {shown(record.key[:_EXAMPLE_BYTES]) or 'not printable'}"
+        else:
+            self._not_remembered += 1
 
 
-def _error(invalid: Iterable[str]) -> InvalidIdsError:
-    examples = list(invalid)
+def _error(count: int, examples: Iterable[str]) -> InvalidIdsError:
     return InvalidIdsError(
-        f"invalid keys: {len(examples):,}; a key is tweet:ID or user:ID, and an ID 1 to 19 digits (--skip-invalid "
-        "skips them)",
-        *examples[:MOST_EXAMPLES],
+        f"invalid keys: {count:,}; a key is tweet:ID or user:ID, and an ID 1 to 19 digits (--skip-invalid skips them)",
+        *islice(examples, MOST_EXAMPLES),
     )
 
 

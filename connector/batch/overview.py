@@ -49,8 +49,8 @@ def _lines_of(state: RunState, jobs: Jobs) -> Iterator[str]:
     """Yield what there is to say of an unfinished run, with what X says of the job under way."""
     done = sum(shard.outcome is not None for shard in state.shards)
     yield (
-        f"run {state.run_id}: unfinished; {state.kind.value} to check: {state.ids:,}, "
-        f"{done} of {len(state.shards)} parts are done"
+        f"run {state.run_id}: {'failed, can be resumed' if state.has_failed else 'unfinished'}; "
+        f"{state.kind.value} to check: {state.ids:,}, parts done: {done} of {len(state.shards)}"
     )
     for number, shard in enumerate(state.shards, 1):
         if shard.outcome is None and shard.job_id is not None:

@@ -1,6 +1,5 @@
 """A run whose results go on the bus, exactly once: Kafka holds how far it is, in the transactions with the results."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,8 @@ from connector.batch.gaps import GapTopic, RecordedGap, described, reconciling_p
 from connector.batch.pace import Pace
 from connector.batch.records import BatchRecords, JobContext, RunAccount, RunStatus, unencodable
 from connector.batch.results import DeadResult, Finding
-from connector.batch.run import total
+from connector.batch.run import ChangedResultsError, total
 from connector.batch.state import Outcome, RunFolder, RunState, ShardState
-from connector.errors import ConnectorError
 from connector.kafka.cluster import Cluster
 from connector.kafka.records import UnencodableError
 from connector.kafka.registry import RegistryClient
@@ -30,12 +28,6 @@ from connector.x.batch_api import BatchApi
 from connector.x.clock import wall_us
 
 _ANSWERS_A_TRANSACTION = 1000
-
-
-class ChangedResultsError(ConnectorError):
-    """The operator must decide: a part of other results is published."""
-
-    exit_code = os.EX_UNAVAILABLE
 
 
 class Publisher:
@@ -52,10 +44,11 @@ class Publisher:
         """Return the state of the run that is not over. Raises as `BusLedger.load` does."""
         state = self._ledger.load()
         self._gaps_end = self._gaps.ends()
-        if state is not None and state.has_failed:
-            state.has_failed = False
-            self._publish(state, RunStatus.RUNNING)
         return state
+
+    def resume(self, state: RunState) -> None:
+        """Publish that a run goes on."""
+        self._publish(state, RunStatus.RUNNING)
 
     def save(self, state: RunState) -> None:
         """Keep the state."""
@@ -67,8 +60,7 @@ class Publisher:
         self._publish(state, RunStatus.RUNNING)
 
     def fail(self, state: RunState) -> None:
-        """Publish that X failed or refused the jobs of a run."""
-        state.has_failed = True
+        """Publish that a run has failed."""
         self._publish(state, RunStatus.FAILED)
 
     def _publish(self, state: RunState, status: RunStatus) -> None:
@@ -89,7 +81,7 @@ class Publisher:
 
         more = reconciling if account.vouches_for_all else nothing_more
         self._ledger.save(state, [self._records.run(account)], more)
-        return [f"partly reconciled: gap of {described(each)}" for each in closed]
+        return [*(f"partly reconciled: gap of {described(each)}" for each in closed), *_left_open(state, account)]
 
     def deliver(self, state: RunState, shard: ShardState, outcome: Outcome) -> None:
         """Publish what X answered about a shard, from where it was left.
@@ -98,10 +90,7 @@ class Publisher:
         ones of which a part is published.
         """
         if shard.digest not in {None, outcome.digest}:
-            raise ChangedResultsError(
-                f"X's results of job {outcome.job_id} have changed since {shard.published:,} of them were published; "
-                "--fresh abandons the run and begins again"
-            )
+            raise ChangedResultsError(f"X's results of job {outcome.job_id}", shard.published)
         shard.digest = outcome.digest
         context = JobContext(state.run_id, outcome.job_id, outcome.checked_us, wall_us())
         answers = islice(self._folder.answers(shard), shard.published, None)
@@ -120,6 +109,15 @@ class Publisher:
             return self._records.dead_letter(unencodable(answer, str(error)), context)
         state.sequence += 1
         return record
+
+
+def _left_open(state: RunState, account: RunAccount) -> list[str]:
+    """Return why a run that is done makes up for no gap, though it was meant to be about all that is held, as text."""
+    if account.status is not RunStatus.DONE or not state.covers_all:
+        return []
+    skipped = [f"skipped as invalid: {state.invalid:,}"] if state.invalid else []
+    doubts = [*skipped, *account.doubts()]
+    return [f"gaps stay open: {', '.join(doubts)}"] if doubts else []
 
 
 def _leave_out(state: RunState, finding: Finding, outcome: Outcome) -> None:
@@ -187,7 +185,7 @@ class Bus:
         """Return whether a run is due. Raises what Kafka and the registry come to."""
         last = last_entry(self._settings, wanted.kind)
         begun = None if last is None else unfinished(last)
-        if begun is not None and (begun.id_source, begun.covers_all) == (wanted.source, wanted.covers_all):
+        if begun is not None and begun.id_source is wanted.source:
             return Due(is_due=True, why=f"run {begun.run_id} is unfinished")
         open_gaps = self._gaps.read().open_for(wanted.kind)
         return decide(wanted, read_runs(self._settings, self._registry), open_gaps, now_us)

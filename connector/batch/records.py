@@ -89,6 +89,13 @@ class RunAccount:
             and not (self.rejected or self.unclear or self.dead_letters)
         )
 
+    def doubts(self) -> list[str]:
+        """Return what keeps a run about all that is held from vouching for it, as text."""
+        if not self.ids:
+            return ["no ids"]
+        counts = {"rejected by X": self.rejected, "in doubt": self.unclear, "dead letters": self.dead_letters}
+        return [f"{what}: {count:,}" for what, count in counts.items() if count]
+
     def check(self) -> None:
         """Raise `UnaccountedError` for a run that is done and leaves an id out: readers rely on its sums."""
         acted_on = sum(count for *_, count in self.by_action)

@@ -26,6 +26,15 @@ class JobsFailedError(ConnectorError):
     exit_code = os.EX_UNAVAILABLE
 
 
+class ChangedResultsError(ConnectorError):
+    """The operator must decide: a part of other results is published."""
+
+    exit_code = os.EX_UNAVAILABLE
+
+    def __init__(self, what: str, published: int) -> None:
+        super().__init__(f"{what} have changed since {published:,} of them were published; --fresh begins again")
+
+
 class Run:
     """A prepared run. However `finish` ends, calling it again resumes the run, also in another process."""
 
@@ -41,8 +50,8 @@ class Run:
     def finish(self) -> None:
         """Work until every shard has its outcome.
 
-        Raises `JobsFailedError`, `TransferNotAllowedError`, `CallFailedError` for a lasting failure,
-        `OutOfTimeError`, and `OSError` if the disk is full.
+        Raises `JobsFailedError`, `ChangedResultsError`, `TransferNotAllowedError`, `CallFailedError` for a lasting
+        failure, `OutOfTimeError`, and `OSError` if the disk is full.
         """
         while (shard := self._next()) is not None:
             outcome = self._after(self._shards.finish, shard)
@@ -76,7 +85,7 @@ class Run:
         """Give a shard another job; the previous one must not keep the slot."""
         if shard.job_id is not None:
             self._calls.cancel(shard.job_id)
-        shard.attempt, shard.job_id, shard.is_uploaded = shard.attempt + 1, None, False
+        shard.attempt, shard.job_id, shard.created_us, shard.is_uploaded = shard.attempt + 1, None, None, False
         self._keeper.save(self._state)
         self._jobs_lost[shard.number] += 1
         if self._jobs_lost[shard.number] == MOST_ATTEMPTS:
@@ -87,6 +96,8 @@ class Run:
         """Replace a shard by its two halves."""
         if shard.job_id is not None:
             self._calls.cancel(shard.job_id)
+        if shard.published:
+            raise ChangedResultsError(f"the jobs of a part of {shard.ids:,} ids", shard.published)
         if shard.ids == 1:
             raise JobsFailedError(f"cannot upload even a single id: {why}")
         self._reporter.say(f"splitting a part of {shard.ids:,} ids in two: {why}")

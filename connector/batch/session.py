@@ -3,6 +3,7 @@
 Every function raises what ends a command: `ConnectorError`, `typer.BadParameter` or `typer.Exit`.
 """
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from connector.batch.pace import Pace
 from connector.batch.publish import publishing
 from connector.batch.state import RunState, UnusableRunError
 from connector.console import Progress, configure, say
-from connector.errors import SettingsError
+from connector.errors import ConnectorError
 from connector.events.times import format_us
 from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
@@ -37,6 +38,16 @@ from connector.x.jobs import Jobs
 
 _HOUR_S = 3600.0
 _INTERRUPTED = 130
+_TO_RESUME = "run the same command again to resume"
+
+
+class UnusableFileError(ConnectorError):
+    """A file cannot be read or written."""
+
+    exit_code = os.EX_CONFIG
+
+    def __init__(self, path: str | Path, error: OSError) -> None:
+        super().__init__(f"cannot use {path}: {error.strerror or error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +62,20 @@ class Given:
 def check_goal(output: Path | None, *, publish: bool) -> None:
     """Check that results go to one place."""
     if (output is None) != publish:
-        raise typer.BadParameter("give -o FILE or --publish, one of them")
+        raise typer.BadParameter("give either -o FILE or --publish")
+
+
+def check_files(source: str | None, output: Path | None) -> None:
+    """Check that the results do not replace the ids."""
+    files = [path for path in (output, None if source is None else Path(source)) if path is not None and path.exists()]
+    if len(files) > 1 and files[0].samefile(files[1]):
+        raise typer.BadParameter("FILE and the file for the results are the same")
 
 
 def check_ids(source: str | None, *, from_topic: bool, covers_all: bool, publish: bool) -> None:
     """Check that ids come from one place, and that what is claimed of them is of use."""
     if from_topic and source is not None:
-        raise typer.BadParameter("give FILE or --from-topic, one of them")
+        raise typer.BadParameter("give either FILE or --from-topic")
     if covers_all and not publish:
         raise typer.BadParameter("--covers-all needs --publish: gaps are in Kafka")
 
@@ -86,7 +104,7 @@ def _file(source: str) -> Iterator[BinaryIO]:
     try:
         file = Path(source).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
-        raise SettingsError([f"{source}: {error.strerror or error}"]) from error
+        raise UnusableFileError(source, error) from error
     with file:
         yield file
 
@@ -97,16 +115,20 @@ def request(  # noqa: PLR0913 - what the options say of the run
     output: Path | None,
     folder: Path,
     *,
+    publish: bool,
     run_id: str | None = None,
     covers_all: bool = False,
     fresh: bool = False,
 ) -> Request:
-    """Return what is asked for; the ids on the topic of what is held are all of it."""
+    """Return what is asked for; the ids on the topic of what is held are all of it.
+
+    Runs that publish have folders of their own: neither kind knows the state of the other.
+    """
     return Request(
         kind=JobType(kind),
         ids=given,
         output=output,
-        folder=folder / kind,
+        folder=folder / (f"{kind}-published" if publish else kind),
         run_id=run_id,
         covers_all=covers_all or (given is not None and given.source is IdSource.TOPIC),
         is_fresh=fresh,
@@ -131,13 +153,19 @@ def opened(  # noqa: PLR0913 - what the options say of the run
             return
         with publishing(asked, settings, progress) as bus:
             if due_us is not None:
-                source = IdSource.FILE if asked.ids is None else asked.ids.source
-                due = bus.due(Wanted(asked.kind, source, asked.covers_all, due_us), wall_us())
+                due = bus.due(_wanted(asked, due_us), wall_us())
                 if not due.is_due:
                     say(msgspec.json.encode(due).decode() if as_json else f"not due: {due.why}")
                     raise typer.Exit
-                progress.say(f"due: {due.why}")
+                progress.say(f"starting: {due.why}")
             yield Given(bus.request, bus.tools(api, time_s, progress), calls)
+
+
+def _wanted(asked: Request, due_us: int) -> Wanted:
+    """Return what is to run; a topic holds all, whatever of it was skipped."""
+    source = IdSource.FILE if asked.ids is None else asked.ids.source
+    must_cover_all = asked.covers_all and source is IdSource.FILE
+    return Wanted(asked.kind, source, must_cover_all, may_reconcile=asked.covers_all, every_us=due_us)
 
 
 @contextmanager
@@ -146,17 +174,20 @@ def _resumable(progress: Progress, folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        progress.say("interrupted; run the same command again to resume")
+        progress.say(f"interrupted; {_TO_RESUME}")
         raise typer.Exit(_INTERRUPTED) from None
+    except SystemExit:
+        progress.say(f"terminated; {_TO_RESUME}")
+        raise
     except OSError as error:
-        raise SettingsError([f"{error.filename or folder}: {error.strerror or error}"]) from error
+        raise UnusableFileError(error.filename or folder, error) from error
 
 
 def finish(given: Given, *, as_json: bool) -> None:
     """Carry a run out, and print the report."""
     report = run_batch(given.request, given.tools)
     if as_json:
-        say(msgspec.json.encode(report, enc_hook=str).decode())
+        say(msgspec.json.encode(report.as_json(given.calls)).decode())
         return
     say(*report.lines())
     asked = ", ".join(f"{count} {method}" for method, count in sorted(given.calls.items()))
@@ -175,11 +206,12 @@ def abandon(given: Given) -> None:
 
 
 def cancel_job(job_id: str, folder: Path, settings: Settings, *, publish: bool) -> None:
-    """Cancel a job, and say so. Raises `UnusableRunError` for what can only be the id of a run."""
-    if not job_id.isdecimal():
-        raise _unknown(job_id, folder, publish=publish)
+    """Cancel a job, and say so. Raises `UnusableRunError` if X does not know it."""
     with BatchApi(settings.x) as api:
-        Calls(Tools(api, Pace(_HOUR_S), Progress())).cancel(job_id)
+        calls = Calls(Tools(api, Pace(_HOUR_S), Progress()))
+        if not job_id.isdecimal() or calls.find(job_id) is None:
+            raise _unknown(job_id, folder, publish=publish)
+        calls.cancel(job_id)
     say(f"job {shown(job_id)} is cancelled, or had already ended")
 
 
@@ -198,8 +230,9 @@ def find(run_id: str, folder: Path, settings: Settings, *, publish: bool) -> Run
 
 
 def _unknown(run_id: str, folder: Path, *, publish: bool) -> UnusableRunError:
-    where, other = ("Kafka", "") if publish else (folder, ", and with --publish for one that publishes")
-    return UnusableRunError(f"{where} holds no unfinished run {shown(run_id)}; see: connector batch status{other}")
+    where = "Kafka" if publish else f"{folder}, without --publish,"
+    option = " --publish" if publish else ""
+    return UnusableRunError(f"{where} holds no unfinished run {shown(run_id)}; see: connector batch status{option}")
 
 
 def status(run_id: str | None, folder: Path, settings: Settings, *, publish: bool) -> list[str]:
@@ -209,7 +242,7 @@ def status(run_id: str | None, folder: Path, settings: Settings, *, publish: boo
     with BatchApi(settings.x) as api:
         lines = list(status_lines(run_id, runs.values(), others, Jobs(api)))
     if not lines and run_id is not None:
-        raise UnusableRunError(f"{'Kafka' if publish else folder} holds no run {shown(run_id)}")
+        raise _unknown(run_id, folder, publish=publish)
     return lines or ["no runs" if publish else f"no unfinished runs in {folder}"]
 
 

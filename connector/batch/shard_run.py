@@ -74,7 +74,7 @@ class ShardRun:
             return self._found(shard.job_id)
         name = self._state.name_of(shard)
         job = _named(name, self._calls.active(self._state.kind)) or self._make(name)
-        shard.job_id = job.id
+        shard.job_id, shard.created_us = job.id, job.created_us or self._now_us()
         self._keeper.save(self._state)
         self._say(shard, f"job {job.id}, ids: {shard.ids:,}")
         return job
@@ -158,7 +158,7 @@ class ShardRun:
         if error.status == HTTPStatus.OK:
             raise RetryShardError(str(error)) from error
         delay_s = failures.add(error)
-        self._say(shard, f"the upload failed, repeated in {delay_s:.0f} s: {error}")
+        self._say(shard, f"the upload failed; retrying in {delay_s:.0f} s: {error}")
         self._pace.wait(delay_s)
 
     # --- the wait
@@ -216,7 +216,7 @@ class ShardRun:
                     raise RetryShardError(f"the results of job {job.id} are no longer available: {problem}")
                 raise problem
             delay_s = self._pace.retry_s(failures, problem)
-            self._say(shard, f"the download failed, repeated in {delay_s:.0f} s: {problem}")
+            self._say(shard, f"the download failed; retrying in {delay_s:.0f} s: {problem}")
             self._pace.wait(delay_s)
             job = self._found(job.id)  # the URL may have expired, and X may give a new one
 
@@ -224,7 +224,7 @@ class ShardRun:
         target = self._folder.results(shard)
         label = self._label(shard)
         self._transfers.download(job, target, lambda size: self._reporter.show(f"{label}: {size:,} bytes downloaded"))
-        checked_us = job.created_us or self._state.started_us
+        checked_us = job.created_us or shard.created_us or self._state.started_us
         with (
             target.open("rb") as file,
             read_results(file, self._folder.path, sorted_lines, secrets=self._api.sent_secrets) as results,

@@ -7,6 +7,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import file_digest
 from os.path import samestat
 from pathlib import Path
 from typing import Protocol
@@ -58,7 +59,8 @@ class Outcome(msgspec.Struct, frozen=True):
 class ShardState(msgspec.Struct):
     """A shard and its `attempt`-th job, which is created, or about to be, under a name of its own.
 
-    `published` of its answers are on the bus, those of the results with this `digest`.
+    `created_us` is when that job was created, in X's time. `published` of its answers are on the bus, those of the
+    results with this `digest`.
     """
 
     number: int
@@ -67,6 +69,7 @@ class ShardState(msgspec.Struct):
     sha256: str
     attempt: int = 1
     job_id: str | None = None
+    created_us: int | None = None
     is_uploaded: bool = False
     outcome: Outcome | None = None
     digest: str | None = None
@@ -130,6 +133,9 @@ class Keeper(Protocol):
     def begin(self, state: RunState) -> None:
         """Keep the state of a new run."""
 
+    def resume(self, state: RunState) -> None:
+        """Keep that a failed run goes on."""
+
     def save(self, state: RunState) -> None:
         """Keep the state: the new one or the old one is kept, whatever happens."""
 
@@ -137,7 +143,7 @@ class Keeper(Protocol):
         """Take the answers about a shard, which are in the folder."""
 
     def fail(self, state: RunState) -> None:
-        """Keep that X failed or refused the jobs; the run can be resumed."""
+        """Keep that a run has failed: X refused its jobs, or its results are not to be trusted; it can be resumed."""
 
     def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> Sequence[str]:
         """Keep that the run is over, done or abandoned, and return what to report of that."""
@@ -168,11 +174,16 @@ class RunFolder:
         """Save the state of a new run. Raises `OSError`."""
         self.save(state)
 
+    def resume(self, state: RunState) -> None:
+        """Save the state. Raises `OSError`."""
+        self.save(state)
+
     def deliver(self, state: RunState, shard: ShardState, outcome: Outcome) -> None:
         """Do nothing: the answers are in the folder."""
 
     def fail(self, state: RunState) -> None:
-        """Do nothing: the folder is as good as before."""
+        """Save the state. Raises `OSError`."""
+        self.save(state)
 
     def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> Sequence[str]:  # noqa: ARG002 - of `Keeper`
         """Do nothing: the folder is cleared once the results are in place."""
@@ -202,10 +213,20 @@ class RunFolder:
         )
 
     def holds(self, state: RunState, *, with_results: bool) -> bool:
-        """Return whether the files that a run needs are there: a state that is kept elsewhere comes without them."""
-        shards = (self.shard(shard).path for shard in state.shards if shard.outcome is None)
+        """Return whether the files that a run needs are there, and are its own. Raises `OSError`.
+
+        A state that is kept elsewhere comes without them, or with those of another run.
+        """
         results = (self.findings(shard) for shard in state.shards if shard.outcome is not None and with_results)
-        return all(path.exists() for path in (*shards, *results))
+        shards = (shard for shard in state.shards if shard.outcome is None)
+        return all(path.exists() for path in results) and all(map(self._holds_ids, shards))
+
+    def _holds_ids(self, shard: ShardState) -> bool:
+        try:
+            with self.shard(shard).path.open("rb") as file:
+                return file_digest(file, "sha256").hexdigest() == shard.sha256
+        except FileNotFoundError:
+            return False
 
     def shard(self, state: ShardState) -> Shard:
         """Return the file of a shard."""

@@ -277,7 +277,7 @@ def test_batch_run_publishes_results_about_what_stores_hold_when_it_is_due(kind:
     """The command and its arguments, with the values for the times."""
     containers = pods(render("defaults", _BATCH))[f"CronJob {kind}"]["spec"]["containers"]
     config = "--config=/etc/connector/config/config.yaml"
-    times = ["--due=24h", "--timeout=20"]
+    times = ["--due=12h", "--timeout=20"]
     command = ["batch", "run", kind, "--from-topic", "--publish", *times, "--folder=/spool", config]
     assert [container["args"] for container in containers] == [command]
     other = render("defaults", {"batch": {kind: {"enabled": True, "due": "48h", "timeoutHours": 40}}})

@@ -7,7 +7,6 @@ import os
 
 from connector import cli
 from connector.batch import bus_ledger, pace, publish
-from connector.events.times import US_PER_S
 from connector.kafka import clients, transaction
 from connector.x import batch_api
 from connector.x.backoff import Exponential
@@ -30,7 +29,7 @@ def _hurry() -> None:
     pace._POLL = Exponential(0.5, 0.5)  # noqa: SLF001 - no setting of the product
     pace._RETRY = Exponential(0.5, 0.5)  # noqa: SLF001 - no setting of the product
     bus_ledger.HEARTBEAT_S = HEARTBEAT_S
-    bus_ledger.SILENT_US = round(SILENT_S * US_PER_S)
+    bus_ledger.SILENT_S = SILENT_S
     bus_ledger._LOOK_S = 0.25  # noqa: SLF001 - no setting of the product
     bus_ledger._RETRY_S = 0.25  # noqa: SLF001 - no setting of the product
     bus_ledger._MOST_TRIES = int(os.environ.get(TRIES_VARIABLE, bus_ledger._MOST_TRIES))  # noqa: SLF001 - no setting of the product

@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from connector.events.avro import AvroEncoder
+from connector.events.schemas import BATCH_LEDGER
+from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import TopicNames, subject
+from connector.settings import RunSettings
 from connector.simulator.batch.faults import BatchAnswer, BatchHold, BatchJob, BatchLines
 from connector.simulator.clock import NANOS
 from tests.integration.batch import hasty_connector as hasty
@@ -53,6 +58,43 @@ def test_run_whose_jobs_x_fails_is_on_record_as_failed_until_it_goes_on(stage: B
     stage.run()
     assert [each["state"] for each in stage.decoded("-batch")] == ["running", "failed", "running", "done"]
     stage.check()
+
+
+def test_run_of_other_ids_is_neither_taken_for_the_unfinished_one_nor_put_in_its_place(
+    stage: BatchStage, proxy: KafkaProxy
+) -> None:
+    """Neither from a folder of its own, nor if the folder of the unfinished run holds other ids."""
+    kill_at(commit, stage, proxy)
+    ours = stage.ids.read_text(encoding="utf-8")
+    stage.ids.write_text(ours.replace("1\n", "2\n", 1), encoding="utf-8")
+    with stage.runner(folder="other") as other:
+        assert other.wait(60) == os.EX_CONFIG
+        assert "is unfinished, and was started with other ids; --fresh discards it" in other.stderr
+    (stage.folder / "other").rename(stage.folder / "moved")
+    stage.ids.write_text(ours, encoding="utf-8")
+    kept = stage.folder / "run/tweets-published/shard-00001.ids"
+    kept.write_bytes(kept.read_bytes().replace(b"1\n", b"2\n", 1))
+    assert "resuming run" in stage.run().stderr
+    stage.check()
+    assert jobs_made(stage) == 1
+
+
+def test_ledger_state_that_cannot_be_read_is_for_the_operator_to_give_up(stage: BatchStage, proxy: KafkaProxy) -> None:
+    """A later version may have written it."""
+    kill_at(commit, stage, proxy)
+    last = stage.decoded("-batch-ledger")[-1]
+    settings = RunSettings.model_validate(stage.config)
+    with RegistryClient(settings.schema_registry) as registry:
+        names = TopicNames(settings.kafka.topic_prefix)
+        schema_id = registry.find(subject(names.batch_ledger), BATCH_LEDGER)
+    assert schema_id is not None
+    entry = last | {"entry": last["entry"] + 1, "state": '{"version": 2}'}
+    producer = Producer({"bootstrap.servers": stage.kafka.bootstrap_servers})
+    producer.produce(names.batch_ledger, AvroEncoder(BATCH_LEDGER, schema_id).encode(entry), b"tweets", 0)
+    producer.flush()
+    assert f"the state of run {last['run_id']} cannot be read" in stage.run(exits=os.EX_CONFIG).stderr
+    stage.run("--fresh")
+    assert stage.decoded("-batch")[-1]["state"] == "done"
 
 
 def _begin_and_change_results(stage: BatchStage, proxy: KafkaProxy) -> None:

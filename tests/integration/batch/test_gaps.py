@@ -197,7 +197,7 @@ def test_gap_stays_open_until_a_run_can_vouch_for_it_and_such_a_run_is_due(stage
     assert "run " in stage.batch("tweets", "--due", "24h")
     run = stage.decoded("-batch")[-1]
     assert (run["ids"], run["clean"], run["state"]) == (2, 2, "done")
-    assert stage.batch("tweets", "--due", "24h").startswith(f"not due: run {run['run_id']} finished at ")
+    assert stage.batch("tweets", "--due", "24h").startswith(f"not due: run {run['run_id']} is done, ")
 
     stage.lose_a_stretch()
     lost = stage.gaps()
@@ -226,7 +226,7 @@ def test_run_on_the_bus_is_submitted_shown_fetched_and_cancelled(stage: _Stage) 
     folder = ["--publish", "--folder", str(stage.folder / "run")]
     with stage.command("batch", "submit", "tweets", "--from-topic", *folder) as submit:
         run_id = submit.stdout.split()[1]
-        assert submit.stdout.endswith(f"connector batch fetch {run_id} --publish\n")
+        assert f": connector batch fetch {run_id} --publish --folder " in submit.stdout
     with stage.command("batch", "status", run_id, *folder) as status:
         assert status.stdout.startswith(f"run {run_id}: unfinished; tweets to check: ")
     with stage.command("batch", "fetch", run_id, *folder) as fetch:

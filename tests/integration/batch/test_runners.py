@@ -24,7 +24,7 @@ def test_second_runner_says_who_runs_and_ends(stage: BatchStage) -> None:
         wait_until(lambda: "in_progress" in first.stderr, "X works")
         with stage.runner(folder="other") as second:
             assert second.wait(180) == 75
-            assert f"/{first.pid} runs tweets jobs" in second.stderr
+            assert f"/{first.pid}, is publishing the results of tweets run " in second.stderr
         stage.x.clock.advance(120.0)
         assert first.wait(120) == 0, first.stderr
     stage.check()

@@ -257,6 +257,19 @@ class KilledError(BaseException):
     """Ends a run at one of its points; nothing handles it."""
 
 
+def kill_at(operator: Operator, words: str) -> None:
+    """Run, and kill the run once it tells something that holds these words."""
+
+    def kill(text: str) -> None:
+        if words in text:
+            raise KilledError
+
+    operator.on_point = kill
+    with pytest.raises(KilledError):
+        operator.run()
+    operator.on_point = lambda _: None
+
+
 class Points:
     """Counts what a run does to files and sockets, each before it happens, and has `at_point` called at one of them.
 

@@ -117,8 +117,16 @@ def test_report_is_one_json_object_where_that_is_asked_for(operator: Operator) -
     report = json.loads(stdout)
     assert (code, operator.results()) == (os.EX_OK, operator.truth())
     assert (report["ids"], report["duplicates"], report["invalid"]) == (len(operator.ids), 1, 1)
-    assert (report["kind"], report["output"]) == ("tweets", str(operator.output))
-    assert sum(count for *_, count in report["outcome"]["by_action"]) == len(operator.truth())
+    assert (report["type"], report["output"]) == ("tweets", str(operator.output))
+    assert sum(each["count"] for each in report["by_action"]) == len(operator.truth())
+    assert report["clean"] == len(operator.ids) - len(operator.truth())
+    assert (report["rejected"], report["unclear"], report["dead_letters"], report["dead_letters_file"]) == (
+        0,
+        0,
+        0,
+        None,
+    )
+    assert report["requests"] == {"GET": 4, "POST": 1, "PUT": 1}
 
 
 def test_invalid_ids_are_named_by_their_lines(operator: Operator) -> None:
@@ -138,11 +146,12 @@ def test_invalid_ids_are_named_by_their_lines(operator: Operator) -> None:
         (["run", "tweets", "no-such-file", "-o", "x"], os.EX_CONFIG, "no-such-file: No such file or directory"),
         (["run", "tweets", "-", "-o", "no/such/folder/x", "--folder", "{home}"], os.EX_CONFIG, "No such file"),
         (["run", "tweets", "-", "-o", "x", "--config", "no-such-config"], os.EX_CONFIG, "no-such-config"),
-        (["run", "tweets", "ids", "--from-topic", "--publish"], os.EX_USAGE, "give FILE or --from-topic, one of them"),
+        (["run", "tweets", "ids", "--from-topic", "--publish"], os.EX_USAGE, "give either FILE or --from-topic"),
         (["run", "tweets", "-", "-o", "x", "--due", "24h"], os.EX_USAGE, "--due needs --publish"),
         (["run", "tweets", "-", "--publish", "--due", "24"], os.EX_USAGE, "give a number and m, h or d"),
         (["run", "tweets", "-", "-o", "x", "--covers-all"], os.EX_USAGE, "--covers-all needs --publish"),
-        (["fetch", "1"], os.EX_USAGE, "give -o FILE or --publish, one of them"),
+        (["run", "tweets", "{ids}", "-o", "{ids}"], os.EX_USAGE, "FILE and the file for the results are the same"),
+        (["fetch", "1"], os.EX_USAGE, "give either -o FILE or --publish"),
     ],
     ids=[
         "unknown type",
@@ -154,6 +163,7 @@ def test_invalid_ids_are_named_by_their_lines(operator: Operator) -> None:
         "a schedule without Kafka",
         "a schedule without a unit",
         "a claim without Kafka",
+        "results in place of the ids",
         "a fetch without an output",
     ],
 )
@@ -161,7 +171,7 @@ def test_what_is_asked_for_wrongly_ends_the_command(
     operator: Operator, arguments: list[str], code: int, words: str
 ) -> None:
     """Before X is asked for anything, with the exit code for it."""
-    given = [argument.format(home=operator.home / "runs") for argument in arguments]
+    given = [argument.format(home=operator.home / "runs", ids=operator.home / "ids.txt") for argument in arguments]
     ended, stdout, stderr = _ran(operator, *given)
     assert (ended, stdout) == (code, "")
     assert words in stderr
@@ -199,7 +209,7 @@ def test_run_whose_time_is_over_says_how_to_go_on(waiting: Operator) -> None:
     ("number", "code", "words"),
     [
         (signal.SIGINT, 130, "interrupted; run the same command again to resume\n"),
-        (signal.SIGTERM, 143, ""),
+        (signal.SIGTERM, 143, "terminated; run the same command again to resume\n"),
         (signal.SIGKILL, -signal.SIGKILL, ""),
     ],
 )
@@ -241,14 +251,17 @@ def test_submitted_run_is_shown_and_fetched(waiting: Operator) -> None:
     code, stdout, _ = _ran(waiting, "submit", "tweets", str(waiting.home / "ids.txt"), *folder)
     run_id = stdout.split()[1]
     assert code == os.EX_OK
-    assert stdout == f"run {run_id} is submitted; for its results: connector batch fetch {run_id} -o FILE\n"
+    assert (
+        stdout
+        == f"run {run_id} is submitted; for its results: connector batch fetch {run_id} -o FILE {' '.join(folder)}\n"
+    )
     (job,) = waiting.sim.jobs.snapshot()
     assert (job.name, job.status) == (f"xcc-{run_id}-1-1", "in_progress")
     for what in ([], [run_id]):
         code, stdout, _ = _ran(waiting, "status", *what, *folder)
         first, second = stdout.splitlines()
         assert code == os.EX_OK
-        assert first == f"run {run_id}: unfinished; tweets to check: {len(waiting.ids)}, 0 of 1 parts are done"
+        assert first == f"run {run_id}: unfinished; tweets to check: {len(waiting.ids)}, parts done: 0 of 1"
         assert second.startswith(f"  part 1 of 1: job {job.id} is in_progress, created at ")
     waiting.sim.advance(HOUR_S)
     code, stdout, _ = _ran(waiting, "fetch", run_id, "-o", str(waiting.output), *folder)
@@ -264,8 +277,8 @@ def test_run_that_is_unknown_is_an_error(operator: Operator, command: list[str])
     """It says where it was looked for."""
     code, stdout, stderr = _ran(operator, *command, "--folder", str(operator.home / "runs"))
     assert (code, stdout) == (os.EX_CONFIG, "")
-    assert f"{operator.home / 'runs'} holds no" in stderr
-    assert "run 5fa4dafb61f5" in stderr
+    where = f"{operator.home / 'runs'}, without --publish,"
+    assert stderr == f"connector: {where} holds no unfinished run 5fa4dafb61f5; see: connector batch status\n"
 
 
 def test_submitted_run_is_cancelled_with_its_job(waiting: Operator) -> None:
@@ -273,7 +286,7 @@ def test_submitted_run_is_cancelled_with_its_job(waiting: Operator) -> None:
     folder = ["--folder", str(waiting.home / "runs")]
     run_id = _ran(waiting, "submit", "tweets", str(waiting.home / "ids.txt"), *folder)[1].split()[1]
     code, stdout, stderr = _ran(waiting, "cancel", run_id, *folder)
-    assert (code, stdout, stderr) == (os.EX_OK, f"run {run_id} is discarded\n", f"run {run_id} is abandoned\n")
+    assert (code, stdout, stderr) == (os.EX_OK, f"run {run_id} is discarded\n", f"run {run_id} is discarded\n")
     assert [job.status for job in waiting.sim.jobs.snapshot()] == ["failed"]
     assert not (waiting.home / "runs/tweets").exists()
 
@@ -289,6 +302,9 @@ def test_jobs_are_listed_oldest_first_and_cancelled(operator: Operator) -> None:
         assert (code, stdout.split()) == (os.EX_OK, [job.id, "created", stdout.split()[2], "night", "[2Jly"])
         assert _ran(operator, "cancel", job.id) == (os.EX_OK, f"job {job.id} is cancelled, or had already ended\n", "")
         assert _ran(operator, "cancel", job.id)[0] == os.EX_OK
+        code, stdout, stderr = _ran(operator, "cancel", "1")
+        assert (code, stdout) == (os.EX_CONFIG, "")
+        assert "holds no unfinished run 1; see: connector batch status" in stderr
     assert [state for _, state in operator.jobs()] == ["failed"]
     assert _ran(operator, *_run(operator))[0] == os.EX_OK
     _, stdout, _ = _ran(operator, "list", "tweets")

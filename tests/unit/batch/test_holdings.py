@@ -117,6 +117,23 @@ def test_invalid_keys_may_be_skipped_or_taken_back() -> None:
     assert (found, ids.invalid) == ([b"1"], 0)
 
 
+def test_more_invalid_keys_than_are_remembered_are_an_error_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nulls for those that are remembered do not hide the others; of long keys only a hash is kept."""
+    monkeypatch.setattr(holdings, "_MOST_INVALID", 3)
+    keys = [b"Tweet:%d" % number + b"x" * 100_000 for number in range(5)]
+    changes: list[_Change] = [*((0, key, b"x") for key in keys), *((0, key, None) for key in keys)]
+    with pytest.raises(InvalidIdsError, match=r"^invalid keys: 2; "):
+        _held(changes)
+    ids, _ = _held(changes, skip_invalid=True)
+    assert ids.invalid == 2
+
+
+def test_null_on_another_partition_takes_no_invalid_key_back() -> None:
+    """There is no order between partitions."""
+    with pytest.raises(InvalidIdsError, match=r"^invalid keys: 1; "):
+        _held([(0, b"post:1", b"x"), (1, b"post:1", None)])
+
+
 def test_held_ids_are_prepared_as_those_of_a_file_are(tmp_path: Path) -> None:
     """With no duplicates to count: a topic holds a key again and again."""
     ids = HeldIds(_SETTINGS, JobType.TWEETS, skip_invalid=False)

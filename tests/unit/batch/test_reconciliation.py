@@ -118,21 +118,25 @@ def test_gap_is_described_by_place_and_time() -> None:
 
 
 _NOW_US = _END_MS * 1000 + 100 * _HOUR_US
-_WANTED = Wanted(JobType.TWEETS, IdSource.TOPIC, covers_all=True, every_us=24 * _HOUR_US)
+_DAY_US = 24 * _HOUR_US
+_WANTED = Wanted(JobType.TWEETS, IdSource.TOPIC, covers_all=False, may_reconcile=True, every_us=_DAY_US)
+_OF_FILE = Wanted(JobType.TWEETS, IdSource.FILE, covers_all=True, may_reconcile=True, every_us=_DAY_US)
+_OF_A_PART = Wanted(JobType.TWEETS, IdSource.FILE, covers_all=False, may_reconcile=False, every_us=_DAY_US)
 _OPEN = [RecordedGap(0, 0, _gap())]
 
 
 def _run(hours_ago: float = 1.0, **changes: object) -> dict[str, Any]:
     finished = (_NOW_US - int(hours_ago * _HOUR_US)) // 1000
     done = {"run_id": "r", "type": "tweets", "source": "topic", "state": "done", "covers_all": True}
-    return done | {"started_at": finished - 1000, "finished_at": finished} | changes
+    times = {"started_at": finished - 2000, "checked_from": finished - 1000, "finished_at": finished}
+    return done | times | changes
 
 
 def test_run_is_due_once_the_last_one_is_old_enough() -> None:
     """The newest of them counts, and the text says when the next one is due."""
     due = decide(_WANTED, [_run(23.9), _run(30.0)], [], _NOW_US)
     assert not due.is_due
-    assert due.why.startswith("run r finished at ")
+    assert due.why.startswith("run r is done, with answers as of ")
     assert "; the next one is due at " in due.why
     assert decide(_WANTED, [_run(24.0)], [], _NOW_US).is_due
 
@@ -145,7 +149,6 @@ def test_run_is_due_once_the_last_one_is_old_enough() -> None:
         {"state": "running", "finished_at": None},
         {"state": "abandoned"},
         {"state": "failed"},
-        {"covers_all": False},
     ],
     ids=lambda changes: " ".join(map(str, changes)),
 )
@@ -155,18 +158,34 @@ def test_other_runs_stand_in_for_none(other: dict[str, Any]) -> None:
     assert (due.is_due, due.why) == (True, "no such run has finished yet")
 
 
+def test_age_of_a_run_is_that_of_its_answers() -> None:
+    """It may have been resumed days later; one without a job has none, and begins with its start."""
+    old = {"checked_from": (_NOW_US - _DAY_US) // 1000}
+    assert decide(_WANTED, [_run(0.1, **old)], [], _NOW_US).is_due
+    assert not decide(_WANTED, [_run(0.1, checked_from=None)], [], _NOW_US).is_due
+
+
+def test_run_from_the_future_is_not_believed() -> None:
+    """A clock was wrong, or the record is not the connector's: else nothing would be due for as long."""
+    assert decide(_WANTED, [_run(-1.0)], [], _NOW_US).why == "no such run has finished yet"
+
+
+def test_run_about_a_part_does_not_stand_in_for_one_about_all_of_another_file() -> None:
+    """A topic holds all, also where some of it was skipped."""
+    assert decide(_OF_FILE, [_run(source="file", covers_all=False)], [], _NOW_US).is_due
+    assert not decide(_WANTED, [_run(covers_all=False)], [], _NOW_US).is_due
+
+
 def test_run_about_all_stands_in_for_one_about_less() -> None:
     """But not the other way round."""
-    wanted = Wanted(JobType.TWEETS, IdSource.FILE, covers_all=False, every_us=24 * _HOUR_US)
-    assert not decide(wanted, [_run(source="file")], [], _NOW_US).is_due
+    assert not decide(_OF_A_PART, [_run(source="file")], [], _NOW_US).is_due
 
 
 def test_run_is_due_at_once_if_it_can_reconcile_a_gap() -> None:
     """Which only one about all that is held can."""
     due = decide(_WANTED, [_run(started_at=_OPEN[0].gap["recorded_at"] - 1)], _OPEN, _NOW_US)
     assert (due.is_due, due.why) == (True, f"the gap of {described(_OPEN[0])} can be reconciled")
-    partial = Wanted(JobType.TWEETS, IdSource.FILE, covers_all=False, every_us=24 * _HOUR_US)
-    assert not decide(partial, [_run(source="file")], _OPEN, _NOW_US).is_due
+    assert not decide(_OF_A_PART, [_run(source="file")], _OPEN, _NOW_US).is_due
 
 
 def test_gap_that_a_run_left_open_makes_no_other_one_due() -> None:

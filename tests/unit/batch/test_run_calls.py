@@ -225,7 +225,7 @@ def test_x_that_is_away_is_asked_until_the_time_is_over(operator: Operator) -> N
         operator.run(time_s=3600)
     assert operator.waits[:9] == [5, 10, 20, 40, 80, 160, 320, 320, 320]
     assert told_before_waits[:2] == [
-        f"{_UNANSWERED}, repeated in {after} s: HTTP 503: Service Unavailable" for after in (5, 10)
+        f"{_UNANSWERED}; retrying in {after} s: HTTP 503: Service Unavailable" for after in (5, 10)
     ]
     operator.sim.faults.disarm()
     operator.check(operator.run())

@@ -11,7 +11,7 @@ from connector.x.batch_api import CallFailedError
 from tests.unit.batch.runs import PLAIN, Operator, Row
 
 _AGAIN = {"download": 1, "get": 1}
-_TRIED_AGAIN = "part 1 of 1: the download failed, repeated in 5 s: "
+_TRIED_AGAIN = "part 1 of 1: the download failed; retrying in 5 s: "
 _WEEK_S = 7 * 86_400
 
 _NOT_WHOLE: dict[Download, str] = {
@@ -53,7 +53,7 @@ _ROWS = (
         "is not whole four times": Row(
             faults=(BatchDownload(how="cut", times=2), BatchDownload(how="html", times=2)),
             more={"download": 4, "get": 4},
-            says="repeated in 40 s",
+            says="retrying in 40 s",
         ),
     }
 )

@@ -4,6 +4,7 @@ import errno
 import gzip
 import io
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,21 +16,7 @@ from connector.batch.ids import InvalidIdsError
 from connector.batch.state import FolderInUseError, UnusableRunError
 from connector.simulator.batch.faults import BatchAnswer, BatchJob, BatchLines
 from tests.unit.batch.disk import largest_file
-from tests.unit.batch.runs import PLAIN, KilledError, Operator, Points
-
-
-def _kill_at(operator: Operator, words: str) -> None:
-    """Run, and kill the run once it tells something that holds these words."""
-
-    def kill(text: str) -> None:
-        if words in text:
-            raise KilledError
-
-    operator.on_point = kill
-    with pytest.raises(KilledError):
-        operator.run()
-    operator.on_point = lambda _: None
-
+from tests.unit.batch.runs import PLAIN, Operator, Points, kill_at
 
 # --- one run at a time
 
@@ -54,7 +41,7 @@ def test_second_run_in_a_folder_ends_at_once_wherever_the_first_one_is(operator:
 
 def test_second_run_in_a_folder_ends_at_once_while_the_first_one_begins_again(operator: Operator) -> None:
     """After the first one has cleared the folder of what it gave up, too."""
-    _kill_at(operator, "job")
+    kill_at(operator, "job")
     refused = 0
 
     def run_another(_: str) -> None:
@@ -75,9 +62,11 @@ def test_second_run_in_a_folder_ends_at_once_while_the_first_one_begins_again(op
 
 def test_run_of_other_ids_is_not_mixed_with_the_one_that_is_not_done(operator: Operator) -> None:
     """It is for the operator to give that one up; then its job does not keep the slot."""
-    _kill_at(operator, "job")
+    kill_at(operator, "job")
     others = operator.as_lines(operator.ids[1:])
-    with pytest.raises(UnusableRunError, match="is unfinished, and of other ids; --fresh discards it") as caught:
+    with pytest.raises(
+        UnusableRunError, match="unfinished, and was started with other ids; --fresh discards it"
+    ) as caught:
         operator.run(others)
     assert caught.value.exit_code == os.EX_CONFIG
     operator.ids = operator.ids[1:]
@@ -89,7 +78,7 @@ def test_run_of_other_ids_is_not_mixed_with_the_one_that_is_not_done(operator: O
 
 def test_run_of_the_same_ids_in_another_form_is_another_run(operator: Operator) -> None:
     """What is compared is the input as it is, not what it comes to."""
-    _kill_at(operator, "job")
+    kill_at(operator, "job")
     with pytest.raises(UnusableRunError):
         operator.run(b"\n" + operator.as_lines(operator.ids))
 
@@ -99,7 +88,7 @@ def test_run_of_the_same_ids_in_another_form_is_another_run(operator: Operator) 
 )
 def test_state_that_cannot_be_read_is_for_the_operator_to_give_up(operator: Operator, state: bytes) -> None:
     """No run is begun by itself: that would cost another job, and perhaps hours."""
-    _kill_at(operator, "is in_progress")
+    kill_at(operator, "is in_progress")
     (operator.folder / "run.json").write_bytes(state)
     operator.calls()
     with pytest.raises(
@@ -124,11 +113,44 @@ def test_run_that_is_killed_before_it_is_prepared_leaves_nothing_that_is_used(op
     operator.check(operator.run())
 
 
+def test_run_whose_ids_are_those_of_another_run_is_for_the_operator_to_give_up(operator: Operator) -> None:
+    """As many of them, of the same size: their digest tells."""
+    kill_at(operator, "job")
+    path = operator.folder / "shard-00001.ids"
+    ids = path.read_bytes()
+    path.write_bytes(ids.replace(b"1\n", b"2\n", 1))
+    with pytest.raises(UnusableRunError, match="is unfinished, and files of it are gone; --fresh discards it"):
+        operator.run()
+    path.write_bytes(ids)
+    operator.check(operator.run())
+
+
+def test_file_that_was_left_beside_the_output_does_not_make_it_public(operator: Operator) -> None:
+    """The results are for their owner alone, whatever mode a file of that name had; nor is a link followed."""
+    beside = operator.output.with_name("results.jsonl.new")
+    beside.touch(mode=0o644)
+    operator.check(operator.run())
+    assert stat.S_IMODE(operator.output.stat().st_mode) == 0o600
+    elsewhere = operator.home / "elsewhere"
+    beside.symlink_to(elsewhere)
+    operator.check(operator.run())
+    assert not elsewhere.exists()
+
+
+def test_output_that_cannot_be_written_leaves_no_run(operator: Operator) -> None:
+    """Nothing is begun, and nothing is left beside it."""
+    operator.output = operator.home / "missing" / "results.jsonl"
+    with pytest.raises(FileNotFoundError):
+        operator.run()
+    assert not operator.folder.exists()
+    assert operator.calls().total() == 0
+
+
 @pytest.mark.parametrize("name", ["shard-00003.ids", "findings-00002.jsonl"])
 def test_run_whose_files_are_gone_is_for_the_operator_to_give_up(operator: Operator, name: str) -> None:
     """Ids that are to be sent, or what was found of others."""
     operator.arm(BatchAnswer(call="upload", status=413))
-    _kill_at(operator, "part 2 of 2: job")
+    kill_at(operator, "part 2 of 2: job")
     (operator.folder / name).unlink()
     operator.calls()
     with pytest.raises(UnusableRunError, match="is unfinished, and files of it are gone; --fresh discards it"):

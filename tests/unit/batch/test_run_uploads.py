@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from connector.batch.run import JobsFailedError
+from connector.batch.run import ChangedResultsError, JobsFailedError
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.batch.faults import BatchAnswer, BatchCut, BatchFault
 from connector.x.batch_api import CallFailedError
-from tests.unit.batch.runs import PLAIN, TOKEN, Operator, Row
+from tests.unit.batch.runs import PLAIN, TOKEN, Operator, Row, kill_at
 
 _ANOTHER_JOB = {"list": 2, "create": 1, "upload": 1, "cancel": 1}
 _TWO_PARTS = {"list": 4, "create": 2, "upload": 2, "get": 2, "download": 1, "cancel": 1}
 _AGAIN = {"upload": 1, "get": 1}
-_FAILED = "the upload failed, repeated in 5 s"
+_FAILED = "the upload failed; retrying in 5 s"
 
 
 def _upload(status: int, **more: object) -> BatchFault:
@@ -155,3 +155,13 @@ def test_ids_that_do_not_go_up_in_the_time_that_is_left_are_halved(anywhere: Ope
     assert anywhere.sim.fired == fired
     assert anywhere.calls() == PLAIN + Counter(_TWO_PARTS) + Counter(get=1)
     assert anywhere.says("bytes cannot be uploaded in the")
+
+
+def test_part_of_which_results_are_published_is_not_split(operator: Operator) -> None:
+    """The halves would publish them again: it is for the operator to begin anew."""
+    kill_at(operator, "job")
+    state = operator.folder / "run.json"
+    state.write_bytes(state.read_bytes().replace(b'"published":0', b'"published":7'))
+    operator.arm(BatchAnswer(call="upload", status=413))
+    with pytest.raises(ChangedResultsError, match=r"have changed since 7 of them were published; --fresh begins again"):
+        operator.run()

@@ -39,7 +39,7 @@ _ROWS = {
     "is complete, and there is no URL yet": Row(
         faults=(BatchDocument(call="get", without=("download_url",), times=2),),
         more={"get": 1},
-        says="the download failed, repeated in 5 s: X gave no URL",
+        says="the download failed; retrying in 5 s: X gave no URL",
     ),
     "does not show for 20 minutes that it has its ids": Row(
         faults=(BatchJob(status="created", seconds=1200),), more={"get": 20}, says="is created"
