@@ -40,9 +40,9 @@ unit: curl $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples fo
 stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies, on two cores; SEED=n repeats a run
 	$(call step,stories,STORIES=$(or $(N),20000) CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=new-examples tests/unit/partition/stories)
 
-integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry
+integration: java prometheus $(VENV)/dev.stamp ## Run the tests on real Kafka and registry; LONG=1 runs the long ones, too
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,integration tests,$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/integration)
+	$(call step,integration tests,LONG=$(LONG) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/integration)
 
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; `python -m tests.chart.generate` regenerates what is derived from it
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)

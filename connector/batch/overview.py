@@ -62,7 +62,13 @@ def _lines_of(state: RunState, jobs: Jobs) -> Iterator[str]:
 def _line_of_record(run: Mapping[str, Any]) -> str:
     finished = "" if run["finished_at"] is None else f" at {format_us(run['finished_at'] * 1000)}"
     counts = [f"{each['count']:,} {each['action']} ({each['reason'] or 'no reason'})" for each in run["counts"]]
-    found = ", ".join([f"{run['clean']:,} clean", *counts])
+    doubts = [
+        f"{what}: {run[name]:,}"
+        for name, what in (("rejected", "rejected"), ("unclear", "in doubt"), ("dead_letters", "dead letters"))
+        if run[name]
+    ]
+    scope = ["covers all"] if run["covers_all"] else []
+    found = ", ".join([f"{run['clean']:,} clean", *counts, *doubts, *scope])
     return f"run {run['run_id']}: {run['state']}{finished}; {run['type']} to check: {run['ids']:,}; {found}"
 
 

@@ -82,7 +82,11 @@ class TopicReader:
     def __init__(self, settings: KafkaSettings, topics: Collection[str], start: int = BEGINNING) -> None:
         self._cluster = Cluster(settings)
         self._consumer = make(Consumer, reader_config(settings))
-        self._consumer.assign(self._starts(topics, start))
+        try:
+            self._consumer.assign(self._starts(topics, start))
+        except BaseException:
+            self._consumer.close()  # or its threads go on for as long as the process
+            raise
         self._reached: dict[_Place, int] = {}
 
     def follow(self, stop: Event) -> Iterator[ReadRecord]:

@@ -36,8 +36,17 @@ _BATCH_IDS = int(os.environ.get("BATCH_IDS", "0"))
 _BATCH_JOB_S = 3.0
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that none of them is left for the end."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark."""
+    config.addinivalue_line("markers", "long: run only when LONG is given")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that none is left for the end; without LONG leave out what is long."""
+    if not os.environ.get("LONG"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 

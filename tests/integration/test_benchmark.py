@@ -51,6 +51,7 @@ def test_benchmark_in_its_short_form_measures_everything(tmp_path: Path) -> None
     assert "| connector against plain script, on one core, 20 a chunk |" in table
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_benchmark_compares_settings_at_one_rate(tmp_path: Path) -> None:
     """In the short form one of each kind, with the cost for connector and Kafka."""

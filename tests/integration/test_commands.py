@@ -68,12 +68,12 @@ def test_provision_dry_run_then_again_does_what_it_said_once(
     config = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, 1)
     try:
         planned = _run(tmp_path, ["provision", "--dry-run"], config).stdout.splitlines()
-        assert len(planned) == 17 + 2 + 6 + 5 + 2 * (17 + 2 + 5)
+        assert len(planned) == 17 + 2 + 7 + 5 + 2 * (17 + 2 + 5)
         done = _run(tmp_path, ["provision"], config).stdout.splitlines()
         assert planned == [f"would {line}" for line in done]
         assert _run(tmp_path, ["provision"], config).stdout == "nothing to do\n"
         differing = _run(tmp_path, ["provision"], override(config, kafka={"partitions": 2}), 78)
-        assert differing.stderr.count("differs: partitions is 1, should be 2; left as it is") == 17 + 2
+        assert differing.stderr.count("differs: partitions is 1, should be 2; left as it is") == 17 + 3
     finally:
         delete_topics(kafka.bootstrap_servers, prefix)
 

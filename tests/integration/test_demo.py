@@ -109,7 +109,7 @@ def test_demo_on_a_terminal_shows_a_table(environment: dict[str, str]) -> None:
     _assert_well(text, has_all=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_demo_stopped_early_ends_in_the_same_way(environment: dict[str, str], number: signal.Signals) -> None:
     """Sooner, and judged by what was emitted by then."""
     process = _start(environment | {"DEMO_SECONDS": "600"})
@@ -120,7 +120,13 @@ def test_demo_stopped_early_ends_in_the_same_way(environment: dict[str, str], nu
     _assert_well(output, has_all=False)
 
 
-@pytest.mark.parametrize("said", [LOSS.text, "A store holds all"], ids=["lost", "made-up-for"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(LOSS.text, id="lost", marks=pytest.mark.long),
+        pytest.param("A store holds all", id="made-up-for"),
+    ],
+)
 def test_demo_stopped_while_a_stretch_is_lost_or_made_up_for_goes_through_with_it(
     environment: dict[str, str], said: str
 ) -> None:
@@ -183,11 +189,10 @@ def _without_the_gaps(found: ReadBack) -> ReadBack:
 @pytest.mark.parametrize(
     ("spoil", "wrong"),
     [
-        (_without_an_event, {"lost"}),
-        (_without_a_result, {"lost", "wrong batch results"}),
-        (_without_the_gaps, {"lost"}),
+        pytest.param(_without_an_event, {"lost"}, id="event", marks=pytest.mark.long),
+        pytest.param(_without_a_result, {"lost", "wrong batch results"}, id="result"),
+        pytest.param(_without_the_gaps, {"lost"}, id="gaps", marks=pytest.mark.long),
     ],
-    ids=["event", "result", "gaps"],
 )
 def test_demo_that_finds_a_loss_fails(
     monkeypatch: pytest.MonkeyPatch,

@@ -1,6 +1,7 @@
 """Owns the Java side of the rig: which Java runs what, and the parts Maven resolves and compiles from `tests/java`.
 
-The parts land in `.work/java`, once for each state of `tests/java`. Run as a module, it only fetches them.
+The parts land in `.work/java`, once for each state of `tests/java`. Run as a module, it only fetches
+them, and archives the classes of a broker.
 """
 
 import fcntl
@@ -130,4 +131,6 @@ def java_decode(bootstrap_servers: str, registry_url: str, topics: list[str]) ->
 
 
 if __name__ == "__main__":
-    java_parts()
+    from tests.rig.kafka import archive_classes
+
+    archive_classes()

@@ -119,9 +119,30 @@ def _kafka_uuid() -> str:
     return "A" + urlsafe_b64encode(uuid4().bytes).decode()[1:22]
 
 
+class _Archiving(KafkaCluster):
+    """A broker that writes what its classes are in memory to a file when it ends."""
+
+    def _server(self, broker: int) -> Server:
+        java, *options = self._java
+        self._java = [java, f"-XX:ArchiveClassesAtExit={_archive()}", *options]
+        return super()._server(broker)
+
+
+def archive_classes() -> None:
+    """Have brokers start in half the time: later ones take their classes from a file (JEP 350). Raises `RigError`."""
+    if not _archive().exists():
+        with _Archiving() as cluster:
+            cluster.stop(1)
+
+
+def _archive() -> Path:
+    return java_parts() / "kafka.jsa"
+
+
 def _java_command() -> list[str]:
     return [
         str(find_java(_OLDEST_JAVA)),
+        *([f"-XX:SharedArchiveFile={_archive()}"] if _archive().exists() else []),
         "-Xmx512m",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",

@@ -30,10 +30,13 @@ _TOKEN = "AAAAAAAAAAAAAAAAAAAAAHushHushHush-bearer-token-of-the-tests"
 @pytest.mark.parametrize(
     ("limit", "method", "least_s"),
     [
-        (BatchAnswer(call="create", status=429, reset_in_s=4), "POST", 3.0),
-        (BatchAnswer(call="upload", status=429, has_rate_limit=False), "PUT", hasty.RATE_LIMIT_S),
+        pytest.param(
+            BatchAnswer(call="create", status=429, reset_in_s=4), "POST", 3.0, marks=pytest.mark.long, id="with reset"
+        ),
+        pytest.param(
+            BatchAnswer(call="upload", status=429, has_rate_limit=False), "PUT", hasty.RATE_LIMIT_S, id="without"
+        ),
     ],
-    ids=["with reset", "without"],
 )
 def test_runner_waits_as_x_asks_and_is_known_to_be_there(
     stage: BatchStage, limit: BatchAnswer, method: str, least_s: float
@@ -50,6 +53,7 @@ def test_runner_waits_as_x_asks_and_is_known_to_be_there(
     stage.check()
 
 
+@pytest.mark.long
 def test_run_whose_jobs_x_fails_is_on_record_as_failed_until_it_goes_on(stage: BatchStage) -> None:
     """Three jobs are all that a process makes; the next one says that the run is under way again."""
     stage.x.inject(BatchJob(status="failed", times=3))
@@ -79,6 +83,7 @@ def test_run_of_other_ids_is_neither_taken_for_the_unfinished_one_nor_put_in_its
     assert jobs_made(stage) == 1
 
 
+@pytest.mark.long
 def test_ledger_state_that_cannot_be_read_is_for_the_operator_to_give_up(stage: BatchStage, proxy: KafkaProxy) -> None:
     """A later version may have written it."""
     kill_at(commit, stage, proxy)
@@ -103,10 +108,11 @@ def _begin_and_change_results(stage: BatchStage, proxy: KafkaProxy) -> None:
     stage.x.inject(BatchLines(how="changed", lines=3, after=1))
     refused = stage.run(exits=os.EX_UNAVAILABLE)
     assert stage.x.fired == {"batch-lines": 1}
-    assert f"have changed since {hasty.ANSWERS} of them were published; --fresh abandons the run" in refused.stderr
+    assert f"have changed since {hasty.ANSWERS} of them were published; --fresh begins again" in refused.stderr
     assert len(stage.records(".batch.tweet")) == hasty.ANSWERS
 
 
+@pytest.mark.long
 def test_results_that_change_once_a_part_is_published_are_refused(stage: BatchStage, proxy: KafkaProxy) -> None:
     """The same command goes on if X has the old ones again, in whatever order."""
     _begin_and_change_results(stage, proxy)
@@ -126,7 +132,14 @@ def test_fresh_run_follows_one_whose_results_have_changed(stage: BatchStage, pro
     assert jobs_made(stage) == 2
 
 
-@pytest.mark.parametrize("ids", ["", "1", "no id\n-1\n"], ids=["none", "one", "only invalid"])
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pytest.param("", id="none"),
+        pytest.param("1", id="one", marks=pytest.mark.long),
+        pytest.param("no id\n-1\n", id="only invalid", marks=pytest.mark.long),
+    ],
+)
 def test_run_of_few_ids_or_none_is_on_the_bus(stage: BatchStage, ids: str) -> None:
     """As a run that is done."""
     stage.ids.write_text(ids, encoding="utf-8")

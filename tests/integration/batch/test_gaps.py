@@ -218,6 +218,7 @@ def test_gap_stays_open_until_a_run_can_vouch_for_it_and_such_a_run_is_due(stage
         assert "remaining: user.withheld, user.profile-modification\n" in gaps.stdout
 
 
+@pytest.mark.long
 def test_run_on_the_bus_is_submitted_shown_fetched_and_cancelled(stage: _Stage) -> None:
     """By its id, from another process; what has ended is shown, too."""
     stage.hold_all()

@@ -24,6 +24,7 @@ _FEW_TRIES = {hasty.TRIES_VARIABLE: "2"}
 _AWAY = "Kafka does not take the results: "
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("catch", [commit, answer])
 def test_kafka_that_is_back_soon_goes_unnoticed(stage: BatchStage, proxy: KafkaProxy, catch: Catch) -> None:
     """The transaction that it broke is ended, or was, though nobody said so."""
@@ -37,6 +38,7 @@ def test_kafka_that_is_back_soon_goes_unnoticed(stage: BatchStage, proxy: KafkaP
     assert jobs_made(stage) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("catch", [commit, answer])
 def test_kafka_away_for_longer_than_an_attempt_is_tried_again(
     stage: BatchStage, proxy: KafkaProxy, catch: Catch
@@ -66,6 +68,7 @@ def test_kafka_that_stays_away_ends_the_run_and_the_same_command_goes_on(stage: 
     assert jobs_made(stage) == 1
 
 
+@pytest.mark.long
 def test_kafka_away_while_x_works_ends_the_run_and_the_same_command_goes_on(
     stage: BatchStage, proxy: KafkaProxy
 ) -> None:
@@ -84,6 +87,7 @@ def test_kafka_away_while_x_works_ends_the_run_and_the_same_command_goes_on(
     assert jobs_made(stage) == 1
 
 
+@pytest.mark.long
 def test_kafka_away_at_the_start_ends_the_run_before_x_is_asked(stage: BatchStage, proxy: KafkaProxy) -> None:
     """From the beginning, or while the runner takes the place of the one before."""
     proxy.go_away()
@@ -124,7 +128,7 @@ def test_registry_away_at_the_start_ends_the_run_before_x_is_asked(
 # --- the end of a runner, and another one
 
 
-@pytest.mark.parametrize("catch", [commit, answer, records])
+@pytest.mark.parametrize("catch", [commit, *(pytest.param(each, marks=pytest.mark.long) for each in (answer, records))])
 def test_runner_killed_in_a_transaction_is_followed_by_one_that_goes_on(
     stage: BatchStage, proxy: KafkaProxy, catch: Catch
 ) -> None:
@@ -136,6 +140,7 @@ def test_runner_killed_in_a_transaction_is_followed_by_one_that_goes_on(
     assert jobs_made(stage) == 1
 
 
+@pytest.mark.long
 def test_runner_stopped_in_a_commit_finds_that_another_one_has_taken_over(stage: BatchStage, proxy: KafkaProxy) -> None:
     """It stood still until it was taken for dead; its commit comes to Kafka once everything is published."""
     with caught_at(commit, stage, proxy) as (zombie, late):

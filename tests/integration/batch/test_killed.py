@@ -13,7 +13,7 @@ from tests.integration.batch.stage import BatchStage
 from tests.rig.readback import Decoder
 from tests.rig.service import ConnectorProcess
 
-_KILLS = int(os.environ.get("BATCH_KILLS", "5"))
+_KILLS = int(os.environ.get("BATCH_KILLS", "3"))
 
 
 def test_findings_are_on_the_bus_as_the_contract_has_them(batch_stage: BatchStage) -> None:
@@ -30,7 +30,7 @@ def test_findings_are_on_the_bus_as_the_contract_has_them(batch_stage: BatchStag
     assert value["checked_at"] <= value["received_at"]
 
 
-@pytest.mark.parametrize("is_folder_kept", [True, False])
+@pytest.mark.parametrize("is_folder_kept", [pytest.param(True, marks=pytest.mark.long), False])
 def test_runner_that_is_killed_again_and_again_publishes_every_finding_once(
     batch_stage: BatchStage, seed: int, *, is_folder_kept: bool
 ) -> None:
