@@ -1,6 +1,7 @@
 """A run whose job takes long, ends badly or is forgotten: it waits, or makes another one, three at most."""
 
 import os
+import re
 from collections import Counter
 
 import pytest
@@ -115,11 +116,16 @@ def test_job_that_keeps_the_slot_past_its_window_is_cancelled(operator: Operator
 
 def test_run_shows_how_long_it_waits_and_how_long_the_last_job_of_its_size_took(operator: Operator) -> None:
     """It is all that there is to go by: X says nothing of how far it is."""
-    for usual in ("", "; the last job of about this size took 90 min"):
+    for usual in ("", "; the last job of about this size took 9[0-2] min"):
         operator.arm(BatchJob(status="in_progress", seconds=90 * 60))
         operator.shown.clear()
         operator.check(operator.run())
-        assert f"part 1 of 1: waiting for X, 7 min so far{usual}" in operator.shown
+        waits = [
+            text
+            for text in operator.shown
+            if re.fullmatch(f"part 1 of 1: waiting for X, [0-9]+ min so far{usual}", text)
+        ]
+        assert len(waits) > 80
     operator.ids = operator.ids[:5]
     operator.shown.clear()
     operator.run()
