@@ -26,6 +26,7 @@ def _run(folder: Path, *options: str) -> tuple[str, Any]:
     return done.stdout, json.loads(file.read_bytes())
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_benchmark_in_its_short_form_measures_everything(tmp_path: Path) -> None:
     """It ends well with a table and JSON; one of the scripts needs what only `make bench` installs."""

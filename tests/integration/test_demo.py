@@ -124,7 +124,7 @@ def test_demo_stopped_early_ends_in_the_same_way(environment: dict[str, str], nu
     "said",
     [
         pytest.param(LOSS.text, id="lost", marks=pytest.mark.long),
-        pytest.param("A store holds all", id="made-up-for"),
+        pytest.param("A store holds all", id="made-up-for", marks=pytest.mark.long),
     ],
 )
 def test_demo_stopped_while_a_stretch_is_lost_or_made_up_for_goes_through_with_it(

@@ -87,7 +87,9 @@ def _partitions(process: ConnectorProcess) -> dict[str, dict[str, Any]]:
     return partitions
 
 
-@pytest.mark.parametrize("streams", ["tweet,user", "tweet", "user,like,label"])
+@pytest.mark.parametrize(
+    "streams", ["tweet,user", *(pytest.param(each, marks=pytest.mark.long) for each in ("tweet", "user,like,label"))]
+)
 def test_replicas_share_what_there_is_to_do_evenly(config: Config, tmp_path: Path, streams: str) -> None:
     """With one to four replicas: after scaling up, a rolling restart, and scaling down."""
     with _Replicas(tmp_path, config, streams) as replicas:

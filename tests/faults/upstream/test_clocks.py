@@ -39,7 +39,7 @@ def test_wall_clock_stepped_at_run_time_nothing_is_given_up(
 
 
 @pytest.mark.fires(_OFF_AT_START)
-@pytest.mark.parametrize("step_s", [_STEP_S, -_STEP_S])
+@pytest.mark.parametrize("step_s", [_STEP_S, pytest.param(-_STEP_S, marks=pytest.mark.long)])
 def test_wall_clock_off_at_a_start_after_an_outage_nothing_is_given_up(
     embark: Callable[..., Journey], step_s: float
 ) -> None:
@@ -58,7 +58,7 @@ def test_wall_clock_off_at_a_start_after_an_outage_nothing_is_given_up(
 
 
 @pytest.mark.fires(_OFF_AT_FIRST)
-@pytest.mark.parametrize("step_s", [_STEP_S, -_STEP_S])
+@pytest.mark.parametrize("step_s", [pytest.param(_STEP_S, marks=pytest.mark.long), -_STEP_S])
 def test_wall_clock_off_at_the_first_start_coverage_begins_with_x(
     embark: Callable[..., Journey], step_s: float
 ) -> None:

@@ -190,6 +190,7 @@ def _check_union(stage: _Stage, gaps: dict[str, dict[str, Any]]) -> None:
     assert missing > 100
 
 
+@pytest.mark.long
 def test_gap_stays_open_until_a_run_can_vouch_for_it_and_such_a_run_is_due(stage: _Stage) -> None:
     """A file does not, unless its owner says that it is all; nor does an empty topic. A schedule finds the gap."""
     stage.hold("tweet", ["1", "2", "3"])
