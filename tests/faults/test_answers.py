@@ -58,7 +58,7 @@ def test_commit_answer_lost_is_found_in_the_ledger(stage: Stage, proxy: KafkaPro
 
 
 @pytest.mark.fires(_LATE)
-@pytest.mark.parametrize("broken_after_s", [0.0, _SLOW_S])
+@pytest.mark.parametrize("broken_after_s", [pytest.param(0.0, marks=pytest.mark.long), _SLOW_S])
 def test_commit_delayed_until_the_next_transaction_finds_an_old_epoch(
     stage: Stage, proxy: KafkaProxy, broken_after_s: float
 ) -> None:

@@ -20,15 +20,19 @@ from tests.rig.service import Config, delete_topics, make_config, provisioned, r
 from tests.rig.session import Kafka, SchemaRegistry
 
 _LONGEST = (
+    "test_outage.py",
+    "test_demo.py",
+    "test_security.py",
+    "test_commands.py",
+    "test_telemetry.py",
+    "test_start.py",
+    "test_main_path.py",
+    "test_sharing.py",
+    "test_registry_away.py",
+    "test_ledger.py",
     "test_kafka_away.py",
     "test_answers.py",
-    "test_killed.py",
     "test_gaps.py",
-    "test_sharing.py",
-    "test_outage.py",
-    "test_benchmark.py",
-    "test_main_path.py",
-    "test_telemetry.py",
 )
 _BATCH_EVENTS = int(os.environ.get("BATCH_EVENTS", "4000"))
 _BATCH_IDS = int(os.environ.get("BATCH_IDS", "0"))
