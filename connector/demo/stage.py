@@ -170,7 +170,7 @@ class Stage:
         self._await_landed(_DRAIN_LIMIT_S)
 
     def _make_up(self) -> None:
-        """Let a store hold everything that X knows, and batch runs publish what X asks of whoever holds it."""
+        """Let a store hold everything that X knows, and batch runs publish what X asks of its holders."""
         self.view.say("A store holds all Tweets and users that X knows of; batch runs ask X what to do about them")
         hold(self.settings.kafka, {kind: self.x.population.ids(kind.value) for kind in JobType})
         for kind in JobType:
