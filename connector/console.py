@@ -1,6 +1,7 @@
 """What all commands share: the settings file, output that a terminal cannot obey, and progress."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TextIO, TypeVar
 
@@ -29,6 +30,18 @@ def say_error(what: str, error: ConnectorError, *, err: bool = False) -> None:
     """Print what is wrong, on as many lines as the error has."""
     text, *more = error.lines
     say(f"{what}: {text}", *more, err=err)
+
+
+def say_foreign(foreign: Sequence[str]) -> None:
+    """Print how many records the connector cannot have written, and what is wrong with the first."""
+    if foreign:
+        say(f"{len(foreign)} records were not written by the connector, such as {foreign[0]}", err=True)
+
+
+def tell(error: ConnectorError) -> int:
+    """Say on stderr what is wrong, and return the exit code."""
+    say_error("connector", error, err=True)
+    return error.exit_code
 
 
 def configure(kind: type[S], config: Path | None) -> S:

@@ -59,6 +59,14 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordSet:
+    """How many records of one kind a transaction holds, and the digest of them all, as `digests` makes it."""
+
+    count: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """One transaction of one stream partition.
 
@@ -66,6 +74,10 @@ class LedgerEntry:
     packed; `oldest_offset` is where the oldest entry is whose ids still matter, None for this one itself. Entry 0 is
     written by the wall clock, before X's time is known; entry 1 may therefore set coverage back. All entries that
     a reset writes are number 0.
+
+    `records` are those of this transaction by kind: an event type, `dead-letter`, `coverage`, `gap` or `replayed`.
+    `previous` is the digest of the entry before, and `owner` the replica that wrote this one. All three are None in
+    entries of releases that did not write them; `previous` also where a ledger begins.
     """
 
     entry: int
@@ -82,6 +94,9 @@ class LedgerEntry:
     oldest_offset: int | None
     written_at_us: int
     recovery: Recovery = NOTHING_LEARNED
+    records: Mapping[str, RecordSet] | None = None
+    previous: bytes | None = None
+    owner: str | None = None
 
     @property
     def id_count(self) -> int:
@@ -171,6 +186,11 @@ class LedgerEntry:
             "oldest_offset": self.oldest_offset,
             "written_at": self.written_at_us // 1000,
             "recovery": None if self.recovery == NOTHING_LEARNED else self.recovery.as_text(),
+            "records": None
+            if self.records is None
+            else [{"kind": kind, "count": each.count, "digest": each.digest} for kind, each in self.records.items()],
+            "previous": self.previous,
+            "owner": self.owner,
         }
 
 
@@ -269,6 +289,11 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
         oldest_offset=record["oldest_offset"],
         written_at_us=record["written_at"] * 1000,
         recovery=Recovery.from_text(record["recovery"]),
+        records=None
+        if record["records"] is None
+        else {each["kind"]: RecordSet(each["count"], each["digest"]) for each in record["records"]},
+        previous=record["previous"],
+        owner=record["owner"],
     )
 
 

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, Self
 
@@ -15,8 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from connector import app as app_module
-from connector import cli
-from connector.batch import cli as batch_cli
+from connector import cli, commands
 from connector.errors import ConnectorError, NotProvisionedError, SettingsError
 from connector.events.catalog import StreamPartition
 from connector.kafka import reading, registry
@@ -40,10 +41,15 @@ _SETTINGS_GIVEN = RunSettings(
 )
 
 
+_COMMANDS = [cli, *(import_module(f"connector.commands.{each.name}") for each in iter_modules(commands.__path__))]
+
+
 @pytest.fixture(name="printed")
 def _printed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Return a function that runs a command, and returns the lines that it prints, none of which a terminal obeys."""
-    monkeypatch.setattr(cli, "configure", lambda *_: _SETTINGS_GIVEN)
+    for module in _COMMANDS:
+        if hasattr(module, "configure"):
+            monkeypatch.setattr(module, "configure", lambda *_: _SETTINGS_GIVEN)
 
     def run(*arguments: str) -> list[str]:
         result = CliRunner().invoke(cli.app, arguments, color=True)
@@ -174,10 +180,10 @@ def test_manifests_keep_their_lines(printed: Callable[..., list[str]]) -> None:
     assert any(line.strip() == f"topicName: {TopicNames('x.compliance').gap}" for line in lines)
 
 
-@pytest.mark.parametrize("commands", [cli, batch_cli], ids=lambda module: module.__name__)
-def test_commands_print_in_one_way_alone(commands: ModuleType) -> None:
+@pytest.mark.parametrize("module", _COMMANDS, ids=lambda module: module.__name__)
+def test_commands_print_in_one_way_alone(module: ModuleType) -> None:
     """By `connector.console`, so that nothing reaches a terminal as someone else sent it."""
-    calls = [node for node in ast.walk(ast.parse(inspect.getsource(commands))) if isinstance(node, ast.Call)]
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Call)]
     names = {ast.unparse(call.func) for call in calls}
     assert "say" in names
     assert not {"print", "sys.stdout.write", "sys.stderr.write", "typer.echo", "typer.secho", "click.echo"} & names

@@ -97,7 +97,7 @@ def run(  # noqa: PLR0913 - one for each option
     folder holds a run of other ids, X refuses the token or the request, or names a transfer URL that is not allowed;
     130 and 143 SIGINT and SIGTERM.
     """
-    from connector.batch import session  # noqa: PLC0415 - see the module's docstring
+    from connector.batch import session
 
     session.check_goal(output, publish=publish)
     session.check_files(source, output)
@@ -129,7 +129,7 @@ def submit(  # noqa: PLR0913 - one for each option
 
     Exit codes as those of `connector batch run`; 0: X has the ids, or those of the first part.
     """
-    from connector.batch import session  # noqa: PLC0415 - see the module's docstring
+    from connector.batch import session
 
     session.check_ids(source, from_topic=from_topic, covers_all=covers_all, publish=publish)
     settings = session.configured(config, publish=publish or from_topic)
@@ -156,7 +156,7 @@ def fetch(  # noqa: PLR0913 - one for each option
 
     Needs the folder of the run. Exit codes as those of `connector batch run`; 78 also if there is no such run.
     """
-    from connector.batch import session  # noqa: PLC0415 - see the module's docstring
+    from connector.batch import session
 
     session.check_goal(output, publish=publish)
     settings = session.configured(config, publish=publish)
@@ -178,7 +178,7 @@ def status(
 
     Asks X about the job of each unfinished run, and changes nothing.
     """
-    from connector.batch import session  # noqa: PLC0415 - see the module's docstring
+    from connector.batch import session
 
     settings = session.configured(config, publish=publish)
     say(*session.status(run_id, folder, settings, publish=publish))
@@ -187,7 +187,7 @@ def status(
 @batch.command("list")
 def list_jobs(kind: Kind, *, config: ConfigFile = None) -> None:
     """List the jobs that X knows, oldest first: id, status, time of creation, name."""
-    from connector.batch import session  # noqa: PLC0415 - see the module's docstring
+    from connector.batch import session
 
     say(*session.jobs(kind, session.configured(config, publish=False)))
 
@@ -201,7 +201,7 @@ def cancel(
     folder: Folder = _FOLDER,
 ) -> None:
     """Discard an unfinished run and cancel its job; or cancel a job, whatever created it. The results are lost."""
-    from connector.batch import session  # noqa: PLC0415 - see the module's docstring
+    from connector.batch import session
 
     settings = session.configured(config, publish=publish)
     state = session.unfinished(folder, settings, publish=publish).get(target)

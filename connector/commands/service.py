@@ -1,0 +1,105 @@
+"""Commands around the running service: run it, check what it needs, ask whether it is well."""
+
+import gc
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from connector.configuration import risks
+from connector.console import ConfigFile, configure, say, say_error, tell
+from connector.errors import ConnectorError
+from connector.settings import HttpSettings, RunSettings, variable_name
+
+_SWITCH_INTERVAL_S = 0.002
+"""How long a busy thread may keep the interpreter: an HTTP answer asks for it several times, after a few others."""
+
+
+def run(config: ConfigFile = None) -> None:
+    """Run the service until SIGTERM or SIGINT.
+
+    Exit codes: 0 stopped; 64 an option or argument is wrong; 69 Kafka or the registry did not answer before the start
+    deadline, or the membership of the consumer group failed for good; 70 the ledger cannot be trusted, or a thread
+    hangs; 78 settings are wrong, or topics, subjects or rights are missing; 130 and 143 SIGINT or SIGTERM before it
+    ran, or a second time while it stopped.
+    """
+    from connector.app import Service, stopping_on_signals
+
+    settings = configure(RunSettings, config)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    # A batch holds many thousands of records, none in a cycle: with Python's own thresholds (700, 10, 10) the
+    # collector goes through them again and again and finds nothing.
+    gc.set_threshold(10_000, 100, 100)
+    try:
+        with stopping_on_signals() as stop:
+            Service(settings).run(stop)
+    except ConnectorError as error:
+        _end_at_once(tell(error))
+    _end_at_once(os.EX_OK)
+
+
+def _end_at_once(code: int) -> NoReturn:
+    """End the process as it is.
+
+    A transaction that Kafka does not answer keeps its thread in librdkafka beyond the time that a stop may take; Python
+    would take the interpreter apart around it, which ends in SIGABRT or SIGSEGV now and then.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def check(
+    *,
+    config: ConfigFile = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="Also check Kafka, the registry and X; disturbs no connection.")
+    ] = False,
+) -> None:
+    """Check the settings; with --online, everything that `run` needs.
+
+    That is Kafka, the registry, topics, subjects, and for each stream whether X accepts the token. Warns where a secret
+    crosses the network unencrypted. Exit codes: 0 all is well; 69 something does not answer; 78 something must be
+    corrected.
+    """
+    from connector.kafka.clients import try_properties
+    from connector.x.auth import try_secrets
+    from connector.x.client import try_client
+
+    settings = configure(RunSettings, config)
+    try_secrets(settings.x)
+    try_client(settings.x)
+    try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
+    say(*(f"warning: {risk}" for risk in risks(settings)), "ok: settings")
+    if not online:
+        return
+    from connector.app import online_checks
+
+    failures = []
+    for name, do_check in online_checks(settings):
+        try:
+            say(f"ok: {name}: {do_check()}")
+        except ConnectorError as error:
+            say_error(f"failed: {name}", error)
+            failures.append(error)
+    if failures:
+        raise typer.Exit(failures[0].exit_code)
+
+
+def health(
+    *,
+    ready: Annotated[bool, typer.Option("--ready", help="Also ask whether it is ready.")] = False,
+    host: Annotated[str, typer.Option(help="Where the service runs.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar=variable_name(("http", "port")), min=1, max=65535, help="Its HTTP port.")
+    ] = HttpSettings.model_fields["port"].default,
+) -> None:
+    """Ask a running service whether it is alive.
+
+    For a container's health check. Exit codes: 0 it is; 69 it is not, or does not answer.
+    """
+    from connector.telemetry.http import ask
+
+    for path in ("/livez", "/readyz") if ready else ("/livez",):
+        say(f"{path}: {ask(host, port, path)}")
