@@ -3,33 +3,22 @@
 They import what they need when they are called, so that every command starts fast.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from connector.commands.options import duration_us
 from connector.console import ConfigFile, say
-from connector.events.times import US_PER_S
 
 _FOLDER = Path(".connector-batch")
 _HOUR_S = 3600.0
 _INTERRUPTED = 130
-_DURATION = re.compile("([0-9]{1,6})([mhd])")
-_S_PER_UNIT = {"m": 60, "h": 3600, "d": 86_400}
 
 batch = typer.Typer(
     help="Batch compliance: ask X which of the ids you hold to delete, fetch again or strip of location.",
     no_args_is_help=True,
 )
-
-
-def _duration_us(text: str) -> int:
-    """Return a duration such as `24h`, in microseconds."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise typer.BadParameter("give a number and m, h or d: 90m, 24h, 7d")
-    return int(found[1]) * _S_PER_UNIT[found[2]] * US_PER_S
 
 
 Kind = Annotated[Literal["tweets", "users"], typer.Argument(help="What the ids identify.")]
@@ -77,7 +66,7 @@ def run(  # noqa: PLR0913 - one for each option
         typer.Option(
             "--due",
             metavar="24h",
-            parser=_duration_us,
+            parser=duration_us,
             help="Do nothing if such a run is done that began within this time, unless a gap was recorded since.",
         ),
     ] = None,

@@ -148,7 +148,7 @@ def test_invalid_ids_are_named_by_their_lines(operator: Operator) -> None:
         (["run", "tweets", "-", "-o", "x", "--config", "no-such-config"], os.EX_CONFIG, "no-such-config"),
         (["run", "tweets", "ids", "--from-topic", "--publish"], os.EX_USAGE, "give either FILE or --from-topic"),
         (["run", "tweets", "-", "-o", "x", "--due", "24h"], os.EX_USAGE, "--due needs --publish"),
-        (["run", "tweets", "-", "--publish", "--due", "24"], os.EX_USAGE, "give a number and m, h or d"),
+        (["run", "tweets", "-", "--publish", "--due", "24"], os.EX_USAGE, "give a number and s, m, h or d"),
         (["run", "tweets", "-", "-o", "x", "--covers-all"], os.EX_USAGE, "--covers-all needs --publish"),
         (["run", "tweets", "{ids}", "-o", "{ids}"], os.EX_USAGE, "FILE and the file for the results are the same"),
         (["fetch", "1"], os.EX_USAGE, "give either -o FILE or --publish"),

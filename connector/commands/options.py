@@ -1,0 +1,89 @@
+"""Options that several commands share: durations, instants, ranges of time, and the form of what is printed."""
+
+import re
+from enum import StrEnum
+from typing import Annotated, NamedTuple
+
+import typer
+
+from connector.events.times import US_PER_S, format_us, parse_ns
+from connector.x.clock import wall_us
+
+_DURATION = re.compile("([0-9]{1,6})([smhd])")
+_S_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TO_THE_MINUTE = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d)([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+class Output(StrEnum):
+    """How a command prints what it found."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", help="Print a table for people, or JSON for programs.")]
+
+
+class TimeRange(NamedTuple):
+    """From `start_us`, included, to `end_us`, excluded: microseconds since 1970."""
+
+    start_us: int
+    end_us: int
+
+
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="TIME",
+        help="Start of the range: a time with its zone, a day in UTC, or an age such as 24h.",
+    ),
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="End of the range, excluded; as --from. Default: now.")
+]
+
+
+def duration_us(text: str) -> int:
+    """Return a duration such as `90s`, `90m`, `24h` or `7d`, in microseconds. Raises `typer.BadParameter`."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter("give a number and s, m, h or d: 90m, 24h, 7d")
+    return int(found[1]) * _S_PER_UNIT[found[2]] * US_PER_S
+
+
+def instant_us(text: str, now_us: int) -> int:
+    """Return an instant in microseconds since 1970: `2026-01-31T12:00:00Z`, `2026-01-31T12:00Z`, `2026-01-31` or `24h`.
+
+    A day begins at midnight UTC; an age is taken from `now_us`. Raises `typer.BadParameter`.
+    """
+    if _DURATION.fullmatch(text):
+        return max(0, now_us - duration_us(text))
+    if _DAY.fullmatch(text):
+        text = f"{text}T00:00:00Z"
+    elif to_the_minute := _TO_THE_MINUTE.fullmatch(text):
+        text = f"{to_the_minute[1]}:00{to_the_minute[2]}"
+    try:
+        return max(0, parse_ns(text) // 1000)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text}: {error}; give a time with its zone, such as 2026-01-31T12:00:00Z, a day, or an age such as 24h"
+        ) from error
+
+
+def time_range(start: str | None, end: str | None, *, default_us: int, lag_us: int = 0) -> TimeRange:
+    """Return the range that `--from` and `--to` ask for.
+
+    It ends `lag_us` ago unless `--to` is given, and begins `default_us` before its end unless `--from` is. Raises
+    `typer.BadParameter` for one that is empty, reversed or begins in the future.
+    """
+    now_us = wall_us()
+    end_us = now_us - lag_us if end is None else instant_us(end, now_us)
+    start_us = max(0, end_us - default_us) if start is None else instant_us(start, now_us)
+    start_text, end_text, now_text = map(format_us, (start_us, end_us, now_us))
+    if start_us > now_us:
+        raise typer.BadParameter(f"{start_text} is in the future; now is {now_text}", param_hint="--from")
+    if start_us >= end_us:
+        raise typer.BadParameter(f"{start_text} is not before the end of the range, {end_text}", param_hint="--from")
+    return TimeRange(start_us, end_us)
