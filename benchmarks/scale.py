@@ -70,7 +70,7 @@ def measure_restore(stand: Stand, ids: int) -> Restore:
         prefill(settings, partition, ids)
         began = time.perf_counter()
         memory = KnownIds(0)
-        for offset, entry, _ in LedgerReader(settings, partition, decode_shipped).restore().placed:
+        for offset, entry, *_ in LedgerReader(settings, partition, decode_shipped).restore().placed:
             memory.remember(offset, entry.covers_to_us, entry.ids)
         return Restore(len(memory), time.perf_counter() - began)
 

@@ -7,7 +7,7 @@ Instants are microseconds since 1970 in X's time.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from connector.coverage.recovery import NOTHING_LEARNED, Recovery
 from connector.errors import NotProvisionedError, OwnCorruptionError
@@ -25,6 +25,9 @@ Each may be two days off and still harm nothing, a wrong `Date` of X's too; so a
 the clocks that are asked. The hour is for what is added to a clock: the time that an answer was on its way, the minutes
 by which a wall clock is believed to be ahead of X, a machine that was suspended.
 """
+DEAD_LETTER, COVERAGE_RECORD, GAP_RECORD, REPLAYED = "dead-letter", "coverage", "gap", "replayed"
+OWN_KINDS = frozenset((DEAD_LETTER, COVERAGE_RECORD, GAP_RECORD, REPLAYED))
+"""Kinds of records that are no events."""
 _DECODER = AvroDecoder(LEDGER.parsed)
 
 
@@ -56,6 +59,13 @@ class Counts:
     def balance(self) -> int:
         """Lines that are unaccounted for: anything but zero is a fault of the connector."""
         return self.received - self.published - self.duplicate - self.dead_lettered - self.control
+
+
+class Writer(NamedTuple):
+    """What writes entries: `id` is drawn anew at every restore, `owner` is the name of the replica."""
+
+    id: str
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,7 @@ class LedgerEntry:
                 ("duplicate id", len(set(unpack_ids(self.ids))) != self.id_count),
                 ("coverage moves back", self.covered_until_us < self.covered_until_before_us and self.entry > 1),
                 ("the entry number is negative", self.entry < 0),
+                ("records and counts differ", not self._records_agree),
             )
             if is_there
         ]
@@ -148,6 +159,15 @@ class LedgerEntry:
             return self.id_count
         return self.counts.published + self.counts.dead_lettered
 
+    @property
+    def _records_agree(self) -> bool:
+        """Return whether the sets of records are as large as the counts say, where there are any."""
+        if self.records is None:
+            return True
+        sizes = {kind: each.count for kind, each in self.records.items()}
+        published = sum(count for kind, count in sizes.items() if kind not in OWN_KINDS)
+        return published == self.counts.published and sizes.get(DEAD_LETTER, 0) == self.counts.dead_lettered
+
     def check_follows(self, before: "LedgerEntry") -> None:
         """Raise `OwnCorruptionError` when this entry cannot come right after `before`."""
         faults = [
@@ -161,6 +181,16 @@ class LedgerEntry:
         ]
         if faults:
             raise OwnCorruptionError(f"ledger {self.partition} entry {self.entry}: {', '.join(faults)}")
+
+    def check_refers_to(self, digest: bytes | None) -> None:
+        """Raise `OwnCorruptionError` when this entry says that another one came before it than that with `digest`.
+
+        What has no digest to compare, or refers to nothing, passes.
+        """
+        if None not in (self.previous, digest) and self.previous != digest:
+            raise OwnCorruptionError(
+                f"ledger {self.partition} entry {self.entry}: the entry before is not the one that it was written after"
+            )
 
     def as_record(self) -> dict[str, Any]:
         """Return the entry as the Avro record of `LedgerEntry.avsc`."""

@@ -7,6 +7,7 @@ committed behind it. So the end is the log's own end, and reading is done only a
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
@@ -15,6 +16,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from connector.errors import DependencyUnavailableError, OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.kafka.clients import ClientProperties, admin_config, reader_config
+from connector.kafka.digests import entry_digest
 from connector.kafka.ledger import LedgerEntry, Mode, check_contiguous, read_entry
 from connector.kafka.reading import TopicReader
 from connector.kafka.topics import TopicNames
@@ -34,11 +36,15 @@ _OF_NO_CONCERN = {KafkaError.GROUP_AUTHORIZATION_FAILED}
 
 
 class OffsetEntry(NamedTuple):
-    """A ledger entry, its offset, and when Kafka dates it: microseconds since 1970, 0 where it was not read back."""
+    """A ledger entry, its offset, and when Kafka dates it: microseconds since 1970, 0 where it was not read back.
+
+    `digest` is the entry's, to which the next one refers.
+    """
 
     offset: int
     entry: LedgerEntry
     dated_us: int = 0
+    digest: bytes | None = None
 
 
 class Restored(NamedTuple):
@@ -160,13 +166,18 @@ class LedgerReader:
             )
         if oldest < start:
             tail = self._read(consumer, oldest, start)[0] + tail
-        needed = [OffsetEntry(raw.offset, self._entry(raw), raw.dated_us) for raw in tail if raw.offset >= oldest]
+        needed = [self._placed(raw) for raw in tail if raw.offset >= oldest]
         if not needed or needed[0].offset != oldest:
             raise OwnCorruptionError(
                 f"ledger {self._partition}: ids of offset {oldest} are needed, but no entry stands there"
             )
         check_contiguous(placed.entry for placed in needed)
+        for before, placed in pairwise(needed):
+            placed.entry.check_refers_to(before.digest)
         return needed, end
+
+    def _placed(self, raw: _Raw) -> OffsetEntry:
+        return OffsetEntry(raw.offset, self._entry(raw), raw.dated_us, entry_digest(raw.value or b""))
 
     def _entry(self, raw: _Raw) -> LedgerEntry:
         """Return the entry in a record. Raises `OwnCorruptionError` unless it is whole, sound and plausible."""

@@ -1,6 +1,6 @@
 """Kafka records of everything one stream partition publishes. Pure: values in, records out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from connector.coverage.gap import Gap, GapCause
@@ -10,7 +10,8 @@ from connector.events.decode import DeadLetter, Event
 from connector.events.identity import ID_BYTES
 from connector.events.schemas import COVERAGE, GAP, LEDGER, event_schema
 from connector.events.times import format_us
-from connector.kafka.ledger import LedgerEntry, Mode
+from connector.kafka.digests import record_sets
+from connector.kafka.ledger import LedgerEntry, Mode, RecordSet
 from connector.kafka.records import UnencodableError, cloud_event, dead_letter, over_limit, size_bytes
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Headers, Record
@@ -121,6 +122,10 @@ class RecordBuilder:
             "remaining": None,
         }
         return Record(self._names.gap, gap_id.encode(), self._gap.encode(fields))
+
+    def sets(self, records: Sequence[Record]) -> dict[str, RecordSet]:
+        """Return what `records` hold by kind, as a ledger entry accounts for them."""
+        return record_sets(records, self._names.prefix)
 
     def ledger(self, entry: LedgerEntry) -> Record:
         """Return the record of a ledger entry, on the ledger partition of this stream partition."""

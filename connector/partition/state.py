@@ -30,9 +30,11 @@ from connector.events.catalog import StreamPartition
 from connector.events.decode import DeadLetter, Event, LongLine, decode, unencodable
 from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S
-from connector.kafka.ledger import Counts, LedgerEntry, Mode
+from connector.kafka.digests import entry_digest
+from connector.kafka.ledger import Counts, LedgerEntry, Mode, Writer
 from connector.kafka.records import UnencodableError
 from connector.kafka.restore import OffsetEntry
+from connector.kafka.transaction import Record
 from connector.partition.batch import PendingBatch, Transaction
 from connector.partition.records import RecordBuilder
 from connector.telemetry.delays import Arrival
@@ -48,16 +50,17 @@ class PartitionState:
         self,
         partition: StreamPartition,
         records: RecordBuilder,
-        writer_id: str,
+        writer: Writer,
         restored: Sequence[OffsetEntry],
         *,
         window_us: int,
     ) -> None:
         """`restored` are the ledger entries whose ids matter, the newest last; ids are known for `window_us`."""
         newest = restored[-1].entry
+        self._previous = restored[-1].digest
         self._partition = partition
         self._records = records
-        self._writer_id = writer_id
+        self._writer = writer
         self._entry = newest.entry
         self._sequence = newest.sequence
         self.has_begun = newest.entry > 0
@@ -66,7 +69,7 @@ class PartitionState:
         self._recovery = newest.recovery
         self._known_ids = KnownIds(window_us)
         self._known_dates = KnownDates()
-        for offset, entry, _ in restored:
+        for offset, entry, *_ in restored:
             self._known_ids.remember(offset, entry.covers_to_us, entry.ids)
             if _is_dated(entry):
                 self._known_dates.add((entry.covered_until_us,))
@@ -138,7 +141,7 @@ class PartitionState:
         has_coverage = self._coverage_is_due(written_at_us)
         if has_coverage:
             records.append(self._records.coverage(self._position_us, self._sequence, self.mode, written_at_us))
-        entry = self._ledger_entry(published.total(), written_at_us)
+        entry = self._ledger_entry(records, published.total(), written_at_us)
         entry.check()
         return Transaction(
             records,
@@ -157,6 +160,7 @@ class PartitionState:
     def committed(self, transaction: Transaction, ledger_offset: int) -> None:
         """Record that `transaction`, the newest one, is committed, its entry at `ledger_offset`."""
         entry = transaction.entry
+        self._previous = entry_digest(transaction.entry_record.value)
         self._entry, self.covered_until_us = entry.entry, entry.covered_until_us
         if transaction.has_coverage:
             self._covered_as = (entry.mode, entry.written_at_us)
@@ -164,11 +168,11 @@ class PartitionState:
         self._known_ids.forget(self._forgettable_until_us(entry.covered_until_us))
         self._batch = PendingBatch()
 
-    def _ledger_entry(self, published: int, written_at_us: int) -> LedgerEntry:
+    def _ledger_entry(self, records: Sequence[Record], published: int, written_at_us: int) -> LedgerEntry:
         batch, plan = self._batch, self._plan or self._batch.ended
         return LedgerEntry(
             entry=self._entry + 1,
-            writer_id=self._writer_id,
+            writer_id=self._writer.id,
             partition=self._partition,
             covered_until_before_us=self.covered_until_us,
             covered_until_us=self._position_us,
@@ -181,6 +185,9 @@ class PartitionState:
             oldest_offset=self._known_ids.oldest_offset,
             written_at_us=written_at_us,
             recovery=self._recovery,
+            records=self._records.sets(records),
+            previous=self._previous,
+            owner=self._writer.owner,
         )
 
     @property
@@ -216,7 +223,7 @@ class PartitionState:
         A `Date` of X's that is slow refuses nothing that Kafka's date vouches for.
         """
         if self._unconfirmed is not None:
-            _, entry, dated_us = self._unconfirmed
+            _, entry, dated_us, _ = self._unconfirmed
             entry.check_plausible(max(dated_us, opened.at.latest_us), opened.at.wall_us)
             self._unconfirmed = None
 

@@ -5,11 +5,12 @@ way; only a ledger that cannot be trusted ends them all.
 """
 
 import random
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from connector.coverage.plan import Plan
@@ -17,7 +18,8 @@ from connector.coverage.recovery import MINUTE_US
 from connector.errors import ConnectorError, FencedError, OwnCorruptionError, TopicsChangedError
 from connector.events.catalog import StreamPartition
 from connector.kafka.commits import Commits, PartitionWriter
-from connector.kafka.ledger import first_entry
+from connector.kafka.digests import entry_digest
+from connector.kafka.ledger import Writer, first_entry
 from connector.kafka.restore import LedgerReader, OffsetEntry, Restored, check_is_new
 from connector.kafka.topics import TopicNames
 from connector.partition.committer import Committer
@@ -218,16 +220,18 @@ class PartitionWorker:
             self._must_stop,
             clock_us=lambda: max(wall_us(), shared.clock.read().latest_us),
         )
-        writer_id = uuid.uuid4().hex
+        identity = Writer(uuid.uuid4().hex, shared.settings.kafka.group_instance_id or socket.gethostname())
         entries, begin, end = reader.restore(self._known_end, self._known_entry)
         writer.expect_entry_at(end)
         if not entries:
             check_is_new(shared.settings.kafka, self.partition, self._must_stop)
             self._telemetry.is_new(begin, end)
-            first = first_entry(self.partition, writer_id, wall_us())
-            entries = [OffsetEntry(writer.commit([], records.ledger(first)).ledger_offset, first)]
+            first = replace(first_entry(self.partition, identity.id, wall_us()), records={}, owner=identity.owner)
+            record = records.ledger(first)
+            offset = writer.commit([], record).ledger_offset
+            entries = [OffsetEntry(offset, first, digest=entry_digest(record.value))]
         window_us = shared.settings.pipeline.duplicate_window_minutes * MINUTE_US
-        state = PartitionState(self.partition, records, writer_id, entries, window_us=window_us)
+        state = PartitionState(self.partition, records, identity, entries, window_us=window_us)
         self._telemetry.restored(
             Restored(entries, begin, end), state.known_ids, state.covered_until_us, self._monotonic_s() - began
         )

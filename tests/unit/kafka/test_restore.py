@@ -12,6 +12,7 @@ from connector.events.avro import AvroEncoder
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
 from connector.kafka import restore as restore_module
+from connector.kafka.digests import entry_digest
 from connector.kafka.ledger import CLOCKS_APART_US, EntryDecoder, LedgerEntry, Mode, first_entry
 from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, OffsetEntry, Restored, Tail
 from connector.settings import KafkaSettings
@@ -125,6 +126,11 @@ class _Kafka:
         )
 
 
+def _placed(offset: int, entry: LedgerEntry, dated_us: int = 0) -> OffsetEntry:
+    """Return what is restored of an entry at `offset`."""
+    return OffsetEntry(offset, entry, dated_us, entry_digest(_value(entry)))
+
+
 @pytest.fixture
 def kafka(monkeypatch: pytest.MonkeyPatch) -> _Kafka:
     """Give a played Kafka."""
@@ -206,7 +212,7 @@ def test_end_of_a_log_is_where_it_ends_once_no_transaction_is_open(kafka: _Kafka
     """The marker that ends it stands behind the end that Kafka gave before: the next entry comes behind the marker."""
     kafka.log = {0: _value(_FIRST)}
     kafka.edges, kafka.answer = [0, 3], _EndOfPartition(4)
-    assert kafka.reader().restore() == Restored([OffsetEntry(0, _FIRST)], 0, 4)
+    assert kafka.reader().restore() == Restored([_placed(0, _FIRST)], 0, 4)
 
 
 def test_tail_is_what_is_committed_from_a_place_on(kafka: _Kafka) -> None:
@@ -224,14 +230,14 @@ def test_log_that_reaches_what_was_committed_is_restored(kafka: _Kafka) -> None:
     """An aborted transaction may have made it longer."""
     kafka.log = {0: _value(_FIRST)}
     kafka.edges, kafka.answer = [0, 4], _EndOfPartition(4)
-    assert kafka.reader().restore(known_end=2).placed == [OffsetEntry(0, _FIRST)]
+    assert kafka.reader().restore(known_end=2).placed == [_placed(0, _FIRST)]
 
 
 def test_log_that_is_shorter_and_begins_with_a_reset_is_restored(kafka: _Kafka) -> None:
     """A person has looked: the ledger topic was created again and then reset."""
     kafka.log = {0: _value(_RESET)}
     kafka.edges, kafka.answer = [0, 2], _EndOfPartition(2)
-    assert kafka.reader().restore(known_end=6).placed == [OffsetEntry(0, _RESET)]
+    assert kafka.reader().restore(known_end=6).placed == [_placed(0, _RESET)]
 
 
 def test_partition_whose_first_entry_was_only_ever_aborted_is_new(kafka: _Kafka) -> None:
@@ -254,9 +260,9 @@ def test_damage_before_a_reset_does_not_matter(kafka: _Kafka, damage: bytes) -> 
     """What is before the oldest entry that matters is neither read as an entry nor part of the row."""
     kafka.log = {0: _value(_FIRST), 3: damage, 5: _value(_RESET)}
     kafka.answer = _EndOfPartition(10)
-    assert kafka.restore() == [OffsetEntry(5, _RESET)]
+    assert kafka.restore() == [_placed(5, _RESET)]
     kafka.edges, kafka.log[7] = [0, 10], _value(_NEXT)
-    assert kafka.restore() == [OffsetEntry(5, _RESET), OffsetEntry(7, _NEXT)]
+    assert kafka.restore() == [_placed(5, _RESET), _placed(7, _NEXT)]
 
 
 def test_beginning_of_several_entries_is_restored_whole(kafka: _Kafka) -> None:
@@ -264,7 +270,18 @@ def test_beginning_of_several_entries_is_restored_whole(kafka: _Kafka) -> None:
     second = replace(_RESET, ids=b"j" * 16, covered_until_before_us=1000, oldest_offset=5)
     kafka.log = {5: _value(_RESET), 6: _value(second), 7: _value(_NEXT)}
     kafka.answer = _EndOfPartition(10)
-    assert kafka.restore() == [OffsetEntry(5, _RESET), OffsetEntry(6, second), OffsetEntry(7, _NEXT)]
+    assert kafka.restore() == [_placed(5, _RESET), _placed(6, second), _placed(7, _NEXT)]
+
+
+def test_entry_that_refers_to_another_one_than_stands_before_it_is_corrupt(kafka: _Kafka) -> None:
+    """It may be sound in itself, and in its place: it was written after something else."""
+    kafka.answer = _EndOfPartition(10)
+    right = replace(_NEXT, previous=entry_digest(_value(_RESET)))
+    kafka.log = {5: _value(_RESET), 7: _value(right)}
+    assert kafka.restore() == [_placed(5, _RESET), _placed(7, right)]
+    kafka.edges, kafka.log[7] = [0, 10], _value(replace(_NEXT, previous=entry_digest(_value(_FIRST))))
+    with pytest.raises(OwnCorruptionError, match="the entry before is not the one that it was written after"):
+        kafka.restore()
 
 
 @pytest.mark.parametrize("at", [5, 7])
@@ -328,7 +345,7 @@ def test_entry_that_one_clock_vouches_for_is_restored(kafka: _Kafka, clock: str)
     kafka.log, kafka.answer = {5: _value(_FORGED)}, _EndOfPartition(10)
     latest_us = _YEAR_US - CLOCKS_APART_US
     kafka.dated_ms, kafka.clock_us = (latest_us // 1000, 0) if clock == "Kafka's" else (0, latest_us)
-    assert kafka.restore() == [OffsetEntry(5, _FORGED, kafka.dated_ms * 1000)]
+    assert kafka.restore() == [_placed(5, _FORGED, kafka.dated_ms * 1000)]
 
 
 def test_record_that_is_no_entry_is_corruption_that_names_its_place(kafka: _Kafka) -> None:

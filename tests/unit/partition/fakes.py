@@ -14,7 +14,8 @@ from connector.events.catalog import StreamPartition
 from connector.events.decode import LongLine
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.commits import PartitionWriter
-from connector.kafka.ledger import LedgerEntry, decode_shipped, first_entry, read_entry
+from connector.kafka.digests import entry_digest
+from connector.kafka.ledger import LedgerEntry, Writer, decode_shipped, first_entry, read_entry
 from connector.kafka.restore import OffsetEntry
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Committed, Record
@@ -25,6 +26,7 @@ from tests.unit.events.bodies import line_of
 from tests.unit.x.fakes import NOW_US
 
 PARTITION = StreamPartition("tweet", 2)
+WRITER = Writer("w", "replica")
 WINDOW_US = 15 * MINUTE_US
 """How long ids are known."""
 SYSTEM = b'{"errors":[{"title":"t","disconnect_type":"SlowReader","detail":"too slow"}]}'
@@ -68,7 +70,7 @@ def line(tweet_id: int, at_us: int = NOW_US) -> bytes:
 def state_of(covered_until_us: int = NOW_US, restored: Sequence[OffsetEntry] = ()) -> PartitionState:
     """Return the state of a new partition, or of what was restored."""
     first = OffsetEntry(0, first_entry(PARTITION, "w", covered_until_us))
-    return PartitionState(PARTITION, builder(), "w", restored or [first], window_us=WINDOW_US)
+    return PartitionState(PARTITION, builder(), WRITER, restored or [first], window_us=WINDOW_US)
 
 
 class FakeWriter:
@@ -123,7 +125,9 @@ class Ledger:
         transaction = self.state.prepare(written_at_us)
         entry = read_entry(transaction.entry_record.value, PARTITION, decode_shipped)
         entry.check_follows(self.entries[-1].entry)
-        self.entries.append(OffsetEntry(self.entries[-1].offset + 2, entry))
+        entry.check_refers_to(self.entries[-1].digest)
+        digest = entry_digest(transaction.entry_record.value)
+        self.entries.append(OffsetEntry(self.entries[-1].offset + 2, entry, digest=digest))
         self.transactions.append(transaction)
         self.state.committed(transaction, self.entries[-1].offset)
         return transaction

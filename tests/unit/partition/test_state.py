@@ -13,6 +13,7 @@ from connector.coverage.recovery import MINUTE_US
 from connector.errors import OwnCorruptionError
 from connector.events.decode import LongLine, SystemMessage
 from connector.events.times import US_PER_S
+from connector.kafka.digests import entry_digest, record_sets
 from connector.kafka.ledger import CLOCKS_APART_US, Mode, first_entry
 from connector.kafka.restore import OffsetEntry
 from connector.partition.state import COVERAGE_INTERVAL_US, PartitionState
@@ -25,6 +26,7 @@ from tests.unit.partition.fakes import (
     PARTITION,
     SLICE,
     SYSTEM,
+    WRITER,
     Ledger,
     builder,
     committed,
@@ -116,13 +118,29 @@ def test_event_is_not_received_before_it_happened_only_because_dates_have_whole_
 def test_event_that_cannot_be_written_is_its_own_dead_letter() -> None:
     """With its event id; its neighbours get the numbers as if it had not been there."""
     first = Ledger(state_of()).entries
-    state = PartitionState(PARTITION, builder(p_tweet_delete=900), "w", first, window_us=_WINDOW_US)
+    state = PartitionState(PARTITION, builder(p_tweet_delete=900), WRITER, first, window_us=_WINDOW_US)
     big = line(2).replace(b'"7"', b'"7", "new": "' + b"x" * 1000 + b'"')
     ledger = committed(opened(), lines_read(line(1), big, line(3), big), state=state)
     assert [(value_of(each)["sequence"], each.key) for each in ledger.records("p.")] == [(1, b"1"), (2, b"3")]
     [letter] = ledger.records(NAMES.dead_letter)
     assert (header_of(letter, "reason"), letter.value) == ("unencodable", big)
     assert ledger.transactions[0].entry.counts.duplicate == 1
+
+
+def test_ledger_accounts_for_the_content_of_every_record() -> None:
+    """By kind. An entry also refers to the one before, and names the replica that wrote it."""
+    ledger = committed(opened(), lines_read(line(1), b"junk", line(2)), state=state_of(NOW_US - MINUTE_US))
+    ledger.commit()
+    first, second = ledger.transactions
+    assert first.entry.records == record_sets(first.records, NAMES.prefix)
+    assert {kind: each.count for kind, each in (first.entry.records or {}).items()} == {
+        "tweet.delete": 2,
+        "dead-letter": 1,
+        "gap": 1,
+        "coverage": 1,
+    }
+    assert (first.entry.previous, first.entry.owner) == (None, "replica")
+    assert second.entry.previous == entry_digest(first.entry_record.value)
 
 
 def test_events_move_coverage_at_commit() -> None:

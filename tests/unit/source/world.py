@@ -30,7 +30,7 @@ from connector.x.client import Connection
 from connector.x.clock import XClock
 from connector.x.errors import ConnectFailedError, Failure, PlanRefusedError, RateLimit
 from connector.x.transport import Wire
-from tests.unit.partition.fakes import PARTITION, WINDOW_US, builder, line
+from tests.unit.partition.fakes import PARTITION, WINDOW_US, WRITER, builder, line
 from tests.unit.source.lifecycle import MOVES, Step
 from tests.unit.x.fakes import NOW_US, FakeTime
 
@@ -280,7 +280,7 @@ class World:
         self.on_lines: Callable[[], None] = lambda: None
         """What happens before lines are put, as the channel may be full."""
         entry = replace(first_entry(PARTITION, "w", self.covered_until_us), entry=1, recovery=recovery)
-        self.state = PartitionState(PARTITION, builder(), "w", [OffsetEntry(0, entry)], window_us=WINDOW_US)
+        self.state = PartitionState(PARTITION, builder(), WRITER, [OffsetEntry(0, entry)], window_us=WINDOW_US)
         self.channel = CommittedAtOnce(self.state, self._before_lines, self._on_message)
         self.watch = _RecordedWatch(self._monotonic_us)
         self.limiter = Limiter(self._acquiring)

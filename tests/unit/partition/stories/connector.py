@@ -19,7 +19,7 @@ from connector.partition.state import PartitionState
 from connector.source.response import MIN_WAIT_US
 from connector.x.backoff import Backoff, Curve
 from connector.x.clock import WINDOW_US
-from tests.unit.partition.fakes import PARTITION, builder
+from tests.unit.partition.fakes import PARTITION, WRITER, builder
 from tests.unit.partition.stories.clocks import Clocks
 from tests.unit.partition.stories.x import TRANSIT_US, Lie, Manner, X
 
@@ -76,7 +76,7 @@ class Connector:
         oldest = newest.offset if newest.entry.oldest_offset is None else newest.entry.oldest_offset
         needed = [each for each in self.entries[-5000:] if each.offset >= oldest]
         assert needed[0].offset == oldest
-        self.state = PartitionState(PARTITION, _RECORDS, "w", needed, window_us=WINDOW_MINUTES * MINUTE_US)
+        self.state = PartitionState(PARTITION, _RECORDS, WRITER, needed, window_us=WINDOW_MINUTES * MINUTE_US)
         self.clock = self.clocks.x_clock()
         self.backoff = Backoff(lambda: 0.0)
         self.contract = Contract()
