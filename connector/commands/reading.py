@@ -58,7 +58,7 @@ def tail(
         TopicReader(settings.kafka, topics, BEGINNING if from_beginning or to_end else NOW) as reader,
     ):
         decoder = AvroReader(registry)
-        for record in reader.to_end(stop.is_set) if to_end else reader.follow(stop):
+        for record in reader.to_end(stop.is_set) if to_end else reader.follow(stop.is_set):
             line = {
                 "topic": record.topic,
                 "partition": record.partition,

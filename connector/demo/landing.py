@@ -71,7 +71,7 @@ class Watcher:
             TopicReader(kafka, (*self.rows, gap)) as reader,
         ):
             decoder, avro = Decoder(kafka.topic_prefix, registry), AvroReader(registry)
-            for record in reader.follow(stop):
+            for record in reader.follow(stop.is_set):
                 if record.topic == gap:
                     self.in_gaps.add(RecordedGap.of(avro.decode(record)).partition)
                     continue

@@ -4,9 +4,9 @@ For commands, checks and metrics; the service works by its ledger, and by covera
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from threading import Event
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -32,6 +32,7 @@ from connector.settings import KafkaSettings
 
 _TIMEOUT_S = 10.0
 _POLL_S = 0.2
+_AT_ONCE = 1000
 _SILENCE_S = 45.0
 """How long Kafka may bring nothing of what it says is there: longer than the transaction of a dead writer is open."""
 BEGINNING, NOW = OFFSET_BEGINNING, OFFSET_END
@@ -71,16 +72,27 @@ def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
 
 
 class TopicReader:
-    """Reads all partitions of some topics, from their beginning, from an instant or from now on.
+    """Reads some topics, from their beginning, from an instant or from now on, and up to the instant `end_us` if given.
 
-    `start` is microseconds since 1970, or `BEGINNING` or `NOW`.
+    `start` is microseconds since 1970, or `BEGINNING` or `NOW`. `choose` returns which partitions are read of a topic
+    that has so many; the default is all of them.
 
     Making one raises `NotProvisionedError` when a topic is missing; it and every method raise the same where a right is
     missing, and `DependencyUnavailableError` when Kafka does not answer.
     """
 
-    def __init__(self, settings: KafkaSettings, topics: Collection[str], start: int = BEGINNING) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topics: Collection[str],
+        start: int = BEGINNING,
+        *,
+        choose: Callable[[int], Iterable[int]] = range,
+        end_us: int | None = None,
+    ) -> None:
         self._cluster = Cluster(settings)
+        self._choose = choose
+        self._end_us = end_us
         self._consumer = make(Consumer, reader_config(settings))
         try:
             self._consumer.assign(self._starts(topics, start))
@@ -88,10 +100,11 @@ class TopicReader:
             self._consumer.close()  # or its threads go on for as long as the process
             raise
         self._reached: dict[_Place, int] = {}
+        self._taken: deque[Message] = deque()
 
-    def follow(self, stop: Event) -> Iterator[ReadRecord]:
-        """Yield records as they come, until `stop` is set."""
-        while not stop.is_set():
+    def follow(self, should_stop: Callable[[], bool]) -> Iterator[ReadRecord]:
+        """Yield records as they come, until asked to stop."""
+        while not should_stop():
             message = self._poll()
             if message is not None and not _is_end(message):
                 yield _record(message)
@@ -99,13 +112,15 @@ class TopicReader:
     def to_end(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[ReadRecord]:
         """Yield everything that is committed by now and was not yielded before, or less when asked to stop.
 
-        An open transaction hides what others committed behind it, so it is waited for until it is over. Raises
-        `DependencyUnavailableError` where a topic was cut short or created again since it was read.
+        Of what Kafka dates later than `end_us`, some may be yielded as well. An open transaction hides what others
+        committed behind it, so it is waited for until it is over. Raises `DependencyUnavailableError` where a topic was
+        cut short or created again since it was read.
         """
         ends = self._cluster.ends(self._consumer.assignment())
         for place, end in ends.items():
             if (reached := self._reached.get(place, 0)) > end:
                 raise _cut_short(place, reached, end)
+        ends = self._bounded(ends)
         missing = {place: end for place, end in ends.items() if self._reached.get(place, -1) < end}
         deadline = time.monotonic() + _SILENCE_S
         while missing:
@@ -135,28 +150,40 @@ class TopicReader:
     def _starts(self, topics: Collection[str], start: int) -> list[TopicPartition]:
         if start < 0:
             return [TopicPartition(*place, start) for place in self._places(topics)]
-        times = [TopicPartition(*place, start // 1000) for place in self._places(topics)]
+        return self._at(self._places(topics), start)
+
+    def _at(self, places: Iterable[_Place], instant_us: int) -> list[TopicPartition]:
+        """Return the offset of each partition's first record from then on, or `NOW` where there is none."""
+        times = [TopicPartition(topic or "", partition or 0, instant_us // 1000) for topic, partition in places]
         try:
             return self._consumer.offsets_for_times(times, timeout=_TIMEOUT_S)
         except KafkaException as error:
             raise _unavailable(error) from error
 
+    def _bounded(self, ends: dict[_Place, int]) -> dict[_Place, int]:
+        """Return where to end: at the first record from `end_us` on, where there is one."""
+        if self._end_us is None:
+            return ends
+        return {
+            (place.topic, place.partition): ends[place.topic, place.partition] if place.offset < 0 else place.offset
+            for place in self._at(ends, self._end_us)
+        }
+
     def _places(self, topics: Collection[str]) -> list[tuple[str, int]]:
         known = self._cluster.count_partitions(topics)
         if missing := sorted(set(topics) - set(known)):
             raise NotProvisionedError(f"missing: {', '.join(missing)}; create with: connector provision")
-        return [(topic, partition) for topic in topics for partition in range(known[topic])]
+        return [(topic, partition) for topic in topics for partition in self._choose(known[topic])]
 
     def _poll(self) -> Message | None:
-        message = self._consumer.poll(_POLL_S)
-        error = message.error() if message is not None else None
-        if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public name
-            return message
-        if error.retriable() or error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            return None  # librdkafka looks for its group whether or not it is used; a reader needs no right on it
-        if message is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            raise NotProvisionedError(f"no right to read {message.topic()}: grant Read on this topic")
-        raise _unavailable(KafkaException(error))
+        """Return the next record or end of a partition, waiting a little for it; take all that has come by then."""
+        if not self._taken:
+            first = self._consumer.poll(_POLL_S)
+            if first is None:
+                return None
+            self._taken.extend((first, *self._consumer.consume(_AT_ONCE, 0)))
+        message = self._taken.popleft()
+        return message if _is_of_use(message) else None
 
 
 class AvroReader:
@@ -208,6 +235,18 @@ def _us_per_unit(avro_type: object) -> int | None:
     if isinstance(avro_type, list):
         return next((unit for part in avro_type if (unit := _us_per_unit(part))), None)
     return _US_PER_UNIT.get(avro_type.get("logicalType", "")) if isinstance(avro_type, dict) else None
+
+
+def _is_of_use(message: Message) -> bool:
+    """Return whether it is a record or the end of a partition. Raises what an error that does not pass calls for."""
+    error = message.error()
+    if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public name
+        return True
+    if error.retriable() or error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+        return False  # librdkafka looks for its group whether or not it is used; a reader needs no right on it
+    if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise NotProvisionedError(f"no right to read {message.topic()}: grant Read on this topic")
+    raise _unavailable(KafkaException(error))
 
 
 def _is_end(message: Message) -> bool:
