@@ -1,131 +1,339 @@
-"""The auditor: one stream partition's ledger, events and dead letters held against each other. Pure.
+"""The auditor: one stream partition's ledger, and everything that it accounts for, held against each other. Pure.
 
-Each finding is a sentence. Nothing here trusts what the service remembers; all is recomputed from what was read.
+Nothing here trusts what the service remembers; all is recomputed from what was read. Instants are microseconds since
+1970, by the dates that Kafka gives records unless it says otherwise. Memory is needed for blocks of entries, for the
+ids of a duplicate window, and for what is rare: dead letters, coverage and gaps. Only of entries without digests, which
+earlier releases wrote, each id is kept.
 """
 
-import itertools
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from connector.errors import OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.events.identity import unpack_ids
-from connector.kafka.ledger import LedgerEntry, Mode
+from connector.events.times import format_us
+from connector.kafka.digests import set_digest
+from connector.kafka.ledger import (
+    COVERAGE_RECORD,
+    DEAD_LETTER,
+    GAP_RECORD,
+    OWN_KINDS,
+    REPLAYED,
+    LedgerEntry,
+    Mode,
+    RecordSet,
+)
+from connector.operations.blocks import ANY_EVENT, Balance, Basis, Block, Blocks
+from connector.operations.findings import Findings
 
-_EXAMPLES = 3
+_US_PER_MS = 1000
+_UNACCOUNTED = "in a topic, but not accounted for in the ledger"
+_NOWHERE = "accounted for in the ledger, but in no topic"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRange:
+    """What is audited: entries that Kafka dates from `start_us`, included, to `end_us`, excluded.
+
+    `kept_since_us` is by kind of record from when on their topics still have all of them. No entry may be from long
+    after both its date and `now_us`.
+    """
+
+    start_us: int = 0
+    end_us: int = 1 << 62
+    now_us: int = 0
+    kept_since_us: Mapping[str, int] = field(default_factory=dict)
+
+    def holds(self, dated_us: int) -> bool:
+        """Return whether what has that date is in the range."""
+        return self.start_us <= dated_us < self.end_us
+
+    def is_kept(self, kind: str, dated_us: int) -> bool:
+        """Return whether records of that kind and date must still be there."""
+        if kind == ANY_EVENT:
+            return all(dated_us >= since_us for since_us in self.kept_since_us.values())
+        return dated_us >= self.kept_since_us.get(kind, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEvent:
+    """An event that was read: where, under which id and sequence, and the number that its digest is."""
+
+    kind: str
+    topic: str
+    kafka_partition: int
+    dated_us: int
+    id: bytes
+    sequence: int
+    number: int
 
 
 @dataclass(slots=True)
-class PartitionAudit:
-    """Takes what was read of one stream partition, in the order of its log, and tells what does not fit.
+class Figures:
+    """What was read of the range. `first` is number and date of its first entry.
 
-    What was committed before `since_us`, microseconds since 1970 as Kafka dates records, was read in part only and is
-    not missed. No entry may be from long after both its date and `now_us`.
+    `head` is the digest of its newest entry, to which all before are chained; `entries_by_id` had no digests of their
+    records, and `unchecked` records are no longer kept. `unaccounted` events lie where a ledger was reset.
     """
 
-    partition: StreamPartition
-    since_us: int = 0
-    now_us: int = 0
     entries: int = 0
+    entries_by_id: int = 0
+    events: int = 0
+    dead_letters: int = 0
+    unchecked: int = 0
+    unaccounted: int = 0
+    before_ledger: int = 0
+    first: tuple[int, int] | None = None
     covered_until_us: int | None = None
-    _newest: LedgerEntry | None = None
-    _sequence_before: int | None = None
-    _accounted: set[bytes] = field(default_factory=set)
-    _must_be_there: set[bytes] = field(default_factory=set)
-    _events: dict[bytes, int] = field(default_factory=dict)
-    _dead_letters: set[bytes] = field(default_factory=set)
-    _sequences: list[int] = field(default_factory=list)
-    _findings: list[str] = field(default_factory=list)
+    head: bytes | None = None
 
-    def entry(self, entry: LedgerEntry, dated_us: int, *, is_recent: bool = False) -> None:
-        """Take the next ledger entry, as Kafka dates it; of a recent one the records may not have been read yet."""
-        if entry.mode is not Mode.RESET:
-            self._check_follows(entry)
-        self._check_plausible(entry, dated_us)
-        self._newest = entry
-        ids = unpack_ids(entry.ids)
-        self._accounted.update(ids)
-        if self._sequence_before is None and dated_us >= self.since_us:
-            self._sequence_before = entry.sequence - entry.counts.published
-        if not is_recent and entry.mode is not Mode.RESET and dated_us >= self.since_us:
-            self._must_be_there.update(ids)
-        self.entries += 1
-        self.covered_until_us = entry.covered_until_us
 
-    def _check_follows(self, entry: LedgerEntry) -> None:
-        try:
-            if self._newest is not None:
-                entry.check_follows(self._newest)
-        except OwnCorruptionError as error:
-            self._findings.append(str(error))
-        for event_id in self._accounted.intersection(unpack_ids(entry.ids)):
-            self._findings.append(f"ledger entry {entry.entry}: id {event_id.hex()} was accounted for before")
+class PartitionAudit:
+    """Takes what was read of one stream partition, the ledger first, and tells what does not fit.
 
-    def _check_plausible(self, entry: LedgerEntry, dated_us: int) -> None:
-        try:
-            entry.check_plausible(max(dated_us, self.now_us))
-        except OwnCorruptionError as error:
-            self._findings.append(str(error))
+    Recent entries are taken last, before `findings` is asked. `problems` is also for what is wrong with a record by
+    itself.
+    """
+
+    def __init__(self, partition: StreamPartition, audited: AuditRange) -> None:
+        self.partition = partition
+        self.figures = Figures()
+        self.problems = Findings()
+        self._range = audited
+        self._blocks = Blocks()
+        self._window = _IdWindow()
+        self._newest: LedgerEntry | None = None
+        self._digest: bytes | None = None
+        self._ordinals: dict[str, dict[_Key, int]] = {kind: {} for kind in OWN_KINDS}
+        self._strays: list[_Stray] = []
+        self._by_id: dict[bytes, bool] = {}
+        self._found_by_id: set[bytes] = set()
+        self._by_id_until_us = 0
+        self._beyond = 0
+        self._last_at: dict[tuple[str, int], int] = {}
+
+    def entry(self, entry: LedgerEntry, offset: int, dated_us: int, digest: bytes, *, is_recent: bool = False) -> None:
+        """Take the next ledger entry; `digest` is that of its value.
+
+        Of one that is recent, committed while the records were read, they may or may not have been seen.
+        """
+        self._check(entry, dated_us)
+        for event_id in self._window.add(entry, offset):
+            self.problems.add("accounted for before", f"{event_id.hex()} in entry {entry.entry}")
+        is_context = is_recent or not self._range.holds(dated_us)
+        ordinal = self._blocks.add(entry, dated_us, is_context=is_context)
+        if entry.records is None:
+            self._expect_ids(entry, dated_us, is_context=is_context)
+        else:
+            for kind in OWN_KINDS & entry.records.keys():
+                self._ordinals[kind].update(dict.fromkeys(_keys(kind, entry, entry.records[kind]), ordinal))
+        self._newest, self._digest = entry, digest
+        if not is_context:
+            self._count(entry, dated_us, digest)
 
     def unreadable(self, why: str) -> None:
         """Record a ledger record that is not a sound entry."""
-        self._findings.append(why)
+        self.problems.add("no sound entries of the ledger", why)
+        self._digest = None
 
-    def record(self, event_id: bytes, sequence: int | None) -> None:
-        """Take an event that was read, or a dead letter, which has no sequence."""
-        if sequence is None:
-            self.dead_letter(event_id)
-        else:
-            self.event(event_id, sequence)
-
-    def event(self, event_id: bytes, sequence: int) -> None:
+    def event(self, event: SeenEvent) -> None:
         """Take an event that was read."""
-        if event_id in self._events:
-            self._findings.append(f"event {event_id.hex()} is there twice")
-        self._events[event_id] = sequence
-        self._sequences.append(sequence)
+        self.figures.events += self._range.holds(event.dated_us)
+        self._check_order(event)
+        block = self._blocks.of_sequence(event.sequence)
+        if block is None:
+            self._unplaced(event)
+        elif block.basis is Basis.DIGEST:
+            block.found(event.kind, event.number)
+        elif block.basis is Basis.IDS:
+            block.found(ANY_EVENT, event.sequence)
+            self._found_id(event.id)
+        else:
+            self.figures.unaccounted += self._range.holds(event.dated_us)
 
-    def dead_letter(self, event_id: bytes) -> None:
-        """Take a dead letter that was read."""
-        if event_id in self._dead_letters:
-            self._findings.append(f"dead letter {event_id.hex()} is there twice")
-        self._dead_letters.add(event_id)
+    def dead_letter(self, letter_id: bytes, number: int, dated_us: int) -> None:
+        """Take a dead letter that was read, whose digest is `number`."""
+        self.figures.dead_letters += self._range.holds(dated_us)
+        if letter_id in self._by_id:
+            self._found_id(letter_id)
+        else:
+            self._find(number, _Stray(DEAD_LETTER, letter_id, f"dead letter {letter_id.hex()}", dated_us))
+
+    def mark(self, letter_id: bytes, number: int, dated_us: int) -> None:
+        """Take the mark of a dead letter that was published as an event."""
+        self._find(number, _Stray(REPLAYED, letter_id, f"mark of dead letter {letter_id.hex()}", dated_us))
+
+    def coverage(self, number: int, written_us: int, dated_us: int) -> None:
+        """Take a coverage record, written at `written_us` by the clock of the replica."""
+        name = f"coverage of {format_us(written_us)}"
+        self._find(number, _Stray(COVERAGE_RECORD, number, name, dated_us, written_us))
+
+    def gap(self, number: int, recorded_us: int, gap_id: str, dated_us: int) -> None:
+        """Take a gap as the service recorded it, at `recorded_us` by the clock of the replica."""
+        key = recorded_us // _US_PER_MS
+        self._find(number, _Stray(GAP_RECORD, key, f"gap {gap_id}", dated_us, recorded_us))
+
+    def later_gap(self, recorded_us: int) -> None:
+        """Take a gap that was written again, by a batch run or a withdrawal: its first record may be gone."""
+        ordinal = self._ordinals[GAP_RECORD].get(recorded_us // _US_PER_MS)
+        if ordinal is not None:
+            self._blocks.of_ordinal(ordinal).has_later_gaps = True
 
     @property
-    def records(self) -> int:
-        """How many events and dead letters were read."""
-        return len(self._events) + len(self._dead_letters)
+    def has_seen_anything(self) -> bool:
+        """Whether there was anything of this stream partition in the range."""
+        figures = self.figures
+        return figures.entries + figures.events + figures.dead_letters > 0 or bool(self.problems)
 
     def findings(self) -> Iterator[str]:
         """Yield everything that does not fit; nothing means that all is accounted for."""
-        yield from self._findings
-        there = self._events.keys() | self._dead_letters
-        yield from _some("accounted for in the ledger, but in no topic", self._must_be_there - there)
-        yield from _some("in a topic, but not accounted for in the ledger", there - self._accounted)
-        yield from _some("there as event and as dead letter", self._events.keys() & self._dead_letters)
-        yield from self._sequence_findings()
+        yield from self.problems
+        yield from self._late_findings()
+        for block in self._blocks:
+            if not block.is_context:
+                yield from self._block_findings(block)
 
-    def _sequence_findings(self) -> Iterator[str]:
-        repeated = [sequence for sequence, count in Counter(self._sequences).items() if count > 1]
-        for sequence in sorted(repeated)[:_EXAMPLES]:
-            yield f"sequence {sequence} belongs to more than one event"
-        present = set(self._sequences)
-        if not present:
-            return
-        first, newest = 1 + (self._sequence_before or 0), max(present)
-        count = newest - first - sum(first <= sequence < newest for sequence in present)
-        if count > 0:
-            yield f"{count} sequence numbers are missing, the first is {_first_missing(first, present)}"
-        if self._newest is not None and newest > self._newest.sequence:
-            yield f"sequence {newest} is beyond the ledger's {self._newest.sequence}"
+    def _check(self, entry: LedgerEntry, dated_us: int) -> None:
+        try:
+            entry.check_plausible(max(dated_us, self._range.now_us))
+            if self._newest is not None and entry.mode is not Mode.RESET:
+                entry.check_follows(self._newest)
+                entry.check_refers_to(self._digest)
+                if entry.previous is None and self._newest.records is not None:
+                    self.problems.add("entries that do not say after which they were written", f"entry {entry.entry}")
+        except OwnCorruptionError as error:
+            self.problems.add("entries that cannot stand where they are", str(error))
+
+    def _count(self, entry: LedgerEntry, dated_us: int, digest: bytes) -> None:
+        figures = self.figures
+        figures.entries += 1
+        figures.entries_by_id += entry.records is None
+        figures.first = figures.first or (entry.entry, dated_us)
+        figures.covered_until_us, figures.head = entry.covered_until_us, digest
+
+    def _expect_ids(self, entry: LedgerEntry, dated_us: int, *, is_context: bool) -> None:
+        is_required = self._range.is_kept(ANY_EVENT, dated_us) and not is_context and entry.mode is not Mode.RESET
+        for event_id in unpack_ids(entry.ids):
+            self._by_id[event_id] = is_required or self._by_id.get(event_id, False)
+        self._by_id_until_us = max(self._by_id_until_us, entry.written_at_us)
+
+    def _check_order(self, event: SeenEvent) -> None:
+        place = event.topic, event.kafka_partition
+        if event.sequence <= self._last_at.get(place, 0):
+            self.problems.add("out of order", f"sequence {event.sequence} in {event.topic} partition {place[1]}")
+        self._last_at[place] = event.sequence
+
+    def _unplaced(self, event: SeenEvent) -> None:
+        """Take an event that no entry accounts for that was read so far."""
+        first = self._blocks.first
+        if first is None or event.sequence >= first.first_sequence:
+            self._beyond = max(self._beyond, event.sequence)
+        elif self._is_before_ledger(event.dated_us):
+            self.figures.before_ledger += 1
+        elif self._range.holds(event.dated_us):
+            self.problems.add(_UNACCOUNTED, f"{event.id.hex()} with sequence {event.sequence}")
+
+    def _is_before_ledger(self, dated_us: int) -> bool:
+        """Return whether the entry that accounted for a record of the range with that date was removed."""
+        first = self._blocks.first
+        is_cut = first is not None and first.first_entry > 0 and not first.is_context
+        return is_cut and first is not None and self._range.start_us <= dated_us <= first.first_us
+
+    def _found_id(self, event_id: bytes) -> None:
+        if event_id not in self._by_id:
+            self.problems.add(_UNACCOUNTED, event_id.hex())
+        elif event_id in self._found_by_id:
+            self.problems.add("there twice", event_id.hex())
+        self._found_by_id.add(event_id)
+
+    def _find(self, number: int, stray: "_Stray") -> None:
+        """Take a record that is no event; its entry may come later, if it was committed meanwhile."""
+        ordinal = self._ordinals[stray.kind].get(stray.key)
+        if ordinal is not None:
+            self._blocks.of_ordinal(ordinal).found(stray.kind, number)
+        elif self._range.holds(stray.dated_us):
+            self._strays.append(stray)
+
+    def _late_findings(self) -> Iterator[str]:
+        """Yield what can be told only once all is read."""
+        newest = self._newest.sequence if self._newest is not None else 0
+        if self._beyond > newest:
+            yield f"sequence {self._beyond} is beyond the ledger's {newest}"
+        late = Findings()
+        for stray in self._strays:
+            if self._is_before_ledger(stray.dated_us):
+                self.figures.before_ledger += 1
+            elif not self._is_accounted_for(stray):
+                late.add(_UNACCOUNTED, stray.name)
+        for event_id, is_required in self._by_id.items():
+            if is_required and event_id not in self._found_by_id:
+                late.add(_NOWHERE, event_id.hex())
+        yield from late
+
+    def _is_accounted_for(self, stray: "_Stray") -> bool:
+        """Return whether an entry has come that accounts for the record, or may account for it without digests."""
+        is_known = stray.key in self._ordinals[stray.kind] or stray.key in self._by_id
+        return is_known or (stray.written_us is not None and stray.written_us <= self._by_id_until_us)
+
+    def _block_findings(self, block: Block) -> Iterator[str]:
+        for kind, balance in block.balances.items():
+            if not self._range.is_kept(kind, block.first_us):
+                self.figures.unchecked += max(0, balance.count)
+            elif not (kind == GAP_RECORD and block.has_later_gaps):
+                yield from _difference(kind, balance, block)
 
 
-def _first_missing(first: int, present: Collection[int]) -> int:
-    return next(sequence for sequence in itertools.count(first) if sequence not in present)
+_Key = bytes | int
 
 
-def _some(what: str, ids: set[bytes]) -> Iterator[str]:
-    if ids:
-        examples = ", ".join(sorted(event_id.hex() for event_id in ids)[:_EXAMPLES])
-        yield f"{len(ids)} {what}, such as {examples}"
+class _Stray(NamedTuple):
+    """A record that no entry accounts for that was read so far; `written_us` is by the clock of its replica."""
+
+    kind: str
+    key: _Key
+    name: str
+    dated_us: int
+    written_us: int | None = None
+
+
+def _keys(kind: str, entry: LedgerEntry, records: RecordSet) -> Iterable[_Key]:
+    """Return by what the records of one kind are found that an entry accounts for: ids, digest or time of writing."""
+    if kind == COVERAGE_RECORD:
+        return (int.from_bytes(records.digest),)
+    return (entry.written_at_us // _US_PER_MS,) if kind == GAP_RECORD else unpack_ids(entry.ids)
+
+
+class _IdWindow:
+    """The ids that were known to the writer of the newest entry."""
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[int, tuple[bytes, ...]]] = deque()
+        self._ids: set[bytes] = set()
+
+    def add(self, entry: LedgerEntry, offset: int) -> list[bytes]:
+        """Add an entry; return its ids that were known, and so must not have been published again."""
+        oldest = offset if entry.oldest_offset is None else entry.oldest_offset
+        while self._entries and self._entries[0][0] < oldest:
+            self._ids.difference_update(self._entries.popleft()[1])
+        ids = unpack_ids(entry.ids)
+        is_new = entry.mode is not Mode.RESET and REPLAYED not in (entry.records or {})
+        repeated = [event_id for event_id in ids if event_id in self._ids] if is_new else []
+        self._entries.append((offset, ids))
+        self._ids.update(ids)
+        return repeated
+
+
+def _difference(kind: str, balance: Balance, block: Block) -> Iterator[str]:
+    """Yield what is wrong with the records of one kind in a block."""
+    first, last = block.first_entry, block.last_entry
+    entries = f"entry {first}" if first == last else f"entries {first} to {last}"
+    when = f"committed by {format_us(block.last_us)}"
+    if balance.count > 0:
+        yield f"{balance.count} {kind} records of {entries}, {when}, are missing"
+    elif balance.count < 0:
+        yield f"{-balance.count} {kind} records more than {entries}, {when}, account for"
+    elif any(set_digest(balance.total)):
+        yield f"{kind} records of {entries}, {when}, are not those that the ledger accounts for"

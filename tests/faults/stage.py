@@ -37,6 +37,7 @@ from tests.rig.service import (
     override,
     provision_topics,
 )
+from tests.rig.verdict import read_verdict
 
 PARTITIONS = 2
 _RATE = 150.0
@@ -196,14 +197,7 @@ class Stage:
     def unsound(self) -> dict[Place, list[str]]:
         """Return what `connector ledger verify` finds, by stream partition; nothing means that all is sound."""
         code, text = self.command("ledger", "verify")
-        found: dict[Place, list[str]] = {}
-        findings_of_place: list[str] = []
-        for line in text.splitlines():
-            if line.startswith(" "):
-                findings_of_place.append(line.strip())
-            elif line.endswith("does not fit:"):
-                stream, _, number = line.split()[0].partition("/")
-                findings_of_place = found[stream, int(number)] = []
+        found = read_verdict(text)
         assert code == (os.EX_SOFTWARE if found else os.EX_OK), text
         return found
 

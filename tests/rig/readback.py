@@ -128,6 +128,11 @@ class Decoder:
         answer = httpx.get(f"{self._url}/schemas/ids/{schema_id}").raise_for_status()
         return json.loads(answer.json()["schema"])
 
+    def newest_schema(self, subject: str) -> tuple[int, Any]:
+        """Return id and schema of the newest version of a subject."""
+        answer = httpx.get(f"{self._url}/subjects/{subject}/versions/latest").raise_for_status().json()
+        return answer["id"], json.loads(answer["schema"])
+
 
 def _without_logical_types(schema: Any) -> Any:  # noqa: ANN401 - a schema is any JSON
     if isinstance(schema, dict):

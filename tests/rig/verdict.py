@@ -4,10 +4,12 @@ from tests.rig.audit import Place
 
 
 def read_verdict(text: str) -> dict[Place, list[str]]:
-    """Return the findings by stream partition, of those that have some."""
+    """Return the findings by stream partition, of those that have some; the first line is the verdict."""
     found: dict[Place, list[str]] = {}
     place: Place = ("", 0)
-    for line in text.splitlines():
+    for line in text.splitlines()[1:]:
+        if line.strip().startswith("note: "):
+            continue
         if line.startswith(" "):
             found.setdefault(place, []).append(line.strip())
         else:

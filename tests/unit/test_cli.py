@@ -23,10 +23,10 @@ from connector.events.catalog import StreamPartition
 from connector.kafka import reading, registry
 from connector.kafka.reading import ReadRecord
 from connector.kafka.topics import TopicNames
-from connector.operations import history, provision
+from connector.operations import history, provision, verification
 from connector.operations import reset as reset_module
-from connector.operations.audit import PartitionAudit
-from connector.operations.history import Audited
+from connector.operations.audit import Figures
+from connector.operations.audit_report import AuditReport, PartitionReport
 from connector.operations.provision import Difference, Plan, SetCompatibility
 from connector.quoting import shown
 from connector.settings import KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
@@ -158,11 +158,11 @@ def test_ledger_commands_print_what_they_find_on_one_line_each(
     monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
 ) -> None:
     """A finding, or what is wrong with a record that is not ours."""
-    audit = PartitionAudit(StreamPartition("tweet", 1))
-    audit.unreadable(_HOSTILE)
-    monkeypatch.setattr(history, "audit_history", lambda *_: Audited({audit.partition: audit}, [_HOSTILE]))
+    audited = PartitionReport(StreamPartition("tweet", 1), Figures(), (_HOSTILE,), ())
+    report = AuditReport(0, 1, (audited,), (_HOSTILE,))
+    monkeypatch.setattr(verification, "verify", lambda *_: report)
     monkeypatch.setattr(reset_module, "reset_ledger", lambda *_: (None, [_HOSTILE]))
-    assert [_SEEN in line for line in printed("ledger", "verify")] == [False, True, True]
+    assert [_SEEN in line for line in printed("ledger", "verify")] == [False, False, True, True]
     assert [_SEEN in line for line in printed("ledger", "reset", "--stream=tweet", "--partition=1")] == [True, False]
 
 

@@ -1,0 +1,111 @@
+"""What an audit found, for people and for programs. Pure."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S, format_us
+from connector.operations.audit import Figures, PartitionAudit
+
+_LATE_BEGIN_US = 10 * 60 * US_PER_S
+"""A ledger that begins this much after the range was cut, or not written."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionReport:
+    """The audit of one stream partition: what was read, what does not fit, and what could not be audited."""
+
+    partition: StreamPartition
+    figures: Figures
+    findings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """An audit of a range, microseconds since 1970, and what is wrong with each foreign record."""
+
+    start_us: int
+    end_us: int
+    partitions: tuple[PartitionReport, ...]
+    foreign: tuple[str, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether everything fits."""
+        return not self.foreign and not any(each.findings for each in self.partitions)
+
+
+def partition_report(audit: PartitionAudit, start_us: int) -> PartitionReport:
+    """Return what an audit of a range that begins at `start_us` found, once it has taken everything."""
+    findings = tuple(audit.findings())
+    return PartitionReport(audit.partition, audit.figures, findings, tuple(_notes(audit.figures, start_us)))
+
+
+def lines(report: AuditReport) -> Iterator[str]:
+    """Yield the report as lines: the verdict first, then one for each stream partition and each finding."""
+    count = sum(len(each.findings) for each in report.partitions) + bool(report.foreign)
+    verdict = "sound" if report.is_sound else f"does not fit: {count} findings"
+    yield f"{format_us(report.start_us)} to {format_us(report.end_us)}: {verdict}"
+    for each in report.partitions:
+        figures = each.figures
+        yield (
+            f"{each.partition!s:<8} {figures.entries:>8} entries {figures.events:>10} events "
+            f"{figures.dead_letters:>6} dead letters  {_verdict(each)}"
+        )
+        for finding in each.findings:
+            yield f"         {finding}"
+        for note in each.notes:
+            yield f"         note: {note}"
+
+
+def as_json(report: AuditReport) -> Iterator[str]:
+    """Yield the report as one JSON object."""
+    yield json.dumps(
+        {
+            "from": format_us(report.start_us),
+            "to": format_us(report.end_us),
+            "sound": report.is_sound,
+            "foreign_records": list(report.foreign),
+            "partitions": [_partition(each) for each in report.partitions],
+        }
+    )
+
+
+def _partition(report: PartitionReport) -> dict[str, Any]:
+    figures = report.figures
+    return {
+        "partition": str(report.partition),
+        "verdict": _verdict(report),
+        "entries": figures.entries,
+        "entries_without_digests": figures.entries_by_id,
+        "events": figures.events,
+        "dead_letters": figures.dead_letters,
+        "covered_until": None if figures.covered_until_us is None else format_us(figures.covered_until_us),
+        "ledger_digest": None if figures.head is None else figures.head.hex(),
+        "findings": list(report.findings),
+        "notes": list(report.notes),
+    }
+
+
+def _verdict(report: PartitionReport) -> str:
+    if report.findings:
+        return "does not fit"
+    return "sound" if report.figures.entries else "nothing to audit"
+
+
+def _notes(figures: Figures, start_us: int) -> Iterator[str]:
+    if figures.first is not None:
+        number, dated_us = figures.first
+        if dated_us - start_us > _LATE_BEGIN_US:
+            yield f"the first entry of the range is entry {number} of {format_us(dated_us)}"
+    if figures.before_ledger:
+        yield f"{figures.before_ledger} events are older than what the ledger still holds, and cannot be audited"
+    if figures.entries_by_id:
+        yield f"{figures.entries_by_id} entries have no digests of their records: these are audited by id and sequence"
+    if figures.unchecked:
+        yield f"{figures.unchecked} records are no longer kept, or will soon be removed, and are not missed"
+    if figures.unaccounted:
+        yield f"{figures.unaccounted} events are accounted for by no entry, since the ledger was reset"

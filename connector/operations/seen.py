@@ -1,0 +1,76 @@
+"""Records that are read back for an audit: what each is of, and what is wrong with it by itself. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, EventType, StreamPartition
+from connector.kafka.digests import record_number
+from connector.kafka.partitioner import partition_of
+from connector.kafka.reading import ReadRecord, foreign_records_refused
+from connector.kafka.topics import TopicNames
+from connector.operations.audit import SeenEvent
+
+_PARTITIONS = {(partition.stream, partition.number): partition for partition in STREAM_PARTITIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class _Topic:
+    """An event topic: its type, how many partitions it has, and the fields whose texts are the key."""
+
+    event_type: EventType
+    partitions: int
+
+    def problems(self, record: ReadRecord, event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong, in the words of findings, and where."""
+        place = f"{record.topic} partition {record.partition} offset {record.offset}"
+        if (event["event_type"], event["stream"]) != (self.event_type.name, self.event_type.stream):
+            yield f"of another event type than their topic, {record.topic}", f"{event['event_type']} at {place}"
+        if record.key != ":".join([event[name] for name in self.event_type.key]).encode():
+            yield "with a key that is not in their body", place
+        if partition_of(record.key, self.partitions) != record.partition:
+            yield "in a Kafka partition that is not their key's", place
+        header = record.headers.get("ce_id")
+        if header is not None and header != event["event_id"].encode():
+            yield "with another id in their headers", place
+
+
+class EventReader:
+    """Reads events of all types; `partitions` is how many each topic has, `decode` returns a record's fields."""
+
+    def __init__(
+        self, names: TopicNames, partitions: Mapping[str, int], decode: Callable[[ReadRecord], Mapping[str, Any]]
+    ) -> None:
+        self._decode = decode
+        self._topics = {
+            topic: _Topic(event_type, partitions[topic])
+            for event_type in EVENT_TYPES
+            if (topic := names.event(event_type)) in partitions
+        }
+
+    def read(self, record: ReadRecord) -> tuple[StreamPartition, SeenEvent, list[tuple[str, str]]]:
+        """Return of which stream partition an event is, the event, and what is wrong with it by itself.
+
+        Raises `ForeignRecordError`.
+        """
+        topic = self._topics[record.topic]
+        with foreign_records_refused(record):
+            event = self._decode(record)
+            partition = _PARTITIONS.get((event["stream"], event["stream_partition"]))
+            if partition is None:
+                raise ValueError(f"there is no stream partition {event['stream']}/{event['stream_partition']}")
+            seen = SeenEvent(
+                topic.event_type.name,
+                record.topic,
+                record.partition,
+                record.timestamp_us,
+                bytes.fromhex(event["event_id"]),
+                event["sequence"],
+                number_of(record),
+            )
+            return partition, seen, list(topic.problems(record, event))
+
+
+def number_of(record: ReadRecord) -> int:
+    """Return the number that the digest of a record is."""
+    return record_number(record.topic.encode(), record.key, record.value)
