@@ -229,8 +229,8 @@ _TAMPERINGS: tuple[tuple[Callable[[Vandal], None], str], ...] = (
 )
 
 
-def test_whatever_is_done_to_the_topics_is_reported(config: Config, vandal: Vandal) -> None:
-    """audit_sees_everything: each tampering, all on records of their own, by a finding that names it."""
+def test_audit_sees_everything(config: Config, vandal: Vandal) -> None:
+    """Each tampering, all on records of their own, by a finding that names it."""
     settings = Settings.model_validate(config)
     assert _findings(settings) == []
     for tamper, _ in _TAMPERINGS:

@@ -9,13 +9,13 @@ _ROOT = Path(__file__).parents[3]
 _PROMISES = re.findall(r"^\*\*(\w+)\.\*\*", (_ROOT / "docs/guarantees.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_promises_are_nine() -> None:
+def test_promises_are_ten() -> None:
     """The page that makes them is read as it is meant."""
-    assert len(set(_PROMISES)) == len(_PROMISES) == 9
+    assert len(set(_PROMISES)) == len(_PROMISES) == 10
 
 
 @pytest.mark.parametrize("promise", _PROMISES)
 def test_promise_has_a_test_of_its_name(promise: str) -> None:
     """Whoever doubts one finds where it is put to the test."""
-    scenarios = (_ROOT / "tests/faults").rglob("test_*.py")
+    scenarios = [*(_ROOT / "tests/faults").rglob("test_*.py"), *(_ROOT / "tests/integration").rglob("test_*.py")]
     assert any(f"def test_{promise}" in path.read_text(encoding="utf-8") for path in scenarios)
