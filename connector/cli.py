@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from connector import __version__
-from connector.commands import gaps, reading, rehearsal, service, topics
+from connector.commands import coverage, gaps, reading, rehearsal, service, topics
 from connector.commands.batch import batch
 from connector.commands.ledger import ledger
 from connector.console import say, tell
@@ -81,6 +81,7 @@ for command in (
     service.health,
     topics.provision,
     reading.tail,
+    coverage.coverage,
     gaps.gaps,
     rehearsal.simulate,
     rehearsal.demo,

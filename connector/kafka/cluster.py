@@ -97,24 +97,11 @@ class Cluster:
 
     def ends(self, places: Collection[TopicPartition]) -> dict[tuple[str | None, int | None], int]:
         """Return the offset of the next record by topic and partition, open transactions or not."""
-        wanted = {TopicPartition(place.topic, place.partition): OffsetSpec.latest() for place in places}
-        deadline = time.monotonic() + _LEADER_DEADLINE_S
-        while True:
-            found, errors = self._ask(
-                lambda admin: admin.list_offsets(
-                    wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_REQUEST_TIMEOUT_S
-                )
-            )
-            if time.monotonic() > deadline or _LEADERLESS.isdisjoint(error.code() for error in errors.values()):
-                break
-            time.sleep(_LEADER_POLL_S)
-        self._raise_unless(KafkaError.NO_ERROR, errors)
-        ends: dict[tuple[str | None, int | None], int] = {
-            (place.topic, place.partition): result.offset for place, result in found.items()
-        }
-        if unknown := sorted(str(topic) for (topic, _), end in ends.items() if end < 0):
-            raise DependencyUnavailableError(f"Kafka at {self._servers} does not say where {unknown[0]} ends")
-        return ends
+        return self._bounds(places, OffsetSpec.latest(), "ends")
+
+    def begins(self, places: Collection[TopicPartition]) -> dict[tuple[str | None, int | None], int]:
+        """Return the offset from which records are kept by topic and partition."""
+        return self._bounds(places, OffsetSpec.earliest(), "begins")
 
     def create(self, specs: Collection[TopicSpec]) -> None:
         """Create the topics, and return once they can be seen; one that is there already is left alone.
@@ -128,6 +115,28 @@ class Cluster:
             raise NotProvisionedError("the brokers refuse to create topics:", *refused)
         self._raise_unless(KafkaError.TOPIC_ALREADY_EXISTS, errors)
         self._await_topics([spec.name for spec in specs])
+
+    def _bounds(
+        self, places: Collection[TopicPartition], spec: OffsetSpec, what: str
+    ) -> dict[tuple[str | None, int | None], int]:
+        wanted = {TopicPartition(place.topic, place.partition): spec for place in places}
+        deadline = time.monotonic() + _LEADER_DEADLINE_S
+        while True:
+            found, errors = self._ask(
+                lambda admin: admin.list_offsets(
+                    wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_REQUEST_TIMEOUT_S
+                )
+            )
+            if time.monotonic() > deadline or _LEADERLESS.isdisjoint(error.code() for error in errors.values()):
+                break
+            time.sleep(_LEADER_POLL_S)
+        self._raise_unless(KafkaError.NO_ERROR, errors)
+        bounds: dict[tuple[str | None, int | None], int] = {
+            (place.topic, place.partition): result.offset for place, result in found.items()
+        }
+        if unknown := sorted(str(topic) for (topic, _), offset in bounds.items() if offset < 0):
+            raise DependencyUnavailableError(f"Kafka at {self._servers} does not say where {unknown[0]} {what}")
+        return bounds
 
     def _topics(self, names: Collection[str], right: str) -> dict[str, TopicDescription]:
         topics = TopicCollection(list(names))

@@ -33,7 +33,7 @@ from connector.settings import KafkaSettings
 _TIMEOUT_S = 10.0
 _POLL_S = 0.2
 _AT_ONCE = 1000
-_SILENCE_S = 45.0
+SILENCE_S = 45.0
 """How long Kafka may bring nothing of what it says is there: longer than the transaction of a dead writer is open."""
 BEGINNING, NOW = OFFSET_BEGINNING, OFFSET_END
 """Starts that are no instant."""
@@ -106,8 +106,8 @@ class TopicReader:
         """Yield records as they come, until asked to stop."""
         while not should_stop():
             message = self._poll()
-            if message is not None and not _is_end(message):
-                yield _record(message)
+            if message is not None and not is_end(message):
+                yield as_record(message)
 
     def to_end(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[ReadRecord]:
         """Yield everything that is committed by now and was not yielded before, or less when asked to stop.
@@ -122,22 +122,22 @@ class TopicReader:
                 raise _cut_short(place, reached, end)
         ends = self._bounded(ends)
         missing = {place: end for place, end in ends.items() if self._reached.get(place, -1) < end}
-        deadline = time.monotonic() + _SILENCE_S
+        deadline = time.monotonic() + SILENCE_S
         while missing:
             message = self._poll()
             if should_stop():
                 return
             if message is not None:
                 place, offset = (message.topic(), message.partition()), message.offset() or 0
-                self._reached[place] = reached = offset if _is_end(message) else offset + 1
+                self._reached[place] = reached = offset if is_end(message) else offset + 1
                 if place in missing:
-                    deadline = time.monotonic() + _SILENCE_S
+                    deadline = time.monotonic() + SILENCE_S
                     if reached >= missing[place]:
                         del missing[place]
-                if not _is_end(message):
-                    yield _record(message)
+                if not is_end(message):
+                    yield as_record(message)
             if missing and time.monotonic() > deadline:
-                raise _silent(missing)
+                raise silent(*min(missing, key=str))
 
     def __enter__(self) -> Self:
         return self
@@ -158,7 +158,7 @@ class TopicReader:
         try:
             return self._consumer.offsets_for_times(times, timeout=_TIMEOUT_S)
         except KafkaException as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def _bounded(self, ends: dict[_Place, int]) -> dict[_Place, int]:
         """Return where to end: at the first record from `end_us` on, where there is one."""
@@ -183,7 +183,7 @@ class TopicReader:
                 return None
             self._taken.extend((first, *self._consumer.consume(_AT_ONCE, 0)))
         message = self._taken.popleft()
-        return message if _is_of_use(message) else None
+        return message if is_of_use(message) else None
 
 
 class AvroReader:
@@ -237,7 +237,7 @@ def _us_per_unit(avro_type: object) -> int | None:
     return _US_PER_UNIT.get(avro_type.get("logicalType", "")) if isinstance(avro_type, dict) else None
 
 
-def _is_of_use(message: Message) -> bool:
+def is_of_use(message: Message) -> bool:
     """Return whether it is a record or the end of a partition. Raises what an error that does not pass calls for."""
     error = message.error()
     if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public name
@@ -246,14 +246,16 @@ def _is_of_use(message: Message) -> bool:
         return False  # librdkafka looks for its group whether or not it is used; a reader needs no right on it
     if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         raise NotProvisionedError(f"no right to read {message.topic()}: grant Read on this topic")
-    raise _unavailable(KafkaException(error))
+    raise unavailable(KafkaException(error))
 
 
-def _is_end(message: Message) -> bool:
+def is_end(message: Message) -> bool:
+    """Return whether it is the end of a partition, not a record."""
     return message.error() is not None
 
 
-def _record(message: Message) -> ReadRecord:
+def as_record(message: Message) -> ReadRecord:
+    """Return a record of the client's as ours."""
     headers: Any = message.headers() or ()
     _, timestamp_ms = message.timestamp()
     return ReadRecord(
@@ -268,10 +270,10 @@ def _record(message: Message) -> ReadRecord:
     )
 
 
-def _silent(missing: Collection[_Place]) -> DependencyUnavailableError:
-    topic, partition = min(missing, key=str)
+def silent(topic: str | None, partition: int | None) -> DependencyUnavailableError:
+    """Return the error for a partition of which nothing comes for `SILENCE_S`, though something is there."""
     return DependencyUnavailableError(
-        f"Kafka does not answer: nothing came for {_SILENCE_S:.0f} s from {topic} partition {partition}, "
+        f"Kafka does not answer: nothing came for {SILENCE_S:.0f} s from {topic} partition {partition}, "
         "unless a transaction stays open there"
     )
 
@@ -283,5 +285,6 @@ def _cut_short(place: _Place, reached: int, end: int) -> DependencyUnavailableEr
     )
 
 
-def _unavailable(error: KafkaException) -> DependencyUnavailableError:
+def unavailable(error: KafkaException) -> DependencyUnavailableError:
+    """Return what a failed request comes to."""
     return DependencyUnavailableError(f"Kafka does not answer: {shown(error.args[0].str())}")

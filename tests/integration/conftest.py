@@ -21,6 +21,7 @@ from tests.rig.session import Kafka, SchemaRegistry
 
 _LONGEST = (
     "test_outage.py",
+    "test_coverage_report.py",
     "test_demo.py",
     "test_security.py",
     "test_commands.py",

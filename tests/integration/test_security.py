@@ -297,6 +297,8 @@ def test_commands_of_the_runbook_work_with_the_rights_of_an_operator(guarded: _G
         probe.await_sequences(simulator)
     operator = guarded.config("SCRAM-SHA-512", "operator")
     assert _run(tmp_path, operator, "gaps")[:2] == (0, "no gaps\n")
+    exit_code, said, _ = _run(tmp_path, operator, "coverage")
+    assert (exit_code, said.partition(":")[0]) == (1, "begins later")
     assert _run(tmp_path, operator, "provision", "--dry-run")[:2] == (0, "nothing to do\n")
     assert _run(tmp_path, operator, "check", "--online")[0] == 0
     assert _run(tmp_path, operator, "ledger", "verify", "--from=1970-01-01")[0] == 0

@@ -1,0 +1,72 @@
+"""The command that says how complete a time range is, and on what that rests."""
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from connector.commands.options import FromOption, ToOption, time_range
+from connector.console import ConfigFile, Progress, configure, say, say_foreign
+from connector.events.times import US_PER_S
+from connector.settings import Settings
+
+_DAY_US = 24 * 60 * 60 * US_PER_S
+_LAG_US = 5 * 60 * US_PER_S
+"""Coverage of a healthy stream partition is seconds old: what ended this long ago must be complete."""
+_NOT_COMPLETE = 1
+
+
+class ReportOutput(StrEnum):
+    """How the report is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    HTML = "html"
+
+
+def coverage(
+    *,
+    config: ConfigFile = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    output: Annotated[
+        ReportOutput,
+        typer.Option("--output", help="A table for people, JSON or CSV for programs, or a page in HTML to keep."),
+    ] = ReportOutput.TABLE,
+) -> None:
+    """Say whether everything X emitted in a range of time is on the topics, and what that rests on.
+
+    For each stream partition that is switched on: complete until when, gaps, dead letters, events by type, duplicates
+    and owners; a verdict for each and one in all. Without --from and --to it is for the 24 hours that ended 5 minutes
+    ago. Exit codes: 0 complete; 1 not complete; 64 the range is wrong; 69 Kafka or the registry does not answer; 70 a
+    ledger cannot be read, or records were found that the connector did not write; 78 settings are wrong, or topics or
+    rights are missing.
+    """
+    from connector.operations import coverage_forms as forms
+    from connector.operations.coverage_reading import read_coverage
+    from connector.operations.coverage_report import Verdict
+    from connector.x.clock import wall_us
+
+    chosen = time_range(start, end, default_us=_DAY_US, lag_us=_LAG_US)
+    settings, progress = configure(Settings, config), Progress()
+    try:
+        report = read_coverage(settings, chosen.start_us, chosen.end_us, wall_us(), on_progress=progress.show)
+    finally:
+        progress.show("")
+    if output is ReportOutput.JSON:
+        say(forms.as_json(report))
+    elif output is ReportOutput.CSV:
+        say(*forms.as_csv(report).splitlines())
+    elif output is ReportOutput.HTML:
+        from connector.operations.coverage_html import render  # type: ignore[import-not-found, unused-ignore]
+
+        say(*render(report).split("\n"))
+    else:
+        say(*forms.as_table(report))
+    say_foreign(report.foreign)
+    if report.foreign:
+        raise typer.Exit(os.EX_SOFTWARE)
+    if report.verdict is not Verdict.COMPLETE:
+        raise typer.Exit(_NOT_COMPLETE)

@@ -1,0 +1,266 @@
+"""A coverage report as a table for people, as CSV and as JSON. Pure.
+
+What comes from Kafka is given as it is; who prints it makes it harmless to a terminal.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from connector.events.times import US_PER_S, format_us
+from connector.operations.coverage_report import (
+    CoverageReport,
+    PartitionCoverage,
+    ReportedDeadLetter,
+    ReportedGap,
+    Verdict,
+)
+from connector.terminal import visible
+
+_MOST_LINES = 100
+"""Of more gaps or dead letters, a table shows as many; the other forms have all."""
+_UNITS_S = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_FORMULA = ("=", "+", "-", "@")
+"""A spreadsheet takes a cell that begins so for a formula."""
+_HEADINGS = ("partition", "verdict", "complete until", "behind", "events", "dead letters", "owner")
+_COLUMNS = (
+    "stream",
+    "stream_partition",
+    "verdict",
+    "from",
+    "to",
+    "covered_from",
+    "known_from",
+    "complete_until",
+    "behind_s",
+    "has_owner",
+    "open_gaps",
+    "closed_gaps",
+    "dead_letters",
+    "dead_letters_replayed",
+    "events",
+    "received",
+    "duplicates",
+    "control",
+    "owners",
+    "notes",
+)
+
+
+def words(verdict: Verdict, open_gaps: int) -> str:
+    """Return a verdict in words, with the number of open gaps where they are what it says."""
+    if verdict is not Verdict.GAPS:
+        return verdict.value
+    return f"complete but for {open_gaps} {'gap' if open_gaps == 1 else 'gaps'}"
+
+
+def total_words(report: CoverageReport) -> str:
+    """Return the verdict in all in words."""
+    return words(report.verdict, sum(_open_gaps(each) for each in report.partitions))
+
+
+def duration_words(duration_us: int) -> str:
+    """Return a duration in its two greatest units, such as `2 h 3 min`; under a second it is `0 s`."""
+    left_s, parts = max(0, duration_us) // US_PER_S, list[str]()
+    for unit, size_s in _UNITS_S:
+        number, left_s = divmod(left_s, size_s)
+        if number or parts:
+            parts.append(f"{number} {unit}")
+    return " ".join(part for part in parts[:2] if not part.startswith("0 ")) or "0 s"
+
+
+def behind_us(report: CoverageReport, partition: PartitionCoverage) -> int | None:
+    """Return how far a stream partition is behind the time of the report; None where it was never read."""
+    if partition.complete_until_us is None:
+        return None
+    return max(0, report.made_at_us - partition.complete_until_us)
+
+
+def as_table(report: CoverageReport) -> Iterator[str]:
+    """Yield the lines of a report for people, the verdict in all first."""
+    start, end = format_us(report.start_us), format_us(report.end_us)
+    yield f"{total_words(report)}: {report.topic_prefix} from {start} to {end}"
+    yield ""
+    yield from _aligned([_HEADINGS, *(_row(report, each) for each in report.partitions)])
+    for partition in report.partitions:
+        yield from _remarks(report, partition)
+    yield from _cut(_gap_line(gap) for each in report.partitions for gap in each.gaps)
+    letters = [(each, letter) for each in report.partitions for letter in each.dead_letters]
+    if letters:
+        yield f"{len(letters)} DEAD LETTERS: each may be a delete that nobody acts on"
+    yield from _cut(_letter_line(partition, letter) for partition, letter in letters)
+    yield ""
+    yield f"digest {report.digest}, connector {report.version}"
+    yield f"again: connector coverage --from {start} --to {end}"
+
+
+def _row(report: CoverageReport, partition: PartitionCoverage) -> Sequence[str]:
+    behind = behind_us(report, partition)
+    until_us = partition.complete_until_us
+    return (
+        str(partition.partition),
+        words(partition.verdict, _open_gaps(partition)),
+        "never" if until_us is None else format_us(until_us // US_PER_S * US_PER_S).replace(".000000", ""),
+        "" if behind is None else duration_words(behind),
+        str(sum(partition.events.values())),
+        str(len(partition.dead_letters)),
+        partition.owners[-1].owner if partition.owners else "none",
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    shown = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _remarks(report: CoverageReport, partition: PartitionCoverage) -> Iterator[str]:
+    name = str(partition.partition)
+    if partition.verdict is Verdict.NOT_YET:
+        yield f"NOT YET  {name}: {'; '.join(_missing(report, partition))}"
+    elif partition.verdict is Verdict.BEGINS_LATER and partition.known_from_us is not None:
+        yield f"BEGINS LATER  {name}: what was before {format_us(partition.known_from_us)} cannot be shown"
+    for note in partition.notes:
+        yield f"{name}: {note}"
+
+
+def _missing(report: CoverageReport, partition: PartitionCoverage) -> Iterator[str]:
+    until_us = partition.complete_until_us
+    if until_us is None:
+        yield "no coverage"
+    elif until_us < report.end_us:
+        behind = duration_words(min(report.end_us, report.made_at_us) - until_us)
+        yield f"behind by {behind}"
+    if not partition.has_owner:
+        yield "no owner"
+
+
+def _gap_line(gap: ReportedGap) -> str:
+    line = f"gap  {gap.partition}  {format_us(gap.start_us)}  {format_us(gap.end_us)}"
+    line = f"{line}  {gap.state}  {gap.cause}: {gap.detail}"
+    if gap.reconciled_by:
+        line += f"; reconciled by {', '.join(gap.reconciled_by)}"
+    return line + (f"; remaining {', '.join(gap.remaining)}" if gap.remaining else "")
+
+
+def _letter_line(partition: PartitionCoverage, letter: ReportedDeadLetter) -> str:
+    line = f"dead letter  {partition.partition}  {format_us(letter.received_us)}  {letter.event_id}"
+    return f"{line}  {letter.reason}: {letter.detail}" + ("; published since" if letter.is_replayed else "")
+
+
+def _cut(lines: Iterator[str]) -> Iterator[str]:
+    shown = list(lines)
+    yield from shown[:_MOST_LINES]
+    if len(shown) > _MOST_LINES:
+        yield f"and {len(shown) - _MOST_LINES} more: --output json has them all"
+
+
+def as_csv(report: CoverageReport) -> str:
+    """Return a row for each stream partition below a row of headings; times are RFC 3339, lists joined by `; `."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for partition in report.partitions:
+        writer.writerow({name: _cell(value) for name, value in _csv_row(report, partition).items()})
+    return text.getvalue()
+
+
+def _csv_row(report: CoverageReport, partition: PartitionCoverage) -> dict[str, object]:
+    fields = _partition(report, partition)
+    return {
+        **{name: fields[name] for name in _COLUMNS if name in fields},
+        "verdict": words(partition.verdict, _open_gaps(partition)),
+        "from": format_us(report.start_us),
+        "to": format_us(report.end_us),
+        "open_gaps": _open_gaps(partition),
+        "closed_gaps": len(partition.gaps) - _open_gaps(partition),
+        "dead_letters": len(partition.dead_letters),
+        "dead_letters_replayed": sum(letter.is_replayed for letter in partition.dead_letters),
+        "events": sum(partition.events.values()),
+        "owners": "; ".join(dict.fromkeys(each.owner for each in partition.owners)),
+        "notes": "; ".join(partition.notes),
+    }
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else visible(str(value).lower() if isinstance(value, bool) else str(value))
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def as_json(report: CoverageReport) -> str:
+    """Return a report as one JSON object on one line; docs/coverage.md has its members."""
+    return json.dumps(
+        {
+            "from": format_us(report.start_us),
+            "to": format_us(report.end_us),
+            "made_at": format_us(report.made_at_us),
+            "version": report.version,
+            "topic_prefix": report.topic_prefix,
+            "verdict": report.verdict.value,
+            "partitions": [_partition(report, each) for each in report.partitions],
+            "foreign": report.foreign,
+            "digest": report.digest,
+        }
+    )
+
+
+def _partition(report: CoverageReport, partition: PartitionCoverage) -> dict[str, Any]:
+    behind = behind_us(report, partition)
+    return {
+        "stream": partition.partition.stream,
+        "stream_partition": partition.partition.number,
+        "verdict": partition.verdict.value,
+        "covered_from": _instant(partition.covered_from_us),
+        "known_from": _instant(partition.known_from_us),
+        "complete_until": _instant(partition.complete_until_us),
+        "behind_s": None if behind is None else behind / US_PER_S,
+        "has_owner": partition.has_owner,
+        "gaps": [_gap(gap) for gap in partition.gaps],
+        "dead_letters": [_letter(letter) for letter in partition.dead_letters],
+        "events": dict(partition.events),
+        "received": partition.received,
+        "duplicates": partition.duplicates,
+        "control": partition.control,
+        "owners": [
+            {"owner": each.owner, "from": format_us(each.start_us), "to": format_us(each.end_us)}
+            for each in partition.owners
+        ],
+        "notes": partition.notes,
+    }
+
+
+def _gap(gap: ReportedGap) -> dict[str, Any]:
+    return {
+        "gap_id": gap.gap_id,
+        "gap_start": format_us(gap.start_us),
+        "gap_end": format_us(gap.end_us),
+        "state": gap.state,
+        "is_open": gap.is_open,
+        "cause": gap.cause,
+        "detail": gap.detail,
+        "recorded_at": format_us(gap.recorded_us),
+        "reconciled_by": gap.reconciled_by,
+        "remaining": gap.remaining,
+    }
+
+
+def _letter(letter: ReportedDeadLetter) -> dict[str, Any]:
+    return {
+        "event_id": letter.event_id,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "received_at": format_us(letter.received_us),
+        "offset": letter.offset,
+        "is_replayed": letter.is_replayed,
+    }
+
+
+def _instant(instant_us: int | None) -> str | None:
+    return None if instant_us is None else format_us(instant_us)
+
+
+def _open_gaps(partition: PartitionCoverage) -> int:
+    return sum(gap.is_open for gap in partition.gaps)

@@ -1,0 +1,229 @@
+"""The coverage report of a time range, read from the ledger, and from the topics of gaps, dead letters and coverage.
+
+Owns which topics are read, from where and in which order: what may be committed meanwhile must never look better or
+worse than it is. So coverage claims are read before the ledger that bears them out, dead letters after the ledger's
+end is known and before its entries, and gaps last: coverage passes one only in the transaction that records it.
+Instants are microseconds since 1970.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import blake2b
+from typing import NamedTuple
+
+from connector import __version__
+from connector.errors import OwnCorruptionError
+from connector.events.catalog import StreamPartition
+from connector.events.identity import unpack_ids
+from connector.events.times import US_PER_S
+from connector.kafka.digests import entry_digest
+from connector.kafka.ledger import EntryDecoder, LedgerEntry, Mode
+from connector.kafka.ledger_log import Bounds, LedgerLog, place
+from connector.kafka.reading import BEGINNING, AvroReader, ReadRecord, TopicReader
+from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import TopicNames, subject
+from connector.operations.accounts import TRANSACTION_US
+from connector.operations.coverage_records import DeadLetters, read_claims, read_gaps, record_digest
+from connector.operations.coverage_report import CoverageReport, PartitionCoverage, ReportedGap, Verdict
+from connector.operations.coverage_sum import Beginning, Newest, PartitionSum, beginning
+from connector.settings import Settings
+
+_SHOWN_EVERY = 5_000
+_HELD_US = 15 * 60 * US_PER_S
+"""Coverage waits no longer than this, so lines of a range are in no entry that covers less than this before it."""
+
+
+class _Read(NamedTuple):
+    """An entry and its record."""
+
+    entry: LedgerEntry
+    record: ReadRecord
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What was read of the ledger of a stream partition beside the entries of the range."""
+
+    bounds: Bounds
+    began: Beginning | None = None
+    covered_until_us: int | None = None
+    dated_us: int | None = None
+    faults: dict[str, None] = field(default_factory=dict)
+
+    def blame(self, fault: str) -> None:
+        """Record what cannot be trusted, once."""
+        self.faults[fault] = None
+
+    def check_follows(self, read: _Read, before: _Read) -> None:
+        """Blame an entry that cannot come right after the one before."""
+        try:
+            if read.entry.mode is not Mode.RESET:
+                read.entry.check_follows(before.entry)
+            read.entry.check_refers_to(entry_digest(before.record.value))
+        except OwnCorruptionError as error:
+            self.blame(f"{place(read.record)}: {error}")
+
+    def newest(self, claimed_us: int | None) -> Newest:
+        """Return how far it reaches, beside what the coverage topic claims."""
+        return Newest(self.covered_until_us, self.dated_us, claimed_us)
+
+
+def read_coverage(
+    settings: Settings, start_us: int, end_us: int, made_at_us: int, on_progress: Callable[[str], None]
+) -> CoverageReport:
+    """Return the report of the range from `start_us`, included, to `end_us`, excluded, for the streams switched on.
+
+    `on_progress` receives what is being read, in words. Raises what Kafka and the registry come to; what of the
+    ledgers cannot be trusted is in the report.
+    """
+    with RegistryClient(settings.schema_registry) as registry:
+        topic = TopicNames(settings.kafka.topic_prefix).ledger
+        decode = EntryDecoder(partial(registry.writer_schema, subject=subject(topic))).decode
+        with LedgerLog(settings.kafka, decode, made_at_us) as log:
+            reading = _Reading(settings, log, AvroReader(registry), on_progress)
+            return reading.report(start_us, end_us, made_at_us)
+
+
+class _Reading:
+    """One reading of all topics."""
+
+    def __init__(
+        self, settings: Settings, log: LedgerLog, decoder: AvroReader, on_progress: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._names = TopicNames(settings.kafka.topic_prefix)
+        self._log = log
+        self._decode = decoder.decode
+        self._on_progress = on_progress
+        self._digest = blake2b(digest_size=32)
+        self._foreign: list[str] = []
+
+    def report(self, start_us: int, end_us: int, made_at_us: int) -> CoverageReport:
+        """Read all that the report says."""
+        partitions = self._settings.x.stream_partitions
+        claims = self._claims(self._ledgers(partitions))
+        ledgers = self._ledgers(partitions)
+        starts = {each: self._log.find(each, ledger.bounds, start_us - _HELD_US) for each, ledger in ledgers.items()}
+        letters = self._dead_letters([start for start in starts.values() if start is not None])
+        sums = {each: PartitionSum(each, start_us, end_us) for each in partitions}
+        for each, start in starts.items():
+            if start is not None:
+                self._sum_up(sums[each], ledgers[each], start, letters)
+        gaps = self._gaps(start_us, end_us)
+        found = [
+            sums[each].close(ledger.began, ledger.newest(claims.get(each)), gaps[each], [*ledger.faults], made_at_us)
+            for each, ledger in ledgers.items()
+        ]
+        faults = [fault for ledger in ledgers.values() for fault in ledger.faults]
+        return CoverageReport(
+            start_us=start_us,
+            end_us=end_us,
+            made_at_us=made_at_us,
+            version=__version__,
+            topic_prefix=self._settings.kafka.topic_prefix,
+            verdict=worst(found),
+            partitions=tuple(found),
+            foreign=(*faults, *self._foreign),
+            digest=self._digest.hexdigest(),
+        )
+
+    def _ledgers(self, partitions: Collection[StreamPartition]) -> dict[StreamPartition, _Ledger]:
+        """Return both ends of each ledger."""
+        self._on_progress("reading where the ledgers begin and end")
+        return {partition: self._ends(partition, bounds) for partition, bounds in self._log.bounds(partitions).items()}
+
+    def _ends(self, partition: StreamPartition, bounds: Bounds) -> _Ledger:
+        ledger = _Ledger(bounds)
+        oldest = self._entries(partition, ledger, self._log.oldest(partition, bounds, 2))
+        ledger.began = beginning(oldest, bounds.begin)
+        record = self._log.newest(partition, bounds)
+        if record is not None:
+            ledger.dated_us = record.timestamp_us
+            for entry in self._entries(partition, ledger, [record]):
+                ledger.covered_until_us = entry.covered_until_us
+        elif bounds.begin > 0:
+            ledger.blame(f"ledger {partition}: empty, but its log begins at {bounds.begin}: entries were deleted")
+        return ledger
+
+    def _entries(
+        self, partition: StreamPartition, ledger: _Ledger, records: Collection[ReadRecord]
+    ) -> list[LedgerEntry]:
+        return [entry for record in records if (entry := self._entry(partition, ledger, record)) is not None]
+
+    def _entry(self, partition: StreamPartition, ledger: _Ledger, record: ReadRecord) -> LedgerEntry | None:
+        """Return the entry in a record; None, and a fault of the ledger, where it cannot be trusted."""
+        try:
+            return self._log.entry(record, partition)
+        except OwnCorruptionError as error:
+            ledger.blame(str(error))
+            return None
+
+    def _sum_up(self, total: PartitionSum, ledger: _Ledger, start: ReadRecord, letters: DeadLetters) -> None:
+        before: _Read | None = None
+        for number, record in enumerate(self._log.read(total.partition, start.offset, ledger.bounds.end)):
+            if number % _SHOWN_EVERY == 0:
+                self._on_progress(f"reading the ledger of {total.partition}: {number} entries")
+            entry = self._entry(total.partition, ledger, record)
+            if entry is None:
+                before = None
+                continue
+            read = _Read(entry, record)
+            if before is not None:
+                ledger.check_follows(read, before)
+            before = read
+            if total.is_beyond(entry):
+                return
+            if total.belongs(entry):
+                self._take(total, read, letters)
+
+    def _take(self, total: PartitionSum, read: _Read, letters: DeadLetters) -> None:
+        self._digest.update(record_digest(read.record))
+        ids = unpack_ids(read.entry.ids) if read.entry.counts.dead_lettered else ()
+        found = letters.of_entry(total.partition, ids, read.record.timestamp_us)
+        for each in found:
+            self._digest.update(each.digest)
+        total.add(read.entry, read.record.timestamp_us, [each.letter for each in found])
+
+    def _claims(self, ledgers: Mapping[StreamPartition, _Ledger]) -> Mapping[StreamPartition, int]:
+        """Return what the coverage topic claims, by records that are not older than the newest entry of some ledger."""
+        self._on_progress("reading coverage")
+        dates = [ledger.dated_us for ledger in ledgers.values()]
+        since_us = min((dated_us - TRANSACTION_US if dated_us else 0 for dated_us in dates), default=0)
+        with self._topic(self._names.coverage, since_us) as coverage:
+            claims, foreign = read_claims(coverage.to_end(), self._decode)
+        self._foreign += foreign
+        return claims
+
+    def _dead_letters(self, starts: Collection[ReadRecord]) -> DeadLetters:
+        """Return the dead letters as old as the oldest entry that may concern the range, and newer ones."""
+        self._on_progress("reading dead letters")
+        letters = DeadLetters()
+        if starts:
+            since_us = min(start.timestamp_us for start in starts) - TRANSACTION_US
+            with self._topic(self._names.dead_letter, since_us) as topic:
+                letters.read(topic.to_end())
+        self._foreign += letters.foreign
+        return letters
+
+    def _gaps(self, start_us: int, end_us: int) -> Mapping[StreamPartition, Collection[ReportedGap]]:
+        """Return the gaps that touch the range."""
+        self._on_progress("reading gaps")
+        with self._topic(self._names.gap, 0) as topic:
+            gaps, foreign = read_gaps(topic.to_end(), self._decode)
+        self._foreign += foreign
+        found = defaultdict(list)
+        for each in gaps:
+            if each.gap.touches(start_us, end_us) and each.gap.partition.stream in self._settings.x.streams:
+                self._digest.update(each.digest)
+                found[each.gap.partition].append(each.gap)
+        return found
+
+    def _topic(self, name: str, since_us: int) -> TopicReader:
+        return TopicReader(self._settings.kafka, [name], since_us if since_us > 0 else BEGINNING)
+
+
+def worst(partitions: Collection[PartitionCoverage]) -> Verdict:
+    """Return the verdict in all."""
+    return max((each.verdict for each in partitions), key=list(Verdict).index)

@@ -1,0 +1,119 @@
+"""What a coverage report says: one verdict for each stream partition and one in all, and what they rest on. Pure.
+
+Must not know where it was read, nor how it is printed. Instants are microseconds since 1970.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from connector.events.catalog import StreamPartition
+
+_CLOSED = frozenset({"reconciled", "withdrawn"})
+
+
+class Verdict(StrEnum):
+    """Whether everything X emitted in the range is on the topics, from best to worst."""
+
+    COMPLETE = "complete"
+    GAPS = "complete but for gaps"
+    BEGINS_LATER = "begins later"
+    NOT_YET = "not yet"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedGap:
+    """A gap as its newest record has it; `start_us` is included, `end_us` excluded."""
+
+    gap_id: str
+    partition: StreamPartition
+    start_us: int
+    end_us: int
+    state: str
+    cause: str
+    detail: str
+    recorded_us: int
+    reconciled_by: tuple[str, ...]
+    remaining: tuple[str, ...] | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether events of it may still be missing; so it is for a state that this release does not know."""
+        return self.state not in _CLOSED
+
+    def touches(self, start_us: int, end_us: int) -> bool:
+        """Return whether it has any of the range from `start_us`, included, to `end_us`, excluded."""
+        return self.start_us < end_us and start_us < self.end_us
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedDeadLetter:
+    """A line of X's that could not be published, at `offset` of the dead-letter topic.
+
+    `is_replayed` says that it was published as an event since.
+    """
+
+    event_id: str
+    reason: str
+    detail: str
+    received_us: int
+    offset: int
+    is_replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """The replica `owner` wrote the entries dated from `start_us` to `end_us`, both included.
+
+    `owner` is `unknown` where the entries do not name it.
+    """
+
+    owner: str
+    start_us: int
+    end_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCoverage:
+    """One stream partition in the range.
+
+    `covered_from_us` is since when there is any coverage, None if there never was. `known_from_us` is since when
+    everything that a verdict needs is still kept: the latest of `covered_from_us` and where ledger and dead letters
+    begin. `complete_until_us` is the newest coverage in the ledger, which may lie beyond the range. `has_owner` says
+    whether an entry was written in the minute before the report was made; None where the newest one cannot be read.
+    `events` are counts by event type; the other counts are of lines.
+    """
+
+    partition: StreamPartition
+    verdict: Verdict
+    covered_from_us: int | None
+    known_from_us: int | None
+    complete_until_us: int | None
+    has_owner: bool | None
+    gaps: tuple[ReportedGap, ...]
+    dead_letters: tuple[ReportedDeadLetter, ...]
+    events: Mapping[str, int]
+    received: int
+    duplicates: int
+    control: int
+    owners: tuple[Ownership, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageReport:
+    """The range from `start_us`, included, to `end_us`, excluded; `verdict` is the worst of its partitions.
+
+    `foreign` says what is wrong with each record that the connector did not write. `digest` is the hex BLAKE2b over
+    everything that was read for the report, so the same topics give the same digest.
+    """
+
+    start_us: int
+    end_us: int
+    made_at_us: int
+    version: str
+    topic_prefix: str
+    verdict: Verdict
+    partitions: tuple[PartitionCoverage, ...]
+    foreign: tuple[str, ...]
+    digest: str

@@ -1,0 +1,288 @@
+"""`connector coverage` over one story: an outage caught up with, a dead letter, an outage that ends in a gap."""
+
+import csv
+import io
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from connector.events.avro import AvroEncoder
+from connector.events.catalog import EVENT_TYPES, StreamPartition
+from connector.events.schemas import COVERAGE
+from connector.events.times import US_PER_S, format_us, parse_ns
+from connector.simulator.config import SimulatorConfig
+from connector.simulator.faults import Refuse, UnknownType
+from connector.simulator.server import Simulator
+from tests.rig.process import wait_until
+from tests.rig.readback import Decoder, read_topics
+from tests.rig.service import Config, ConnectorProcess, Probe, make_config, override, provisioned, running
+from tests.rig.session import Kafka, SchemaRegistry
+
+_AWAY_S = 20 * 60.0
+_WELL_US = 10 * 60 * US_PER_S
+_LOSING = StreamPartition("tweet", 2)
+_ODD = StreamPartition("user", 3)
+_PARTITIONS = 8
+_TIMEOUT_S = 20.0
+_CENTURY_MS = 4_102_444_800_000
+
+
+@dataclass(frozen=True)
+class _Story:
+    """Nothing is missing from `began` to `well_until`, coverage goes on up to `ended`, and the service has stopped."""
+
+    kafka: Kafka
+    registry: SchemaRegistry
+    config: Config
+    began: str
+    well_until: str
+    ended: str
+    folder: Path
+
+    @property
+    def prefix(self) -> str:
+        prefix: str = self.config["kafka"]["topic_prefix"]
+        return prefix
+
+    def coverage(self, *arguments: str, exit_code: int, streams: str = "tweet,user") -> ConnectorProcess:
+        """Run the command, whose end must be that exit code."""
+        config = override(self.config, x={"streams": streams})
+        with ConnectorProcess(self.folder, ["coverage", *arguments], config) as command:
+            assert command.wait() == exit_code, command.stdout + command.stderr
+            assert "Traceback" not in command.stderr
+            return command
+
+    def report(self, start: str, end: str, exit_code: int) -> dict[str, Any]:
+        """Return the report of a range, as JSON has it."""
+        run = self.coverage("--from", start, "--to", end, "--output", "json", exit_code=exit_code)
+        report: dict[str, Any] = json.loads(run.stdout)
+        return report
+
+    def whole(self, exit_code: int = 1) -> dict[str, Any]:
+        """Return the report of the whole story."""
+        return self.report(self.began, self.ended, exit_code)
+
+    def decoded(self, topic: str) -> list[dict[str, Any]]:
+        """Return the values of a topic."""
+        decode = Decoder(self.registry.url).decode
+        return [decode(each.value) for each in read_topics(self.kafka.bootstrap_servers, [f"{self.prefix}{topic}"])]
+
+    def delete(self, topic: str, partition: int, keep: int = 0) -> None:
+        """Delete all records of a partition, as retention does, but for those of the last `keep` offsets."""
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        place = TopicPartition(topic, partition)
+        end = admin.list_offsets({place: OffsetSpec.latest()})[place].result(_TIMEOUT_S).offset
+        before = TopicPartition(topic, partition, end - keep)
+        admin.delete_records([before])[before].result(_TIMEOUT_S)
+
+
+def _covered(probe: Probe) -> list[str]:
+    return sorted(each["covered_until"] for each in probe.status()["partitions"].values() if each["covered_until"])
+
+
+def _emit(x: Simulator, probe: Probe, count: int = 40) -> None:
+    """Emit for every stream partition, and wait until coverage has moved on for each."""
+    before = {name: each["sequence"] or 0 for name, each in probe.status()["partitions"].items()}
+    for stream in ("tweet", "user"):
+        for number in range(1, 5):
+            x.emit(count, StreamPartition(stream, number))
+    wait_until(
+        lambda: all(
+            (each["sequence"] or 0) >= before[name] + count for name, each in probe.status()["partitions"].items()
+        ),
+        "what X emits now has landed",
+    )
+
+
+@contextmanager
+def _serving(config: Config, x: Simulator) -> Iterator[Probe]:
+    """Run the service, which has caught up and read something live; let it finish what it has in hand."""
+    with running(config) as probe:
+        probe.await_connected(x, _PARTITIONS)
+        _emit(x, probe)
+        wait_until(lambda: len(_covered(probe)) == _PARTITIONS, "all are covered")
+        yield probe
+        probe.await_rest()
+
+
+@pytest.fixture(scope="module", name="story")
+def _story(
+    kafka: Kafka, registry: SchemaRegistry, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[_Story]:
+    prefix = f"test-{secrets.token_hex(6)}"
+    with Simulator(SimulatorConfig(seed=seed)) as x:
+        made = make_config(kafka.bootstrap_servers, registry.url, prefix, x.base_url, 2)
+        config = override(made, x={"streams": "tweet,user"}, kafka={"group_instance_id": "replica-7"})
+        with provisioned(config):
+            with _serving(config, x) as probe:
+                began = _covered(probe)[-1]
+            well_until = format_us(parse_ns(began) // 1000 + _WELL_US)
+            x.advance(_AWAY_S, emitting=True, rate=0.5)
+            with _serving(config, x) as probe:
+                assert _covered(probe)[0] > well_until
+                x.inject(UnknownType(stream=_ODD.stream, partition=_ODD.number))
+                _emit(x, probe)
+            x.advance(_AWAY_S)
+            x.inject(Refuse(stream=_LOSING.stream, partition=_LOSING.number, mode="replay", status=400, times=None))
+            with _serving(config, x) as probe:
+                ended = _covered(probe)[0]
+            yield _Story(kafka, registry, config, began, well_until, ended, tmp_path_factory.mktemp("coverage"))
+
+
+def test_healthy_stretch_is_complete(story: _Story) -> None:
+    """Each form says so, and the exit code; the same topics give the same digest."""
+    table = story.coverage("--from", story.began, "--to", story.well_until, exit_code=0)
+    first, *rest = table.stdout.splitlines()
+    assert first == f"complete: {story.prefix} from {story.began} to {story.well_until}"
+    assert sum("  complete  " in line for line in rest) == _PARTITIONS
+    assert table.stderr == ""
+    report = story.report(story.began, story.well_until, 0)
+    assert report["verdict"] == "complete"
+    assert f"digest {report['digest']}, " in table.stdout
+    assert [each["gaps"] + each["dead_letters"] for each in report["partitions"]] == [[]] * _PARTITIONS
+
+
+def test_whole_story_is_complete_but_for_the_gap_and_shows_the_dead_letter(story: _Story) -> None:
+    """The gap is the one on the topic, the dead letter the one that X's line became, and no event is left out."""
+    [recorded] = story.decoded("-gap")
+    report = story.whole()
+    assert report["verdict"] == "complete but for gaps"
+    found = {f"{each['stream']}/{each['stream_partition']}": each for each in report["partitions"]}
+    assert {name for name, each in found.items() if each["gaps"]} == {str(_LOSING)}
+    [gap] = found[str(_LOSING)]["gaps"]
+    assert (gap["gap_id"], gap["state"], gap["cause"], gap["is_open"]) == (
+        recorded["gap_id"],
+        "lost",
+        "replay-refused",
+        True,
+    )
+    assert parse_ns(gap["gap_end"]) - parse_ns(gap["gap_start"]) > 0.7 * _AWAY_S * 1e9
+    assert {name for name, each in found.items() if each["dead_letters"]} == {str(_ODD)}
+    [letter] = found[str(_ODD)]["dead_letters"]
+    assert (letter["reason"], letter["is_replayed"]) == ("unknown-type", False)
+    assert all(each["complete_until"] >= story.ended for each in report["partitions"])
+    assert {owner["owner"] for each in report["partitions"] for owner in each["owners"]} == {"replica-7"}
+    assert report["foreign"] == []
+
+
+def test_events_are_counted_by_type(story: _Story) -> None:
+    """Over all that was ever covered they are those on the topics; what X sent again is among the duplicates."""
+    covered_from = min(each["covered_from"] for each in story.whole()["partitions"])
+    report = story.report(covered_from, "2099-01-01", 1)
+    counted: Counter[str] = Counter()
+    for each in report["partitions"]:
+        counted.update(each["events"])
+        events, letters = sum(each["events"].values()), len(each["dead_letters"])
+        assert each["received"] == events + letters + each["duplicates"] + each["control"]
+    topics = {f"{story.prefix}.{event_type.name}": event_type.name for event_type in EVENT_TYPES}
+    assert counted == Counter(topics[each.topic] for each in read_topics(story.kafka.bootstrap_servers, topics))
+    assert sum(each["duplicates"] for each in report["partitions"]) == sum(
+        entry["duplicate"] for entry in story.decoded("-ledger")
+    )
+
+
+def test_table_and_csv_say_the_same_as_json(story: _Story) -> None:
+    """The verdict comes first; gap and dead letter have a line each; CSV has a row for each stream partition."""
+    report = story.whole()
+    run = story.coverage("--from", story.began, "--to", story.ended, exit_code=1)
+    lines = run.stdout.splitlines()
+    assert lines[0].startswith("complete but for 1 gap: ")
+    [gap_line] = [line for line in lines if line.startswith("gap  ")]
+    assert gap_line.startswith(f"gap  {_LOSING}  ")
+    assert "  lost  replay-refused: " in gap_line
+    assert "1 DEAD LETTERS: each may be a delete that nobody acts on" in lines
+    [letter_line] = [line for line in lines if line.startswith("dead letter  ")]
+    assert letter_line.startswith(f"dead letter  {_ODD}  ")
+
+    text = story.coverage("--from", story.began, "--to", story.ended, "--output", "csv", exit_code=1).stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == _PARTITIONS
+    for row, each in zip(rows, report["partitions"], strict=True):
+        assert (row["stream"], row["stream_partition"]) == (each["stream"], str(each["stream_partition"]))
+        assert row["complete_until"] == each["complete_until"]
+        assert int(row["events"]) == sum(each["events"].values())
+        assert (int(row["open_gaps"]), int(row["dead_letters"])) == (len(each["gaps"]), len(each["dead_letters"]))
+        is_losing = (row["stream"], row["stream_partition"]) == (_LOSING.stream, str(_LOSING.number))
+        assert row["verdict"] == ("complete but for 1 gap" if is_losing else "complete")
+
+
+def test_what_is_not_covered_yet_or_no_more_is_never_complete(story: _Story) -> None:
+    """A future end, a start before the first coverage, a stream partition that nobody ever read: each is said."""
+    future = story.coverage("--from", story.began, "--to", "2099-01-01", exit_code=1).stdout
+    assert future.startswith("not yet: ")
+    assert future.count("NOT YET  ") == _PARTITIONS
+    early = story.coverage("--from", "7d", "--to", story.well_until, exit_code=1).stdout
+    assert early.startswith("begins later: ")
+    assert early.count("BEGINS LATER  ") == _PARTITIONS
+    before = story.coverage("--from", "7d", "--to", "6d", exit_code=1).stdout
+    assert before.startswith("begins later: ")
+    never = story.coverage("--from", story.began, "--to", story.well_until, exit_code=1, streams="tweet,like").stdout
+    assert never.startswith("not yet: ")
+    assert "NOT YET  like/1: no coverage; no owner" in never
+    assert "user/" not in never
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--from", "1h", "--to", "2h"], "is not before the end of the range"),
+        (["--from", "2099-01-01"], "is in the future"),
+        (["--from", "yesterday"], "yesterday"),
+        (["--output", "xml"], "xml"),
+    ],
+)
+def test_range_that_is_none_is_a_usage_error(story: _Story, arguments: Sequence[str], says: str) -> None:
+    """Nothing is read for it."""
+    run = story.coverage(*arguments, exit_code=64)
+    assert says in " ".join(run.stderr.replace("│", " ").split())
+    assert run.stdout == ""
+
+
+def test_damage_is_said_and_never_counted_as_clean(story: _Story) -> None:
+    """Dead letters that are gone, a claim beyond the ledger, a ledger that was cut, and a record of someone else in it.
+
+    The digest is of what the range rests on, so a false claim leaves it as it was.
+    """
+    digest = story.whole()["digest"]
+    producer = Producer({"bootstrap.servers": story.kafka.bootstrap_servers})
+    newest = read_topics(story.kafka.bootstrap_servers, [f"{story.prefix}-coverage"])[-1]
+    fields = Decoder(story.registry.url).decode(newest.value) | {"covered_until": _CENTURY_MS}
+    value = AvroEncoder(COVERAGE, int.from_bytes(newest.value[1:5])).encode(fields)
+    producer.produce(newest.topic, value, newest.key)
+    assert producer.flush(_TIMEOUT_S) == 0
+    claimed = story.whole()
+    assert claimed["digest"] == digest
+    [note] = [note for each in claimed["partitions"] for note in each["notes"] if "claims" in note]
+    assert note == "the coverage topic claims 2100-01-01T00:00:00.000000Z, which the ledger does not bear out"
+
+    story.delete(f"{story.prefix}-dead-letter", 0)
+    emptied = story.whole()
+    assert emptied["verdict"] == "begins later"
+    assert emptied["digest"] != digest
+    odd = next(each for each in emptied["partitions"] if (each["stream"], each["stream_partition"]) == ("user", 3))
+    assert odd["verdict"] == "begins later"
+    assert odd["known_from"] > story.began
+    assert "1 dead letters of the range are no longer on their topic: what they were cannot be shown" in odd["notes"]
+    assert story.report(story.began, story.well_until, 0)["verdict"] == "complete"
+
+    story.delete(f"{story.prefix}-ledger", StreamPartition("tweet", 1).ledger_partition, keep=4)
+    ledger_partition = StreamPartition("tweet", 4).ledger_partition
+    producer.produce(f"{story.prefix}-ledger", b"not an entry", b"tweet/4", ledger_partition)
+    assert producer.flush(_TIMEOUT_S) == 0
+    run = story.coverage("--from", story.began, "--to", story.ended, exit_code=70)
+    assert run.stdout.startswith("not yet: ")
+    assert run.stdout.count("NOT YET  ") == 1
+    assert run.stdout.count("BEGINS LATER  ") == 2
+    assert "BEGINS LATER  tweet/1: what was before " in run.stdout
+    assert "tweet/1: the ledger is kept from entry " in run.stdout
+    assert "1 records were not written by the connector, such as " in run.stderr
+    assert "tweet/4: 1 records of the ledger cannot be trusted, such as " in run.stdout
