@@ -9,8 +9,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from connector import __version__
-from connector.commands import coverage, gaps, reading, rehearsal, service, topics
+from connector.commands import coverage, reading, rehearsal, service, topics
 from connector.commands.batch import batch
+from connector.commands.gaps import gaps
 from connector.commands.ledger import ledger
 from connector.console import say, tell
 from connector.errors import ConnectorError
@@ -82,10 +83,10 @@ for command in (
     topics.provision,
     reading.tail,
     coverage.coverage,
-    gaps.gaps,
     rehearsal.simulate,
     rehearsal.demo,
 ):
     app.command()(command)
 app.add_typer(batch, name="batch")
+app.add_typer(gaps, name="gaps")
 app.add_typer(ledger, name="ledger")

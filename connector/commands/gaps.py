@@ -1,33 +1,133 @@
-"""The command that prints recorded gaps."""
+"""The commands about recorded gaps: print them, or withdraw one that proved false."""
 
 import json
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
+from connector.commands.consent import DryRunOption, YesOption, await_consent
+from connector.commands.options import FromOption, Output, OutputOption, TimeRange, ToOption, time_range
 from connector.console import ConfigFile, configure, say, say_foreign
+from connector.coverage.gap import GapState
+from connector.events.times import format_us, parse_ns
 from connector.settings import Settings
+from connector.x.clock import wall_us
+
+gaps = typer.Typer(invoke_without_command=True)
+
+States = Annotated[
+    list[GapState] | None, typer.Option("--state", help="Gaps with this state; may be given several times.")
+]
 
 
-def gaps(
+@gaps.callback()
+def _gaps(  # noqa: PLR0913 - one for each option
+    context: typer.Context,
     *,
     config: ConfigFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    output: OutputOption = Output.TABLE,
+    start: FromOption = None,
+    end: ToOption = None,
+    state: States = None,
 ) -> None:
-    """Print the recorded gaps: events of those times may be missing."""
+    """Print the recorded gaps, or withdraw one that proved false.
+
+    Events of those times may be missing, unless the gap is withdrawn. With --from or --to those whose range meets the
+    given one. JSON is one object a line. Exit codes: 0, gaps or not; 64 an option is wrong; 69 Kafka or the registry
+    does not answer; 78 settings, topics or rights are not as they must be.
+    """
+    if context.invoked_subcommand is None:
+        _print(config, output, start, end, state)
+    elif config or start or end or state or output is not Output.TABLE:
+        raise typer.BadParameter(f"give the options after `{context.invoked_subcommand}`")
+
+
+@gaps.command("list")
+def list_gaps(
+    *,
+    config: ConfigFile = None,
+    output: OutputOption = Output.TABLE,
+    start: FromOption = None,
+    end: ToOption = None,
+    state: States = None,
+) -> None:
+    """Print the recorded gaps, as `connector gaps` does, with the same options and exit codes."""
+    _print(config, output, start, end, state)
+
+
+@gaps.command()
+def withdraw(
+    gap_id: Annotated[str, typer.Argument(metavar="GAP_ID", help="The gap_id, as --output json prints it.")],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="What shows that nothing is missing; kept with the gap.")],
+    config: ConfigFile = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Withdraw a gap that proved false: its record stays, with the state `withdrawn` and the reason.
+
+    No batch run makes up for it any more. Prints the gap first, and asks. Exit codes: 0; 64 there is no such gap, it is
+    withdrawn already, the reason is empty, over 500 characters or not a line of text, the answer was not yes, or there
+    was no terminal to ask on and no --yes; 69 Kafka or the registry does not answer; 78 settings, topics or rights are
+    not as they must be.
+    """
+    from connector.operations.withdrawal import Withdrawal
+
+    withdrawal = Withdrawal(configure(Settings, config), gap_id, reason)
+    say(*_lines(_readable(withdrawal.look_up())))
+    if dry_run:
+        say("this gap would be withdrawn", err=True)
+        return
+    await_consent("Withdraw this gap for everyone who reads the topic?", yes=yes)
+    withdrawal.carry_out()
+    say(f"withdrawn: {gap_id}")
+
+
+def _print(
+    config: ConfigFile, output: Output, start: str | None, end: str | None, states: list[GapState] | None
+) -> None:
     from connector.operations.history import read_gaps
 
+    asked = None if start is None and end is None else time_range(start, end, default_us=wall_us())
     found, foreign = read_gaps(configure(Settings, config))
     say_foreign(foreign)
-    if as_json:
-        for gap in found:
-            say(json.dumps(gap))
+    wanted = [gap for gap in found if is_wanted(gap, asked, states)]
+    if output is Output.JSON:
+        say(*map(json.dumps, wanted))
         return
-    for gap in found:
-        place = f"{gap['stream']}/{gap['stream_partition']}"
-        say(f"{place:<8} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}")
-        if gap.get("remaining") is not None:
-            say(f"{'':<8} reconciled by: {', '.join(gap['reconciled_by'] or ())}")
-            say(f"{'':<8} remaining: {', '.join(gap['remaining']) or 'nothing'}")
-    if not found:
-        say("no gaps")
+    for gap in wanted:
+        say(*_lines(gap))
+    if not wanted:
+        say("no such gaps" if found else "no gaps")
+
+
+def is_wanted(gap: Mapping[str, Any], asked: TimeRange | None, states: list[GapState] | None) -> bool:
+    """Return whether a gap, times as RFC 3339 text, has one of the states, if any, and meets the range, if any."""
+    if states and gap["state"] not in states:
+        return False
+    if asked is None:
+        return True
+    try:
+        start_us, end_us = (parse_ns(gap[name]) // 1000 for name in ("gap_start", "gap_end"))
+    except (TypeError, ValueError):  # another program's record: better shown than missed
+        return True
+    return start_us < asked.end_us and end_us > asked.start_us
+
+
+def _lines(gap: Mapping[str, Any]) -> list[str]:
+    """Return a gap as lines of a table, the first with its bounds."""
+    place = f"{gap['stream']}/{gap['stream_partition']}"
+    more = []
+    if gap.get("remaining") is not None:
+        more.append(f"reconciled by: {', '.join(gap['reconciled_by'] or ())}")
+        more.append(f"remaining: {', '.join(gap['remaining']) or 'nothing'}")
+    if gap.get("withdrawn_because") is not None:
+        more.append(f"withdrawn at {gap['withdrawn_at']}: {gap['withdrawn_because']}")
+    first = f"{place:<8} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}"
+    return [first, *(f"{'':<8} {line}" for line in more)]
+
+
+def _readable(gap: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a gap with its bounds as RFC 3339 text."""
+    return {**gap, **{name: format_us(gap[name] * 1000) for name in ("gap_start", "gap_end")}}

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from connector.commands.consent import DryRunOption, YesOption, await_consent
 from connector.commands.options import FromOption, Output, OutputOption, ToOption, time_range
 from connector.console import ConfigFile, Progress, configure, say, say_foreign
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
@@ -48,25 +49,39 @@ def verify(
 
 
 @ledger.command()
-def reset(
+def reset(  # noqa: PLR0913 - one for each option
     *,
     config: ConfigFile = None,
     stream: Annotated[str, typer.Option(help="tweet, user, like or label.")],
     partition: Annotated[int, typer.Option(min=1, max=4, help="The stream's partition; 1 for like and label.")],
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Reset a sound ledger, too, which records a false gap.")
+    ] = False,
 ) -> None:
     """Start a new ledger for one stream partition; records the gap.
 
-    For a partition that stopped because its ledger cannot be trusted, once the cause is understood.
+    For a partition that stopped because its ledger cannot be trusted, once the cause is understood. Prints first what
+    it would record, and asks. Exit codes: 0; 64 no stream partition of that name, the answer was not yes, or there was
+    no terminal to ask on and no --yes; 69 Kafka or the registry does not answer; 70 the owner kept committing; 78 the
+    ledger is sound, or settings, topics or rights are not as they must be.
     """
-    from connector.operations.reset import reset_ledger
+    from connector.operations.reset import LedgerReset
 
     chosen = StreamPartition(stream, partition)
     if chosen not in STREAM_PARTITIONS:
         raise typer.BadParameter(
             f"there is no stream partition {chosen}; there are {', '.join(map(str, STREAM_PARTITIONS))}"
         )
-    gap, foreign = reset_ledger(configure(Settings, config), chosen)
-    say_foreign(foreign)
+    with LedgerReset(configure(Settings, config), chosen, is_forced=force) as planned:
+        plan = planned.plan()
+        say_foreign(planned.foreign)
+        say(*plan.lines())
+        if dry_run:
+            return
+        await_consent(f"Start a new ledger for {chosen}, and stop its owner?", yes=yes)
+        gap = planned.carry_out()
     say(f"{chosen}: started a new ledger")
     if gap is not None:
         say(f"{chosen}: recorded a gap from {format_us(gap.start_us)} to {format_us(gap.end_us)}")

@@ -14,6 +14,7 @@ class GapState(StrEnum):
     SUSPECTED = "suspected"
     PARTLY_RECONCILED = "partly-reconciled"
     RECONCILED = "reconciled"
+    WITHDRAWN = "withdrawn"
 
 
 class Suspicion(StrEnum):

@@ -19,6 +19,12 @@ def can_reconcile(gap: Mapping[str, Any], batch_type: BatchType) -> bool:
     return gap["state"] in _OPEN and not answers.isdisjoint(_missing(gap))
 
 
+def withdrawn(gap: Mapping[str, Any], reason: str, now_ms: int) -> dict[str, Any]:
+    """Return the gap as it is once an operator has found, at `now_ms` since 1970, that nothing of it is missing."""
+    state = GapState.WITHDRAWN.value
+    return {**gap, "state": state, "withdrawn_at": now_ms, "withdrawn_because": reason}
+
+
 def reconciled(gap: Mapping[str, Any], batch_type: BatchType, run_id: str) -> dict[str, Any]:
     """Return the gap as it is after a run that can reconcile it."""
     remaining = [name for name in _missing(gap) if name not in batch_type.answers]

@@ -1,34 +1,38 @@
 """Starting a new ledger for one stream partition, after corruption stopped it.
 
-What the ledger says is not asked. The coverage topic says how far coverage reached, the events which sequence came
-last and which ids must stay known; from where coverage ended up to now a gap is recorded. Reading all that may take
-minutes, so it is read first; then the owner is stopped, and what came meanwhile is read. To stop an owner is to take
-the place of its next ledger entry, with an entry that is never committed: it finds its own misplaced, and restarts
-from the ledger after some seconds. The new ledger is committed only where the old one ended before the second reading:
-if an owner was faster, all that is repeated, and less has to be read each time.
+A ledger that restores is left alone, unless an operator insists; what one that does not restore says is not asked. The
+coverage topic says how far coverage reached, the events which sequence came last and which ids must stay known; from
+where coverage ended up to now a gap is recorded. Reading all that may take minutes, so it is read first; then the owner
+is stopped, and what came meanwhile is read. To stop an owner is to take the place of its next ledger entry, with an
+entry that is never committed: it finds its own misplaced, and restarts from the ledger after some seconds. The new
+ledger is committed only where the old one ended before the second reading: if an owner was faster, all that is
+repeated, and less has to be read each time.
 Where to begin follows from the records' own dates: no local clock need agree with those of brokers and replicas.
 Instants are microseconds since 1970.
 """
 
+import os
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
 
 from connector.app import look_up
 from connector.coverage.gap import Gap, GapCause
-from connector.errors import SettingsError, WriterLostError
+from connector.errors import ConnectorError, OwnCorruptionError, SettingsError, WriterLostError
 from connector.events.catalog import EVENT_TYPES, StreamPartition
 from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.clients import ClientProperties, producer_config, try_properties
-from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped, first_entry, is_plausible
+from connector.kafka.ledger import Counts, EntryDecoder, LedgerEntry, Mode, decode_shipped, first_entry, is_plausible
 from connector.kafka.reading import AvroReader, ForeignRecordError, ReadRecord, TopicReader, foreign_records_refused
 from connector.kafka.registry import RegistryClient
-from connector.kafka.restore import LedgerReader
-from connector.kafka.topics import TopicNames
+from connector.kafka.restore import LedgerReader, check_is_new
+from connector.kafka.topics import TopicNames, subject
 from connector.kafka.transaction import MisplacedError, Part, TransactionalWriter
 from connector.operations.accounts import TRANSACTION_US, account_of
 from connector.partition.records import RecordBuilder
@@ -100,39 +104,172 @@ class Found:
                 self.ids[account.id] = None
 
 
-def reset_ledger(settings: Settings, partition: StreamPartition) -> tuple[Gap | None, list[str]]:
-    """Start a new ledger for `partition`; return the gap that was recorded, if any, and which records are foreign.
+class SoundLedgerError(ConnectorError):
+    """The ledger of a stream partition restores, so nothing is reset unless the operator insists."""
 
-    Stops the owner of the partition, which goes on from the new beginning. Raises `SettingsError` when the stream is
-    not among `x.streams`, and the errors of Kafka and the registry; `WriterLostError` also
-    where the owner committed in each of several attempts.
-    """
-    if partition.stream not in settings.x.streams:
-        raise SettingsError([f"--stream {partition.stream}: is not among x.streams, {', '.join(settings.x.streams)}"])
-    try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
-    provisioned = look_up(settings)
-    names = TopicNames(settings.kafka.topic_prefix)
-    events = [names.event(event_type) for event_type in EVENT_TYPES if event_type.stream == partition.stream]
-    records = RecordBuilder(
-        partition, names, provisioned.schema_ids, provisioned.max_message_bytes, has_headers=settings.kafka.headers
+    exit_code = os.EX_CONFIG
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """How a ledger restores: why it does not, None if it does, and then until when it covers, None for a new one."""
+
+    problem: str | None
+    covered_until_us: int | None = None
+
+    def check_is_refused(self, partition: StreamPartition) -> None:
+        """Raise `SoundLedgerError` unless the ledger is refused."""
+        if self.problem is not None:
+            return
+        until = "is new" if self.covered_until_us is None else f"covers until {format_us(self.covered_until_us)}"
+        raise SoundLedgerError(
+            f"the ledger of {partition} is sound and {until}: nothing was changed",
+            "If the service calls it corrupt, restart the service, which reads it again. A reset would record a false "
+            "gap; --force does so all the same.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ResetPlan:
+    """What a reset would record now; `problem` is why the ledger is refused, None for one that is sound."""
+
+    partition: StreamPartition
+    problem: str | None
+    covered_until_us: int | None
+    gap: Gap | None
+    ids: int
+    next_sequence: int
+
+    def lines(self) -> Iterator[str]:
+        """Yield the plan as lines of text."""
+        refused = "is sound, and is reset because of --force" if self.problem is None else f"is refused: {self.problem}"
+        yield f"{self.partition}: the ledger {refused}"
+        until_us = self.covered_until_us
+        until = "was never recorded" if until_us is None else f"reached until {format_us(until_us)}"
+        yield f"{self.partition}: coverage {until}"
+        yield f"{self.partition}: {'no gap' if self.gap is None else f'a gap {_described(self.gap)}'}"
+        yield f"{self.partition}: ids that stay known: {self.ids:,}; next sequence: {self.next_sequence}"
+
+
+def _described(gap: Gap) -> str:
+    length_s = (gap.end_us - gap.start_us) / US_PER_S
+    return f"from {format_us(gap.start_us)} to {format_us(gap.end_us)}, {length_s:,.0f} s"
+
+
+def plan_of(found: Found, ledger: LedgerState, now_us: int) -> ResetPlan:
+    """Return what a reset at `now_us` would record."""
+    return ResetPlan(
+        partition=found.partition,
+        problem=ledger.problem,
+        covered_until_us=found.covered_until_us,
+        gap=_gap(found, now_us),
+        ids=len(found.ids),
+        next_sequence=found.sequence + 1,
     )
-    found = Found(partition, wall_us())
-    with ExitStack() as stack:
-        decode = AvroReader(stack.enter_context(RegistryClient(settings.schema_registry))).decode
-        coverage = stack.enter_context(TopicReader(settings.kafka, [names.coverage]))
-        found.take_coverage(coverage.to_end(), decode)
-        accounts = stack.enter_context(TopicReader(settings.kafka, [*events, names.dead_letter], found.since_us))
-        found.take_accounts(accounts.to_end(), decode, names.dead_letter)
 
-        properties = producer_config(settings.kafka, names.transactional_id(f"reset-{uuid.uuid4().hex}"))
-        ledger = LedgerReader(settings.kafka, partition, decode_shipped)
+
+def _gap(found: Found, now_us: int) -> Gap | None:
+    """Return the gap of a reset at `now_us`: from where coverage ended, if that is known and past."""
+    start_us = found.covered_until_us
+    return None if start_us is None or start_us >= now_us else Gap(start_us, now_us, GapCause.LEDGER_RESET)
+
+
+class LedgerReset:
+    """A reset of the ledger of `partition`, inside a `with`: first planned, then carried out.
+
+    Planning changes nothing and disturbs nobody. `is_forced` is whether to reset a sound ledger, too.
+
+    Making one raises `SettingsError` when the stream is not among `x.streams`, and the errors of Kafka and the
+    registry, as every method does.
+    """
+
+    def __init__(self, settings: Settings, partition: StreamPartition, *, is_forced: bool = False) -> None:
+        streams = settings.x.streams
+        if partition.stream not in streams:
+            raise SettingsError([f"--stream {partition.stream}: is not among x.streams, {', '.join(streams)}"])
+        try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
+        provisioned = look_up(settings)
+        self._settings = settings
+        self._is_forced = is_forced
+        self._names = names = TopicNames(settings.kafka.topic_prefix)
+        self._records = RecordBuilder(
+            partition, names, provisioned.schema_ids, provisioned.max_message_bytes, has_headers=settings.kafka.headers
+        )
+        self._found = Found(partition, wall_us())
+        with ExitStack() as stack:
+            self._registry = stack.enter_context(RegistryClient(settings.schema_registry))
+            self._decode = AvroReader(self._registry).decode
+            self._coverage = stack.enter_context(TopicReader(settings.kafka, [names.coverage]))
+            self._stack = stack.pop_all()
+        self._accounts: TopicReader | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def foreign(self) -> list[str]:
+        """What is wrong with each record read so far that the connector did not write."""
+        return self._found.foreign
+
+    def plan(self) -> ResetPlan:
+        """Return what would be recorded now. Raises `SoundLedgerError` for a sound ledger, unless forced."""
+        ledger = self._examine()
+        self._read_on()
+        return plan_of(self._found, ledger, wall_us())
+
+    def carry_out(self) -> Gap | None:
+        """Start the new ledger; return the gap that was recorded, if any, computed again from what is there now.
+
+        Stops the owner of the partition, which goes on from the new beginning. Raises `SoundLedgerError` for a ledger
+        that has become sound meanwhile, unless forced, and `WriterLostError` also where the owner committed in each of
+        several attempts.
+        """
+        self._examine()
+        self._read_on()
+        partition, kafka = self._found.partition, self._settings.kafka
+        properties = producer_config(kafka, self._names.transactional_id(f"reset-{uuid.uuid4().hex}"))
+        ledger = LedgerReader(kafka, partition, decode_shipped)
         for _ in range(_ATTEMPTS):
-            writer, end = _stop_owner(properties, records, ledger)
-            found.take_coverage(coverage.to_end(), decode)
-            found.take_accounts(accounts.to_end(), decode, names.dead_letter)
+            writer, end = _stop_owner(properties, self._records, ledger)
+            self._read_on()
             with suppress(MisplacedError):
-                return _start_new_ledger(writer, records, found, end), found.foreign
-    raise WriterLostError(f"{partition} was committed to again and again meanwhile: stop its owner, then try again")
+                return _start_new_ledger(writer, self._records, self._found, end)
+        raise WriterLostError(f"{partition} was committed to again and again meanwhile: stop its owner, then try again")
+
+    def _examine(self) -> LedgerState:
+        """Restore the ledger as the service would. Raises `SoundLedgerError` where that succeeds, unless forced."""
+        ledger = examine(self._settings, self._found.partition, self._registry)
+        if not self._is_forced:
+            ledger.check_is_refused(self._found.partition)
+        return ledger
+
+    def _read_on(self) -> None:
+        """Read what is committed by now of coverage, events and dead letters, and was not read before."""
+        self._found.take_coverage(self._coverage.to_end(), self._decode)
+        if self._accounts is None:
+            stream = self._found.partition.stream
+            events = [self._names.event(event_type) for event_type in EVENT_TYPES if event_type.stream == stream]
+            topics = [*events, self._names.dead_letter]
+            self._accounts = self._stack.enter_context(TopicReader(self._settings.kafka, topics, self._found.since_us))
+        self._found.take_accounts(self._accounts.to_end(), self._decode, self._names.dead_letter)
+
+
+def examine(settings: Settings, partition: StreamPartition, registry: RegistryClient) -> LedgerState:
+    """Return how a ledger restores, as the service would restore it. Raises the errors of Kafka and the registry."""
+    ledger_subject = subject(TopicNames(settings.kafka.topic_prefix).ledger)
+    decode = EntryDecoder(partial(registry.writer_schema, subject=ledger_subject)).decode
+    try:
+        placed = LedgerReader(settings.kafka, partition, decode, clock_us=wall_us).restore().placed
+        if not placed:
+            check_is_new(settings.kafka, partition, lambda: False)
+    except OwnCorruptionError as error:
+        return LedgerState(str(error))
+    return LedgerState(None, placed[-1].entry.covered_until_us if placed else None)
 
 
 def _stop_owner(
@@ -152,8 +289,8 @@ def _start_new_ledger(writer: TransactionalWriter, records: RecordBuilder, found
     entries. Raises `MisplacedError` if something was committed there meanwhile, `WriterLostError` for other reasons.
     """
     now_us, writer_id = wall_us(), uuid.uuid4().hex
-    start_us = now_us if found.covered_until_us is None else min(found.covered_until_us, now_us)
-    gap = Gap(start_us, now_us, GapCause.LEDGER_RESET) if start_us < now_us else None
+    gap = _gap(found, now_us)
+    start_us = now_us if gap is None else gap.start_us
     ids = list(found.ids)
     entries = [
         LedgerEntry(

@@ -120,6 +120,8 @@ class RecordBuilder:
             "recorded_at": written_at_us // 1000,
             "reconciled_by": None,
             "remaining": None,
+            "withdrawn_at": None,
+            "withdrawn_because": None,
         }
         return Record(self._names.gap, gap_id.encode(), self._gap.encode(fields))
 

@@ -203,6 +203,8 @@ class Metrics:
     def _count_gaps(self) -> None:
         self.gaps = self._counter("gaps", "Gaps recorded.", ("state", "cause"), GAPS)
         self.gap_seconds = self._counter("gap_seconds", "Time within recorded gaps.", ("state", "cause"), GAPS)
+        self.counted_resets = set[str]()
+        """The writers of the resets of a ledger whose gaps are counted."""
         self.refetches = self._counter(
             "refetches",
             "Time ranges re-requested because their completeness was in doubt.",

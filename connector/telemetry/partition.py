@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from connector.coverage.gap import Gap, GapState
+from connector.coverage.gap import Gap, GapCause, GapState
 from connector.coverage.messages import EndReason, Verdict
 from connector.coverage.plan import Plan, Replay
 from connector.coverage.recovery import Refetch
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
+from connector.kafka.ledger import LedgerEntry, Mode
 from connector.kafka.restore import Restored
 from connector.quoting import shown, without_secrets
 from connector.source.connect_limiter import WaitReason
@@ -90,6 +91,24 @@ class PartitionTelemetry:
             covered_until=format_us(covered_until_us),
             duration_s=round(duration_s, 3),
         )
+        self._count_reset(restored.placed[0].entry, restored.placed[-1].entry)
+
+    def _count_reset(self, oldest: LedgerEntry, newest: LedgerEntry) -> None:
+        """Count the gap of a reset of the ledger, once: by the first process that restores it, before it commits.
+
+        Later the newest entry is another one; a process that restores it again knows its writer.
+        """
+        counted = self._metrics.counted_resets
+        if newest.mode is not Mode.RESET or newest.writer_id in counted:
+            return
+        counted.add(newest.writer_id)
+        self._ledger_was_reset()
+        if oldest.covered_until_before_us < oldest.covered_until_us:
+            self.gap_recorded(Gap(oldest.covered_until_before_us, oldest.covered_until_us, GapCause.LEDGER_RESET))
+
+    def _ledger_was_reset(self) -> None:
+        """An operator has reset the ledger, and nothing was committed since; the gap of the reset is counted now."""
+        self._log.warning("ledger_was_reset")
 
     def began_to_read(self, channel_bytes: Callable[[], int], has_own_producer: Callable[[], bool]) -> None:
         """A reader started to fill a channel, in which `channel_bytes` wait for the committer."""

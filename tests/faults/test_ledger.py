@@ -89,7 +89,7 @@ def test_own_corruption_mended_by_a_reset_leaves_a_gap_and_nothing_twice(stage: 
     assert set(stage.unsound()) == damaged
 
     for stream, partition in damaged:
-        assert stage.command("ledger", "reset", f"--stream={stream}", f"--partition={partition}")[0] == 0
+        assert stage.command("ledger", "reset", "--yes", f"--stream={stream}", f"--partition={partition}")[0] == 0
     stage.await_owned(_READ_AGAIN_S)
     stage.emit_on(STREAM_PARTITIONS)
     stage.await_caught_up()

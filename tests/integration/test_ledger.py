@@ -22,7 +22,7 @@ from connector.kafka.restore import LedgerReader
 from connector.kafka.topics import TopicNames, subject
 from connector.kafka.transaction import MisplacedError, Part, Record, TransactionalWriter
 from connector.operations import reset as reset_module
-from connector.operations.reset import reset_ledger
+from connector.operations.reset import LedgerReset
 from connector.settings import Settings
 from connector.simulator.server import Simulator
 from tests.rig.audit import History, check_once_in_order, expected_events, read_history
@@ -63,9 +63,9 @@ def test_reset_with_more_ids_than_an_entry_takes_is_one_beginning_and_forgets_no
     """All its entries are number 0 and needed; what X brings again is known, and the audit finds nothing."""
     monkeypatch.setattr(reset_module, "_IDS_PER_ENTRY", 20)
     settings = Settings.model_validate(committed)
-    lost, strangers = reset_ledger(settings, _PLACE)
-    assert lost is not None
-    assert strangers == []
+    with LedgerReset(settings, _PLACE, is_forced=True) as reset:
+        assert reset.carry_out() is not None
+        assert reset.foreign == []
     restored = [placed.entry for placed in LedgerReader(settings.kafka, _PLACE, decode_shipped).restore().placed]
     emitted = sum((line.stream, line.partition) == (_PLACE.stream, _PLACE.number) for line in simulator.record())
     assert len(restored) == -(-emitted // 20) > 1
@@ -153,7 +153,9 @@ def test_records_that_are_nobody_s_are_told_and_stop_no_command(
     code, _, said = _run(tmp_path, committed, "gaps")
     assert code == 0
     assert f"{prefix}-gap partition 0 offset 0" in said
-    code, printed, said = _run(tmp_path, committed, "ledger", "reset", "--stream=tweet", "--partition=2")
+    code, printed, said = _run(
+        tmp_path, committed, "ledger", "reset", "--stream=tweet", "--partition=2", "--force", "--yes"
+    )
     assert code == 0, said
     assert "3 records were not written by the connector" in said
     assert "recorded a gap" in printed
@@ -188,7 +190,7 @@ def test_forged_entry_with_coverage_a_year_ahead_is_neither_restored_nor_sound(
     code, said, _ = _run(tmp_path, committed, "ledger", "verify")
     assert code == 70
     assert f"entry {forged.entry}: covered_until is " in said
-    code, said, _ = _run(tmp_path, committed, "ledger", "reset", f"--stream={_PLACE.stream}", "--partition=2")
+    code, said, _ = _run(tmp_path, committed, "ledger", "reset", "--yes", f"--stream={_PLACE.stream}", "--partition=2")
     assert code == 0
     assert "recorded a gap" in said
     assert reader.restore().placed[-1].entry.covered_until_us < ahead_us

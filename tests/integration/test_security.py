@@ -302,8 +302,11 @@ def test_commands_of_the_runbook_work_with_the_rights_of_an_operator(guarded: _G
     assert _run(tmp_path, operator, "provision", "--dry-run")[:2] == (0, "nothing to do\n")
     assert _run(tmp_path, operator, "check", "--online")[0] == 0
     assert _run(tmp_path, operator, "ledger", "verify", "--from=1970-01-01")[0] == 0
-    exit_code, said, _ = _run(tmp_path, operator, "ledger", "reset", "--stream=tweet", "--partition=1")
-    assert (exit_code, said.count("tweet/1: ")) == (0, 2)
+    reset = ("ledger", "reset", "--stream=tweet", "--partition=1", "--yes")
+    exit_code, _, told = _run(tmp_path, operator, *reset)
+    assert (exit_code, "the ledger of tweet/1 is sound and covers until " in told) == (78, True)
+    exit_code, said, _ = _run(tmp_path, operator, *reset, "--force")
+    assert (exit_code, said.count("tweet/1: ")) == (0, 6)
     exit_code, said, _ = _run(tmp_path, operator, "gaps")
     assert (exit_code, said.count("ledger-reset")) == (0, 1)
     with running(guarded.config("PLAIN")) as probe:

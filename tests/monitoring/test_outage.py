@@ -136,7 +136,7 @@ def test_runbook_leads_to_the_cause(stage: _Stage, tmp_path: Path) -> None:
     with ConnectorProcess(tmp_path, ["gaps"], stage.config) as run:
         assert run.wait() == 0
         assert re.fullmatch(r"like/1 +\S+  \S+  lost  outage-too-long: .+\n", run.stdout)
-    with ConnectorProcess(tmp_path, ["gaps", "--json"], stage.config) as run:
+    with ConnectorProcess(tmp_path, ["gaps", "--output=json"], stage.config) as run:
         assert run.wait() == 0
         gap = json.loads(run.stdout)
     assert to_us(gap["gap_start"]) == stage.covered_until_us // 1000 * 1000

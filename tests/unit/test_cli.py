@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pytest
 from typer.testing import CliRunner
@@ -28,6 +28,7 @@ from connector.operations import reset as reset_module
 from connector.operations.audit import Figures
 from connector.operations.audit_report import AuditReport, PartitionReport
 from connector.operations.provision import Difference, Plan, SetCompatibility
+from connector.operations.reset import ResetPlan
 from connector.quoting import shown
 from connector.settings import KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
 from connector.telemetry import http
@@ -91,7 +92,7 @@ def test_check_cannot_be_made_to_say_that_all_is_well(
 _GAP = dict.fromkeys(["stream", "gap_start", "gap_end", "state", "cause", "detail"], _HOSTILE) | {"stream_partition": 1}
 
 
-@pytest.mark.parametrize("arguments", [["gaps"], ["gaps", "--json"]])
+@pytest.mark.parametrize("arguments", [["gaps"], ["gaps", "list"], ["gaps", "--output=json"]])
 def test_gaps_cannot_be_made_to_say_that_there_are_none(
     monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]], arguments: list[str]
 ) -> None:
@@ -154,6 +155,28 @@ def test_provision_prints_what_kafka_and_the_registry_have_on_one_line_each(
     assert (shown(_HOSTILE) in change, _SEEN in difference) == (True, True)
 
 
+class _Reset:
+    """Stands in for a reset of a ledger that is refused."""
+
+    foreign: ClassVar = [_HOSTILE]
+
+    def __init__(self, _: object, partition: StreamPartition, *, is_forced: bool) -> None:
+        self._partition = partition
+        assert not is_forced
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def plan(self) -> ResetPlan:
+        return ResetPlan(self._partition, _HOSTILE, None, None, 0, 1)
+
+    def carry_out(self) -> None:
+        pass
+
+
 def test_ledger_commands_print_what_they_find_on_one_line_each(
     monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
 ) -> None:
@@ -161,9 +184,10 @@ def test_ledger_commands_print_what_they_find_on_one_line_each(
     audited = PartitionReport(StreamPartition("tweet", 1), Figures(), (_HOSTILE,), ())
     report = AuditReport(0, 1, (audited,), (_HOSTILE,))
     monkeypatch.setattr(verification, "verify", lambda *_: report)
-    monkeypatch.setattr(reset_module, "reset_ledger", lambda *_: (None, [_HOSTILE]))
+    monkeypatch.setattr(reset_module, "LedgerReset", _Reset)
     assert [_SEEN in line for line in printed("ledger", "verify")] == [False, False, True, True]
-    assert [_SEEN in line for line in printed("ledger", "reset", "--stream=tweet", "--partition=1")] == [True, False]
+    reset = ("ledger", "reset", "--stream=tweet", "--partition=1", "--yes")
+    assert [_SEEN in line for line in printed(*reset)] == [True, True, False, False, False, False]
 
 
 def test_health_prints_what_a_service_answers_on_one_line(

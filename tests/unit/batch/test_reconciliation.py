@@ -8,7 +8,7 @@ from connector.batch.due import Wanted, decide
 from connector.batch.gaps import Gaps, RecordedGap, described
 from connector.batch.ids import IdSource
 from connector.batch.state import RunState
-from connector.coverage.reconciliation import can_reconcile, reconciled
+from connector.coverage.reconciliation import can_reconcile, reconciled, withdrawn
 from connector.events.batch import BATCH_TYPES, BY_JOB_TYPE, BatchType
 from connector.events.times import US_PER_S
 from connector.x.batch_api import JobType
@@ -67,10 +67,11 @@ def test_gap_of_the_user_stream_takes_a_run_of_each_type_in_any_order(order: lis
         _gap("label"),
         _gap("of-a-later-release"),
         _gap(state="withdrawn"),
+        _gap(state="of-a-later-release"),
         _gap(state="reconciled", remaining=[]),
         _gap(state="partly-reconciled", remaining=["tweet.withheld"]),
     ],
-    ids=["like", "label", "unknown stream", "unknown state", "reconciled", "all done that can be"],
+    ids=["like", "label", "unknown stream", "withdrawn", "unknown state", "reconciled", "all done that can be"],
 )
 def test_run_makes_up_for_nothing_of(gap: dict[str, Any], kind: BatchType) -> None:
     """What no result shows, and what is settled."""
@@ -86,6 +87,18 @@ def test_gap_is_reconciled_where_nothing_remains() -> None:
     """No stream is such that a job shows all of it, but part of what is missing may have been made up for."""
     gap = reconciled(_gap(remaining=["tweet.delete"], reconciled_by=["a"]), _TWEETS, "b")
     assert (gap["state"], gap["remaining"], gap["reconciled_by"]) == ("reconciled", [], ["a", "b"])
+
+
+def test_withdrawn_gap_keeps_what_it_was_and_is_made_up_for_by_no_run() -> None:
+    """Only its state changes, and says when and why."""
+    before = _gap(state="partly-reconciled", reconciled_by=["a"], remaining=["tweet.delete"])
+    gap = withdrawn(before, "X confirms silence", _END_MS + 7)
+    assert gap == before | {
+        "state": "withdrawn",
+        "withdrawn_at": _END_MS + 7,
+        "withdrawn_because": "X confirms silence",
+    }
+    assert not can_reconcile(gap, _TWEETS)
 
 
 def _state(gaps_end: dict[int, int]) -> RunState:

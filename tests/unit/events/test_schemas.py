@@ -232,6 +232,8 @@ def test_gap_schema_fields_are_those_of_the_contract() -> None:
         ("recorded_at", _MILLIS),
         ("reconciled_by", _TEXTS_OR_NULL),
         ("remaining", _TEXTS_OR_NULL),
+        ("withdrawn_at", ["null", _MILLIS]),
+        ("withdrawn_because", ["null", "string"]),
     ]
 
 

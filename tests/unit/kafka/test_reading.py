@@ -165,6 +165,8 @@ _GAP = {
     "recorded_at": 1000,
     "reconciled_by": None,
     "remaining": ["tweet.withheld"],
+    "withdrawn_at": 2000,
+    "withdrawn_because": "nothing was missing",
 }
 
 
@@ -192,7 +194,10 @@ def test_record_of_the_topic_s_own_schema_is_decoded_with_times_as_text(registry
     reader = AvroReader(registry)
     assert reader.decode(_record(value)) == _GAP
     times = {"gap_start": "1970-01-01T00:00:00.000000Z", "gap_end": str(2**62 * 1000)}
-    assert reader.decode_readable(_record(value)) == _GAP | times | {"recorded_at": "1970-01-01T00:00:01.000000Z"}
+    assert reader.decode_readable(_record(value)) == _GAP | times | {
+        "recorded_at": "1970-01-01T00:00:01.000000Z",
+        "withdrawn_at": "1970-01-01T00:00:02.000000Z",
+    }
 
 
 def test_record_of_another_topic_s_schema_is_refused_and_the_registry_asked_once(registry: RegistryClient) -> None:

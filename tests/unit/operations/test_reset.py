@@ -1,6 +1,7 @@
 """Where a reset begins to read what must stay known: by the records' own dates, whoever's clock they have."""
 
 import json
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +10,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.reading import ReadRecord
 from connector.operations.accounts import TRANSACTION_US
-from connector.operations.reset import KNOWN_US, Found
+from connector.operations.reset import KNOWN_US, Found, LedgerState, SoundLedgerError, plan_of
 
 _PARTITION = StreamPartition("tweet", 2)
 _MINUTE_US = 60 * US_PER_S
@@ -74,3 +75,44 @@ def test_reset_takes_no_ids_of_a_batch_run() -> None:
     letters = [ReadRecord("d", 0, at, _T_US, b"", b"", each) for at, each in enumerate([*others, headers])]
     found.take_accounts(letters, lambda _: {}, "d")
     assert (list(found.ids), found.foreign) == ([b"\xaa" * 16], [])
+
+
+def test_plan_says_why_from_when_to_when_and_what_stays_known() -> None:
+    """A person decides by these lines."""
+    found = Found(_PARTITION, covered_until_us=_T_US, sequence=41, ids=dict.fromkeys([b"a", b"b"]))
+    plan = plan_of(found, LedgerState("entry 7 cannot be read"), _T_US + 90 * _MINUTE_US)
+    assert list(plan.lines()) == [
+        "tweet/2: the ledger is refused: entry 7 cannot be read",
+        "tweet/2: coverage reached until 1971-11-26T10:40:00.000000Z",
+        "tweet/2: a gap from 1971-11-26T10:40:00.000000Z to 1971-11-26T12:10:00.000000Z, 5,400 s",
+        "tweet/2: ids that stay known: 2; next sequence: 42",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("covered_until_us", "coverage"),
+    [(None, "was never recorded"), (_T_US, "reached until 1971-11-26T10:40:00.000000Z")],
+    ids=["never covered", "covered beyond the clock here"],
+)
+def test_plan_has_no_gap_where_none_can_be_told(covered_until_us: int | None, coverage: str) -> None:
+    """By force, of a new ledger, or with a clock that is behind."""
+    plan = plan_of(Found(_PARTITION, covered_until_us=covered_until_us), LedgerState(None), _T_US)
+    assert plan.gap is None
+    assert list(plan.lines()) == [
+        "tweet/2: the ledger is sound, and is reset because of --force",
+        f"tweet/2: coverage {coverage}",
+        "tweet/2: no gap",
+        "tweet/2: ids that stay known: 0; next sequence: 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("covered_until_us", "state"), [(_T_US, "covers until 1971-11-26T10:40:00.000000Z"), (None, "is new")]
+)
+def test_sound_ledger_is_refused_with_what_it_is_worth(covered_until_us: int | None, state: str) -> None:
+    """The exit code is that of an operator's mistake, not of corruption."""
+    with pytest.raises(SoundLedgerError) as told:
+        LedgerState(None, covered_until_us).check_is_refused(_PARTITION)
+    assert told.value.lines[0] == f"the ledger of tweet/2 is sound and {state}: nothing was changed"
+    assert told.value.exit_code == os.EX_CONFIG
+    LedgerState("cannot be read").check_is_refused(_PARTITION)

@@ -155,6 +155,8 @@ def test_gap_spans_the_whole_range_and_says_why(cause: GapCause) -> None:
         "recorded_at": NOW_US // 1000,
         "reconciled_by": None,
         "remaining": None,
+        "withdrawn_at": None,
+        "withdrawn_because": None,
     }
 
 

@@ -1,7 +1,7 @@
 """What happens to a stream partition is logged, counted and shown at once."""
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,9 @@ from connector.coverage.messages import EndReason, Verdict
 from connector.coverage.plan import Live, Plan, Replay
 from connector.coverage.recovery import Refetch
 from connector.events.catalog import StreamPartition
+from connector.events.identity import ID_BYTES
 from connector.events.times import US_PER_S
-from connector.kafka.ledger import first_entry
+from connector.kafka.ledger import Mode, first_entry
 from connector.kafka.restore import OffsetEntry, Restored
 from connector.quoting import keep_secret
 from connector.source.connect_limiter import WaitReason
@@ -96,6 +97,39 @@ def test_clock_that_is_off_is_warned_about(offset_s: int, warnings: int) -> None
     with capture_logs() as logs:
         _Bench().telemetry.connected(Live(0), offset_s * US_PER_S)
     assert [log["event"] for log in logs].count("clock_offset") == warnings
+
+
+def _reset_row(writer_id: str) -> Restored:
+    """Return a ledger that an operator has just reset: coverage had ended 90 s before."""
+    last = replace(
+        first_entry(StreamPartition("user", 3), writer_id, 100 * US_PER_S), mode=Mode.RESET, ids=b"i" * ID_BYTES
+    )
+    first = replace(last, covered_until_before_us=10 * US_PER_S)
+    return Restored([OffsetEntry(8, first), OffsetEntry(9, replace(last, oldest_offset=8))], 0, 11)
+
+
+def test_gap_of_a_reset_is_counted_once_by_who_restores_it_before_anything_is_committed() -> None:
+    """A life later, or after another assignment, it is known; another reset is not."""
+    with capture_logs() as logs:
+        bench = _Bench()
+        bench.telemetry.restored(_reset_row("a"), 2, 100 * US_PER_S, 0.1)
+        bench.telemetry.restored(_reset_row("a"), 2, 100 * US_PER_S, 0.1)
+        assigned_again = PartitionTelemetry(StreamPartition("user", 3), bench.metrics, bench.status)
+        assigned_again.restored(_reset_row("a"), 2, 100 * US_PER_S, 0.1)
+    assert bench.count("gap_seconds", state="lost", cause="ledger-reset") == 90
+    assert bench.count("gaps", state="lost", cause="ledger-reset") == 1
+    events = [(log["event"], log["log_level"]) for log in logs if log["event"] != "partition_restored"]
+    assert events == [("ledger_was_reset", "warning"), ("gap_recorded", "error")]
+    bench.telemetry.restored(_reset_row("b"), 2, 100 * US_PER_S, 0.1)
+    assert bench.count("gap_seconds", state="lost", cause="ledger-reset") == 180
+
+
+def test_gap_of_a_reset_is_not_counted_once_something_is_committed_behind_it(bench: _Bench) -> None:
+    """Another process has counted it, or this one before a restart."""
+    reset = _reset_row("a")
+    newest = replace(reset.placed[-1].entry, mode=Mode.LIVE, entry=1, writer_id="c", ids=b"")
+    bench.telemetry.restored(Restored([*reset.placed, OffsetEntry(11, newest)], 0, 13), 2, 100 * US_PER_S, 0.1)
+    assert bench.count("gaps", state="lost", cause="ledger-reset") == 0
 
 
 def test_bytes_are_counted_though_nothing_is_committed(bench: _Bench) -> None:

@@ -1,0 +1,250 @@
+"""What operators change by command: a sound ledger is safe from them, and so is whatever they only try."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from connector.batch.bus_ledger import BusLedger
+from connector.batch.gaps import Gaps, GapTopic
+from connector.batch.publish import Publisher
+from connector.batch.records import BatchRecords
+from connector.batch.state import Outcome, RunFolder, RunState, ShardState
+from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S
+from connector.kafka.cluster import Cluster
+from connector.kafka.ledger import LedgerEntry, Mode, decode_shipped
+from connector.kafka.registry import RegistryClient
+from connector.kafka.restore import LedgerReader
+from connector.kafka.topics import TopicNames
+from connector.kafka.verify import verify_batch
+from connector.operations import withdrawal
+from connector.operations.reset import LedgerReset
+from connector.operations.withdrawal import Withdrawal, WithdrawalError
+from connector.settings import RunSettings
+from connector.simulator.server import Simulator
+from connector.x.batch_api import JobType
+from connector.x.clock import wall_us
+from tests.faults.ledger_damage import LedgerDamage
+from tests.rig.process import wait_until
+from tests.rig.service import Config, ConnectorProcess, Probe
+from tests.rig.session import Kafka
+
+_PLACE = StreamPartition("tweet", 2)
+_WHERE = {"stream": "tweet", "partition": "2"}
+_RESET = ("ledger", "reset", "--stream=tweet", "--partition=2")
+
+
+def _run(folder: Path, config: Config, *arguments: str) -> tuple[int, str, str]:
+    with ConnectorProcess(folder, list(arguments), config) as command:
+        return command.wait(), command.stdout, command.stderr
+
+
+def _newest(config: Config) -> LedgerEntry:
+    kafka = RunSettings.model_validate(config).kafka
+    return LedgerReader(kafka, _PLACE, decode_shipped).restore().placed[-1].entry
+
+
+def _ends(config: Config) -> dict[tuple[str | None, int | None], int]:
+    """Return where every topic of the prefix ends, transactions that were not committed included."""
+    kafka = RunSettings.model_validate(config).kafka
+    topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics
+    places = [
+        TopicPartition(name, number)
+        for name, topic in topics.items()
+        if name.startswith(kafka.topic_prefix)
+        for number in topic.partitions
+    ]
+    return Cluster(kafka).ends(places)
+
+
+def _gaps_counted(probe: Probe) -> tuple[float, float]:
+    """Return how many gaps of resets are counted, and how many seconds."""
+    scrape = probe.metrics()
+    return (
+        scrape.total("gaps_total", cause="ledger-reset", **_WHERE),
+        scrape.total("gap_seconds_total", cause="ledger-reset", **_WHERE),
+    )
+
+
+def _await_events(probe: Probe, simulator: Simulator) -> None:
+    probe.await_connected(simulator)
+    simulator.emit(20, _PLACE)
+    probe.await_sequences(simulator)
+
+
+def _stop(run: ConnectorProcess) -> None:
+    run.signal(signal.SIGTERM)
+    assert run.wait() == 0
+
+
+def test_sound_ledger_of_a_running_partition_is_left_alone_unless_forced(
+    committed: Config, simulator: Simulator, tmp_path: Path
+) -> None:
+    """Refused, or only tried, it goes on undisturbed; reset by force, its owner notices and counts the gap once."""
+    with ConnectorProcess(tmp_path, ["run"], committed) as run:
+        probe = run.probe()
+        _await_events(probe, simulator)
+        owner = _newest(committed).writer_id
+        code, _, told = _run(tmp_path, committed, *_RESET, "--yes")
+        assert code == 78, told
+        assert "the ledger of tweet/2 is sound and covers until 20" in told
+        assert "--force" in told
+        code, said, told = _run(tmp_path, committed, *_RESET, "--force", "--dry-run")
+        assert code == 0, told
+        assert "tweet/2: the ledger is sound, and is reset because of --force\n" in said
+        assert "started" not in said
+        _await_events(probe, simulator)
+        assert _newest(committed).writer_id == owner
+        assert probe.metric("partition_restarts_total") == 0
+        assert _gaps_counted(probe) == (0, 0)
+
+        code, said, told = _run(tmp_path, committed, *_RESET, "--force", "--yes")
+        assert code == 0, told
+        assert "tweet/2: recorded a gap from " in said
+        wait_until(lambda: _gaps_counted(probe)[0] == 1, "the owner counts the gap", 30)
+        assert probe.partition("tweet", 2)["last_gap"].endswith(": lost, ledger-reset")
+        _await_events(probe, simulator)
+        assert _gaps_counted(probe)[0] == 1
+        assert [(each["stream"], each["partition"]) for each in run.logged("ledger_was_reset")] == [("tweet", 2)]
+        _stop(run)
+
+
+def test_damaged_ledger_is_reset_once_shown_and_counted_by_who_restores_it_first(
+    kafka: Kafka, committed: Config, simulator: Simulator, tmp_path: Path
+) -> None:
+    """A dry run and a command without consent change nothing; a restart later counts nothing again."""
+    LedgerDamage(kafka.bootstrap_servers, committed["kafka"]["topic_prefix"]).garble(_PLACE.ledger_partition)
+    ends = _ends(committed)
+    code, shown, told = _run(tmp_path, committed, *_RESET, "--dry-run")
+    assert code == 0, told
+    refused, coverage, gap, known = shown.splitlines()
+    assert refused.startswith("tweet/2: the ledger is refused: ")
+    assert "cannot be read" in refused
+    assert coverage.startswith("tweet/2: coverage reached until 20")
+    assert gap.startswith("tweet/2: a gap from 20")
+    assert gap.endswith(" s")
+    code, said, told = _run(tmp_path, committed, *_RESET)
+    assert code == 64
+    assert said.splitlines()[:2] == [refused, coverage]
+    assert "--yes" in told
+    assert _ends(committed) == ends
+
+    code, said, told = _run(tmp_path, committed, *_RESET, "--yes")
+    assert code == 0, told
+    newest = _newest(committed)
+    assert (newest.mode, newest.entry) == (Mode.RESET, 0)
+    assert known.endswith(f"next sequence: {newest.sequence + 1}")
+    with ConnectorProcess(tmp_path, ["run"], committed) as run:
+        probe = run.probe()
+        _await_events(probe, simulator)
+        count, seconds = _gaps_counted(probe)
+        expected_us = newest.covered_until_us - newest.covered_until_before_us
+        assert count == 1
+        assert seconds == pytest.approx(expected_us / US_PER_S)
+        assert len(run.logged("ledger_was_reset")) == 1
+        assert [each["cause"] for each in run.logged("gap_recorded")] == ["ledger-reset"]
+        _stop(run)
+    with ConnectorProcess(tmp_path, ["run"], committed) as run:
+        _await_events(run.probe(), simulator)
+        assert _gaps_counted(run.probe()) == (0, 0)
+        assert run.logged("ledger_was_reset") == []
+        _stop(run)
+    assert _run(tmp_path, committed, *_RESET, "--yes")[0] == 78
+
+
+class _Batch:
+    """A batch run about all Tweets that is about to end, and reconciles what `gaps` reads."""
+
+    def __init__(self, settings: RunSettings, registry: RegistryClient, gaps: GapTopic, folder: Path) -> None:
+        names, found = (
+            TopicNames(settings.kafka.topic_prefix),
+            verify_batch(settings.kafka, Cluster(settings.kafka), registry),
+        )
+        records = BatchRecords(
+            JobType.TWEETS, names, found.schema_ids, found.max_message_bytes, has_headers=settings.kafka.headers
+        )
+        ledger = BusLedger(settings.kafka, JobType.TWEETS, records, sleep=lambda _: None)
+        self._publisher = Publisher(ledger, records, RunFolder(folder), gaps)
+        self._publisher.load()
+        self._outcome = Outcome("9", wall_us() + US_PER_S, "d", 0, 1, 0, 0, 0, 0, [])
+        shard = ShardState(1, 1, 0, "", outcome=self._outcome)
+        self._state = RunState("a1", JobType.TWEETS, "", wall_us(), 0, 0, [shard], covers_all=True)
+        self._publisher.begin(self._state)
+
+    def end(self) -> list[str]:
+        return list(self._publisher.end(self._state, self._outcome, is_done=True))
+
+
+class _InterruptedTopic(GapTopic):
+    """The topic of the gaps; something happens right after it is read for the first time."""
+
+    meanwhile: Callable[[], object]
+
+    def read(self) -> Gaps:
+        found, meanwhile = super().read(), self.meanwhile
+        self.meanwhile = lambda: None
+        meanwhile()
+        return found
+
+
+def test_gap_is_withdrawn_once_and_for_batch_runs_too(
+    committed: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record stays, with reason; whoever of an operator and a run is later sees what the other has written."""
+    settings = RunSettings.model_validate(committed)
+    for number in (1, 2):
+        with LedgerReset(settings, StreamPartition("tweet", number), is_forced=True) as reset:
+            assert reset.carry_out() is not None
+    ids = [json.loads(line)["gap_id"] for line in _run(tmp_path, committed, "gaps", "--output=json")[1].splitlines()]
+    first, second = sorted(ids)
+
+    code, _, told = _run(tmp_path, committed, "gaps", "withdraw", "tweet/9", "--reason=no", "--yes")
+    assert code == 64
+    assert f"\n  {first}\n  {second}\n" in told
+    ends = _ends(committed)
+    withdraw = ("gaps", "withdraw", first, "--reason", "the stream was  silent: \N{SNOWMAN}")
+    code, said, told = _run(tmp_path, committed, *withdraw, "--dry-run")
+    assert (code, said.startswith("tweet/1  20"), "would be" in told) == (0, True, True)
+    assert _run(tmp_path, committed, *withdraw)[0] == 64
+    assert _ends(committed) == ends
+
+    with RegistryClient(settings.schema_registry) as registry:
+        topic = _InterruptedTopic(settings.kafka, registry)
+        batch = _Batch(settings, registry, topic, tmp_path / "run")
+        before = {each.gap["gap_id"]: each.gap for each in GapTopic(settings.kafka, registry).read().gaps}
+        answers: list[tuple[int, str, str]] = []
+        topic.meanwhile = lambda: answers.append(_run(tmp_path, committed, *withdraw, "--yes"))
+        [closed] = batch.end()
+        assert answers == [(0, answers[0][1], "")]
+        assert closed.startswith("partly reconciled: gap of tweet/2 from ")
+        after = {each.gap["gap_id"]: each.gap for each in GapTopic(settings.kafka, registry).read().gaps}
+        assert {**after[first], "withdrawn_at": None} == {
+            **before[first],
+            "state": "withdrawn",
+            "withdrawn_because": "the stream was  silent: \N{SNOWMAN}",
+        }
+        assert after[second]["state"] == "partly-reconciled"
+
+        reading = _InterruptedTopic(settings.kafka, registry)
+        reading.meanwhile = Withdrawal(settings, second, "earlier").carry_out
+        monkeypatch.setattr(withdrawal, "GapTopic", lambda *_: reading)
+        with pytest.raises(WithdrawalError, match=r"was withdrawn at 20.*: earlier$"):
+            Withdrawal(settings, second, "later").carry_out()
+        monkeypatch.undo()
+        last = {each.gap["gap_id"]: each.gap for each in GapTopic(settings.kafka, registry).read().gaps}
+        kept = ("reconciled_by", "remaining", "recorded_at", "cause", "detail")
+        assert [last[second][name] for name in kept] == [after[second][name] for name in kept]
+        assert last[second]["reconciled_by"] == ["a1"]
+
+    code, _, told = _run(tmp_path, committed, *withdraw, "--yes")
+    assert (code, f"gap {first} was withdrawn at 20" in told) == (64, True)
+    code, said, _ = _run(tmp_path, committed, "gaps", "--state=withdrawn", "--from=1h")
+    assert (code, said.count("  withdrawn  ledger-reset: ")) == (0, 2)
+    assert said.count(": the stream was  silent: \N{SNOWMAN}\n") == 1
+    assert _run(tmp_path, committed, "gaps", "list", "--state=lost")[:2] == (0, "no such gaps\n")
+    assert _run(tmp_path, committed, "gaps", "--to=2h")[:2] == (0, "no such gaps\n")

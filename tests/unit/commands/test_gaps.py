@@ -1,0 +1,94 @@
+"""Which gaps `connector gaps` prints, and what it refuses."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from connector import cli
+from connector.commands import gaps as gaps_module
+from connector.commands.gaps import is_wanted
+from connector.commands.options import TimeRange
+from connector.coverage.gap import GapState
+from connector.events.times import US_PER_S
+from connector.operations import history
+
+_GAP: dict[str, Any] = {
+    "gap_id": "tweet/2/a/b",
+    "stream": "tweet",
+    "stream_partition": 2,
+    "gap_start": "1970-01-01T00:01:40.000000Z",
+    "gap_end": "1970-01-01T00:03:20.000000Z",
+    "state": "withdrawn",
+    "cause": "ledger-reset",
+    "detail": "d",
+    "withdrawn_at": "1970-01-01T00:05:00.000000Z",
+    "withdrawn_because": "nothing was missing",
+}
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "is_met"),
+    [
+        (0, 100, False),
+        (0, 101, True),
+        (100, 200, True),
+        (150, 160, True),
+        (199, 999, True),
+        (200, 999, False),
+    ],
+)
+def test_range_meets_a_gap_that_shares_an_instant_with_it(start_s: int, end_s: int, *, is_met: bool) -> None:
+    """Ends are excluded, of both."""
+    assert is_wanted(_GAP, TimeRange(start_s * US_PER_S, end_s * US_PER_S), None) == is_met
+
+
+def test_gap_of_another_program_is_shown_whatever_the_range() -> None:
+    """Better shown than missed."""
+    for start in (7, "yesterday", None):
+        assert is_wanted({**_GAP, "gap_start": start}, TimeRange(0, 1), None)
+
+
+def test_states_choose() -> None:
+    """Any of those that are given."""
+    assert is_wanted(_GAP, None, [GapState.LOST, GapState.WITHDRAWN])
+    assert not is_wanted(_GAP, None, [GapState.LOST])
+    assert is_wanted(_GAP, None, [])
+
+
+def _printed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str]:
+    monkeypatch.setattr(gaps_module, "configure", lambda *_: None)
+    monkeypatch.setattr(history, "read_gaps", lambda _: ([_GAP], []))
+    result = CliRunner().invoke(cli.app, ["gaps", *arguments])
+    return result.exit_code, result.stdout
+
+
+def test_withdrawn_gap_is_printed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a line of its own; as JSON with everything, one object a line."""
+    first, second = _printed(monkeypatch)[1].splitlines()
+    assert first.endswith("  withdrawn  ledger-reset: d")
+    assert second.strip() == "withdrawn at 1970-01-01T00:05:00.000000Z: nothing was missing"
+    assert json.loads(_printed(monkeypatch, "list", "--output=json")[1]) == _GAP
+    assert _printed(monkeypatch, "--state=lost") == (os.EX_OK, "no such gaps\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--state=closed",),
+        ("--from=tomorrow",),
+        ("--from=1h", "--to=2h"),
+        ("--state=lost", "list"),
+        ("--config=x.yaml", "withdraw", "a", "--reason=r"),
+        ("--output=json", "list"),
+    ],
+    ids=" ".join,
+)
+def test_option_that_would_be_without_effect_is_refused(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """Above all a file of settings: the command would go to another Kafka than meant."""
+    code, said = _printed(monkeypatch, *arguments)
+    assert (code, said) == (2, "")
