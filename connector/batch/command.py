@@ -167,17 +167,17 @@ def _state(request: Request, folder: RunFolder, keeper: Keeper, tools: Tools) ->
     kept = _found(request, keeper)
     is_whole = kept is not None and folder.holds(kept, with_results=request.output is not None)
     if request.ids is None:
-        return _resumed(_usable(_asked_for(request, kept), request, is_whole=is_whole), keeper, tools)
+        return _resumed(check_usable(_asked_for(request, kept), request, is_whole=is_whole), keeper, tools)
     if kept is not None and request.is_fresh:
         _abandon(keeper, kept, tools)
         kept = None
     if kept is not None and (is_whole or keeper is folder):
-        _check_same(kept, request, request.ids)
-        return _resumed(_usable(kept, request, is_whole=is_whole), keeper, tools)
+        check_same(kept, request, request.ids)
+        return _resumed(check_usable(kept, request, is_whole=is_whole), keeper, tools)
     folder.clear()
     prepared = _prepared(request, request.ids, folder, tools)
     if kept is not None:  # its files are gone, as those of a pod are
-        _check_same(kept, request, request.ids)
+        check_same(kept, request, request.ids)
         if kept.is_of(prepared):
             return _resumed(kept, keeper, tools)
         _abandon(keeper, kept, tools)  # what is held has changed
@@ -193,7 +193,7 @@ def _asked_for(request: Request, kept: RunState | None) -> RunState:
     return kept
 
 
-def _check_same(kept: RunState, request: Request, ids: Ids) -> None:
+def check_same(kept: RunState, request: Request, ids: Ids) -> None:
     """Raise `UnusableRunError` unless a run is about what is asked for now."""
     unfinished = f"run {kept.run_id} is unfinished"
     if (kept.kind, kept.source) != (request.kind, ids.identity()):
@@ -203,7 +203,8 @@ def _check_same(kept: RunState, request: Request, ids: Ids) -> None:
         raise UnusableRunError(f"{unfinished}, and was begun {was} --covers-all; --fresh discards it")
 
 
-def _usable(kept: RunState, request: Request, *, is_whole: bool) -> RunState:
+def check_usable(kept: RunState, request: Request, *, is_whole: bool) -> RunState:
+    """Return a run. Raises `UnusableRunError` unless its files are there as a whole."""
     if not is_whole:
         remedy = "--fresh discards it" if request.ids else "give its ids to: connector batch run"
         raise UnusableRunError(f"run {kept.run_id} is unfinished, and files of it are gone; {remedy}")

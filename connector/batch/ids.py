@@ -104,6 +104,28 @@ def prepare(
     return Prepared(shards, count, ids.valid - count, ids.invalid)
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What `prepare` would make of ids: how many are distinct, in how many parts of how many bytes in all."""
+
+    ids: int
+    parts: int
+    size_bytes: int
+    duplicates: int
+    invalid: int
+
+
+def count(
+    ids: Ids, folder: Path, *, shard_limit_bytes: int = 128_000_000, on_progress: Callable[[int], None]
+) -> Counted:
+    """Count ids as `prepare` would write them, and write none. Raises what `Ids.distinct` does."""
+    number_of, found, parts, size_bytes = _shard_numbers(shard_limit_bytes), 0, 0, 0
+    with closing(ids.distinct(folder, on_progress)) as distinct:
+        for each in distinct:
+            found, parts, size_bytes = found + 1, number_of(each), size_bytes + len(each) + 1
+    return Counted(found, parts, size_bytes, ids.valid - found, ids.invalid)
+
+
 def split(shard: Shard, folder: Path, *, number: int) -> tuple[Shard, Shard]:
     """Write the halves of `shard`, which has at least two ids, into `folder` as shards `number` and `number` + 1.
 

@@ -181,6 +181,10 @@ class Bus:
         """Return tools with which the runner stays known while it waits."""
         return Tools(api, Pace(time_s, sleep=self._ledger.rest), BeatingReporter(reporter, self._ledger))
 
+    def open_gaps(self) -> Sequence[RecordedGap]:
+        """Return the gaps that a run of this type can make up for now. Raises what Kafka and the registry come to."""
+        return self._gaps.read().open_for(self.request.kind)
+
     def due(self, wanted: Wanted, now_us: int) -> Due:
         """Return whether a run is due. Raises what Kafka and the registry come to."""
         last = last_entry(self._settings, wanted.kind)

@@ -147,13 +147,13 @@ def opened(  # noqa: PLR0913 - what the options say of the run
 ) -> Iterator[Given]:
     """Give what a request takes; with `due_us`, end here unless no such run finished in that time."""
     progress, calls, time_s = Progress(), Counter[str](), timeout_h * _HOUR_S
-    with _resumable(progress, asked.folder), BatchApi(settings.x, lambda method, _: calls.update([method])) as api:
+    with resumable(progress, asked.folder), BatchApi(settings.x, lambda method, _: calls.update([method])) as api:
         if not publish or not isinstance(settings, RunSettings):
             yield Given(asked, Tools(api, Pace(time_s), progress), calls)
             return
         with publishing(asked, settings, progress) as bus:
             if due_us is not None:
-                due = bus.due(_wanted(asked, due_us), wall_us())
+                due = bus.due(wanted(asked, due_us), wall_us())
                 if not due.is_due:
                     say(msgspec.json.encode(due).decode() if as_json else f"not due: {due.why}")
                     raise typer.Exit
@@ -161,7 +161,7 @@ def opened(  # noqa: PLR0913 - what the options say of the run
             yield Given(bus.request, bus.tools(api, time_s, progress), calls)
 
 
-def _wanted(asked: Request, due_us: int) -> Wanted:
+def wanted(asked: Request, due_us: int) -> Wanted:
     """Return what is to run; a topic holds all, whatever of it was skipped."""
     source = IdSource.FILE if asked.ids is None else asked.ids.source
     must_cover_all = asked.covers_all and source is IdSource.FILE
@@ -169,7 +169,7 @@ def _wanted(asked: Request, due_us: int) -> Wanted:
 
 
 @contextmanager
-def _resumable(progress: Progress, folder: Path) -> Iterator[None]:
+def resumable(progress: Progress, folder: Path) -> Iterator[None]:
     """Turn what ends a run into what an operator can use."""
     try:
         yield
@@ -210,14 +210,14 @@ def cancel_job(job_id: str, folder: Path, settings: Settings, *, publish: bool) 
     with BatchApi(settings.x) as api:
         calls = Calls(Tools(api, Pace(_HOUR_S), Progress()))
         if not job_id.isdecimal() or calls.find(job_id) is None:
-            raise _unknown(job_id, folder, publish=publish)
+            raise unknown_run(job_id, folder, publish=publish)
         calls.cancel(job_id)
     say(f"job {shown(job_id)} is cancelled, or had already ended")
 
 
 def unfinished(folder: Path, settings: Settings, *, publish: bool) -> dict[str, RunState]:
     """Return the unfinished runs by id: those on the bus, or those in the folder."""
-    with _resumable(Progress(), folder):
+    with resumable(Progress(), folder):
         return {state.run_id: state for state in unfinished_runs(folder, settings.kafka if publish else None)}
 
 
@@ -225,11 +225,12 @@ def find(run_id: str, folder: Path, settings: Settings, *, publish: bool) -> Run
     """Return an unfinished run. Raises `UnusableRunError` if it is none."""
     state = unfinished(folder, settings, publish=publish).get(run_id)
     if state is None:
-        raise _unknown(run_id, folder, publish=publish)
+        raise unknown_run(run_id, folder, publish=publish)
     return state
 
 
-def _unknown(run_id: str, folder: Path, *, publish: bool) -> UnusableRunError:
+def unknown_run(run_id: str, folder: Path, *, publish: bool) -> UnusableRunError:
+    """Return the error for a run or a job that is not there."""
     where = "Kafka" if publish else f"{folder}, without --publish,"
     option = " --publish" if publish else ""
     return UnusableRunError(f"{where} holds no unfinished run {shown(run_id)}; see: connector batch status{option}")
@@ -242,7 +243,7 @@ def status(run_id: str | None, folder: Path, settings: Settings, *, publish: boo
     with BatchApi(settings.x) as api:
         lines = list(status_lines(run_id, runs.values(), others, Jobs(api)))
     if not lines and run_id is not None:
-        raise _unknown(run_id, folder, publish=publish)
+        raise unknown_run(run_id, folder, publish=publish)
     return lines or ["no runs" if publish else f"no unfinished runs in {folder}"]
 
 

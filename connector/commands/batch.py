@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from connector.commands.consent import DryRunOption
 from connector.commands.options import duration_us
 from connector.console import ConfigFile, say
 
@@ -76,26 +77,34 @@ def run(  # noqa: PLR0913 - one for each option
     skip_invalid: SkipInvalid = False,
     timeout_h: TimeoutHours = 48.0,
     as_json: AsJson = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Check the ids, upload them to X, wait, and write the results; the same command resumes a run however it ended.
 
-    With -o it needs a bearer token, or API key and secret, and neither Kafka nor a registry. Exit codes: 0 every id is
+    With -o it needs a bearer token, or API key and secret, and neither Kafka nor a registry. With --dry-run it reads
+    the ids and prints what it would ask X and publish, without asking X anything. Exit codes: 0 every id is
     accounted for, or no run is due; 64 an option or argument is wrong; 65 the input holds invalid lines; 69 X failed
     every job, or delivered no whole results, or Kafka or the registry does not answer; 70 the results do not add up; 75
     another run is under way, or the time limit has passed; 78 settings are wrong, a file cannot be read or written, the
     folder holds a run of other ids, X refuses the token or the request, or names a transfer URL that is not allowed;
     130 and 143 SIGINT and SIGTERM.
     """
+    from connector.batch import dry_run as dry
     from connector.batch import session
 
     session.check_goal(output, publish=publish)
     session.check_files(source, output)
+    if dry_run and as_json:
+        raise typer.BadParameter("--dry-run prints no report: leave --json out")
     if due is not None and not publish:
         raise typer.BadParameter("--due needs --publish: when a run finished is in Kafka")
     session.check_ids(source, from_topic=from_topic, covers_all=covers_all, publish=publish)
     settings = session.configured(config, publish=publish or from_topic)
     with session.ids(kind, source, settings, from_topic=from_topic, skip_invalid=skip_invalid) as ids:
         request = session.request(kind, ids, output, folder, publish=publish, covers_all=covers_all, fresh=fresh)
+        if dry_run:
+            dry.show_run(request, settings, folder, publish=publish, due_us=due)
+            return
         with session.opened(request, settings, timeout_h, publish=publish, due_us=due, as_json=as_json) as given:
             session.finish(given, as_json=as_json)
 
@@ -113,17 +122,24 @@ def submit(  # noqa: PLR0913 - one for each option
     fresh: Fresh = False,
     skip_invalid: SkipInvalid = False,
     timeout_h: TimeoutHours = 48.0,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Check the ids and upload them to X, and do not wait: `connector batch fetch` finishes the run later.
 
+    With --dry-run it reads the ids and prints what it would ask X, without asking X anything.
+
     Exit codes as those of `connector batch run`; 0: X has the ids, or those of the first part.
     """
+    from connector.batch import dry_run as dry
     from connector.batch import session
 
     session.check_ids(source, from_topic=from_topic, covers_all=covers_all, publish=publish)
     settings = session.configured(config, publish=publish or from_topic)
     with session.ids(kind, source, settings, from_topic=from_topic, skip_invalid=skip_invalid) as ids:
         request = session.request(kind, ids, None, folder, publish=publish, covers_all=covers_all, fresh=fresh)
+        if dry_run:
+            dry.show_run(request, settings, folder, publish=publish)
+            return
         with session.opened(request, settings, timeout_h, publish=publish) as given:
             run_id = session.submit(given)
     options = ("--publish" if publish else "-o FILE") + ("" if folder == _FOLDER else f" --folder {folder}")
@@ -140,17 +156,24 @@ def fetch(  # noqa: PLR0913 - one for each option
     folder: Folder = _FOLDER,
     timeout_h: TimeoutHours = 48.0,
     as_json: AsJson = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Finish a run that was submitted or interrupted: wait for X, and write the results.
 
+    With --dry-run it asks X how far its jobs are, prints what is ready, and fetches nothing.
+
     Needs the folder of the run. Exit codes as those of `connector batch run`; 78 also if there is no such run.
     """
+    from connector.batch import dry_run as dry
     from connector.batch import session
 
     session.check_goal(output, publish=publish)
     settings = session.configured(config, publish=publish)
-    kind = session.find(run_id, folder, settings, publish=publish).kind
-    request = session.request(kind, None, output, folder, publish=publish, run_id=run_id)
+    state = session.find(run_id, folder, settings, publish=publish)
+    request = session.request(state.kind, None, output, folder, publish=publish, run_id=run_id)
+    if dry_run:
+        dry.show_fetch(request, state, settings)
+        return
     with session.opened(request, settings, timeout_h, publish=publish) as given:
         session.finish(given, as_json=as_json)
 
@@ -188,12 +211,20 @@ def cancel(
     publish: OnBus = False,
     config: ConfigFile = None,
     folder: Folder = _FOLDER,
+    dry_run: DryRunOption = False,
 ) -> None:
-    """Discard an unfinished run and cancel its job; or cancel a job, whatever created it. The results are lost."""
+    """Discard an unfinished run and cancel its job; or cancel a job, whatever created it. The results are lost.
+
+    With --dry-run it asks X for the job, prints what it would discard and cancel, and does neither.
+    """
+    from connector.batch import dry_run as dry
     from connector.batch import session
 
     settings = session.configured(config, publish=publish)
     state = session.unfinished(folder, settings, publish=publish).get(target)
+    if dry_run:
+        dry.show_cancel(target, state, folder, settings, publish=publish)
+        return
     if state is None:
         session.cancel_job(target, folder, settings, publish=publish)
         return

@@ -211,6 +211,18 @@ def test_gap_is_withdrawn_once_and_for_batch_runs_too(
     code, said, told = _run(tmp_path, committed, *withdraw, "--dry-run")
     assert (code, said.startswith("tweet/1  20"), "would be" in told) == (0, True, True)
     assert _run(tmp_path, committed, *withdraw)[0] == 64
+    (tmp_path / "ids").write_text("17\n", encoding="utf-8")
+    batch_run = ("batch", "run", "tweets", str(tmp_path / "ids"), "--publish", "--dry-run", "--due=24h")
+    code, said, _ = _run(tmp_path, committed, *batch_run, "--covers-all")
+    due, first_line, published, *gaps = said.splitlines()
+    assert (code, due.startswith("due: the gap of tweet/")) == (0, True)
+    assert first_line.startswith("tweets to check: 1; jobs that X would be asked for, one after the other: 1; ")
+    assert published.startswith("would be published: results to ")
+    assert [line.partition(" from ")[0] for line in sorted(gaps)] == [
+        "could be reconciled: gap of tweet/1",
+        "could be reconciled: gap of tweet/2",
+    ]
+    assert "gaps that would stay open, as the ids are not said" in _run(tmp_path, committed, *batch_run)[1]
     assert _ends(committed) == ends
 
     with RegistryClient(settings.schema_registry) as registry:
