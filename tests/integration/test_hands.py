@@ -192,22 +192,14 @@ class _InterruptedTopic(GapTopic):
         return found
 
 
-def test_gap_is_withdrawn_once_and_for_batch_runs_too(
-    committed: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def _check_nothing_is_changed_by_trying(
+    committed: Config, tmp_path: Path, withdraw: tuple[str, ...], second: str
 ) -> None:
-    """The record stays, with reason; whoever of an operator and a run is later sees what the other has written."""
-    settings = RunSettings.model_validate(committed)
-    for number in (1, 2):
-        with LedgerReset(settings, StreamPartition("tweet", number), is_forced=True) as reset:
-            assert reset.carry_out() is not None
-    ids = [json.loads(line)["gap_id"] for line in _run(tmp_path, committed, "gaps", "--output=json")[1].splitlines()]
-    first, second = sorted(ids)
-
+    """Check what a wrong id, a dry run, a missing consent and the dry run of a batch say, and that none writes."""
     code, _, told = _run(tmp_path, committed, "gaps", "withdraw", "tweet/9", "--reason=no", "--yes")
     assert code == 64
-    assert f"\n  {first}\n  {second}\n" in told
+    assert f"\n  {withdraw[2]}\n  {second}\n" in told
     ends = _ends(committed)
-    withdraw = ("gaps", "withdraw", first, "--reason", "the stream was  silent: \N{SNOWMAN}")
     code, said, told = _run(tmp_path, committed, *withdraw, "--dry-run")
     assert (code, said.startswith("tweet/1  20"), "would be" in told) == (0, True, True)
     assert _run(tmp_path, committed, *withdraw)[0] == 64
@@ -225,6 +217,20 @@ def test_gap_is_withdrawn_once_and_for_batch_runs_too(
     assert "gaps that would stay open, as the ids are not said" in _run(tmp_path, committed, *batch_run)[1]
     assert _ends(committed) == ends
 
+
+def test_gap_is_withdrawn_once_and_for_batch_runs_too(
+    committed: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record stays, with reason; whoever of an operator and a run is later sees what the other has written."""
+    settings = RunSettings.model_validate(committed)
+    for number in (1, 2):
+        with LedgerReset(settings, StreamPartition("tweet", number), is_forced=True) as reset:
+            assert reset.carry_out() is not None
+    ids = [json.loads(line)["gap_id"] for line in _run(tmp_path, committed, "gaps", "--output=json")[1].splitlines()]
+    first, second = sorted(ids)
+
+    withdraw = ("gaps", "withdraw", first, "--reason", "the stream was  silent: \N{SNOWMAN}")
+    _check_nothing_is_changed_by_trying(committed, tmp_path, withdraw, second)
     with RegistryClient(settings.schema_registry) as registry:
         topic = _InterruptedTopic(settings.kafka, registry)
         batch = _Batch(settings, registry, topic, tmp_path / "run")
