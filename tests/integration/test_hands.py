@@ -9,18 +9,18 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from connector.batch.bus_ledger import BusLedger
-from connector.batch.gaps import Gaps, GapTopic
-from connector.batch.publish import Publisher
+from connector.batch.gaps import Gaps, GapTopic, RecordedGap, reconciling_parts
 from connector.batch.records import BatchRecords
-from connector.batch.state import Outcome, RunFolder, RunState, ShardState
+from connector.batch.state import RunState
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
+from connector.kafka.clients import producer_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import LedgerEntry, Mode, decode_shipped
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader
 from connector.kafka.topics import TopicNames
+from connector.kafka.transaction import MisplacedError, TransactionalWriter
 from connector.kafka.verify import verify_batch
 from connector.operations import withdrawal
 from connector.operations.reset import LedgerReset
@@ -157,29 +157,6 @@ def test_damaged_ledger_is_reset_once_shown_and_counted_by_who_restores_it_first
     assert _run(tmp_path, committed, *_RESET, "--yes")[0] == 78
 
 
-class _Batch:
-    """A batch run about all Tweets that is about to end, and reconciles what `gaps` reads."""
-
-    def __init__(self, settings: RunSettings, registry: RegistryClient, gaps: GapTopic, folder: Path) -> None:
-        names, found = (
-            TopicNames(settings.kafka.topic_prefix),
-            verify_batch(settings.kafka, Cluster(settings.kafka), registry),
-        )
-        records = BatchRecords(
-            JobType.TWEETS, names, found.schema_ids, found.max_message_bytes, has_headers=settings.kafka.headers
-        )
-        ledger = BusLedger(settings.kafka, JobType.TWEETS, records, sleep=lambda _: None)
-        self._publisher = Publisher(ledger, records, RunFolder(folder), gaps)
-        self._publisher.load()
-        self._outcome = Outcome("9", wall_us() + US_PER_S, "d", 0, 1, 0, 0, 0, 0, [])
-        shard = ShardState(1, 1, 0, "", outcome=self._outcome)
-        self._state = RunState("a1", JobType.TWEETS, "", wall_us(), 0, 0, [shard], covers_all=True)
-        self._publisher.begin(self._state)
-
-    def end(self) -> list[str]:
-        return list(self._publisher.end(self._state, self._outcome, is_done=True))
-
-
 class _InterruptedTopic(GapTopic):
     """The topic of the gaps; something happens right after it is read for the first time."""
 
@@ -190,6 +167,21 @@ class _InterruptedTopic(GapTopic):
         self.meanwhile = lambda: None
         meanwhile()
         return found
+
+
+def _reconcile(settings: RunSettings, registry: RegistryClient, read: Callable[[], Gaps]) -> list[RecordedGap]:
+    """Write, as a run that is done writes at its end, which of the gaps it closes, and return them."""
+    names, found = (
+        TopicNames(settings.kafka.topic_prefix),
+        verify_batch(settings.kafka, Cluster(settings.kafka), registry),
+    )
+    records = BatchRecords(JobType.TWEETS, names, found.schema_ids, found.max_message_bytes, has_headers=True)
+    writer = TransactionalWriter(producer_config(settings.kafka, names.transactional_id("batch.tweets")))
+    gaps = read()
+    state = RunState("a1", JobType.TWEETS, "", 0, 0, 0, [], covers_all=True, gaps_end=dict(gaps.ends))
+    closed = gaps.closed_by(state, wall_us() + US_PER_S)
+    writer.commit(reconciling_parts(gaps, closed, state, records))
+    return closed
 
 
 def _check_nothing_is_changed_by_trying(
@@ -214,7 +206,6 @@ def _check_nothing_is_changed_by_trying(
         "could be reconciled: gap of tweet/1",
         "could be reconciled: gap of tweet/2",
     ]
-    assert "gaps that would stay open, as the ids are not said" in _run(tmp_path, committed, *batch_run)[1]
     assert _ends(committed) == ends
 
 
@@ -232,15 +223,15 @@ def test_gap_is_withdrawn_once_and_for_batch_runs_too(
     withdraw = ("gaps", "withdraw", first, "--reason", "the stream was  silent: \N{SNOWMAN}")
     _check_nothing_is_changed_by_trying(committed, tmp_path, withdraw, second)
     with RegistryClient(settings.schema_registry) as registry:
-        topic = _InterruptedTopic(settings.kafka, registry)
-        batch = _Batch(settings, registry, topic, tmp_path / "run")
-        before = {each.gap["gap_id"]: each.gap for each in GapTopic(settings.kafka, registry).read().gaps}
-        answers: list[tuple[int, str, str]] = []
-        topic.meanwhile = lambda: answers.append(_run(tmp_path, committed, *withdraw, "--yes"))
-        [closed] = batch.end()
-        assert answers == [(0, answers[0][1], "")]
-        assert closed.startswith("partly reconciled: gap of tweet/2 from ")
-        after = {each.gap["gap_id"]: each.gap for each in GapTopic(settings.kafka, registry).read().gaps}
+        topic = GapTopic(settings.kafka, registry)
+        before = {each.gap["gap_id"]: each.gap for each in topic.read().gaps}
+        read_by_a_run = topic.read()
+        assert _run(tmp_path, committed, *withdraw, "--yes")[0] == 0
+        with pytest.raises(MisplacedError):
+            _reconcile(settings, registry, lambda: read_by_a_run)
+        [closed] = _reconcile(settings, registry, topic.read)
+        assert closed.gap["gap_id"] == second
+        after = {each.gap["gap_id"]: each.gap for each in topic.read().gaps}
         assert {**after[first], "withdrawn_at": None} == {
             **before[first],
             "state": "withdrawn",
