@@ -16,7 +16,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -307,11 +307,14 @@ def _start_new_ledger(writer: TransactionalWriter, records: RecordBuilder, found
             ids=pack_ids(ids[at : at + _IDS_PER_ENTRY]),
             oldest_offset=end if at else None,
             written_at_us=now_us,
+            records={},
         )
         for at in range(0, max(1, len(ids)), _IDS_PER_ENTRY)
     ]
-    *before, last = map(records.ledger, entries)
     published = [records.gap(gap, now_us)] if gap else []
     published.append(records.coverage(now_us, found.sequence, Mode.DISCONNECTED, now_us))
-    writer.commit([Part(found.partition, [*published, *before], last, end + len(before))])
+    *before, last = entries
+    written = [*published, *map(records.ledger, before)]
+    entry = records.ledger(replace(last, records=records.sets(published)))
+    writer.commit([Part(found.partition, written, entry, end + len(before))])
     return gap
