@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from connector.batch.gaps import Gaps, GapTopic, RecordedGap, reconciling_parts
 from connector.batch.records import BatchRecords
 from connector.batch.state import RunState
+from connector.errors import OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.clients import producer_config
@@ -119,6 +120,8 @@ def test_damaged_ledger_is_reset_once_shown_and_counted_by_who_restores_it_first
 ) -> None:
     """A dry run and a command without consent change nothing; a restart later counts nothing again."""
     LedgerDamage(kafka.bootstrap_servers, committed["kafka"]["topic_prefix"]).garble(_PLACE.ledger_partition)
+    with pytest.raises(OwnCorruptionError, match="cannot be read"):
+        _newest(committed)  # which waits until the damage is committed
     ends = _ends(committed)
     code, shown, told = _run(tmp_path, committed, *_RESET, "--dry-run")
     assert code == 0, told
