@@ -11,6 +11,7 @@ import typer
 from connector import __version__
 from connector.commands import coverage, reading, rehearsal, service, topics
 from connector.commands.batch import batch
+from connector.commands.config import config
 from connector.commands.gaps import gaps
 from connector.commands.ledger import ledger
 from connector.console import say, tell
@@ -87,6 +88,7 @@ for command in (
     rehearsal.demo,
 ):
     app.command()(command)
+app.add_typer(config, name="config")
 app.add_typer(batch, name="batch")
 app.add_typer(gaps, name="gaps")
 app.add_typer(ledger, name="ledger")

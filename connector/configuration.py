@@ -48,7 +48,7 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
     problems = [*_misspelt_variables(kind, os.environ), *_unusable_proxies(), *_unusable_certificates(os.environ)]
     flat: list[tuple[str, ...]] = []
     try:
-        flat += _flat_sections(kind, _content(kind, config_file))
+        flat += _flat_sections(kind, read_config(kind, config_file))
         settings: S = type(kind.__name__, (kind,), {"model_config": SettingsConfigDict(yaml_file=config_file)})()
         problems += _unusable_files(settings)
     except SettingsError as error:
@@ -87,8 +87,8 @@ def risks(settings: Settings) -> Iterator[str]:
         yield f"{given}: holds {', '.join(secret)}: give what is secret in kafka.properties_file"
 
 
-def _content(kind: type[Settings], config_file: Path | None) -> Mapping[str, Any]:
-    """Return what the YAML file holds. Raises `SettingsError`, which never quotes it, as it may hold a secret."""
+def read_config(kind: type[Settings], config_file: Path | None) -> Mapping[str, Any]:
+    """Return what the YAML file holds. Raises `SettingsError`, which never quotes the file, as it may hold a secret."""
     if config_file is None:
         return {}
     name = f"--config {config_file}"
@@ -120,10 +120,10 @@ def _unusable_files(section: BaseModel, path: tuple[str, ...] = ()) -> Iterator[
         if isinstance(value, BaseModel) and type(value) is not XSettings:
             yield from _unusable_files(value, (*path, name))
         elif isinstance(value, Path) and (problem := why_not_a_file(value, may_be_folder=name == "ca_file")):
-            yield f"{variable_name((*path, name))}: {_as_path(value)}: {problem}"
+            yield f"{variable_name((*path, name))}: {as_path(value)}: {problem}"
 
 
-def _as_path(path: Path) -> str:
+def as_path(path: Path) -> str:
     """Return a path as it may be shown: what does not begin as one may be the secret that belongs into the file."""
     text = str(path)
     return text if text.startswith(("/", ".", "~")) else "what is given, which does not begin with / or ."

@@ -1,0 +1,43 @@
+"""`connector config …`: the settings in force, and an example of all there are."""
+
+import json
+
+import typer
+
+from connector.commands.options import Output, OutputOption
+from connector.console import ConfigFile, configure, say
+from connector.settings import Settings
+
+config = typer.Typer(help="Show the settings in force, or an example of all of them.", no_args_is_help=True)
+
+
+@config.command()
+def show(*, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
+    """Print each setting, its value in force, and where that comes from: the default, the file, a variable.
+
+    Secrets are masked. Exit codes: 0; 78 settings are wrong: all that is wrong is printed, as by `connector check`.
+    """
+    from connector.operations.settings_in_force import settings_in_force
+
+    found = list(settings_in_force(configure(Settings, config), config))
+    if output is Output.JSON:
+        say(json.dumps([each.as_json() for each in found]))
+        return
+    names = [".".join(each.path) for each in found]
+    values = ["not set" if each.value is None else _text(each.value) for each in found]
+    wide, wider = max(map(len, names)), min(40, max(map(len, values)))
+    for name, value, each in zip(names, values, found, strict=True):
+        place = "" if each.place is None else f" {each.place}"
+        say(f"{name:<{wide}}  {value:<{wider}}  {each.origin}{place}")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@config.command()
+def example() -> None:
+    """Print a YAML file of all settings, with what they mean and their defaults, as a file to begin with."""
+    from connector.operations.settings_example import settings_example
+
+    say(*settings_example())

@@ -1,0 +1,121 @@
+"""`connector config`: what it shows of the settings in force, and that its example is one."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from connector import cli
+from connector.configuration import describe_settings, load_settings
+from connector.settings import RunSettings, Settings
+
+_HUSH = "hush"
+_GIVEN = {
+    "CONNECTOR_X__BEARER_TOKEN": f"{_HUSH}-token",
+    "CONNECTOR_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+    "CONNECTOR_KAFKA__SASL": json.dumps({"mechanism": "PLAIN", "username": "me"}),
+    "CONNECTOR_KAFKA__PROPERTIES": json.dumps(
+        {
+            "client.rack": "a",
+            "ssl.keystore.password": f"{_HUSH}-keystore",
+            "sasl.oauthbearer.config": f"scope={_HUSH}",
+            "sasl.oauthbearer.token.endpoint.url": f"https://me:{_HUSH}-url@idp/token",
+        }
+    ),
+    "CONNECTOR_SCHEMA_REGISTRY__USERNAME": "me",
+    "CONNECTOR_SCHEMA_REGISTRY__PASSWORD": f"{_HUSH}-registry",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_variables_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("CONNECTOR_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(name="file")
+def _file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a settings file, and more in the environment."""
+    password = tmp_path / "password"
+    password.write_text(f"{_HUSH}-sasl\n", encoding="utf-8")
+    path = tmp_path / "connector.yaml"
+    path.write_text(
+        f"kafka:\n  bootstrap_servers: broker:9092\n  headers: false\n  sasl: {{password_file: {password}}}\n"
+        "x: {bearer_token: hush-overridden}\nschema_registry: {url: http://registry}\n",
+        encoding="utf-8",
+    )
+    for name, value in _GIVEN.items():
+        monkeypatch.setenv(name, value)
+    return path
+
+
+def _printed(*arguments: str, exit_code: int = 0) -> str:
+    result = CliRunner().invoke(cli.app, ["config", *arguments])
+    assert result.exit_code == exit_code, result.output
+    return result.stdout
+
+
+def _as_json(file: Path) -> dict[str, dict[str, Any]]:
+    shown = json.loads(_printed("show", "--config", str(file), "--output", "json"))
+    return {each["setting"]: each for each in shown}
+
+
+def test_show_says_of_each_setting_where_it_comes_from(file: Path) -> None:
+    """A default, the file, its own variable or that of its section, and a file that holds a secret."""
+    shown = _as_json(file)
+    assert list(shown) == [".".join(path) for path, _ in describe_settings(Settings)]
+    found = {name: (each["value"], each["origin"], each["place"]) for name, each in shown.items()}
+    password = str(file.parent / "password")
+    assert found["http.port"] == (8080, "default", None)
+    assert found["kafka.headers"] == (False, "file", str(file))
+    assert found["kafka.security_protocol"] == ("SASL_SSL", "variable", "CONNECTOR_KAFKA__SECURITY_PROTOCOL")
+    assert found["kafka.sasl.mechanism"] == ("PLAIN", "variable", "CONNECTOR_KAFKA__SASL")
+    assert found["kafka.sasl.password_file"] == (password, "file", str(file))
+    assert found["kafka.sasl.password"] == ("set", "secret file", password)
+    assert found["x.bearer_token"] == ("set", "variable", "CONNECTOR_X__BEARER_TOKEN")
+    assert found["x.api_key"] == (None, "default", None)
+
+
+def test_show_masks_what_is_secret(file: Path) -> None:
+    """Whole, in both forms: also properties that are, or a password in one that is not."""
+    for output in ("table", "json"):
+        assert _HUSH not in _printed("show", "--config", str(file), "--output", output)
+    assert _as_json(file)["kafka.properties"]["value"] == {
+        "client.rack": "a",
+        "ssl.keystore.password": "set",
+        "sasl.oauthbearer.config": "set",
+        "sasl.oauthbearer.token.endpoint.url": "set",
+    }
+
+
+def test_show_prints_one_setting_a_line(file: Path) -> None:
+    """Its name, value and origin."""
+    lines = {line.split()[0]: line.split()[1:] for line in _printed("show", "--config", str(file)).splitlines()}
+    assert len(lines) == len(list(describe_settings(Settings)))
+    assert lines["x.bearer_token"] == ["set", "variable", "CONNECTOR_X__BEARER_TOKEN"]
+    assert lines["log.format"] == ["not", "set", "default"]
+
+
+def test_check_accepts_the_example_as_it_is(tmp_path: Path) -> None:
+    """Nobody has to complete it to try it, and all that is left out is a default."""
+    example = tmp_path / "example.yaml"
+    example.write_text(_printed("example"), encoding="utf-8")
+    result = CliRunner().invoke(cli.app, ["check", "--config", str(example)])
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "ok: settings")
+
+
+def test_example_holds_every_setting_and_each_line_can_be_used(tmp_path: Path) -> None:
+    """With every comment sign removed it says the same, and names each setting with what it means."""
+    text = _printed("example")
+    for path, field in describe_settings(RunSettings):
+        assert re.search(rf"(?m)^ *# {re.escape(field.description or '')}.*\n#? *{path[-1]}:", text), path
+    whole, given = tmp_path / "whole.yaml", tmp_path / "given.yaml"
+    given.write_text(text, encoding="utf-8")
+    whole.write_text(re.sub(r"(?m)^#(?=\S|  )", "", text), encoding="utf-8")
+    assert whole.read_text(encoding="utf-8").count("\n#") < text.count("\n#")
+    assert load_settings(RunSettings, whole).model_dump() == load_settings(RunSettings, given).model_dump()
