@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError
+from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, UnfitTopicsError
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.clients import producer_config, try_properties
@@ -219,14 +219,17 @@ def _client(
 def wait_for_dependencies(settings: Settings, stop: threading.Event, telemetry: ServiceTelemetry) -> Provisioned | None:
     """Return what the registry and the topics say once all is there, or None when stopped before.
 
-    Raises `SettingsError` where librdkafka refuses what a client would be made of later on, and the last
-    `DependencyUnavailableError` or `NotProvisionedError` once the start deadline has passed.
+    Raises at once what waiting cannot change: `SettingsError` where librdkafka refuses what a client would be made of
+    later on, and `UnfitTopicsError`. Raises the last `DependencyUnavailableError` or other `NotProvisionedError` once
+    the start deadline has passed: what is missing may be on its way.
     """
     try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
     deadline = time.monotonic() + settings.pipeline.start_deadline_s
     while not stop.is_set():
         try:
             return _unless_stopped(partial(_prepare, settings), stop)
+        except UnfitTopicsError:
+            raise
         except (DependencyUnavailableError, NotProvisionedError) as error:
             if time.monotonic() >= deadline:
                 raise

@@ -4,6 +4,7 @@
     ├── SettingsError              the operator must correct settings (78)
     ├── MissingExtraError          the operator must install an extra of the package (78)
     ├── NotProvisionedError        the operator must run `connector provision`, or grant a right (78)
+    │   └── UnfitTopicsError       the same, and waiting cannot help: what is there is not what it must be
     ├── DependencyUnavailableError wait and try again; past the start deadline, give up (69)
     ├── OwnCorruptionError         stop that partition; a person must look (70)
     │   └── TopicsChangedError     the same, but the ledger is sound: a topic has changed
@@ -50,6 +51,10 @@ class NotProvisionedError(ConnectorError):
     """A topic, a subject or a right is missing, or not what the connector needs."""
 
     exit_code = os.EX_CONFIG
+
+
+class UnfitTopicsError(NotProvisionedError):
+    """A topic or a schema id is there and is not what it must be, which only a person can change."""
 
 
 class DependencyUnavailableError(ConnectorError):

@@ -380,7 +380,9 @@ class PipelineSettings(_Section):
     """How a stream partition is worked."""
 
     start_deadline_s: float = Field(
-        60.0, ge=0, description="How long `run` waits at start for Kafka, registry, topics and subjects."
+        60.0,
+        ge=0,
+        description="How long `run` waits at start for Kafka, registry, and topics and subjects that are missing.",
     )
     commit_interval_ms: int = Field(
         200,

@@ -35,7 +35,7 @@ class Request:
 
     kind: JobType
     ids: Ids | None
-    output: Path | None
+    results: Path | None
     folder: Path
     run_id: str | None = None
     keeper: Keeper | None = None
@@ -56,7 +56,7 @@ class Report:
     duplicates: int
     invalid: int
     outcome: Outcome
-    output: Path | None
+    results: Path | None
     dead_letters: Path | None
     notes: Sequence[str] = ()
 
@@ -78,7 +78,7 @@ class Report:
             "dead_letters": outcome.dead,
             "by_action": by_action,
             "checked_from": format_us(outcome.checked_us) if outcome.checked_us else None,
-            "output": None if self.output is None else str(self.output),
+            "results": None if self.results is None else str(self.results),
             "dead_letters_file": None if self.dead_letters is None else str(self.dead_letters),
             "notes": list(self.notes),
             "requests": dict(requests),
@@ -92,8 +92,8 @@ class Report:
             yield f"  input: {self.duplicates:,} duplicates, {self.invalid:,} invalid lines skipped"
         if self.outcome.unclear:
             yield f"  in doubt among the clean: {self.outcome.unclear:,}, whose result lines were not understood"
-        if self.output is not None:
-            yield f"  results: {self.output}"
+        if self.results is not None:
+            yield f"  results: {self.results}"
         if self.dead_letters is not None:
             yield f"  result lines not understood: {self.dead_letters}"
         for note in self.notes:
@@ -106,7 +106,7 @@ def run_batch(request: Request, tools: Tools) -> Report:
     Raises `InvalidIdsError`, `UnusableRunError`, `FolderInUseError`, what `Run.finish` raises, and `OSError`. However
     it ends, the same call resumes it.
     """
-    output = None if request.output is None else _writable(request.output)
+    output = None if request.results is None else _writable(request.results)
     with _begun(request, tools) as (folder, keeper, state):
         _work(Run(folder, keeper, state, tools).finish, keeper, state)
         report = _delivered(output, folder, state)
@@ -165,7 +165,7 @@ def _writable(output: Path) -> Path:
 def _state(request: Request, folder: RunFolder, keeper: Keeper, tools: Tools) -> RunState:
     """Return the state of the run to resume, or of a new one, fully prepared."""
     kept = _found(request, keeper)
-    is_whole = kept is not None and folder.holds(kept, with_results=request.output is not None)
+    is_whole = kept is not None and folder.holds(kept, with_results=request.results is not None)
     if request.ids is None:
         return _resumed(check_usable(_asked_for(request, kept), request, is_whole=is_whole), keeper, tools)
     if kept is not None and request.is_fresh:

@@ -55,7 +55,7 @@ def _goal(
 ) -> Sequence[str]:
     """Return where results would go, as text; ends the command where no run is due."""
     if not publish or not isinstance(settings, RunSettings):
-        return [] if asked.output is None else [f"results would replace: {asked.output}"]
+        return [] if asked.results is None else [f"results would replace: {asked.results}"]
     with publishing(asked, settings, progress) as bus:
         if due_us is not None:
             due = bus.due(wanted(asked, due_us), wall_us())
@@ -95,7 +95,7 @@ def show_fetch(asked: Request, state: RunState, settings: Settings) -> None:
     """Print what X has ready of an unfinished run. Raises as fetching does, where files of it are gone."""
     folder = RunFolder(asked.folder)
     with resumable(Progress(), asked.folder):
-        check_usable(state, asked, is_whole=folder.holds(state, with_results=asked.output is not None))
+        check_usable(state, asked, is_whole=folder.holds(state, with_results=asked.results is not None))
     with BatchApi(settings.x) as api:
         jobs = Jobs(api)
         found = {shard.number: jobs.find(shard.job_id) for shard in state.shards if shard.job_id and not shard.outcome}

@@ -1,6 +1,7 @@
 """The runs that there are: the unfinished ones, in a folder or on the bus, and those that the bus has records of."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from connector.x.batch_api import Job, JobType
 from connector.x.jobs import Jobs
 
 _MOST_RECORDS = 20
+_TIMES = frozenset({"started_at", "finished_at", "checked_from"})
 
 
 def unfinished_runs(folder: Path, kafka: KafkaSettings | None) -> Iterator[RunState]:
@@ -30,33 +32,98 @@ def unfinished_runs(folder: Path, kafka: KafkaSettings | None) -> Iterator[RunSt
             yield state
 
 
-def status_lines(
+@dataclass(frozen=True, slots=True)
+class JobOfPart:
+    """The job under way of a part of a run, as X describes it; `job` is None where X does not know it."""
+
+    part: int
+    job_id: str
+    job: Job | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {"part": self.part} | ({"id": self.job_id, "status": None} if self.job is None else job_json(self.job))
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An unfinished run, and what X says of its jobs under way."""
+
+    state: RunState
+    jobs: Sequence[JobOfPart]
+
+    def lines(self) -> Iterator[str]:
+        """Yield it as lines of text."""
+        state, parts = self.state, len(self.state.shards)
+        yield (
+            f"run {state.run_id}: {'failed, can be resumed' if state.has_failed else 'unfinished'}; "
+            f"{state.kind.value} to check: {state.ids:,}, parts done: {self._done()} of {parts}"
+        )
+        for each in self.jobs:
+            told = f"job {each.job_id} is unknown to X" if each.job is None else _line_of(each.job)
+            yield f"  part {each.part} of {parts}: {told}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        state = self.state
+        return {
+            "run_id": state.run_id,
+            "type": state.kind.value,
+            "state": "failed" if state.has_failed else "unfinished",
+            "ids": state.ids,
+            "parts": len(state.shards),
+            "parts_done": self._done(),
+            "jobs": [each.as_json() for each in self.jobs],
+        }
+
+    def _done(self) -> int:
+        return sum(shard.outcome is not None for shard in self.state.shards)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A run as its record says, which is that of `BatchRun.avsc`."""
+
+    record: Mapping[str, Any]
+
+    def lines(self) -> Iterator[str]:
+        """Yield it as a line of text."""
+        yield _line_of_record(self.record)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object, with times as text."""
+        return {name: _as_text(value) if name in _TIMES else value for name, value in self.record.items()}
+
+
+def runs_shown(
     run_id: str | None, runs: Iterable[RunState], others: Sequence[Mapping[str, Any]], jobs: Jobs
-) -> Iterator[str]:
-    """Yield what there is to say of a run, or of all: unfinished ones, after the latest of the others.
+) -> Iterator[Unfinished | Recorded]:
+    """Yield the run, or all: unfinished ones, after the latest of the others.
 
     Raises `CallFailedError`.
     """
     for record in others if run_id else others[-_MOST_RECORDS:]:
         if run_id in {None, record["run_id"]}:
-            yield _line_of_record(record)
+            yield Recorded(record)
     for state in runs:
         if run_id in {None, state.run_id}:
-            yield from _lines_of(state, jobs)
+            yield Unfinished(state, list(_jobs_under_way(state, jobs)))
 
 
-def _lines_of(state: RunState, jobs: Jobs) -> Iterator[str]:
-    """Yield what there is to say of an unfinished run, with what X says of the job under way."""
-    done = sum(shard.outcome is not None for shard in state.shards)
-    yield (
-        f"run {state.run_id}: {'failed, can be resumed' if state.has_failed else 'unfinished'}; "
-        f"{state.kind.value} to check: {state.ids:,}, parts done: {done} of {len(state.shards)}"
-    )
+def job_json(job: Job) -> dict[str, Any]:
+    """Return a job as a JSON object."""
+    created = None if job.created_us is None else format_us(job.created_us)
+    return {"id": job.id, "status": shown(job.status), "created_at": created, "name": job.name and shown(job.name)}
+
+
+def _jobs_under_way(state: RunState, jobs: Jobs) -> Iterator[JobOfPart]:
     for number, shard in enumerate(state.shards, 1):
         if shard.outcome is None and shard.job_id is not None:
-            job = jobs.find(shard.job_id)
-            told = f"job {shard.job_id} is unknown to X" if job is None else _line_of(job)
-            yield f"  part {number} of {len(state.shards)}: {told}"
+            yield JobOfPart(number, shard.job_id, jobs.find(shard.job_id))
+
+
+def _as_text(ms: int | None) -> str | None:
+    return None if ms is None else format_us(ms * 1000)
 
 
 def _line_of_record(run: Mapping[str, Any]) -> str:

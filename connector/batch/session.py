@@ -20,7 +20,7 @@ from connector.batch.command import Request, abandon_batch, run_batch, submit_ba
 from connector.batch.due import Wanted, read_runs
 from connector.batch.holdings import HeldIds
 from connector.batch.ids import FileIds, Ids, IdSource
-from connector.batch.overview import status_lines, unfinished_runs
+from connector.batch.overview import job_json, runs_shown, unfinished_runs
 from connector.batch.pace import Pace
 from connector.batch.publish import publishing
 from connector.batch.state import RunState, UnusableRunError
@@ -59,15 +59,15 @@ class Given:
     calls: Counter[str]
 
 
-def check_goal(output: Path | None, *, publish: bool) -> None:
+def check_goal(results: Path | None, *, publish: bool) -> None:
     """Check that results go to one place."""
-    if (output is None) != publish:
-        raise typer.BadParameter("give either -o FILE or --publish")
+    if (results is None) != publish:
+        raise typer.BadParameter("give either -r FILE or --publish")
 
 
-def check_files(source: str | None, output: Path | None) -> None:
+def check_files(source: str | None, results: Path | None) -> None:
     """Check that the results do not replace the ids."""
-    files = [path for path in (output, None if source is None else Path(source)) if path is not None and path.exists()]
+    files = [path for path in (results, None if source is None else Path(source)) if path is not None and path.exists()]
     if len(files) > 1 and files[0].samefile(files[1]):
         raise typer.BadParameter("FILE and the file for the results are the same")
 
@@ -112,7 +112,7 @@ def _file(source: str) -> Iterator[BinaryIO]:
 def request(  # noqa: PLR0913 - what the options say of the run
     kind: str,
     given: Ids | None,
-    output: Path | None,
+    results: Path | None,
     folder: Path,
     *,
     publish: bool,
@@ -127,7 +127,7 @@ def request(  # noqa: PLR0913 - what the options say of the run
     return Request(
         kind=JobType(kind),
         ids=given,
-        output=output,
+        results=results,
         folder=folder / (f"{kind}-published" if publish else kind),
         run_id=run_id,
         covers_all=covers_all or (given is not None and given.source is IdSource.TOPIC),
@@ -187,32 +187,43 @@ def finish(given: Given, *, as_json: bool) -> None:
     """Carry a run out, and print the report."""
     report = run_batch(given.request, given.tools)
     if as_json:
-        say(msgspec.json.encode(report.as_json(given.calls)).decode())
+        _say_json(report.as_json(given.calls))
         return
     say(*report.lines())
     asked = ", ".join(f"{count} {method}" for method, count in sorted(given.calls.items()))
     say(f"  requests to X: {asked or 'none'}")
 
 
-def submit(given: Given) -> str:
-    """Upload the ids, and return the id of the run."""
-    return submit_batch(given.request, given.tools).run_id
+def submit(given: Given, options: str, *, as_json: bool) -> None:
+    """Upload the ids, and print the id of the run, and how to fetch its results with these `options`."""
+    run_id = submit_batch(given.request, given.tools).run_id
+    if as_json:
+        _say_json({"run_id": run_id, "type": given.request.kind.value, "state": "submitted"})
+    else:
+        say(f"run {run_id} is submitted; for its results: connector batch fetch {run_id} {options}")
 
 
-def abandon(given: Given) -> None:
+def abandon(given: Given, *, as_json: bool) -> None:
     """Discard a run, and say so."""
     abandon_batch(given.request, given.tools)
-    say(f"run {given.request.run_id} is discarded")
+    run_id = given.request.run_id
+    if as_json:
+        _say_json({"run_id": run_id, "state": "discarded"})
+    else:
+        say(f"run {run_id} is discarded")
 
 
-def cancel_job(job_id: str, folder: Path, settings: Settings, *, publish: bool) -> None:
+def cancel_job(job_id: str, folder: Path, settings: Settings, *, publish: bool, as_json: bool) -> None:
     """Cancel a job, and say so. Raises `UnusableRunError` if X does not know it."""
     with BatchApi(settings.x) as api:
         calls = Calls(Tools(api, Pace(_HOUR_S), Progress()))
         if not job_id.isdecimal() or calls.find(job_id) is None:
             raise unknown_run(job_id, folder, publish=publish)
         calls.cancel(job_id)
-    say(f"job {shown(job_id)} is cancelled, or had already ended")
+    if as_json:
+        _say_json({"job_id": job_id, "state": "ended"})
+    else:
+        say(f"job {shown(job_id)} is cancelled, or had already ended")
 
 
 def unfinished(folder: Path, settings: Settings, *, publish: bool) -> dict[str, RunState]:
@@ -236,15 +247,19 @@ def unknown_run(run_id: str, folder: Path, *, publish: bool) -> UnusableRunError
     return UnusableRunError(f"{where} holds no unfinished run {shown(run_id)}; see: connector batch status{option}")
 
 
-def status(run_id: str | None, folder: Path, settings: Settings, *, publish: bool) -> list[str]:
-    """Return what there is to say of a run, or of all. Raises `UnusableRunError` if there is no such run."""
+def show_status(run_id: str | None, folder: Path, settings: Settings, *, publish: bool, as_json: bool) -> None:
+    """Print a run, or all. Raises `UnusableRunError` if there is no such run."""
     runs = unfinished(folder, settings, publish=publish)
     others = _other_records(settings, runs) if publish else []
     with BatchApi(settings.x) as api:
-        lines = list(status_lines(run_id, runs.values(), others, Jobs(api)))
-    if not lines and run_id is not None:
+        found = list(runs_shown(run_id, runs.values(), others, Jobs(api)))
+    if not found and run_id is not None:
         raise unknown_run(run_id, folder, publish=publish)
-    return lines or ["no runs" if publish else f"no unfinished runs in {folder}"]
+    if as_json:
+        _say_json([each.as_json() for each in found])
+    else:
+        lines = [line for each in found for line in each.lines()]
+        say(*(lines or ["no runs" if publish else f"no unfinished runs in {folder}"]))
 
 
 def _other_records(settings: Settings, known: dict[str, RunState]) -> list[dict[str, object]]:
@@ -253,13 +268,20 @@ def _other_records(settings: Settings, known: dict[str, RunState]) -> list[dict[
         return [run for run in read_runs(settings.kafka, registry) if run["run_id"] not in known]
 
 
-def jobs(kind: str, settings: Settings) -> list[str]:
-    """Return a line for each job that X knows, oldest first."""
+def show_jobs(kind: str, settings: Settings, *, as_json: bool) -> None:
+    """Print the jobs that X knows, oldest first."""
     with BatchApi(settings.x) as api:
         found = sorted(Jobs(api).all(JobType(kind)), key=lambda job: job.created_us or 0)
-    return [_line(job) for job in found] or [f"no {kind} jobs"]
+    if as_json:
+        _say_json([job_json(job) for job in found])
+    else:
+        say(*([_line(job) for job in found] or [f"no {kind} jobs"]))
 
 
 def _line(job: Job) -> str:
     made = "" if job.created_us is None else format_us(job.created_us)
     return f"{job.id:<20} {shown(job.status, 20):<12} {made:<28} {shown(job.name or '-', 64)}"
+
+
+def _say_json(value: object) -> None:
+    say(msgspec.json.encode(value).decode())

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from connector.commands.consent import DryRunOption
-from connector.commands.options import duration_us
-from connector.console import ConfigFile, say
+from connector.commands.options import Output, OutputOption, duration_us
+from connector.console import ConfigFile
 
 _FOLDER = Path(".connector-batch")
 _HOUR_S = 3600.0
@@ -37,8 +37,8 @@ CoversAll = Annotated[
     bool,
     typer.Option("--covers-all", help="State that the file holds every id you hold, so that gaps can be reconciled."),
 ]
-Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="File for the results, as JSON lines; replaced if it exists.")
+Results = Annotated[
+    Path | None, typer.Option("-r", "--results", help="File for the results, as JSON lines; replaced if it exists.")
 ]
 Publish = Annotated[bool, typer.Option("--publish", help="Publish the results to Kafka, exactly once.")]
 OnBus = Annotated[bool, typer.Option("--publish", help="Look for runs that publish: their state is in Kafka.")]
@@ -50,7 +50,11 @@ SkipInvalid = Annotated[bool, typer.Option("--skip-invalid", help="Skip and coun
 TimeoutHours = Annotated[
     float, typer.Option("--timeout", min=0, help="Stop after this many hours; the run can be resumed.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
+
+
+def _check_output(output: Output, *, dry_run: bool) -> None:
+    if dry_run and output is Output.JSON:
+        raise typer.BadParameter("--dry-run prints no JSON: leave --output out")
 
 
 @batch.command()
@@ -58,7 +62,7 @@ def run(  # noqa: PLR0913 - one for each option
     kind: Kind,
     source: Source = None,
     *,
-    output: Output = None,
+    results: Results = None,
     publish: Publish = False,
     from_topic: FromTopic = False,
     covers_all: CoversAll = False,
@@ -76,12 +80,12 @@ def run(  # noqa: PLR0913 - one for each option
     fresh: Fresh = False,
     skip_invalid: SkipInvalid = False,
     timeout_h: TimeoutHours = 48.0,
-    as_json: AsJson = False,
+    output: OutputOption = Output.TABLE,
     dry_run: DryRunOption = False,
 ) -> None:
     """Check the ids, upload them to X, wait, and write the results; the same command resumes a run however it ended.
 
-    With -o it needs a bearer token, or API key and secret, and neither Kafka nor a registry. With --dry-run it reads
+    With -r it needs a bearer token, or API key and secret, and neither Kafka nor a registry. With --dry-run it reads
     the ids and prints what it would ask X and publish, without asking X anything. Exit codes: 0 every id is
     accounted for, or no run is due; 64 an option or argument is wrong; 65 the input holds invalid lines; 69 X failed
     every job, or delivered no whole results, or Kafka or the registry does not answer; 70 the results do not add up; 75
@@ -92,16 +96,15 @@ def run(  # noqa: PLR0913 - one for each option
     from connector.batch import dry_run as dry
     from connector.batch import session
 
-    session.check_goal(output, publish=publish)
-    session.check_files(source, output)
-    if dry_run and as_json:
-        raise typer.BadParameter("--dry-run prints no report: leave --json out")
+    session.check_goal(results, publish=publish)
+    session.check_files(source, results)
+    _check_output(output, dry_run=dry_run)
     if due is not None and not publish:
         raise typer.BadParameter("--due needs --publish: when a run finished is in Kafka")
     session.check_ids(source, from_topic=from_topic, covers_all=covers_all, publish=publish)
-    settings = session.configured(config, publish=publish or from_topic)
+    settings, as_json = session.configured(config, publish=publish or from_topic), output is Output.JSON
     with session.ids(kind, source, settings, from_topic=from_topic, skip_invalid=skip_invalid) as ids:
-        request = session.request(kind, ids, output, folder, publish=publish, covers_all=covers_all, fresh=fresh)
+        request = session.request(kind, ids, results, folder, publish=publish, covers_all=covers_all, fresh=fresh)
         if dry_run:
             dry.show_run(request, settings, folder, publish=publish, due_us=due)
             return
@@ -122,6 +125,7 @@ def submit(  # noqa: PLR0913 - one for each option
     fresh: Fresh = False,
     skip_invalid: SkipInvalid = False,
     timeout_h: TimeoutHours = 48.0,
+    output: OutputOption = Output.TABLE,
     dry_run: DryRunOption = False,
 ) -> None:
     """Check the ids and upload them to X, and do not wait: `connector batch fetch` finishes the run later.
@@ -133,29 +137,29 @@ def submit(  # noqa: PLR0913 - one for each option
     from connector.batch import dry_run as dry
     from connector.batch import session
 
+    _check_output(output, dry_run=dry_run)
     session.check_ids(source, from_topic=from_topic, covers_all=covers_all, publish=publish)
     settings = session.configured(config, publish=publish or from_topic)
+    options = ("--publish" if publish else "-r FILE") + ("" if folder == _FOLDER else f" --folder {folder}")
     with session.ids(kind, source, settings, from_topic=from_topic, skip_invalid=skip_invalid) as ids:
         request = session.request(kind, ids, None, folder, publish=publish, covers_all=covers_all, fresh=fresh)
         if dry_run:
             dry.show_run(request, settings, folder, publish=publish)
             return
         with session.opened(request, settings, timeout_h, publish=publish) as given:
-            run_id = session.submit(given)
-    options = ("--publish" if publish else "-o FILE") + ("" if folder == _FOLDER else f" --folder {folder}")
-    say(f"run {run_id} is submitted; for its results: connector batch fetch {run_id} {options}")
+            session.submit(given, options, as_json=output is Output.JSON)
 
 
 @batch.command()
 def fetch(  # noqa: PLR0913 - one for each option
     run_id: RunId,
     *,
-    output: Output = None,
+    results: Results = None,
     publish: Publish = False,
     config: ConfigFile = None,
     folder: Folder = _FOLDER,
     timeout_h: TimeoutHours = 48.0,
-    as_json: AsJson = False,
+    output: OutputOption = Output.TABLE,
     dry_run: DryRunOption = False,
 ) -> None:
     """Finish a run that was submitted or interrupted: wait for X, and write the results.
@@ -167,15 +171,16 @@ def fetch(  # noqa: PLR0913 - one for each option
     from connector.batch import dry_run as dry
     from connector.batch import session
 
-    session.check_goal(output, publish=publish)
+    _check_output(output, dry_run=dry_run)
+    session.check_goal(results, publish=publish)
     settings = session.configured(config, publish=publish)
     state = session.find(run_id, folder, settings, publish=publish)
-    request = session.request(state.kind, None, output, folder, publish=publish, run_id=run_id)
+    request = session.request(state.kind, None, results, folder, publish=publish, run_id=run_id)
     if dry_run:
         dry.show_fetch(request, state, settings)
         return
     with session.opened(request, settings, timeout_h, publish=publish) as given:
-        session.finish(given, as_json=as_json)
+        session.finish(given, as_json=output is Output.JSON)
 
 
 @batch.command()
@@ -185,6 +190,7 @@ def status(
     publish: OnBus = False,
     config: ConfigFile = None,
     folder: Folder = _FOLDER,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Show unfinished runs, with what X says of their jobs; with --publish also what became of the others.
 
@@ -193,24 +199,26 @@ def status(
     from connector.batch import session
 
     settings = session.configured(config, publish=publish)
-    say(*session.status(run_id, folder, settings, publish=publish))
+    session.show_status(run_id, folder, settings, publish=publish, as_json=output is Output.JSON)
 
 
 @batch.command("list")
-def list_jobs(kind: Kind, *, config: ConfigFile = None) -> None:
+def list_jobs(kind: Kind, *, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
     """List the jobs that X knows, oldest first: id, status, time of creation, name."""
     from connector.batch import session
 
-    say(*session.jobs(kind, session.configured(config, publish=False)))
+    settings = session.configured(config, publish=False)
+    session.show_jobs(kind, settings, as_json=output is Output.JSON)
 
 
 @batch.command()
-def cancel(
+def cancel(  # noqa: PLR0913 - one for each option
     target: Annotated[str, typer.Argument(metavar="RUN|JOB", help="The id of an unfinished run, or of a job of X's.")],
     *,
     publish: OnBus = False,
     config: ConfigFile = None,
     folder: Folder = _FOLDER,
+    output: OutputOption = Output.TABLE,
     dry_run: DryRunOption = False,
 ) -> None:
     """Discard an unfinished run and cancel its job; or cancel a job, whatever created it. The results are lost.
@@ -220,14 +228,15 @@ def cancel(
     from connector.batch import dry_run as dry
     from connector.batch import session
 
-    settings = session.configured(config, publish=publish)
+    _check_output(output, dry_run=dry_run)
+    settings, as_json = session.configured(config, publish=publish), output is Output.JSON
     state = session.unfinished(folder, settings, publish=publish).get(target)
     if dry_run:
         dry.show_cancel(target, state, folder, settings, publish=publish)
         return
     if state is None:
-        session.cancel_job(target, folder, settings, publish=publish)
+        session.cancel_job(target, folder, settings, publish=publish, as_json=as_json)
         return
     request = session.request(state.kind, None, None, folder, publish=publish, run_id=target)
     with session.opened(request, settings, 1.0, publish=publish) as given:
-        session.abandon(given)
+        session.abandon(given, as_json=as_json)

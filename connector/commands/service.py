@@ -1,15 +1,16 @@
 """Commands around the running service: run it, check what it needs, ask whether it is well."""
 
 import gc
+import json
 import os
 import sys
 from typing import Annotated, NoReturn
 
 import typer
 
-from connector.configuration import risks
-from connector.console import ConfigFile, configure, say, say_error, tell
-from connector.errors import ConnectorError
+from connector.commands.options import Output, OutputOption
+from connector.console import ConfigFile, configure, say, tell
+from connector.errors import ConnectorError, DependencyUnavailableError
 from connector.settings import HttpSettings, RunSettings, variable_name
 
 _SWITCH_INTERVAL_S = 0.002
@@ -56,6 +57,7 @@ def check(
     online: Annotated[
         bool, typer.Option("--online", help="Also check Kafka, the registry and X; disturbs no connection.")
     ] = False,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Check the settings; with --online, everything that `run` needs.
 
@@ -63,28 +65,22 @@ def check(
     crosses the network unencrypted. Exit codes: 0 all is well; 69 something does not answer; 78 something must be
     corrected.
     """
-    from connector.kafka.clients import try_properties
-    from connector.x.auth import try_secrets
-    from connector.x.client import try_client
+    from connector.operations.checks import all_checks, failed, summary
 
-    settings = configure(RunSettings, config)
-    try_secrets(settings.x)
-    try_client(settings.x)
-    try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
-    say(*(f"warning: {risk}" for risk in risks(settings)), "ok: settings")
-    if not online:
-        return
-    from connector.app import online_checks
-
-    failures = []
-    for name, do_check in online_checks(settings):
-        try:
-            say(f"ok: {name}: {do_check()}")
-        except ConnectorError as error:
-            say_error(f"failed: {name}", error)
-            failures.append(error)
-    if failures:
-        raise typer.Exit(failures[0].exit_code)
+    try:
+        checks = list(all_checks(configure(RunSettings, config), online=online))
+    except ConnectorError as error:
+        if output is Output.TABLE:
+            raise
+        checks = [failed(error)]
+    if output is Output.JSON:
+        say(json.dumps({"summary": summary(checks), "checks": [each.as_json() for each in checks]}))
+    elif online:
+        say(summary(checks), *(line for each in checks for line in each.lines()))
+    else:
+        say(*(line for each in checks for line in each.lines()))
+    if codes := [each.exit_code for each in checks if each.exit_code]:
+        raise typer.Exit(codes[0])
 
 
 def health(
@@ -94,6 +90,7 @@ def health(
     port: Annotated[
         int, typer.Option(envvar=variable_name(("http", "port")), min=1, max=65535, help="Its HTTP port.")
     ] = HttpSettings.model_fields["port"].default,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Ask a running service whether it is alive.
 
@@ -101,5 +98,16 @@ def health(
     """
     from connector.telemetry.http import ask
 
+    answers: list[dict[str, object]] = []
     for path in ("/livez", "/readyz") if ready else ("/livez",):
-        say(f"{path}: {ask(host, port, path)}")
+        try:
+            answers.append({"path": path, "is_well": True, "answer": ask(host, port, path)})
+        except DependencyUnavailableError as error:
+            if output is Output.TABLE:
+                raise
+            say(json.dumps([*answers, {"path": path, "is_well": False, "answer": str(error)}]))
+            raise typer.Exit(error.exit_code) from error
+        if output is Output.TABLE:
+            say(f"{path}: {answers[-1]['answer']}")
+    if output is Output.JSON:
+        say(json.dumps(answers))

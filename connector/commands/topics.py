@@ -1,9 +1,11 @@
 """The command that creates topics and subjects."""
 
+import json
 from typing import Annotated, Literal
 
 import typer
 
+from connector.commands.options import Output, OutputOption
 from connector.console import ConfigFile, configure, say
 from connector.settings import Settings
 
@@ -14,18 +16,20 @@ def provision(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be created, and create nothing.")
     ] = False,
-    output: Annotated[
+    output: OutputOption = Output.TABLE,
+    form: Annotated[
         Literal["json", "strimzi"] | None,
-        typer.Option("--output", help="Print the topics for GitOps instead, without connecting to Kafka."),
+        typer.Option("--manifests", help="Print the topics for GitOps instead, without connecting to Kafka."),
     ] = None,
     strimzi_cluster: Annotated[
-        str, typer.Option("--strimzi-cluster", help="Name of the Strimzi Kafka cluster, for --output strimzi.")
+        str, typer.Option("--strimzi-cluster", help="Name of the Strimzi Kafka cluster, for --manifests strimzi.")
     ] = "kafka",
 ) -> None:
     """Create missing topics and subjects; safe to run again.
 
     Compatibility levels of the subjects are set too. A topic that exists and differs from the settings is reported and
-    left alone; the exit code is then 78.
+    left alone. Exit codes: 0; 64 an option is wrong; 69 Kafka or the registry does not answer; 78 a topic differs,
+    settings are wrong, or a right is missing.
     """
     from connector.kafka.cluster import Cluster
     from connector.kafka.registry import RegistryClient
@@ -33,17 +37,18 @@ def provision(
     from connector.operations.provision import provision as make
 
     settings = configure(Settings, config)
-    if output == "json":
+    if form == "json":
         say(*manifests.as_json(settings.kafka).splitlines())
-    elif output == "strimzi":
+        return
+    if form == "strimzi":
         say(*manifests.as_strimzi(settings.kafka, strimzi_cluster).splitlines())
+        return
+    with RegistryClient(settings.schema_registry) as registry:
+        plan = make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
+    if output is Output.JSON:
+        say(json.dumps(plan.as_json(is_done=not dry_run)))
     else:
-        with RegistryClient(settings.schema_registry) as registry:
-            plan = make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
-        for change in plan.changes:
-            say(f"{'would ' if dry_run else ''}{change}")
+        say(plan.summary(is_done=not dry_run), *(f"{'would ' if dry_run else ''}{change}" for change in plan.changes))
         for difference in plan.differences:
             say(str(difference), err=True)
-        if not plan.changes and not plan.differences:
-            say("nothing to do")
-        raise typer.Exit(plan.exit_code)
+    raise typer.Exit(plan.exit_code)

@@ -56,6 +56,6 @@ def run_batch_of(kind: JobType, settings: RunSettings, limit_s: float) -> Report
     verify_holdings(settings.kafka, Cluster(settings.kafka))
     with TemporaryDirectory(prefix="connector-demo-", ignore_cleanup_errors=True) as folder:
         ids = HeldIds(settings.kafka, kind, skip_invalid=False)
-        request = Request(kind=kind, ids=ids, output=None, folder=Path(folder) / kind, covers_all=True)
+        request = Request(kind=kind, ids=ids, results=None, folder=Path(folder) / kind, covers_all=True)
         with BatchApi(settings.x) as api, publishing(request, settings, _Silent()) as bus:
             return run_batch(bus.request, bus.tools(api, limit_s, _Silent()))

@@ -71,6 +71,13 @@ def rules_of_holdings(settings: KafkaSettings) -> dict[str, Rule]:
     return {TopicNames(settings.topic_prefix).holdings: _holdings}
 
 
+def counted(what: str, total: int, others: Mapping[str, int]) -> str:
+    """Return a summary such as `37 topics: 35 as expected, 2 differ`; `others` are counts of those that are not."""
+    told = [f"{count} {word}" for word, count in others.items() if count]
+    as_expected = total - sum(others.values())
+    return f"{total} {what}: {', '.join([f'{as_expected} as expected', *told]) if told else 'all as expected'}"
+
+
 def partitions_differ(actual: int, wanted: int) -> str:
     """Return what to say of a topic whose keys are spread over another number of partitions."""
     return (

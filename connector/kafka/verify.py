@@ -6,7 +6,13 @@ Needs Describe and DescribeConfigs on the topics and read access to the subjects
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
+from connector.errors import (
+    ConnectorError,
+    DependencyUnavailableError,
+    NotProvisionedError,
+    SettingsError,
+    UnfitTopicsError,
+)
 from connector.events.catalog import EVENT_TYPES
 from connector.events.schemas import AvroSchema
 from connector.kafka.cluster import Cluster
@@ -14,6 +20,7 @@ from connector.kafka.registry import RegistryClient
 from connector.kafka.schema_ids import SchemaIds
 from connector.kafka.topic_rules import (
     Rule,
+    counted,
     events_of,
     max_message_bytes,
     partitions_differ,
@@ -56,7 +63,8 @@ def verify(  # noqa: PLR0913 - where everything is, and what of it is needed
     """Check the topics and subjects of `streams` and the connector's own.
 
     The ledger must hold the ids of `window_minutes`. A registry that does not answer is no obstacle where all ids are
-    recorded. Raises `NotProvisionedError` with everything that is missing or unfit and how to correct it.
+    recorded. Raises `NotProvisionedError` with everything that is missing, and how to correct it; it is an
+    `UnfitTopicsError`, with everything that is unfit as well, where waiting cannot help.
     """
     names = TopicNames(settings.topic_prefix)
     topics = _find_topics(rules_of_streams(settings, streams, window_minutes), cluster)
@@ -68,9 +76,10 @@ def verify(  # noqa: PLR0913 - where everything is, and what of it is needed
     except (DependencyUnavailableError, SettingsError) as error:
         if not known.keys() >= set(keys.values()):
             raise
-        problem, subjects = str(error), _Look({topic: known[key] for topic, key in keys.items()}, [], [])
+        problem, subjects = str(error), _Look("subjects", {topic: known[key] for topic, key in keys.items()})
     found = {keys[topic]: schema_id for topic, schema_id in subjects.found.items()}
-    _insist(topics, subjects, _Look({}, [], _contradictions(found, known, recorded.topic)))
+    contradictions = _contradictions(found, known, recorded.topic)
+    _insist(topics, subjects, _Look("", {}, unfit={recorded.topic: contradictions} if contradictions else {}))
     return Provisioned(
         schema_ids=subjects.found,
         max_message_bytes=topics.found,
@@ -156,25 +165,35 @@ def verify_holdings(settings: KafkaSettings, cluster: Cluster) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What there is, by topic, and what to say of the rest."""
+    """What there is, by topic, and what to say of the rest: a line for each problem, by topic where it is unfit.
 
+    `what` is the plural of what was looked for.
+    """
+
+    what: str
     found: Mapping[str, int]
-    missing: list[str]
-    unfit: list[str]
+    missing: list[str] = field(default_factory=list)
+    unfit: Mapping[str, list[str]] = field(default_factory=dict)
     at_risk: Mapping[str, str] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """Return how many are as expected, missing and different, in one line."""
+        counts = {"missing": len(self.missing), "differ": len(self.unfit)}
+        return counted(self.what, len(self.found) + len(self.missing), counts)
 
 
 def _find_topics(rules: Mapping[str, Rule], cluster: Cluster) -> _Look:
     topics = cluster.describe(list(rules))
+    problems = {
+        topic: [f"topic {topic} {problem}" for problem in rule(topics[topic])]
+        for topic, rule in rules.items()
+        if topic in topics
+    }
     return _Look(
+        "topics",
         found={topic: max_message_bytes(state) for topic, state in topics.items()},
         missing=[f"topic {topic} is missing" for topic in rules if topic not in topics],
-        unfit=[
-            f"topic {topic} {problem}"
-            for topic, rule in rules.items()
-            if topic in topics
-            for problem in rule(topics[topic])
-        ],
+        unfit={topic: told for topic, told in problems.items() if told},
         at_risk={topic: risk for topic in rules if topic in topics and (risk := risk_of(topics[topic]))},
     )
 
@@ -182,13 +201,13 @@ def _find_topics(rules: Mapping[str, Rule], cluster: Cluster) -> _Look:
 def _find_subjects(schemas: Mapping[str, AvroSchema], registry: RegistryClient) -> _Look:
     ids = {topic: registry.find(subject(topic), schema) for topic, schema in schemas.items()}
     return _Look(
+        "subjects",
         found={topic: schema_id for topic, schema_id in ids.items() if schema_id is not None},
         missing=[
             f"subject {subject(topic)} does not have the schema {schema.name}"
             for topic, schema in schemas.items()
             if ids[topic] is None
         ],
-        unfit=[],
     )
 
 
@@ -198,10 +217,13 @@ def _schemas(names: TopicNames, streams: Collection[str]) -> dict[str, AvroSchem
 
 
 def _insist(*looks: _Look) -> None:
+    """Raise what ends or delays a start: `UnfitTopicsError` where something there is wrong, whatever is missing."""
     missing = [problem for look in looks for problem in look.missing]
-    unfit = [problem for look in looks for problem in look.unfit]
+    unfit = [problem for look in looks for problems in look.unfit.values() for problem in problems]
     if missing or unfit:
-        raise NotProvisionedError(*unfit, *missing, *([_MEND] if missing else []))
+        kind = UnfitTopicsError if unfit else NotProvisionedError
+        summary = "; ".join(look.summary() for look in looks if look.what)
+        raise kind(summary, *unfit, *missing, *([_MEND] if missing else []))
 
 
 def read_limits(names: TopicNames, streams: Collection[str], cluster: Cluster) -> dict[str, int]:

@@ -7,12 +7,14 @@ once. Topics and subjects are made for all streams, whichever are switched on.
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from connector.errors import DependencyUnavailableError
 from connector.events.schemas import AvroSchema
 from connector.kafka.cluster import Cluster, TopicState
 from connector.kafka.registry import COMPATIBILITY, RegistryClient
+from connector.kafka.topic_rules import counted
 from connector.kafka.topics import TopicNames, TopicSpec, subject, topic_specs
 from connector.quoting import shown
 from connector.settings import KafkaSettings
@@ -45,6 +47,17 @@ class CreateTopic:
         size = f"{spec.partitions} partitions, replication factor {spec.replication}"
         return f"create topic {spec.name}: {size}, {_config_text(spec)}"
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        spec = self.spec
+        return {
+            "change": "create-topic",
+            "topic": spec.name,
+            "partitions": spec.partitions,
+            "replication_factor": spec.replication,
+            "config": dict(spec.config),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class SetCompatibility:
@@ -57,6 +70,16 @@ class SetCompatibility:
         current = shown(self.current or "") or "none of its own"
         return f"set compatibility of subject {self.subject}: {COMPATIBILITY} (now {current})"
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        current = None if self.current is None else shown(self.current)
+        return {
+            "change": "set-compatibility",
+            "subject": self.subject,
+            "compatibility": COMPATIBILITY,
+            "current": current,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class RegisterSchema:
@@ -67,6 +90,10 @@ class RegisterSchema:
 
     def __str__(self) -> str:
         return f"register schema {self.schema.name} under subject {self.subject}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {"change": "register-schema", "subject": self.subject, "schema": self.schema.name}
 
 
 Change = CreateTopic | SetCompatibility | RegisterSchema
@@ -87,10 +114,31 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in order, and what differs and will be left alone."""
+    """What to do, in order, what differs and will be left alone, and how many topics and subjects there must be."""
 
     changes: tuple[Change, ...]
     differences: tuple[Difference, ...]
+    topics: int
+    subjects: int
+
+    def summary(self, *, is_done: bool) -> str:
+        """Return one line that counts the topics and subjects by what was done about them, or is to be done."""
+        created = sum(isinstance(change, CreateTopic) for change in self.changes)
+        changed = {change.subject for change in self.changes if not isinstance(change, CreateTopic)}
+        differ = {difference.topic for difference in self.differences}
+        topics = counted("topics", self.topics, {"created" if is_done else "missing": created, "differ": len(differ)})
+        subjects = counted("subjects", self.subjects, {"set up" if is_done else "to set up": len(changed)})
+        return f"{topics}; {subjects}"
+
+    def as_json(self, *, is_done: bool) -> dict[str, Any]:
+        """Return the plan as a JSON object."""
+        return {
+            "topics": self.topics,
+            "subjects": self.subjects,
+            "is_done": is_done,
+            "changes": [change.as_json() for change in self.changes],
+            "differences": [asdict(difference) for difference in self.differences],
+        }
 
     @property
     def exit_code(self) -> int:
@@ -112,6 +160,8 @@ def plan(settings: KafkaSettings, state: State) -> Plan:
             if spec.name in state.topics
             for difference in _differences(spec, state.topics[spec.name])
         ),
+        topics=len(specs),
+        subjects=len(TopicNames(settings.topic_prefix).schemas()),
     )
 
 
@@ -162,7 +212,7 @@ def provision(settings: KafkaSettings, cluster: Cluster, registry: RegistryClien
     after = plan(settings, read_state(settings, cluster, registry))
     if after.changes:
         raise DependencyUnavailableError("still to do after doing it:", *map(str, after.changes))
-    return Plan(before.changes, after.differences)
+    return replace(after, changes=before.changes)
 
 
 def _subject_changes(names: TopicNames, subjects: Mapping[str, SubjectState]) -> Iterator[Change]:

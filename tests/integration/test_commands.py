@@ -68,11 +68,16 @@ def test_provision_dry_run_then_again_does_what_it_said_once(
     config = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, 1)
     try:
         planned = _run(tmp_path, ["provision", "--dry-run"], config).stdout.splitlines()
-        assert len(planned) == 17 + 2 + 7 + 5 + 2 * (17 + 2 + 5)
+        assert len(planned) == 1 + 17 + 2 + 7 + 5 + 2 * (17 + 2 + 5)
         done = _run(tmp_path, ["provision"], config).stdout.splitlines()
-        assert planned == [f"would {line}" for line in done]
-        assert _run(tmp_path, ["provision"], config).stdout == "nothing to do\n"
+        assert planned[0] == "31 topics: 0 as expected, 31 missing; 24 subjects: 0 as expected, 24 to set up"
+        assert done[0] == "31 topics: 0 as expected, 31 created; 24 subjects: 0 as expected, 24 set up"
+        assert planned[1:] == [f"would {line}" for line in done[1:]]
+        assert _run(tmp_path, ["provision"], config).stdout == (
+            "31 topics: all as expected; 24 subjects: all as expected\n"
+        )
         differing = _run(tmp_path, ["provision"], override(config, kafka={"partitions": 2}), 78)
+        assert differing.stdout.startswith("31 topics: 11 as expected, 20 differ; ")
         assert differing.stderr.count("differs: partitions is 1, should be 2; left as it is") == 17 + 3
     finally:
         delete_topics(kafka.bootstrap_servers, prefix)
@@ -90,7 +95,7 @@ def test_check_online_with_all_well_says_so_and_makes_no_connection(
     """Every part is found well, and no stream connection was made for it."""
     before = len(simulator.connections)
     lines = _run(tmp_path, ["check", "--online"], config).stdout.splitlines()
-    assert [line.partition(": ")[0] for line in lines] == ["ok"] * 7
+    assert [line.partition(": ")[0] for line in lines] == ["7 checks", *["ok"] * 7]
     assert len(simulator.connections) == before
 
 
@@ -112,7 +117,7 @@ def test_check_online_with_something_wrong_names_it_and_checks_the_rest(
     check = _run(tmp_path, ["check", "--online"], override(config, **wrong), exit_code)
     assert says in check.stdout
     assert "ok: settings" in check.stdout
-    assert check.stdout.count("\nok: ") + check.stdout.count("\nfailed: ") == 6
+    assert check.stdout.count("\nok: ") + check.stdout.count("\nfailed: ") == 7
 
 
 def test_tail_prints_all_chosen_and_new_events(config: Config, simulator: Simulator, tmp_path: Path) -> None:

@@ -49,6 +49,10 @@ def settings(kafka: Kafka, prefix: str) -> KafkaSettings:
     )
 
 
+def _nothing_to_do(plan: Plan) -> bool:
+    return not plan.changes and not plan.differences
+
+
 @pytest.fixture
 def registry_client(registry: SchemaRegistry) -> Iterator[RegistryClient]:
     """Give a client of the session's registry."""
@@ -126,7 +130,7 @@ def test_provision_again_finds_nothing_to_do(settings: KafkaSettings, registry_c
     cluster = Cluster(settings)
     first = provision(settings, cluster, registry_client, dry_run=False)
     assert len(first.changes) == len(topic_specs(settings)) + 2 * len(TopicNames(settings.topic_prefix).schemas())
-    assert provision(settings, cluster, registry_client, dry_run=False) == Plan((), ())
+    assert _nothing_to_do(provision(settings, cluster, registry_client, dry_run=False))
 
 
 def test_dry_run_on_nothing_changes_nothing(settings: KafkaSettings, registry_client: RegistryClient) -> None:
@@ -169,7 +173,7 @@ def test_provisioners_at_once_all_succeed(settings: KafkaSettings, registry: Sch
     with ThreadPoolExecutor(4) as pool:
         assert {result.differences for result in pool.map(run, range(4))} == {()}
     with RegistryClient(SchemaRegistrySettings(url=registry.url)) as client:
-        assert provision(settings, Cluster(settings), client, dry_run=True) == Plan((), ())
+        assert _nothing_to_do(provision(settings, Cluster(settings), client, dry_run=True))
 
 
 def test_provision_that_the_brokers_refuse_gives_their_reason(

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from connector import app as app_module
 from connector.app import Service, online_checks, wait_for_dependencies
 from connector.demo.registry import DemoRegistry
-from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
+from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError, UnfitTopicsError
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import COVERAGE, LEDGER, AvroSchema
 from connector.kafka import cluster as cluster_module
@@ -90,6 +90,26 @@ def test_process_that_ends_logs_why_in_one_event(monkeypatch: pytest.MonkeyPatch
     )
 
 
+def test_start_ends_at_once_where_waiting_cannot_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour until the deadline changes nothing about a topic that is there; what is missing may still come."""
+    asked: list[int] = []
+    stop = threading.Event()
+
+    def verify(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise NotProvisionedError("missing") if len(asked) == 1 else UnfitTopicsError("differs")
+
+    monkeypatch.setattr(app_module, "verify", verify)
+    monkeypatch.setattr(app_module, "_RETRY_S", 0.01)
+    settings = _SETTINGS.model_copy(
+        update={"pipeline": _SETTINGS.pipeline.model_copy(update={"start_deadline_s": 3600.0})}
+    )
+    telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
+    with capture_logs() as logs, pytest.raises(UnfitTopicsError):
+        wait_for_dependencies(settings, stop, telemetry)
+    assert [log["detail"] for log in logs if log["event"] == "waiting_for_dependencies"] == ["missing"]
+
+
 def test_registry_is_checked_although_kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wrong at both is reported at once."""
     monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 0.2)
@@ -98,7 +118,7 @@ def test_registry_is_checked_although_kafka_is_away(monkeypatch: pytest.MonkeyPa
         checks = dict(online_checks(_SETTINGS.model_copy(update={"schema_registry": registry})))
         with pytest.raises(DependencyUnavailableError, match="Kafka at 127"):
             checks["Kafka"]()
-        with pytest.raises(NotProvisionedError, match=r"^subject x\.compliance\.tweet\.delete-value does not have"):
+        with pytest.raises(NotProvisionedError, match=r"(?m)^subject x\.compliance\.tweet\.delete-value does not have"):
             checks["registry"]()
 
 

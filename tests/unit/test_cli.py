@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -16,13 +17,14 @@ from typing import Any, ClassVar, Self
 import pytest
 from typer.testing import CliRunner
 
-from connector import app as app_module
 from connector import cli, commands
-from connector.errors import ConnectorError, NotProvisionedError, SettingsError
+from connector.commands import service
+from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
 from connector.events.catalog import StreamPartition
 from connector.kafka import reading, registry
 from connector.kafka.reading import ReadRecord
 from connector.kafka.topics import TopicNames
+from connector.operations import checks as checks_module
 from connector.operations import history, provision, verification
 from connector.operations import reset as reset_module
 from connector.operations.audit import Figures
@@ -73,13 +75,14 @@ def test_check_cannot_be_made_to_say_that_all_is_well(
     monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
 ) -> None:
     """By the words of whoever is checked; an error of ours that has several lines has them still."""
-    checks: dict[str, Callable[[], str]] = {
+    found: dict[str, Callable[[], str]] = {
         "registry": _raising(NotProvisionedError(f"it says {_HOSTILE}", "its second line")),
         "X": _raising(SettingsError([_HOSTILE])),
         "Kafka": lambda: _HOSTILE,
     }
-    monkeypatch.setattr(app_module, "online_checks", lambda _: iter(checks.items()))
+    monkeypatch.setattr(checks_module, "online_checks", lambda _: iter(found.items()))
     assert printed("check", "--online") == [
+        "4 checks: 2 ok, 2 failed",
         "ok: settings",
         f"failed: registry: it says {_SEEN}",
         "its second line",
@@ -87,6 +90,28 @@ def test_check_cannot_be_made_to_say_that_all_is_well(
         f"  {_SEEN}",
         f"ok: Kafka: {_SEEN}",
     ]
+
+
+def test_check_prints_the_same_as_json(monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]) -> None:
+    """With what is wrong, line by line; where settings are wrong, as that."""
+    found = {"Kafka": _raising(NotProvisionedError("one", "two")), "X": lambda: "fine"}
+    monkeypatch.setattr(checks_module, "online_checks", lambda _: iter(found.items()))
+    [line] = printed("check", "--online", "--output", "json")
+    assert json.loads(line) == {
+        "summary": "3 checks: 2 ok, 1 failed",
+        "checks": [
+            {"name": "settings", "result": "ok", "details": []},
+            {"name": "Kafka", "result": "failed", "details": ["one", "two"]},
+            {"name": "X", "result": "ok", "details": ["fine"]},
+        ],
+    }
+
+    def refuse(*_: object) -> None:
+        raise SettingsError(["odd"])
+
+    monkeypatch.setattr(service, "configure", refuse)
+    result = CliRunner().invoke(cli.app, ["check", "--output", "json"])
+    assert (result.exit_code, json.loads(result.stdout)["checks"][0]["result"]) == (os.EX_CONFIG, "failed")
 
 
 _GAP = dict.fromkeys(["stream", "gap_start", "gap_end", "state", "cause", "detail"], _HOSTILE) | {"stream_partition": 1}
@@ -149,9 +174,10 @@ def test_provision_prints_what_kafka_and_the_registry_have_on_one_line_each(
 ) -> None:
     """A compatibility level, a topic's configuration."""
     monkeypatch.setattr("connector.kafka.cluster.Cluster", lambda _: None)
-    plan = Plan((SetCompatibility("s", _HOSTILE),), (Difference("t", "cleanup.policy", _HOSTILE, "delete"),))
+    plan = Plan((SetCompatibility("s", _HOSTILE),), (Difference("t", "cleanup.policy", _HOSTILE, "delete"),), 2, 2)
     monkeypatch.setattr(provision, "provision", lambda *_, **__: plan)
-    change, difference = printed("provision")
+    summary, change, difference = printed("provision")
+    assert summary == "2 topics: 1 as expected, 1 differ; 2 subjects: 1 as expected, 1 set up"
     assert (shown(_HOSTILE) in change, _SEEN in difference) == (True, True)
 
 
@@ -198,9 +224,29 @@ def test_health_prints_what_a_service_answers_on_one_line(
     assert printed("health") == [f"/livez: {_SEEN}"]
 
 
+def test_health_as_json_says_which_answer_is_bad(
+    monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
+) -> None:
+    """After those that were good."""
+
+    def ask(_: str, __: int, path: str) -> str:
+        if path == "/readyz":
+            raise DependencyUnavailableError("no")
+        return "yes"
+
+    monkeypatch.setattr(http, "ask", ask)
+    [line] = printed("health", "--ready", "--output", "json")
+    assert json.loads(line) == [
+        {"path": "/livez", "is_well": True, "answer": "yes"},
+        {"path": "/readyz", "is_well": False, "answer": "no"},
+    ]
+    [line] = printed("health", "--output", "json")
+    assert json.loads(line) == [{"path": "/livez", "is_well": True, "answer": "yes"}]
+
+
 def test_manifests_keep_their_lines(printed: Callable[..., list[str]]) -> None:
     """They are ours."""
-    lines = printed("provision", "--output", "strimzi")
+    lines = printed("provision", "--manifests", "strimzi")
     assert any(line.strip() == f"topicName: {TopicNames('x.compliance').gap}" for line in lines)
 
 

@@ -98,7 +98,7 @@ class Operator:
         request = Request(
             kind=self.kind,
             ids=FileIds(source or io.BytesIO(given), skip_invalid=skip_invalid),
-            output=self.output,
+            results=self.output,
             folder=self.folder,
             is_fresh=is_fresh,
         )

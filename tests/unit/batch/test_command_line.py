@@ -83,7 +83,7 @@ def _ran(operator: Operator, *arguments: str, given: bytes | None = None) -> tup
 def _run(operator: Operator, source: str = "ids.txt") -> list[str]:
     home = operator.home
     source = source if source == "-" else str(home / source)
-    return ["run", "tweets", source, "-o", str(operator.output), "--folder", str(home / "runs")]
+    return ["run", "tweets", source, "-r", str(operator.output), "--folder", str(home / "runs")]
 
 
 def _said_until(process: subprocess.Popen[bytes], words: str) -> str:
@@ -113,11 +113,11 @@ def test_run_prints_a_line_for_each_change_and_a_report(operator: Operator) -> N
 def test_report_is_one_json_object_where_that_is_asked_for(operator: Operator) -> None:
     """With all that the words say; ids may come from stdin, compressed."""
     ids = gzip.compress(operator.as_lines([*operator.ids, operator.ids[0], "x"]))
-    code, stdout, _ = _ran(operator, *_run(operator, "-"), "--json", "--skip-invalid", given=ids)
+    code, stdout, _ = _ran(operator, *_run(operator, "-"), "--output", "json", "--skip-invalid", given=ids)
     report = json.loads(stdout)
     assert (code, operator.results()) == (os.EX_OK, operator.truth())
     assert (report["ids"], report["duplicates"], report["invalid"]) == (len(operator.ids), 1, 1)
-    assert (report["type"], report["output"]) == ("tweets", str(operator.output))
+    assert (report["type"], report["results"]) == ("tweets", str(operator.output))
     assert sum(each["count"] for each in report["by_action"]) == len(operator.truth())
     assert report["clean"] == len(operator.ids) - len(operator.truth())
     assert (report["rejected"], report["unclear"], report["dead_letters"], report["dead_letters_file"]) == (
@@ -141,17 +141,17 @@ def test_invalid_ids_are_named_by_their_lines(operator: Operator) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["run", "likes", "-o", "x"], os.EX_USAGE, "'likes' is not one of 'tweets', 'users'"),
-        (["run", "tweets", "-"], os.EX_USAGE, "-o"),
-        (["run", "tweets", "no-such-file", "-o", "x"], os.EX_CONFIG, "no-such-file: No such file or directory"),
-        (["run", "tweets", "-", "-o", "no/such/folder/x", "--folder", "{home}"], os.EX_CONFIG, "No such file"),
-        (["run", "tweets", "-", "-o", "x", "--config", "no-such-config"], os.EX_CONFIG, "no-such-config"),
+        (["run", "likes", "-r", "x"], os.EX_USAGE, "'likes' is not one of 'tweets', 'users'"),
+        (["run", "tweets", "-"], os.EX_USAGE, "-r"),
+        (["run", "tweets", "no-such-file", "-r", "x"], os.EX_CONFIG, "no-such-file: No such file or directory"),
+        (["run", "tweets", "-", "-r", "no/such/folder/x", "--folder", "{home}"], os.EX_CONFIG, "No such file"),
+        (["run", "tweets", "-", "-r", "x", "--config", "no-such-config"], os.EX_CONFIG, "no-such-config"),
         (["run", "tweets", "ids", "--from-topic", "--publish"], os.EX_USAGE, "give either FILE or --from-topic"),
-        (["run", "tweets", "-", "-o", "x", "--due", "24h"], os.EX_USAGE, "--due needs --publish"),
+        (["run", "tweets", "-", "-r", "x", "--due", "24h"], os.EX_USAGE, "--due needs --publish"),
         (["run", "tweets", "-", "--publish", "--due", "24"], os.EX_USAGE, "give a number and s, m, h or d"),
-        (["run", "tweets", "-", "-o", "x", "--covers-all"], os.EX_USAGE, "--covers-all needs --publish"),
-        (["run", "tweets", "{ids}", "-o", "{ids}"], os.EX_USAGE, "FILE and the file for the results are the same"),
-        (["fetch", "1"], os.EX_USAGE, "give either -o FILE or --publish"),
+        (["run", "tweets", "-", "-r", "x", "--covers-all"], os.EX_USAGE, "--covers-all needs --publish"),
+        (["run", "tweets", "{ids}", "-r", "{ids}"], os.EX_USAGE, "FILE and the file for the results are the same"),
+        (["fetch", "1"], os.EX_USAGE, "give either -r FILE or --publish"),
     ],
     ids=[
         "unknown type",
@@ -253,7 +253,7 @@ def test_submitted_run_is_shown_and_fetched(waiting: Operator) -> None:
     assert code == os.EX_OK
     assert (
         stdout
-        == f"run {run_id} is submitted; for its results: connector batch fetch {run_id} -o FILE {' '.join(folder)}\n"
+        == f"run {run_id} is submitted; for its results: connector batch fetch {run_id} -r FILE {' '.join(folder)}\n"
     )
     (job,) = waiting.sim.jobs.snapshot()
     assert (job.name, job.status) == (f"xcc-{run_id}-1-1", "in_progress")
@@ -263,15 +263,18 @@ def test_submitted_run_is_shown_and_fetched(waiting: Operator) -> None:
         assert code == os.EX_OK
         assert first == f"run {run_id}: unfinished; tweets to check: {len(waiting.ids)}, parts done: 0 of 1"
         assert second.startswith(f"  part 1 of 1: job {job.id} is in_progress, created at ")
+    [run] = json.loads(_ran(waiting, "status", "--output", "json", *folder)[1])
+    assert (run["run_id"], run["state"], run["parts_done"], run["ids"]) == (run_id, "unfinished", 0, len(waiting.ids))
+    assert [(each["part"], each["id"], each["status"]) for each in run["jobs"]] == [(1, job.id, "in_progress")]
     waiting.sim.advance(HOUR_S)
-    code, stdout, _ = _ran(waiting, "fetch", run_id, "-o", str(waiting.output), *folder)
+    code, stdout, _ = _ran(waiting, "fetch", run_id, "-r", str(waiting.output), *folder)
     assert (code, waiting.results()) == (os.EX_OK, waiting.truth())
     assert stdout.endswith("  requests to X: 2 GET\n")
     assert _ran(waiting, "status", *folder) == (os.EX_OK, f"no unfinished runs in {folder[1]}\n", "")
 
 
 @pytest.mark.parametrize(
-    "command", [["fetch", "5fa4dafb61f5", "-o", "out"], ["status", "5fa4dafb61f5"], ["cancel", "5fa4dafb61f5"]]
+    "command", [["fetch", "5fa4dafb61f5", "-r", "out"], ["status", "5fa4dafb61f5"], ["cancel", "5fa4dafb61f5"]]
 )
 def test_run_that_is_unknown_is_an_error(operator: Operator, command: list[str]) -> None:
     """It says where it was looked for."""
@@ -287,7 +290,12 @@ def test_submitted_run_is_cancelled_with_its_job(waiting: Operator) -> None:
     run_id = _ran(waiting, "submit", "tweets", str(waiting.home / "ids.txt"), *folder)[1].split()[1]
     code, stdout, stderr = _ran(waiting, "cancel", run_id, *folder)
     assert (code, stdout, stderr) == (os.EX_OK, f"run {run_id} is discarded\n", f"run {run_id} is discarded\n")
-    assert [job.status for job in waiting.sim.jobs.snapshot()] == ["failed"]
+    given = ["tweets", str(waiting.home / "ids.txt"), "--output", "json"]
+    submitted = json.loads(_ran(waiting, "submit", *given, *folder)[1])
+    assert (submitted["type"], submitted["state"]) == ("tweets", "submitted")
+    cancelled = json.loads(_ran(waiting, "cancel", submitted["run_id"], "--output", "json", *folder)[1])
+    assert cancelled == {"run_id": submitted["run_id"], "state": "discarded"}
+    assert [job.status for job in waiting.sim.jobs.snapshot()] == ["failed", "failed"]
     assert not (waiting.home / "runs/tweets").exists()
 
 
@@ -309,3 +317,7 @@ def test_jobs_are_listed_oldest_first_and_cancelled(operator: Operator) -> None:
     assert _ran(operator, *_run(operator))[0] == os.EX_OK
     _, stdout, _ = _ran(operator, "list", "tweets")
     assert [line.split()[1] for line in stdout.splitlines()] == ["failed", "complete"]
+    jobs = json.loads(_ran(operator, "list", "tweets", "--output", "json")[1])
+    assert [(each["id"], each["status"]) for each in jobs] == [tuple(line.split()[:2]) for line in stdout.splitlines()]
+    assert jobs[0]["name"] == "night [2Jly"
+    assert jobs[0]["created_at"].endswith("Z")

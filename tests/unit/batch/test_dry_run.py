@@ -60,7 +60,7 @@ def _files(operator: Operator) -> dict[Path, bytes]:
 def test_run_counts_and_asks_x_nothing(operator: Operator) -> None:
     """Neither a job nor a file comes of it; what the run would refuse is refused."""
     before = _files(operator)
-    output = ("-o", str(operator.output), "--dry-run")
+    output = ("-r", str(operator.output), "--dry-run")
     size = len(operator.as_lines(operator.ids))
     for command, more in (("run", output), ("submit", ("--dry-run",))):
         code, stdout, stderr = _ran(operator, command, "tweets", str(operator.home / "ids.txt"), *more)
@@ -75,7 +75,7 @@ def test_run_counts_and_asks_x_nothing(operator: Operator) -> None:
     assert (code, stdout) == (os.EX_DATAERR, "")
     code, stdout, _ = _ran(operator, "run", "tweets", "-", *output, "--skip-invalid", given=b"1\nx\n1\n")
     assert (code, stdout.splitlines()[1]) == (os.EX_OK, "input: 1 duplicates, 1 invalid lines or keys skipped")
-    assert _ran(operator, "run", "tweets", "-", *output, "--json")[0] == os.EX_USAGE
+    assert _ran(operator, "run", "tweets", "-", *output, "--output=json")[0] == os.EX_USAGE
     assert operator.calls() == Counter()
     assert _files(operator) == before
 
@@ -88,7 +88,7 @@ def test_unfinished_run_and_its_job_are_told_and_left_as_they_are(operator: Oper
     before = _files(operator)
     operator.calls()
 
-    output = ("-o", str(operator.output), "--dry-run")
+    output = ("-r", str(operator.output), "--dry-run")
     unfinished = f"run {run_id} is unfinished, parts done: 0 of 1; it would be"
     assert f"{unfinished} resumed\n" in _ran(operator, "run", "tweets", ids, *output)[1]
     assert (
@@ -181,6 +181,6 @@ def _numbered(shard: ShardState, number: int) -> ShardState:
 
 def test_run_of_no_ids_asks_for_no_job(tmp_path: Path) -> None:
     """As an empty topic has none."""
-    asked = Request(kind=JobType.USERS, ids=None, output=None, folder=tmp_path)
+    asked = Request(kind=JobType.USERS, ids=None, results=None, folder=tmp_path)
     [line] = run_lines(asked, Counted(0, 0, 0, 0, 0), None)
     assert line.startswith("users to check: 0; jobs that X would be asked for, one after the other: 0;")

@@ -195,7 +195,7 @@ def test_transfer_url_that_is_not_allowed_gets_no_token(tmp_path: Path, how: Url
         request = Request(
             kind=JobType.TWEETS,
             ids=FileIds(io.BytesIO(_ids(sim).encode()), skip_invalid=False),
-            output=tmp_path / "results.jsonl",
+            results=tmp_path / "results.jsonl",
             folder=tmp_path / "run",
         )
         settings = XSettings.model_validate({"base_url": sim.base_url, "bearer_token": _TOKEN})
@@ -231,7 +231,7 @@ def test_names_on_the_page_are_those_of_the_code() -> None:
     assert commands == _GROUP.commands.keys()  # type: ignore[attr-defined] # a group has commands
     outcome = Outcome("1", 0, "", 0, 0, 0, 0, 0, 0, [])
     members = Report("r", JobType.TWEETS, 0, 0, 0, outcome, None, None).as_json({}).keys()
-    [named_members] = re.findall(r"With `--json` it is one JSON object: (.*?)\.\n", _PAGE, re.DOTALL)
+    [named_members] = re.findall(r"With `--output json` it is one JSON object: (.*?)\.\n", _PAGE, re.DOTALL)
     assert re.findall(r"`([a-z_]+)`", named_members) == [*members]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from connector.demo.registry import DemoRegistry
-from connector.errors import DependencyUnavailableError, NotProvisionedError
+from connector.errors import DependencyUnavailableError, NotProvisionedError, UnfitTopicsError
 from connector.events.catalog import STREAMS
 from connector.kafka.registry import RegistryClient
 from connector.kafka.schema_ids import SchemaIds
@@ -78,7 +78,9 @@ def test_verify_of_nothing_names_everything_and_the_command(empty_registry: Regi
     """One error holds all of it."""
     with pytest.raises(NotProvisionedError) as caught:
         verify(SETTINGS, ["like"], FakeCluster({}), empty_registry, _RECORDED)
+    assert type(caught.value) is NotProvisionedError
     assert str(caught.value).split("\n") == [
+        "7 topics: 0 as expected, 7 missing; 4 subjects: 0 as expected, 4 missing",
         "topic p.like.delete is missing",
         "topic p-coverage is missing",
         "topic p-gap is missing",
@@ -92,6 +94,24 @@ def test_verify_of_nothing_names_everything_and_the_command(empty_registry: Regi
         "subject p-ledger-value does not have the schema x.compliance.v1.LedgerEntry",
         "Create what is missing with: connector provision",
     ]
+
+
+def test_verify_of_what_differs_and_what_is_missing_counts_both_and_says_that_waiting_is_no_use(
+    registry: RegistryClient,
+) -> None:
+    """A summary, a line for each problem, and an error of the class that ends a start at once."""
+    topics = with_config("p.like.delete", cleanup_policy="compact", unclean_leader_election_enable="true")
+    del topics["p-coverage"]
+    with pytest.raises(UnfitTopicsError) as caught:
+        verify(SETTINGS, ["like"], FakeCluster(topics), registry, _RECORDED)
+    assert [line.split(":")[0] for line in caught.value.lines] == [
+        "7 topics",
+        "topic p.like.delete would lose records",
+        "topic p.like.delete would lose records",
+        "topic p-coverage is missing",
+        "Create what is missing with",
+    ]
+    assert caught.value.lines[0] == "7 topics: 5 as expected, 1 missing, 1 differ; 4 subjects: all as expected"
 
 
 @pytest.mark.parametrize("partitions", [1, 9, 11])
@@ -149,7 +169,7 @@ def test_verify_of_a_topic_that_would_lose_records_is_refused(
 ) -> None:
     """Compaction keeps one event a key; an unclean election takes back what was acknowledged."""
     topics = with_config(topic, **{key.replace(".", "_"): value})
-    with pytest.raises(NotProvisionedError, match=f"^topic {topic} would lose records: {key} is {value}; set it to"):
+    with pytest.raises(UnfitTopicsError, match=f"(?m)^topic {topic} would lose records: {key} is {value}; set it to"):
         verify(SETTINGS, ["tweet"], FakeCluster(topics), registry, _RECORDED)
 
 

@@ -73,7 +73,7 @@ def test_plan_of_nothing_creates_everything_in_order() -> None:
 
 def test_plan_of_everything_in_place_is_empty() -> None:
     """A second run has nothing to do; configuration we do not care for is not looked at."""
-    assert plan(_SETTINGS, State(_TOPICS_IN_PLACE, _SUBJECTS_IN_PLACE)) == Plan((), ())
+    assert plan(_SETTINGS, State(_TOPICS_IN_PLACE, _SUBJECTS_IN_PLACE)) == Plan((), (), len(_SPECS), len(_SUBJECTS))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_plan_of_a_topic_that_differs_reports_it_and_changes_nothing(
         state = {"config": {**as_it_should_be.config, **config}}
     ledger = replace(as_it_should_be, **state)  # type: ignore[arg-type]  # one field of any type
     result = plan(_SETTINGS, State(_TOPICS_IN_PLACE | {"p-ledger": ledger}, _SUBJECTS_IN_PLACE))
-    assert result == Plan((), (difference,))
+    assert result == Plan((), (difference,), len(_SPECS), len(_SUBJECTS))
     assert result.exit_code == 78
     assert str(difference).endswith("left as it is")
 
@@ -144,7 +144,7 @@ def test_provision_twice_does_everything_once(registry: RegistryClient) -> None:
     assert cluster.created == [spec.name for spec in _SPECS]
     assert len(first.changes) == len(_SPECS) + 2 * len(_SUBJECTS)
     assert all(registry.find(subject(topic), schema) for topic, schema in TopicNames("p").schemas().items())
-    assert provision(_SETTINGS, cluster, registry, dry_run=False) == Plan((), ())
+    assert provision(_SETTINGS, cluster, registry, dry_run=False) == Plan((), (), len(_SPECS), len(_SUBJECTS))
 
 
 def test_provision_reports_a_difference_that_appears_meanwhile(registry: RegistryClient) -> None:
@@ -189,3 +189,25 @@ def test_provision_with_a_registry_that_wants_a_schema_first_sets_the_level_afte
     with DemoRegistry() as server, SchemaFirstRegistry(SchemaRegistrySettings(url=server.url)) as registry:
         provision(_SETTINGS, _FakeCluster(_TOPICS_IN_PLACE), registry, dry_run=False)
         assert {registry.compatibility(name) for name in _SUBJECTS} == {"FULL_TRANSITIVE"}
+
+
+def test_plan_counts_what_is_as_expected_and_what_is_not() -> None:
+    """In words, and as JSON with every change and difference."""
+    topics = {name: state for name, state in _TOPICS_IN_PLACE.items() if name != "p-gap"}
+    topics["p-coverage"] = replace(topics["p-coverage"], partitions=99, replication=1)
+    subjects = {name: state for name, state in _SUBJECTS_IN_PLACE.items() if name != "p-gap-value"}
+    result = plan(_SETTINGS, State(topics, subjects))
+    total, of_subjects = len(_SPECS), len(_SUBJECTS)
+    assert result.summary(is_done=False) == (
+        f"{total} topics: {total - 2} as expected, 1 missing, 1 differ; "
+        f"{of_subjects} subjects: {of_subjects - 1} as expected, 1 to set up"
+    )
+    assert result.summary(is_done=True).endswith(f"{of_subjects - 1} as expected, 1 set up")
+    told = result.as_json(is_done=False)
+    assert [change["change"] for change in told["changes"]] == ["create-topic", "set-compatibility", "register-schema"]
+    assert [(each["topic"], each["what"], each["actual"]) for each in told["differences"]] == [
+        ("p-coverage", "partitions", "99"),
+        ("p-coverage", "replication factor", "1"),
+    ]
+    in_place = plan(_SETTINGS, State(_TOPICS_IN_PLACE, _SUBJECTS_IN_PLACE))
+    assert in_place.summary(is_done=True) == f"{total} topics: all as expected; {of_subjects} subjects: all as expected"

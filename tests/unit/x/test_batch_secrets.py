@@ -47,7 +47,7 @@ def test_run_shows_and_keeps_nothing_secret(tmp_path: Path) -> None:
     (tmp_path / "ids").write_text("42\n43\n", encoding="ascii")
     with x:
         ended = subprocess.run(
-            [sys.executable, "-m", "connector", "batch", "run", "tweets", "ids", "-o", "results", "--folder", "run"],
+            [sys.executable, "-m", "connector", "batch", "run", "tweets", "ids", "-r", "results", "--folder", "run"],
             env=_environment(x),
             cwd=tmp_path,
             capture_output=True,

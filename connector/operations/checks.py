@@ -1,0 +1,74 @@
+"""What `connector check` does: each thing that `run` needs, and what was found of it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from connector.app import online_checks
+from connector.configuration import risks
+from connector.errors import ConnectorError
+from connector.kafka.clients import try_properties
+from connector.settings import RunSettings
+from connector.x.auth import try_secrets
+from connector.x.client import try_client
+
+
+class Result(StrEnum):
+    """What came of a check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: `details` are lines of text, and `exit_code` is that of what failed, or 0."""
+
+    name: str
+    result: Result
+    details: tuple[str, ...] = ()
+    exit_code: int = os.EX_OK
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {"name": self.name, "result": self.result.value, "details": list(self.details)}
+
+    def lines(self) -> Iterator[str]:
+        """Yield it as text: a line, and one more for each further detail."""
+        first, *more = self.details or ("",)
+        yield f"{self.result}: {self.name}{f': {first}' if first else ''}"
+        yield from more
+
+
+def all_checks(settings: RunSettings, *, online: bool) -> Iterator[Check]:
+    """Yield what came of each check; without `online` nothing outside this machine is asked.
+
+    Raises `SettingsError` where a client cannot be made of the settings: nothing else can be checked then.
+    """
+    try_secrets(settings.x)
+    try_client(settings.x)
+    try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
+    for risk in risks(settings):
+        yield Check("settings", Result.WARNING, (risk,))
+    yield Check("settings", Result.OK)
+    if not online:
+        return
+    for name, do_check in online_checks(settings):
+        try:
+            yield Check(name, Result.OK, (do_check(),))
+        except ConnectorError as error:
+            yield Check(name, Result.FAILED, error.lines, error.exit_code)
+
+
+def failed(error: ConnectorError) -> Check:
+    """Return what came of the settings where nothing else can be checked."""
+    return Check("settings", Result.FAILED, error.lines, error.exit_code)
+
+
+def summary(checks: Sequence[Check]) -> str:
+    """Return how many checks had which result."""
+    counts = {result: sum(each.result is result for each in checks) for result in Result}
+    return f"{len(checks)} checks: {', '.join(f'{count} {result}' for result, count in counts.items() if count)}"
