@@ -24,10 +24,15 @@ _TERMINATED = 143
 
 app = typer.Typer(
     name="connector",
-    help="Reads X's compliance streams and publishes every event to Kafka, Avro-encoded and exactly once.",
+    help=(
+        "X compliance: publish X's compliance streams to Kafka, exactly once, and ask X which stored ids to act on.\n\n"
+        "`run` is the service. Other commands set it up (config, check, provision), show what it published and how far "
+        "that is complete (tail, gaps, ledger), run batch compliance jobs (batch), and try all of it without X "
+        "(simulate, demo)."
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
 )
 

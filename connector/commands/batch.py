@@ -22,11 +22,11 @@ batch = typer.Typer(
 )
 
 
-Kind = Annotated[Literal["tweets", "users"], typer.Argument(help="What the ids identify.")]
+Kind = Annotated[Literal["tweets", "users"], typer.Argument(metavar="tweets|users", help="What the ids identify.")]
 Source = Annotated[
     str | None,
     typer.Argument(
-        metavar="[FILE]", help="Ids, one a line, plain or gzip; - or nothing reads stdin.", show_default=False
+        metavar="FILE", help="Ids, one a line, plain or gzip; - or nothing reads stdin.", show_default=False
     ),
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of an unfinished run.")]
@@ -185,7 +185,7 @@ def fetch(  # noqa: PLR0913 - one for each option
 
 @batch.command()
 def status(
-    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The id of a run.", show_default=False)] = None,
+    run_id: Annotated[str | None, typer.Argument(metavar="RUN", help="The id of a run.", show_default=False)] = None,
     *,
     publish: OnBus = False,
     config: ConfigFile = None,

@@ -15,7 +15,7 @@ def tail(
     events: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[EVENT]...", help="Event types, such as tweet.delete; default: all. Also batch.tweet, batch.user."
+            metavar="EVENT", help="Event types, such as tweet.delete; default: all. Also batch.tweet, batch.user."
         ),
     ] = None,
     *,

@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import pytest
+import typer.main
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from connector import cli, commands
@@ -256,6 +259,49 @@ def test_commands_print_in_one_way_alone(module: ModuleType) -> None:
     calls = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Call)]
     names = {ast.unparse(call.func) for call in calls}
     assert not {"print", "sys.stdout.write", "sys.stderr.write", "typer.echo", "typer.secho", "click.echo"} & names
+
+
+def _paths(group: TyperGroup, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, command in group.commands.items():
+        yield from _paths(command, *path, name) if isinstance(command, TyperGroup) else [(*path, name)]
+
+
+@pytest.mark.parametrize("path", list(_paths(typer.main.get_group(cli.app))), ids=" ".join)
+def test_every_command_and_group_explains_itself(path: tuple[str, ...]) -> None:
+    """By the short option and the long one, in the same words."""
+    short, long = (CliRunner().invoke(cli.app, [*path, option]) for option in ("-h", "--help"))
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert "-h, --help" in short.output
+
+
+def test_help_is_about_the_whole_command_line() -> None:
+    """Streams, coverage, batch runs and rehearsal; the commands that it names exist."""
+    text = " ".join(CliRunner().invoke(cli.app, ["-h"]).output.split("Options:")[0].split())
+    named = {name for names in re.findall(r"\(([a-z, ]+)\)", text) for name in names.split(", ")}
+    assert {"provision", "gaps", "ledger", "batch", "demo"} <= named
+    assert named <= {path[0] for path in _paths(typer.main.get_group(cli.app)) if path}
+
+
+def test_shell_completes_commands_and_options() -> None:
+    """By what the script that `--show-completion` prints calls."""
+
+    def completed(words: str) -> list[str]:
+        environment = {
+            **os.environ,
+            "_CONNECTOR_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        ended = subprocess.run(  # noqa: S603 - our own program
+            [Path(sys.executable).with_name("connector")], env=environment, capture_output=True, text=True, check=False
+        )
+        return ended.stdout.split()
+
+    assert completed("connector ba") == ["batch"]
+    assert completed("connector batch can") == ["cancel"]
+    assert completed("connector provision --dry") == ["--dry-run"]
+    assert completed("connector check --output ") == ["table", "json"]
 
 
 _PROGRAM = """
