@@ -4,6 +4,7 @@ A line of ours has an event name that stays as it is; a line with a `logger` is 
 """
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Collection, Sequence
@@ -155,11 +156,20 @@ def _unraisable(failed: "sys.UnraisableHookArgs") -> None:
 def configure_logs(settings: LogSettings, *, hidden: Collection[str] = ()) -> None:
     """Send all logs to stderr, as JSON or readable, and what else Python would print there too.
 
+    Readable ones are coloured on a terminal, unless `NO_COLOR` is set to anything (no-color.org).
     Events of ours that are `hidden` are left out.
     """
     is_console = settings.format == "console" or (settings.format is None and sys.stderr.isatty())
     renderer: list[Processor] = (
-        [_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_show_exception)]
+        [
+            _visible,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+                exception_formatter=_show_exception,
+                sort_keys=False,
+                timestamp_key="time",
+            ),
+        ]
         if is_console
         else [_TRACEBACKS, _without_secrets_in_exception, _in_order, structlog.processors.JSONRenderer()]
     )

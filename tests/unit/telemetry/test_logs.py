@@ -2,9 +2,11 @@
 
 import json
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -19,6 +21,7 @@ from connector.telemetry.logs import (
     configure_logs,
 )
 from connector.telemetry.repeats import Repeats
+from tests.unit.docs.log_events import log_events
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -60,6 +63,46 @@ def test_json_logs_are_one_object_a_line_for_ours_and_others(capsys: pytest.Capt
     assert ours == {"event": "connected", "level": "info", "stream": "tweet", "plan": "live"}
     assert theirs.pop("time").endswith("Z")
     assert theirs == {"event": "broker 1 is away", "level": "warning", "logger": "librdkafka", "facility": "FAIL"}
+
+
+def test_fields_follow_time_level_and_event_in_the_order_of_the_docs(capsys: pytest.CaptureFixture[str]) -> None:
+    """As JSON and on a console, whatever the alphabet says: `connect_failed` is the example of docs/logs.md."""
+    [row] = [event for event in log_events() if event.name == "connect_failed"]
+    example = re.search(r"```json\n(.*)\n```", Path("docs/logs.md").read_text(encoding="utf-8"))
+    assert example is not None
+    given = json.loads(example[1])
+    fields = {name: given[name] for name in row.fields}
+    assert list(given) == ["time", "level", "event", *row.fields]
+    for form in ("json", "console"):
+        _configure(form)
+        log = structlog.get_logger().bind(stream=fields["stream"], partition=fields["partition"])
+        log.warning("connect_failed", **{name: fields[name] for name in row.fields[2:]})
+    as_json, as_text = capsys.readouterr().err.splitlines()
+    assert list(json.loads(as_json)) == list(given)
+    assert re.match(r"\d{4}-\d\d-\d\dT[0-9:.]+Z \[warning +\] connect_failed ", as_text)
+    assert re.findall(r"(\w+)=", as_text) == list(row.fields)
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "no_color", "is_coloured"),
+    [(True, None, True), (True, "", True), (True, "1", False), (False, None, False)],
+)
+def test_console_logs_are_coloured_on_a_terminal_alone_and_not_where_colours_are_unwanted(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_terminal: bool,
+    no_color: str | None,
+    is_coloured: bool,
+) -> None:
+    """`NO_COLOR` counts if it holds anything."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_color is not None:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)
+    _configure("console")
+    structlog.get_logger().warning("gap_recorded", cause="c")
+    assert ("\x1b[" in capsys.readouterr().err) is is_coloured
 
 
 @pytest.mark.parametrize("form", ["console", None])
@@ -281,10 +324,10 @@ def test_nothing_that_is_logged_reaches_a_terminal_as_it_came(capsys: pytest.Cap
     lines = capsys.readouterr().err.removesuffix("\n").split("\n")
     assert all(map(str.isprintable, lines))
     theirs, ours, failed, exception = lines
-    assert theirs.startswith(f"[warning  ] {_SEEN} ")
+    assert f"Z [warning  ] {_SEEN} " in theirs
     assert [f"detail='{_SEEN}'" in ours, r"short='\x1b[2J'" in ours, f"names=['{_SEEN}']" in ours] == [True] * 3
     assert f"{_SEEN}=1" in ours
-    assert failed.startswith("[error    ] failed ")
+    assert "Z [error    ] failed" in failed
     assert exception == f"RuntimeError: {_SEEN}"
 
 
