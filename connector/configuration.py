@@ -6,7 +6,9 @@ client for itself.
 """
 
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.request import getproxies_environment
@@ -22,7 +24,7 @@ from connector.errors import SettingsError
 from connector.files import read_small_file, why_not_a_file
 from connector.network import is_plain_http
 from connector.properties import is_secret
-from connector.quoting import basic_credentials, keep_secret
+from connector.quoting import basic_credentials, keep_secret, shown
 from connector.settings import ENV_PREFIX, FORM, Settings, XSettings, variable_name
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Settings)
 
+_ALIKE = 0.9
+"""How alike two variables must be, most of whose letters are the same anyway."""
 _CA_VARIABLE = "SSL_CERT_FILE"
 _CONFIG_LIMIT_BYTES = 1024 * 1024
 _PORTS = {None, *range(1, 65536)}
@@ -48,7 +52,9 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
     problems = [*_misspelt_variables(kind, os.environ), *_unusable_proxies(), *_unusable_certificates(os.environ)]
     flat: list[tuple[str, ...]] = []
     try:
-        flat += _flat_sections(kind, read_config(kind, config_file))
+        content = read_config(kind, config_file)
+        problems += _otherwise_cased(kind, content)
+        flat += _flat_sections(kind, content)
         settings: S = type(kind.__name__, (kind,), {"model_config": SettingsConfigDict(yaml_file=config_file)})()
         problems += _unusable_files(settings)
     except SettingsError as error:
@@ -95,7 +101,9 @@ def read_config(kind: type[Settings], config_file: Path | None) -> Mapping[str, 
     if (problem := why_not_a_file(config_file)) is not None:
         raise SettingsError([f"{name}: {problem}"])
     try:
-        content = yaml.safe_load(read_small_file(config_file, _CONFIG_LIMIT_BYTES))
+        text = read_small_file(config_file, _CONFIG_LIMIT_BYTES)
+        twice = list(_given_twice(yaml.compose(text, yaml.SafeLoader)))
+        content = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         problem = f"not YAML{_where(error)}"
     except (yaml.YAMLError, OSError) as error:
@@ -105,10 +113,39 @@ def read_config(kind: type[Settings], config_file: Path | None) -> Mapping[str, 
     except Exception:  # noqa: BLE001 - a value that is not what its tag says: the parser raises whatever comes of it
         problem = "contains an invalid date, number or tag"
     else:
+        if twice:
+            raise SettingsError([f"{name}: {each}" for each in twice])
         if content is None or (isinstance(content, dict) and all(isinstance(key, str) for key in content)):
             return content or {}
         problem = f"must be a map of sections, which are {', '.join(kind.model_fields)}"
     raise SettingsError([f"{name}: {problem}"])
+
+
+def _otherwise_cased(kind: type[Settings], content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield sections of the file that pydantic-settings drops without a word, since only their case is wrong."""
+    for name in content:
+        if name not in kind.model_fields and name.lower() in kind.model_fields:
+            yield f"{shown(name)}: unknown setting; did you mean {name.lower()}?"
+
+
+def _given_twice(node: yaml.Node | None) -> Iterator[str]:
+    """Yield what a file gives twice: YAML keeps the last of them, and says nothing of the others."""
+    waiting: deque[tuple[yaml.Node | None, str]] = deque([(node, "")])
+    seen: set[int] = set()
+    while waiting:
+        node, path = waiting.popleft()
+        if not isinstance(node, yaml.MappingNode) or id(node) in seen:  # an alias leads to a node that was seen
+            continue
+        seen.add(id(node))
+        lines: dict[str, list[int]] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name = f"{path}{shown(key.value)}"
+                lines.setdefault(name, []).append(key.start_mark.line + 1)
+                waiting.append((value, f"{name}."))
+        for name, found in lines.items():
+            if len(found) > 1:
+                yield f"{name} is given at lines {' and '.join(map(str, found))}: make them one, or remove one"
 
 
 def _unusable_files(section: BaseModel, path: tuple[str, ...] = ()) -> Iterator[str]:
@@ -179,7 +216,9 @@ def _misspelt_variables(kind: type[Settings], environment: Mapping[str, str]) ->
         if right := by_single_underscore.get(name.replace("__", "_")):
             problems.append(f"{name}: unknown; did you mean {right}?")
         elif "__" in name and not name.startswith(tuple(f"{section}__" for section in sections)):
-            problems.append(f"{name}: unknown; sections are {', '.join(kind.model_fields)}")
+            alike = get_close_matches(name, known, n=1, cutoff=_ALIKE)
+            hint = f"did you mean {alike[0]}?" if alike else f"sections are {', '.join(kind.model_fields)}"
+            problems.append(f"{name}: unknown; {hint}")
     return problems
 
 
@@ -218,7 +257,7 @@ def _explain(kind: type[Settings], problem: ErrorDetails) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     field = dict(describe_settings(kind)).get(path)
     if problem["type"] == "extra_forbidden":
-        message = "unknown setting"
+        message = f"unknown setting{_meant(kind, path)}"
     elif problem["type"] == "missing":
         message = "is required"
     elif problem["type"] == "string_pattern_mismatch" and field and isinstance(field.json_schema_extra, dict):
@@ -226,3 +265,27 @@ def _explain(kind: type[Settings], problem: ErrorDetails) -> str:
     is_ours = problem["type"] == "value_error"
     hint = "" if field is None or is_ours else f" ({field.description})"
     return f"{variable_name(path)}: {message}{hint}"
+
+
+def _meant(kind: type[Settings], path: tuple[str, ...]) -> str:
+    """Return what to say of the setting that an unknown one may stand for, by the name that its source has for it."""
+    right = _right_path(kind, path)
+    if right is None:
+        return f"; sections are {', '.join(kind.model_fields)}" if len(path) == 1 else ""
+    is_variable = variable_name(path) in {name.upper() for name in os.environ}
+    return f"; did you mean {variable_name(right) if is_variable else '.'.join(right)}?"
+
+
+def _right_path(kind: type[Settings], path: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the setting or section that is spelt alike in the same section, or alone has that name elsewhere."""
+    *above, name = path
+    section: type[BaseModel] = kind
+    for each in above:
+        inner = section.model_fields[each].annotation if each in section.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return None
+        section = inner
+    if alike := get_close_matches(name.lower(), section.model_fields, n=1):
+        return (*above, alike[0])
+    elsewhere = [known for known, _ in describe_settings(kind) if known[-1] == name]
+    return elsewhere[0] if len(elsewhere) == 1 else None

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +36,9 @@ FORM = "form"
 
 DUPLICATE_WINDOW_MINUTES = 10
 
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+
+_PROTOCOLS = get_args(SecurityProtocol)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 _SECRET_LIMIT_BYTES = 64 * 1024
 
@@ -261,9 +264,7 @@ class KafkaSettings(_Section):
             FORM: "must be at most 100 letters, digits, dots and hyphens, the first a letter or a digit"
         },
     )
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="Listener protocol."
-    )
+    security_protocol: SecurityProtocol = Field("PLAINTEXT", description="Listener protocol.")
     sasl: SaslSettings = SaslSettings()
     tls: TlsSettings = TlsSettings()
     properties: Annotated[Properties, NoDecode, BeforeValidator(parse_map), AfterValidator(check_not_owned)] = Field(
@@ -293,6 +294,20 @@ class KafkaSettings(_Section):
         6, ge=1, le=10_000, description="Partitions of each event topic; provision makes them, run insists on them."
     )
     retention: RetentionSettings = RetentionSettings()
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _check_servers(cls, servers: str) -> str:
+        for server in servers.split(","):
+            scheme, separator, _ = server.strip().partition("://")
+            if separator:
+                protocol = scheme.upper() if scheme.upper() in _PROTOCOLS else "the listener's protocol"
+                raise ValueError(
+                    f"give host:port without {scheme}:// before it, and set kafka.security_protocol to {protocol}"
+                    if scheme.isidentifier()
+                    else "give host:port alone, without a scheme"
+                )
+        return servers
 
     @field_validator("sasl")
     @classmethod

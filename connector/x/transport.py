@@ -166,20 +166,22 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        timeout = self._wire.within(timeout, httpcore.ConnectTimeout)
+        timeout, place = self._wire.within(timeout, httpcore.ConnectTimeout), _place(host, port)
         try:
-            stream = _SOCKETS.connect_tcp(host, port, timeout, local_address, socket_options)
+            with _naming(place):
+                stream = _SOCKETS.connect_tcp(host, port, timeout, local_address, socket_options)
         except (UnicodeError, OverflowError) as error:  # a name that DNS cannot hold, a port that cannot be
             raise httpcore.ConnectError(str(error)) from error
-        return _Stream(stream, self._wire)
+        return _Stream(stream, self._wire, place)
 
 
 class _Stream(httpcore.NetworkStream):
     """A connection, or TLS over one: what is read has its small chunks merged."""
 
-    def __init__(self, stream: httpcore.NetworkStream, wire: Wire) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, wire: Wire, place: str) -> None:
         self._stream = stream
         self._wire = wire
+        self._place = place
         self._merger = ChunkMerger()
         wire.attach(stream.get_extra_info("socket"))
 
@@ -200,7 +202,9 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         timeout = self._wire.within(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._wire)
+        with _naming(self._place):
+            stream = self._stream.start_tls(ssl_context, server_hostname, timeout)
+        return _Stream(stream, self._wire, self._place)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - of httpcore
         return self._stream.get_extra_info(info)
@@ -232,6 +236,19 @@ class _Answer(httpx.Response):
 
 def _url(url: httpx.URL) -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Say in what is raised where there is no connection to: that of the proxy, if there is one."""
+    try:
+        yield
+    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+        raise type(error)(f"{place}: {error}") from error
 
 
 @contextmanager

@@ -288,9 +288,11 @@ def test_lists_and_maps_are_read_from_variables(monkeypatch: pytest.MonkeyPatch)
         ("CONNECTOR_HTTP_PORT", "did you mean CONNECTOR_HTTP__PORT?"),
         ("CONNECTOR_KAFKA__SASL_USERNAME", "did you mean CONNECTOR_KAFKA__SASL__USERNAME?"),
         ("CONNECTOR_SCHEMA__REGISTRY__URL", "did you mean CONNECTOR_SCHEMA_REGISTRY__URL?"),
-        ("CONNECTOR_KAFAK__PARTITIONS", "sections are x, kafka"),
-        ("CONNECTOR_HTTP__PROT", "unknown setting"),
-        ("CONNECTOR_KAFKA__SASL__PASWORD", "unknown setting"),
+        ("CONNECTOR_KAFAK__PARTITIONS", "did you mean CONNECTOR_KAFKA__PARTITIONS?"),
+        ("CONNECTOR_REDIS__ADDRESS", "sections are x, kafka"),
+        ("CONNECTOR_HTTP__PROT", "unknown setting; did you mean CONNECTOR_HTTP__PORT?"),
+        ("CONNECTOR_KAFKA__SASL__PASWORD", "unknown setting; did you mean CONNECTOR_KAFKA__SASL__PASSWORD?"),
+        ("CONNECTOR_KAFKA__COLOUR", "unknown setting"),
     ],
 )
 def test_misspelt_variable_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
@@ -352,6 +354,79 @@ def test_file_may_hold_everything_and_be_wrong_in_several_places(tmp_path: Path)
     problems = "\n".join(_problems(config=file))
     for name in ("X__STREAMS", "KAFAK", "HTTP__PORT", "KAFKA__BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY__URL"):
         assert f"CONNECTOR_{name}: " in problems
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("kafak: {}", "CONNECTOR_KAFAK: unknown setting; did you mean kafka?"),
+        ("Kafka: {}", "Kafka: unknown setting; did you mean kafka?"),
+        (
+            "kafka: {bootstrap-servers: hush}",
+            "_KAFKA__BOOTSTRAP-SERVERS: unknown setting; did you mean kafka.boot",
+        ),
+        ("kafka: {sasl: {pasword: hush}}", "__SASL__PASWORD: unknown setting; did you mean kafka.sasl.password?"),
+        ("bearer_token: hush", "CONNECTOR_BEARER_TOKEN: unknown setting; did you mean x.bearer_token?"),
+        ("redis: {}", "CONNECTOR_REDIS: unknown setting; sections are x, kafka, schema_registry"),
+    ],
+)
+def test_misspelt_key_of_the_file_is_an_error_that_names_the_right_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, problem: str
+) -> None:
+    """As it is written in the file."""
+    _set(monkeypatch)
+    [told] = _problems(config=_yaml(tmp_path, f"{text}\n"))
+    assert problem in told
+
+
+def test_what_the_file_gives_twice_is_an_error_that_names_the_lines(tmp_path: Path) -> None:
+    """YAML would take the last one alone: sections, settings, and properties, whatever is wrong with their values."""
+    text = (
+        "x: {bearer_token: hush}\nkafka:\n  partitions: 3\nhttp: &http\n  port: 1\n  host: hush\n  port: hush\n"
+        "log: {format: json}\nschema_registry: {url: http://registry}\nkafka: {properties: {a: hush, a: hush}}\nx: {}\n"
+        "other: *http\n"
+    )
+    file = _yaml(tmp_path, text)
+    assert sorted(_problems(config=file)) == [
+        f"--config {file}: {name} is given at lines {lines}: make them one, or remove one"
+        for name, lines in (
+            ("http.port", "5 and 7"),
+            ("kafka", "2 and 10"),
+            ("kafka.properties.a", "10 and 10"),
+            ("x", "1 and 11"),
+        )
+    ]
+
+
+def test_file_whose_aliases_multiply_is_read_in_no_time(tmp_path: Path) -> None:
+    """Each node is looked at once, though paths to it are without number."""
+    lines = ["a0: &a0 {b: 1}", *(f"a{i}: &a{i} {{b: *a{i - 1}, c: *a{i - 1}}}" for i in range(1, 60)), "a1: {}"]
+    [problem] = _problems(config=_yaml(tmp_path, "\n".join(lines)))
+    assert "a1 is given at lines 2 and 61" in problem
+
+
+@pytest.mark.parametrize(
+    ("servers", "problem"),
+    [
+        (
+            "kafka://b:9092",
+            "give host:port without kafka:// before it, and set kafka.security_protocol to the l",
+        ),
+        (
+            "a:1, SASL_SSL://b:9092",
+            "give host:port without SASL_SSL:// before it, and set kafka.security_protocol to S",
+        ),
+        ("ssl://me:hush@b:9092", "give host:port without ssl:// before it, and set kafka.security_protocol to SSL"),
+        ("hush hush://b:9092", "give host:port alone, without a scheme"),
+    ],
+)
+def test_broker_with_a_scheme_is_an_error_that_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, servers: str, problem: str
+) -> None:
+    """Librdkafka would drop some, and take others for a host."""
+    _set(monkeypatch, {"CONNECTOR_KAFKA__BOOTSTRAP_SERVERS": servers})
+    [told] = _problems()
+    assert told.startswith(f"CONNECTOR_KAFKA__BOOTSTRAP_SERVERS: {problem}")
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,26 @@ def _asking(client: XClient, wire: Wire, outcome: list[str]) -> threading.Thread
     return thread
 
 
+@pytest.mark.parametrize("proxied", [False, True])
+def test_connection_that_is_refused_names_host_and_port(monkeypatch: pytest.MonkeyPatch, *, proxied: bool) -> None:
+    """Those of the proxy, if there is one, and not its password."""
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        port = once.getsockname()[1]
+    if proxied:
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:hush-hush@127.0.0.1:{port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+    x = "http://x.invalid:8400" if proxied else f"http://127.0.0.1:{port}"
+    settings = XSettings.model_validate({"base_url": x, "bearer_token": "t", "allow_plain_http": True})
+    client = XClient(settings)
+    try:
+        with pytest.raises(ConnectFailedError) as caught:
+            client.open(_TWEET_1, Live(0))
+    finally:
+        client.close()
+    assert caught.value.failure.detail == f"ConnectError: 127.0.0.1:{port}: [Errno 111] Connection refused"
+    assert not caught.value.failure.is_sent
+
+
 @pytest.mark.parametrize("is_tls", [False, True])
 def test_close_while_x_does_not_answer_ends_the_wait_at_once(tmp_path: Path, *, is_tls: bool) -> None:
     """A stopping replica leaves no request behind that X would count as a connection of the next owner's."""
