@@ -44,7 +44,10 @@ class MissingExtraError(ConnectorError):
     exit_code = os.EX_CONFIG
 
     def __init__(self, extra: str, cause: ImportError) -> None:
-        super().__init__(f"{cause}: the extra {extra} is not installed; requirements/{extra}.txt lists what it needs")
+        super().__init__(
+            f"{cause}: the extra {extra} is not installed; in a checkout: pip install '.[{extra}]'; with a wheel: "
+            f"pip install 'FILE.whl[{extra}]'; requirements/{extra}.txt locks what it needs"
+        )
 
 
 class NotProvisionedError(ConnectorError):

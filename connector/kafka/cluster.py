@@ -24,7 +24,7 @@ from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.clients import ClientProperties, admin_config, make
 from connector.kafka.topics import TopicSpec
 from connector.quoting import shown
-from connector.settings import KafkaSettings
+from connector.settings import KafkaSettings, variable_name
 
 K = TypeVar("K")
 
@@ -50,6 +50,12 @@ _REFUSED = frozenset(
         KafkaError.POLICY_VIOLATION,
         KafkaError.TOPIC_EXCEPTION,
     }
+)
+
+
+_FEW_BROKERS = (
+    "If there are fewer brokers than replicas, as on one broker for a trial, set "
+    f"{variable_name(('kafka', 'replication_factor'))}=1 and {variable_name(('kafka', 'min_insync_replicas'))}=1"
 )
 
 
@@ -112,7 +118,10 @@ class Cluster:
         _, errors = self._ask(lambda admin: admin.create_topics(new, request_timeout=_CREATION_TIMEOUT_S))
         _raise_if_forbidden(errors, "create", "Create")
         if refused := [f"{name}: {shown(error.str())}" for name, error in errors.items() if error.code() in _REFUSED]:
-            raise NotProvisionedError("the brokers refuse to create topics:", *refused)
+            is_few = any(error.code() == KafkaError.INVALID_REPLICATION_FACTOR for error in errors.values())
+            raise NotProvisionedError(
+                "the brokers refuse to create topics:", *refused, *([_FEW_BROKERS] if is_few else [])
+            )
         self._raise_unless(KafkaError.TOPIC_ALREADY_EXISTS, errors)
         self._await_topics([spec.name for spec in specs])
 

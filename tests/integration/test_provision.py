@@ -76,6 +76,20 @@ def _config(settings: KafkaSettings, topic: str) -> dict[str, str]:
     return {key: entry.value for key, entry in admin.describe_configs([resource])[resource].result(30).items()}
 
 
+def test_provisioning_with_fewer_brokers_than_replicas_names_the_settings_for_one_broker(
+    settings: KafkaSettings, registry_client: RegistryClient
+) -> None:
+    """No topic is made, and the two settings stand in the message."""
+    cluster, many = Cluster(settings), settings.model_copy(update={"replication_factor": 99})
+    with pytest.raises(NotProvisionedError) as caught:
+        provision(many, cluster, registry_client, dry_run=False)
+    first, *topics, last = caught.value.lines
+    assert first == "the brokers refuse to create topics:"
+    assert [line.partition(": ")[0] for line in topics] == [spec.name for spec in topic_specs(settings)]
+    assert "CONNECTOR_KAFKA__REPLICATION_FACTOR=1 and CONNECTOR_KAFKA__MIN_INSYNC_REPLICAS=1" in last
+    assert cluster.describe([spec.name for spec in topic_specs(settings)]) == {}
+
+
 def test_provision_of_nothing_makes_every_topic_as_specified(
     settings: KafkaSettings, registry_client: RegistryClient
 ) -> None:

@@ -56,6 +56,13 @@ def bench() -> _Bench:
     return _Bench()
 
 
+def test_rejected_token_is_a_warning_as_the_docs_say() -> None:
+    """Attempts go on, and nothing is lost yet: an alert calls a person, not the level."""
+    with capture_logs() as logs:
+        _Bench().telemetry.connect_failed(FailureReason.HTTP_401, "X rejects the token", 60.0)
+    assert [(log["event"], log["log_level"]) for log in logs] == [("connect_failed", "warning")]
+
+
 def test_life_of_a_partition_is_shown_state_by_state(bench: _Bench) -> None:
     """And logged at INFO, each with stream and partition."""
     states = []
