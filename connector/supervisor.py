@@ -21,8 +21,45 @@ DRAIN_S = 8.0
 """How long all workers together may take to finish the transaction in hand."""
 
 
+JOIN_TOLD_S = 4.0
+"""How long joining the group may take without a word: a first member waits for others, by default 3 s."""
+JOIN_TOLD_AGAIN_S = 30.0
+
 HUNG_S = 60.0
 """How long the group may go without a poll, releases included; it gives our partitions to others after as long."""
+
+
+class JoinWait:
+    """How long the group has let this process wait, and when that is to be said: after 4 s, then every 30 s."""
+
+    def __init__(self, session_timeout_ms: int, monotonic_s: Callable[[], float]) -> None:
+        self._session_timeout_s = session_timeout_ms / 1000
+        self._monotonic_s = monotonic_s
+        self._since_s: float | None = None
+        self._told_after_s = JOIN_TOLD_S
+        self._trouble: str | None = None
+
+    def troubled(self, detail: str) -> None:
+        """Remember the latest error of the client of the group."""
+        self._trouble = detail
+
+    def joined(self) -> None:
+        """Begin anew with the next wait."""
+        self._since_s, self._told_after_s, self._trouble = None, JOIN_TOLD_S, None
+
+    def due(self) -> tuple[float, str] | None:
+        """Return for how many seconds it waits and why, where that is to be said now."""
+        now_s = self._monotonic_s()
+        self._since_s = now_s if self._since_s is None else self._since_s
+        waited_s = now_s - self._since_s
+        if waited_s < self._told_after_s:
+            return None
+        self._told_after_s = waited_s + JOIN_TOLD_AGAIN_S
+        trouble, self._trouble = self._trouble, None
+        return waited_s, trouble or (
+            "the group waits for its earlier members; the session of one that has not left it ends within "
+            f"{self._session_timeout_s:g} s"
+        )
 
 
 class Supervisor:
@@ -49,6 +86,7 @@ class Supervisor:
         self._check = check
         self._monotonic_s = monotonic_s
         self._heartbeat = Heartbeat(monotonic_s)
+        self._join_wait = JoinWait(settings.pipeline.session_timeout_ms, monotonic_s)
 
     def run(self, stop: threading.Event) -> None:
         """Process what is assigned until `stop` is set, or `check` raises what ends the process.
@@ -60,7 +98,8 @@ class Supervisor:
             try:
                 while not stop.is_set():
                     self._heartbeat.beat()
-                    membership.poll(POLL_S, self._telemetry.group_troubled)
+                    membership.poll(POLL_S, self._troubled)
+                    self._tell_of_a_wait()
                     self._check()
                     self._check_none_hangs()
                     self._check_not_all_corrupt()
@@ -110,6 +149,17 @@ class Supervisor:
             if not worker.join(max(0.0, deadline - self._monotonic_s())):
                 self._telemetry.drain_incomplete(worker.partition)
             self._statuses.renew(worker.partition)
+
+    def _troubled(self, detail: str) -> None:
+        self._join_wait.troubled(detail)
+        self._telemetry.group_troubled(detail)
+
+    def _tell_of_a_wait(self) -> None:
+        """Report that the group lets this process wait, and why, before anyone wonders."""
+        if self.has_joined:
+            self._join_wait.joined()
+        elif (due := self._join_wait.due()) is not None:
+            self._telemetry.waiting_for_group(*due)
 
     def _check_none_hangs(self) -> None:
         """End a process that does not know what its own threads do, so that others take its partitions over."""

@@ -53,6 +53,10 @@ class ServiceTelemetry:
         self._note_error(detail)
         self._log.warning("group_error", detail=detail)
 
+    def waiting_for_group(self, waited_s: float, reason: str) -> None:
+        """The process waits to join the consumer group; logged after 4 s, then every 30 s, until it is assigned."""
+        self._log.info("waiting_for_group", waited_s=round(waited_s), reason=reason)
+
     def partitions_lost(self, count: int) -> None:
         """The process missed its session and the consumer group reassigned its partitions: it commits nothing more."""
         self._note_error(f"the consumer group reassigned {count} partitions: this process missed its session")

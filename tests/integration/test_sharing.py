@@ -1,5 +1,6 @@
 """How replicas share the stream partitions: every one within one of each other, whatever streams are on."""
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -42,9 +43,9 @@ class _Replicas:
         self._exits = ExitStack()
         self.up: dict[str, ConnectorProcess] = {}
 
-    def start(self, name: str) -> None:
-        """Start one."""
-        config = override(self._config, kafka={"group_instance_id": name})
+    def start(self, name: str, **pipeline: int) -> None:
+        """Start one, with these settings of the pipeline."""
+        config = override(self._config, kafka={"group_instance_id": name}, pipeline=pipeline)
         self.up[name] = self._exits.enter_context(ConnectorProcess(self._folder, ["run"], config))
         self.up[name].probe()
 
@@ -53,6 +54,16 @@ class _Replicas:
         process = self.up.pop(name)
         process.signal(signal.SIGTERM)
         assert process.wait() == 0
+
+    def await_event(self, name: str, event: str) -> dict[str, Any]:
+        """Wait until one logs this event, and return the first."""
+
+        def logged() -> list[dict[str, Any]]:
+            lines = [json.loads(line) for line in self.up[name].stderr.splitlines() if line.startswith("{")]
+            return [line for line in lines if line["event"] == event]
+
+        wait_until(lambda: bool(logged()), f"{name} logs {event}", _WITHIN_S)
+        return logged()[0]
 
     def await_balance(self) -> None:
         """Wait until every stream partition that is on has one owner, and no replica has two more than another."""
@@ -91,10 +102,20 @@ def _partitions(process: ConnectorProcess) -> dict[str, dict[str, Any]]:
     "streams", ["tweet,user", *(pytest.param(each, marks=pytest.mark.long) for each in ("tweet", "user,like,label"))]
 )
 def test_replicas_share_what_there_is_to_do_evenly(config: Config, tmp_path: Path, streams: str) -> None:
-    """With one to four replicas: after scaling up, a rolling restart, and scaling down."""
+    """With one to four replicas: after scaling up, a rolling restart, and scaling down.
+
+    The first one waits for a member whose session has not ended, and says so within 5 s.
+    """
     with _Replicas(tmp_path, config, streams) as replicas:
+        replicas.start("z", session_timeout_ms=12_000)
+        replicas.await_balance()
+        replicas.stop("z")
         for name in "abcd":
             replicas.start(name)
+            if name == "a":
+                waiting = replicas.await_event(name, "waiting_for_group")
+                assert waiting["waited_s"] in {4, 5}
+                assert waiting["reason"].startswith("the group waits for its earlier members; ")
             replicas.await_balance()
         for name in "abcd":
             replicas.stop(name)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Self, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from connector import supervisor as supervisor_module
 from connector.errors import (
@@ -59,10 +60,13 @@ class _Worker:
 class _Membership:
     """Plays the group: each poll does the next of `events`; leaving it revokes what is left, as the client does."""
 
-    has_joined = True
-
     def __init__(self, bench: "_Bench") -> None:
         self._bench = bench
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the group counts us in."""
+        return self._bench.has_joined
 
     def poll(self, _: float, on_trouble: Callable[[str], None]) -> None:
         """Do the next thing."""
@@ -87,6 +91,7 @@ class _Bench:
         self.made: list[_Worker] = []
         self.order: list[str] = []
         self.hangs = self.has_left = False
+        self.has_joined = True
         self.waited_s = 0.0
         self.check_error: Exception | None = None
         self.stop = threading.Event()
@@ -135,6 +140,25 @@ def test_assigned_partitions_are_processed_until_the_stop(bench: _Bench) -> None
     bench.run(lambda _: bench.supervisor.assigned([_TWEETS[1], _TWEETS[3]]))
     assert bench.told == {_TWEETS[1]: ["start", "stop"], _TWEETS[3]: ["start", "stop"]}
     assert bench.has_left
+
+
+def test_wait_for_the_group_is_said_after_4_seconds_then_every_30_with_its_reason(bench: _Bench) -> None:
+    """The latest trouble of the client where there is one; and each wait begins anew."""
+    bench.has_joined = False
+
+    def at(now_s: float, trouble: str | None = None, *, joins: bool = False) -> Callable[[Callable[[str], None]], None]:
+        def poll(on_trouble: Callable[[str], None]) -> None:
+            bench.waited_s, bench.has_joined = now_s, joins
+            if trouble is not None:
+                on_trouble(trouble)
+
+        return poll
+
+    with capture_logs() as logs:
+        bench.run(at(0), at(3.9), at(4), at(33.9, "no coordinator"), at(34), at(64), at(70, joins=True), at(80), at(84))
+    waits = [(log["waited_s"], log["reason"]) for log in logs if log["event"] == "waiting_for_group"]
+    members = "the group waits for its earlier members; the session of one that has not left it ends within 30 s"
+    assert waits == [(4, members), (34, "no coordinator"), (64, members), (4, members)]
 
 
 def test_revoked_partitions_finish_and_the_others_go_on(bench: _Bench) -> None:
