@@ -1,12 +1,13 @@
 """Commands that need neither X nor a cluster: the simulated X, and the demo."""
 
+import shlex
 from typing import Annotated, Literal
 
 import typer
 
 from connector.console import say
 from connector.errors import MissingExtraError, SettingsError
-from connector.settings import LogSettings
+from connector.settings import LogSettings, variable_name
 
 
 def simulate(  # noqa: PLR0913 - each is an option of the command
@@ -84,8 +85,17 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
         raise SettingsError([f"--port {port}: cannot listen on {host}: {error}"]) from error
     with stopping_on_signals() as stop:
         say(simulator.base_url)
+        say("to point a connector at it:", *(f"  {line}" for line in exports(simulator.base_url, token)), err=True)
         stop.wait()
     simulator.stop()
+
+
+def exports(base_url: str, token: str) -> tuple[str, str]:
+    """Return what to type in a shell; a simulator that listens everywhere is reached on this machine."""
+    url = base_url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    given = {("x", "base_url"): url, ("x", "bearer_token"): token}
+    first, second = (f"export {variable_name(path)}={shlex.quote(value)}" for path, value in given.items())
+    return first, second
 
 
 def demo(

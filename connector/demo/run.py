@@ -31,6 +31,14 @@ from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 
 _SEED = 1
+NEXT = (
+    "What to try next (in a checkout, connector is .venv/bin/connector):",
+    "  DEMO_SECONDS=120 connector demo   the same for longer",
+    "  docker compose up                 Apache Kafka, a registry, and a reader of deletes, with no token",
+    "  connector simulate                the simulated X alone, to point a connector at",
+    "  connector config example          all settings, to run it against your Kafka and X: see README.md",
+)
+"""What a reader may do who has seen that it works."""
 
 
 class DemoSettings(RunSettings):
@@ -110,5 +118,5 @@ def _conclude(verdict: Verdict, did_not_happen: Sequence[str], view: View) -> in
     if not verdict.is_clean or did_not_happen:
         view.say("This breaks what the connector promises.")
         return 1
-    view.say(*verdict.closing())
+    view.say(*verdict.closing(), "", *NEXT)
     return 0

@@ -27,6 +27,7 @@ from connector.x.batch_api import JobType
 
 _EVENTS_PER_S = 80.0
 _REFRESH_S = 0.2
+_FINISHING = "finishing"
 _CONNECT_LIMIT_S = 60.0
 _DRAIN_LIMIT_S = 20.0
 _LOSS_LIMIT_S = 30.0
@@ -123,7 +124,7 @@ class Stage:
 
     def _connect(self) -> None:
         """Wait until the service reads every stream partition. Raises `DependencyUnavailableError`."""
-        self._await(lambda: self._is_connected() or self.stop.is_set(), _CONNECT_LIMIT_S)
+        self._await(lambda: self._is_connected() or self.stop.is_set(), _CONNECT_LIMIT_S, "connecting")
         if not self._is_connected() and not self.stop.is_set():
             raise DependencyUnavailableError(f"the connector is not connected to X after {_CONNECT_LIMIT_S:g} s")
 
@@ -135,7 +136,7 @@ class Stage:
         while (elapsed_s := time.monotonic() - began) < LOSS.at * seconds and not self.stop.is_set():
             while due and elapsed_s >= due[0].at * seconds:
                 self._make(due.popleft())
-            self._pause()
+            self._pause(f"{seconds - elapsed_s:.0f} s left")
 
     def _lose_a_stretch(self) -> None:
         """Let X lose a stretch, and wait until the gaps say so.
@@ -200,15 +201,15 @@ class Stage:
         expected = self._emitted() - self.lost
         self._await(lambda: not self.x.faults.armed and expected <= self.watcher.ids, limit_s)
 
-    def _await(self, condition: Callable[[], bool], limit_s: float = float("inf")) -> None:
+    def _await(self, condition: Callable[[], bool], limit_s: float = float("inf"), progress: str = _FINISHING) -> None:
         """Wait, at most for a while: the verdict finds what is missing then."""
         deadline = time.monotonic() + limit_s
         while not condition() and time.monotonic() < deadline:
-            self._pause()
+            self._pause(progress)
 
-    def _pause(self) -> None:
+    def _pause(self, progress: str) -> None:
         """Show what has landed, and wait; not for `stop`, which a signal may set in the middle of just that."""
         for worker in self.workers:
             worker.check()
-        self.view.show(self.watcher.rows.values())
+        self.view.show(self.watcher.rows.values(), progress)
         time.sleep(_REFRESH_S)

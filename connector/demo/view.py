@@ -25,8 +25,8 @@ class View(Protocol):
     def say(self, *lines: str) -> None:
         """Show `lines` for good."""
 
-    def show(self, rows: Collection[Row]) -> None:
-        """Show what has landed by now."""
+    def show(self, rows: Collection[Row], progress: str) -> None:
+        """Show what has landed by now, and the progress of the demo in a few words."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -51,9 +51,16 @@ class TableView:
         for line in lines:
             self._live.console.print(Text(visible(line)))
 
-    def show(self, rows: Collection[Row]) -> None:
-        """Draw the table again."""
-        table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="bold")
+    def show(self, rows: Collection[Row], progress: str) -> None:
+        """Draw the table again, with the progress below it."""
+        table = Table(
+            caption=progress,
+            caption_justify="left",
+            box=None,
+            expand=True,
+            padding=(0, 1, 0, 0),
+            header_style="bold",
+        )
         prefix = commonprefix([row.topic for row in rows])  # noqa: RUF071 - names, not paths
         table.add_column(f"{prefix}...", no_wrap=True)
         table.add_column("records", no_wrap=True, justify="right")
@@ -86,7 +93,7 @@ class LinesView:
         for line in lines:
             print(visible(line), flush=True)  # noqa: T201 - stdout is where the demo shows itself
 
-    def show(self, rows: Collection[Row]) -> None:
+    def show(self, rows: Collection[Row], progress: str) -> None:
         """Print what is new, the counts only when it is time."""
         self._rows = rows
         for row in rows:
@@ -97,7 +104,7 @@ class LinesView:
         if now >= self._due:
             self._due = now + _LINE_EVERY_S
             total, topics = sum(row.count for row in rows), sum(row.count > 0 for row in rows)
-            self.say(f"{now - self._began:4.0f} s  {total:,} records on {topics} of {len(rows)} topics")
+            self.say(f"{now - self._began:4.0f} s  {total:,} records on {topics} of {len(rows)} topics; {progress}")
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ import pytest
 
 from connector.demo import run
 from connector.demo.landing import ReadBack, read_back
-from connector.demo.run import run_demo
+from connector.demo.run import NEXT, run_demo
 from connector.demo.stage import LOSS, TROUBLES
 
 _ROOT = Path(__file__).parents[2]
@@ -85,6 +85,8 @@ def test_demo_in_a_pipe_tells_all_in_lines_and_ends_well(environment: dict[str, 
     output, errors = process.communicate(timeout=_LIMIT_S)
     assert (process.returncode, errors) == (0, "")
     _assert_well(output, has_all=True)
+    assert re.search(r"^ +\d+ s  [\d,]+ records on \d+ of 18 topics; \d s left$", output, re.MULTILINE)
+    assert output.splitlines()[-len(NEXT) :] == list(NEXT)
     said = [*(trouble.text for trouble in TROUBLES), LOSS.text]
     assert [line for line in output.splitlines() if line.startswith("X ")][1:] == said
     counts = re.findall(r"^x\.compliance[.-]\S+ +([\d,]+)$", output, re.MULTILINE)
@@ -105,6 +107,7 @@ def test_demo_on_a_terminal_shows_a_table(environment: dict[str, str]) -> None:
     assert "\x1b[1A" in output
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output)
     assert re.search(r"x\.compliance\.\.\. +records +last key +last record", text)
+    assert re.search(r"\d s left", text)
     assert re.search(r"\.tweet\.delete +\d+ +\d+ +tweet/\d #\d+ ", text)
     _assert_well(text, has_all=True)
 

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from connector.cli import app
+from connector.commands.rehearsal import exports
 from tests.unit.simulator.app import JOBS, TEXT
 from tests.unit.simulator.reader import BEARER, LIKE, new_client
 
@@ -44,12 +45,21 @@ def test_options_reach_the_simulator() -> None:
     arguments = [str(part) for option in options.items() for part in option]
     with (
         subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "connector", "simulate", *arguments], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "connector", "simulate", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         ) as process,
         new_client() as client,
     ):
         assert process.stdout is not None
+        assert process.stderr is not None
         url = process.stdout.readline().strip()
+        assert [process.stderr.readline() for _ in range(3)] == [
+            "to point a connector at it:\n",
+            f"  export CONNECTOR_X__BASE_URL={url}\n",
+            "  export CONNECTOR_X__BEARER_TOKEN=simulator-token\n",
+        ]
         response = client.get(url + LIKE, headers=BEARER)
         assert (response.status_code, response.headers["x-rate-limit-limit"]) == (408, "7")
         assert client.get(f"{url}/control/status").json()["fired"] == {"refuse": 1}
@@ -61,3 +71,11 @@ def test_options_reach_the_simulator() -> None:
         assert process.wait(timeout=30) == 0
     with pytest.raises(httpx.ConnectError), new_client() as client:
         client.get(url + LIKE)
+
+
+def test_exports_can_be_pasted_into_a_shell_of_the_same_machine() -> None:
+    """Whatever the token, and though nothing can connect to the address that means all of them."""
+    assert exports("http://0.0.0.0:8400", "it's $HOME") == (
+        "export CONNECTOR_X__BASE_URL=http://127.0.0.1:8400",
+        """export CONNECTOR_X__BEARER_TOKEN='it'"'"'s $HOME'""",
+    )
