@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
@@ -151,7 +152,8 @@ class RegistryClient:
         # The client lets the exceptions of its HTTP library through, and which of two that is depends on the machine.
         except Exception as error:
             raise DependencyUnavailableError(
-                f"schema registry {self._url} does not answer: {shown(str(error)) or type(error).__name__}"
+                f"schema registry {self._url} does not answer{_default_port(self._url)}: "
+                f"{shown(str(error)) or type(error).__name__}"
             ) from error
 
     def _said(self, error: SchemaRegistryError) -> str:
@@ -164,6 +166,16 @@ class RegistryClient:
         if error.http_status_code == HTTPStatus.NOT_FOUND:
             return SettingsError([f"{_SECTION}__URL: no Confluent-compatible API at {self._url}: {said}"])
         return DependencyUnavailableError(f"schema registry {self._url} fails: {said}")
+
+
+def _default_port(url: str) -> str:
+    """Return on which port a registry is looked for whose URL has none; nothing for one that has."""
+    try:
+        parts = urlsplit(url)
+        is_given = parts.port is not None
+    except ValueError:
+        return ""
+    return "" if is_given else f" on port {443 if parts.scheme == 'https' else 80}"
 
 
 def _parse(schema_id: int, text: str | None) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """The registry client: what it asks, and what becomes of the registry's errors."""
 
 import json
+import socket
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -230,6 +231,31 @@ def test_registry_that_is_away_is_unavailable_to_every_call(call: str) -> None:
         pytest.raises(DependencyUnavailableError, match=f"{url} does not answer"),
     ):
         getattr(client, call)(*arguments[call])
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://registry.invalid:8081/api", "http://registry.invalid:8081/api does not answer: "),
+        ("http://registry.invalid/api", "http://registry.invalid/api does not answer on port 80: "),
+        ("https://registry.invalid", "https://registry.invalid does not answer on port 443: "),
+    ],
+)
+def test_registry_that_cannot_be_reached_is_named_with_its_port(
+    monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    """Whether the setting has it or not."""
+    monkeypatch.setattr("socket.getaddrinfo", _unknown_host)
+    with (
+        RegistryClient(SchemaRegistrySettings(url=url)) as client,
+        pytest.raises(DependencyUnavailableError) as caught,
+    ):
+        client.find("topic-value", GAP)
+    assert str(caught.value).startswith(f"schema registry {said}")
+
+
+def _unknown_host(*_: object, **__: object) -> NoReturn:
+    raise socket.gaierror("no such host")
 
 
 def test_credentials_are_sent_as_http_basic_and_never_told() -> None:
