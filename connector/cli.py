@@ -12,6 +12,7 @@ from connector import __version__
 from connector.commands import coverage, reading, rehearsal, service, topics
 from connector.commands.batch import batch
 from connector.commands.config import config
+from connector.commands.dead_letters import dead_letters
 from connector.commands.gaps import gaps
 from connector.commands.ledger import ledger
 from connector.console import say, tell
@@ -89,6 +90,7 @@ for command in (
     topics.provision,
     reading.tail,
     coverage.coverage,
+    reading.find,
     rehearsal.simulate,
     rehearsal.demo,
 ):
@@ -96,4 +98,5 @@ for command in (
 app.add_typer(config, name="config")
 app.add_typer(batch, name="batch")
 app.add_typer(gaps, name="gaps")
+app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(ledger, name="ledger")

@@ -1,21 +1,42 @@
-"""Commands that print what is on the event topics."""
+"""Commands that print what is on the topics: as it comes, or all that is known about one id."""
 
 import json
-from typing import Annotated
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from connector.commands.options import FromOption, Output, OutputOption, ToOption, instant_us, time_range
 from connector.console import ConfigFile, configure, say, say_foreign
 from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import BY_NAME
+from connector.events.times import format_us
 from connector.settings import Settings
+from connector.x.clock import wall_us
+
+if TYPE_CHECKING:
+    from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
+    from connector.operations.search import Found, Search
+
+DEAD_LETTER = "dead-letter"
+_ID = re.compile("[0-9]{1,19}")
 
 
-def tail(
+class _Span(NamedTuple):
+    """What part of the topics to print: `start` as `TopicReader` has it, and whether to end with what is there now."""
+
+    start: int
+    end_us: int | None
+    ends_now: bool
+
+
+def tail(  # noqa: PLR0913 - one for each option
     events: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="EVENT", help="Event types, such as tweet.delete; default: all. Also batch.tweet, batch.user."
+            metavar="EVENT",
+            help="Event types, such as tweet.delete; default: all. Also batch.tweet, batch.user, dead-letter.",
         ),
     ] = None,
     *,
@@ -29,46 +50,188 @@ def tail(
             "--to-end", help="Exit once everything committed so far has been printed; starts with the oldest."
         ),
     ] = False,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="Only records with this key; reads no other partitions than its."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Start with what Kafka dates from then on: a time with its zone, a day in UTC, or an age such as 2h.",
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Exit once everything from before then is printed.")
+    ] = None,
+    number: Annotated[int | None, typer.Option("-n", min=1, help="Exit after this many records.")] = None,
 ) -> None:
     """Print decoded events from Kafka, one JSON object per line.
 
-    Runs until SIGINT, or with --to-end until everything committed so far has been printed.
+    Runs until SIGINT, or as --to-end, --until and -n say. An --until that is past starts with the oldest record, unless
+    --since is given. Exit codes: 0; 64 options that contradict each other; 69 Kafka or the registry does not answer;
+    78 settings, topics or rights.
     """
-    from connector.app import stopping_on_signals
-    from connector.kafka.reading import (
-        BEGINNING,
-        NOW,
-        AvroReader,
-        ForeignRecordError,
-        TopicReader,
-        foreign_records_refused,
-    )
-    from connector.kafka.registry import RegistryClient
-    from connector.kafka.topics import TopicNames
-
-    known = [*BY_NAME, *(batch_type.name for batch_type in BATCH_TYPES)]
+    known = [*BY_NAME, *(batch_type.name for batch_type in BATCH_TYPES), DEAD_LETTER]
     chosen = events or list(BY_NAME)
     if unknown := [name for name in chosen if name not in known]:
         raise typer.BadParameter(f"unknown event type {', '.join(unknown)}; known are {', '.join(known)}")
+    span = _span(since, until, from_beginning=from_beginning, to_end=to_end)
+    from connector.app import stopping_on_signals
+    from connector.kafka.partitioner import partition_of
+    from connector.kafka.reading import AvroReader, ForeignRecordError, TopicReader, foreign_records_refused
+    from connector.kafka.registry import RegistryClient
+    from connector.kafka.topics import TopicNames
+
     settings = configure(Settings, config)
-    topics = [TopicNames(settings.kafka.topic_prefix).records(name) for name in chosen]
+    names = TopicNames(settings.kafka.topic_prefix)
+    topics = [names.dead_letter if name == DEAD_LETTER else names.records(name) for name in chosen]
+    key_bytes = None if key is None else key.encode(errors="surrogateescape")
+    choose = range if key_bytes is None else lambda count: [partition_of(key_bytes, count)]
     with (
         stopping_on_signals() as stop,
         RegistryClient(settings.schema_registry) as registry,
-        TopicReader(settings.kafka, topics, BEGINNING if from_beginning or to_end else NOW) as reader,
+        TopicReader(settings.kafka, topics, span.start, choose=choose, end_us=span.end_us) as reader,
     ):
-        decoder = AvroReader(registry)
-        for record in reader.to_end(stop.is_set) if to_end else reader.follow(stop.is_set):
-            line = {
-                "topic": record.topic,
-                "partition": record.partition,
-                "offset": record.offset,
-                "key": record.key.decode(errors="backslashreplace"),
-            }
+        decoder, printed = AvroReader(registry), 0
+        for record in _records(reader, span, stop.is_set):
+            if key_bytes not in {None, record.key}:
+                continue
             try:
                 with foreign_records_refused(record):
-                    text = json.dumps({**line, "value": decoder.decode_readable(record)})
+                    text = json.dumps(_line(record, decoder, is_dead_letter=record.topic == names.dead_letter))
             except ForeignRecordError as error:
                 say_foreign([str(error)])
-            else:
-                say(text)
+                continue
+            say(text)
+            printed += 1
+            if printed == number:
+                return
+
+
+def _span(since: str | None, until: str | None, *, from_beginning: bool, to_end: bool) -> _Span:
+    """Return what part of the topics to print. Raises `typer.BadParameter`."""
+    from connector.kafka.reading import BEGINNING, NOW
+
+    now_us = wall_us()
+    since_us = None if since is None else instant_us(since, now_us)
+    until_us = None if until is None else instant_us(until, now_us)
+    if since_us is not None and from_beginning:
+        raise typer.BadParameter("cannot go with --from-beginning: both say where to start", param_hint="--since")
+    if since_us is not None and since_us > now_us:
+        raise typer.BadParameter(f"{format_us(since_us)} is in the future", param_hint="--since")
+    if since_us is not None and until_us is not None and since_us >= until_us:
+        raise typer.BadParameter(f"{format_us(since_us)} is not before --until", param_hint="--since")
+    ends_now = to_end or (until_us is not None and until_us <= now_us)
+    if since_us is not None:
+        return _Span(since_us, until_us, ends_now)
+    return _Span(BEGINNING if from_beginning or ends_now else NOW, until_us, ends_now)
+
+
+def _records(reader: "TopicReader", span: _Span, should_stop: Callable[[], bool]) -> "Iterator[ReadRecord]":
+    """Yield the records of a span, those that come until its end included."""
+    end_us = span.end_us
+    if not span.ends_now:
+        yield from _before(end_us, reader.follow(lambda: should_stop() or (end_us is not None and wall_us() >= end_us)))
+    if span.ends_now or end_us is not None:
+        yield from _before(end_us, reader.to_end(should_stop))
+
+
+def _before(end_us: int | None, records: "Iterator[ReadRecord]") -> "Iterator[ReadRecord]":
+    return (record for record in records if end_us is None or record.timestamp_us < end_us)
+
+
+def _line(record: "ReadRecord", decoder: "AvroReader", *, is_dead_letter: bool) -> dict[str, Any]:
+    """Return a record as it is printed. Raises as `AvroReader.decode_readable`."""
+    line = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "key": _text(record.key),
+    }
+    if not is_dead_letter:
+        return line | {"value": decoder.decode_readable(record)}
+    headers = {name: _text(value) for name, value in record.headers.items()}
+    return line | {"headers": headers, "value": _text(record.value)}
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="backslashreplace")
+
+
+def find(  # noqa: PLR0913 - one for each option
+    id_text: Annotated[str, typer.Argument(metavar="ID", help="A Tweet id or a user id.")],
+    *,
+    config: ConfigFile = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    everywhere: Annotated[
+        bool,
+        typer.Option("--all", help="Read all events and dead letters whole: finds the id where it is no key, too."),
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Print everything known about one Tweet or user: events by their time, and results of batch runs.
+
+    The range is one of Kafka's dates; all that is kept, unless one is given. Reads the one partition of each topic that
+    the id names as a key. Exit codes: 0, also where nothing is found; 64 the id or the range is none; 69 Kafka or the
+    registry does not answer; 78 settings, topics or rights.
+    """
+    if _ID.fullmatch(id_text) is None:
+        raise typer.BadParameter(f"{id_text}: an id of X's has 1 to 19 digits", param_hint="ID")
+    asked = None if start is None and end is None else time_range(start or "1970-01-01", end, default_us=0)
+    from connector.kafka.reading import BEGINNING
+    from connector.operations.search import search, unsearched
+
+    found = search(
+        configure(Settings, config),
+        id_text,
+        BEGINNING if asked is None else asked.start_us,
+        None if asked is None else asked.end_us,
+        everywhere=everywhere,
+    )
+    say_foreign(found.foreign)
+    if output is Output.JSON:
+        say(json.dumps(_as_json(id_text, found, unsearched(everywhere=everywhere))))
+        return
+    say(*map(_as_row, found.found))
+    if not found.found:
+        say(f"nothing is found of {id_text}; the oldest record that was read:")
+        say(*(f"  {topic:<44} {_oldest(oldest_us)}" for topic, oldest_us in found.oldest_us.items()))
+    if not everywhere:
+        say(f"looked for as a key alone: --all also reads {', '.join(unsearched(everywhere=False))}", err=True)
+
+
+def _as_row(found: "Found") -> str:
+    sequence = "" if found.sequence is None else f"sequence {found.sequence}"
+    place = f"partition {found.partition} offset {found.offset}"
+    return f"{format_us(found.at_us)}  {found.name:<26} {found.key:<20} {found.origin:<8} {sequence:<14} {place}"
+
+
+def _as_json(id_text: str, found: "Search", not_read: list[str]) -> dict[str, Any]:
+    return {
+        "id": id_text,
+        "found": [
+            {
+                "at": format_us(each.at_us),
+                "event_type": each.name,
+                "key": each.key,
+                "origin": each.origin,
+                "sequence": each.sequence,
+                "topic": each.topic,
+                "partition": each.partition,
+                "offset": each.offset,
+                "record": each.record,
+            }
+            for each in found.found
+        ],
+        "not_looked_for_in": not_read,
+        "oldest_read": {
+            topic: None if oldest_us is None else format_us(oldest_us) for topic, oldest_us in found.oldest_us.items()
+        },
+    }
+
+
+def _oldest(oldest_us: int | None) -> str:
+    return "none" if oldest_us is None else format_us(oldest_us)

@@ -106,8 +106,10 @@ class TopicReader:
         """Yield records as they come, until asked to stop."""
         while not should_stop():
             message = self._poll()
-            if message is not None and not is_end(message):
-                yield as_record(message)
+            if message is not None:
+                self._note(message)
+                if not is_end(message):
+                    yield as_record(message)
 
     def to_end(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[ReadRecord]:
         """Yield everything that is committed by now and was not yielded before, or less when asked to stop.
@@ -128,8 +130,7 @@ class TopicReader:
             if should_stop():
                 return
             if message is not None:
-                place, offset = (message.topic(), message.partition()), message.offset() or 0
-                self._reached[place] = reached = offset if is_end(message) else offset + 1
+                place, reached = self._note(message)
                 if place in missing:
                     deadline = time.monotonic() + SILENCE_S
                     if reached >= missing[place]:
@@ -146,6 +147,12 @@ class TopicReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._consumer.close()
+
+    def _note(self, message: Message) -> tuple[_Place, int]:
+        """Record how far a partition is read, and return both."""
+        place, offset = (message.topic(), message.partition()), message.offset() or 0
+        self._reached[place] = reached = offset if is_end(message) else offset + 1
+        return place, reached
 
     def _starts(self, topics: Collection[str], start: int) -> list[TopicPartition]:
         if start < 0:

@@ -7,6 +7,7 @@ from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.reading import ReadRecord, foreign_records_refused
+from connector.kafka.records import REPLAYED
 
 TRANSACTION_US = 60 * US_PER_S
 """Records of a transaction are dated this close to its ledger entry: no transaction stays open for longer."""
@@ -25,17 +26,23 @@ class Account(NamedTuple):
 def account_of(
     record: ReadRecord, decode: Callable[[ReadRecord], Mapping[str, Any]], *, is_dead_letter: bool
 ) -> Account | None:
-    """Return what a record accounts for; None for a dead letter of a batch run, which is of no stream partition.
+    """Return what a record accounts for.
 
-    Raises `ForeignRecordError`.
+    That is None for a dead letter of a batch run, which is of no stream partition, and for the mark of a replayed one,
+    whose event accounts for itself. Raises `ForeignRecordError`.
     """
-    if is_dead_letter and record.headers.get("stream") in _BATCH:
+    if is_dead_letter and (record.headers.get("stream") in _BATCH or is_mark(record)):
         return None
     with foreign_records_refused(record):
         account = _dead_letter(record.headers) if is_dead_letter else _event(decode(record))
         if account.partition not in STREAM_PARTITIONS:
             raise ValueError(f"there is no stream partition {account.partition}")
     return account
+
+
+def is_mark(record: ReadRecord) -> bool:
+    """Return whether a record of the dead-letter topic says that a dead letter was replayed."""
+    return record.headers.get("reason") == REPLAYED.encode()
 
 
 def _event(event: Mapping[str, Any]) -> Account:

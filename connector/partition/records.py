@@ -12,7 +12,7 @@ from connector.events.schemas import COVERAGE, GAP, LEDGER, event_schema
 from connector.events.times import format_us
 from connector.kafka.digests import record_sets
 from connector.kafka.ledger import LedgerEntry, Mode, RecordSet
-from connector.kafka.records import UnencodableError, cloud_event, dead_letter, over_limit, size_bytes
+from connector.kafka.records import REPLAYED, UnencodableError, cloud_event, dead_letter, over_limit, size_bytes
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Headers, Record
 
@@ -92,6 +92,20 @@ class RecordBuilder:
         }
         topic = self._names.dead_letter
         return dead_letter(topic, id_text, letter.line, headers, self._limits[topic])
+
+    def replayed(self, event_id: bytes, received_at_us: int, sequence: int, replayed_at_us: int) -> Record:
+        """Return the mark of a dead letter that is published as an event with this `sequence`."""
+        id_text = event_id.hex()
+        headers: Headers = {
+            "reason": REPLAYED,
+            "event-id": id_text,
+            "stream": self.partition.stream,
+            "stream-partition": str(self.partition.number),
+            "received-at": format_us(received_at_us),
+            "replayed-at": format_us(replayed_at_us),
+            "sequence": str(sequence),
+        }
+        return Record(self._names.dead_letter, id_text.encode(), b"", headers)
 
     def coverage(self, covered_until_us: int, sequence: int, mode: Mode, written_at_us: int) -> Record:
         """Return the record that says how far this stream partition is complete."""

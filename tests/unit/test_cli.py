@@ -134,7 +134,7 @@ def test_gaps_cannot_be_made_to_say_that_there_are_none(
 class _Topic:
     """Stands in for a reader of Kafka, of two records."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         pass
 
     def __enter__(self) -> Self:

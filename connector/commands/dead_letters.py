@@ -1,0 +1,218 @@
+"""Commands about the dead letters: what could not be understood, and what of it is an event by now."""
+
+import base64
+import json
+import os
+import sys
+from collections import defaultdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.commands.consent import DryRunOption, YesOption, await_consent
+from connector.commands.options import FromOption, Output, OutputOption, ToOption, time_range
+from connector.console import ConfigFile, configure, say, say_foreign
+from connector.events.identity import ID_BYTES
+from connector.events.times import format_us
+from connector.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from connector.operations.dead_letters import Letter, LetterKey, Mark, Wanted
+
+_HEX_DIGITS = 2 * ID_BYTES
+_EXAMPLES = 3
+
+dead_letters = typer.Typer(
+    help="List, show or replay the lines of X's that could not be understood.", no_args_is_help=True
+)
+
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", metavar="REASON", help="Only those with this reason, such as unknown-type.")
+]
+IdsOption = Annotated[
+    list[str] | None, typer.Option("--id", metavar="ID", help="Only the one with this event id; may be given again.")
+]
+
+
+@dead_letters.command(name="list")
+def list_(  # noqa: PLR0913 - one for each option
+    *,
+    config: ConfigFile = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    reason: ReasonOption = None,
+    ids: IdsOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Print the dead letters, by when they were received; all that are kept, unless a range is given.
+
+    Those of batch runs are among them. Exit codes: 0; 64 a range or an id is none; 69 Kafka does not answer; 78
+    settings, the topic or a right is missing.
+    """
+    wanted = _wanted(start, end, reason, ids)
+    from connector.operations.dead_letters import in_order, read_letters
+
+    letters = read_letters(configure(Settings, config).kafka)
+    say_foreign(letters.foreign)
+    found = in_order(letters.chosen(wanted))
+    if output is Output.JSON:
+        say(json.dumps([_as_json(letter, letters.marks.get(letter.key)) for letter in found]))
+        return
+    for letter in found:
+        say(_as_row(letter, letters.marks.get(letter.key)))
+    if not found:
+        say("no dead letters")
+
+
+@dead_letters.command()
+def show(
+    id_text: Annotated[str, typer.Argument(metavar="ID", help="The event id of a dead letter, as `list` prints it.")],
+    *,
+    config: ConfigFile = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Write the bytes of the line alone, as they are.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Print a dead letter: where it came from, why it is one, and its bytes.
+
+    Exit codes: 0; 64 the id is none; 65 there is no such dead letter; 69 Kafka does not answer; 78 settings, the topic
+    or a right is missing.
+    """
+    event_id = _id(id_text)
+    if raw and output is Output.JSON:
+        raise typer.BadParameter("cannot go with --output json", param_hint="--raw")
+    from connector.operations.dead_letters import read_lines
+
+    found = read_lines(configure(Settings, config).kafka, event_id)
+    if not found:
+        say(f"there is no dead letter {event_id.hex()} on the topic, or no more", err=True)
+        raise typer.Exit(os.EX_DATAERR)
+    if raw:
+        sys.stdout.buffer.write(found[0].line)
+    elif output is Output.JSON:
+        say(
+            json.dumps(
+                [_as_json(each.letter, each.mark) | {"line": base64.b64encode(each.line).decode()} for each in found]
+            )
+        )
+    else:
+        for each in found:
+            for name, value in _as_json(each.letter, each.mark).items():
+                if value is not None:
+                    say(f"{name:<16} {value}")
+            say("", each.line.decode(errors="backslashreplace"))
+
+
+@dead_letters.command()
+def replay(  # noqa: PLR0913 - one for each option
+    *,
+    config: ConfigFile = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    reason: ReasonOption = None,
+    ids: IdsOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Publish dead letters as the events that they are, where this release understands them; each exactly once.
+
+    Says first what would be published, and asks. What is published takes the next places in the sequence of its stream
+    partition, with delivered_by `dead-letter`, and is marked on the dead-letter topic. The owner of the stream
+    partition may go on meanwhile: it restarts from its ledger, which takes some seconds. All others stay as they are.
+    Exit codes: 0; 64 a range or an id is none, the answer was not yes, or there was no terminal to ask on and no --yes;
+    65 something asked for by --id, or an event by now, could not be published; 69 Kafka or the registry does not
+    answer, or others kept committing; 70 a ledger cannot be trusted; 78 settings, topics or rights.
+    """
+    wanted = _wanted(start, end, reason, ids)
+    from connector.operations.replay import Replay, survey
+
+    settings = configure(Settings, config)
+    found = survey(settings, wanted)
+    say_foreign(found.foreign)
+    _say_refused(found.refused)
+    if found.replayed:
+        say(f"{found.replayed:,} were replayed before", err=True)
+    unknown = wanted.ids - found.ids
+    for event_id in sorted(unknown):
+        say(f"there is no dead letter {event_id.hex()} on the topic, or no more", err=True)
+    is_failed = bool(unknown) or bool(wanted.ids and found.refused)
+    for (partition, name), count in found.counts().items():
+        say(f"{partition!s:<8} {name:<26} {count:>8,} to publish")
+    if not found.types:
+        say("nothing to replay")
+    elif not dry_run:
+        await_consent(f"Publish {len(found.types):,} dead letters as events?", yes=yes)
+        with Replay(settings, found) as replaying:
+            try:
+                replaying.run()
+            finally:
+                say(f"published {replaying.published:,}")
+                if replaying.replayed_meanwhile:
+                    say(f"{replaying.replayed_meanwhile:,} were replayed meanwhile", err=True)
+                _say_refused(replaying.refused)
+        is_failed = is_failed or bool(replaying.refused)
+    if is_failed:
+        raise typer.Exit(os.EX_DATAERR)
+
+
+def _wanted(start: str | None, end: str | None, reason: str | None, ids: list[str] | None) -> "Wanted":
+    """Return which dead letters are asked for. Raises `typer.BadParameter`."""
+    from connector.operations.dead_letters import Wanted
+
+    wanted = Wanted(reason=reason, ids=frozenset(map(_id, ids or ())))
+    if start is None and end is None:
+        return wanted
+    asked = time_range(start or "1970-01-01", end, default_us=0)
+    return Wanted(asked.start_us, asked.end_us, wanted.reason, wanted.ids)
+
+
+def _id(text: str) -> bytes:
+    try:
+        event_id = bytes.fromhex(text)
+    except ValueError:
+        event_id = b""
+    if len(event_id) != ID_BYTES or len(text) != _HEX_DIGITS:
+        raise typer.BadParameter(f"{text}: an event id has {_HEX_DIGITS} hexadecimal digits")
+    return event_id
+
+
+def _as_json(letter: "Letter", mark: "Mark | None") -> dict[str, Any]:
+    return {
+        "event_id": letter.key.id.hex(),
+        "stream": letter.key.origin.stream,
+        "stream_partition": None if letter.key.is_of_batch else letter.key.origin.number,
+        "run_id": letter.run_id,
+        "job_id": letter.job_id,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "length": letter.length,
+        "kept": letter.kept,
+        "received_at": format_us(letter.received_us),
+        "first_offset": letter.first_offset,
+        "last_offset": letter.last_offset,
+        "records": letter.records,
+        "replayed_at": None if mark is None else format_us(mark.replayed_us),
+        "sequence": None if mark is None else mark.sequence,
+    }
+
+
+def _as_row(letter: "Letter", mark: "Mark | None") -> str:
+    origin = f"{letter.key.origin.stream} run {letter.run_id}" if letter.key.is_of_batch else str(letter.key.origin)
+    places = f"offset {letter.first_offset}"
+    if letter.records > 1:
+        places = f"offsets {letter.first_offset} to {letter.last_offset}, {letter.records} records"
+    replayed = "" if mark is None else f"  replayed as sequence {mark.sequence}"
+    return (
+        f"{format_us(letter.received_us)}  {letter.key.id.hex()}  {origin}  {letter.reason}: {letter.detail}  "
+        f"({letter.length:,} bytes, {places}){replayed}"
+    )
+
+
+def _say_refused(refused: "Mapping[LetterKey, str]") -> None:
+    """Print on stderr what is not replayed and why: how many for each reason, and the first ids."""
+    by_why: dict[str, list[str]] = defaultdict(list)
+    for key, why in refused.items():
+        by_why[why].append(key.id.hex())
+    for why, found in by_why.items():
+        say(f"{len(found):,} not replayed, such as {', '.join(found[:_EXAMPLES])}: {why}", err=True)

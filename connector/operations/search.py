@@ -1,0 +1,173 @@
+"""Everything that the topics hold about one id of X's.
+
+A key names the partition that it is on, so an id that is the key costs one partition of each topic. Where it is not,
+everything must be read. Instants are microseconds since 1970.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+from connector.events.batch import BATCH_TYPES
+from connector.events.catalog import EVENT_TYPES, EventType, Kind
+from connector.events.times import parse_ns
+from connector.kafka.partitioner import partition_of
+from connector.kafka.reading import (
+    BEGINNING,
+    AvroReader,
+    ForeignRecordError,
+    ReadRecord,
+    TopicReader,
+    foreign_records_refused,
+)
+from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import TopicNames
+from connector.operations.accounts import is_mark
+from connector.operations.dead_letters import Letter, read_record
+from connector.settings import Settings
+
+_NS_PER_US = 1000
+_DEAD_LETTER = "dead-letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record about the id: an event by its date, a result of a batch run by when X was asked, or a dead letter.
+
+    `origin` is a stream partition or a run; `record` is the decoded value, times as text, and None for a dead letter.
+    """
+
+    at_us: int
+    name: str
+    key: str
+    origin: str
+    sequence: int | None
+    topic: str
+    partition: int
+    offset: int
+    record: Mapping[str, Any] | None
+
+
+@dataclass(slots=True)
+class Search:
+    """What was found, by its time, and by topic when the oldest record is dated that was read, None where none was."""
+
+    oldest_us: dict[str, int | None]
+    found: list[Found] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+
+def search(
+    settings: Settings, id_text: str, start: int = BEGINNING, end_us: int | None = None, *, everywhere: bool
+) -> Search:
+    """Return what the topics hold about an id, of what Kafka dates from `start` to before `end_us`.
+
+    With `everywhere` all events and dead letters are read whole. Raises the errors of `TopicReader` and the registry.
+    """
+    names = TopicNames(settings.kafka.topic_prefix)
+    searcher = _Searcher(names, id_text)
+    topics = [*searcher.fields] + ([names.dead_letter] if everywhere else [])
+    if not everywhere:
+        composed = {names.event(event_type) for event_type in EVENT_TYPES if len(event_type.key) > 1}
+        topics = [topic for topic in topics if topic not in composed]
+    result = Search(dict.fromkeys(topics))
+    key = id_text.encode()
+
+    def choose(partitions: int) -> Iterable[int]:
+        return range(partitions) if everywhere else [partition_of(key, partitions)]
+
+    with (
+        RegistryClient(settings.schema_registry) as registry,
+        TopicReader(settings.kafka, topics, start, choose=choose, end_us=end_us) as reader,
+    ):
+        decoder = AvroReader(registry)
+        for record in reader.to_end():
+            if end_us is not None and record.timestamp_us >= end_us:
+                continue
+            oldest_us = result.oldest_us[record.topic]
+            result.oldest_us[record.topic] = min(oldest_us or record.timestamp_us, record.timestamp_us)
+            if not (everywhere or record.key == key):
+                continue
+            try:
+                result.found.extend(searcher.look_at(record, decoder))
+            except ForeignRecordError as error:
+                result.foreign.append(str(error))
+    result.found.sort(key=attrgetter("at_us", "origin", "topic", "offset"))
+    return result
+
+
+def unsearched(*, everywhere: bool) -> list[str]:
+    """Return where an id may be that a search by key alone does not find, as text."""
+    if everywhere:
+        return []
+    fields: dict[str, list[str]] = {}
+    for event_type in EVENT_TYPES:
+        for name in _id_fields(event_type):
+            if event_type.key != (name,):
+                fields.setdefault(name, []).append(event_type.name)
+    return [*(f"{name} of {', '.join(types)}" for name, types in sorted(fields.items())), "dead letters"]
+
+
+class _Searcher:
+    """Knows which fields of the records of a topic hold ids: `fields`, by topic."""
+
+    def __init__(self, names: TopicNames, id_text: str) -> None:
+        self._id = id_text
+        self._dead_letter = names.dead_letter
+        self._in_line = re.compile(rb"(?<![0-9])%b(?![0-9])" % id_text.encode())
+        self._names = {names.records(each.name): each.name for each in (*EVENT_TYPES, *BATCH_TYPES)}
+        self.fields = {names.event(event_type): _id_fields(event_type) for event_type in EVENT_TYPES} | {
+            names.batch(batch_type.job_type): [batch_type.id_field] for batch_type in BATCH_TYPES
+        }
+
+    def look_at(self, record: ReadRecord, decoder: AvroReader) -> Iterator[Found]:
+        """Yield the record if it is about the id. Raises `ForeignRecordError`."""
+        if self._id.encode() not in record.value:  # Avro writes text as it is
+            return
+        with foreign_records_refused(record):
+            found = self._letter(record) if record.topic == self._dead_letter else self._value(record, decoder)
+        if found is not None:
+            yield found
+
+    def _value(self, record: ReadRecord, decoder: AvroReader) -> Found | None:
+        value = decoder.decode_readable(record)
+        held = [value[name] for name in self.fields[record.topic]]
+        if not any(self._id in each if isinstance(each, list) else self._id == each for each in held):
+            return None
+        is_event = "event_at" in value
+        return Found(
+            parse_ns(value["event_at" if is_event else "checked_at"]) // _NS_PER_US,
+            self._names[record.topic],
+            record.key.decode(errors="backslashreplace"),
+            f"{value['stream']}/{value['stream_partition']}" if is_event else f"run {value['run_id']}",
+            value["sequence"],
+            record.topic,
+            record.partition,
+            record.offset,
+            value,
+        )
+
+    def _letter(self, record: ReadRecord) -> Found | None:
+        if is_mark(record) or self._in_line.search(record.value) is None:
+            return None
+        letter = read_record(record)
+        if not isinstance(letter, Letter):
+            return None
+        origin = f"run {letter.run_id}" if letter.key.is_of_batch else str(letter.key.origin)
+        return Found(
+            letter.received_us,
+            _DEAD_LETTER,
+            letter.key.id.hex(),
+            origin,
+            None,
+            record.topic,
+            record.partition,
+            record.offset,
+            None,
+        )
+
+
+def _id_fields(event_type: EventType) -> list[str]:
+    return [each.name for each in event_type.fields if each.kind in {Kind.ID, Kind.IDS}]
