@@ -3,9 +3,8 @@
 A transaction is a compare-and-set on the ledger of a stream partition. It is read where the ledger ends, and then which
 dead letters are marked as replayed; events, marks and the next ledger entry are committed only if that entry follows
 directly. Whoever committed in between, the owner or another replay, makes it start over. The owner then finds its own
-next entry misplaced, and restarts from the ledger after some seconds. An owner that commits all the time would win
-each time: from the second attempt on it is stopped first, by taking the place of its next entry with one that is never
-committed.
+next entry misplaced, and restarts from the ledger after some seconds. One that commits all the time would win each
+time: where it has won once it is stopped first, by taking the place of its next entry with one that is never committed.
 Instants are microseconds since 1970.
 """
 
@@ -209,7 +208,7 @@ class Replay:
         for attempt in range(_ATTEMPTS):
             self._pause(attempt * self._jitter() * _PAUSE_S)
             try:
-                return self._attempt(replaying, batch, is_owner_stopped=attempt > 0)
+                return self._attempt(replaying, batch, is_owner_stopped=isinstance(lost, MisplacedError))
             except WriterLostError as error:  # whether it was committed, ledger and marks tell the next attempt
                 lost = error
         what = "others commit to it all the time: stop its owner" if isinstance(lost, MisplacedError) else str(lost)
@@ -304,14 +303,14 @@ class _PartitionReplay:
             return _Composed(None, refused)
         ids = [line.key.id for line in lines if line.key not in refused]
         sets = self._records.sets(events) | {REPLAYED: record_set(marks)}
-        entry = _entry_after(newest, ids, sets, Writer(self._writer_id, _OWNER), now_us)
+        entry = entry_after(newest, ids, sets, Writer(self._writer_id, _OWNER), now_us)
         entry.check()
         entry.check_follows(newest.entry)
         part = Part(self._records.partition, [*events, *marks], self._records.ledger(entry), restored.end)
         return _Composed(part, refused)
 
 
-def _entry_after(
+def entry_after(
     newest: OffsetEntry, ids: Sequence[bytes], records: Mapping[str, RecordSet], writer: Writer, now_us: int
 ) -> LedgerEntry:
     """Return the entry of a transaction that publishes events with `ids`, and neither reads of X nor moves coverage.

@@ -5,7 +5,7 @@ know the connector's code.
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,8 @@ _OWN = ("coverage", "gap", "dead-letter", "ledger")
 _CLOCK_SLACK_MS = 1500
 """X tells its time in whole seconds, so a time of receipt may be that much too early."""
 _ID_BYTES = 16
+_REPLAYED = "replayed"
+_BY_REPLAY = "dead-letter"
 
 Place = tuple[str, int]
 """A stream partition."""
@@ -47,12 +49,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All topics of a prefix. Events are by stream partition in the order of their sequence, the rest as read."""
+    """All topics of a prefix. Events are by stream partition in the order of their sequence, the rest as read.
+
+    `marks` are what the dead-letter topic holds beside dead letters: that some of them were replayed.
+    """
 
     prefix: str
     partitions: int
     events: Mapping[Place, Sequence[Event]]
     dead_letters: Sequence[ReadRecord]
+    marks: Sequence[ReadRecord]
     coverage: Mapping[Place, Sequence[Mapping[str, Any]]]
     ledger: Mapping[Place, Sequence[Mapping[str, Any]]]
     gaps: Sequence[Mapping[str, Any]]
@@ -74,7 +80,8 @@ def read_history(bootstrap_servers: str, registry_url: str, prefix: str, partiti
         prefix,
         partitions,
         {place: sorted(found, key=lambda event: int(event.fields["sequence"])) for place, found in events.items()},
-        own["dead-letter"],
+        [record for record in own["dead-letter"] if record.headers["reason"] != _REPLAYED],
+        [record for record in own["dead-letter"] if record.headers["reason"] == _REPLAYED],
         _by_place(own["coverage"], decoder),
         _by_place(own["ledger"], decoder),
         [decoder.decode(record.value) for record in own["gap"]],
@@ -110,6 +117,7 @@ def audit(history: History, emitted: Sequence[Emitted]) -> list[str]:
         *check_contents(history, expected),
         *check_places(history),
         *check_dead_letters(history, emitted),
+        *check_marks(history),
         *check_ledger(history),
         *check_coverage(history),
     ]
@@ -120,34 +128,37 @@ def check_once_in_order(
 ) -> Iterator[str]:
     """Nothing lost, repeated or made up; sequences are 1, 2, 3 …, and follow the order of emission."""
     for place in STREAM_PARTITIONS:
-        found, wanted = [event.id for event in history.events.get(place, ())], list(expected.get(place, ()))
-        if found == wanted:
-            found_sequence = [event.fields["sequence"] for event in history.events.get(place, ())]
-            if found_sequence != list(range(1, len(wanted) + 1)):
-                yield f"{place}: sequences have gaps or repetitions"
-            continue
+        events, wanted = history.events.get(place, ()), list(expected.get(place, ()))
+        found = [event.id for event in events]
+        if [event.fields["sequence"] for event in events] != list(range(1, len(events) + 1)):
+            yield f"{place}: sequences have gaps or repetitions"
         if lost := set(wanted) - set(found):
             yield f"{place}: {len(lost)} lost, such as {min(lost)}"
         if odd := set(found) - set(wanted):
             yield f"{place}: {len(odd)} made up, such as {min(odd)}"
         if repeated := [event_id for event_id, count in Counter(found).items() if count > 1]:
             yield f"{place}: {len(repeated)} repeated, such as {min(repeated)}"
-        if not lost and not odd and not repeated:
-            yield f"{place}: out of order"
+        for is_replayed in (False, True):
+            ids = [event.id for event in events if (event.fields["delivered_by"] == _BY_REPLAY) is is_replayed]
+            known = set(ids)
+            if not (lost or odd or repeated) and ids != [event_id for event_id in wanted if event_id in known]:
+                yield f"{place}: out of order"
 
 
 def check_contents(
     history: History, expected: Mapping[Place, Mapping[str, tuple[Emitted, ExpectedEvent]]]
 ) -> Iterator[str]:
     """Topic, key, headers and every field are right."""
+    replayed = {(_origin(mark), mark.key) for mark in history.marks}
     for place, found in history.events.items():
         for event in found:
             line, wanted = expected[place].get(event.id, (None, None))
             if line is not None and wanted is not None:
-                yield from _differences(place, event, line, wanted)
+                way = _BY_REPLAY if (place, event.id) in replayed else "stream"
+                yield from _differences(place, event, line, wanted, way)
 
 
-def _differences(place: Place, event: Event, line: Emitted, wanted: ExpectedEvent) -> Iterator[str]:
+def _differences(place: Place, event: Event, line: Emitted, wanted: ExpectedEvent, way: str) -> Iterator[str]:
     record, fields = event.record, dict(event.fields)
     received_at = fields["received_at"]
     if not line.emitted_at // 10**6 - _CLOCK_SLACK_MS <= received_at <= record.timestamp_ms:
@@ -160,7 +171,7 @@ def _differences(place: Place, event: Event, line: Emitted, wanted: ExpectedEven
         ("headers", record.headers, wanted.headers),
         ("fields", {name: fields[name] for name in fields if name not in _FOUND_ONLY_IN_KAFKA}, wanted.fields),
         ("fields' names", fields.keys() - wanted.fields.keys(), _FOUND_ONLY_IN_KAFKA),
-        ("way", fields["delivered_by"], "stream"),
+        ("way", fields["delivered_by"], way),
     ):
         if actual != right:
             yield f"{place} {event.id}: {what} {actual}, should be {right}"
@@ -186,19 +197,43 @@ def check_dead_letters(history: History, emitted: Sequence[Emitted]) -> Iterator
         for line in emitted
         if line.kind != "event"
     }
-    found = Counter(
-        (letter.key, letter.headers["stream"], letter.headers["stream-partition"]) for letter in history.dead_letters
-    )
+    replayed = {(_origin(mark), mark.key) for mark in history.marks}
+    letters = [letter for letter in history.dead_letters if (_origin(letter), letter.key) not in replayed]
+    found = Counter((letter.key, letter.headers["stream"], letter.headers["stream-partition"]) for letter in letters)
     for place in wanted.keys() ^ found.keys():
         yield f"dead letter {place} is {'missing' if place in wanted else 'made up'}"
     yield from (f"dead letter {place} is there {count} times" for place, count in found.items() if count > 1)
-    for letter in history.dead_letters:
+    for letter in letters:
         headers = letter.headers
         line = wanted.get((letter.key, headers["stream"], headers["stream-partition"]), b"")
         if letter.value != line[:LINE_LIMIT_BYTES]:
             yield f"dead letter {letter.key}: other bytes: {letter.value[:200]!r}"
         if (headers["length"], headers["event-id"]) != (str(len(line)), letter.key):
             yield f"dead letter {letter.key}: wrong headers {headers}"
+
+
+def check_marks(history: History) -> Iterator[str]:
+    """Each mark is that of one dead letter and of one event, whose sequence it names."""
+    letters = {(_origin(letter), letter.key): letter for letter in history.dead_letters}
+    events = {(place, event.id): event for place, found in history.events.items() for event in found}
+    marks = Counter((_origin(mark), mark.key) for mark in history.marks)
+    yield from (f"dead letter {key} is marked {count} times" for key, count in marks.items() if count > 1)
+    for mark in history.marks:
+        key, headers = (_origin(mark), mark.key), mark.headers
+        if key not in letters or key not in events or mark.value:
+            yield f"mark {key}: no such dead letter or event, or a value"
+        elif (headers["sequence"], headers["received-at"], headers["event-id"]) != (
+            str(events[key].fields["sequence"]),
+            letters[key].headers["received-at"],
+            mark.key,
+        ):
+            yield f"mark {key}: wrong headers {headers}"
+    replayed = {key for key, event in events.items() if event.fields["delivered_by"] == _BY_REPLAY}
+    yield from (f"{key} was replayed and not marked" for key in replayed - marks.keys())
+
+
+def _origin(record: ReadRecord) -> Place:
+    return record.headers["stream"], int(record.headers["stream-partition"])
 
 
 def check_ledger(history: History) -> Iterator[str]:
@@ -209,19 +244,15 @@ def check_ledger(history: History) -> Iterator[str]:
             yield f"ledger entry of {record.key} on partition {record.partition}"
     for place in STREAM_PARTITIONS:
         entries = history.ledger.get(place, ())
-        letters = [
-            letter.key
-            for letter in history.dead_letters
-            if (letter.headers["stream"], int(letter.headers["stream-partition"])) == place
-        ]
-        events = [event.id for event in history.events.get(place, ())]
-        yield from (f"ledger {place}: {finding}" for finding in _ledger_findings(entries, events, letters))
+        letters = [letter.key for letter in history.dead_letters if _origin(letter) == place]
+        events = [(event.fields["sequence"], event.id) for event in history.events.get(place, ())]
+        findings = (*_ledger_findings(entries), *_id_findings(entries, deque(events), deque(letters)))
+        yield from (f"ledger {place}: {finding}" for finding in findings)
 
 
-def _ledger_findings(entries: Sequence[Mapping[str, Any]], events: list[str], letters: list[str]) -> Iterator[str]:
+def _ledger_findings(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if [entry["entry"] for entry in entries] != list(range(len(entries))):
         yield "entries are not contiguous"
-    ids: list[str] = []
     before: Mapping[str, Any] = {"sequence": 0, "covered_until": entries[0]["covered_until_before"]} if entries else {}
     for entry in entries:
         number = entry["entry"]
@@ -235,12 +266,26 @@ def _ledger_findings(entries: Sequence[Mapping[str, Any]], events: list[str], le
             yield f"entry {number}: coverage does not follow"
         if len(entry["ids"]) != _ID_BYTES * (entry["published"] + entry["dead_lettered"]):
             yield f"entry {number}: ids and counts differ"
-        ids += [entry["ids"][at : at + _ID_BYTES].hex() for at in range(0, len(entry["ids"]), _ID_BYTES)]
         before = entry
-    known = set(letters)
-    if [event_id for event_id in ids if event_id not in known] != events:
+
+
+def _id_findings(
+    entries: Sequence[Mapping[str, Any]], events: deque[tuple[int, str]], letters: deque[str]
+) -> Iterator[str]:
+    """Ids are those of the events in the order of their sequence, and of the dead letters in theirs."""
+    for entry in entries:
+        for at in range(0, len(entry["ids"]), _ID_BYTES):
+            event_id = entry["ids"][at : at + _ID_BYTES].hex()
+            if events and events[0][1] == event_id and events[0][0] <= entry["sequence"]:
+                events.popleft()
+            elif letters and letters[0] == event_id:
+                letters.popleft()
+            else:
+                yield f"entry {entry['entry']}: id {event_id} is of no record in its place"
+                return
+    if events:
         yield "ids and events differ"
-    if [event_id for event_id in ids if event_id in known] != letters:
+    if letters:
         yield "ids and dead letters differ"
 
 

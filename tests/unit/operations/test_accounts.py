@@ -42,6 +42,11 @@ def test_dead_letter_of_a_batch_run_accounts_for_nothing(stream: bytes) -> None:
     assert account_of(letter, lambda _: _EVENT, is_dead_letter=False) == Account(StreamPartition("tweet", 3), _ID, 7)
 
 
+def test_mark_of_a_replayed_dead_letter_accounts_for_nothing() -> None:
+    """The event that was published accounts for itself."""
+    assert account_of(_record(_LETTER | {"reason": b"replayed"}), _refuse, is_dead_letter=True) is None
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"stream": "moon"}, {"stream_partition": 5}, {"event_id": "no hex"}, {"event_id": None}],

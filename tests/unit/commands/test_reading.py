@@ -1,0 +1,33 @@
+"""What `tail` and `find` refuse before they read anything."""
+
+import pytest
+from typer.testing import CliRunner
+
+from connector.cli import app
+
+_USAGE = 2
+"""Click's exit code, which the command line turns into 64."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["tail", "--since", "1h", "--from-beginning"], "both say where to start"),
+        (["tail", "--since", "1h", "--until", "2h"], "is not before --until"),
+        (["tail", "--since", "2999-01-01"], "is in the future"),
+        (["tail", "--since", "yesterday"], "give a time with its zone"),
+        (["tail", "-n", "0"], "greater than or equal to 1"),
+        (["tail", "dead-letters"], "unknown event type dead-letters"),
+        (["find", "12345678901234567890"], "1 to 19 digits"),
+        (["find", "12\n"], "1 to 19 digits"),
+        (["find", "7", "--from", "1h", "--to", "2h"], "is not before the end of the range"),
+        (["dead-letters", "list", "--id", "all"], "32 hexadecimal digits"),
+        (["dead-letters", "replay", "--from", "1h", "--to", "2h"], "is not before the end of the range"),
+        (["dead-letters", "show", "00" * 16, "--raw", "--output", "json"], "cannot go with --output json"),
+    ],
+)
+def test_what_contradicts_itself_or_is_none_is_refused(arguments: list[str], says: str) -> None:
+    """The message says what is wrong."""
+    result = CliRunner().invoke(app, arguments, terminal_width=200)
+    assert result.exit_code == _USAGE
+    assert says in " ".join(result.output.split())
