@@ -281,7 +281,7 @@ def _id_findings(
             elif letters and letters[0] == event_id:
                 letters.popleft()
             else:
-                yield f"entry {entry['entry']}: id {event_id} is of no record in its place"
+                yield f"ids and events differ from id {event_id} of entry {entry['entry']} on"
                 return
     if events:
         yield "ids and events differ"
