@@ -27,7 +27,7 @@ by which a wall clock is believed to be ahead of X, a machine that was suspended
 """
 DEAD_LETTER, COVERAGE_RECORD, GAP_RECORD, REPLAYED = "dead-letter", "coverage", "gap", "replayed"
 OWN_KINDS = frozenset((DEAD_LETTER, COVERAGE_RECORD, GAP_RECORD, REPLAYED))
-"""Kinds of records that are no events."""
+"""Kinds of records that are no events. `REPLAYED` is on the dead-letter topic: the mark of one that became an event."""
 _DECODER = AvroDecoder(LEDGER.parsed)
 
 

@@ -6,10 +6,6 @@ _BATCH_OVERHEAD_BYTES = 512
 """More than Kafka's record batch adds to a lone record (KIP-98: 61 bytes, and a few a header)."""
 
 
-REPLAYED = "replayed"
-"""The header `reason` of a mark: a dead letter was published as the event that it is."""
-
-
 class UnencodableError(ValueError):
     """What was read of X cannot be written; the message says why."""
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.events.times import US_PER_S
+from connector.kafka.ledger import REPLAYED
 from connector.kafka.reading import ReadRecord, foreign_records_refused
-from connector.kafka.records import REPLAYED
 
 TRANSACTION_US = 60 * US_PER_S
 """Records of a transaction are dated this close to its ledger entry: no transaction stays open for longer."""

@@ -171,6 +171,8 @@ def _letter(record: ReadRecord) -> Letter:
 
 def _mark(record: ReadRecord) -> Mark:
     headers = _Headers(record)
+    if headers.key.is_of_batch:
+        raise ValueError("a result of a batch run is not replayed")
     return Mark(headers.key, int(headers.text("sequence")), headers.instant_us("replayed-at"))
 
 

@@ -27,9 +27,9 @@ from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S
 from connector.kafka.clients import ClientProperties, producer_config, try_properties
 from connector.kafka.digests import record_set
-from connector.kafka.ledger import Counts, EntryDecoder, LedgerEntry, Mode, RecordSet, Writer, first_entry
+from connector.kafka.ledger import REPLAYED, Counts, EntryDecoder, LedgerEntry, Mode, RecordSet, Writer, first_entry
 from connector.kafka.reading import ForeignRecordError, ReadRecord, TopicReader
-from connector.kafka.records import REPLAYED, UnencodableError
+from connector.kafka.records import UnencodableError
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader, OffsetEntry, Restored
 from connector.kafka.topics import TopicNames, subject

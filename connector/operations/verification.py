@@ -15,13 +15,14 @@ from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamParti
 from connector.events.times import US_PER_S
 from connector.kafka.cluster import Cluster
 from connector.kafka.digests import entry_digest
-from connector.kafka.ledger import COVERAGE_RECORD, DEAD_LETTER, EntryDecoder, read_entry
+from connector.kafka.ledger import COVERAGE_RECORD, DEAD_LETTER, REPLAYED, EntryDecoder, read_entry
 from connector.kafka.reading import AvroReader, ForeignRecordError, ReadRecord, TopicReader, foreign_records_refused
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames, subject, topic_specs
-from connector.operations.accounts import TRANSACTION_US, account_of
+from connector.operations.accounts import TRANSACTION_US, account_of, is_mark
 from connector.operations.audit import AuditRange, PartitionAudit
 from connector.operations.audit_report import AuditReport, partition_report
+from connector.operations.dead_letters import read_record
 from connector.operations.seen import EventReader, number_of
 from connector.settings import Settings
 
@@ -69,11 +70,12 @@ def retention_us(settings: Settings) -> dict[str, int]:
     names = TopicNames(settings.kafka.topic_prefix)
     kinds = {names.event(event_type): event_type.name for event_type in EVENT_TYPES}
     kinds |= {names.dead_letter: DEAD_LETTER, names.coverage: COVERAGE_RECORD}
-    return {
+    kept_us = {
         kinds[spec.name]: int(spec.config["retention.ms"]) * 1000
         for spec in topic_specs(settings.kafka)
         if spec.name in kinds
     }
+    return kept_us | {REPLAYED: kept_us[DEAD_LETTER]}
 
 
 class _Reading:
@@ -150,6 +152,10 @@ class _Reading:
                 self.foreign.append(str(error))
 
     def _take_dead_letter(self, record: ReadRecord) -> None:
+        if is_mark(record):
+            origin, letter_id = read_record(record).key
+            self.audits[origin].mark(letter_id, number_of(record), record.timestamp_us)
+            return
         account = account_of(record, self._decode, is_dead_letter=True)
         if account is not None:
             self.audits[account.partition].dead_letter(account.id, number_of(record), record.timestamp_us)

@@ -11,8 +11,8 @@ from connector.events.identity import ID_BYTES
 from connector.events.schemas import COVERAGE, GAP, LEDGER, event_schema
 from connector.events.times import format_us
 from connector.kafka.digests import record_sets
-from connector.kafka.ledger import LedgerEntry, Mode, RecordSet
-from connector.kafka.records import REPLAYED, UnencodableError, cloud_event, dead_letter, over_limit, size_bytes
+from connector.kafka.ledger import REPLAYED, LedgerEntry, Mode, RecordSet
+from connector.kafka.records import UnencodableError, cloud_event, dead_letter, over_limit, size_bytes
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Headers, Record
 

@@ -154,6 +154,7 @@ def test_replays_while_the_service_runs_publish_each_dead_letter_once(
         probe.await_connected(simulator)
         probe.await_sequences(simulator)
     assert audit(commands.history(), simulator.record()) == []
+    assert "sound" in commands.run("ledger", "verify").stdout
     again = commands.run("dead-letters", "replay", "--yes")
     assert again.stdout == "nothing to replay\n"
     assert f"{len(unknown):,} were replayed before" in again.stderr

@@ -80,6 +80,7 @@ def test_a_dead_letter_of_a_batch_run_has_its_run() -> None:
         (_HEADERS | {"event-id": "00"}, "00"),
         (_HEADERS | {"received-at": "yesterday"}, _ID.hex()),
         (_HEADERS, "another"),
+        (_MARK | {"stream": "batch.user", "stream-partition": "1"}, _ID.hex()),
     ],
 )
 def test_a_record_that_cannot_be_ours_is_foreign(headers: dict[str, str], key: str) -> None:

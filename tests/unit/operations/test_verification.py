@@ -20,4 +20,4 @@ def test_each_kind_of_record_is_missed_as_long_as_its_topic_keeps_it() -> None:
     chosen = ("tweet.delete", "user.delete", "user.profile-modification", "dead-letter", "coverage")
     assert [kept[kind] // _DAY_US for kind in chosen] == [12, 12, 2, 9, 7]
     assert "gap" not in kept
-    assert len(kept) == len(EVENT_TYPES) + 2
+    assert len(kept) == len(EVENT_TYPES) + 3
