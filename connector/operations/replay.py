@@ -42,12 +42,11 @@ from connector.x.clock import wall_us
 
 DELIVERED_BY = "dead-letter"
 MOST_EVENTS = 1_000
-"""Events of one transaction."""
 _MOST_BYTES = 8 * 1024**2
 """Bytes of lines in one transaction, which has to be over in 10 s."""
 _ATTEMPTS = 10
 _PAUSE_S = 0.5
-"""Two replays that stop each other need to get out of step; a stopped owner waits for longer than that."""
+"""Replays that meet again and again need to get out of step; a stopped owner waits for longer than that."""
 _NOT_BEGUN = "its ledger is new or was reset: run the connector until this stream partition is connected"
 _OWNER = "dead-letters replay"
 _NS_PER_US = 1000
@@ -139,7 +138,7 @@ class Replay:
 
     Making one raises the errors of Kafka and the registry, and `SettingsError`. Then `published` says how many events
     there are, `replayed_meanwhile` how many others published, and `refused` what could not be published, and why.
-    `pause` waits for some seconds, and `jitter` gives numbers from 0 to 1.
+    A transaction has at most `most_events`. `pause` waits for some seconds, and `jitter` gives numbers from 0 to 1.
     """
 
     def __init__(
@@ -147,6 +146,7 @@ class Replay:
         settings: Settings,
         surveyed: Survey,
         *,
+        most_events: int = MOST_EVENTS,
         pause: Callable[[float], object] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -154,6 +154,7 @@ class Replay:
         self._settings = settings
         self._keys = {offset: key for key, offset in surveyed.places.items()}
         self._provisioned = look_up(settings)
+        self._most_events = most_events
         self._pause = pause
         self._jitter = jitter
         names = self._names = TopicNames(settings.kafka.topic_prefix)
@@ -190,7 +191,7 @@ class Replay:
                     continue
                 lines = waiting[line.key.origin]
                 lines.append(line)
-                if len(lines) == MOST_EVENTS or sum(each.size_bytes for each in lines) >= _MOST_BYTES:
+                if len(lines) == self._most_events or sum(each.size_bytes for each in lines) >= _MOST_BYTES:
                     yield waiting.pop(line.key.origin)
         yield from waiting.values()
 
@@ -208,18 +209,17 @@ class Replay:
         for attempt in range(_ATTEMPTS):
             self._pause(attempt * self._jitter() * _PAUSE_S)
             try:
-                return self._attempt(replaying, batch, is_owner_stopped=isinstance(lost, MisplacedError))
+                return self._attempt(replaying, batch, has_lost=isinstance(lost, MisplacedError))
             except WriterLostError as error:  # whether it was committed, ledger and marks tell the next attempt
                 lost = error
-        what = "others commit to it all the time: stop its owner" if isinstance(lost, MisplacedError) else str(lost)
+        what = "others kept committing to it, stop its owner first" if isinstance(lost, MisplacedError) else str(lost)
         raise DependencyUnavailableError(
             f"{batch[0].key.origin}: nothing was published in {_ATTEMPTS} attempts: {what}"
         )
 
-    def _attempt(self, replaying: "_PartitionReplay", batch: Sequence[_Line], *, is_owner_stopped: bool) -> None:
+    def _attempt(self, replaying: "_PartitionReplay", batch: Sequence[_Line], *, has_lost: bool) -> None:
         """Publish lines, if nothing is committed to their ledger meanwhile. Raises `WriterLostError`."""
-        writer = replaying.writer(is_owner_stopped=is_owner_stopped)
-        restored = replaying.restore()
+        writer, restored = replaying.begin(has_lost=has_lost)
         self._read_marks()
         left = [line for line in batch if line.key not in self._marked]
         composed = replaying.compose(left, restored)
@@ -268,16 +268,18 @@ class _PartitionReplay:
         self._properties = properties
         self._writer_id = uuid.uuid4().hex
 
-    def writer(self, *, is_owner_stopped: bool) -> TransactionalWriter:
-        """Return a new producer, which ends what the one before left open. Raises `WriterLostError`."""
-        if is_owner_stopped:
-            first = first_entry(self._records.partition, self._writer_id, wall_us())
-            TransactionalWriter(self._properties).write(self._records.ledger(first))
-        return TransactionalWriter(self._properties)
+    def begin(self, *, has_lost: bool) -> tuple[TransactionalWriter, Restored]:
+        """Return a new producer, which ends what the one before left open, and what the ledger says and where it ends.
 
-    def restore(self) -> Restored:
-        """Return what the ledger says, and where it ends. Raises as `LedgerReader.restore` does."""
-        return self._ledger.restore()
+        An owner that has won is stopped first; another replay is not, since it moves on. Raises `WriterLostError`, and
+        as `LedgerReader.restore` does.
+        """
+        writer, restored = TransactionalWriter(self._properties), self._ledger.restore()
+        if has_lost and restored.placed and restored.placed[-1].entry.owner != _OWNER:
+            first = first_entry(self._records.partition, self._writer_id, wall_us())
+            writer.write(self._records.ledger(first))
+            return TransactionalWriter(self._properties), self._ledger.restore()
+        return writer, restored
 
     def compose(self, lines: Sequence[_Line], restored: Restored) -> _Composed:
         """Return the transaction that publishes `lines` behind the newest entry.

@@ -11,6 +11,9 @@ from secrets import token_hex
 import pytest
 
 from connector.events.times import US_PER_S, format_us
+from connector.operations.dead_letters import Wanted
+from connector.operations.replay import Replay, survey
+from connector.settings import Settings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken
 from connector.simulator.server import Simulator
@@ -131,6 +134,26 @@ def test_replay_asks_first_and_a_dry_run_changes_nothing(commands: _Commands) ->
     absent = commands.run("dead-letters", "replay", "--yes", "--id", "0" * 32, exit_code=65)
     assert "there is no dead letter" in absent.stderr
     assert commands.history() == before
+
+
+def test_a_replay_takes_as_many_transactions_as_it_needs(commands: _Commands, config: Config) -> None:
+    """Each has its ledger entry, which the next one follows, and its events are in the order of their receipt."""
+    settings = Settings.model_validate(config)
+    letters = [
+        letter.key
+        for letter in commands.history().dead_letters
+        if (letter.headers["stream"], letter.headers["stream-partition"]) == ("tweet", "2")
+        and letter.headers["reason"] == "unknown-type"
+    ][:7]
+    found = survey(settings, Wanted(ids=frozenset(map(bytes.fromhex, letters))))
+    with Replay(settings, found, most_events=3) as replay:
+        replay.run()
+    assert (replay.published, replay.refused) == (7, {})
+    history = commands.history()
+    events = [event for event in history.events["tweet", 2] if event.fields["delivered_by"] == "dead-letter"]
+    assert [event.id for event in events] == letters
+    entries = [entry for entry in history.ledger["tweet", 2] if entry["owner"] == "dead-letters replay"]
+    assert [entry["published"] for entry in entries] == [3, 3, 1]
 
 
 def test_replays_while_the_service_runs_publish_each_dead_letter_once(
