@@ -25,6 +25,8 @@ _LINUX = {
     "sys_platform": "linux",
 }
 _VIA = re.compile(r"^    #(?: via|  ) (?!-c )(\S+)", re.MULTILINE)
+_READ = {"jinja2": "BSD-3-Clause"}
+"""Licences of packages whose metadata does not say which of several it is; the text in the package does."""
 _SPDX = {"Apache Software License": "Apache-2.0", "ISC License": "ISC", "MIT License": "MIT"}
 
 REASONS = {
@@ -33,6 +35,7 @@ REASONS = {
     "h11": "parses HTTP where we hold the socket: the HTTP port, and the simulator",
     "httpcore": "the sockets below httpx: bounds on time, and reads that can be ended",
     "httpx": "speaks HTTP to X",
+    "jinja2": "HTML: the page of the service and the coverage report, every text escaped",
     "msgspec": "reads and writes JSON, exactly and in a fixed order; structs",
     "prometheus-client": "`/metrics`",
     "pydantic-settings": "settings from the environment and YAML, with every mistake at once",
@@ -43,8 +46,13 @@ REASONS = {
 }
 """What each dependency is for."""
 
-BROUGHT = {"pydantic": "pydantic-settings", "pydantic-core": "pydantic-settings", "pyyaml": "pydantic-settings"}
-"""What is imported although another dependency brings it: its models and its YAML."""
+BROUGHT = {
+    "markupsafe": "jinja2",
+    "pydantic": "pydantic-settings",
+    "pydantic-core": "pydantic-settings",
+    "pyyaml": "pydantic-settings",
+}
+"""What is imported although another dependency brings it: its mark of what is HTML, its models and its YAML."""
 
 
 def declared() -> list[str]:
@@ -90,6 +98,8 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 def licence(name: str) -> str:
     """Return the licence that the package's metadata states, as an SPDX expression where that is known."""
+    if name in _READ:
+        return _READ[name]
     about = metadata.metadata(name)
     classifiers = [text.rpartition(" :: ")[2] for text in about.get_all("Classifier") or [] if "License ::" in text]
     [stated, *_] = [*(about.get_all("License-Expression") or about.get_all("License") or []), *classifiers]
