@@ -37,6 +37,7 @@ from connector.kafka.verify import (
     verify_topics,
 )
 from connector.kafka.watch import RegistryWatch, TopicWatch
+from connector.pages.service_page import ServicePage
 from connector.partition.worker import PartitionWorker, SharedResources
 from connector.settings import KafkaSettings, RunSettings, Settings
 from connector.source.connect_limiter import ConnectLimiter
@@ -99,7 +100,12 @@ class Service:
         status = self._status
         exposition = Exposition(self._metrics.registry, self._telemetry.http_failed)
         pages = Pages(
-            exposition.text, self._is_live, lambda: status.is_ready, status.as_json, self._telemetry.http_failed
+            metrics=exposition.text,
+            is_live=self._is_live,
+            is_ready=lambda: status.is_ready,
+            status=status.as_json,
+            page=ServicePage(status).answer,
+            on_failure=self._telemetry.http_failed,
         )
         server = HttpServer(settings.http, pages)
         ticks = _beside(self._stall_watch.run, "stall-watch")

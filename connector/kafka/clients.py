@@ -49,6 +49,7 @@ _PRODUCER_DEFAULTS = {
     "queue.buffering.max.kbytes": 192 * 1024,
     "statistics.interval.ms": 10_000,
 }
+_READER_DEFAULTS = {"queued.max.messages.kbytes": 16 * 1024}  # of what is there to read, which may be any amount
 
 
 class ClientProperties(dict[str, Any]):
@@ -159,7 +160,7 @@ def reader_config(settings: KafkaSettings) -> ClientProperties:
         "isolation.level": "read_committed",
         "enable.partition.eof": True,
     }
-    return _properties(settings, {}, owned)
+    return _properties(settings, _READER_DEFAULTS, owned)
 
 
 def _properties(settings: KafkaSettings, defaults: dict[str, Any], owned: dict[str, Any]) -> ClientProperties:

@@ -1,11 +1,13 @@
-"""The newest record of each key of a topic, kept up to date by reading on. Must not know what a record means."""
+"""What is newest on a topic, kept up to date by reading on. Must not know what a record means."""
 
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from connector.kafka.reading import (
+    BEGINNING,
     AvroReader,
     ForeignRecordError,
     ReadRecord,
@@ -13,7 +15,7 @@ from connector.kafka.reading import (
     foreign_records_refused,
 )
 from connector.kafka.registry import RegistryClient
-from connector.settings import Settings
+from connector.settings import KafkaSettings, Settings
 
 T = TypeVar("T")
 
@@ -27,7 +29,8 @@ class NewestRecords(Generic[T]):
 
     `read_value` receives a decoded record, times as the integers they are written as, and returns None where there is
     nothing to keep; it raises `ValueError` or the like for a record that the connector did not write. Such a record is
-    left out, and `on_foreign` receives what is wrong with it.
+    left out, and `on_foreign` receives what is wrong with it. Records before `start` are not read: microseconds since
+    1970, or the beginning.
 
     Making one raises as `TopicReader` and `RegistryClient` do.
     """
@@ -38,13 +41,14 @@ class NewestRecords(Generic[T]):
         topic: str,
         read_value: Callable[[Mapping[str, Any]], T | None],
         on_foreign: Callable[[str], None],
+        start: int = BEGINNING,
     ) -> None:
         self._read_value = read_value
         self._on_foreign = on_foreign
         self._newest: dict[bytes, T] = {}
         with ExitStack() as stack:
             self._decoder = AvroReader(stack.enter_context(RegistryClient(settings.schema_registry)))
-            self._reader = stack.enter_context(TopicReader(settings.kafka, [topic]))
+            self._reader = stack.enter_context(TopicReader(settings.kafka, [topic], start))
             self._clients = stack.pop_all()
 
     def read(self, should_stop: Callable[[], bool]) -> Collection[T]:
@@ -72,6 +76,37 @@ class NewestRecords(Generic[T]):
             self._newest[record.key] = value
         if len(self._newest) > MOST_KEYS:
             del self._newest[next(iter(self._newest))]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clients.close()
+
+
+class LatestRecords(Generic[T]):
+    """What `read_value` makes of the latest `most` records of `topic` since `start`, inside a `with`; none is decoded.
+
+    Making one raises as `TopicReader` does.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, topic: str, read_value: Callable[[ReadRecord], T], start: int, most: int
+    ) -> None:
+        self._read_value = read_value
+        self._latest: deque[T] = deque(maxlen=most)
+        self._clients = ExitStack()
+        self._reader = self._clients.enter_context(TopicReader(settings, [topic], start))
+
+    def read(self, should_stop: Callable[[], bool]) -> Collection[T]:
+        """Read on to the end, and return what is kept, the oldest first; it is incomplete if asked to stop.
+
+        Raises `ConnectorError` where Kafka does not give what is needed; it must not be called again.
+        """
+        self._latest.extend(map(self._read_value, self._reader.to_end(should_stop)))
+        return list(self._latest)
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""The HTTP port: /metrics, /livez, /readyz and /status, a list of them at /, and how to ask it.
+"""The HTTP port: a page at /, /metrics, /livez, /readyz and /status, a list of these elsewhere, and how to ask it.
 
 An answer depends on the state of this process alone and waits for nothing else.
 """
@@ -31,6 +31,7 @@ class Pages:
     is_live: Callable[[], bool]
     is_ready: Callable[[], bool]
     status: Callable[[], Mapping[str, Any]]
+    page: Callable[[], Answer]
     on_failure: Callable[[Exception], None]
 
 
@@ -80,14 +81,14 @@ def ask(host: str, port: int, path: str) -> str:
 
 
 def _router(pages: Pages) -> Callable[[str], Answer]:
-    routes = {
+    routes: dict[str, Callable[[], Answer]] = {
+        "/": pages.page,
         "/metrics": lambda: _metrics(pages.metrics()),
         "/livez": lambda: _check(is_well=pages.is_live()),
         "/readyz": lambda: _check(is_well=pages.is_ready()),
         "/status": lambda: _json(pages.status()),
     }
-    index = "".join(f"{path}\n" for path in routes).encode()
-    routes["/"] = lambda: Answer(HTTPStatus.OK, index)
+    index = "".join(f"{path}\n" for path in routes if path != "/").encode()
     unknown = Answer(HTTPStatus.NOT_FOUND, index)
 
     def answer(path: str) -> Answer:

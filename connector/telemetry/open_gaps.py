@@ -1,4 +1,7 @@
-"""Which recorded gaps a batch run can still make up for. Pure: records in, values out."""
+"""Recorded gaps: what the page shows of them, and which of them a batch run can still make up for.
+
+Pure: records in, values out.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,44 +11,76 @@ import msgspec
 
 from connector.coverage.reconciliation import can_reconcile
 from connector.events.batch import BATCH_TYPES
-from connector.events.catalog import EVENT_TYPES
+from connector.events.catalog import EVENT_TYPES, StreamPartition
+from connector.quoting import shown
 
 _ANSWERED = frozenset().union(*(batch_type.answers for batch_type in BATCH_TYPES))
 RECONCILABLE = tuple(dict.fromkeys(each.stream for each in EVENT_TYPES if each.name in _ANSWERED))
 """The streams with an event type that some batch run answers for."""
+_US_PER_MS = 1000
+_MOST_REMAINING = len(EVENT_TYPES)
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """The fields of a record that are read here; `recorded_at` is milliseconds since 1970."""
+    """The fields of a record that are read here; instants are milliseconds since 1970."""
 
     stream: str
+    stream_partition: int
+    gap_id: str
+    gap_start: int
+    gap_end: int
     state: str
+    cause: str
+    detail: str
     recorded_at: int
+    reconciled_by: list[str] | None = None
     remaining: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class OpenGap:
-    """A gap that a batch run can make up for, at least in part, recorded at that many milliseconds since 1970."""
+class RecordedGap:
+    """A gap as its newest record has it; instants are microseconds since 1970.
 
-    stream: str
-    recorded_ms: int
-
-
-def read_gap(record: Mapping[str, Any]) -> OpenGap | None:
-    """Return the gap of a decoded record, None where no batch run can make up for anything that is missing of it.
-
-    Raises `ValueError` for one that is no record of a gap.
+    `is_reconcilable` says that a batch run can make up for it, at least in part.
     """
+
+    gap_id: str
+    partition: StreamPartition
+    start_us: int
+    end_us: int
+    state: str
+    cause: str
+    detail: str
+    recorded_us: int
+    remaining: tuple[str, ...]
+    is_reconcilable: bool
+
+
+def read_gap(record: Mapping[str, Any]) -> RecordedGap:
+    """Return the gap of a decoded record. Raises `ValueError` for one that is no record of a gap."""
     read = msgspec.convert(record, _Record)
-    is_open = any(can_reconcile(record, batch_type) for batch_type in BATCH_TYPES)
-    return OpenGap(read.stream, read.recorded_at) if is_open else None
+    return RecordedGap(
+        shown(read.gap_id),
+        StreamPartition(shown(read.stream), read.stream_partition),
+        read.gap_start * _US_PER_MS,
+        read.gap_end * _US_PER_MS,
+        shown(read.state),
+        shown(read.cause),
+        shown(read.detail),
+        read.recorded_at * _US_PER_MS,
+        tuple(map(shown, (read.remaining or ())[:_MOST_REMAINING])),
+        any(can_reconcile(record, batch_type) for batch_type in BATCH_TYPES),
+    )
 
 
-def oldest_gaps(gaps: Iterable[OpenGap]) -> dict[str, int | None]:
-    """Return when the oldest gap of each stream in `RECONCILABLE` was recorded, None where there is none."""
+def oldest_gaps(gaps: Iterable[RecordedGap]) -> dict[str, int | None]:
+    """Return when the oldest gap of each stream in `RECONCILABLE` was recorded that a batch run can make up for.
+
+    In milliseconds since 1970, None where there is none.
+    """
     oldest: dict[str, int | None] = dict.fromkeys(RECONCILABLE)
     for gap in gaps:
-        known = oldest[gap.stream]
-        oldest[gap.stream] = gap.recorded_ms if known is None else min(known, gap.recorded_ms)
+        if gap.is_reconcilable:
+            known, recorded_ms = oldest[gap.partition.stream], gap.recorded_us // _US_PER_MS
+            oldest[gap.partition.stream] = recorded_ms if known is None else min(known, recorded_ms)
     return oldest

@@ -1,7 +1,8 @@
-"""Metrics from topics: batch runs and gaps, looked at about once a minute for as long as the process runs.
+"""What metrics and the page have from topics: batch runs, gaps, coverage and dead letters, looked at again and again.
 
-A batch run is a process of its own that ends before anyone scrapes it. What goes wrong here is logged, leaves its
-metrics absent, and must do nothing else: streams, health and start do not depend on it.
+A batch run is a process of its own that ends before anyone scrapes it, and other replicas write of what they own. What
+goes wrong here is logged, leaves absent what it would show, and must do nothing else: streams, health and start do not
+depend on it.
 """
 
 import threading
@@ -11,15 +12,24 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from connector.errors import ConnectorError
-from connector.kafka.newest import NewestRecords
+from connector.events.times import US_PER_S
+from connector.kafka.newest import LatestRecords, NewestRecords
 from connector.kafka.topics import TopicNames
 from connector.settings import Settings
 from connector.telemetry.batch_runs import BatchRun, last_runs, read_run
-from connector.telemetry.open_gaps import OpenGap, oldest_gaps, read_gap
+from connector.telemetry.coverage_records import Covered
+from connector.telemetry.coverage_topic import CoverageTopic
+from connector.telemetry.dead_letters import DeadLetter, read_dead_letter
+from connector.telemetry.open_gaps import RecordedGap, oldest_gaps, read_gap
 from connector.telemetry.service import ServiceTelemetry
-from connector.telemetry.status import ServiceStatus
+from connector.telemetry.status import Look, ServiceStatus
+from connector.x.clock import wall_us
 
 LOOK_S = 60.0
+COVERAGE_LOOK_S = 10.0
+"""As often as coverage is written."""
+DEAD_LETTER_DAYS = 7
+MOST_DEAD_LETTERS = 10_000
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -34,6 +44,7 @@ class Records(Protocol[T_co]):
 class RecordWatch(Generic[T]):
     """Shows what is on `topic`: `show` receives it after each look, or None from a look that fails to the next.
 
+    Between two looks are `look_s` seconds.
     `open_records` begins to read the topic, and does so again after a failure.
     """
 
@@ -43,11 +54,13 @@ class RecordWatch(Generic[T]):
         open_records: Callable[[], AbstractContextManager[Records[T]]],
         show: Callable[[Collection[T] | None], None],
         telemetry: ServiceTelemetry,
+        look_s: float,
     ) -> None:
         self.topic = topic
         self._open_records = open_records
         self._show = show
         self._telemetry = telemetry
+        self._look_s = look_s
         self._is_failing = False
 
     def run(self, stop: threading.Event) -> None:
@@ -57,7 +70,7 @@ class RecordWatch(Generic[T]):
                 self._follow(stop)
             except Exception as error:  # noqa: BLE001 - metrics are no reason to end a thread, let alone the process
                 self._fail(error)
-                stop.wait(LOOK_S)
+                stop.wait(self._look_s)
 
     def _follow(self, stop: threading.Event) -> None:
         """Show the topic until `stop` is set. Raises whatever a look does."""
@@ -68,7 +81,7 @@ class RecordWatch(Generic[T]):
                     return
                 self._show(found)
                 self._succeed()
-                stop.wait(LOOK_S)
+                stop.wait(self._look_s)
 
     def _fail(self, error: Exception) -> None:
         self._show(None)
@@ -85,20 +98,40 @@ class RecordWatch(Generic[T]):
 
 def record_watches(
     settings: Settings, status: ServiceStatus, telemetry: ServiceTelemetry
-) -> tuple[RecordWatch[BatchRun], RecordWatch[OpenGap]]:
-    """Return what keeps `status.last_runs` and `status.oldest_gaps` up to date."""
+) -> tuple[RecordWatch[BatchRun], RecordWatch[RecordedGap], RecordWatch[Covered], RecordWatch[DeadLetter]]:
+    """Return what keeps up to date what `status` has from topics."""
     names = TopicNames(settings.kafka.topic_prefix)
 
     def show_runs(runs: Collection[BatchRun] | None) -> None:
         status.last_runs = None if runs is None else last_runs(runs)
 
-    def show_gaps(gaps: Collection[OpenGap] | None) -> None:
+    def show_gaps(gaps: Collection[RecordedGap] | None) -> None:
         status.oldest_gaps = None if gaps is None else oldest_gaps(gaps)
+        status.gaps = _look(gaps)
+
+    def show_coverage(coverage: Collection[Covered] | None) -> None:
+        status.coverage = _look(coverage)
+
+    def show_dead_letters(letters: Collection[DeadLetter] | None) -> None:
+        status.dead_letters = _look(letters)
 
     def open_records(topic: str, read_value: Callable[[Mapping[str, Any]], T | None]) -> NewestRecords[T]:
         return NewestRecords(settings, topic, read_value, partial(telemetry.foreign_record, topic))
 
+    def open_coverage() -> CoverageTopic:
+        return CoverageTopic(settings, status.partitions, partial(telemetry.foreign_record, names.coverage))
+
+    def open_dead_letters() -> LatestRecords[DeadLetter]:
+        start_us = wall_us() - DEAD_LETTER_DAYS * 86_400 * US_PER_S
+        return LatestRecords(settings.kafka, names.dead_letter, read_dead_letter, start_us, MOST_DEAD_LETTERS)
+
     return (
-        RecordWatch(names.batch_run, partial(open_records, names.batch_run, read_run), show_runs, telemetry),
-        RecordWatch(names.gap, partial(open_records, names.gap, read_gap), show_gaps, telemetry),
+        RecordWatch(names.batch_run, partial(open_records, names.batch_run, read_run), show_runs, telemetry, LOOK_S),
+        RecordWatch(names.gap, partial(open_records, names.gap, read_gap), show_gaps, telemetry, LOOK_S),
+        RecordWatch(names.coverage, open_coverage, show_coverage, telemetry, COVERAGE_LOOK_S),
+        RecordWatch(names.dead_letter, open_dead_letters, show_dead_letters, telemetry, LOOK_S),
     )
+
+
+def _look(found: Collection[T] | None) -> Look[T] | None:
+    return None if found is None else Look(wall_us(), tuple(found))

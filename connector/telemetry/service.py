@@ -106,15 +106,15 @@ class ServiceTelemetry:
         self._log.warning("producer_replaced", cause=cause.value, detail=detail)
 
     def topic_unreadable(self, topic: str, detail: str) -> None:
-        """A topic that feeds metrics cannot be read: they are absent until it can. No stream depends on it."""
+        """A topic behind metrics and the page cannot be read: they are absent until it can. No stream depends on it."""
         self._log.warning("topic_unreadable", topic=topic, detail=shown(detail))
 
     def topic_readable(self, topic: str) -> None:
-        """A topic that feeds metrics can be read again."""
+        """A topic behind metrics and the page can be read again."""
         self._log.info("topic_readable", topic=topic)
 
     def foreign_record(self, topic: str, detail: str) -> None:
-        """A record on a topic that feeds metrics is foreign or damaged: it is ignored. Logged once for each topic."""
+        """A record on a topic behind metrics and the page is foreign or damaged: it is ignored. Logged once a topic."""
         if topic not in self._topics_with_foreign:
             self._topics_with_foreign.add(topic)
             self._log.warning("foreign_record", topic=topic, detail=shown(detail))

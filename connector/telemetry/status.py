@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from connector import __version__
 from connector.coverage.plan import Plan, Replay
@@ -16,8 +16,13 @@ from connector.events.times import US_PER_S, format_us
 from connector.kafka.statistics import ProducerStatistics
 from connector.source.connect_limiter import ConnectLimiter, Waiting
 from connector.telemetry.batch_runs import LastRuns
+from connector.telemetry.coverage_records import Covered
+from connector.telemetry.dead_letters import DeadLetter
+from connector.telemetry.open_gaps import RecordedGap
 from connector.x.clock import wall_us
 from connector.x.errors import RateLimit
+
+T = TypeVar("T")
 
 
 class State(StrEnum):
@@ -142,13 +147,23 @@ class Group(Protocol):
         """Whether it is a member, and every owned stream partition is restored."""
 
 
+@dataclass(frozen=True, slots=True)
+class Look(Generic[T]):
+    """What a look at a topic found, at `at_us`, microseconds since 1970; the values of other replicas among it."""
+
+    at_us: int
+    found: tuple[T, ...]
+
+
 @dataclass(slots=True)
 class ServiceStatus:
     """What concerns the process as a whole; `rate_limits` are from X's latest answer for each stream.
 
     `producer` is what it reported last. `clock_offset_s` returns by how much X's clock is ahead of the wall clock now,
     in seconds. `last_runs` are the newest batch runs by type, and `oldest_gaps` says by stream when the oldest gap was
-    recorded that a batch run can make up for, in milliseconds since 1970; None where that is not known.
+    recorded that a batch run can make up for, in milliseconds since 1970; None where that is not known. `coverage`,
+    `gaps` and `dead_letters` are what the latest look at their topics found, of all replicas; None from a look that
+    failed to the next.
     """
 
     partitions: Statuses
@@ -165,6 +180,9 @@ class ServiceStatus:
     clock_offset_s: Callable[[], float] = _no_offset
     last_runs: Mapping[str, LastRuns] | None = None
     oldest_gaps: Mapping[str, int | None] | None = None
+    coverage: Look[Covered] | None = None
+    gaps: Look[RecordedGap] | None = None
+    dead_letters: Look[DeadLetter] | None = None
 
     @property
     def has_joined(self) -> bool:

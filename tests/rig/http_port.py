@@ -10,8 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from connector.pages.service_page import ServicePage
 from connector.settings import HttpSettings
 from connector.telemetry.http import HttpServer, Pages
+from connector.x.clock import wall_us
+from tests.rig.crowded import crowded_status
 from tests.rig.process import LOOPBACK
 
 METRICS = b"x" * 256 * 1024
@@ -56,7 +59,8 @@ class HttpPortProcess:
 def main() -> None:
     """Serve."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
-    pages = Pages(lambda: METRICS, lambda: True, lambda: True, dict, lambda _: None)
+    page = ServicePage(crowded_status(wall_us()))
+    pages = Pages(lambda: METRICS, lambda: True, lambda: True, dict, page.answer, lambda _: None)
     with HttpServer(HttpSettings(host=LOOPBACK, port=0), pages) as server:
         print(server.port, flush=True)  # noqa: T201 - the answer
         sys.stdin.read()

@@ -87,6 +87,7 @@ def _attack(strangers: list[_Stranger]) -> Iterator[None]:
 
 _LONG_HEAD = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
 _LONG_LINE = b"X: " + b"x" * 60_000 + b"\r\n"
+_PAGE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 _WHOLE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -96,13 +97,15 @@ _WHOLE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
         lambda port: _Stranger(port, _LONG_HEAD, _LONG_LINE),
         lambda port: _Stranger(port, b"GET /livez HTTP/1.1\r\nX: ", b"x"),
         lambda port: _Stranger(port, _WHOLE, _WHOLE, 1),
+        lambda port: _Stranger(port, _PAGE, _PAGE, 1),
     ],
-    ids=["long-heads", "trickling", "not-reading"],
+    ids=["long-heads", "trickling", "not-reading", "not-reading-the-page"],
 )
 def test_port_under_attack_stays_small_and_answers_health(make: Callable[[int], _Stranger]) -> None:
     """More strangers than there are descriptors, each of whom comes back, take neither memory nor threads."""
     with HttpPortProcess() as port:
         ask(LOOPBACK, port.port, "/metrics")
+        ask(LOOPBACK, port.port, "/")
         peak_mib, threads = port.peak_mib, port.threads
         times_s, most_threads = [], threads
         with _attack([make(port.port) for _ in range(_MORE_THAN_DESCRIPTORS)]):

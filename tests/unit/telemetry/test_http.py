@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connector.errors import DependencyUnavailableError, SettingsError
 from connector.settings import HttpSettings
+from connector.telemetry.connections import Answer
 from connector.telemetry.http import HttpServer, Pages, ask
 
 
@@ -21,6 +23,7 @@ class _Inside:
         self.metrics: bytes | None = b"# TYPE things_total counter\nthings_total 1.0\n"
         self.is_live = self.is_ready = True
         self.status: dict[str, object] = {"version": "é", "n": None}
+        self.page = Answer(HTTPStatus.OK, b"<p>", "text/html", (("X-Frame", "no"),))
         self.errors: list[Exception] = []
 
     def server(self, port: int = 0, host: str = "127.0.0.1") -> HttpServer:
@@ -33,6 +36,7 @@ class _Inside:
                 lambda: self.is_live,
                 lambda: self.is_ready,
                 lambda: self.status,
+                lambda: self.page,
                 self.errors.append,
             ),
         )
@@ -96,11 +100,18 @@ def test_answer_that_fails_is_a_500_and_told_once(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/metrics/", 404), ("/healthz", 404)])
-def test_paths_that_there_are_are_listed(client: httpx.Client, path: str, status: int) -> None:
-    """At the root, and where a wrong probe asks."""
+def test_root_is_a_page_with_its_own_headers(client: httpx.Client) -> None:
+    """Whatever is asked for behind a question mark."""
+    response = client.get("/?again")
+    assert (response.status_code, response.text, response.headers["x-frame"]) == (200, "<p>", "no")
+    assert response.headers["content-type"] == "text/html"
+
+
+@pytest.mark.parametrize("path", ["/metrics/", "/healthz", "/favicon.ico"])
+def test_paths_that_there_are_are_listed(client: httpx.Client, path: str) -> None:
+    """Where a wrong probe asks."""
     response = client.get(path)
-    assert response.status_code == status
+    assert response.status_code == 404
     assert response.text.split() == ["/metrics", "/livez", "/readyz", "/status"]
 
 

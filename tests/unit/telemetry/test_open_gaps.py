@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from connector.events.batch import BATCH_TYPES
-from connector.events.catalog import EVENT_TYPES
-from connector.telemetry.open_gaps import RECONCILABLE, OpenGap, oldest_gaps, read_gap
+from connector.events.catalog import EVENT_TYPES, StreamPartition
+from connector.telemetry.open_gaps import RECONCILABLE, RecordedGap, oldest_gaps, read_gap
 
 _RECORD: dict[str, Any] = {
     "gap_id": "tweet/1/a/b",
@@ -21,6 +21,21 @@ _RECORD: dict[str, Any] = {
     "reconciled_by": None,
     "remaining": None,
 }
+
+
+def _gap(recorded_ms: int, *, is_reconcilable: bool = True) -> RecordedGap:
+    """Return the gap of the record, recorded at another time."""
+    partition = StreamPartition("tweet", 1)
+    return RecordedGap(
+        "tweet/1/a/b", partition, 0, 500_000, "lost", "outage-too-long", "d", recorded_ms * 1000, (), is_reconcilable
+    )
+
+
+def test_gap_is_kept_whatever_its_state() -> None:
+    """In microseconds, its words on one line and without what a terminal or a browser might obey."""
+    gap = read_gap(_RECORD | {"state": "withdrawn", "detail": "a\n\u202eb", "remaining": ["tweet.drop"]})
+    assert (gap.start_us, gap.end_us, gap.recorded_us) == (0, 500_000, 1_000_000)
+    assert (gap.state, gap.detail, gap.remaining) == ("withdrawn", "a b", ("tweet.drop",))
 
 
 def test_streams_with_a_gap_to_make_up_for_are_those_of_tweets_and_users() -> None:
@@ -56,7 +71,7 @@ def test_gap_is_open_while_a_run_can_make_up_for_part_of_it(
 ) -> None:
     """What remains counts where the record says so, else all of the stream; a gap of an unknown state is not open."""
     gap = read_gap(_RECORD | {"stream": stream, "state": state, "remaining": remaining})
-    assert gap == (OpenGap(stream, 1000) if is_open else None)
+    assert gap.is_reconcilable == is_open
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.name)
@@ -64,13 +79,13 @@ def test_gap_that_lacks_one_event_type_is_open_if_some_run_answers_for_it(event_
     """As the table of batch types has it."""
     record = _RECORD | {"stream": event_type.stream, "state": "partly-reconciled", "remaining": [event_type.name]}
     is_answered = any(event_type.name in batch_type.answers for batch_type in BATCH_TYPES)
-    assert (read_gap(record) is not None) == is_answered
+    assert read_gap(record).is_reconcilable == is_answered
 
 
 def test_gap_of_a_release_before_runs_made_up_for_gaps_is_open() -> None:
     """Its record has neither of the later fields."""
     old = {name: value for name, value in _RECORD.items() if name not in {"remaining", "reconciled_by"}}
-    assert read_gap(old) == OpenGap("tweet", 1000)
+    assert read_gap(old) == _gap(1000)
 
 
 @pytest.mark.parametrize("wrong", [{"stream": 1}, {"recorded_at": None}, {"remaining": "tweet.delete"}], ids=str)
@@ -82,6 +97,6 @@ def test_record_that_is_not_of_a_gap_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_oldest_gap_of_each_stream_counts() -> None:
     """By when it was recorded; a stream without one is there, and has none."""
-    gaps = [OpenGap("tweet", 30), OpenGap("tweet", 10), OpenGap("tweet", 20)]
+    gaps = [_gap(30), _gap(10), _gap(5, is_reconcilable=False), _gap(20)]
     assert oldest_gaps(gaps) == {"tweet": 10, "user": None}
     assert oldest_gaps([]) == {"tweet": None, "user": None}

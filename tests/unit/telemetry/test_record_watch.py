@@ -14,7 +14,7 @@ from connector.telemetry import record_watch as module
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.record_watch import RecordWatch, record_watches
 from connector.telemetry.service import ServiceTelemetry
-from connector.telemetry.status import ServiceStatus, Statuses
+from connector.telemetry.status import Look, ServiceStatus, Statuses
 
 _AWAY = DependencyUnavailableError("Kafka does not answer")
 _MISSING = NotProvisionedError("missing: t")
@@ -57,7 +57,7 @@ class _Topic:
         """Watch to the end, and return what was logged: level and event."""
         telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
         with capture_logs() as logs:
-            RecordWatch("t", self.open, self.show, telemetry).run(self.stop)
+            RecordWatch("t", self.open, self.show, telemetry, module.LOOK_S).run(self.stop)
         return [(log["log_level"], log["event"]) for log in logs]
 
 
@@ -111,7 +111,7 @@ def test_log_says_which_topic_and_why(error: Exception, detail: str) -> None:
     topic = _Topic(error)
     telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
     with capture_logs() as logs:
-        RecordWatch("t", topic.open, topic.show, telemetry).run(topic.stop)
+        RecordWatch("t", topic.open, topic.show, telemetry, module.LOOK_S).run(topic.stop)
     assert [(log["topic"], log["detail"]) for log in logs] == [("t", detail)]
 
 
@@ -132,7 +132,7 @@ def test_stop_ends_a_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not thread.is_alive()
 
 
-def test_service_without_kafka_and_registry_shows_no_runs_and_no_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_without_kafka_and_registry_shows_nothing_of_topics(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each topic is watched by itself, and named as it is in Kafka."""
 
     def away(*_: object) -> None:
@@ -143,9 +143,21 @@ def test_service_without_kafka_and_registry_shows_no_runs_and_no_gaps(monkeypatc
         kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p"),
         schema_registry=SchemaRegistrySettings(url="http://127.0.0.1:1"),
     )
-    status = ServiceStatus(Statuses(()), 1, None, 0, last_runs={}, oldest_gaps={})
+    status = ServiceStatus(
+        Statuses(()),
+        1,
+        None,
+        0,
+        last_runs={},
+        oldest_gaps={},
+        coverage=Look(0, ()),
+        gaps=Look(0, ()),
+        dead_letters=Look(0, ()),
+    )
     watches = record_watches(settings, status, ServiceTelemetry(Metrics(), status))
-    assert [watch.topic for watch in watches] == ["p-batch", "p-gap"]
+    assert [watch.topic for watch in watches] == ["p-batch", "p-gap", "p-coverage", "p-dead-letter"]
     for watch in watches:
         watch.run(_OneLook())
-    assert (status.last_runs, status.oldest_gaps) == (None, None)
+    assert [getattr(status, name) for name in ("last_runs", "oldest_gaps", "coverage", "gaps", "dead_letters")] == [
+        None
+    ] * 5

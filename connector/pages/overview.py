@@ -1,0 +1,222 @@
+"""What the page of the service says, taken from what the process knows at one moment. Pure: a status in, values out.
+
+Everything is bounded, whatever is on the topics: rows that are left out are counted. Must not know HTML.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from connector.events.catalog import StreamPartition
+from connector.events.times import US_PER_S
+from connector.pages.picture import Picture, Row, make_bands
+from connector.pages.words import counted, duration
+from connector.telemetry.coverage_records import Covered
+from connector.telemetry.dead_letters import DeadLetter, by_reason
+from connector.telemetry.open_gaps import RecordedGap
+from connector.telemetry.status import Look, PartitionStatus, ServiceStatus, State, describe
+
+MOST_GAPS = 20
+"""Gaps that are shown of each state, the newest first."""
+MOST_STATES = 8
+MOST_DEAD_LETTERS = 20
+MOST_REASONS = 12
+DEAD_LETTER_DAYS = 7
+_DAY_US = 86_400 * US_PER_S
+_STOPPED = frozenset({State.CORRUPT, State.TOPICS_CHANGED})
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionRow:
+    """A stream partition, whichever replica owns it; `trouble` is what is said loudly, None where all is well.
+
+    What only its owner knows is None where that is another replica. Instants and lengths are microseconds.
+    """
+
+    partition: StreamPartition
+    owner: str
+    state: str | None
+    mode: str
+    complete_until_us: int | None
+    behind_us: int | None
+    written_ago_us: int | None
+    trouble: str | None
+    last_error: str | None
+    last_error_ago_us: int | None
+    waits_for: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GapGroup:
+    """Gaps of one state, the newest first; `more` are not listed."""
+
+    state: str
+    count: int
+    newest: tuple[RecordedGap, ...]
+
+    @property
+    def more(self) -> int:
+        """How many there are beside those listed."""
+        return self.count - len(self.newest)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The dead letters of the last days, by reason, and the newest of them."""
+
+    count: int
+    reasons: tuple[tuple[str, int], ...]
+    newest: tuple[DeadLetter, ...]
+
+    @property
+    def more(self) -> int:
+        """How many there are beside those listed."""
+        return self.count - len(self.newest)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the page says; an age is that of what a part rests on, None where it is not known at present."""
+
+    now_us: int
+    verdict: str
+    is_well: bool
+    partitions: tuple[PartitionRow, ...]
+    coverage_age_us: int | None
+    pictures: tuple[Picture, ...]
+    gaps: tuple[GapGroup, ...]
+    gaps_age_us: int | None
+    dead_letters: DeadLetters
+    dead_letters_age_us: int | None
+    waiting: tuple[str, ...]
+    connects_left: tuple[tuple[str, str], ...]
+
+
+def make_overview(status: ServiceStatus, now_us: int) -> Overview:
+    """Return what is known at `now_us`, microseconds since 1970."""
+    coverage, gaps, letters = status.coverage, status.gaps, status.dead_letters
+    covered = {each.partition: each for each in coverage.found} if coverage else {}
+    rows = tuple(
+        _row(partition, its_status, covered.get(partition), now_us, is_known=coverage is not None)
+        for partition, its_status in status.partitions.items()
+    )
+    troubled = [row for row in rows if row.trouble]
+    return Overview(
+        now_us=now_us,
+        verdict=_verdict(rows, troubled, is_known=coverage is not None),
+        is_well=not troubled and coverage is not None,
+        partitions=rows,
+        coverage_age_us=_age_us(coverage, now_us),
+        pictures=tuple(_pictures(tuple(status.partitions), covered, gaps, now_us)) if coverage and gaps else (),
+        gaps=_grouped(gaps.found) if gaps else (),
+        gaps_age_us=_age_us(gaps, now_us),
+        dead_letters=_dead_letters(letters, now_us),
+        dead_letters_age_us=_age_us(letters, now_us),
+        waiting=tuple(_waiting(status)),
+        connects_left=tuple((stream, f"{left}") for stream, left in _left(status).items()),
+    )
+
+
+def _row(
+    partition: StreamPartition, status: PartitionStatus, covered: Covered | None, now_us: int, *, is_known: bool
+) -> PartitionRow:
+    is_ours = status.is_owned
+    trouble = _trouble(status, covered, now_us, is_known=is_known)
+    behind_us, written_ago_us = None, None
+    if covered is not None:
+        behind_us, written_ago_us = covered.behind_us(now_us), max(0, now_us - covered.written_at_us)
+    return PartitionRow(
+        partition=partition,
+        owner=_owner(status, covered, now_us),
+        state=status.state.value if is_ours else None,
+        mode="not known" if covered is None else covered.mode,
+        complete_until_us=None if covered is None else covered.covered_until_us,
+        behind_us=behind_us,
+        written_ago_us=written_ago_us,
+        trouble=trouble,
+        last_error=status.last_error,
+        last_error_ago_us=None if status.last_error_at_us is None else max(0, now_us - status.last_error_at_us),
+        waits_for=status.waits_for,
+    )
+
+
+def _owner(status: PartitionStatus, covered: Covered | None, now_us: int) -> str:
+    if status.is_owned:
+        return "this replica"
+    if covered is None:
+        return "not known"
+    return "no owner" if covered.is_silent(now_us) else "another replica"
+
+
+def _trouble(status: PartitionStatus, covered: Covered | None, now_us: int, *, is_known: bool) -> str | None:
+    """Return what is wrong with a stream partition, the gravest first."""
+    if status.state in _STOPPED:
+        return f"stopped: {status.state.value}"
+    if covered is None:
+        return "no coverage was recorded in the last 8 days" if is_known else None
+    silent = duration(now_us - covered.written_at_us)
+    if covered.is_silent(now_us):
+        return f"no record for {silent}" if status.is_owned else f"no owner: no record for {silent}"
+    return f"{duration(covered.behind_us(now_us))} behind" if covered.is_late(now_us) else None
+
+
+def _verdict(rows: Sequence[PartitionRow], troubled: Sequence[PartitionRow], *, is_known: bool) -> str:
+    if troubled:
+        found = "; ".join(f"{row.partition}: {row.trouble}" for row in troubled)
+        return f"{len(troubled)} of {counted(len(rows), 'stream partition')} need a look. {found}."
+    if not is_known:
+        return "Coverage is not known at present: the coverage topic cannot be read, or has not been yet."
+    return f"All {counted(len(rows), 'stream partition')} are owned, and complete to within 5 minutes."
+
+
+def _pictures(
+    partitions: Sequence[StreamPartition],
+    covered: Mapping[StreamPartition, Covered],
+    gaps: Look[RecordedGap],
+    now_us: int,
+) -> Iterator[Picture]:
+    drawn: dict[StreamPartition, list[RecordedGap]] = {partition: [] for partition in partitions}
+    for gap in gaps.found:
+        if gap.partition in drawn:
+            drawn[gap.partition].append(gap)
+    for title, days in (("Last 24 hours", 1), ("Last 7 days", 7)):
+        start_us = now_us - days * _DAY_US
+        rows = (_picture_row(each, covered.get(each), drawn[each], start_us, now_us) for each in partitions)
+        yield Picture(title, start_us, now_us, tuple(rows))
+
+
+def _picture_row(
+    partition: StreamPartition, covered: Covered | None, gaps: Sequence[RecordedGap], start_us: int, end_us: int
+) -> Row:
+    since_us, until_us = (None, None) if covered is None else (covered.since_us, covered.covered_until_us)
+    return Row(str(partition), make_bands(start_us, end_us, since_us, until_us, gaps))
+
+
+def _grouped(gaps: Sequence[RecordedGap]) -> tuple[GapGroup, ...]:
+    """Return the gaps by state, the state that has most of them first."""
+    counts = Counter(gap.state for gap in gaps)
+    newest = sorted(gaps, key=lambda gap: gap.recorded_us, reverse=True)
+    return tuple(
+        GapGroup(state, count, tuple([gap for gap in newest if gap.state == state][:MOST_GAPS]))
+        for state, count in counts.most_common(MOST_STATES)
+    )
+
+
+def _dead_letters(look: Look[DeadLetter] | None, now_us: int) -> DeadLetters:
+    since_us = now_us - DEAD_LETTER_DAYS * _DAY_US
+    found = [letter for letter in look.found if letter.at_us >= since_us] if look else []
+    return DeadLetters(len(found), tuple(by_reason(found)[:MOST_REASONS]), tuple(found[: -MOST_DEAD_LETTERS - 1 : -1]))
+
+
+def _waiting(status: ServiceStatus) -> Iterator[str]:
+    for waiting in status.waiting:
+        least = "" if waiting.wait_s is None else f", at least {duration(int(waiting.wait_s * US_PER_S))}"
+        yield f"{waiting.partition}: {describe(waiting.plan)}; waits for {waiting.reason.value}{least}"
+
+
+def _left(status: ServiceStatus) -> Mapping[str, int]:
+    return {} if status.limiter is None else status.limiter.remaining()
+
+
+def _age_us(look: Look[RecordedGap] | Look[DeadLetter] | Look[Covered] | None, now_us: int) -> int | None:
+    return None if look is None else max(0, now_us - look.at_us)

@@ -1,0 +1,68 @@
+"""How far each stream partition is complete, as the replicas write it on the coverage topic. Pure.
+
+Instants are microseconds since 1970.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.times import US_PER_S
+from connector.quoting import shown
+
+SILENT_US = 60 * US_PER_S
+"""A stream partition of which nothing was written for longer has no owner, as the contract has it."""
+LATE_US = 5 * 60 * US_PER_S
+"""Coverage that is further behind is said loudly."""
+_US_PER_MS = 1000
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """The fields of a record that are read here; instants are milliseconds since 1970."""
+
+    stream: str
+    stream_partition: int
+    covered_until: int
+    mode: str
+    written_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """The newest coverage record of a stream partition.
+
+    `since_us` is the coverage of the first record that is kept of it: the least that is known of where coverage begins.
+    """
+
+    partition: StreamPartition
+    covered_until_us: int
+    mode: str
+    written_at_us: int
+    since_us: int | None = None
+
+    def behind_us(self, now_us: int) -> int:
+        """Return how far coverage is behind, 0 where it is not."""
+        return max(0, now_us - self.covered_until_us)
+
+    def is_late(self, now_us: int) -> bool:
+        """Return whether it is behind by more than `LATE_US`."""
+        return self.behind_us(now_us) > LATE_US
+
+    def is_silent(self, now_us: int) -> bool:
+        """Return whether nothing was written for so long that no replica can own the stream partition."""
+        return now_us - self.written_at_us > SILENT_US
+
+
+def read_covered(record: Mapping[str, Any]) -> Covered | None:
+    """Return what a decoded record says, None for a stream partition that is not known here.
+
+    Raises `ValueError` for one that is no record of coverage.
+    """
+    read = msgspec.convert(record, _Record)
+    partition = StreamPartition(read.stream, read.stream_partition)
+    if partition not in STREAM_PARTITIONS:
+        return None
+    return Covered(partition, read.covered_until * _US_PER_MS, shown(read.mode), read.written_at * _US_PER_MS)
