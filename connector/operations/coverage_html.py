@@ -1,0 +1,92 @@
+"""The coverage report as one HTML file that can be kept: nothing in it is loaded from elsewhere, and nothing runs.
+
+Pure. Must not know how coverage is audited.
+"""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from connector.events.times import format_us
+from connector.operations.coverage_report import CoverageReport, PartitionCoverage, Verdict
+from connector.pages.picture import WORDS, Picture, Row, make_bands
+from connector.pages.rendering import render as render_page
+from connector.pages.words import counted, instant
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """What the file says of a stream partition, in words where they need thought."""
+
+    found: PartitionCoverage
+    sentence: str
+    is_complete: bool
+
+
+def render(report: CoverageReport) -> str:
+    """Return the report as HTML."""
+    return render_page(
+        "report.html",
+        report=report,
+        sentence=_overall(report),
+        is_complete=_is_complete(report.verdict),
+        picture=_picture(report),
+        legend=WORDS,
+        sections=[_section(found) for found in report.partitions],
+        command=command_line(report),
+    )
+
+
+def command_line(report: CoverageReport) -> str:
+    """Return the command that reads the same range again, with instants to the microsecond."""
+    words = ("connector", "coverage", "--from", format_us(report.start_us), "--to", format_us(report.end_us))
+    return shlex.join((*words, "--output", "html"))
+
+
+def _picture(report: CoverageReport) -> Picture:
+    rows = tuple(
+        Row(
+            str(found.partition),
+            make_bands(
+                report.start_us,
+                report.end_us,
+                found.covered_from_us,
+                found.complete_until_us,
+                found.gaps,
+            ),
+        )
+        for found in report.partitions
+    )
+    title = f"Coverage from {instant(report.start_us)} to {instant(report.end_us)}"
+    return Picture(title, report.start_us, report.end_us, rows)
+
+
+def _is_complete(verdict: Verdict) -> bool:
+    return verdict is Verdict.COMPLETE
+
+
+def _overall(report: CoverageReport) -> str:
+    """Return the verdict in all as a sentence."""
+    if _is_complete(report.verdict):
+        return "Everything that X put on these streams in the range is on the topics."
+    doubtful = [str(found.partition) for found in report.partitions if not _is_complete(found.verdict)]
+    return f"Not everything can be vouched for. Read what is said below of {', '.join(doubtful)}."
+
+
+def _section(found: PartitionCoverage) -> _Section:
+    return _Section(found, " ".join(_sentences(found)), _is_complete(found.verdict))
+
+
+def _sentences(found: PartitionCoverage) -> Iterator[str]:
+    if found.complete_until_us is None or found.covered_from_us is None:
+        yield "There is no coverage of it."
+    else:
+        yield f"Covered from {instant(found.covered_from_us)}, complete until {instant(found.complete_until_us)}."
+    if found.has_owner is False:
+        yield "No replica owns it: it is not being read."
+    is_open = [gap for gap in found.gaps if gap.is_open]
+    yield f"{counted(len(is_open), 'open gap')} in the range." if is_open else "No open gap in the range."
+    if waiting := [letter for letter in found.dead_letters if not letter.is_replayed]:
+        yield f"{counted(len(waiting), 'dead letter')}, each of which may be an instruction that no consumer has seen."
+    else:
+        yield "No dead letter that waits."
