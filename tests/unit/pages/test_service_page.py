@@ -1,0 +1,174 @@
+"""The page of the service: what it says of every state, within bounds, whatever others wrote."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from connector.events.catalog import STREAM_PARTITIONS
+from connector.events.times import US_PER_S
+from connector.pages.overview import MOST_DEAD_LETTERS, MOST_GAPS, MOST_STATES, Overview, make_overview
+from connector.pages.service_page import KEPT_S, ServicePage
+from connector.telemetry.coverage_records import Covered
+from connector.telemetry.status import Look, ServiceStatus, State, Statuses
+from connector.x.clock import wall_us
+from tests.rig.crowded import HOSTILE, crowded_status
+
+_NOW = 1_800_000_000 * US_PER_S
+_MIN = 60 * US_PER_S
+_ONE, _OTHER = STREAM_PARTITIONS[:2]
+_MOST_BYTES = 400 * 1024
+
+
+def _status(*coverage: Covered) -> ServiceStatus:
+    """Return the status of a service for two stream partitions, the first of which it owns."""
+    status = ServiceStatus(Statuses((_ONE, _OTHER)), 1, None, _NOW - 60 * _MIN)
+    status.partitions.renew(_ONE).state = State.RUNNING
+    status.coverage = Look(_NOW - 3 * US_PER_S, coverage)
+    return status
+
+
+def _well() -> ServiceStatus:
+    return _status(*(Covered(each, _NOW - US_PER_S, "live", _NOW, _NOW - 90 * _MIN) for each in (_ONE, _OTHER)))
+
+
+def _overview(status: ServiceStatus) -> Overview:
+    return make_overview(status, _NOW)
+
+
+def test_service_that_is_well_says_so_of_all_replicas() -> None:
+    """Whoever owns what."""
+    overview = _overview(_well())
+    assert overview.is_well
+    assert overview.verdict == "All 2 stream partitions are owned, and complete to within 5 minutes."
+    assert [(row.owner, row.state, row.trouble) for row in overview.partitions] == [
+        ("this replica", "running", None),
+        ("another replica", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("covered", "owner", "trouble"),
+    [
+        (Covered(_OTHER, _NOW, "live", _NOW - 61 * US_PER_S), "no owner", "no owner: no record for 1 min 1 s"),
+        (Covered(_OTHER, _NOW, "live", _NOW - 59 * US_PER_S), "another replica", None),
+        (Covered(_OTHER, _NOW - 6 * _MIN, "replay", _NOW), "another replica", "6 min behind"),
+        (Covered(_OTHER, _NOW + _MIN, "live", _NOW + _MIN), "another replica", None),
+        (None, "not known", "no coverage was recorded in the last 8 days"),
+    ],
+)
+def test_partition_of_others_is_judged_by_its_newest_record(
+    covered: Covered | None, owner: str, trouble: str | None
+) -> None:
+    """A clock that is ahead is no trouble."""
+    ours = Covered(_ONE, _NOW, "live", _NOW)
+    overview = _overview(_status(ours, *([covered] if covered else [])))
+    assert (overview.partitions[1].owner, overview.partitions[1].trouble) == (owner, trouble)
+    assert overview.is_well == (trouble is None)
+    assert (str(_OTHER) in overview.verdict) == (trouble is not None)
+
+
+def test_partition_that_has_stopped_says_so_though_its_last_record_is_new() -> None:
+    """With the latest error and how old it is."""
+    status = _well()
+    ours = status.partitions[_ONE]
+    ours.state, ours.last_error, ours.last_error_at_us = State.CORRUPT, "cannot be read", _NOW - _MIN
+    row = _overview(status).partitions[0]
+    assert (row.trouble, row.last_error, row.last_error_ago_us) == ("stopped: corrupt", "cannot be read", _MIN)
+
+
+def test_topics_that_cannot_be_read_are_not_known_rather_than_empty() -> None:
+    """No number of a look before is left."""
+    status = _well()
+    status.coverage = None
+    overview = _overview(status)
+    assert not overview.is_well
+    assert "not known at present" in overview.verdict
+    assert (overview.pictures, overview.coverage_age_us, overview.partitions[0].complete_until_us) == ((), None, None)
+    page = _page(status)
+    assert page.count("Not known at present.") == 4
+    assert "None is recorded" not in page
+
+
+def test_age_of_a_look_is_on_the_page() -> None:
+    """A look that hangs leaves what it had, with its age."""
+    assert _overview(_well()).coverage_age_us == 3 * US_PER_S
+    status = _well()
+    status.coverage = Look(wall_us() - 10 * _MIN, ())
+    assert "As read from Kafka 10 min ago." in _page(status)
+
+
+def _page(status: ServiceStatus) -> str:
+    return ServicePage(status).answer().content.decode()
+
+
+class _Found(HTMLParser):
+    """Collects the names of elements and of attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.attributes: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take one."""
+        self.elements.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+
+def test_words_of_others_are_text_on_the_page() -> None:
+    """Nothing of them is an element, an attribute or a mark that reverses the writing."""
+    page = _page(crowded_status(wall_us(), gaps=50))
+    plain = _Found(_page(crowded_status(wall_us(), gaps=50, words="plain")))
+    found = _Found(page)
+    assert (found.elements, found.attributes) == (plain.elements, plain.attributes)
+    assert not {"script", "img"} & found.elements
+    assert "{{ 7 * 7 }}" in page
+    assert not set("\u202e\u200b") & set(page)
+    assert HOSTILE not in page
+
+
+def test_page_of_ten_thousand_gaps_is_bounded_and_says_what_it_leaves_out() -> None:
+    """Of each state the newest, and of the states those that most gaps are in."""
+    status = crowded_status(wall_us())
+    overview = make_overview(status, wall_us())
+    assert len(overview.gaps) == MOST_STATES
+    assert {group.count for group in overview.gaps[:4]} == {2_000}
+    assert all(len(group.newest) <= MOST_GAPS for group in overview.gaps)
+    first = overview.gaps[0]
+    newest_first = sorted((gap.recorded_us for gap in first.newest), reverse=True)
+    assert [gap.recorded_us for gap in first.newest] == newest_first
+    assert overview.dead_letters.count == 10_000
+    assert len(overview.dead_letters.newest) == MOST_DEAD_LETTERS
+    page = _page(status)
+    assert len(page.encode()) < _MOST_BYTES
+    assert "and 1,980 more, older ones" in page
+    assert "and 9,980 more, older ones" in page
+
+
+def test_page_is_made_again_only_when_it_is_too_old() -> None:
+    """Whoever asks meanwhile has the same."""
+    now_s, status = 0.0, _well()
+    page = ServicePage(status, lambda: now_s)
+    first = page.answer()
+    status.last_error, status.last_error_at_us = "later", _NOW
+    now_s = KEPT_S
+    assert page.answer() is first
+    now_s = KEPT_S + 0.1
+    assert b"later" in page.answer().content
+
+
+def test_headers_allow_nothing_but_the_style_sheet_of_the_page() -> None:
+    """By its hash; no script, no frame, and nothing is kept."""
+    answer = ServicePage(_well()).answer()
+    headers = dict(answer.headers)
+    policy = headers["Content-Security-Policy"]
+    assert re.fullmatch(
+        r"default-src 'none'; style-src 'sha256-[\w+/=]{44}'; img-src data:; base-uri 'none'; form-action 'none'; "
+        r"frame-ancestors 'none'",
+        policy,
+    )
+    assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"]) == ("nosniff", "no-referrer")
+    assert headers["Cache-Control"] == "no-store"
+    assert b"://" not in answer.content
