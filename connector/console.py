@@ -1,5 +1,6 @@
 """What all commands share: the settings file, output that a terminal cannot obey, and progress."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,3 +78,21 @@ class Progress:
         if self._shown:
             print(f"\r{' ' * self._shown}\r", end="", file=self._output)
             self._shown = 0
+
+
+class Screen:
+    """Shows lines on stdout: on a terminal in place of those before, elsewhere below them."""
+
+    def __init__(self, output: TextIO | None = None) -> None:
+        self._output = output or sys.stdout
+        self._shown = 0
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Show lines; on a terminal they are cut to what fits, so that the next ones find their place."""
+        shown = [visible(line) for line in lines]
+        if self._output.isatty():
+            size = shutil.get_terminal_size()
+            shown = [line[: size.columns - 1] for line in shown[: size.lines - 1]]
+            print(f"\x1b[{self._shown}F\x1b[J" if self._shown else "\x1b[J", end="", file=self._output)
+        print(*shown, sep="\n", file=self._output, flush=True)
+        self._shown = len(shown)

@@ -14,6 +14,7 @@ from confluent_kafka.admin import (
     AdminClient,
     ConfigEntry,
     ConfigResource,
+    MemberDescription,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -68,6 +69,15 @@ class TopicState:
     config: Mapping[str, str] = field(hash=False)
 
 
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A member of a consumer group, and the partitions that it is assigned, by topic and number."""
+
+    name: str
+    host: str
+    partitions: frozenset[tuple[str, int]]
+
+
 class Cluster:
     """The brokers. Every method raises `DependencyUnavailableError` when they do not answer."""
 
@@ -108,6 +118,19 @@ class Cluster:
     def begins(self, places: Collection[TopicPartition]) -> dict[tuple[str | None, int | None], int]:
         """Return the offset from which records are kept by topic and partition."""
         return self._bounds(places, OffsetSpec.earliest(), "begins")
+
+    def group_members(self, group: str) -> list[GroupMember]:
+        """Return the members of a consumer group, none where there is no such group.
+
+        Raises `NotProvisionedError` where the right to describe it is missing.
+        """
+        found, errors = self._ask(
+            lambda admin: admin.describe_consumer_groups([group], request_timeout=_REQUEST_TIMEOUT_S)
+        )
+        if any(error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED for error in errors.values()):
+            raise NotProvisionedError(f"no right to describe the group {group}: grant Describe on it")
+        self._raise_unless(KafkaError.GROUP_ID_NOT_FOUND, errors)
+        return [_member(member) for group in found.values() for member in group.members]
 
     def create(self, specs: Collection[TopicSpec]) -> None:
         """Create the topics, and return once they can be seen; one that is there already is left alone.
@@ -202,6 +225,13 @@ class Cluster:
     def _remember(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name for it
             self._last_error = shown(error.str())
+
+
+def _member(described: MemberDescription) -> GroupMember:
+    """Return a member under its instance id, or the random end of its id where it has none."""
+    name = described.group_instance_id or described.member_id.removeprefix(f"{described.client_id}-")
+    places = frozenset((place.topic, place.partition) for place in described.assignment.topic_partitions)
+    return GroupMember(shown(name), shown(described.host.removeprefix("/")), places)
 
 
 def _readable(entries: Mapping[str, ConfigEntry]) -> Iterator[tuple[str, str]]:

@@ -1,12 +1,9 @@
 """What the HTTP port does amid strangers who mean ill: it stays small and quick, and health is answered."""
 
 import math
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -14,75 +11,12 @@ from connector.errors import DependencyUnavailableError
 from connector.telemetry.http import ask
 from tests.rig.http_port import METRICS, HttpPortProcess
 from tests.rig.process import LOOPBACK
+from tests.rig.strangers import Stranger, attack
 
 _GROWTH_MIB = 20.0
 _HEALTH_S = 2.0
 _LASTS_S = 3.0
-_PAUSE_S = 0.05
 _MORE_THAN_DESCRIPTORS = 300
-_ATTACKERS = 10
-_SOURCE = "127.0.0.2"
-
-
-class _Stranger:
-    """One connection after the other, none of which is given up by this side."""
-
-    def __init__(self, port: int, first: bytes, then: bytes = b"", receive_bytes: int | None = None) -> None:
-        self._port, self._first, self._then, self._receive_bytes = port, first, then, receive_bytes
-        self._connection: socket.socket | None = None
-
-    def act(self) -> None:
-        """Connect where it is not, else send more; what cannot be sent now is not."""
-        if self._connection is None:
-            self._connection = self._connect()
-        else:
-            try:
-                self._connection.send(self._then)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.close()
-
-    def _connect(self) -> socket.socket:
-        connection = socket.socket()
-        if self._receive_bytes is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_bytes)
-        connection.bind((_SOURCE, 0))
-        connection.settimeout(_PAUSE_S)
-        with suppress(OSError):
-            connection.connect((LOOPBACK, self._port))
-            connection.send(self._first)
-        connection.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        return connection
-
-    def close(self) -> None:
-        """Give the connection up."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-
-
-@contextmanager
-def _attack(strangers: list[_Stranger]) -> Iterator[None]:
-    """Have the strangers act again and again, in threads."""
-    stop = threading.Event()
-
-    def act(some: list[_Stranger]) -> None:
-        while not stop.wait(_PAUSE_S):
-            for stranger in some:
-                stranger.act()
-
-    threads = [threading.Thread(target=act, args=(strangers[n::_ATTACKERS],)) for n in range(_ATTACKERS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-        for stranger in strangers:
-            stranger.close()
 
 
 _LONG_HEAD = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
@@ -94,21 +28,21 @@ _WHOLE = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 @pytest.mark.parametrize(
     "make",
     [
-        lambda port: _Stranger(port, _LONG_HEAD, _LONG_LINE),
-        lambda port: _Stranger(port, b"GET /livez HTTP/1.1\r\nX: ", b"x"),
-        lambda port: _Stranger(port, _WHOLE, _WHOLE, 1),
-        lambda port: _Stranger(port, _PAGE, _PAGE, 1),
+        lambda port: Stranger(port, _LONG_HEAD, _LONG_LINE),
+        lambda port: Stranger(port, b"GET /livez HTTP/1.1\r\nX: ", b"x"),
+        lambda port: Stranger(port, _WHOLE, _WHOLE, 1),
+        lambda port: Stranger(port, _PAGE, _PAGE, 1),
     ],
     ids=["long-heads", "trickling", "not-reading", "not-reading-the-page"],
 )
-def test_port_under_attack_stays_small_and_answers_health(make: Callable[[int], _Stranger]) -> None:
+def test_port_under_attack_stays_small_and_answers_health(make: Callable[[int], Stranger]) -> None:
     """More strangers than there are descriptors, each of whom comes back, take neither memory nor threads."""
     with HttpPortProcess() as port:
         ask(LOOPBACK, port.port, "/metrics")
         ask(LOOPBACK, port.port, "/")
         peak_mib, threads = port.peak_mib, port.threads
         times_s, most_threads = [], threads
-        with _attack([make(port.port) for _ in range(_MORE_THAN_DESCRIPTORS)]):
+        with attack([make(port.port) for _ in range(_MORE_THAN_DESCRIPTORS)]):
             end = time.monotonic() + _LASTS_S
             while time.monotonic() < end:
                 times_s.append(_seconds(port.port, "/livez"))

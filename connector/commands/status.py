@@ -1,0 +1,120 @@
+"""The command that shows all stream partitions of all replicas."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from connector.commands.options import Output, OutputOption
+from connector.console import ConfigFile, Screen, configure, say, say_foreign
+from connector.errors import DependencyUnavailableError
+from connector.events.times import format_us
+from connector.settings import Settings
+
+if TYPE_CHECKING:
+    from connector.operations.status import FleetStatus
+
+_LOOK_S = 2.0
+_HEAD = ("PARTITION", "OWNER", "MODE", "COMPLETE UNTIL", "BEHIND", "GAPS", "")
+
+
+def status(
+    *,
+    config: ConfigFile = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every 2 s, until interrupted.")] = False,
+    output: OutputOption = Output.TABLE,
+    url: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="A replica to ask for errors and connects left, http://HOST:8080; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Show all stream partitions of all replicas, from the consumer group, the coverage topic and the gap topic.
+
+    Exit codes: 0 every stream partition that is switched on is owned, and less than 5 minutes behind; 1 one is not; 64
+    an option is wrong; 69 Kafka or the registry does not answer; 78 settings, topics or rights are wrong.
+    """
+    urls = [_checked(each) for each in url or ()]
+    settings = configure(Settings, config)
+    if watch:
+        _watch(settings, urls, output)
+    else:
+        from connector.operations.status import FleetReader
+
+        with FleetReader(settings, urls) as reader:
+            found = reader.read()
+        say_foreign(found.foreign)
+        say(*_lines(found, output))
+        if not found.is_well:
+            raise typer.Exit(1)
+
+
+def _watch(settings: Settings, urls: list[str], output: Output) -> None:
+    """Show what there is again and again; where Kafka does not answer, say so and try again."""
+    from connector.operations.status import FleetReader
+
+    screen = Screen()
+    while True:
+        try:
+            with FleetReader(settings, urls) as reader:
+                while True:
+                    screen.show([*_lines(reader.read(), output)])
+                    time.sleep(_LOOK_S)
+        except DependencyUnavailableError as error:
+            say(f"connector: {error}", err=True)
+            time.sleep(_LOOK_S)
+
+
+def _checked(url: str) -> str:
+    """Return the address of a replica. Raises `typer.BadParameter`."""
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port != 0
+    except ValueError as error:
+        raise typer.BadParameter(f"{url}: {error}", param_hint="--url") from error
+    if parts.scheme != "http" or not parts.hostname or not has_port or parts.username or parts.path.strip("/"):
+        raise typer.BadParameter(f"{url}: give http://HOST:PORT", param_hint="--url")
+    return url
+
+
+def _lines(found: "FleetStatus", output: Output) -> Iterator[str]:
+    """Yield what is printed."""
+    if output is Output.JSON:
+        yield found.as_json()
+    else:
+        yield from _table(found)
+
+
+def _table(found: "FleetStatus") -> Iterator[str]:
+    from connector.pages.words import counted, duration
+
+    troubled, count = sum(bool(each.trouble) for each in found.partitions), len(found.partitions)
+    verdict = f"{troubled} of {count} NEED A LOOK" if troubled else f"all {count} are owned and up to date"
+    yield f"stream partitions: {verdict}; {counted(len(found.members), 'replica')} in the group"
+    yield f"at {format_us(found.at_us)}"
+    rows = [_HEAD]
+    for each in found.partitions:
+        complete = "not known" if each.complete_until_us is None else format_us(each.complete_until_us)
+        behind = "not known" if each.behind_us is None else duration(each.behind_us)
+        notes = [each.trouble, each.waits_for and f"waits for {each.waits_for}", each.last_error]
+        rows.append(
+            (
+                str(each.partition),
+                each.owner or "NONE",
+                each.mode or "not known",
+                complete,
+                behind,
+                str(each.open_gaps),
+                "; ".join(filter(None, notes)),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for url, left in found.connects_left.items():
+        words = ", ".join(f"{stream} {count}" for stream, count in left.items())
+        yield f"connects left, by {url}: {words or 'not known'}"
+    yield from (f"not reached: {replica}" for replica in found.unreachable)

@@ -1,0 +1,233 @@
+"""All stream partitions of all replicas, from the consumer group, the coverage topic and the gap topic.
+
+What only a replica knows, its latest errors and what X's window has left, is asked of those whose address is given.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import msgspec
+
+from connector.errors import DependencyUnavailableError
+from connector.events.catalog import StreamPartition
+from connector.events.times import format_us
+from connector.kafka.cluster import Cluster, GroupMember
+from connector.kafka.newest import NewestRecords
+from connector.kafka.topics import TopicNames
+from connector.pages.words import duration
+from connector.quoting import shown
+from connector.settings import HttpSettings, Settings
+from connector.telemetry.coverage_records import Covered
+from connector.telemetry.coverage_topic import CoverageTopic
+from connector.telemetry.http import ask
+from connector.telemetry.open_gaps import RecordedGap, read_gap
+from connector.telemetry.status import State
+from connector.x.clock import wall_us
+
+_CLOSED = frozenset({"reconciled", "withdrawn"})
+_STOPPED = frozenset({State.CORRUPT.value, State.TOPICS_CHANGED.value})
+_PORT: int = HttpSettings.model_fields["port"].default
+
+
+class ReplicaPartition(msgspec.Struct, frozen=True):
+    """What a replica says of a stream partition."""
+
+    state: str
+    last_error: str | None = None
+    waits_for: str | None = None
+
+
+class Replica(msgspec.Struct, frozen=True):
+    """The part of a replica's /status that is read here."""
+
+    partitions: dict[str, ReplicaPartition]
+    connects_left: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What group, topics and replicas say; `owners` are in words."""
+
+    owners: Mapping[StreamPartition, str]
+    coverage: Mapping[StreamPartition, Covered]
+    gaps: Collection[RecordedGap]
+    replicas: Collection[Replica]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """One stream partition; `trouble` is what must be looked at, None where all is well.
+
+    What is not known is None: `state`, `last_error` and `waits_for` where its owner was not asked.
+    """
+
+    partition: StreamPartition
+    owner: str | None
+    mode: str | None
+    complete_until_us: int | None
+    behind_us: int | None
+    open_gaps: int
+    trouble: str | None
+    state: str | None = None
+    last_error: str | None = None
+    waits_for: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it with instants as RFC 3339 text, lengths in seconds."""
+        return {
+            "partition": str(self.partition),
+            "owner": self.owner,
+            "mode": self.mode,
+            "complete_until": None if self.complete_until_us is None else format_us(self.complete_until_us),
+            "behind_s": None if self.behind_us is None else self.behind_us // 1_000_000,
+            "open_gaps": self.open_gaps,
+            "trouble": self.trouble,
+            "state": self.state,
+            "last_error": self.last_error,
+            "waits_for": self.waits_for,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStatus:
+    """What was found at `at_us`; `unreachable` are replicas that were asked and did not answer, with why."""
+
+    at_us: int
+    members: tuple[str, ...]
+    partitions: tuple[PartitionState, ...]
+    connects_left: Mapping[str, Mapping[str, int]]
+    unreachable: tuple[str, ...]
+    foreign: tuple[str, ...]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every stream partition is owned and nearly up to date."""
+        return not any(each.trouble for each in self.partitions)
+
+    def as_json(self) -> str:
+        """Return it as one line of JSON."""
+        return json.dumps(
+            {
+                "at": format_us(self.at_us),
+                "is_well": self.is_well,
+                "members": self.members,
+                "partitions": [each.as_json() for each in self.partitions],
+                "connects_left": self.connects_left,
+                "unreachable": self.unreachable,
+                "foreign_records": len(self.foreign),
+            }
+        )
+
+
+class FleetReader:
+    """Reads the status of all replicas again and again, inside a `with`; `urls` are those of replicas to ask, too.
+
+    Making one, and `read`, raise `DependencyUnavailableError` or `NotProvisionedError` for what Kafka and the registry
+    do not give.
+    """
+
+    def __init__(self, settings: Settings, urls: Sequence[str]) -> None:
+        self._names = TopicNames(settings.kafka.topic_prefix)
+        self._partitions = settings.x.stream_partitions
+        self._urls = urls
+        self._foreign: list[str] = []
+        self._cluster = Cluster(settings.kafka)
+        with ExitStack() as stack:
+            on_foreign = self._foreign.append
+            self._coverage = stack.enter_context(CoverageTopic(settings, self._partitions, on_foreign))
+            self._gaps = stack.enter_context(NewestRecords(settings, self._names.gap, read_gap, on_foreign))
+            self._clients = stack.pop_all()
+
+    def read(self) -> FleetStatus:
+        """Return what there is now."""
+        members = self._cluster.group_members(self._names.group)
+        coverage, gaps = self._coverage.read(lambda: False), self._gaps.read(lambda: False)
+        replicas, unreachable = ask_replicas(self._urls)
+        at_us = wall_us()
+        evidence = Evidence(
+            self._owners(members), {each.partition: each for each in coverage}, gaps, tuple(replicas.values())
+        )
+        return FleetStatus(
+            at_us=at_us,
+            members=tuple(sorted(_described(member) for member in members)),
+            partitions=tuple(judge(each, evidence, at_us) for each in self._partitions),
+            connects_left={url: replica.connects_left for url, replica in replicas.items()},
+            unreachable=tuple(unreachable),
+            foreign=tuple(self._foreign),
+        )
+
+    def _owners(self, members: Collection[GroupMember]) -> dict[StreamPartition, str]:
+        places = {(self._names.owner(each.stream), each.number - 1): each for each in self._partitions}
+        return {
+            places[place]: _described(member) for member in members for place in member.partitions if place in places
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clients.close()
+
+
+def judge(partition: StreamPartition, evidence: Evidence, at_us: int) -> PartitionState:
+    """Return the state of a stream partition from what is known at `at_us`."""
+    owner, covered = evidence.owners.get(partition), evidence.coverage.get(partition)
+    replica = next((found for each in evidence.replicas if (found := _owned(each, partition))), None)
+    return PartitionState(
+        partition=partition,
+        owner=owner,
+        mode=None if covered is None else covered.mode,
+        complete_until_us=None if covered is None else covered.covered_until_us,
+        behind_us=None if covered is None else covered.behind_us(at_us),
+        open_gaps=sum(gap.partition == partition and gap.state not in _CLOSED for gap in evidence.gaps),
+        trouble=_trouble(owner, covered, replica, at_us),
+        state=None if replica is None else shown(replica.state),
+        last_error=None if replica is None or replica.last_error is None else shown(replica.last_error),
+        waits_for=None if replica is None or replica.waits_for is None else shown(replica.waits_for),
+    )
+
+
+def ask_replicas(urls: Sequence[str]) -> tuple[dict[str, Replica], list[str]]:
+    """Return what each replica says, by its address, and why others say nothing."""
+    found: dict[str, Replica] = {}
+    unreachable = []
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+            found[url] = msgspec.json.decode(ask(parts.hostname or "", parts.port or _PORT, "/status"), type=Replica)
+        except DependencyUnavailableError as error:
+            unreachable.append(f"{url}: {shown(str(error))}")
+        except ValueError as error:
+            unreachable.append(f"{url}: what answers is no connector: {shown(str(error))}")
+    return found, unreachable
+
+
+def _owned(replica: Replica, partition: StreamPartition) -> ReplicaPartition | None:
+    found = replica.partitions.get(str(partition))
+    return None if found is None or found.state == State.NOT_OWNED.value else found
+
+
+def _trouble(owner: str | None, covered: Covered | None, replica: ReplicaPartition | None, at_us: int) -> str | None:
+    """Return what is wrong with a stream partition, the gravest first."""
+    if owner is None:
+        return "NO OWNER"
+    if replica is not None and replica.state in _STOPPED:
+        return f"STOPPED: {replica.state}"
+    if covered is None:
+        return "NO COVERAGE"
+    if covered.is_late(at_us):
+        return f"BEHIND by {duration(covered.behind_us(at_us))}"
+    if covered.is_silent(at_us):
+        return f"SILENT for {duration(at_us - covered.written_at_us)}"
+    return None
+
+
+def _described(member: GroupMember) -> str:
+    return f"{member.name} ({member.host})"
