@@ -123,9 +123,10 @@ class Picture:
         return " ".join(f"{row.label}: {_summary(row.bands)}." for row in self.rows)
 
     def place(self, band: Band) -> tuple[float, float]:
-        """Return where a band begins and how wide it is, in percent of the width; none is too narrow to be seen."""
+        """Return where a band begins and how wide it is, in percent of the width; no gap is too narrow to be seen."""
         start = _share(band.start_us, self.start_us, self.end_us)
-        width = max(_LEAST_SHARE, _share(band.end_us, self.start_us, self.end_us) - start)
+        least = _LEAST_SHARE if band.kind in _OF_GAPS else 0
+        width = max(least, _share(band.end_us, self.start_us, self.end_us) - start)
         return round(min(start, 100 - width), 3), round(width, 3)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from connector.coverage.gap import Gap, GapCause
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.kafka.ledger import Mode
 from connector.simulator.faults import Broken
 from connector.simulator.server import Simulator
 from connector.telemetry import record_watch
@@ -20,7 +21,16 @@ from tests.faults.ledger_damage import LedgerDamage
 from tests.rig.browser import Browser
 from tests.rig.own_topics import OwnTopics
 from tests.rig.process import LOOPBACK, wait_until
-from tests.rig.service import Config, ConnectorProcess, Probe, live_connections, make_config, running
+from tests.rig.service import (
+    Config,
+    ConnectorProcess,
+    Probe,
+    delete_topics,
+    live_connections,
+    make_config,
+    provision_topics,
+    running,
+)
 from tests.rig.session import SchemaRegistry
 from tests.rig.strangers import Stranger, attack
 
@@ -108,6 +118,7 @@ def test_gap_corruption_and_dead_letter_are_seen_by_everyone(
     """
     topics, now_us = OwnTopics.of(committed), time.time_ns() // 1000
     gap = Gap(now_us - 5 * _HOUR_US, now_us - 3 * _HOUR_US, GapCause.OUTAGE_TOO_LONG)
+    _begin_days_ago(committed, topics, now_us)
     topics.write([topics.gaps.gap(gap, now_us - 3 * _HOUR_US)])
     kafka = committed["kafka"]
     LedgerDamage(kafka["bootstrap_servers"], kafka["topic_prefix"]).garble(_CORRUPT.ledger_partition)
@@ -139,6 +150,14 @@ def test_gap_corruption_and_dead_letter_are_seen_by_everyone(
         assert "not reached: http://127.0.0.1:9: " in table
 
 
+def _begin_days_ago(config: Config, topics: OwnTopics, now_us: int) -> None:
+    """Have the coverage topic begin with records of three days ago, and another state of each stream partition now."""
+    delete_topics(config["kafka"]["bootstrap_servers"], topics.names.coverage)
+    provision_topics(config)
+    for at_us in (now_us - 72 * _HOUR_US, now_us - 60 * 10**6):
+        topics.write([each.coverage(at_us, 0, Mode.LIVE, at_us) for each in topics.builders.values()])
+
+
 def _keep_screenshot(browser: Browser, probe: Probe, prefix: str) -> None:
     """Renew the picture in the docs, with the names that a reader knows in place of this machine's."""
     browser.open(probe.url, _SCREENSHOT_WIDTH)
@@ -160,6 +179,8 @@ def _check_page(browser: Browser) -> None:
     drawn = browser.run("[...document.querySelectorAll('rect.band.lost[role=img]')].map(e => e.getBBox().width)")
     assert len(drawn) == 2
     assert min(drawn) > 1
+    complete = browser.run("[...document.querySelectorAll('rect.band.covered')].map(e => e.getBBox().width)")
+    assert sum(complete) > 10 * browser.run("document.querySelector('svg.picture').getBBox().width")
     assert browser.run("getComputedStyle(document.querySelector('rect.lost')).fill").startswith("url(")
     assert browser.run("document.scripts.length") == 0
     assert browser.run("performance.getEntriesByType('resource').length") == 0

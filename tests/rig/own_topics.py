@@ -1,6 +1,6 @@
 """Writes the connector's records of batch runs and gaps to the topics of an installation, as the connector would."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from connector.batch.ids import IdSource
 from connector.batch.records import BatchRecords, RunAccount, RunStatus
-from connector.events.catalog import StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import MESSAGE_MAX_BYTES, TopicNames, subject
 from connector.kafka.transaction import Record
@@ -42,12 +42,12 @@ def done_run(started_us: int, finished_us: int) -> RunAccount:
 
 @dataclass(frozen=True)
 class OwnTopics:
-    """The topics of an installation, and what builds records of runs about Tweets and of gaps of `tweet/1`."""
+    """The topics of an installation, and what builds records: of runs about Tweets, and of each stream partition."""
 
     bootstrap_servers: str
     names: TopicNames
     runs: BatchRecords
-    gaps: RecordBuilder
+    builders: Mapping[StreamPartition, RecordBuilder]
 
     @classmethod
     def of(cls, config: Config) -> Self:
@@ -62,8 +62,13 @@ class OwnTopics:
             settings.kafka.bootstrap_servers,
             names,
             BatchRecords(JobType.TWEETS, names, schema_ids, limits, has_headers=True),
-            RecordBuilder(StreamPartition("tweet", 1), names, schema_ids, limits, has_headers=True),
+            {each: RecordBuilder(each, names, schema_ids, limits, has_headers=True) for each in STREAM_PARTITIONS},
         )
+
+    @property
+    def gaps(self) -> RecordBuilder:
+        """What builds gaps of `tweet/1`."""
+        return self.builders[StreamPartition("tweet", 1)]
 
     def write(self, records: Collection[Record]) -> None:
         """Write records; an empty value removes the key."""
