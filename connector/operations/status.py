@@ -158,7 +158,7 @@ class FleetReader:
             partitions=tuple(judge(each, evidence, at_us) for each in self._partitions),
             connects_left={url: replica.connects_left for url, replica in replicas.items()},
             unreachable=tuple(unreachable),
-            foreign=tuple(self._foreign),
+            foreign=tuple(dict.fromkeys(self._foreign)),
         )
 
     def _owners(self, members: Collection[GroupMember]) -> dict[StreamPartition, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from confluent_kafka.admin import (
     AclBinding,
@@ -61,8 +62,9 @@ def _topic_rights(ending: str, *operations: AclOperation) -> list[_Right]:
 _WATCH_RIGHTS = (
     (ResourceType.TOPIC, f"{_PREFIX}-gap", _LITERAL, AclOperation.READ),
     (ResourceType.TOPIC, f"{_PREFIX}-batch", _LITERAL, AclOperation.READ),
+    (ResourceType.TOPIC, f"{_PREFIX}-dead-letter", _LITERAL, AclOperation.READ),
 )
-"""What `run` needs only for the metrics of batch runs and gaps, and works without."""
+"""What `run` needs only for the page and the metrics of batch runs and gaps, and works without."""
 _RUN_RIGHTS = (
     *_WATCH_RIGHTS,
     *_topic_rights(".", AclOperation.WRITE),
@@ -87,6 +89,7 @@ _OPERATOR_RIGHTS = (
     *_topic_rights("-holdings", AclOperation.READ),
     *_topic_rights("-schema-id", AclOperation.READ),
     *_topic_rights("-owner-", AclOperation.READ),
+    (ResourceType.GROUP, f"{_PREFIX}.connector", _LITERAL, AclOperation.DESCRIBE),
     (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
 )
 """All that the commands of the runbook need."""
@@ -208,17 +211,20 @@ def test_run_with_least_rights_publishes_everything(guarded: _Guarded, way: str)
 
 
 def test_run_without_rights_for_metrics_works_and_leaves_them_out(guarded: _Guarded, tmp_path: Path) -> None:
-    """Both topics are named in the log, once each, with the right to grant; the streams go on."""
+    """The topics are named in the log, once each, with the right to grant; the streams go on, and the page says so."""
     with ConnectorProcess(tmp_path, ["run"], guarded.config("PLAIN", "unwatched")) as run:
         probe = run.probe()
         probe.await_connected(guarded.simulator)
-        wait_until(lambda: len(run.logged("topic_unreadable")) == 2, "both topics are known to be unreadable")
+        wait_until(lambda: len(run.logged("topic_unreadable")) == 3, "the topics are known to be unreadable")
         assert probe.is_ready
+        page = httpx.get(probe.url).text
+        assert page.count("Not known at present.") == 3  # coverage is known, and its picture is not without gaps
         assert _watched(probe) == set()
     reasons = {entry["topic"]: entry["detail"] for entry in run.logged("topic_unreadable")}
     assert reasons == {
         f"{_PREFIX}-gap": f"no right to read {_PREFIX}-gap: grant Read on this topic",
         f"{_PREFIX}-batch": f"no right to describe {_PREFIX}-batch: grant Read on these topics",
+        f"{_PREFIX}-dead-letter": f"no right to read {_PREFIX}-dead-letter: grant Read on this topic",
     }
 
 
@@ -299,6 +305,8 @@ def test_commands_of_the_runbook_work_with_the_rights_of_an_operator(guarded: _G
     assert _run(tmp_path, operator, "gaps")[:2] == (0, "no gaps\n")
     exit_code, said, _ = _run(tmp_path, operator, "coverage")
     assert (exit_code, said.partition(":")[0]) == (1, "begins later")
+    exit_code, said, _ = _run(tmp_path, operator, "status")
+    assert (exit_code, said.count("NO OWNER")) == (1, 10)
     assert _run(tmp_path, operator, "provision", "--dry-run")[:2] == (0, "nothing to do\n")
     assert _run(tmp_path, operator, "check", "--online")[0] == 0
     assert _run(tmp_path, operator, "ledger", "verify", "--from=1970-01-01")[0] == 0

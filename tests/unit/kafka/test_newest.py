@@ -10,7 +10,7 @@ from connector.errors import DependencyUnavailableError
 from connector.events.avro import AvroEncoder
 from connector.events.schemas import GAP
 from connector.kafka import newest as newest_module
-from connector.kafka.newest import MOST_KEYS, NewestRecords
+from connector.kafka.newest import MOST_KEYS, LatestRecords, NewestRecords
 from connector.kafka.reading import ReadRecord
 from connector.kafka.registry import RegistryClient
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings
@@ -184,3 +184,16 @@ def test_registry_away_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     with bench.open() as records, pytest.raises(DependencyUnavailableError, match="does not answer"):
         records.read(_never)
     assert bench.foreign == []
+
+
+def test_latest_records_are_kept_up_to_their_number(bench: _Bench) -> None:
+    """Undecoded, the oldest first, from read to read."""
+    settings = bench.settings.kafka
+    with LatestRecords(settings, _TOPIC, lambda record: record.value, 0, 3) as records:
+        assert list(records.read(_never)) == []
+        for number in range(5):
+            bench.reader.write(b"", b"%d" % number)
+        assert list(records.read(_never)) == [b"2", b"3", b"4"]
+        bench.reader.write(b"", b"5")
+        assert list(records.read(_never)) == [b"3", b"4", b"5"]
+    assert bench.reader.is_closed

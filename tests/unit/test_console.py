@@ -1,0 +1,35 @@
+"""What commands show in place, on a terminal and elsewhere."""
+
+import io
+import os
+
+import pytest
+
+from connector.console import Screen
+
+
+class _Terminal(io.StringIO):
+    """Takes what is written to a terminal."""
+
+    def isatty(self) -> bool:
+        """Be one."""
+        return True
+
+
+def test_screen_shows_lines_below_each_other_where_there_is_no_terminal() -> None:
+    """With nothing in them that a terminal would obey."""
+    output = io.StringIO()
+    screen = Screen(output)
+    screen.show(["a", "b\x1b[2J"])
+    screen.show(["c"])
+    assert output.getvalue() == "a\nb\\x1b[2J\nc\n"
+
+
+def test_screen_shows_lines_in_place_of_those_before_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut to its size, so that it knows where they began."""
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((5, 3)))
+    output = _Terminal()
+    screen = Screen(output)
+    screen.show(["123456", "b", "c"])
+    screen.show(["d"])
+    assert output.getvalue() == "\x1b[J1234\nb\n\x1b[2F\x1b[Jd\n"
