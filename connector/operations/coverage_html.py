@@ -50,7 +50,7 @@ def _picture(report: CoverageReport) -> Picture:
             make_bands(
                 report.start_us,
                 report.end_us,
-                found.covered_from_us,
+                _known_from_us(found),
                 found.complete_until_us,
                 found.gaps,
             ),
@@ -82,11 +82,20 @@ def _sentences(found: PartitionCoverage) -> Iterator[str]:
         yield "There is no coverage of it."
     else:
         yield f"Covered from {instant(found.covered_from_us)}, complete until {instant(found.complete_until_us)}."
+    if (since_us := _known_from_us(found)) != found.covered_from_us:
+        yield f"What lies before {instant(since_us)} cannot be checked any more: retention has removed what is needed."
     if found.has_owner is False:
-        yield "No replica owns it: it is not being read."
+        yield "When the report was made no replica owned it: it was not being read."
     is_open = [gap for gap in found.gaps if gap.is_open]
     yield f"{counted(len(is_open), 'open gap')} in the range." if is_open else "No open gap in the range."
     if waiting := [letter for letter in found.dead_letters if not letter.is_replayed]:
         yield f"{counted(len(waiting), 'dead letter')}, each of which may be an instruction that no consumer has seen."
     else:
         yield "No dead letter that waits."
+
+
+def _known_from_us(found: PartitionCoverage) -> int | None:
+    """Return since when coverage can be vouched for, None where there is none."""
+    if found.covered_from_us is None or found.known_from_us is None:
+        return found.covered_from_us
+    return max(found.covered_from_us, found.known_from_us)

@@ -14,6 +14,7 @@ import pytest
 from connector.coverage.gap import Gap, GapCause
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.kafka.ledger import Mode
+from connector.operations.coverage_html import render
 from connector.simulator.faults import Broken
 from connector.simulator.server import Simulator
 from connector.telemetry import record_watch
@@ -21,6 +22,7 @@ from tests.faults.ledger_damage import LedgerDamage
 from tests.rig.browser import Browser
 from tests.rig.own_topics import OwnTopics
 from tests.rig.process import LOOPBACK, wait_until
+from tests.rig.sample_report import REPORT
 from tests.rig.service import (
     Config,
     ConnectorProcess,
@@ -184,6 +186,19 @@ def _check_page(browser: Browser) -> None:
     assert browser.run("getComputedStyle(document.querySelector('rect.lost')).fill").startswith("url(")
     assert browser.run("document.scripts.length") == 0
     assert browser.run("performance.getEntriesByType('resource').length") == 0
+
+
+@pytest.mark.parametrize("width", [_NARROW, _WIDE])
+def test_coverage_report_is_a_file_that_any_browser_shows(browser: Browser, tmp_path: Path, width: int) -> None:
+    """From the disk, without a word of complaint, and with a name for each band."""
+    file = tmp_path / "report.html"
+    file.write_text(render(REPORT), encoding="utf-8")
+    browser.open(file.as_uri(), width)
+    assert browser.problems == []
+    assert "Complete but for gaps." in browser.text
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    names = [node.name.partition(": ")[2] for node in browser.nodes() if node.role == "image"]
+    assert names == ["complete", "partly-reconciled, outage-too-long", "complete"]
 
 
 def test_status_without_kafka_ends_with_69(registry: SchemaRegistry, tmp_path: Path) -> None:

@@ -6,61 +6,10 @@ from html import unescape
 import pytest
 
 from connector.events.catalog import StreamPartition
-from connector.events.times import US_PER_S
 from connector.operations.coverage_html import command_line, render
-from connector.operations.coverage_report import (
-    CoverageReport,
-    Ownership,
-    PartitionCoverage,
-    ReportedDeadLetter,
-    ReportedGap,
-    Verdict,
-)
+from connector.operations.coverage_report import CoverageReport, Verdict
 from tests.rig.crowded import HOSTILE
-
-_H = 3_600 * US_PER_S
-_START = 1_700_000_000 * US_PER_S
-_TWEET = StreamPartition("tweet", 1)
-_GAP = ReportedGap(
-    gap_id="tweet/1/a/b",
-    partition=_TWEET,
-    start_us=_START + 2 * _H,
-    end_us=_START + 5 * _H,
-    state="partly-reconciled",
-    cause="outage-too-long",
-    detail="longer than X can replay",
-    recorded_us=_START + 6 * _H,
-    reconciled_by=("run-1",),
-    remaining=("tweet.withheld",),
-)
-_LETTER = ReportedDeadLetter("ab" * 16, "not-json", "no object", _START + _H, 7, is_replayed=False)
-_FOUND = PartitionCoverage(
-    partition=_TWEET,
-    verdict=Verdict.GAPS,
-    covered_from_us=_START - _H,
-    known_from_us=_START - _H,
-    complete_until_us=_START + 24 * _H,
-    has_owner=True,
-    gaps=(_GAP,),
-    dead_letters=(_LETTER,),
-    events={"tweet.delete": 5, "tweet.drop": 2},
-    received=10,
-    duplicates=2,
-    control=1,
-    owners=(Ownership("pod-0", _START, _START + _H),),
-    notes=("the ledger begins later",),
-)
-_REPORT = CoverageReport(
-    start_us=_START,
-    end_us=_START + 24 * _H,
-    made_at_us=_START + 25 * _H,
-    version="0.1.0",
-    topic_prefix="x.compliance",
-    verdict=Verdict.GAPS,
-    partitions=(_FOUND,),
-    foreign=("x.compliance-gap partition 0 offset 3: ValueError",),
-    digest="0123abcd",
-)
+from tests.rig.sample_report import FOUND, GAP, LETTER, REPORT, START
 
 
 def _words(report: CoverageReport) -> str:
@@ -92,13 +41,13 @@ def _words(report: CoverageReport) -> str:
 )
 def test_file_says_all_that_the_report_has(words: str) -> None:
     """In words that an officer can read."""
-    assert words in _words(_REPORT)
+    assert words in _words(REPORT)
 
 
 def test_verdict_of_a_complete_range_is_plain() -> None:
     """And nothing in the file is loud."""
-    found = replace(_FOUND, verdict=Verdict.COMPLETE, gaps=(), dead_letters=())
-    words = _words(replace(_REPORT, verdict=Verdict.COMPLETE, partitions=(found,), foreign=()))
+    found = replace(FOUND, verdict=Verdict.COMPLETE, gaps=(), dead_letters=())
+    words = _words(replace(REPORT, verdict=Verdict.COMPLETE, partitions=(found,), foreign=()))
     assert "Everything that X put on these streams in the range is on the topics." in words
     assert 'class="loud"' not in words
     assert "No open gap in the range. No dead letter that waits." in words
@@ -107,24 +56,32 @@ def test_verdict_of_a_complete_range_is_plain() -> None:
 def test_partition_without_owner_or_coverage_is_named() -> None:
     """In the sentence at the top, and with what is wrong."""
     user = replace(
-        _FOUND,
+        FOUND,
         partition=StreamPartition("user", 1),
         verdict=Verdict.NOT_YET,
         covered_from_us=None,
         complete_until_us=None,
         has_owner=False,
     )
-    words = _words(replace(_REPORT, verdict=Verdict.NOT_YET, partitions=(_FOUND, user)))
+    words = _words(replace(REPORT, verdict=Verdict.NOT_YET, partitions=(FOUND, user)))
     assert "Not everything can be vouched for. Read what is said below of tweet/1, user/1." in words
-    assert "There is no coverage of it. No replica owns it: it is not being read." in words
+    assert "There is no coverage of it. When the report was made no replica owned it: it was not being read." in words
+
+
+def test_time_of_which_too_little_is_kept_is_unknown() -> None:
+    """In words and in the picture: a ledger that was cut proves nothing of what it no longer has."""
+    found = replace(FOUND, known_from_us=START + 3_600 * 10**6, gaps=(), verdict=Verdict.BEGINS_LATER)
+    words = _words(replace(REPORT, partitions=(found,), verdict=Verdict.BEGINS_LATER))
+    assert "What lies before 2023-11-14 23:13:20 UTC cannot be checked any more" in words
+    assert "tweet/1: unknown from 2023-11-14 22:13:20 UTC to 2023-11-14 23:13:20 UTC." in words
 
 
 def test_file_stands_alone_and_obeys_no_one() -> None:
     """Nothing in it is loaded or run, whatever is in the texts."""
-    hostile = replace(_GAP, cause=HOSTILE, detail=HOSTILE, gap_id=HOSTILE)
-    letter = replace(_LETTER, reason=HOSTILE, detail=HOSTILE)
-    found = replace(_FOUND, gaps=(hostile,), dead_letters=(letter,), notes=(HOSTILE,), events={HOSTILE: 1})
-    html = render(replace(_REPORT, partitions=(found,), foreign=(HOSTILE,)))
+    hostile = replace(GAP, cause=HOSTILE, detail=HOSTILE, gap_id=HOSTILE)
+    letter = replace(LETTER, reason=HOSTILE, detail=HOSTILE)
+    found = replace(FOUND, gaps=(hostile,), dead_letters=(letter,), notes=(HOSTILE,), events={HOSTILE: 1})
+    html = render(replace(REPORT, partitions=(found,), foreign=(HOSTILE,)))
     assert "<script" not in html
     assert "<img" not in html
     assert "\u202e" not in html
@@ -134,4 +91,4 @@ def test_file_stands_alone_and_obeys_no_one() -> None:
 
 def test_command_reads_the_same_range() -> None:
     """To the microsecond."""
-    assert "--from 2023-11-14T22:13:20.000001Z" in command_line(replace(_REPORT, start_us=_START + 1))
+    assert "--from 2023-11-14T22:13:20.000001Z" in command_line(replace(REPORT, start_us=START + 1))
