@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
+from connector.kafka.newest import MOST_KEYS
 from connector.pages.picture import Picture, Row, make_bands
 from connector.pages.words import counted, duration
+from connector.telemetry import dead_letters
 from connector.telemetry.coverage_records import Covered
-from connector.telemetry.dead_letters import DeadLetter, by_reason
+from connector.telemetry.dead_letters import DeadLetter, by_reason, open_letters
 from connector.telemetry.open_gaps import RecordedGap
 from connector.telemetry.status import Look, PartitionStatus, ServiceStatus, State, describe
 
@@ -21,7 +23,6 @@ MOST_GAPS = 20
 MOST_STATES = 8
 MOST_DEAD_LETTERS = 20
 MOST_REASONS = 12
-DEAD_LETTER_DAYS = 7
 _DAY_US = 86_400 * US_PER_S
 _STOPPED = frozenset({State.CORRUPT, State.TOPICS_CHANGED})
 
@@ -62,9 +63,13 @@ class GapGroup:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """The dead letters of the last days, by reason, and the newest of them."""
+    """The dead letters of the last days that were not replayed, by reason, and the newest of them.
+
+    `is_least` says that there may be more than those that are counted.
+    """
 
     count: int
+    is_least: bool
     reasons: tuple[tuple[str, int], ...]
     newest: tuple[DeadLetter, ...]
 
@@ -76,7 +81,10 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the page says; an age is that of what a part rests on, None where it is not known at present."""
+    """What the page says; an age is that of what a part rests on, None where it is not known at present.
+
+    `are_gaps_least` says that there may be more gaps than those that are counted.
+    """
 
     now_us: int
     verdict: str
@@ -85,6 +93,7 @@ class Overview:
     coverage_age_us: int | None
     pictures: tuple[Picture, ...]
     gaps: tuple[GapGroup, ...]
+    are_gaps_least: bool
     gaps_age_us: int | None
     dead_letters: DeadLetters
     dead_letters_age_us: int | None
@@ -109,6 +118,7 @@ def make_overview(status: ServiceStatus, now_us: int) -> Overview:
         coverage_age_us=_age_us(coverage, now_us),
         pictures=tuple(_pictures(tuple(status.partitions), covered, gaps, now_us)) if coverage and gaps else (),
         gaps=_grouped(gaps.found) if gaps else (),
+        are_gaps_least=gaps is not None and len(gaps.found) >= MOST_KEYS,
         gaps_age_us=_age_us(gaps, now_us),
         dead_letters=_dead_letters(letters, now_us),
         dead_letters_age_us=_age_us(letters, now_us),
@@ -203,9 +213,9 @@ def _grouped(gaps: Sequence[RecordedGap]) -> tuple[GapGroup, ...]:
 
 
 def _dead_letters(look: Look[DeadLetter] | None, now_us: int) -> DeadLetters:
-    since_us = now_us - DEAD_LETTER_DAYS * _DAY_US
-    found = [letter for letter in look.found if letter.at_us >= since_us] if look else []
-    return DeadLetters(len(found), tuple(by_reason(found)[:MOST_REASONS]), tuple(found[: -MOST_DEAD_LETTERS - 1 : -1]))
+    found = open_letters(look.found, now_us - dead_letters.DAYS * _DAY_US) if look else []
+    is_least = look is not None and len(look.found) >= dead_letters.MOST_RECORDS
+    return DeadLetters(len(found), is_least, tuple(by_reason(found)[:MOST_REASONS]), tuple(found[:MOST_DEAD_LETTERS]))
 
 
 def _waiting(status: ServiceStatus) -> Iterator[str]:

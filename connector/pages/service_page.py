@@ -6,9 +6,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from connector import __version__
-from connector.pages.overview import DEAD_LETTER_DAYS, make_overview
+from connector.pages.overview import make_overview
 from connector.pages.picture import WORDS
 from connector.pages.rendering import content_policy, render
+from connector.telemetry import dead_letters
 from connector.telemetry.connections import Answer
 from connector.telemetry.status import ServiceStatus
 from connector.x.clock import wall_us
@@ -44,7 +45,7 @@ class ServicePage:
             host=socket.gethostname(),
             version=__version__,
             legend=WORDS,
-            dead_letter_days=DEAD_LETTER_DAYS,
+            dead_letter_days=dead_letters.DAYS,
             links=_LINKS,
             refresh_s=_REFRESH_S,
         )

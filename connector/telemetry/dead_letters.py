@@ -1,25 +1,39 @@
 """Dead letters as their headers have them; never their bytes, which may hold anything. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from connector.kafka.reading import ReadRecord
 from connector.quoting import shown
 
+DAYS = 7
+"""How far back dead letters are shown."""
+MOST_RECORDS = 10_000
+"""Of more, the newest are kept."""
+_REPLAYED = "replayed"
 _MOST_DETAIL = 120
 _MOST_WORD = 40
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A line that could not be published; `at_us` is when Kafka took it, microseconds since 1970."""
+    """A record of a line that could not be published; `at_us` is when Kafka took it, microseconds since 1970.
+
+    `is_mark` says that it marks the dead letter as replayed, and is none itself.
+    """
 
     at_us: int
     place: str
     reason: str
     detail: str
     event_id: str
+    is_mark: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What all records of a dead letter have in common."""
+        return self.place, self.event_id
 
 
 def read_dead_letter(record: ReadRecord) -> DeadLetter:
@@ -29,8 +43,16 @@ def read_dead_letter(record: ReadRecord) -> DeadLetter:
     def word(name: str, limit: int = _MOST_WORD) -> str:
         return shown(headers.get(name, b""), limit) or "not said"
 
-    place = f"{word('stream')}/{word('stream-partition')}"
-    return DeadLetter(record.timestamp_us, place, word("reason"), word("detail", _MOST_DETAIL), word("event-id"))
+    place, reason = f"{word('stream')}/{word('stream-partition')}", word("reason")
+    is_mark = reason == _REPLAYED and not record.value
+    return DeadLetter(record.timestamp_us, place, reason, word("detail", _MOST_DETAIL), word("event-id"), is_mark)
+
+
+def open_letters(records: Collection[DeadLetter], since_us: int) -> list[DeadLetter]:
+    """Return the newest record since then of each dead letter that was not replayed, the newest first."""
+    replayed = {record.key for record in records if record.is_mark}
+    newest = {record.key: record for record in records if record.at_us >= since_us and record.key not in replayed}
+    return sorted(newest.values(), key=lambda letter: letter.at_us, reverse=True)
 
 
 def by_reason(letters: Iterable[DeadLetter]) -> list[tuple[str, int]]:

@@ -16,6 +16,7 @@ from connector.events.times import US_PER_S
 from connector.kafka.newest import LatestRecords, NewestRecords
 from connector.kafka.topics import TopicNames
 from connector.settings import Settings
+from connector.telemetry import dead_letters
 from connector.telemetry.batch_runs import BatchRun, last_runs, read_run
 from connector.telemetry.coverage_records import Covered
 from connector.telemetry.coverage_topic import CoverageTopic
@@ -28,8 +29,6 @@ from connector.x.clock import wall_us
 LOOK_S = 60.0
 COVERAGE_LOOK_S = 10.0
 """As often as coverage is written."""
-DEAD_LETTER_DAYS = 7
-MOST_DEAD_LETTERS = 10_000
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -122,8 +121,8 @@ def record_watches(
         return CoverageTopic(settings, status.partitions, partial(telemetry.foreign_record, names.coverage))
 
     def open_dead_letters() -> LatestRecords[DeadLetter]:
-        start_us = wall_us() - DEAD_LETTER_DAYS * 86_400 * US_PER_S
-        return LatestRecords(settings.kafka, names.dead_letter, read_dead_letter, start_us, MOST_DEAD_LETTERS)
+        start_us = wall_us() - dead_letters.DAYS * 86_400 * US_PER_S
+        return LatestRecords(settings.kafka, names.dead_letter, read_dead_letter, start_us, dead_letters.MOST_RECORDS)
 
     return (
         RecordWatch(names.batch_run, partial(open_records, names.batch_run, read_run), show_runs, telemetry, LOOK_S),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -94,6 +95,12 @@ def test_service_that_is_well_says_so_in_every_place(
         }
         assert found["connects_left"][probe.url]
         assert "all 10 are owned and up to date; 1 replica in the group" in table
+
+        with ConnectorProcess(tmp_path, ["status", "--watch"], committed) as watching:
+            wait_until(lambda: watching.stdout.count("all 10 are owned") > 1, "it looks again and again", _TIMEOUT_S)
+            watching.signal(signal.SIGINT)
+            assert watching.wait() == 130
+            assert "\x1b" not in watching.stdout
 
         port = int(probe.url.rpartition(":")[2])
         heads = (b"GET / HTTP/1.1\r\nX: ", b"GET /metrics HTTP/1.1\r\nX: ")

@@ -23,7 +23,7 @@ def crowded_status(now_us: int, gaps: int = 10_000, words: str = HOSTILE) -> Ser
     coverage = (Covered(each, now_us - US_PER_S, words, now_us, now_us - 30 * _DAY_US) for each in STREAM_PARTITIONS)
     status.coverage = Look(now_us, tuple(coverage))
     status.gaps = Look(now_us, tuple(_gap(number, gaps, now_us, words) for number in range(gaps)))
-    letters = (DeadLetter(now_us - each, words, f"{words}{each % 99}", words, words) for each in range(gaps, 0, -1))
+    letters = (DeadLetter(now_us - each, words, f"{words}{each % 99}", words, f"{each}") for each in range(gaps, 0, -1))
     status.dead_letters = Look(now_us, tuple(letters))
     return status
 

@@ -145,6 +145,8 @@ def test_page_of_ten_thousand_gaps_is_bounded_and_says_what_it_leaves_out() -> N
     assert len(page.encode()) < _MOST_BYTES
     assert "and 1,980 more, older ones" in page
     assert "and 9,980 more, older ones" in page
+    assert page.count("There may be more: ") == 2
+    assert "There may be more" not in _page(crowded_status(wall_us(), gaps=9_999))
 
 
 def test_page_is_made_again_only_when_it_is_too_old() -> None:
