@@ -148,6 +148,15 @@ def test_gap_corruption_and_dead_letter_are_seen_by_everyone(
         if os.environ.get("SCREENSHOT"):
             _keep_screenshot(browser, probe, kafka["topic_prefix"])
 
+        with ConnectorProcess(tmp_path, ["coverage", "--output", "html"], committed) as command:
+            command.wait()
+            report = tmp_path / "report.html"
+            report.write_text(command.stdout, encoding="utf-8")
+        browser.open(report.as_uri(), _NARROW)
+        assert browser.problems == []
+        assert "outage-too-long: " in browser.text
+        assert "connector coverage --from " in browser.text
+
         found, table = _status(tmp_path, committed, 1, "--url", probe.url, "--url", f"http://{LOOPBACK}:9")
         by_name = {each["partition"]: each for each in found["partitions"]}
         assert by_name[str(_CORRUPT)]["trouble"] == "STOPPED: corrupt"
