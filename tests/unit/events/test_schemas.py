@@ -239,7 +239,9 @@ def test_gap_schema_fields_are_those_of_the_contract() -> None:
 
 def test_ledger_schema_fields_are_those_of_the_contract() -> None:
     """Names, types and order; the three times of coverage to the microsecond."""
-    assert _names_and_types(LEDGER) == [
+    types = dict(_names_and_types(LEDGER))
+    [_, sets] = types.pop("records")
+    assert list(types.items()) == [
         ("entry", "long"),
         ("writer_id", "string"),
         ("stream", "string"),
@@ -256,7 +258,11 @@ def test_ledger_schema_fields_are_those_of_the_contract() -> None:
         ("oldest_offset", ["null", "long"]),
         ("written_at", _MILLIS),
         ("recovery", ["null", "string"]),
+        ("previous", ["null", "bytes"]),
+        ("owner", ["null", "string"]),
     ]
+    record_set = [(field["name"], field["type"]) for field in sets["items"]["fields"]]
+    assert record_set == [("kind", "string"), ("count", "long"), ("digest", "bytes")]
 
 
 def test_batch_run_schema_fields_are_those_of_the_contract() -> None:
