@@ -52,6 +52,7 @@ class FaultBoard:
         self._fired: Counter[str] = Counter()
         self._reordered: set[Emitted] = set()
         self._releases = 0
+        self._at_fire = threading.local()
 
     def arm(self, fault: BaseFault) -> None:
         """Let `fault` wait on each of its targets."""
@@ -163,6 +164,7 @@ class FaultBoard:
             return [(steady.target, steady.fault) for steady in due]
 
     def _fire(self, target: Hashable, armed: Armed) -> None:
+        self._at_fire.releases = self._releases
         self._fired[armed.fault.kind] += 1
         self._use_up(target, armed)
 
@@ -179,8 +181,8 @@ class FaultBoard:
             self._releases += 1
 
     def wait(self, seconds: float | None, pass_time: Callable[[float], None]) -> None:
-        """Pass the time for `seconds`, or until released, in short pieces."""
-        releases = self.releases
+        """Pass the time for `seconds`, or until released since this thread fired a fault, in short pieces."""
+        releases = self._at_fire.releases
         until_s = float("inf") if seconds is None else time.monotonic() + seconds
         while self.releases == releases and time.monotonic() < until_s:
             pass_time(_POLL_S)
