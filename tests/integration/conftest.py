@@ -20,6 +20,7 @@ from tests.rig.service import Config, delete_topics, make_config, provisioned, r
 from tests.rig.session import Kafka, SchemaRegistry
 
 _LONGEST = (
+    "test_officer.py",
     "test_outage.py",
     "test_coverage_report.py",
     "test_demo.py",
