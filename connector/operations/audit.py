@@ -229,11 +229,13 @@ class PartitionAudit:
     def _unplaced(self, event: SeenEvent) -> None:
         """Take an event that no entry accounts for that was read so far."""
         first = self._blocks.first
+        if not self._range.holds(event.dated_us):
+            return
         if first is None or event.sequence >= first.first_sequence:
             self._beyond = max(self._beyond, event.sequence)
         elif self._is_before_ledger(event.dated_us):
             self.figures.before_ledger += 1
-        elif self._range.holds(event.dated_us):
+        else:
             self.problems.add(_UNACCOUNTED, f"{event.id.hex()} with sequence {event.sequence}")
 
     def _is_before_ledger(self, dated_us: int) -> bool:

@@ -10,6 +10,7 @@ from secrets import token_hex
 import pytest
 
 from connector.events.catalog import STREAM_PARTITIONS
+from connector.operations.audit_report import lines
 from connector.operations.verification import verify
 from connector.settings import Settings
 from connector.simulator.faults import UnknownType
@@ -238,6 +239,18 @@ def test_audit_sees_everything(config: Config, vandal: Vandal) -> None:
     found = _findings(settings)
     unseen = [tamper.__name__ for tamper, expected in _TAMPERINGS if not any(expected in each for each in found)]
     assert not unseen, "\n".join(found)
+
+
+def test_audit_of_any_range_is_sound_while_events_flow(config: Config, simulator: Simulator) -> None:
+    """What is published while it reads is no matter of a range of the past, and is not missed in one without an end."""
+    settings, before_us = Settings.model_validate(config), wall_us()
+    with running(config) as probe:
+        probe.await_connected(simulator)
+        simulator.set_rate(500)
+        for start_us, end_us in ((0, None), (0, before_us), (0, 1), (before_us, wall_us()), (before_us, None)):
+            report = verify(settings, start_us, end_us, wall_us())
+            assert report.is_sound, list(lines(report))
+        simulator.stop_emitting()
 
 
 def _findings(settings: Settings) -> list[str]:

@@ -238,6 +238,18 @@ def test_records_of_recent_entries_may_or_may_not_have_been_read(
     assert bench.findings == []
 
 
+def test_events_of_after_the_range_are_no_matter_of_its_audit() -> None:
+    """A service that publishes while a range of the past is audited: neither they nor their entries are read whole."""
+    history = _history((1, 0), (2, 0), (3, 0))
+    bench = _Bench(AuditRange(0, 2 * _STEP_US))
+    bench.entries(history[:2])
+    bench.records(history)
+    assert bench.findings == []
+    bench = _Bench(AuditRange(7 * _STEP_US, 8 * _STEP_US))
+    bench.records(history)
+    assert (bench.findings, bench.audit.has_seen_anything) == ([], False)
+
+
 _MUTATIONS: dict[str, Callable[[_Transaction], _Transaction | None]] = {
     "lose an event": lambda each: replace(each, events=each.events[1:]),
     "lose the last event": lambda each: replace(each, events=each.events[:-1]),
