@@ -52,7 +52,7 @@ def list_(  # noqa: PLR0913 - one for each option
     settings, the topic or a right is missing.
     """
     wanted = _wanted(start, end, reason, ids)
-    from connector.operations.dead_letters import in_order, read_letters
+    from connector.operations.dead_letters import Wanted, in_order, read_letters
 
     letters = read_letters(configure(Settings, config).kafka)
     say_foreign(letters.foreign)
@@ -63,7 +63,7 @@ def list_(  # noqa: PLR0913 - one for each option
     for letter in found:
         say(_as_row(letter, letters.marks.get(letter.key)))
     if not found:
-        say("no dead letters")
+        say("no dead letters" if wanted == Wanted() else "no dead letters match")
 
 
 @dead_letters.command()
@@ -158,8 +158,12 @@ def replay(  # noqa: PLR0913 - one for each option
 
 def _wanted(start: str | None, end: str | None, reason: str | None, ids: list[str] | None) -> "Wanted":
     """Return which dead letters are asked for. Raises `typer.BadParameter`."""
+    from connector.batch.results import DeadReason
+    from connector.events.decode import Reason
     from connector.operations.dead_letters import Wanted
 
+    if reason is not None and reason not in (reasons := sorted({*Reason, *DeadReason})):
+        raise typer.BadParameter(f"{reason} is none of {', '.join(reasons)}", param_hint="--reason")
     wanted = Wanted(reason=reason, ids=frozenset(map(_id, ids or ())))
     if start is None and end is None:
         return wanted

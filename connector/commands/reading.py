@@ -168,15 +168,15 @@ def find(  # noqa: PLR0913 - one for each option
     end: ToOption = None,
     everywhere: Annotated[
         bool,
-        typer.Option("--all", help="Read all events and dead letters whole: finds the id where it is no key, too."),
+        typer.Option("--all", help="Read every topic whole: finds the id as author, quoting Tweet or like, too."),
     ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Print everything known about one Tweet or user: events by their time, and results of batch runs.
 
-    The range is one of Kafka's dates; all that is kept, unless one is given. Reads the one partition of each topic that
-    the id names as a key. Exit codes: 0, also where nothing is found; 64 the id or the range is none; 69 Kafka or the
-    registry does not answer; 78 settings, topics or rights.
+    The range is by Kafka's timestamps; all that is kept, unless one is given. Reads edits and dead letters whole, and
+    of each other topic the one partition that the id names as a key. Exit codes: 0, also where nothing is found; 64
+    invalid id or range; 69 Kafka or the registry does not answer; 78 settings, topics or rights.
     """
     if _ID.fullmatch(id_text) is None:
         raise typer.BadParameter(f"{id_text}: an id of X's has 1 to 19 digits", param_hint="ID")
@@ -197,10 +197,10 @@ def find(  # noqa: PLR0913 - one for each option
         return
     say(*map(_as_row, found.found))
     if not found.found:
-        say(f"nothing is found of {id_text}; the oldest record that was read:")
+        say(f"Nothing found for {id_text}. Searched back to:")
         say(*(f"  {topic:<44} {_oldest(oldest_us)}" for topic, oldest_us in found.oldest_us.items()))
     if not everywhere:
-        say(f"looked for as a key alone: --all also reads {', '.join(unsearched(everywhere=False))}", err=True)
+        say("Not searched without --all:", *(f"  {each}" for each in unsearched(everywhere=False)), err=True)
 
 
 def _as_row(found: "Found") -> str:

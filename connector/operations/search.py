@@ -64,50 +64,61 @@ def search(
 ) -> Search:
     """Return what the topics hold about an id, of what Kafka dates from `start` to before `end_us`.
 
-    With `everywhere` all events and dead letters are read whole. Raises the errors of `TopicReader` and the registry.
+    Types with lists of ids and dead letters are read whole, and so is everything with `everywhere`. Raises the errors
+    of `TopicReader` and the registry.
     """
     names = TopicNames(settings.kafka.topic_prefix)
     searcher = _Searcher(names, id_text)
-    topics = [*searcher.fields] + ([names.dead_letter] if everywhere else [])
-    if not everywhere:
-        composed = {names.event(event_type) for event_type in EVENT_TYPES if len(event_type.key) > 1}
-        topics = [topic for topic in topics if topic not in composed]
-    result = Search(dict.fromkeys(topics))
+    whole = {names.dead_letter, *(names.event(each) for each in EVENT_TYPES if everywhere or _has_list(each))}
+    if everywhere:
+        whole |= searcher.fields.keys()
+    keyed = searcher.fields.keys() - whole - {names.event(each) for each in EVENT_TYPES if len(each.key) > 1}
     key = id_text.encode()
+    result = Search(dict.fromkeys(sorted(whole | keyed)))
 
     def choose(partitions: int) -> Iterable[int]:
-        return range(partitions) if everywhere else [partition_of(key, partitions)]
+        return [partition_of(key, partitions)]
 
-    with (
-        RegistryClient(settings.schema_registry) as registry,
-        TopicReader(settings.kafka, topics, start, choose=choose, end_us=end_us) as reader,
-    ):
+    with RegistryClient(settings.schema_registry) as registry:
         decoder = AvroReader(registry)
-        for record in reader.to_end():
-            if end_us is not None and record.timestamp_us >= end_us:
+        for topics, chosen in ((whole, range), (keyed, choose)):
+            if not topics:
                 continue
-            oldest_us = result.oldest_us[record.topic]
-            result.oldest_us[record.topic] = min(oldest_us or record.timestamp_us, record.timestamp_us)
-            if not (everywhere or record.key == key):
-                continue
-            try:
-                result.found.extend(searcher.look_at(record, decoder))
-            except ForeignRecordError as error:
-                result.foreign.append(str(error))
+            with TopicReader(settings.kafka, topics, start, choose=chosen, end_us=end_us) as reader:
+                for record in reader.to_end():
+                    if end_us is None or record.timestamp_us < end_us:
+                        _look_at(record, searcher, decoder, result, key if topics is keyed else None)
     result.found.sort(key=attrgetter("at_us", "origin", "topic", "offset"))
     return result
 
 
+def _look_at(
+    record: ReadRecord, searcher: "_Searcher", decoder: AvroReader, result: Search, only_key: bytes | None
+) -> None:
+    oldest_us = result.oldest_us[record.topic]
+    result.oldest_us[record.topic] = min(oldest_us or record.timestamp_us, record.timestamp_us)
+    if only_key is not None and record.key != only_key:
+        return
+    try:
+        result.found.extend(searcher.look_at(record, decoder))
+    except ForeignRecordError as error:
+        result.foreign.append(str(error))
+
+
 def unsearched(*, everywhere: bool) -> list[str]:
-    """Return where an id may be that a search by key alone does not find, as text."""
+    """Return where an id may be that is not looked for there, as text."""
     if everywhere:
         return []
     fields: dict[str, list[str]] = {}
     for event_type in EVENT_TYPES:
         for name in _id_fields(event_type):
-            if event_type.key != (name,):
+            if event_type.key != (name,) and not _has_list(event_type):
                 fields.setdefault(name, []).append(event_type.name)
-    return [*(f"{name} of {', '.join(types)}" for name, types in sorted(fields.items())), "dead letters"]
+    return [f"{name} of {', '.join(types)}" for name, types in sorted(fields.items())]
+
+
+def _has_list(event_type: EventType) -> bool:
+    return any(each.kind is Kind.IDS for each in event_type.fields)
 
 
 class _Searcher:

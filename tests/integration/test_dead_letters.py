@@ -199,7 +199,7 @@ def test_an_id_is_found_on_the_partition_that_it_names(commands: _Commands) -> N
     assert chosen.id in {each["record"]["event_id"] for each in everything["found"] if each["record"]}
     assert commands.run("find", id_text).stdout.count("\n") == len(expected)
     nothing = commands.run("find", "1")
-    assert "nothing is found of 1" in nothing.stdout
+    assert "Nothing found for 1. Searched back to:" in nothing.stdout
     assert "--all" in nothing.stderr
     assert "1 to 19 digits" in commands.run("find", "12a", exit_code=64).stderr
 
