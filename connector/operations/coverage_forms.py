@@ -143,7 +143,9 @@ def _gap_line(gap: ReportedGap) -> str:
     line = f"{line}  {gap.state}  {gap.cause}: {gap.detail}"
     if gap.reconciled_by:
         line += f"; reconciled by {', '.join(gap.reconciled_by)}"
-    return line + (f"; remaining {', '.join(gap.remaining)}" if gap.remaining else "")
+    if gap.remaining:
+        line += f"; remaining {', '.join(gap.remaining)}"
+    return line + (f"; withdrawn: {gap.withdrawn_because}" if gap.withdrawn_because else "")
 
 
 def _letter_line(partition: PartitionCoverage, letter: ReportedDeadLetter) -> str:
@@ -244,6 +246,8 @@ def _gap(gap: ReportedGap) -> dict[str, Any]:
         "recorded_at": format_us(gap.recorded_us),
         "reconciled_by": gap.reconciled_by,
         "remaining": gap.remaining,
+        "withdrawn_at": None if gap.withdrawn_us is None else format_us(gap.withdrawn_us),
+        "withdrawn_because": gap.withdrawn_because,
     }
 
 

@@ -29,7 +29,7 @@ def render(report: CoverageReport) -> str:
         "report.html",
         report=report,
         sentence=_overall(report),
-        is_complete=_is_complete(report.verdict),
+        is_complete=_is_complete(report.verdict) and not _undecoded(report),
         picture=_picture(report),
         legend=WORDS,
         sections=[_section(found) for found in report.partitions],
@@ -67,10 +67,26 @@ def _is_complete(verdict: Verdict) -> bool:
 
 def _overall(report: CoverageReport) -> str:
     """Return the verdict in all as a sentence."""
+    undecoded = _undecoded(report)
+    if _is_complete(report.verdict) and undecoded:
+        lines = counted(sum(undecoded.values()), "line")
+        return (
+            f"But {lines} of X could not be decoded: each may be a delete that no consumer has acted on. "
+            f"See {', '.join(undecoded)} below."
+        )
     if _is_complete(report.verdict):
         return "Everything that X put on these streams in the range is on the topics."
     doubtful = [str(found.partition) for found in report.partitions if not _is_complete(found.verdict)]
     return f"Not everything can be vouched for. Read what is said below of {', '.join(doubtful)}."
+
+
+def _undecoded(report: CoverageReport) -> dict[str, int]:
+    """Return by stream partition how many lines could not be decoded and were not published since."""
+    counts = {
+        str(found.partition): sum(not letter.is_replayed for letter in found.dead_letters)
+        for found in report.partitions
+    }
+    return {partition: count for partition, count in counts.items() if count}
 
 
 def _section(found: PartitionCoverage) -> _Section:
@@ -88,6 +104,8 @@ def _sentences(found: PartitionCoverage) -> Iterator[str]:
         yield "When the report was made no replica owned it: it was not being read."
     is_open = [gap for gap in found.gaps if gap.is_open]
     yield f"{counted(len(is_open), 'open gap')} in the range." if is_open else "No open gap in the range."
+    if withdrawn := [gap for gap in found.gaps if gap.withdrawn_because is not None]:
+        yield f"{counted(len(withdrawn), 'gap')} withdrawn by an operator."
     if waiting := [letter for letter in found.dead_letters if not letter.is_replayed]:
         yield f"{counted(len(waiting), 'dead letter')}, each of which may be an instruction that no consumer has seen."
     else:

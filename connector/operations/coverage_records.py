@@ -40,6 +40,8 @@ class _Gap(msgspec.Struct, frozen=True):
     recorded_at: int
     reconciled_by: tuple[str, ...] | None = None
     remaining: tuple[str, ...] | None = None
+    withdrawn_at: int | None = None
+    withdrawn_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ def _gap(fields: Mapping[str, Any], key: bytes) -> ReportedGap:
         recorded_us=read.recorded_at * 1000,
         reconciled_by=read.reconciled_by or (),
         remaining=read.remaining,
+        withdrawn_us=None if read.withdrawn_at is None else read.withdrawn_at * 1000,
+        withdrawn_because=read.withdrawn_because,
     )
 
 

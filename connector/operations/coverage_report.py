@@ -35,6 +35,8 @@ class ReportedGap:
     recorded_us: int
     reconciled_by: tuple[str, ...]
     remaining: tuple[str, ...] | None
+    withdrawn_us: int | None = None
+    withdrawn_because: str | None = None
 
     @property
     def is_open(self) -> bool:
