@@ -34,8 +34,9 @@ def status(
 ) -> None:
     """Show all stream partitions of all replicas, from the consumer group, the coverage topic and the gap topic.
 
-    Exit codes: 0 every stream partition that is switched on is owned, and less than 5 minutes behind; 1 one is not; 64
-    an option is wrong; 69 Kafka or the registry does not answer; 78 settings, topics or rights are wrong.
+    Exit codes: 0 every stream partition that is switched on is owned, and less than 4 minutes behind, or 2 where it is
+    not connected; 1 one is not; 64 an option is wrong; 69 Kafka or the registry does not answer; 78 settings, topics or
+    rights are wrong.
     """
     urls = [_checked(each) for each in url or ()]
     settings = configure(Settings, config)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from connector.coverage.gap import GapState
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.newest import MOST_KEYS
@@ -24,6 +25,9 @@ MOST_STATES = 8
 MOST_DEAD_LETTERS = 20
 MOST_REASONS = 12
 _DAY_US = 86_400 * US_PER_S
+_RECENT_US = 10 * 60 * US_PER_S
+"""An error that is older explains nothing where all is well."""
+_CLOSED = frozenset({GapState.RECONCILED, GapState.WITHDRAWN})
 _STOPPED = frozenset({State.CORRUPT, State.TOPICS_CHANGED})
 
 
@@ -112,7 +116,7 @@ def make_overview(status: ServiceStatus, now_us: int) -> Overview:
     troubled = [row for row in rows if row.trouble]
     return Overview(
         now_us=now_us,
-        verdict=_verdict(rows, troubled, is_known=coverage is not None),
+        verdict=_verdict(status, rows, gaps.found if gaps else ()),
         is_well=not troubled and coverage is not None,
         partitions=rows,
         coverage_age_us=_age_us(coverage, now_us),
@@ -132,6 +136,7 @@ def _row(
 ) -> PartitionRow:
     is_ours = status.is_owned
     trouble = _trouble(status, covered, now_us, is_known=is_known)
+    is_recent = now_us - (status.last_error_at_us or 0) < _RECENT_US
     behind_us, written_ago_us = None, None
     if covered is not None:
         behind_us, written_ago_us = covered.behind_us(now_us), max(0, now_us - covered.written_at_us)
@@ -144,7 +149,7 @@ def _row(
         behind_us=behind_us,
         written_ago_us=written_ago_us,
         trouble=trouble,
-        last_error=status.last_error,
+        last_error=status.last_error if is_recent or trouble else None,
         last_error_ago_us=None if status.last_error_at_us is None else max(0, now_us - status.last_error_at_us),
         waits_for=status.waits_for,
     )
@@ -170,13 +175,16 @@ def _trouble(status: PartitionStatus, covered: Covered | None, now_us: int, *, i
     return f"{duration(covered.behind_us(now_us))} behind" if covered.is_late(now_us) else None
 
 
-def _verdict(rows: Sequence[PartitionRow], troubled: Sequence[PartitionRow], *, is_known: bool) -> str:
-    if troubled:
+def _verdict(status: ServiceStatus, rows: Sequence[PartitionRow], gaps: Sequence[RecordedGap]) -> str:
+    if troubled := [row for row in rows if row.trouble]:
         found = "; ".join(f"{row.partition}: {row.trouble}" for row in troubled)
         return f"{len(troubled)} of {counted(len(rows), 'stream partition')} need a look. {found}."
-    if not is_known:
-        return "Coverage is not known at present: the coverage topic cannot be read, or has not been yet."
-    return f"All {counted(len(rows), 'stream partition')} are owned, and complete to within 5 minutes."
+    if status.coverage is None:
+        joined = "" if status.has_joined else " This replica is not in the consumer group, and reads nothing of X now."
+        return f"Coverage is not known at present: the coverage topic cannot be read, or has not been yet.{joined}"
+    count = sum(gap.state not in _CLOSED for gap in gaps)
+    open_gaps = f" {counted(count, 'gap')} in which events may be missing: see below." if count else ""
+    return f"All {counted(len(rows), 'stream partition')} are owned, and complete to within 4 minutes.{open_gaps}"
 
 
 def _pictures(

@@ -15,8 +15,11 @@ from connector.quoting import shown
 
 SILENT_US = 60 * US_PER_S
 """A stream partition of which nothing was written for longer has no owner, as the contract has it."""
-LATE_US = 5 * 60 * US_PER_S
-"""Coverage that is further behind is said loudly."""
+LATE_US = 4 * 60 * US_PER_S
+"""Coverage that is further behind is said loudly, as the objective has it."""
+_LATE_WITHOUT_X_US = 2 * 60 * US_PER_S
+"""The same of a stream partition that is not connected."""
+_DISCONNECTED = "disconnected"
 _US_PER_MS = 1000
 
 
@@ -48,8 +51,8 @@ class Covered:
         return max(0, now_us - self.covered_until_us)
 
     def is_late(self, now_us: int) -> bool:
-        """Return whether it is behind by more than `LATE_US`."""
-        return self.behind_us(now_us) > LATE_US
+        """Return whether it is behind by more than 4 minutes, or by 2 and not connected."""
+        return self.behind_us(now_us) > (_LATE_WITHOUT_X_US if self.mode == _DISCONNECTED else LATE_US)
 
     def is_silent(self, now_us: int) -> bool:
         """Return whether nothing was written for so long that no replica can own the stream partition."""

@@ -81,7 +81,7 @@ def test_service_that_is_well_says_so_in_every_place(
     """In the browser, which finds nothing to complain about, and in the command, amid clients that mean ill."""
     with running(committed) as probe:
         probe.await_connected(simulator)
-        wait_until(lambda: "complete to within 5 minutes" in _page(probe), "the page says so", _TIMEOUT_S)
+        wait_until(lambda: "complete to within 4 minutes" in _page(probe), "the page says so", _TIMEOUT_S)
         browser.open(probe.url, _WIDE)
         assert "All 10 stream partitions are owned" in browser.text
         assert browser.problems == []

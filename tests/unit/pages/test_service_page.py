@@ -10,6 +10,7 @@ from connector.events.times import US_PER_S
 from connector.pages.overview import MOST_DEAD_LETTERS, MOST_GAPS, MOST_STATES, Overview, make_overview
 from connector.pages.service_page import KEPT_S, ServicePage
 from connector.telemetry.coverage_records import Covered
+from connector.telemetry.open_gaps import RecordedGap
 from connector.telemetry.status import Look, ServiceStatus, State, Statuses
 from connector.x.clock import wall_us
 from tests.rig.crowded import HOSTILE, crowded_status
@@ -40,11 +41,36 @@ def test_service_that_is_well_says_so_of_all_replicas() -> None:
     """Whoever owns what."""
     overview = _overview(_well())
     assert overview.is_well
-    assert overview.verdict == "All 2 stream partitions are owned, and complete to within 5 minutes."
+    assert overview.verdict == "All 2 stream partitions are owned, and complete to within 4 minutes."
     assert [(row.owner, row.state, row.trouble) for row in overview.partitions] == [
         ("this replica", "running", None),
         ("another replica", None, None),
     ]
+
+
+def test_open_gaps_are_said_beside_a_service_that_is_well() -> None:
+    """Those that are reconciled or withdrawn are not."""
+    status = _well()
+    states = ("lost", "suspected", "withdrawn", "reconciled")
+    gaps = [RecordedGap("id", _ONE, 0, 1, state, "c", "d", 0, (), is_reconcilable=False) for state in states]
+    status.gaps = Look(_NOW, tuple(gaps))
+    assert _overview(status).verdict.endswith(" 2 gaps in which events may be missing: see below.")
+
+
+def test_replica_outside_the_group_says_that_it_reads_nothing() -> None:
+    """As while Kafka is away."""
+    status = _status()
+    status.coverage = None
+    assert "This replica is not in the consumer group, and reads nothing of X now." in _overview(status).verdict
+
+
+def test_old_error_is_not_shown_where_all_is_well() -> None:
+    """It explains nothing any more."""
+    status = _well()
+    status.partitions[_ONE].last_error = "X said no"
+    for age_us, shown in ((9 * _MIN, "X said no"), (11 * _MIN, None)):
+        status.partitions[_ONE].last_error_at_us = _NOW - age_us
+        assert _overview(status).partitions[0].last_error == shown
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The newest coverage record of a stream partition, and what follows from its dates."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,8 @@ def test_lateness_and_silence_begin_right_after_their_limits() -> None:
     """A date of the future is neither."""
     assert not _COVERED.is_late(1_000_000 + LATE_US)
     assert _COVERED.is_late(1_000_001 + LATE_US)
+    assert replace(_COVERED, mode="disconnected").is_late(1_000_001 + LATE_US // 2)
+    assert not replace(_COVERED, mode="disconnected").is_late(1_000_000 + LATE_US // 2)
     assert not _COVERED.is_silent(2_000_000 + SILENT_US)
     assert _COVERED.is_silent(2_000_001 + SILENT_US)
     assert (_COVERED.behind_us(0), _COVERED.is_late(0), _COVERED.is_silent(0)) == (0, False, False)
