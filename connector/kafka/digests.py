@@ -5,6 +5,8 @@ big-endian). That of a set is the sum of its members' digests as big-endian numb
 not count, and sets can be put together by adding. Bellare and Micciancio, "A New Paradigm for Collision-Free Hashing:
 Incrementality at Reduced Cost" (1997), call this AdHash: it finds what was altered, moved, added or lost, by
 accident or by hand; against one who may rewrite the ledger as well, no digest in it helps.
+
+A gap is written again when it is made up for or withdrawn, so its digest is over what stays: `gap_number`.
 """
 
 from collections.abc import Iterable
@@ -23,6 +25,14 @@ def record_number(topic: bytes, key: bytes, value: bytes) -> int:
     return int.from_bytes(blake2b(parts, digest_size=DIGEST_BYTES).digest())
 
 
+def gap_number(gap_id: str, start_ms: int, end_ms: int, cause: str, recorded_ms: int) -> int:
+    """Return the digest of a gap as a number: of what stays as it is however often the gap is written again.
+
+    Instants are milliseconds since 1970.
+    """
+    return record_number(b"gap", gap_id.encode(), f"{start_ms} {end_ms} {cause} {recorded_ms}".encode())
+
+
 def set_digest(total: int) -> bytes:
     """Return the digest of a set whose members' numbers add up to `total`."""
     return (total % _MODULUS).to_bytes(DIGEST_BYTES)
@@ -35,10 +45,15 @@ def entry_digest(value: bytes) -> bytes:
 
 def record_set(records: Iterable[Record]) -> RecordSet:
     """Return how many records there are, and the digest of them all."""
+    return number_set(record_number(each.topic.encode(), each.key, each.value) for each in records)
+
+
+def number_set(numbers: Iterable[int]) -> RecordSet:
+    """Return the set of records whose digests are these numbers."""
     count = total = 0
-    for record in records:
+    for number in numbers:
         count += 1
-        total += record_number(record.topic.encode(), record.key, record.value)
+        total += number
     return RecordSet(count, set_digest(total))
 
 

@@ -80,7 +80,7 @@ class RecordSet:
 class LedgerEntry:
     """One transaction of one stream partition.
 
-    `sequence` is that of the last event so far; `ids` are those of this transaction's events and dead letters,
+    `sequence` is that of the last event so far; `ids` are those of this transaction's events, then of its dead letters,
     packed; `oldest_offset` is where the oldest entry is whose ids still matter, None for this one itself. Entry 0 is
     written by the wall clock, before X's time is known; entry 1 may therefore set coverage back. All entries that
     a reset writes are number 0.

@@ -6,7 +6,7 @@ ids of a duplicate window, and for what is rare: dead letters, coverage and gaps
 earlier releases wrote, each id is kept.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from connector.errors import OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.events.identity import unpack_ids
 from connector.events.times import format_us
-from connector.kafka.digests import set_digest
+from connector.kafka.digests import gap_number, set_digest
 from connector.kafka.ledger import (
     COVERAGE_RECORD,
     DEAD_LETTER,
@@ -26,6 +26,7 @@ from connector.kafka.ledger import (
     Mode,
     RecordSet,
 )
+from connector.operations.accounts import TRANSACTION_US
 from connector.operations.blocks import ANY_EVENT, Balance, Basis, Block, Blocks
 from connector.operations.findings import Findings
 
@@ -71,6 +72,19 @@ class SeenEvent:
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class SeenGap:
+    """The newest record of a gap, instants in milliseconds; `problem` says what is wrong with its state."""
+
+    id: str
+    start_ms: int
+    end_ms: int
+    cause: str
+    recorded_ms: int
+    dated_us: int
+    problem: str | None
+
+
 @dataclass(slots=True)
 class Figures:
     """What was read of the range. `first` is number and date of its first entry.
@@ -80,6 +94,7 @@ class Figures:
     """
 
     entries: int = 0
+    resets: int = 0
     entries_by_id: int = 0
     events: int = 0
     dead_letters: int = 0
@@ -103,15 +118,18 @@ class PartitionAudit:
         self.figures = Figures()
         self.problems = Findings()
         self._range = audited
-        self._blocks = Blocks()
+        self._blocks = Blocks(audited.kept_since_us.values())
         self._window = _IdWindow()
         self._newest: LedgerEntry | None = None
         self._digest: bytes | None = None
-        self._ordinals: dict[str, dict[_Key, int]] = {kind: {} for kind in OWN_KINDS}
+        self._ordinals: dict[str, dict[_Key, list[int]]] = {kind: {} for kind in OWN_KINDS}
+        self._resets: dict[int, tuple[int, int]] = {}
+        self._unexplained: str | None = None
         self._strays: list[_Stray] = []
         self._by_id: dict[bytes, bool] = {}
+        self._repeats_by_id = Counter[bytes]()
         self._found_by_id: set[bytes] = set()
-        self._by_id_until_us = 0
+        self._by_id_until_us: int | None = None
         self._beyond = 0
         self._last_at: dict[tuple[str, int], int] = {}
 
@@ -129,7 +147,8 @@ class PartitionAudit:
             self._expect_ids(entry, dated_us, is_context=is_context)
         else:
             for kind in OWN_KINDS & entry.records.keys():
-                self._ordinals[kind].update(dict.fromkeys(_keys(kind, entry, entry.records[kind]), ordinal))
+                for key in _keys(kind, entry, entry.records[kind]):
+                    self._ordinals[kind].setdefault(key, []).append(ordinal)
         self._newest, self._digest = entry, digest
         if not is_context:
             self._count(entry, dated_us, digest)
@@ -169,18 +188,17 @@ class PartitionAudit:
     def coverage(self, number: int, written_us: int, dated_us: int) -> None:
         """Take a coverage record, written at `written_us` by the clock of the replica."""
         name = f"coverage of {format_us(written_us)}"
-        self._find(number, _Stray(COVERAGE_RECORD, number, name, dated_us, written_us))
+        self._find(number, _Stray(COVERAGE_RECORD, number, name, dated_us))
 
-    def gap(self, number: int, recorded_us: int, gap_id: str, dated_us: int) -> None:
-        """Take a gap as the service recorded it, at `recorded_us` by the clock of the replica."""
-        key = recorded_us // _US_PER_MS
-        self._find(number, _Stray(GAP_RECORD, key, f"gap {gap_id}", dated_us, recorded_us))
-
-    def later_gap(self, recorded_us: int) -> None:
-        """Take a gap that was written again, by a batch run or a withdrawal: its first record may be gone."""
-        ordinal = self._ordinals[GAP_RECORD].get(recorded_us // _US_PER_MS)
-        if ordinal is not None:
-            self._blocks.of_ordinal(ordinal).has_later_gaps = True
+    def gap(self, gap: SeenGap) -> None:
+        """Take the newest record of a gap; its digest is over what stays however often it is written."""
+        number = gap_number(gap.id, gap.start_ms, gap.end_ms, gap.cause, gap.recorded_ms)
+        self._find(number, _Stray(GAP_RECORD, gap.recorded_ms, f"gap {gap.id}", gap.dated_us))
+        if gap.problem is not None:
+            self.problems.add(gap.problem, gap.id)
+        start_ms, end_ms = self._resets.get(gap.recorded_ms, (gap.start_ms, gap.end_ms))
+        if gap.start_ms > start_ms or gap.end_ms < end_ms:
+            self.problems.add("gaps of a reset that are shorter than what it skipped", gap.id)
 
     @property
     def has_seen_anything(self) -> bool:
@@ -190,6 +208,7 @@ class PartitionAudit:
 
     def findings(self) -> Iterator[str]:
         """Yield everything that does not fit; nothing means that all is accounted for."""
+        self._tell_unexplained()
         yield from self.problems
         yield from self._late_findings()
         for block in self._blocks:
@@ -199,13 +218,34 @@ class PartitionAudit:
     def _check(self, entry: LedgerEntry, dated_us: int) -> None:
         try:
             entry.check_plausible(max(dated_us, self._range.now_us))
-            if self._newest is not None and entry.mode is not Mode.RESET:
+            if entry.mode is Mode.RESET:
+                self._check_reset(entry)
+            elif self._newest is not None:
+                self._tell_unexplained()
                 entry.check_follows(self._newest)
                 entry.check_refers_to(self._digest)
-                if entry.previous is None and self._newest.records is not None:
+                if entry.records is not None and self._newest.records is not None and entry.previous is None:
                     self.problems.add("entries that do not say after which they were written", f"entry {entry.entry}")
         except OwnCorruptionError as error:
             self.problems.add("entries that cannot stand where they are", str(error))
+
+    def _check_reset(self, entry: LedgerEntry) -> None:
+        """Check one of the entries with which a ledger begins again: what it skips must be a gap."""
+        start_us, end_us = entry.covered_until_before_us, entry.covered_until_us
+        when, before = f"that of {format_us(entry.written_at_us)}", self._newest
+        if before is not None and start_us > before.covered_until_us:
+            self.problems.add("resets that begin after the coverage before", when)
+        if end_us > start_us and not (entry.records is None and (before is None or before.records is None)):
+            self._unexplained = when
+            self._resets[entry.written_at_us // _US_PER_MS] = start_us // _US_PER_MS, end_us // _US_PER_MS
+        if GAP_RECORD in (entry.records or {}):
+            self._unexplained = None
+        self.figures.resets += end_us > start_us
+
+    def _tell_unexplained(self) -> None:
+        if self._unexplained is not None:
+            self.problems.add("resets that skip time without a gap", self._unexplained)
+            self._unexplained = None
 
     def _count(self, entry: LedgerEntry, dated_us: int, digest: bytes) -> None:
         figures = self.figures
@@ -217,8 +257,10 @@ class PartitionAudit:
     def _expect_ids(self, entry: LedgerEntry, dated_us: int, *, is_context: bool) -> None:
         is_required = self._range.is_kept(ANY_EVENT, dated_us) and not is_context and entry.mode is not Mode.RESET
         for event_id in unpack_ids(entry.ids):
+            if event_id in self._by_id and entry.mode is not Mode.RESET:
+                self._repeats_by_id[event_id] += 1
             self._by_id[event_id] = is_required or self._by_id.get(event_id, False)
-        self._by_id_until_us = max(self._by_id_until_us, entry.written_at_us)
+        self._by_id_until_us = dated_us + TRANSACTION_US
 
     def _check_order(self, event: SeenEvent) -> None:
         place = event.topic, event.kafka_partition
@@ -247,15 +289,18 @@ class PartitionAudit:
     def _found_id(self, event_id: bytes) -> None:
         if event_id not in self._by_id:
             self.problems.add(_UNACCOUNTED, event_id.hex())
-        elif event_id in self._found_by_id:
+        elif event_id not in self._found_by_id:
+            self._found_by_id.add(event_id)
+        elif self._repeats_by_id[event_id] > 0:
+            self._repeats_by_id[event_id] -= 1
+        else:
             self.problems.add("there twice", event_id.hex())
-        self._found_by_id.add(event_id)
 
     def _find(self, number: int, stray: "_Stray") -> None:
         """Take a record that is no event; its entry may come later, if it was committed meanwhile."""
-        ordinal = self._ordinals[stray.kind].get(stray.key)
-        if ordinal is not None:
-            self._blocks.of_ordinal(ordinal).found(stray.kind, number)
+        ordinals = self._ordinals[stray.kind].get(stray.key)
+        if ordinals is not None:  # records with one key are in the order of their entries
+            self._blocks.of_ordinal(ordinals.pop(0) if len(ordinals) > 1 else ordinals[0]).found(stray.kind, number)
         elif self._range.holds(stray.dated_us):
             self._strays.append(stray)
 
@@ -278,34 +323,36 @@ class PartitionAudit:
     def _is_accounted_for(self, stray: "_Stray") -> bool:
         """Return whether an entry has come that accounts for the record, or may account for it without digests."""
         is_known = stray.key in self._ordinals[stray.kind] or stray.key in self._by_id
-        return is_known or (stray.written_us is not None and stray.written_us <= self._by_id_until_us)
+        has_none = stray.kind in {COVERAGE_RECORD, GAP_RECORD} and self._by_id_until_us is not None
+        return is_known or (has_none and stray.dated_us <= (self._by_id_until_us or 0))
 
     def _block_findings(self, block: Block) -> Iterator[str]:
         for kind, balance in block.balances.items():
-            if not self._range.is_kept(kind, block.first_us):
-                self.figures.unchecked += max(0, balance.count)
-            elif not (kind == GAP_RECORD and block.has_later_gaps):
+            if self._range.is_kept(kind, block.first_us):
                 yield from _difference(kind, balance, block)
+            else:
+                self.figures.unchecked += max(0, balance.count)
 
 
 _Key = bytes | int
 
 
 class _Stray(NamedTuple):
-    """A record that no entry accounts for that was read so far; `written_us` is by the clock of its replica."""
+    """A record that no entry accounts for that was read so far."""
 
     kind: str
     key: _Key
     name: str
     dated_us: int
-    written_us: int | None = None
 
 
 def _keys(kind: str, entry: LedgerEntry, records: RecordSet) -> Iterable[_Key]:
     """Return by what the records of one kind are found that an entry accounts for: ids, digest or time of writing."""
     if kind == COVERAGE_RECORD:
         return (int.from_bytes(records.digest),)
-    return (entry.written_at_us // _US_PER_MS,) if kind == GAP_RECORD else unpack_ids(entry.ids)
+    if kind == GAP_RECORD:
+        return (entry.written_at_us // _US_PER_MS,)
+    return unpack_ids(entry.ids)[entry.counts.published if kind == DEAD_LETTER else 0 :]
 
 
 class _IdWindow:

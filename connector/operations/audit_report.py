@@ -107,5 +107,7 @@ def _notes(figures: Figures, start_us: int) -> Iterator[str]:
         yield f"{figures.entries_by_id} entries have no digests of their records: these are audited by id and sequence"
     if figures.unchecked:
         yield f"{figures.unchecked} records are no longer kept, or will soon be removed, and are not missed"
+    if figures.resets:
+        yield f"the ledger was reset {figures.resets} times: each is a gap with the cause ledger-reset"
     if figures.unaccounted:
         yield f"{figures.unaccounted} events are accounted for by no entry, since the ledger was reset"

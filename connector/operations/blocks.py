@@ -4,8 +4,8 @@ Digests of record sets add up, so entries can be put together: a partition's aud
 blocks, however many entries and events there are.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -40,7 +40,7 @@ class Block:
     """Neighbouring entries: numbers of the first and last, their dates in microseconds since 1970, the last sequence.
 
     `is_context` is set where the entries are outside the range that is audited: what is found of them belongs to them,
-    and what is not found is not missed. `has_later_gaps` is set where a gap of theirs was written again.
+    and what is not found is not missed.
     """
 
     basis: Basis
@@ -53,7 +53,7 @@ class Block:
     last_sequence: int
     last_ordinal: int
     balances: dict[str, Balance] = field(default_factory=dict)
-    has_later_gaps: bool = False
+    entries: int = 1
 
     def expect(self, kind: str, records: RecordSet) -> None:
         """Add records that an entry accounts for."""
@@ -73,7 +73,7 @@ class Block:
         """Become both blocks."""
         self.last_entry, self.last_us = after.last_entry, after.last_us
         self.last_sequence, self.last_ordinal = after.last_sequence, after.last_ordinal
-        self.has_later_gaps = self.has_later_gaps or after.has_later_gaps
+        self.entries += after.entries
         for kind, balance in after.balances.items():
             mine = self.balances.setdefault(kind, Balance())
             mine.count += balance.count
@@ -81,10 +81,16 @@ class Block:
 
 
 class Blocks:
-    """The blocks of one stream partition, in the order of its ledger."""
+    """The blocks of one stream partition, in the order of its ledger.
 
-    def __init__(self, most: int = MOST_BLOCKS) -> None:
+    Beyond `most` blocks, neighbours are put together, so that all hold about as many entries; never across one of the
+    `boundaries`, dates in microseconds since 1970 on both sides of which different records are kept.
+    """
+
+    def __init__(self, boundaries: Iterable[int] = (), most: int = MOST_BLOCKS) -> None:
+        self._boundaries = sorted(boundaries)
         self._most = most
+        self._capacity = 1
         self._blocks: list[Block] = []
         self._sequences: list[int] = []
         self._ordinals: list[int] = []
@@ -128,6 +134,10 @@ class Blocks:
         return self._blocks[bisect_left(self._ordinals, ordinal)]
 
     def _append(self, block: Block) -> None:
+        if self._blocks and self._goes_with(self._blocks[-1], block):
+            self._blocks[-1].absorb(block)
+            self._sequences[-1], self._ordinals[-1] = block.last_sequence, block.last_ordinal
+            return
         self._blocks.append(block)
         self._sequences.append(block.last_sequence)
         self._ordinals.append(block.last_ordinal)
@@ -135,16 +145,21 @@ class Blocks:
             self._put_together()
 
     def _put_together(self) -> None:
+        """Double how many entries a block may hold, and fill blocks up with their neighbours."""
+        self._capacity *= 2
         merged: list[Block] = []
-        is_pair = False
         for block in self._blocks:
-            before = merged[-1] if merged else None
-            if before is not None and is_pair and (before.basis, before.is_context) == (block.basis, block.is_context):
-                before.absorb(block)
-                is_pair = False
+            if merged and self._goes_with(merged[-1], block):
+                merged[-1].absorb(block)
             else:
                 merged.append(block)
-                is_pair = True
         self._blocks = merged
         self._sequences = [block.last_sequence for block in merged]
         self._ordinals = [block.last_ordinal for block in merged]
+
+    def _goes_with(self, before: Block, block: Block) -> bool:
+        return (
+            before.entries + block.entries <= self._capacity
+            and (before.basis, before.is_context) == (block.basis, block.is_context)
+            and bisect_right(self._boundaries, before.last_us) == bisect_right(self._boundaries, block.first_us)
+        )

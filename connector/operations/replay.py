@@ -304,7 +304,7 @@ class _PartitionReplay:
         if not events:
             return _Composed(None, refused)
         ids = [line.key.id for line in lines if line.key not in refused]
-        sets = self._records.sets(events) | {REPLAYED: record_set(marks)}
+        sets = self._records.sets(events, [], now_us) | {REPLAYED: record_set(marks)}
         entry = entry_after(newest, ids, sets, Writer(self._writer_id, _OWNER), now_us)
         entry.check()
         entry.check_follows(newest.entry)

@@ -315,6 +315,6 @@ def _start_new_ledger(writer: TransactionalWriter, records: RecordBuilder, found
     published.append(records.coverage(now_us, found.sequence, Mode.DISCONNECTED, now_us))
     *before, last = entries
     written = [*published, *map(records.ledger, before)]
-    entry = records.ledger(replace(last, records=records.sets(published)))
+    entry = records.ledger(replace(last, records=records.sets(published, [gap] if gap else [], now_us)))
     writer.commit([Part(found.partition, written, entry, end + len(before))])
     return gap

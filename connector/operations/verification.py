@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from connector.batch.records import RunStatus
-from connector.coverage.gap import GapState
+from connector.coverage.gap import Gap, GapCause, GapState
 from connector.errors import OwnCorruptionError
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
 from connector.events.times import US_PER_S
@@ -20,7 +20,7 @@ from connector.kafka.reading import AvroReader, ForeignRecordError, ReadRecord, 
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames, subject, topic_specs
 from connector.operations.accounts import TRANSACTION_US, account_of, is_mark
-from connector.operations.audit import AuditRange, PartitionAudit
+from connector.operations.audit import AuditRange, PartitionAudit, SeenGap
 from connector.operations.audit_report import AuditReport, partition_report
 from connector.operations.dead_letters import read_record
 from connector.operations.seen import EventReader, number_of
@@ -30,7 +30,6 @@ _EXPIRY_US = 10 * 60 * US_PER_S
 """Records this close to the end of their retention may go while they are read."""
 _SHOWN_EVERY = 50_000
 _NEVER_US = 1 << 62
-_AS_RECORDED = frozenset((GapState.LOST, GapState.SUSPECTED))
 
 
 def verify(
@@ -85,6 +84,7 @@ class _Reading:
         self.audits = {partition: PartitionAudit(partition, audited) for partition in STREAM_PARTITIONS}
         self.foreign: list[str] = []
         self._runs: set[str] = set()
+        self._gaps: dict[bytes, tuple[PartitionAudit, SeenGap, frozenset[str]]] = {}
         self._settings = settings
         self._names = TopicNames(settings.kafka.topic_prefix)
         self._range = audited
@@ -99,6 +99,9 @@ class _Reading:
         names = self._names
         decode = EntryDecoder(partial(self._registry.writer_schema, subject=subject(names.ledger))).decode
         for record in self._counted("entries", self._ledger.to_end()):
+            if record.partition >= len(STREAM_PARTITIONS):
+                self.foreign.append(f"{record.topic} partition {record.partition} belongs to no stream partition")
+                continue
             audit = self.audits[STREAM_PARTITIONS[record.partition]]
             try:
                 entry = read_entry(record.value, audit.partition, decode)
@@ -130,7 +133,6 @@ class _Reading:
             self._names.coverage: self._take_coverage,
             self._names.gap: self._take_gap,
         }
-        self._read_runs()
         dated = self._reader([self._names.dead_letter, self._names.coverage], TRANSACTION_US)
         gaps = self._stack.enter_context(TopicReader(self._settings.kafka, [self._names.gap]))
         for reader in (dated, gaps):
@@ -139,6 +141,7 @@ class _Reading:
                     take[record.topic](record)
                 except ForeignRecordError as error:
                     self.foreign.append(str(error))
+        self._take_newest_gaps()
 
     def _read_runs(self) -> None:
         """Read which batch runs are done: only they reconcile gaps, each in its last transaction."""
@@ -169,17 +172,28 @@ class _Reading:
             audit.coverage(number_of(record), coverage["written_at"] * 1000, record.timestamp_us)
 
     def _take_gap(self, record: ReadRecord) -> None:
+        """Keep the newest record of a gap; one without a value erases nothing."""
         with foreign_records_refused(record):
             gap = self._decode(record)
             audit = self._audit_of(gap, record, gap["gap_id"])
-            recorded_us = gap["recorded_at"] * 1000
-            if gap["state"] in _AS_RECORDED:
-                audit.gap(number_of(record), recorded_us, gap["gap_id"], record.timestamp_us)
-            else:
-                audit.later_gap(recorded_us)
-                for run_id in gap["reconciled_by"] or ():
-                    if run_id not in self._runs:
-                        audit.problems.add("gaps reconciled by a run that is not on record as done", gap["gap_id"])
+            seen = SeenGap(
+                gap["gap_id"],
+                gap["gap_start"],
+                gap["gap_end"],
+                gap["cause"],
+                gap["recorded_at"],
+                record.timestamp_us,
+                _problem(gap),
+            )
+            self._gaps[record.key] = audit, seen, frozenset(gap.get("reconciled_by") or ())
+
+    def _take_newest_gaps(self) -> None:
+        """Take each gap as it is now; which runs are done is read last, since a run writes both at once."""
+        self._read_runs()
+        for audit, gap, runs in self._gaps.values():
+            audit.gap(gap)
+            if not runs <= self._runs:
+                audit.problems.add("gaps reconciled by a run that is not on record as done", gap.id)
 
     def _audit_of(self, fields: Mapping[str, Any], record: ReadRecord, key: str) -> PartitionAudit:
         """Return the audit of the stream partition that a record names. Raises `ValueError` where its key is wrong."""
@@ -199,3 +213,17 @@ class _Reading:
             if count % _SHOWN_EVERY == 0:
                 self._show(f"{what}: {count} read")
             yield record
+
+
+def _problem(gap: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the state of a gap, in the words of findings."""
+    match gap["state"]:
+        case GapState.LOST | GapState.SUSPECTED:
+            is_right = gap["cause"] not in set(GapCause) or gap["state"] == Gap(0, 0, GapCause(gap["cause"])).state
+        case GapState.PARTLY_RECONCILED | GapState.RECONCILED:
+            is_right = bool(gap.get("reconciled_by"))
+        case GapState.WITHDRAWN:
+            is_right = bool(gap.get("withdrawn_at") and gap.get("withdrawn_because"))
+        case _:
+            is_right = False
+    return None if is_right else "gaps in a state that nothing of them bears out"

@@ -1,7 +1,7 @@
 """A transaction in the making, and one that is ready to be committed. Pure values; `state` decides what goes in."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from connector.coverage.gap import Gap
@@ -20,6 +20,7 @@ class PendingBatch:
     records: list[Record] = field(default_factory=list)
     size_bytes: int = 0
     ids: dict[bytes, None] = field(default_factory=dict)
+    letter_ids: list[bytes] = field(default_factory=list)
     received: int = 0
     duplicate: int = 0
     control: int = 0
@@ -38,6 +39,11 @@ class PendingBatch:
         self.ids[id_] = None
         self.records.append(record)
         self.size_bytes += len(record.value)
+
+    def ids_in_order(self) -> Iterable[bytes]:
+        """Return the ids of the events, and then those of the dead letters."""
+        letters = set(self.letter_ids)
+        return [*(id_ for id_ in self.ids if id_ not in letters), *self.letter_ids] if letters else self.ids
 
     def published(self) -> Counter[str]:
         """Return how many events there are of each type, by name."""

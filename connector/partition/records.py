@@ -10,8 +10,8 @@ from connector.events.decode import DeadLetter, Event
 from connector.events.identity import ID_BYTES
 from connector.events.schemas import COVERAGE, GAP, LEDGER, event_schema
 from connector.events.times import format_us
-from connector.kafka.digests import record_sets
-from connector.kafka.ledger import REPLAYED, LedgerEntry, Mode, RecordSet
+from connector.kafka.digests import gap_number, number_set, record_sets
+from connector.kafka.ledger import GAP_RECORD, REPLAYED, LedgerEntry, Mode, RecordSet
 from connector.kafka.records import UnencodableError, cloud_event, dead_letter, over_limit, size_bytes
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Headers, Record
@@ -121,17 +121,17 @@ class RecordBuilder:
 
     def gap(self, gap: Gap, written_at_us: int) -> Record:
         """Return the record of a gap, in whole milliseconds around it."""
-        gap_id = f"{self.partition}/{format_us(gap.start_us)}/{format_us(gap.end_us)}"
+        gap_id, start_ms, end_ms, cause, recorded_ms = self._gap_fields(gap, written_at_us)
         fields = {
             "gap_id": gap_id,
             "stream": self.partition.stream,
             "stream_partition": self.partition.number,
-            "gap_start": gap.start_us // 1000,
-            "gap_end": -(-gap.end_us // 1000),
+            "gap_start": start_ms,
+            "gap_end": end_ms,
             "state": gap.state.value,
-            "cause": gap.cause.value,
+            "cause": cause,
             "detail": _GAP_DETAIL[gap.cause],
-            "recorded_at": written_at_us // 1000,
+            "recorded_at": recorded_ms,
             "reconciled_by": None,
             "remaining": None,
             "withdrawn_at": None,
@@ -139,9 +139,17 @@ class RecordBuilder:
         }
         return Record(self._names.gap, gap_id.encode(), self._gap.encode(fields))
 
-    def sets(self, records: Sequence[Record]) -> dict[str, RecordSet]:
-        """Return what `records` hold by kind, as a ledger entry accounts for them."""
-        return record_sets(records, self._names.prefix)
+    def _gap_fields(self, gap: Gap, written_at_us: int) -> tuple[str, int, int, str, int]:
+        """Return what stays the same of a gap however often it is written: its id, bounds, cause and time of record."""
+        gap_id = f"{self.partition}/{format_us(gap.start_us)}/{format_us(gap.end_us)}"
+        return gap_id, gap.start_us // 1000, -(-gap.end_us // 1000), gap.cause.value, written_at_us // 1000
+
+    def sets(self, records: Sequence[Record], gaps: Sequence[Gap], written_at_us: int) -> dict[str, RecordSet]:
+        """Return what `records` hold by kind, as a ledger entry accounts for them; `gaps` are those among them."""
+        sets = record_sets(records, self._names.prefix)
+        if gaps:
+            sets[GAP_RECORD] = number_set(gap_number(*self._gap_fields(gap, written_at_us)) for gap in gaps)
+        return sets
 
     def ledger(self, entry: LedgerEntry) -> Record:
         """Return the record of a ledger entry, on the ledger partition of this stream partition."""

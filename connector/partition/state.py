@@ -6,7 +6,7 @@ discarded and a new one restored. Instants are microseconds since 1970 in X's ti
 wall clock's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from connector.coverage.known_dates import KnownDates
@@ -31,10 +31,9 @@ from connector.events.decode import DeadLetter, Event, LongLine, decode, unencod
 from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S
 from connector.kafka.digests import entry_digest
-from connector.kafka.ledger import Counts, LedgerEntry, Mode, Writer
+from connector.kafka.ledger import Counts, LedgerEntry, Mode, RecordSet, Writer
 from connector.kafka.records import UnencodableError
 from connector.kafka.restore import OffsetEntry
-from connector.kafka.transaction import Record
 from connector.partition.batch import PendingBatch, Transaction
 from connector.partition.records import RecordBuilder
 from connector.telemetry.delays import Arrival
@@ -141,7 +140,8 @@ class PartitionState:
         has_coverage = self._coverage_is_due(written_at_us)
         if has_coverage:
             records.append(self._records.coverage(self._position_us, self._sequence, self.mode, written_at_us))
-        entry = self._ledger_entry(records, published.total(), written_at_us)
+        sets = self._records.sets(records, batch.gaps, written_at_us)
+        entry = self._ledger_entry(sets, published.total(), written_at_us)
         entry.check()
         return Transaction(
             records,
@@ -168,7 +168,7 @@ class PartitionState:
         self._known_ids.forget(self._forgettable_until_us(entry.covered_until_us))
         self._batch = PendingBatch()
 
-    def _ledger_entry(self, records: Sequence[Record], published: int, written_at_us: int) -> LedgerEntry:
+    def _ledger_entry(self, sets: Mapping[str, RecordSet], published: int, written_at_us: int) -> LedgerEntry:
         batch, plan = self._batch, self._plan or self._batch.ended
         return LedgerEntry(
             entry=self._entry + 1,
@@ -181,11 +181,11 @@ class PartitionState:
             sequence=self._sequence,
             mode=self.mode,
             slice_us=(plan.start_us, plan.end_us) if isinstance(plan, Replay) else None,
-            ids=pack_ids(batch.ids),
+            ids=pack_ids(batch.ids_in_order()),
             oldest_offset=self._known_ids.oldest_offset,
             written_at_us=written_at_us,
             recovery=self._recovery,
-            records=self._records.sets(records),
+            records=sets,
             previous=self._previous,
             owner=self._writer.owner,
         )
@@ -354,6 +354,7 @@ class PartitionState:
         batch.dead_lettered[letter.reason.value] += 1
         if letter.unknown_type is not None:
             batch.unknown_types[letter.unknown_type] += 1
+        batch.letter_ids.append(letter.id)
         batch.add(letter.id, self._records.dead_letter(letter, at_us))
 
 

@@ -172,6 +172,28 @@ def _coverage_ahead(vandal: Vandal) -> None:
     vandal.write(last, covered_until=fields["covered_until"] + 3_600_000, sequence=fields["sequence"] + 1000)
 
 
+def _coverage_of_1970(vandal: Vandal) -> None:
+    last = vandal.last("-coverage", "user/2")
+    vandal.write(last, covered_until=vandal.decode(last)["covered_until"] + 60_000, written_at=0)
+
+
+def _skipping_reset(vandal: Vandal) -> None:
+    """By which a ledger begins again an hour later, without a gap."""
+    last = vandal.last("-ledger", "like/1")
+    until_us = vandal.decode(last)["covered_until"]
+    nothing = dict.fromkeys(("received", "published", "duplicate", "dead_lettered", "control", "entry"), 0)
+    vandal.write(
+        last,
+        mode="reset",
+        covered_until_before=until_us,
+        covered_until=until_us + 3600 * 10**6,
+        ids=b"",
+        records=[],
+        previous=None,
+        **nothing,
+    )
+
+
 def _coverage_lost(vandal: Vandal) -> None:
     vandal.delete(vandal.records("-coverage")[0])
 
@@ -222,6 +244,8 @@ _TAMPERINGS: tuple[tuple[Callable[[Vandal], None], str], ...] = (
     (_unbalanced_entry, "no sound entries of the ledger"),
     (_foreign_entry, "the entry before is not the one that it was written after"),
     (_coverage_ahead, "in a topic, but not accounted for in the ledger, such as coverage of"),
+    (_coverage_of_1970, "not accounted for in the ledger, such as coverage of 1970-01-01"),
+    (_skipping_reset, "resets that skip time without a gap"),
     (_coverage_lost, "coverage records of"),
     (_gap_made_up, "in a topic, but not accounted for in the ledger, such as gap tweet/3/"),
     (_gap_closed, "gaps reconciled by a run that is not on record as done"),

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from connector.events.catalog import StreamPartition
 from connector.events.identity import pack_ids, unpack_ids
 from connector.events.times import format_us
-from connector.kafka.digests import entry_digest, record_number, record_sets
+from connector.kafka.digests import entry_digest, gap_number, number_set, record_number, record_sets
 from connector.kafka.ledger import CLOCKS_APART_US, Counts, LedgerEntry, Mode
 from connector.kafka.transaction import Record
-from connector.operations.audit import AuditRange, PartitionAudit, SeenEvent
+from connector.operations.audit import AuditRange, PartitionAudit, SeenEvent, SeenGap
 
 _PARTITION = StreamPartition("tweet", 1)
 _STEP_US = 10_000
@@ -94,9 +94,16 @@ def _with_digests(transaction: _Transaction, previous: bytes | None) -> _Transac
     records = [event.record for event in transaction.events] + [_letter(each) for each in transaction.letters]
     if transaction.has_coverage:
         records.append(transaction.coverage)
-    return replace(
-        transaction, entry=replace(transaction.entry, records=record_sets(records, "p"), previous=previous, owner="r")
-    )
+    sets = record_sets(records, "p")
+    if transaction.entry.mode is Mode.RESET:
+        gap = _gap_of_reset(transaction.entry)
+        sets["gap"] = number_set([gap_number(gap.id, gap.start_ms, gap.end_ms, gap.cause, gap.recorded_ms)])
+    return replace(transaction, entry=replace(transaction.entry, records=sets, previous=previous, owner="r"))
+
+
+def _gap_of_reset(entry: LedgerEntry) -> SeenGap:
+    start_ms, at_ms = entry.covered_until_before_us // 1000, entry.written_at_us // 1000
+    return SeenGap(f"reset {at_ms}", start_ms, at_ms, "ledger-reset", at_ms, entry.written_at_us, None)
 
 
 def _history(*steps: tuple[int, int] | None, without_digests: int = 0) -> list[_Transaction]:
@@ -158,6 +165,8 @@ class _Bench:
                 self.event(event, dated_us)
             for letter_id in each.letters:
                 self.audit.dead_letter(letter_id, _number(_letter(letter_id)), dated_us)
+            if each.entry.mode is Mode.RESET:
+                self.audit.gap(_gap_of_reset(each.entry))
             if each.has_coverage:
                 self.audit.coverage(_number(each.coverage), each.entry.written_at_us, dated_us)
 
@@ -447,38 +456,94 @@ def test_what_retention_has_removed_is_not_missed_but_counted() -> None:
     assert (bench.findings, bench.audit.figures.unchecked) == ([], 1)
 
 
-def _gap_history() -> tuple[_Bench, Record]:
-    """Return an audit whose entry accounts for a gap, and the record of that."""
+def _gap(gap_id: str, recorded_ms: int, *, end_ms: int = 20, problem: str | None = None) -> SeenGap:
+    return SeenGap(gap_id, 10, end_ms, "replay-refused", recorded_ms, recorded_ms * 1000, problem)
+
+
+def _gap_history(*ids: str) -> _Bench:
+    """Return an audit of an entry that accounts for gaps."""
     [first, last] = _history((0, 0))
-    gap = Record("p-gap", b"g", b"gap")
-    entry = replace(last.entry, records=record_sets([gap], "p"))
+    numbers = [gap_number(each, 10, 20, "replay-refused", _STEP_US // 1000) for each in ids]
     bench = _Bench()
-    bench.entries([first, replace(last, entry=entry)])
-    return bench, gap
+    bench.entries([first, replace(last, entry=replace(last.entry, records={"gap": number_set(numbers)}))])
+    return bench
 
 
-def test_gap_is_the_one_that_the_ledger_accounts_for() -> None:
-    """Found by when it was recorded."""
-    bench, gap = _gap_history()
-    bench.audit.gap(_number(gap), _STEP_US, "g", _STEP_US)
-    assert bench.findings == []
-
-
-def test_gap_that_was_written_again_may_have_gone() -> None:
-    """Compaction keeps the newest record of a key."""
-    bench, _ = _gap_history()
-    bench.audit.later_gap(_STEP_US)
+def test_gaps_are_those_that_the_ledger_accounts_for() -> None:
+    """Found by when they were recorded, and by what stays as it is however often they are written."""
+    bench = _gap_history("g", "h")
+    bench.audit.gap(_gap("g", _STEP_US // 1000))
+    bench.audit.gap(_gap("h", _STEP_US // 1000))
     assert bench.findings == []
 
 
 def test_gap_that_is_gone_altered_or_made_up_is_found() -> None:
-    """Whatever is said of gaps, the ledger must have said it."""
-    bench, _ = _gap_history()
+    """Whatever is said of gaps, the ledger must have said it; one beside a sound one is not excused."""
+    bench = _gap_history("g", "h")
+    bench.audit.gap(_gap("g", _STEP_US // 1000))
     assert bench.findings[0].startswith("1 gap records of entry 1")
-    bench.audit.gap(1234, _STEP_US, "g", _STEP_US)
+    bench.audit.gap(_gap("h", _STEP_US // 1000, end_ms=19))
     assert bench.findings[0].startswith("gap records of entry 1")
-    bench.audit.gap(1234, 7 * _STEP_US, "made up", _STEP_US)
-    assert "1 in a topic, but not accounted for in the ledger, such as gap made up" in bench.findings
+    bench.audit.gap(_gap("made up", 7 * _STEP_US // 1000, problem="gaps in an odd state"))
+    bench.audit.gap(_gap("of 1970", 0))
+    assert "2 in a topic, but not accounted for in the ledger, such as gap made up, gap of 1970" in bench.findings
+    assert "1 gaps in an odd state, such as made up" in bench.findings
+
+
+def test_coverage_of_before_any_entry_is_no_older_release_s() -> None:
+    """Where all entries have digests, what a record says of when it was written excuses nothing."""
+    bench, history = _Bench(), _history((1, 0))
+    bench.entries(history)
+    bench.records(history)
+    bench.audit.coverage(1234, 0, _STEP_US)
+    assert bench.findings == [
+        "1 in a topic, but not accounted for in the ledger, such as coverage of 1970-01-01T00:00:00.000000Z"
+    ]
+
+
+def _reset_history(*, has_gap: bool = True, start_us: int = 0, gap_start_ms: int = 0) -> list[str]:
+    """Return the findings of a ledger that begins again and skips time."""
+    [first, last] = _history(None)
+    reset, at_ms = last.entry, _STEP_US // 1000
+    sets = {"gap": number_set([gap_number("g", gap_start_ms, at_ms, "ledger-reset", at_ms)])} if has_gap else {}
+    bench = _Bench()
+    bench.entries([first, _Transaction(replace(reset, covered_until_before_us=start_us, records=sets))])
+    if has_gap:
+        bench.audit.gap(SeenGap("g", gap_start_ms, at_ms, "ledger-reset", at_ms, _STEP_US, None))
+    return bench.findings
+
+
+def test_time_that_a_reset_skips_is_a_gap() -> None:
+    """From where coverage ended before; anything less would be coverage that nobody vouches for."""
+    assert _reset_history() == []
+    assert _reset_history(has_gap=False) == [
+        f"1 resets that skip time without a gap, such as that of {format_us(_STEP_US)}"
+    ]
+    assert _reset_history(gap_start_ms=1) == ["1 gaps of a reset that are shorter than what it skipped, such as g"]
+    [found] = _reset_history(start_us=1)
+    assert found.startswith("1 resets that begin after the coverage before")
+
+
+def test_dead_letter_that_comes_again_after_the_window_belongs_to_the_later_entry() -> None:
+    """Its id is the same; the topic has both."""
+    history = _history((0, 1), (0, 1))
+    last = history[-1]
+    again = _Transaction(replace(last.entry, ids=_id(1), records=None, oldest_offset=4), letters=(_id(1),))
+    history[-1] = _with_digests(again, last.entry.previous)
+    assert _findings(history) == []
+    bench = _Bench()
+    bench.entries(history)
+    bench.records([*history[:-1], replace(history[-1], letters=())])
+    assert [finding.partition(",")[0] for finding in bench.findings] == ["1 dead-letter records of entry 2"]
+
+
+def test_takeover_by_a_release_without_digests_is_no_finding() -> None:
+    """It cannot say after which entry it writes; what it writes is audited by id."""
+    history = _history((1, 0), (1, 0), (1, 0))
+    history[2] = replace(history[2], entry=replace(history[2].entry, records=None, previous=None, owner=None))
+    after = entry_digest(_value(history[2].entry))
+    history[3] = replace(history[3], entry=replace(history[3].entry, previous=after))
+    assert _findings(history) == []
 
 
 def test_mark_of_a_dead_letter_belongs_to_the_entry_that_replayed_it() -> None:
