@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.options import FromOption, ToOption, time_range
+from connector.commands.options import FromOption, time_range
 from connector.console import ConfigFile, Progress, configure, say, say_foreign
 from connector.events.times import US_PER_S
 from connector.settings import Settings
@@ -30,7 +30,12 @@ def coverage(
     *,
     config: ConfigFile = None,
     start: FromOption = None,
-    end: ToOption = None,
+    end: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="TIME", help="End of the range, excluded; as --from, or now. Default: 5 minutes ago."
+        ),
+    ] = None,
     output: Annotated[
         ReportOutput,
         typer.Option("--output", help="A table for people, JSON or CSV for programs, or a page in HTML to keep."),

@@ -13,6 +13,8 @@ _DURATION = re.compile("([0-9]{1,6})([smhd])")
 _S_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TO_THE_MINUTE = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d)([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_WITHOUT_ZONE = re.compile(r"(?:(\d{4}-\d\d-\d\d)[Tt ])?((?:[01]\d|2[0-3]):[0-5]\d)(:[0-5]\d)?", re.ASCII)
+_NOW = "now"
 
 
 class Output(StrEnum):
@@ -41,7 +43,8 @@ FromOption = Annotated[
     ),
 ]
 ToOption = Annotated[
-    str | None, typer.Option("--to", metavar="TIME", help="End of the range, excluded; as --from. Default: now.")
+    str | None,
+    typer.Option("--to", metavar="TIME", help="End of the range, excluded; as --from, or now. Default: now."),
 ]
 
 
@@ -53,11 +56,15 @@ def duration_us(text: str) -> int:
     return int(found[1]) * _S_PER_UNIT[found[2]] * US_PER_S
 
 
-def instant_us(text: str, now_us: int) -> int:
+def instant_us(text: str, now_us: int, option: str | None = None) -> int:
     """Return an instant in microseconds since 1970: `2026-01-31T12:00:00Z`, `2026-01-31T12:00Z`, `2026-01-31` or `24h`.
 
-    A day begins at midnight UTC; an age is taken from `now_us`. Raises `typer.BadParameter`.
+    A day begins at midnight UTC; an age is taken from `now_us`, which `now` stands for. Raises `typer.BadParameter`,
+    which names the `option`.
     """
+    given = text
+    if text == _NOW:
+        return now_us
     if _DURATION.fullmatch(text):
         return max(0, now_us - duration_us(text))
     if _DAY.fullmatch(text):
@@ -67,9 +74,18 @@ def instant_us(text: str, now_us: int) -> int:
     try:
         return max(0, parse_ns(text) // 1000)
     except ValueError as error:
-        raise typer.BadParameter(
-            f"{text}: {error}; give a time with its zone, such as 2026-01-31T12:00:00Z, a day, or an age such as 24h"
-        ) from error
+        raise typer.BadParameter(f"{given}: {_advice(given, str(error), now_us)}", param_hint=option) from error
+
+
+def _advice(text: str, error: str, now_us: int) -> str:
+    """Return how to write the instant that somebody meant by `text`."""
+    found = _WITHOUT_ZONE.fullmatch(text)
+    if found is None:
+        return f"{error}; give a time with its zone, such as 2026-01-31T12:00:00Z, a day, an age such as 24h, or now"
+    day, minute, seconds = found.groups()
+    missing = "the zone" if day else "the date and the zone"
+    today, _, _ = format_us(now_us).partition("T")
+    return f"add {missing}, for example {day or today}T{minute}{seconds or ':00'}Z"
 
 
 def time_range(start: str | None, end: str | None, *, default_us: int, lag_us: int = 0) -> TimeRange:
@@ -79,8 +95,9 @@ def time_range(start: str | None, end: str | None, *, default_us: int, lag_us: i
     `typer.BadParameter` for one that is empty, reversed or begins in the future.
     """
     now_us = wall_us()
-    end_us = now_us - lag_us if end is None else instant_us(end, now_us)
-    start_us = max(0, end_us - default_us) if start is None else instant_us(start, now_us)
+    given_us = None if start is None else instant_us(start, now_us, "--from")
+    end_us = now_us - lag_us if end is None else instant_us(end, now_us, "--to")
+    start_us = max(0, end_us - default_us) if given_us is None else given_us
     start_text, end_text, now_text = map(format_us, (start_us, end_us, now_us))
     if start_us > now_us:
         raise typer.BadParameter(f"{start_text} is in the future; now is {now_text}", param_hint="--from")

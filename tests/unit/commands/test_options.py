@@ -33,10 +33,11 @@ def test_anything_else_is_no_duration(text: str) -> None:
         ("1970-01-02", 86_400_000_000),
         ("1h", _NOW_US - _HOUR_US),
         ("999999d", 0),
+        ("now", _NOW_US),
     ],
 )
 def test_an_instant_is_a_time_a_day_or_an_age(text: str, expected_us: int) -> None:
-    """A time has its zone, a day is one of UTC, and nothing lies before 1970."""
+    """A time has its zone, a day is one of UTC, nothing lies before 1970, and the present has a word."""
     assert instant_us(text, _NOW_US) == expected_us
 
 
@@ -45,6 +46,26 @@ def test_anything_else_is_no_instant(text: str) -> None:
     """A time without a zone means another instant to everyone."""
     with pytest.raises(typer.BadParameter, match="zone"):
         instant_us(text, _NOW_US)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "option", "says"),
+    [
+        ("17:20", "17:24", "--from", "17:20: add the date and the zone, for example 2026-03-14T17:20:00Z"),
+        ("1h", "17:24:30", "--to", "17:24:30: add the date and the zone, for example 2026-03-14T17:24:30Z"),
+        (None, "2026-01-31 12:00", "--to", "2026-01-31 12:00: add the zone, for example 2026-01-31T12:00:00Z"),
+        ("2026-02-30", None, "--from", "2026-02-30: "),
+    ],
+)
+def test_a_wrong_time_is_named_with_its_option(
+    start: str | None, end: str | None, option: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first that is wrong as it was typed, and what is missing from it."""
+    monkeypatch.setattr(options, "wall_us", lambda: _NOW_US)
+    with pytest.raises(typer.BadParameter) as raised:
+        time_range(start, end, default_us=_HOUR_US)
+    assert raised.value.param_hint == option
+    assert raised.value.message.startswith(says)
 
 
 def test_a_range_has_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
