@@ -17,14 +17,14 @@ from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Headers, Record
 
 _GAP_DETAIL = {
-    GapCause.OUTAGE_TOO_LONG: "the connector was without X for longer than the 24 hours that X can replay",
-    GapCause.REPLAY_REFUSED: "X refused to replay this range, or ignored which range was asked for",
+    GapCause.OUTAGE_TOO_LONG: "the connector had no connection to X for longer than the 24 hours that X can replay",
+    GapCause.REPLAY_REFUSED: "X refused the replay, or returned a different range",
     GapCause.REPLAY_INTERRUPTED: "X broke off every attempt to replay this range, or took too long over it",
     GapCause.BACKFILL_REFUSED: "X refused a backfill when the connection was made again",
     GapCause.CONNECT_TOO_SLOW: "X took so long to answer that the backfill asked for no longer reached back far enough",
     GapCause.LEDGER_RESET: "the ledger was reset, and what was committed of this range is not accounted for",
-    GapCause.REPLAY_INCOMPLETE: "a replay that X ended as complete had left events out, and X could not bring it again",
-    GapCause.REPLAY_UNCONFIRMED: "a replay left out known events, or came empty after others had",
+    GapCause.REPLAY_INCOMPLETE: "a replay that X ended as complete omitted events, and X could not deliver it again",
+    GapCause.REPLAY_UNCONFIRMED: "a replay omitted events already seen, or returned nothing after another had done so",
     GapCause.REPLAY_NOT_CLOSED: "X delivered a replay and never ended it, so it cannot be known to be complete",
     GapCause.BACKFILL_UNCONFIRMED: "a backfill brought none of the events known to be in it, and no replay did",
     GapCause.COVERAGE_HELD: "old events kept coming on a live connection, and X grants no replay to check against",
