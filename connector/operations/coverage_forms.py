@@ -6,7 +6,9 @@ What comes from Kafka is given as it is; who prints it makes it harmless to a te
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from connector.events.times import US_PER_S, format_us
@@ -17,14 +19,15 @@ from connector.operations.coverage_report import (
     ReportedGap,
     Verdict,
 )
+from connector.operations.coverage_words import why_later, why_not_yet
+from connector.pages.words import counted, duration
 from connector.terminal import visible
 
 _MOST_LINES = 100
 """Of more gaps or dead letters, a table shows as many; the other forms have all."""
-_UNITS_S = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _FORMULA = ("=", "+", "-", "@")
 """A spreadsheet takes a cell that begins so for a formula."""
-_HEADINGS = ("partition", "verdict", "complete until", "behind", "events", "dead letters", "owner")
+_HEADINGS = ("partition", "verdict", "complete until", "behind", "events", "dead letters", "written by")
 _COLUMNS = (
     "stream",
     "stream_partition",
@@ -46,29 +49,20 @@ _COLUMNS = (
     "control",
     "owners",
     "notes",
+    "gaps",
+    "report_verdict",
 )
+_SECONDS = re.compile(r"(T\d\d:\d\d):\d\d(?:\.\d+)?Z", re.ASCII)
 
 
 def words(verdict: Verdict, open_gaps: int) -> str:
     """Return a verdict in words, with the number of open gaps where they are what it says."""
-    if verdict is not Verdict.GAPS:
-        return verdict.value
-    return f"complete but for {open_gaps} {'gap' if open_gaps == 1 else 'gaps'}"
+    return f"complete but for {counted(open_gaps, 'gap')}" if verdict is Verdict.GAPS else verdict.words
 
 
 def total_words(report: CoverageReport) -> str:
     """Return the verdict in all in words."""
     return words(report.verdict, sum(_open_gaps(each) for each in report.partitions))
-
-
-def duration_words(duration_us: int) -> str:
-    """Return a duration in its two greatest units, such as `2 h 3 min`; under a second it is `0 s`."""
-    left_s, parts = max(0, duration_us) // US_PER_S, list[str]()
-    for unit, size_s in _UNITS_S:
-        number, left_s = divmod(left_s, size_s)
-        if number or parts:
-            parts.append(f"{number} {unit}")
-    return " ".join(part for part in parts[:2] if not part.startswith("0 ")) or "0 s"
 
 
 def behind_us(report: CoverageReport, partition: PartitionCoverage) -> int | None:
@@ -81,19 +75,19 @@ def behind_us(report: CoverageReport, partition: PartitionCoverage) -> int | Non
 def as_table(report: CoverageReport) -> Iterator[str]:
     """Yield the lines of a report for people, the verdict in all first."""
     start, end = format_us(report.start_us), format_us(report.end_us)
-    yield f"{total_words(report)}: {report.topic_prefix} from {start} to {end}"
+    yield f"{total_words(report)}: {report.topic_prefix} from {start} to {end} (X's clock)"
     yield ""
     yield from _aligned([_HEADINGS, *(_row(report, each) for each in report.partitions)])
-    for partition in report.partitions:
-        yield from _remarks(report, partition)
+    yield from _remarks(report)
     yield from _cut(_gap_line(gap) for each in report.partitions for gap in each.gaps)
     letters = [(each, letter) for each in report.partitions for letter in each.dead_letters]
-    if letters:
-        yield f"{len(letters)} DEAD LETTERS: each may be a delete that nobody acts on"
+    if waiting := sum(not letter.is_replayed for _, letter in letters):
+        each_of = "it" if waiting == 1 else "each"
+        yield f"{counted(waiting, 'DEAD LETTER', 'DEAD LETTERS')}: {each_of} may be a delete that no consumer acts on"
     yield from _cut(_letter_line(partition, letter) for partition, letter in letters)
     yield ""
     yield f"digest {report.digest}, connector {report.version}"
-    yield f"again: connector coverage --from {start} --to {end}"
+    yield f"To repeat this report: connector coverage --from {start} --to {end}"
 
 
 def _row(report: CoverageReport, partition: PartitionCoverage) -> Sequence[str]:
@@ -102,11 +96,11 @@ def _row(report: CoverageReport, partition: PartitionCoverage) -> Sequence[str]:
     return (
         str(partition.partition),
         words(partition.verdict, _open_gaps(partition)),
-        "never" if until_us is None else format_us(until_us // US_PER_S * US_PER_S).replace(".000000", ""),
-        "" if behind is None else duration_words(behind),
+        "never" if until_us is None else _to_the_second(until_us),
+        "" if behind is None else duration(behind),
         str(sum(partition.events.values())),
         str(len(partition.dead_letters)),
-        partition.owners[-1].owner if partition.owners else "none",
+        partition.owners[-1].owner if partition.owners else "-",
     )
 
 
@@ -117,30 +111,39 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _remarks(report: CoverageReport, partition: PartitionCoverage) -> Iterator[str]:
-    name = str(partition.partition)
-    if partition.verdict is Verdict.NOT_YET:
-        yield f"NOT YET  {name}: {'; '.join(_missing(report, partition))}"
-    elif partition.verdict is Verdict.BEGINS_LATER and partition.known_from_us is not None:
-        yield f"BEGINS LATER  {name}: what was before {format_us(partition.known_from_us)} cannot be shown"
-    for note in partition.notes:
-        yield f"{name}: {note}"
+def _remarks(report: CoverageReport) -> Iterator[str]:
+    """Yield what must be said of stream partitions, once for all of which it is true."""
+    named = [(str(each.partition), each) for each in report.partitions]
+    not_yet = ((name, text) for name, each in named for text in why_not_yet(report, each, _to_the_second))
+    later = ((name, text) for name, each in named for text in why_later(each, _to_the_second))
+    notes = ((name, note) for name, each in named for note in each.notes)
+    yield from (f"{Verdict.NOT_YET.words.upper()}  {line}" for line in _folded(not_yet, min))
+    yield from (f"{Verdict.BEGINS_LATER.words.upper()}  {line}" for line in _folded(later, max))
+    yield from _folded(notes, max)
 
 
-def _missing(report: CoverageReport, partition: PartitionCoverage) -> Iterator[str]:
-    until_us = partition.complete_until_us
-    if until_us is None:
-        yield "no coverage"
-    elif until_us < report.end_us:
-        behind = duration_words(min(report.end_us, report.made_at_us) - until_us)
-        yield f"behind by {behind}"
-    if not partition.has_owner:
-        yield "no owner"
+def _folded(remarks: Iterable[tuple[str, str]], pick: Callable[[Iterable[str]], str]) -> Iterator[str]:
+    """Yield each remark behind all the names that it belongs to.
+
+    Those that differ by the seconds of a time alone count as the same; `pick` says which of their times is given.
+    """
+    names, texts = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for name, text in remarks:
+        key = _SECONDS.sub(r"\1", text)
+        names[key].append(name)
+        texts[key].append(text)
+    yield from (f"{', '.join(those)}: {pick(texts[key])}" for key, those in names.items())
+
+
+def _to_the_second(instant_us: int) -> str:
+    return format_us(instant_us // US_PER_S * US_PER_S).replace(".000000", "")
 
 
 def _gap_line(gap: ReportedGap) -> str:
     line = f"gap  {gap.partition}  {format_us(gap.start_us)}  {format_us(gap.end_us)}"
     line = f"{line}  {gap.state}  {gap.cause}: {gap.detail}"
+    if gap.may_lack and gap.remaining is None:
+        line += f"; may lack {', '.join(gap.may_lack)}"
     if gap.reconciled_by:
         line += f"; reconciled by {', '.join(gap.reconciled_by)}"
     if gap.remaining:
@@ -174,7 +177,6 @@ def _csv_row(report: CoverageReport, partition: PartitionCoverage) -> dict[str, 
     fields = _partition(report, partition)
     return {
         **{name: fields[name] for name in _COLUMNS if name in fields},
-        "verdict": words(partition.verdict, _open_gaps(partition)),
         "from": format_us(report.start_us),
         "to": format_us(report.end_us),
         "open_gaps": _open_gaps(partition),
@@ -184,7 +186,13 @@ def _csv_row(report: CoverageReport, partition: PartitionCoverage) -> dict[str, 
         "events": sum(partition.events.values()),
         "owners": "; ".join(dict.fromkeys(each.owner for each in partition.owners)),
         "notes": "; ".join(partition.notes),
+        "gaps": "; ".join(_gap_cell(gap) for gap in partition.gaps),
+        "report_verdict": report.verdict.value,
     }
+
+
+def _gap_cell(gap: ReportedGap) -> str:
+    return f"{format_us(gap.start_us)}/{format_us(gap.end_us)} {gap.state} {gap.cause}"
 
 
 def _cell(value: object) -> str:

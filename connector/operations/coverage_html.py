@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from connector.events.times import format_us
 from connector.operations.coverage_report import CoverageReport, PartitionCoverage, Verdict
+from connector.operations.coverage_words import why_later, why_not_yet
 from connector.pages.picture import WORDS, Picture, Row, make_bands
 from connector.pages.rendering import render as render_page
 from connector.pages.words import counted, instant
@@ -20,6 +21,7 @@ class _Section:
 
     found: PartitionCoverage
     sentence: str
+    reasons: tuple[str, ...]
     is_complete: bool
 
 
@@ -32,7 +34,7 @@ def render(report: CoverageReport) -> str:
         is_complete=_is_complete(report.verdict) and not _undecoded(report),
         picture=_picture(report),
         legend=WORDS,
-        sections=[_section(found) for found in report.partitions],
+        sections=[_section(report, found) for found in report.partitions],
         command=command_line(report),
     )
 
@@ -77,7 +79,7 @@ def _overall(report: CoverageReport) -> str:
     if _is_complete(report.verdict):
         return "Everything that X put on these streams in the range is on the topics."
     doubtful = [str(found.partition) for found in report.partitions if not _is_complete(found.verdict)]
-    return f"Not everything can be vouched for. Read what is said below of {', '.join(doubtful)}."
+    return f"Some events may be missing. See {', '.join(doubtful)} below."
 
 
 def _undecoded(report: CoverageReport) -> dict[str, int]:
@@ -89,8 +91,10 @@ def _undecoded(report: CoverageReport) -> dict[str, int]:
     return {partition: count for partition, count in counts.items() if count}
 
 
-def _section(found: PartitionCoverage) -> _Section:
-    return _Section(found, " ".join(_sentences(found)), _is_complete(found.verdict))
+def _section(report: CoverageReport, found: PartitionCoverage) -> _Section:
+    reasons = (*why_not_yet(report, found, instant), *why_later(found, instant))
+    sentences = tuple(f"{reason[0].upper()}{reason[1:]}." for reason in reasons)
+    return _Section(found, " ".join([*_sentences(found), *sentences]), sentences, _is_complete(found.verdict))
 
 
 def _sentences(found: PartitionCoverage) -> Iterator[str]:
@@ -107,9 +111,10 @@ def _sentences(found: PartitionCoverage) -> Iterator[str]:
     if withdrawn := [gap for gap in found.gaps if gap.withdrawn_because is not None]:
         yield f"{counted(len(withdrawn), 'gap')} withdrawn by an operator."
     if waiting := [letter for letter in found.dead_letters if not letter.is_replayed]:
-        yield f"{counted(len(waiting), 'dead letter')}, each of which may be an instruction that no consumer has seen."
+        each_of = "it" if len(waiting) == 1 else "each"
+        yield f"{counted(len(waiting), 'dead letter')}: {each_of} may be an instruction that no consumer has seen."
     else:
-        yield "No dead letter that waits."
+        yield "No dead letters."
 
 
 def _known_from_us(found: PartitionCoverage) -> int | None:

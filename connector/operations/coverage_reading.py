@@ -102,6 +102,8 @@ class _Reading:
 
     def report(self, start_us: int, end_us: int, made_at_us: int) -> CoverageReport:
         """Read all that the report says."""
+        asked = f"{self._settings.kafka.topic_prefix} {start_us} {end_us}"
+        self._digest.update(asked.encode())
         partitions = self._settings.x.stream_partitions
         claims = self._claims(self._ledgers(partitions))
         ledgers = self._ledgers(partitions)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.events.catalog import StreamPartition
+from connector.events.catalog import EVENT_TYPES, StreamPartition
 
 _CLOSED = frozenset({"reconciled", "withdrawn"})
 
@@ -19,6 +19,11 @@ class Verdict(StrEnum):
     GAPS = "complete but for gaps"
     BEGINS_LATER = "begins later"
     NOT_YET = "not yet"
+
+    @property
+    def words(self) -> str:
+        """What a person reads."""
+        return "not covered yet" if self is Verdict.NOT_YET else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,14 @@ class ReportedGap:
         """Whether events of it may still be missing; so it is for a state that this release does not know."""
         return self.state not in _CLOSED
 
+    @property
+    def may_lack(self) -> tuple[str, ...]:
+        """The event types of which events may still be missing."""
+        if not self.is_open:
+            return ()
+        of_stream = tuple(each.name for each in EVENT_TYPES if each.stream == self.partition.stream)
+        return of_stream if self.remaining is None else self.remaining
+
     def touches(self, start_us: int, end_us: int) -> bool:
         """Return whether it has any of the range from `start_us`, included, to `end_us`, excluded."""
         return self.start_us < end_us and start_us < self.end_us
@@ -65,7 +78,7 @@ class ReportedDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """The replica `owner` wrote the entries dated from `start_us` to `end_us`, both included.
+    """The replica `owner` wrote the entries that Kafka dates from `start_us` to `end_us`, both included.
 
     `owner` is `unknown` where the entries do not name it.
     """
@@ -107,7 +120,7 @@ class CoverageReport:
     """The range from `start_us`, included, to `end_us`, excluded; `verdict` is the worst of its partitions.
 
     `foreign` says what is wrong with each record that the connector did not write. `digest` is the hex BLAKE2b over
-    everything that was read for the report, so the same topics give the same digest.
+    topic prefix, range and everything that was read for the report: asked again of the same topics, it is the same.
     """
 
     start_us: int

@@ -17,6 +17,7 @@ from connector.operations.coverage_report import (
     ReportedGap,
     Verdict,
 )
+from connector.pages.words import counted
 
 OWNER_AGE_US = 60 * US_PER_S
 """A replica that reads a stream partition writes an entry at least this often."""
@@ -165,7 +166,7 @@ class PartitionSum:
         self, began: Beginning | None, newest: Newest, faults: Sequence[str], *, has_owner: bool
     ) -> Iterable[str]:
         if faults:
-            yield f"{len(faults)} records of the ledger cannot be trusted, such as {faults[0]}"
+            yield f"{counted(len(faults), 'record')} of the ledger cannot be trusted, such as {faults[0]}"
         if began is None and not faults:
             yield "never read: the ledger has no entry"
         if began is not None and began.note and began.covered_from_us > self.start_us:
@@ -175,12 +176,10 @@ class PartitionSum:
         if newest.claimed_us is not None and newest.claimed_us > (newest.covered_until_us or 0) // 1000 * 1000:
             yield f"the coverage topic claims {format_us(newest.claimed_us)}, which the ledger does not bear out"
         if self.missing_letters:
-            yield (
-                f"{self.missing_letters} dead letters of the range are no longer on their topic: "
-                "what they were cannot be shown"
-            )
+            kept = "is no longer on its topic" if self.missing_letters == 1 else "are no longer on their topic"
+            yield f"{counted(self.missing_letters, 'dead letter')} of the range {kept} and cannot be shown"
         if undivided := self.events[UNKNOWN]:
-            yield f"the ledger does not say of which types {undivided} events are"
+            yield f"the ledger does not say of which type {counted(undivided, 'event is', 'events are')}"
 
 
 def _latest_us(entry: LedgerEntry) -> int:

@@ -37,12 +37,12 @@ class BandKind(StrEnum):
 
 WORDS = {
     BandKind.COVERED: "complete",
-    BandKind.LOST: "gap: events are lost to the streams",
+    BandKind.LOST: "gap: X's streams can no longer deliver these events",
     BandKind.SUSPECTED: "gap suspected: events may be missing",
-    BandKind.RECONCILED: "gap for which batch runs made up, at least in part",
-    BandKind.WITHDRAWN: "gap that was withdrawn as false",
+    BandKind.RECONCILED: "gap recovered by batch runs, fully or partly",
+    BandKind.WITHDRAWN: "gap withdrawn (recorded in error)",
     BandKind.NOT_YET: "not complete yet",
-    BandKind.UNKNOWN: "before any coverage that is known",
+    BandKind.UNKNOWN: "no record of coverage",
 }
 """What each kind means, in the order of a legend."""
 

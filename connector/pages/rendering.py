@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from connector.pages.words import ago, duration, instant
+from connector.pages.words import ago, counted, duration, instant
 from connector.terminal import visible
 
 _STYLE = "style.css"
@@ -51,7 +51,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
-    environment.filters |= {"instant": instant, "duration": duration, "ago": ago}
+    environment.filters |= {"instant": instant, "duration": duration, "ago": ago, "counted": counted}
     return environment
 
 

@@ -139,15 +139,17 @@ def _story(
 
 
 def test_healthy_stretch_is_complete(story: _Story) -> None:
-    """Each form says so, and the exit code; the same topics give the same digest."""
+    """Each form says so, and the exit code; the same topics give the same digest, and another range another one."""
     table = story.coverage("--from", story.began, "--to", story.well_until, exit_code=0)
     first, *rest = table.stdout.splitlines()
-    assert first == f"complete: {story.prefix} from {story.began} to {story.well_until}"
+    assert first == f"complete: {story.prefix} from {story.began} to {story.well_until} (X's clock)"
     assert sum("  complete  " in line for line in rest) == _PARTITIONS
     assert table.stderr == ""
     report = story.report(story.began, story.well_until, 0)
     assert report["verdict"] == "complete"
     assert f"digest {report['digest']}, " in table.stdout
+    before = [story.report("7d", end, 1)["digest"] for end in ("6d", "5d")]
+    assert len({*before, report["digest"]}) == 3
     assert [each["gaps"] + each["dead_letters"] for each in report["partitions"]] == [[]] * _PARTITIONS
 
 
@@ -199,7 +201,7 @@ def test_table_and_csv_say_the_same_as_json(story: _Story) -> None:
     [gap_line] = [line for line in lines if line.startswith("gap  ")]
     assert gap_line.startswith(f"gap  {_LOSING}  ")
     assert "  lost  replay-refused: " in gap_line
-    assert "1 DEAD LETTERS: each may be a delete that nobody acts on" in lines
+    assert "1 DEAD LETTER: it may be a delete that no consumer acts on" in lines
     [letter_line] = [line for line in lines if line.startswith("dead letter  ")]
     assert letter_line.startswith(f"dead letter  {_ODD}  ")
 
@@ -211,24 +213,31 @@ def test_table_and_csv_say_the_same_as_json(story: _Story) -> None:
         assert row["complete_until"] == each["complete_until"]
         assert int(row["events"]) == sum(each["events"].values())
         assert (int(row["open_gaps"]), int(row["dead_letters"])) == (len(each["gaps"]), len(each["dead_letters"]))
-        is_losing = (row["stream"], row["stream_partition"]) == (_LOSING.stream, str(_LOSING.number))
-        assert row["verdict"] == ("complete but for 1 gap" if is_losing else "complete")
+        assert (row["verdict"], row["report_verdict"]) == (each["verdict"], report["verdict"])
+        cells = [f"{gap['gap_start']}/{gap['gap_end']} {gap['state']} {gap['cause']}" for gap in each["gaps"]]
+        assert row["gaps"] == "; ".join(cells)
 
 
 def test_what_is_not_covered_yet_or_no_more_is_never_complete(story: _Story) -> None:
     """A future end, a start before the first coverage, a stream partition that nobody ever read: each is said."""
     future = story.coverage("--from", story.began, "--to", "2099-01-01", exit_code=1).stdout
-    assert future.startswith("not yet: ")
-    assert future.count("NOT YET  ") == _PARTITIONS
+    assert future.startswith("not covered yet: ")
+    assert _named(future, "NOT COVERED YET") == _PARTITIONS
     early = story.coverage("--from", "7d", "--to", story.well_until, exit_code=1).stdout
     assert early.startswith("begins later: ")
-    assert early.count("BEGINS LATER  ") == _PARTITIONS
+    assert _named(early, "BEGINS LATER") == _PARTITIONS
     before = story.coverage("--from", "7d", "--to", "6d", exit_code=1).stdout
     assert before.startswith("begins later: ")
     never = story.coverage("--from", story.began, "--to", story.well_until, exit_code=1, streams="tweet,like").stdout
-    assert never.startswith("not yet: ")
-    assert "NOT YET  like/1: no coverage; no owner" in never
+    assert never.startswith("not covered yet: ")
+    assert "NOT COVERED YET  like/1: no coverage\n" in never
     assert "user/" not in never
+
+
+def _named(table: str, verdict: str) -> int:
+    """Return how many stream partitions the lines with a verdict name."""
+    lines = [line.partition(": ")[0] for line in table.splitlines() if line.startswith(f"{verdict}  ")]
+    return sum(len(line.split(", ")) for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +245,7 @@ def test_what_is_not_covered_yet_or_no_more_is_never_complete(story: _Story) -> 
     [
         (["--from", "1h", "--to", "2h"], "is not before the end of the range"),
         (["--from", "2099-01-01"], "is in the future"),
-        (["--from", "yesterday"], "yesterday"),
+        (["--from", "17:20", "--to", "17:24"], "--from: 17:20: add the date and the zone"),
         (["--output", "xml"], "xml"),
     ],
 )
@@ -271,7 +280,7 @@ def test_damage_is_said_and_never_counted_as_clean(story: _Story) -> None:
     odd = next(each for each in emptied["partitions"] if (each["stream"], each["stream_partition"]) == ("user", 3))
     assert odd["verdict"] == "begins later"
     assert odd["known_from"] > story.began
-    assert "1 dead letters of the range are no longer on their topic: what they were cannot be shown" in odd["notes"]
+    assert "1 dead letter of the range is no longer on its topic and cannot be shown" in odd["notes"]
     assert story.report(story.began, story.well_until, 0)["verdict"] == "complete"
 
     story.delete(f"{story.prefix}-ledger", StreamPartition("tweet", 1).ledger_partition, keep=4)
@@ -279,10 +288,11 @@ def test_damage_is_said_and_never_counted_as_clean(story: _Story) -> None:
     producer.produce(f"{story.prefix}-ledger", b"not an entry", b"tweet/4", ledger_partition)
     assert producer.flush(_TIMEOUT_S) == 0
     run = story.coverage("--from", story.began, "--to", story.ended, exit_code=70)
-    assert run.stdout.startswith("not yet: ")
-    assert run.stdout.count("NOT YET  ") == 1
-    assert run.stdout.count("BEGINS LATER  ") == 2
-    assert "BEGINS LATER  tweet/1: what was before " in run.stdout
+    assert run.stdout.startswith("not covered yet: ")
+    assert "NOT COVERED YET  tweet/4: " in run.stdout
+    assert _named(run.stdout, "NOT COVERED YET") == 1
+    assert _named(run.stdout, "BEGINS LATER") == 2
+    assert "BEGINS LATER  tweet/1: recorded only since " in run.stdout
     assert "tweet/1: the ledger is kept from entry " in run.stdout
     assert "1 records were not written by the connector, such as " in run.stderr
-    assert "tweet/4: 1 records of the ledger cannot be trusted, such as " in run.stdout
+    assert "tweet/4: 1 record of the ledger cannot be trusted, such as " in run.stdout

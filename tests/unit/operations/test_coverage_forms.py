@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.operations.coverage_forms import as_csv, as_json, as_table, duration_words
+from connector.events.catalog import StreamPartition
+from connector.operations.coverage_forms import as_csv, as_json, as_table
 from connector.operations.coverage_report import CoverageReport, PartitionCoverage, Verdict
 from tests.unit.operations.coverage_values import BEGAN_US, COVERAGE, ENDED_US, GAP, HOUR_US, REPORT, SECOND_US
 
@@ -20,42 +21,25 @@ def _report(partition: PartitionCoverage) -> CoverageReport:
     return replace(REPORT, verdict=partition.verdict, partitions=(partition,))
 
 
-@pytest.mark.parametrize(
-    ("duration_us", "words"),
-    [
-        (-5, "0 s"),
-        (999_999, "0 s"),
-        (59 * SECOND_US, "59 s"),
-        (60 * SECOND_US, "1 min"),
-        (125 * SECOND_US, "2 min 5 s"),
-        (2 * HOUR_US + 185 * SECOND_US, "2 h 3 min"),
-        (2 * HOUR_US + 5 * SECOND_US, "2 h"),
-        (3 * _DAY_US + 4 * HOUR_US + 60 * SECOND_US, "3 d 4 h"),
-    ],
-)
-def test_duration_is_given_in_its_two_greatest_units(duration_us: int, words: str) -> None:
-    """A unit of which there is none is left out."""
-    assert duration_words(duration_us) == words
-
-
 def test_table_says_it_all_for_people() -> None:
     """The verdict in all comes first, and the last lines say how to check it again."""
     range_ = "2026-03-14T09:20:00.000000Z", "2026-03-14T10:20:00.000000Z"
     assert list(as_table(REPORT)) == [
-        f"complete but for 1 gap: x.compliance from {range_[0]} to {range_[1]}",
+        f"complete but for 1 gap: x.compliance from {range_[0]} to {range_[1]} (X's clock)",
         "",
-        "partition  verdict                 complete until        behind  events  dead letters  owner",
+        "partition  verdict                 complete until        behind  events  dead letters  written by",
         "tweet/1    complete but for 1 gap  2026-03-14T10:20:01Z  4 s     7       2             connector-0",
         "tweet/1: a note",
         (
             "gap  tweet/1  2026-03-14T09:20:01.000000Z  2026-03-14T09:20:02.000000Z"
             "  lost  replay-refused: X refused to replay this range"
+            "; may lack tweet.delete, tweet.edit, tweet.withheld, tweet.drop, tweet.undrop"
         ),
         (
             "gap  tweet/1  2026-03-14T09:20:01.000000Z  2026-03-14T09:20:02.000000Z"
             "  reconciled  replay-refused: X refused to replay this range; reconciled by run"
         ),
-        "2 DEAD LETTERS: each may be a delete that nobody acts on",
+        "1 DEAD LETTER: it may be a delete that no consumer acts on",
         f"dead letter  tweet/1  2026-03-14T09:20:04.000000Z  {'0a' * 16}  unknown-type: entity_archive",
         (
             f"dead letter  tweet/1  2026-03-14T09:20:04.000000Z  {'0b' * 16}"
@@ -63,22 +47,68 @@ def test_table_says_it_all_for_people() -> None:
         ),
         "",
         f"digest {'12' * 32}, connector 0.1.0",
-        f"again: connector coverage --from {range_[0]} --to {range_[1]}",
+        f"To repeat this report: connector coverage --from {range_[0]} --to {range_[1]}",
     ]
 
 
 def test_table_says_loudly_what_is_not_covered() -> None:
-    """How far a stream partition is behind the range, or the present if that is earlier; whether it has an owner."""
-    behind = replace(COVERAGE, verdict=Verdict.NOT_YET, complete_until_us=ENDED_US - 2 * HOUR_US, has_owner=False)
-    assert "NOT YET  tweet/1: behind by 2 h; no owner" in list(as_table(_report(behind)))
-    future = replace(_report(replace(behind, has_owner=True)), end_us=ENDED_US + 9 * _DAY_US)
-    assert "NOT YET  tweet/1: behind by 2 h" in list(as_table(future))
+    """From when on, and how much is missing to the end of the range, or to the present if that is earlier."""
+    behind = replace(COVERAGE, verdict=Verdict.NOT_YET, complete_until_us=ENDED_US - 2 * HOUR_US, owners=())
+    lines = list(as_table(_report(behind)))
+    assert lines[0].startswith("not covered yet: ")
+    assert lines[3].split()[-1] == "-"
+    said = "NOT COVERED YET  tweet/1: not covered from 2026-03-14T08:20:00Z on "
+    assert f"{said}(2 h short of the end of the range)" in lines
+    future = replace(_report(behind), end_us=ENDED_US + 9 * _DAY_US)
+    assert f"{said}(2 h ago; the range ends in the future)" in list(as_table(future))
     never = replace(behind, complete_until_us=None, covered_from_us=None, known_from_us=None)
-    assert "NOT YET  tweet/1: no coverage; no owner" in list(as_table(_report(never)))
-    later = replace(COVERAGE, verdict=Verdict.BEGINS_LATER, known_from_us=BEGAN_US + 1)
-    assert "BEGINS LATER  tweet/1: what was before 2026-03-14T09:20:00.000001Z cannot be shown" in list(
-        as_table(_report(later))
-    )
+    assert "NOT COVERED YET  tweet/1: no coverage" in list(as_table(_report(never)))
+    damaged = replace(behind, complete_until_us=ENDED_US)
+    assert "NOT COVERED YET  tweet/1: the ledger cannot be trusted" in list(as_table(_report(damaged)))
+
+
+@pytest.mark.parametrize(
+    ("covered_from_us", "says"),
+    [
+        (BEGAN_US + 1, "recorded only since 2026-03-14T09:20:01Z; nothing is known before that"),
+        (BEGAN_US, "known only since 2026-03-14T09:20:01Z; dead letters from before that are no longer kept"),
+    ],
+)
+def test_table_says_since_when_coverage_is_known(covered_from_us: int, says: str) -> None:
+    """To the second, never before it is; and why not since the start."""
+    later = replace(COVERAGE, verdict=Verdict.BEGINS_LATER, covered_from_us=covered_from_us, known_from_us=BEGAN_US + 1)
+    assert f"BEGINS LATER  tweet/1: {says}" in list(as_table(_report(later)))
+
+
+def test_table_says_once_what_is_true_of_several_stream_partitions() -> None:
+    """Of times that differ by seconds alone the safe one is given: the latest beginning, the earliest end."""
+    covered = [BEGAN_US + offset * SECOND_US for offset in (3, 5, 65)]
+    partitions = [
+        replace(
+            COVERAGE,
+            partition=StreamPartition("user", number),
+            verdict=Verdict.BEGINS_LATER,
+            covered_from_us=us,
+            known_from_us=us,
+        )
+        for number, us in enumerate(covered, 1)
+    ]
+    lines = list(as_table(replace(REPORT, partitions=tuple(partitions))))
+    rest = "nothing is known before that"
+    assert [line for line in lines if line.startswith("BEGINS LATER")] == [
+        f"BEGINS LATER  user/1, user/2: recorded only since 2026-03-14T09:20:05Z; {rest}",
+        f"BEGINS LATER  user/3: recorded only since 2026-03-14T09:21:05Z; {rest}",
+    ]
+    assert "user/1, user/2, user/3: a note" in lines
+    short = [
+        replace(each, verdict=Verdict.NOT_YET, complete_until_us=ENDED_US - 3 * HOUR_US - offset * SECOND_US)
+        for each, offset in zip(partitions[:2], (0, 4), strict=True)
+    ]
+    lines = list(as_table(replace(REPORT, partitions=tuple(short))))
+    assert [line for line in lines if line.startswith("NOT COVERED YET")] == [
+        "NOT COVERED YET  user/1: not covered from 2026-03-14T07:20:00Z on (3 h short of the end of the range)",
+        "NOT COVERED YET  user/2: not covered from 2026-03-14T07:19:56Z on (3 h short of the end of the range)",
+    ]
 
 
 def test_table_of_very_many_gaps_says_how_many_it_leaves_out() -> None:
@@ -98,7 +128,7 @@ def test_csv_has_a_row_for_each_stream_partition() -> None:
     assert first == {
         "stream": "tweet",
         "stream_partition": "1",
-        "verdict": "complete but for 1 gap",
+        "verdict": "complete but for gaps",
         "from": "2026-03-14T09:20:00.000000Z",
         "to": "2026-03-14T10:20:00.000000Z",
         "covered_from": "2026-03-14T08:20:00.000000Z",
@@ -116,6 +146,9 @@ def test_csv_has_a_row_for_each_stream_partition() -> None:
         "control": "1",
         "owners": "connector-0",
         "notes": "a note",
+        "gaps": "2026-03-14T09:20:01.000000Z/2026-03-14T09:20:02.000000Z lost replay-refused; "
+        "2026-03-14T09:20:01.000000Z/2026-03-14T09:20:02.000000Z reconciled replay-refused",
+        "report_verdict": "complete but for gaps",
     }
     assert [second[name] for name in ("complete_until", "behind_s", "covered_from", "owners", "has_owner")] == [""] * 5
 

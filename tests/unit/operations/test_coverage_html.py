@@ -21,20 +21,20 @@ def _words(report: CoverageReport) -> str:
     "words",
     [
         "Complete but for gaps.",
-        "2023-11-14 22:13:20 UTC, included, to 2023-11-15 22:13:20 UTC, excluded",
+        "2023-11-14 22:13:20 UTC, included, to 2023-11-15 22:13:20 UTC, excluded, by X's clock",
         "2023-11-15 23:13:20 UTC",
         "x-compliance-connector 0.1.0",
         "0123abcd",
         "the ledger begins later",
-        "outage-too-long: longer than X can replay",
+        "outage-too-long: longer than X can replay. Recorded ",
         "(3 h)",
         "Made up for by run-1.",
         "Still missing: tweet.withheld.",
         "not-json</strong>, no object",
-        "1 dead letter, each of which may be an instruction that no consumer has seen.",
-        "10 received: 7 published, 2 duplicates, 1 control",
+        "1 dead letter: it may be an instruction that no consumer has seen.",
+        "10 received: 7 published, 2 duplicates, 1 control, 1 dead letter with a date in the range.",
         "tweet.drop: 2",
-        "pod-0: 2023-11-14 22:13:20 UTC to 2023-11-14 23:13:20 UTC",
+        "Written by (times by Kafka's clock)</h3> <ul> <li>pod-0: 2023-11-14 22:13:20 UTC to 2023-11-14 23:13:20 UTC",
         "x.compliance-gap partition 0 offset 3: ValueError",
         "connector coverage --from 2023-11-14T22:13:20.000000Z --to 2023-11-15T22:13:20.000000Z --output html",
     ],
@@ -50,7 +50,7 @@ def test_verdict_of_a_complete_range_is_plain() -> None:
     words = _words(replace(REPORT, verdict=Verdict.COMPLETE, partitions=(found,), foreign=()))
     assert "Everything that X put on these streams in the range is on the topics." in words
     assert 'class="loud"' not in words
-    assert "No open gap in the range. No dead letter that waits." in words
+    assert "No open gap in the range. No dead letters." in words
 
 
 def test_partition_without_owner_or_coverage_is_named() -> None:
@@ -64,8 +64,26 @@ def test_partition_without_owner_or_coverage_is_named() -> None:
         has_owner=False,
     )
     words = _words(replace(REPORT, verdict=Verdict.NOT_YET, partitions=(FOUND, user)))
-    assert "Not everything can be vouched for. Read what is said below of tweet/1, user/1." in words
+    assert "Some events may be missing. See tweet/1, user/1 below." in words
     assert "There is no coverage of it. When the report was made no replica owned it: it was not being read." in words
+
+
+def test_section_of_a_partition_says_why_it_is_not_covered_yet() -> None:
+    """From when on, beside the verdict and in its own section; a gap of it says which types of events it may lack."""
+    user = replace(
+        FOUND,
+        partition=StreamPartition("user", 1),
+        verdict=Verdict.NOT_YET,
+        complete_until_us=REPORT.end_us - 79 * 10**6,
+        gaps=(),
+    )
+    lost = replace(GAP, state="lost", remaining=None)
+    words = _words(replace(REPORT, verdict=Verdict.NOT_YET, partitions=(replace(FOUND, gaps=(lost,)), user)))
+    assert "<strong>Not covered yet.</strong>" in words
+    reason = "Not covered from 2023-11-15 22:12:01 UTC on (1 min 19 s short of the end of the range)."
+    assert words.count(reason) == 2
+    assert f"<h2>user/1</h2> <p>{reason}</p>" in words
+    assert "May lack: tweet.delete, tweet.edit, tweet.withheld, tweet.drop, tweet.undrop." in words
 
 
 def test_time_of_which_too_little_is_kept_is_unknown() -> None:

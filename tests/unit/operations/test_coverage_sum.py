@@ -92,7 +92,7 @@ def test_counts_add_up_by_event_type() -> None:
         Ownership("unknown", BEGAN_US + 10, BEGAN_US + 10),
         Ownership("connector-0", BEGAN_US + 11, BEGAN_US + 11),
     )
-    assert found.notes == ("the ledger does not say of which types 4 events are",)
+    assert found.notes == ("the ledger does not say of which type 4 events are",)
     assert found.verdict is Verdict.COMPLETE
 
 
@@ -142,7 +142,7 @@ def test_dead_letters_that_are_gone_are_not_counted_as_clean() -> None:
     assert found.verdict is Verdict.BEGINS_LATER
     assert found.covered_from_us == BEGAN_US - HOUR_US
     assert found.known_from_us == BEGAN_US + 1
-    assert found.notes == ("1 dead letters of the range are no longer on their topic: what they were cannot be shown",)
+    assert found.notes == ("1 dead letter of the range is no longer on its topic and cannot be shown",)
 
 
 def test_ledger_that_cannot_be_trusted_is_never_complete() -> None:

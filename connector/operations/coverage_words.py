@@ -1,0 +1,40 @@
+"""Why a stream partition does not cover a range, in words. Pure.
+
+Must not know in what form they are printed: an instant, microseconds since 1970, is written as the caller writes it.
+"""
+
+from collections.abc import Callable, Iterator
+
+from connector.events.times import US_PER_S
+from connector.operations.coverage_report import CoverageReport, PartitionCoverage, Verdict
+from connector.pages.words import duration
+
+Instant = Callable[[int], str]
+
+
+def why_not_yet(report: CoverageReport, partition: PartitionCoverage, instant: Instant) -> Iterator[str]:
+    """Yield from when on a stream partition does not cover the range, where its verdict is `not yet`."""
+    until_us = partition.complete_until_us
+    if partition.verdict is not Verdict.NOT_YET:
+        return
+    if until_us is None or partition.known_from_us is None:
+        yield "no coverage"
+    elif until_us >= report.end_us:
+        yield "the ledger cannot be trusted"
+    elif report.end_us > report.made_at_us:
+        ago = duration(report.made_at_us - until_us)
+        yield f"not covered from {instant(until_us)} on ({ago} ago; the range ends in the future)"
+    else:
+        short = duration(report.end_us - until_us)
+        yield f"not covered from {instant(until_us)} on ({short} short of the end of the range)"
+
+
+def why_later(partition: PartitionCoverage, instant: Instant) -> Iterator[str]:
+    """Yield since when all that a verdict needs is there, to the next second, where the verdict is `begins later`."""
+    if partition.verdict is not Verdict.BEGINS_LATER or partition.known_from_us is None:
+        return
+    since = instant(partition.known_from_us + US_PER_S - 1)
+    if partition.known_from_us == partition.covered_from_us:
+        yield f"recorded only since {since}; nothing is known before that"
+    else:
+        yield f"known only since {since}; dead letters from before that are no longer kept"
