@@ -29,7 +29,7 @@ def verify(
 
     Entries must be contiguous, chained and add up; events, dead letters, coverage and gaps must be the very records
     that the ledger accounts for, each in its topic, under its key, in its Kafka partition and in order, as far back as
-    `kafka.retention` keeps them. The range is that of Kafka's dates, and by default the last 24 hours. Exit codes: 0
+    `kafka.retention` keeps them. The range is by Kafka's timestamps, and by default the last 24 hours. Exit codes: 0
     all that was found is sound; 64 an option is wrong; 69 Kafka or the registry does not answer; 70 something does not
     fit, and is printed; 78 settings, topics or rights are wrong.
     """

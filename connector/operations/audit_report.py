@@ -8,6 +8,7 @@ from typing import Any
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.operations.audit import Figures, PartitionAudit
+from connector.pages.words import counted
 
 _LATE_BEGIN_US = 10 * 60 * US_PER_S
 """A ledger that begins this much after the range was cut, or not written."""
@@ -47,8 +48,8 @@ def partition_report(audit: PartitionAudit, start_us: int) -> PartitionReport:
 def lines(report: AuditReport) -> Iterator[str]:
     """Yield the report as lines: the verdict first, then one for each stream partition and each finding."""
     count = sum(len(each.findings) for each in report.partitions) + bool(report.foreign)
-    verdict = "sound" if report.is_sound else f"does not fit: {count} findings"
-    yield f"{format_us(report.start_us)} to {format_us(report.end_us)}: {verdict}"
+    verdict = "sound" if report.is_sound else f"does not fit: {counted(count, 'finding')}"
+    yield f"{format_us(report.start_us)} to {format_us(report.end_us)} (Kafka's clock): {verdict}"
     for each in report.partitions:
         figures = each.figures
         yield (

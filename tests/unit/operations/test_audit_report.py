@@ -20,14 +20,14 @@ def _report(findings: tuple[str, ...] = (), foreign: tuple[str, ...] = (), notes
 def test_sound_report_says_so_first() -> None:
     """With the range that was audited, then one line a stream partition."""
     first, second = lines(_report())
-    assert first == "1970-01-01T00:00:00.000000Z to 1970-01-01T01:00:00.000000Z: sound"
+    assert first == "1970-01-01T00:00:00.000000Z to 1970-01-01T01:00:00.000000Z (Kafka's clock): sound"
     assert second.split() == ["tweet/1", "3", "entries", "40", "events", "1", "dead", "letters", "sound"]
 
 
 def test_findings_and_notes_have_a_line_each() -> None:
     """Below their stream partition; a note is no finding."""
     first, _, finding, note = lines(_report(("torn",), notes=("cut",)))
-    assert (first.endswith(": does not fit: 1 findings"), finding.strip(), note.strip()) == (True, "torn", "note: cut")
+    assert (first.endswith(": does not fit: 1 finding"), finding.strip(), note.strip()) == (True, "torn", "note: cut")
 
 
 @pytest.mark.parametrize(("findings", "foreign"), [(("torn",), ()), ((), ("t partition 0 offset 1: junk",))])
