@@ -35,7 +35,8 @@ _STOPPED = frozenset({State.CORRUPT, State.TOPICS_CHANGED})
 class PartitionRow:
     """A stream partition, whichever replica owns it; `trouble` is what is said loudly, None where all is well.
 
-    What only its owner knows is None where that is another replica. Instants and lengths are microseconds.
+    What only its owner knows is None where that is another replica; so is `next_attempt_us`, the instant of the next
+    attempt to connect, where none is planned. Instants and lengths are microseconds.
     """
 
     partition: StreamPartition
@@ -49,6 +50,12 @@ class PartitionRow:
     last_error: str | None
     last_error_ago_us: int | None
     waits_for: str | None
+    next_attempt_us: int | None
+
+    @property
+    def has_notes(self) -> bool:
+        """Whether there is anything to say beside the figures."""
+        return bool(self.trouble or self.waits_for or self.next_attempt_us or self.last_error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,14 @@ def _row(
         last_error=status.last_error if is_recent or trouble else None,
         last_error_ago_us=None if status.last_error_at_us is None else max(0, now_us - status.last_error_at_us),
         waits_for=status.waits_for,
+        next_attempt_us=_next_attempt_us(status, now_us),
     )
+
+
+def _next_attempt_us(status: PartitionStatus, now_us: int) -> int | None:
+    """Return when the next attempt to connect comes, None where it is due or none is planned."""
+    at_us = status.next_attempt_us
+    return None if at_us is None or at_us <= now_us else at_us
 
 
 def _owner(status: PartitionStatus, covered: Covered | None, now_us: int) -> str:
@@ -171,7 +185,7 @@ def _trouble(status: PartitionStatus, covered: Covered | None, now_us: int, *, i
         return "no coverage was recorded in the last 8 days" if is_known else None
     silent = duration(now_us - covered.written_at_us)
     if covered.is_silent(now_us):
-        return f"no record for {silent}" if status.is_owned else f"no owner: no record for {silent}"
+        return f"no update for {silent}" if status.is_owned else f"no owner: no update for {silent}"
     return f"{duration(covered.behind_us(now_us))} behind" if covered.is_late(now_us) else None
 
 

@@ -9,6 +9,7 @@ from connector.events.catalog import STREAM_PARTITIONS
 from connector.events.times import US_PER_S
 from connector.pages.overview import MOST_DEAD_LETTERS, MOST_GAPS, MOST_STATES, Overview, make_overview
 from connector.pages.service_page import KEPT_S, ServicePage
+from connector.pages.words import instant
 from connector.telemetry.coverage_records import Covered
 from connector.telemetry.open_gaps import RecordedGap
 from connector.telemetry.status import Look, ServiceStatus, State, Statuses
@@ -76,7 +77,7 @@ def test_old_error_is_not_shown_where_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("covered", "owner", "trouble"),
     [
-        (Covered(_OTHER, _NOW, "live", _NOW - 61 * US_PER_S), "no owner", "no owner: no record for 1 min 1 s"),
+        (Covered(_OTHER, _NOW, "live", _NOW - 61 * US_PER_S), "no owner", "no owner: no update for 1 min 1 s"),
         (Covered(_OTHER, _NOW, "live", _NOW - 59 * US_PER_S), "another replica", None),
         (Covered(_OTHER, _NOW - 6 * _MIN, "replay", _NOW), "another replica", "6 min behind"),
         (Covered(_OTHER, _NOW + _MIN, "live", _NOW + _MIN), "another replica", None),
@@ -103,6 +104,20 @@ def test_partition_that_has_stopped_says_so_though_its_last_record_is_new() -> N
     assert (row.trouble, row.last_error, row.last_error_ago_us) == ("stopped: corrupt", "cannot be read", _MIN)
 
 
+def test_partition_that_is_behind_says_what_it_waits_for_and_until_when() -> None:
+    """In its own row, in sentences; a row without anything to say has no label for it."""
+    now_us = wall_us()
+    status = _status(Covered(_ONE, now_us - 6 * _MIN, "disconnected", now_us), Covered(_OTHER, now_us, "live", now_us))
+    ours = status.partitions[_ONE]
+    ours.waits_for, ours.next_attempt_us = "cooldown", now_us + _MIN
+    page = _page(status)
+    said = f"</strong> Waits for cooldown. Next attempt to connect at {instant(now_us + _MIN)}. "
+    assert f'<td data-label="Notes"><strong class="loud">6 min behind.{said}' in " ".join(page.split())
+    assert page.count('data-label="Notes"') == 1
+    ours.next_attempt_us = now_us - 1
+    assert "Next attempt" not in _page(status)
+
+
 def test_topics_that_cannot_be_read_are_not_known_rather_than_empty() -> None:
     """No number of a look before is left."""
     status = _well()
@@ -113,7 +128,7 @@ def test_topics_that_cannot_be_read_are_not_known_rather_than_empty() -> None:
     assert (overview.pictures, overview.coverage_age_us, overview.partitions[0].complete_until_us) == ((), None, None)
     page = _page(status)
     assert page.count("Not known at present.") == 4
-    assert "None is recorded" not in page
+    assert "None recorded" not in page
 
 
 def test_age_of_a_look_is_on_the_page() -> None:
@@ -121,7 +136,7 @@ def test_age_of_a_look_is_on_the_page() -> None:
     assert _overview(_well()).coverage_age_us == 3 * US_PER_S
     status = _well()
     status.coverage = Look(wall_us() - 10 * _MIN, ())
-    assert "As read from Kafka 10 min ago." in _page(status)
+    assert "Read from Kafka 10 min ago." in _page(status)
 
 
 def _page(status: ServiceStatus) -> str:
