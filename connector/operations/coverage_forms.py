@@ -142,12 +142,10 @@ def _to_the_second(instant_us: int) -> str:
 def _gap_line(gap: ReportedGap) -> str:
     line = f"gap  {gap.partition}  {format_us(gap.start_us)}  {format_us(gap.end_us)}"
     line = f"{line}  {gap.state}  {gap.cause}: {gap.detail}"
-    if gap.may_lack and gap.remaining is None:
+    if gap.may_lack:
         line += f"; may lack {', '.join(gap.may_lack)}"
     if gap.reconciled_by:
         line += f"; reconciled by {', '.join(gap.reconciled_by)}"
-    if gap.remaining:
-        line += f"; remaining {', '.join(gap.remaining)}"
     return line + (f"; withdrawn: {gap.withdrawn_because}" if gap.withdrawn_because else "")
 
 
@@ -249,6 +247,7 @@ def _gap(gap: ReportedGap) -> dict[str, Any]:
         "gap_end": format_us(gap.end_us),
         "state": gap.state,
         "is_open": gap.is_open,
+        "may_lack": gap.may_lack,
         "cause": gap.cause,
         "detail": gap.detail,
         "recorded_at": format_us(gap.recorded_us),

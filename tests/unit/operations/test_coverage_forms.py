@@ -11,7 +11,7 @@ import pytest
 
 from connector.events.catalog import StreamPartition
 from connector.operations.coverage_forms import as_csv, as_json, as_table
-from connector.operations.coverage_report import CoverageReport, PartitionCoverage, Verdict
+from connector.operations.coverage_report import CoverageReport, PartitionCoverage, ReportedGap, Verdict
 from tests.unit.operations.coverage_values import BEGAN_US, COVERAGE, ENDED_US, GAP, HOUR_US, REPORT, SECOND_US
 
 _DAY_US = 24 * HOUR_US
@@ -111,6 +111,23 @@ def test_table_says_once_what_is_true_of_several_stream_partitions() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("gap", "may_lack"),
+    [
+        (GAP, ("tweet.delete", "tweet.edit", "tweet.withheld", "tweet.drop", "tweet.undrop")),
+        (replace(GAP, partition=StreamPartition("like", 1), state="a-state-to-come"), ("like.delete",)),
+        (replace(GAP, state="partly-reconciled", remaining=("tweet.drop",)), ("tweet.drop",)),
+        (replace(GAP, state="reconciled", remaining=()), ()),
+        (replace(GAP, state="withdrawn"), ()),
+    ],
+)
+def test_gap_names_the_event_types_that_it_may_lack(gap: ReportedGap, may_lack: tuple[str, ...]) -> None:
+    """All of its stream, or those that no batch run has made up for; none where it is closed."""
+    assert gap.may_lack == may_lack
+    [line] = [line for line in as_table(_report(replace(COVERAGE, gaps=(gap,)))) if line.startswith("gap  ")]
+    assert line.endswith(f"; may lack {', '.join(may_lack)}") == bool(may_lack)
+
+
 def test_table_of_very_many_gaps_says_how_many_it_leaves_out() -> None:
     """The count in the verdict is of all of them."""
     lines = list(as_table(_report(replace(COVERAGE, gaps=(GAP,) * 250))))
@@ -171,6 +188,7 @@ def test_json_has_every_field_of_the_report() -> None:
     [partition] = said["partitions"]
     assert partition["behind_s"] == 4.0
     assert [gap["is_open"] for gap in partition["gaps"]] == [True, False]
+    assert [len(gap["may_lack"]) for gap in partition["gaps"]] == [5, 0]
     assert partition["gaps"][1]["reconciled_by"] == ["run"]
     assert [letter["is_replayed"] for letter in partition["dead_letters"]] == [False, True]
     assert partition["events"] == {"tweet.delete": 5, "tweet.edit": 2}

@@ -29,7 +29,7 @@ def _words(report: CoverageReport) -> str:
         "outage-too-long: longer than X can replay. Recorded ",
         "(3 h)",
         "Made up for by run-1.",
-        "Still missing: tweet.withheld.",
+        "May lack: tweet.withheld.",
         "not-json</strong>, no object",
         "1 dead letter: it may be an instruction that no consumer has seen.",
         "10 received: 7 published, 2 duplicates, 1 control, 1 dead letter with a date in the range.",
