@@ -27,7 +27,7 @@ _MOST_LINES = 100
 """Of more gaps or dead letters, a table shows as many; the other forms have all."""
 _FORMULA = ("=", "+", "-", "@")
 """A spreadsheet takes a cell that begins so for a formula."""
-_HEADINGS = ("partition", "verdict", "complete until", "behind", "events", "dead letters", "written by")
+_HEADINGS = ("partition", "verdict", "complete until", "behind now", "events", "dead letters", "written by")
 _COLUMNS = (
     "stream",
     "stream_partition",

@@ -94,7 +94,7 @@ def _undecoded(report: CoverageReport) -> dict[str, int]:
 def _section(report: CoverageReport, found: PartitionCoverage) -> _Section:
     reasons = (*why_not_yet(report, found, instant), *why_later(found, instant))
     sentences = tuple(f"{reason[0].upper()}{reason[1:]}." for reason in reasons)
-    return _Section(found, " ".join([*_sentences(found), *sentences]), sentences, _is_complete(found.verdict))
+    return _Section(found, " ".join([*sentences, *_sentences(found)]), sentences, _is_complete(found.verdict))
 
 
 def _sentences(found: PartitionCoverage) -> Iterator[str]:

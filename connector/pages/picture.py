@@ -41,7 +41,7 @@ WORDS = {
     BandKind.SUSPECTED: "gap suspected: events may be missing",
     BandKind.RECONCILED: "gap recovered by batch runs, fully or partly",
     BandKind.WITHDRAWN: "gap withdrawn (recorded in error)",
-    BandKind.NOT_YET: "not complete yet",
+    BandKind.NOT_YET: "not covered yet",
     BandKind.UNKNOWN: "no record of coverage",
 }
 """What each kind means, in the order of a legend."""

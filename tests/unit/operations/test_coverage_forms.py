@@ -27,8 +27,8 @@ def test_table_says_it_all_for_people() -> None:
     assert list(as_table(REPORT)) == [
         f"complete but for 1 gap: x.compliance from {range_[0]} to {range_[1]} (X's clock)",
         "",
-        "partition  verdict                 complete until        behind  events  dead letters  written by",
-        "tweet/1    complete but for 1 gap  2026-03-14T10:20:01Z  4 s     7       2             connector-0",
+        "partition  verdict                 complete until        behind now  events  dead letters  written by",
+        "tweet/1    complete but for 1 gap  2026-03-14T10:20:01Z  4 s         7       2             connector-0",
         "tweet/1: a note",
         (
             "gap  tweet/1  2026-03-14T09:20:01.000000Z  2026-03-14T09:20:02.000000Z"
