@@ -115,8 +115,8 @@ def _span(since: str | None, until: str | None, *, from_beginning: bool, to_end:
     from connector.kafka.reading import BEGINNING, NOW
 
     now_us = wall_us()
-    since_us = None if since is None else instant_us(since, now_us)
-    until_us = None if until is None else instant_us(until, now_us)
+    since_us = None if since is None else instant_us(since, now_us, "--since")
+    until_us = None if until is None else instant_us(until, now_us, "--until")
     if since_us is not None and from_beginning:
         raise typer.BadParameter("cannot go with --from-beginning: both say where to start", param_hint="--since")
     if since_us is not None and since_us > now_us:
