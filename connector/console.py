@@ -45,12 +45,12 @@ def tell(error: ConnectorError) -> int:
     return error.exit_code
 
 
-def configure(kind: type[S], config: Path | None) -> S:
+def configure(kind: type[S], config: Path | None, *, is_service: bool = False) -> S:
     """Read the settings and configure logging, librdkafka's included."""
     from connector.telemetry.logs import configure_logs  # noqa: PLC0415 - a command starts fast
 
     settings = load_settings(kind, config)
-    configure_logs(settings.log)
+    configure_logs(settings.log, is_service=is_service)
     return settings
 
 
@@ -96,3 +96,10 @@ class Screen:
             print(f"\x1b[{self._shown}F\x1b[J" if self._shown else "\x1b[J", end="", file=self._output)
         print(*shown, sep="\n", file=self._output, flush=True)
         self._shown = len(shown)
+
+    def show_error(self, text: str) -> None:
+        """Show what keeps the lines from being shown: on a terminal in their place, elsewhere on stderr."""
+        if self._output.isatty():
+            self.show([text])
+        else:
+            say(text, err=True)

@@ -27,7 +27,7 @@ def run(config: ConfigFile = None) -> None:
     """
     from connector.app import Service, stopping_on_signals
 
-    settings = configure(RunSettings, config)
+    settings = configure(RunSettings, config, is_service=True)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # A batch holds many thousands of records, none in a cycle: with Python's own thresholds (700, 10, 10) the
     # collector goes through them again and again and finds nothing.

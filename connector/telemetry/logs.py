@@ -153,11 +153,12 @@ def _unraisable(failed: "sys.UnraisableHookArgs") -> None:
     structlog.get_logger().error("unraisable_exception", exc_info=failed.exc_value)
 
 
-def configure_logs(settings: LogSettings, *, hidden: Collection[str] = ()) -> None:
+def configure_logs(settings: LogSettings, *, hidden: Collection[str] = (), is_service: bool = True) -> None:
     """Send all logs to stderr, as JSON or readable, and what else Python would print there too.
 
     Readable ones are coloured on a terminal, unless `NO_COLOR` is set to anything (no-color.org).
-    Events of ours that are `hidden` are left out.
+    Events of ours that are `hidden` are left out. Where it is no service that logs, librdkafka does so at level debug
+    alone: a command says itself what keeps it from its work.
     """
     is_console = settings.format == "console" or (settings.format is None and sys.stderr.isatty())
     renderer: list[Processor] = (
@@ -194,7 +195,9 @@ def configure_logs(settings: LogSettings, *, hidden: Collection[str] = ()) -> No
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    logging.getLogger("librdkafka").filters[:] = [LibrdkafkaLimit(Repeats(LIBRARY_INTERVAL_S))]
+    librdkafka = logging.getLogger("librdkafka")
+    librdkafka.filters[:] = [LibrdkafkaLimit(Repeats(LIBRARY_INTERVAL_S))]
+    librdkafka.disabled = not is_service and settings.level != "debug"
     for name in _ONE_LINE_A_REQUEST:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)

@@ -33,3 +33,14 @@ def test_screen_shows_lines_in_place_of_those_before_on_a_terminal(monkeypatch: 
     screen.show(["123456", "b", "c"])
     screen.show(["d"])
     assert output.getvalue() == "\x1b[J1234\nb\n\x1b[2F\x1b[Jd\n"
+
+
+def test_error_is_shown_in_place_of_the_lines_on_a_terminal_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """Elsewhere stdout holds nothing but the lines that were asked for."""
+    terminal, file = _Terminal(), io.StringIO()
+    for output in (terminal, file):
+        screen = Screen(output)
+        screen.show(["a"])
+        screen.show_error("away\x1b")
+    assert terminal.getvalue() == "\x1b[Ja\n\x1b[1F\x1b[Jaway\\x1b\n"
+    assert (file.getvalue(), capsys.readouterr().err) == ("a\n", "away\\x1b\n")

@@ -34,6 +34,7 @@ def _logs_as_before() -> Iterator[None]:
     yield
     threading.excepthook = hook
     logging.getLogger("librdkafka").filters[:] = filters
+    logging.getLogger("librdkafka").disabled = False
     logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -227,6 +228,18 @@ def test_librdkafka_is_silent_where_only_errors_are_wanted(capsys: pytest.Captur
     _configure(level="error")
     logging.getLogger("librdkafka").critical("fenced")
     assert _lines(capsys) == []
+
+
+@pytest.mark.parametrize(
+    ("level", "is_service", "is_shown"), [("info", True, True), ("info", False, False), ("debug", False, True)]
+)
+def test_librdkafka_is_silent_in_a_command(
+    capsys: pytest.CaptureFixture[str], level: Level, *, is_service: bool, is_shown: bool
+) -> None:
+    """Unless every detail is wanted."""
+    configure_logs(LogSettings(format="json", level=level), is_service=is_service)
+    logging.getLogger("librdkafka").error("GETPID")
+    assert bool(_lines(capsys)) == is_shown
 
 
 def _warnings(clock: _Clock) -> Callable[..., dict[str, Any] | None]:
