@@ -32,7 +32,7 @@ from connector.simulator.server import Simulator
 
 _SEED = 1
 NEXT = (
-    "What to try next (in a checkout, connector is .venv/bin/connector):",
+    "What to try next (in a checkout, connector is .venv/bin/python -m connector):",
     "  DEMO_SECONDS=120 connector demo   the same for longer",
     "  docker compose up                 Apache Kafka, a registry, and a reader of deletes, with no token",
     "  connector simulate                the simulated X alone, to point a connector at",
