@@ -1,6 +1,7 @@
 """Every setting, in one place: names, defaults and limits. Where values come from is in `configuration`."""
 
 import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -294,6 +295,11 @@ class KafkaSettings(_Section):
         6, ge=1, le=10_000, description="Partitions of each event topic; provision makes them, run insists on them."
     )
     retention: RetentionSettings = RetentionSettings()
+
+    @property
+    def replica_name(self) -> str:
+        """The name of this replica everywhere: its `group_instance_id`, or else its host's."""
+        return self.group_instance_id or socket.gethostname()
 
     @field_validator("bootstrap_servers")
     @classmethod

@@ -12,18 +12,20 @@ from connector.console import ConfigFile, Screen, configure, say, say_foreign
 from connector.errors import DependencyUnavailableError
 from connector.events.times import format_us
 from connector.settings import Settings
+from connector.x.clock import wall_us
 
 if TYPE_CHECKING:
     from connector.operations.status import FleetStatus
 
 _LOOK_S = 2.0
-_HEAD = ("PARTITION", "OWNER", "MODE", "COMPLETE UNTIL", "BEHIND", "GAPS", "")
+_TO_THE_SECOND = len("2026-01-31T12:00:00")
+_HEAD = ("PARTITION", "MODE", "BEHIND", "GAPS", "NOTE", "COMPLETE UNTIL", "OWNER")
 
 
 def status(
     *,
     config: ConfigFile = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again every 2 s, until interrupted.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 s, until interrupted.")] = False,
     output: OutputOption = Output.TABLE,
     url: Annotated[
         list[str] | None,
@@ -54,7 +56,7 @@ def status(
 
 
 def _watch(settings: Settings, urls: list[str], output: Output) -> None:
-    """Show what there is again and again; where Kafka does not answer, say so and try again."""
+    """Show what there is again and again; where something does not answer, show that in its place and try again."""
     from connector.operations.status import FleetReader
 
     screen = Screen()
@@ -65,7 +67,7 @@ def _watch(settings: Settings, urls: list[str], output: Output) -> None:
                     screen.show([*_lines(reader.read(), output)])
                     time.sleep(_LOOK_S)
         except DependencyUnavailableError as error:
-            say(f"connector: {error}", err=True)
+            screen.show_error(f"{_to_the_second(wall_us())}: {error}")
             time.sleep(_LOOK_S)
 
 
@@ -93,29 +95,34 @@ def _table(found: "FleetStatus") -> Iterator[str]:
     from connector.pages.words import counted, duration
 
     troubled, count = sum(bool(each.trouble) for each in found.partitions), len(found.partitions)
-    verdict = f"{troubled} of {count} NEED A LOOK" if troubled else f"all {count} are owned and up to date"
+    verdict = f"{troubled} of {count} need attention" if troubled else f"all {count} are owned and up to date"
     yield f"stream partitions: {verdict}; {counted(len(found.members), 'replica')} in the group"
-    yield f"at {format_us(found.at_us)}"
+    yield f"at {_to_the_second(found.at_us)}"
     rows = [_HEAD]
     for each in found.partitions:
-        complete = "not known" if each.complete_until_us is None else format_us(each.complete_until_us)
+        complete = "not known" if each.complete_until_us is None else _to_the_second(each.complete_until_us)
         behind = "not known" if each.behind_us is None else duration(each.behind_us)
-        notes = [each.trouble, each.waits_for and f"waits for {each.waits_for}", each.last_error]
         rows.append(
             (
                 str(each.partition),
-                each.owner or "NONE",
                 each.mode or "not known",
-                complete,
                 behind,
                 str(each.open_gaps),
-                "; ".join(filter(None, notes)),
+                each.trouble or "",
+                complete,
+                each.owner or "none",
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from (f"{each.partition}: {each.details}" for each in found.partitions if each.details)
     for url, left in found.connects_left.items():
         words = ", ".join(f"{stream} {count}" for stream, count in left.items())
         yield f"connects left, by {url}: {words or 'not known'}"
     yield from (f"not reached: {replica}" for replica in found.unreachable)
+
+
+def _to_the_second(instant_us: int) -> str:
+    """Return an instant as RFC 3339 text without its fraction of a second."""
+    return f"{format_us(instant_us)[:_TO_THE_SECOND]}Z"

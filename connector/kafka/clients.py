@@ -39,7 +39,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 C = TypeVar("C", AdminClient, Consumer, Producer)
 
-_COMMON_DEFAULTS = {"client.id": "x-compliance-connector"}
+CLIENT_ID = "client.id"
+_COMMON_DEFAULTS = {CLIENT_ID: "x-compliance-connector"}
 
 # A batch is handed over at once and then flushed by the commit, so lingering costs no time and fills the requests.
 _BATCH_BYTES = MESSAGE_MAX_BYTES // 2
@@ -130,7 +131,10 @@ def recorder_config(settings: KafkaSettings) -> ClientProperties:
 
 
 def group_consumer_config(settings: KafkaSettings, session_timeout_ms: int) -> ClientProperties:
-    """Return the properties of the consumer whose assignment says which stream partitions are ours."""
+    """Return the properties of the consumer whose assignment says which stream partitions are ours.
+
+    Its client id is the replica's name, so that who describes the group learns it.
+    """
     owned = {
         "group.id": TopicNames(settings.topic_prefix).group,
         "partition.assignment.strategy": "cooperative-sticky",
@@ -144,7 +148,7 @@ def group_consumer_config(settings: KafkaSettings, session_timeout_ms: int) -> C
     }
     if settings.group_instance_id is not None:
         owned["group.instance.id"] = settings.group_instance_id
-    return _properties(settings, {}, owned)
+    return _properties(settings, {CLIENT_ID: settings.replica_name}, owned)
 
 
 def reader_config(settings: KafkaSettings) -> ClientProperties:

@@ -22,7 +22,8 @@ from confluent_kafka.admin import (
 )
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError
-from connector.kafka.clients import ClientProperties, admin_config, make
+from connector.kafka.clients import CLIENT_ID, ClientProperties, admin_config, make
+from connector.kafka.outages import outage
 from connector.kafka.topics import TopicSpec
 from connector.quoting import shown
 from connector.settings import KafkaSettings, variable_name
@@ -71,10 +72,9 @@ class TopicState:
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """A member of a consumer group, and the partitions that it is assigned, by topic and number."""
+    """A member of a consumer group under its replica's name, and the partitions that it has, by topic and number."""
 
     name: str
-    host: str
     partitions: frozenset[tuple[str, int]]
 
 
@@ -130,7 +130,7 @@ class Cluster:
         if any(error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED for error in errors.values()):
             raise NotProvisionedError(f"no right to describe the group {group}: grant Describe on it")
         self._raise_unless(KafkaError.GROUP_ID_NOT_FOUND, errors)
-        return [_member(member) for group in found.values() for member in group.members]
+        return [_member(member, self._properties[CLIENT_ID]) for group in found.values() for member in group.members]
 
     def create(self, specs: Collection[TopicSpec]) -> None:
         """Create the topics, and return once they can be seen; one that is there already is left alone.
@@ -217,21 +217,20 @@ class Cluster:
             if error.code() != expected:
                 self._admin.poll(0)
                 self._admin = AdminClient(self._properties)
-                because = f" ({self._last_error})" if self._last_error else ""
-                raise DependencyUnavailableError(
-                    f"Kafka at {self._servers} does not answer: {shown(error.str())}{because}"
-                )
+                why = outage(error.code(), shown(error.str()), self._last_error)
+                raise DependencyUnavailableError(f"Kafka at {self._servers} does not answer: {why}")
 
     def _remember(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name for it
             self._last_error = shown(error.str())
 
 
-def _member(described: MemberDescription) -> GroupMember:
-    """Return a member under its instance id, or the random end of its id where it has none."""
-    name = described.group_instance_id or described.member_id.removeprefix(f"{described.client_id}-")
+def _member(described: MemberDescription, common_client_id: str) -> GroupMember:
+    """Return a member under its instance id or its client id; one whose client id names no replica, by its address."""
+    is_named = described.client_id != common_client_id
+    name = described.group_instance_id or (described.client_id if is_named else described.host.removeprefix("/"))
     places = frozenset((place.topic, place.partition) for place in described.assignment.topic_partitions)
-    return GroupMember(shown(name), shown(described.host.removeprefix("/")), places)
+    return GroupMember(shown(name), places)
 
 
 def _readable(entries: Mapping[str, ConfigEntry]) -> Iterator[tuple[str, str]]:

@@ -25,6 +25,7 @@ from connector.events.avro import AvroDecoder, split_prefix
 from connector.events.times import format_us
 from connector.kafka.clients import make, reader_config
 from connector.kafka.cluster import Cluster
+from connector.kafka.outages import cause
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import subject
 from connector.quoting import shown
@@ -296,4 +297,4 @@ def _cut_short(place: _Place, reached: int, end: int) -> DependencyUnavailableEr
 
 def unavailable(error: KafkaException) -> DependencyUnavailableError:
     """Return what a failed request comes to."""
-    return DependencyUnavailableError(f"Kafka does not answer: {shown(error.args[0].str())}")
+    return DependencyUnavailableError(f"Kafka does not answer: {cause(shown(error.args[0].str()))}")

@@ -40,6 +40,7 @@ class ReplicaPartition(msgspec.Struct, frozen=True):
     state: str
     last_error: str | None = None
     waits_for: str | None = None
+    next_attempt: str | None = None
 
 
 class Replica(msgspec.Struct, frozen=True):
@@ -51,7 +52,7 @@ class Replica(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What group, topics and replicas say; `owners` are in words."""
+    """What group, topics and replicas say; `owners` are names of replicas."""
 
     owners: Mapping[StreamPartition, str]
     coverage: Mapping[StreamPartition, Covered]
@@ -63,7 +64,7 @@ class Evidence:
 class PartitionState:
     """One stream partition; `trouble` is what must be looked at, None where all is well.
 
-    What is not known is None: `state`, `last_error` and `waits_for` where its owner was not asked.
+    What is not known is None: all from `state` on where its owner was not asked.
     """
 
     partition: StreamPartition
@@ -76,6 +77,13 @@ class PartitionState:
     state: str | None = None
     last_error: str | None = None
     waits_for: str | None = None
+    next_attempt: str | None = None
+
+    @property
+    def details(self) -> str:
+        """What its owner says of it, as far as it was asked and says anything."""
+        said = {"waits for": self.waits_for, "next attempt": self.next_attempt, "last error": self.last_error}
+        return "; ".join(f"{name}: {text}" for name, text in said.items() if text)
 
     def as_json(self) -> dict[str, Any]:
         """Return it with instants as RFC 3339 text, lengths in seconds."""
@@ -90,6 +98,7 @@ class PartitionState:
             "state": self.state,
             "last_error": self.last_error,
             "waits_for": self.waits_for,
+            "next_attempt": self.next_attempt,
         }
 
 
@@ -154,7 +163,7 @@ class FleetReader:
         )
         return FleetStatus(
             at_us=at_us,
-            members=tuple(sorted(_described(member) for member in members)),
+            members=tuple(sorted(member.name for member in members)),
             partitions=tuple(judge(each, evidence, at_us) for each in self._partitions),
             connects_left={url: replica.connects_left for url, replica in replicas.items()},
             unreachable=tuple(unreachable),
@@ -163,9 +172,7 @@ class FleetReader:
 
     def _owners(self, members: Collection[GroupMember]) -> dict[StreamPartition, str]:
         places = {(self._names.owner(each.stream), each.number - 1): each for each in self._partitions}
-        return {
-            places[place]: _described(member) for member in members for place in member.partitions if place in places
-        }
+        return {places[place]: member.name for member in members for place in member.partitions if place in places}
 
     def __enter__(self) -> Self:
         return self
@@ -180,6 +187,7 @@ def judge(partition: StreamPartition, evidence: Evidence, at_us: int) -> Partiti
     """Return the state of a stream partition from what is known at `at_us`."""
     owner, covered = evidence.owners.get(partition), evidence.coverage.get(partition)
     replica = next((found for each in evidence.replicas if (found := _owned(each, partition))), None)
+    said = _said(replica)
     return PartitionState(
         partition=partition,
         owner=owner,
@@ -188,9 +196,10 @@ def judge(partition: StreamPartition, evidence: Evidence, at_us: int) -> Partiti
         behind_us=None if covered is None else covered.behind_us(at_us),
         open_gaps=sum(gap.partition == partition and gap.state not in _CLOSED for gap in evidence.gaps),
         trouble=_trouble(owner, covered, replica, at_us),
-        state=None if replica is None else shown(replica.state),
-        last_error=None if replica is None or replica.last_error is None else shown(replica.last_error),
-        waits_for=None if replica is None or replica.waits_for is None else shown(replica.waits_for),
+        state=said.get("state"),
+        last_error=said.get("last_error"),
+        waits_for=said.get("waits_for"),
+        next_attempt=said.get("next_attempt"),
     )
 
 
@@ -214,6 +223,11 @@ def _owned(replica: Replica, partition: StreamPartition) -> ReplicaPartition | N
     return None if found is None or found.state == State.NOT_OWNED.value else found
 
 
+def _said(replica: ReplicaPartition | None) -> dict[str, str]:
+    told = {} if replica is None else msgspec.structs.asdict(replica)
+    return {name: shown(text) for name, text in told.items() if text is not None}
+
+
 def _trouble(owner: str | None, covered: Covered | None, replica: ReplicaPartition | None, at_us: int) -> str | None:
     """Return what is wrong with a stream partition, the gravest first."""
     if owner is None:
@@ -223,11 +237,7 @@ def _trouble(owner: str | None, covered: Covered | None, replica: ReplicaPartiti
     if covered is None:
         return "NO COVERAGE"
     if covered.is_late(at_us):
-        return f"BEHIND by {duration(covered.behind_us(at_us))}"
+        return "BEHIND"
     if covered.is_silent(at_us):
-        return f"SILENT for {duration(at_us - covered.written_at_us)}"
+        return f"no update for {duration(at_us - covered.written_at_us)}"
     return None
-
-
-def _described(member: GroupMember) -> str:
-    return f"{member.name} ({member.host})"

@@ -5,7 +5,6 @@ way; only a ledger that cannot be trusted ends them all.
 """
 
 import random
-import socket
 import threading
 import time
 import uuid
@@ -220,7 +219,7 @@ class PartitionWorker:
             self._must_stop,
             clock_us=lambda: max(wall_us(), shared.clock.read().latest_us),
         )
-        identity = Writer(uuid.uuid4().hex, shared.settings.kafka.group_instance_id or socket.gethostname())
+        identity = Writer(uuid.uuid4().hex, shared.settings.kafka.replica_name)
         entries, begin, end = reader.restore(self._known_end, self._known_entry)
         writer.expect_entry_at(end)
         if not entries:

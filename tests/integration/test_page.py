@@ -22,7 +22,8 @@ from connector.telemetry import record_watch
 from tests.faults.ledger_damage import LedgerDamage
 from tests.rig.browser import Browser
 from tests.rig.own_topics import OwnTopics
-from tests.rig.process import LOOPBACK, wait_until
+from tests.rig.process import LOOPBACK, free_port, wait_until
+from tests.rig.proxy import TcpProxy
 from tests.rig.sample_report import REPORT
 from tests.rig.service import (
     Config,
@@ -31,6 +32,7 @@ from tests.rig.service import (
     delete_topics,
     live_connections,
     make_config,
+    override,
     provision_topics,
     running,
 )
@@ -88,7 +90,7 @@ def test_service_that_is_well_says_so_in_every_place(
 
         found, table = _status(tmp_path, committed, 0, "--url", probe.url)
         assert found["is_well"]
-        assert len(found["members"]) == 1
+        assert found["members"] == [socket.gethostname()]
         assert {each["owner"] for each in found["partitions"]} == set(found["members"])
         assert {(each["mode"], each["state"], each["open_gaps"]) for each in found["partitions"]} == {
             ("live", "running", 0)
@@ -115,7 +117,7 @@ def test_service_that_is_well_says_so_in_every_place(
 
     found, table = _status(tmp_path, committed, 1)
     assert {each["trouble"] for each in found["partitions"]} == {"NO OWNER"}
-    assert "10 of 10 NEED A LOOK; 0 replicas in the group" in table
+    assert "10 of 10 need attention; 0 replicas in the group" in table
 
 
 def test_gap_corruption_and_dead_letter_are_seen_by_everyone(
@@ -164,7 +166,7 @@ def test_gap_corruption_and_dead_letter_are_seen_by_everyone(
         assert by_name["tweet/1"]["open_gaps"] == 1
         assert [each["trouble"] for each in found["partitions"]].count(None) == len(STREAM_PARTITIONS) - 1
         assert len(found["unreachable"]) == 1
-        assert "1 of 10 NEED A LOOK" in table
+        assert "1 of 10 need attention" in table
         assert "not reached: http://127.0.0.1:9: " in table
 
 
@@ -222,4 +224,19 @@ def test_status_without_kafka_ends_with_69(registry: SchemaRegistry, tmp_path: P
     config = make_config(f"{LOOPBACK}:9", registry.url, "nowhere", f"http://{LOOPBACK}:9")
     with ConnectorProcess(tmp_path, ["status"], config) as command:
         assert command.wait() == 69
-        assert f"Kafka at {LOOPBACK}:9 does not answer" in command.stderr
+        assert command.stderr == f"connector: Kafka at {LOOPBACK}:9 does not answer: connection refused\n"
+
+
+def test_watch_that_starts_without_kafka_shows_the_status_once_it_answers(committed: Config, tmp_path: Path) -> None:
+    """Each look that fails is one line on stderr, and stdout has nothing but statuses."""
+    port = free_port()
+    away = override(committed, kafka={"bootstrap_servers": f"{LOOPBACK}:{port}"})
+    with ConnectorProcess(tmp_path, ["status", "--watch"], away) as watching:
+        wait_until(lambda: watching.stderr.endswith("\n"), "a look has failed", _TIMEOUT_S)
+        with TcpProxy(port, committed["kafka"]["bootstrap_servers"]):
+            wait_until(lambda: "need attention" in watching.stdout, "a look has succeeded", _TIMEOUT_S)
+            watching.signal(signal.SIGINT)
+            assert watching.wait() == 130
+        assert watching.stdout.startswith("stream partitions: ")
+        told = f"Z: Kafka at {LOOPBACK}:{port} does not answer: connection refused"
+        assert {line[len("2026-01-31T12:00:00") :] for line in watching.stderr.splitlines()} == {told}

@@ -355,3 +355,13 @@ def test_value_that_librdkafka_refuses_is_not_shown(properties: dict[str, str], 
         try_properties(_SETTINGS.model_copy(update={"properties": properties}), 30_000)
     assert problem in str(caught.value)
     assert "sh" not in str(caught.value).replace("refuses", "")
+
+
+def test_member_of_the_group_has_the_replicas_name_as_its_client_id() -> None:
+    """Unless the operator gives another: who describes the group learns who owns what."""
+    named = _SETTINGS.model_copy(update={"group_instance_id": "pod-0"})
+    assert group_consumer_config(named, 30_000)["client.id"] == "pod-0"
+    assert group_consumer_config(_SETTINGS, 30_000)["client.id"] == socket.gethostname()
+    assert reader_config(named)["client.id"] == "x-compliance-connector"
+    given = _SETTINGS.model_copy(update={"group_instance_id": "pod-0", "properties": {"client.id": "mine"}})
+    assert group_consumer_config(given, 30_000)["client.id"] == "mine"

@@ -28,7 +28,9 @@ def test_brokers_that_are_away_are_unavailable_with_address_and_cause(monkeypatc
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(DependencyUnavailableError, match=rf"Kafka at {address} does not answer: .*refused"):
+        with pytest.raises(
+            DependencyUnavailableError, match=rf"^Kafka at {address} does not answer: connection refused$"
+        ):
             Cluster(KafkaSettings(bootstrap_servers=address)).describe(["topic"])
 
 
