@@ -16,6 +16,8 @@ from connector.x.clock import wall_us
 
 gaps = typer.Typer(invoke_without_command=True)
 
+_HEAD = f"{'PARTITION':<9} {'FROM':<27}  {'TO':<27}  STATE  CAUSE: DETAIL"
+
 States = Annotated[
     list[GapState] | None, typer.Option("--state", help="Gaps with this state; may be given several times.")
 ]
@@ -33,9 +35,9 @@ def _gaps(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Print the recorded gaps, or withdraw one that proved false.
 
-    Events of those times may be missing, unless the gap is withdrawn. With --from or --to those whose range meets the
-    given one. JSON is one object a line. Exit codes: 0, gaps or not; 64 an option is wrong; 69 Kafka or the registry
-    does not answer; 78 settings, topics or rights are not as they must be.
+    Events of those times may be missing, unless the gap is withdrawn. With --from or --to those whose range overlaps
+    the given one. JSON is an array. Exit codes: 0, gaps or not; 64 an option is wrong; 69 Kafka or the registry does
+    not answer; 78 a setting, topic or permission is wrong or missing.
     """
     if context.invoked_subcommand is None:
         _print(config, output, start, end, state)
@@ -58,7 +60,7 @@ def list_gaps(
 
 @gaps.command()
 def withdraw(
-    gap_id: Annotated[str, typer.Argument(metavar="GAP_ID", help="The gap_id, as --output json prints it.")],
+    gap_id: Annotated[str, typer.Argument(metavar="GAP_ID", help="The gap's id, as `gaps` prints it.")],
     *,
     reason: Annotated[str, typer.Option("--reason", help="What shows that nothing is missing; kept with the gap.")],
     config: ConfigFile = None,
@@ -69,13 +71,13 @@ def withdraw(
 
     No batch run makes up for it any more. Prints the gap first, and asks. Exit codes: 0; 64 there is no such gap, it is
     withdrawn already, the reason is empty, over 500 characters or not a line of text, the answer was not yes, or there
-    was no terminal to ask on and no --yes; 69 Kafka or the registry does not answer; 78 settings, topics or rights are
-    not as they must be.
+    was no terminal to ask on and no --yes; 69 Kafka or the registry does not answer; 78 a setting, topic or permission
+    is wrong or missing.
     """
     from connector.operations.withdrawal import Withdrawal
 
     withdrawal = Withdrawal(configure(Settings, config), gap_id, reason)
-    say(*_lines(_readable(withdrawal.look_up())))
+    say(_HEAD, *_lines(_readable(withdrawal.look_up())))
     if dry_run:
         say("this gap would be withdrawn", err=True)
         return
@@ -94,16 +96,18 @@ def _print(
     say_foreign(foreign)
     wanted = [gap for gap in found if is_wanted(gap, asked, states)]
     if output is Output.JSON:
-        say(*map(json.dumps, wanted))
+        say(json.dumps(wanted))
         return
+    if wanted:
+        say(_HEAD)
     for gap in wanted:
         say(*_lines(gap))
     if not wanted:
-        say("no such gaps" if found else "no gaps")
+        say("no gaps match" if found else "no gaps")
 
 
 def is_wanted(gap: Mapping[str, Any], asked: TimeRange | None, states: list[GapState] | None) -> bool:
-    """Return whether a gap, times as RFC 3339 text, has one of the states, if any, and meets the range, if any."""
+    """Return whether a gap, times as RFC 3339 text, has one of the states, if any, and overlaps the range, if any."""
     if states and gap["state"] not in states:
         return False
     if asked is None:
@@ -118,14 +122,14 @@ def is_wanted(gap: Mapping[str, Any], asked: TimeRange | None, states: list[GapS
 def _lines(gap: Mapping[str, Any]) -> list[str]:
     """Return a gap as lines of a table, the first with its bounds."""
     place = f"{gap['stream']}/{gap['stream_partition']}"
-    more = []
+    more = [f"id: {gap['gap_id']}"]
     if gap.get("remaining") is not None:
         more.append(f"reconciled by: {', '.join(gap['reconciled_by'] or ())}")
         more.append(f"remaining: {', '.join(gap['remaining']) or 'nothing'}")
     if gap.get("withdrawn_because") is not None:
         more.append(f"withdrawn at {gap['withdrawn_at']}: {gap['withdrawn_because']}")
-    first = f"{place:<8} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}"
-    return [first, *(f"{'':<8} {line}" for line in more)]
+    first = f"{place:<9} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}"
+    return [first, *(f"{'':<9} {line}" for line in more)]
 
 
 def _readable(gap: Mapping[str, Any]) -> dict[str, Any]:

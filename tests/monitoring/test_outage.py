@@ -135,10 +135,10 @@ def test_runbook_leads_to_the_cause(stage: _Stage, tmp_path: Path) -> None:
     assert list(commands(page)) == ["connector gaps"]
     with ConnectorProcess(tmp_path, ["gaps"], stage.config) as run:
         assert run.wait() == 0
-        assert re.fullmatch(r"like/1 +\S+  \S+  lost  outage-too-long: .+\n", run.stdout)
+        assert re.search(r"\nlike/1 +\S+  \S+  lost  outage-too-long: .+\n +id: like/1/.+\n$", run.stdout)
     with ConnectorProcess(tmp_path, ["gaps", "--output=json"], stage.config) as run:
         assert run.wait() == 0
-        gap = json.loads(run.stdout)
+        [gap] = json.loads(run.stdout)
     assert to_us(gap["gap_start"]) == stage.covered_until_us // 1000 * 1000
     failures, members = code_blocks(page, "promql")
     [(labels, count)] = stage.prometheus.query(failures)

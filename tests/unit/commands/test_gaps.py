@@ -40,7 +40,7 @@ _GAP: dict[str, Any] = {
         (200, 999, False),
     ],
 )
-def test_range_meets_a_gap_that_shares_an_instant_with_it(start_s: int, end_s: int, *, is_met: bool) -> None:
+def test_range_overlaps_a_gap_that_shares_an_instant_with_it(start_s: int, end_s: int, *, is_met: bool) -> None:
     """Ends are excluded, of both."""
     assert is_wanted(_GAP, TimeRange(start_s * US_PER_S, end_s * US_PER_S), None) == is_met
 
@@ -66,12 +66,14 @@ def _printed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str
 
 
 def test_withdrawn_gap_is_printed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a line of its own; as JSON with everything, one object a line."""
-    first, second = _printed(monkeypatch)[1].splitlines()
+    """On a line of its own, below the id that `withdraw` takes; as JSON with everything, in an array."""
+    head, first, second, third = _printed(monkeypatch)[1].splitlines()
+    assert head.split() == ["PARTITION", "FROM", "TO", "STATE", "CAUSE:", "DETAIL"]
     assert first.endswith("  withdrawn  ledger-reset: d")
-    assert second.strip() == "withdrawn at 1970-01-01T00:05:00.000000Z: nothing was missing"
-    assert json.loads(_printed(monkeypatch, "list", "--output=json")[1]) == _GAP
-    assert _printed(monkeypatch, "--state=lost") == (os.EX_OK, "no such gaps\n")
+    assert second.strip() == "id: tweet/2/a/b"
+    assert third.strip() == "withdrawn at 1970-01-01T00:05:00.000000Z: nothing was missing"
+    assert json.loads(_printed(monkeypatch, "list", "--output=json")[1]) == [_GAP]
+    assert _printed(monkeypatch, "--state=lost") == (os.EX_OK, "no gaps match\n")
 
 
 @pytest.mark.parametrize(
