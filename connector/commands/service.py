@@ -94,14 +94,15 @@ def health(
 ) -> None:
     """Ask a running service whether it is alive.
 
-    For a container's health check. Exit codes: 0 it is; 69 it is not, or does not answer.
+    For a container's health check. Where it is not well, says why, by its /status. Exit codes: 0 it is; 69 it is not,
+    or does not answer.
     """
-    from connector.telemetry.http import ask
+    from connector.operations.health import probe
 
     answers: list[dict[str, object]] = []
     for path in ("/livez", "/readyz") if ready else ("/livez",):
         try:
-            answers.append({"path": path, "is_well": True, "answer": ask(host, port, path)})
+            answers.append({"path": path, "is_well": True, "answer": probe(host, port, path)})
         except DependencyUnavailableError as error:
             if output is Output.TABLE:
                 raise

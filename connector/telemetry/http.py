@@ -72,12 +72,19 @@ def ask(host: str, port: int, path: str) -> str:
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace").strip()
     except (OSError, HTTPException) as error:
-        raise DependencyUnavailableError(f"{path} at {host}:{port} does not answer: {error!r}") from error
+        raise DependencyUnavailableError(f"{path} at {host}:{port} does not answer: {_why(error)}") from error
     finally:
         connection.close()
     if answer.status != HTTPStatus.OK:
         raise DependencyUnavailableError(f"{path} at {host}:{port} answers {answer.status}: {text}")
     return text
+
+
+def _why(error: OSError | HTTPException) -> str:
+    """Return why there is no answer: in the system's words, or by the name of what is wrong with it."""
+    if isinstance(error, HTTPException):
+        return f"not HTTP: {type(error).__name__}"
+    return (error.strerror or str(error)).lower()
 
 
 def _router(pages: Pages) -> Callable[[str], Answer]:

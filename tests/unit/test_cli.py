@@ -28,7 +28,7 @@ from connector.kafka import reading, registry
 from connector.kafka.reading import ReadRecord
 from connector.kafka.topics import TopicNames
 from connector.operations import checks as checks_module
-from connector.operations import history, provision, verification
+from connector.operations import health, history, provision, verification
 from connector.operations import reset as reset_module
 from connector.operations.audit import Figures
 from connector.operations.audit_report import AuditReport, PartitionReport
@@ -36,7 +36,6 @@ from connector.operations.provision import Difference, Plan, SetCompatibility
 from connector.operations.reset import ResetPlan
 from connector.quoting import shown
 from connector.settings import KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
-from connector.telemetry import http
 
 _HOSTILE = "x\x1b[2J\x1b]0;y\x07\x9b1m\u202e\u200b\r\nok: everything\nno gaps"
 _SEEN = r"x\x1b[2J\x1b]0;y\x07\x9b1m\u202e\u200b\r\nok: everything\nno gaps"
@@ -117,7 +116,9 @@ def test_check_prints_the_same_as_json(monkeypatch: pytest.MonkeyPatch, printed:
     assert (result.exit_code, json.loads(result.stdout)["checks"][0]["result"]) == (os.EX_CONFIG, "failed")
 
 
-_GAP = dict.fromkeys(["stream", "gap_start", "gap_end", "state", "cause", "detail"], _HOSTILE) | {"stream_partition": 1}
+_GAP = dict.fromkeys(["gap_id", "stream", "gap_start", "gap_end", "state", "cause", "detail"], _HOSTILE) | {
+    "stream_partition": 1
+}
 
 
 @pytest.mark.parametrize("arguments", [["gaps"], ["gaps", "list"], ["gaps", "--output=json"]])
@@ -126,9 +127,9 @@ def test_gaps_cannot_be_made_to_say_that_there_are_none(
 ) -> None:
     """By a record of the topic, or by one that is not ours."""
     monkeypatch.setattr(history, "read_gaps", lambda _: ([_GAP], [_HOSTILE]))
-    foreign, gap = printed(*arguments)
+    foreign, *gap = printed(*arguments)
     assert foreign == f"1 records were not written by the connector, such as {_SEEN}"
-    assert "no gaps" in gap
+    assert "no gaps" in gap[-1]
 
 
 class _Topic:
@@ -223,7 +224,7 @@ def test_health_prints_what_a_service_answers_on_one_line(
     monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
 ) -> None:
     """Another process may have its port."""
-    monkeypatch.setattr(http, "ask", lambda *_: _HOSTILE)
+    monkeypatch.setattr(health, "ask", lambda *_: _HOSTILE)
     assert printed("health") == [f"/livez: {_SEEN}"]
 
 
@@ -237,7 +238,7 @@ def test_health_as_json_says_which_answer_is_bad(
             raise DependencyUnavailableError("no")
         return "yes"
 
-    monkeypatch.setattr(http, "ask", ask)
+    monkeypatch.setattr(health, "ask", ask)
     [line] = printed("health", "--ready", "--output", "json")
     assert json.loads(line) == [
         {"path": "/livez", "is_well": True, "answer": "yes"},
