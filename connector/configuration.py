@@ -7,7 +7,7 @@ client for itself.
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +25,7 @@ from connector.files import read_small_file, why_not_a_file
 from connector.network import is_plain_http
 from connector.properties import is_secret
 from connector.quoting import basic_credentials, keep_secret, shown
-from connector.settings import ENV_PREFIX, FORM, Settings, XSettings, variable_name
+from connector.settings import ENV_PREFIX, FORM, Settings, SettingValueError, XSettings, variable_name
 
 if TYPE_CHECKING:
     import httpx
@@ -49,27 +49,46 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
 
     Raises `SettingsError` with every problem found, each naming the setting and what would be right.
     """
+    content: Mapping[str, Any] = {}
+
+    def name(path: tuple[str, ...]) -> str:
+        return _given_name(path, config_file, content)
+
     problems = [*_misspelt_variables(kind, os.environ), *_unusable_proxies(), *_unusable_certificates(os.environ)]
     flat: list[tuple[str, ...]] = []
     try:
         content = read_config(kind, config_file)
-        problems += _otherwise_cased(kind, content)
+        problems += (f"{config_file}: {problem}" for problem in _otherwise_cased(kind, content))
         flat += _flat_sections(kind, content)
         settings: S = type(kind.__name__, (kind,), {"model_config": SettingsConfigDict(yaml_file=config_file)})()
-        problems += _unusable_files(settings)
+        problems += _unusable_files(settings, name)
     except SettingsError as error:
         problems += error.problems
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
-        problems += [_explain(kind, problem) for problem in found if problem["loc"] not in flat]
+        problems += [_explain(kind, problem, name) for problem in found if problem["loc"] not in flat]
     except PydanticSettingsError as error:
         problems.append(f"cannot be read: {error}")
     except RecursionError:
         problems.append(f"cannot be read: a value is {_TOO_DEEP}")
-    problems += [f"{variable_name(path)}: is a section: give its settings, not a value" for path in flat]
+    problems += [f"{config_file}: {'.'.join(path)}: is a section: give its settings, not a value" for path in flat]
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _given_name(path: tuple[str, ...], config_file: Path | None, content: Mapping[str, Any]) -> str:
+    """Return what a user calls the setting at `path`: file and key where the file gives it and no variable does."""
+    variables = {name.upper() for name in os.environ}
+    is_variable = any(variable_name(path[:length]) in variables for length in range(1, len(path) + 1))
+    node: Any = content
+    for part in path:
+        if isinstance(node, list):
+            break
+        if is_variable or not isinstance(node, Mapping) or part not in node:
+            return variable_name(path)
+        node = node[part]
+    return f"{config_file}: {'.'.join(path)}"
 
 
 def risks(settings: Settings) -> Iterator[str]:
@@ -148,16 +167,18 @@ def _given_twice(node: yaml.Node | None) -> Iterator[str]:
                 yield f"{name} is given at lines {' and '.join(map(str, found))}: make them one, or remove one"
 
 
-def _unusable_files(section: BaseModel, path: tuple[str, ...] = ()) -> Iterator[str]:
+def _unusable_files(
+    section: BaseModel, name_of: Callable[[tuple[str, ...]], str], path: tuple[str, ...] = ()
+) -> Iterator[str]:
     """Find files that settings name and that cannot be read, but for those of X where no access to X is needed.
 
     CA certificates may be in a folder, as OpenSSL has it.
     """
     for name, value in section:
         if isinstance(value, BaseModel) and type(value) is not XSettings:
-            yield from _unusable_files(value, (*path, name))
+            yield from _unusable_files(value, name_of, (*path, name))
         elif isinstance(value, Path) and (problem := why_not_a_file(value, may_be_folder=name == "ca_file")):
-            yield f"{variable_name((*path, name))}: {as_path(value)}: {problem}"
+            yield f"{name_of((*path, name))}: {as_path(value)}: {problem}"
 
 
 def as_path(path: Path) -> str:
@@ -252,8 +273,10 @@ def _unusable_proxies() -> Iterator[str]:
                 yield from error.problems
 
 
-def _explain(kind: type[Settings], problem: ErrorDetails) -> str:
+def _explain(kind: type[Settings], problem: ErrorDetails, name_of: Callable[[tuple[str, ...]], str]) -> str:
     path = tuple(str(part) for part in problem["loc"])
+    if isinstance(cause := problem.get("ctx", {}).get("error"), SettingValueError):
+        path = (*path[:-1], cause.setting)
     message = problem["msg"].removeprefix("Value error, ")
     field = dict(describe_settings(kind)).get(path)
     if problem["type"] == "extra_forbidden":
@@ -264,7 +287,7 @@ def _explain(kind: type[Settings], problem: ErrorDetails) -> str:
         message = str(field.json_schema_extra[FORM])
     is_ours = problem["type"] == "value_error"
     hint = "" if field is None or is_ours else f" ({field.description})"
-    return f"{variable_name(path)}: {message}{hint}"
+    return f"{name_of(path)}: {message}{hint}"
 
 
 def _meant(kind: type[Settings], path: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ S = TypeVar("S", bound=Settings)
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="YAML file with settings; CONNECTOR_ variables win over it."),
+    typer.Option("--config", metavar="FILE", help="YAML file with settings; CONNECTOR_ variables override it."),
 ]
 
 

@@ -64,6 +64,24 @@ _OWNED_PROPERTIES = frozenset(
         "transactional.id",
     }
 )
+_SETTING_OF = {
+    "bootstrap.servers": "kafka.bootstrap_servers",
+    "compression.codec": "kafka.compression",
+    "compression.type": "kafka.compression",
+    "group.id": "kafka.topic_prefix",
+    "group.instance.id": "kafka.group_instance_id",
+    "metadata.broker.list": "kafka.bootstrap_servers",
+    "sasl.mechanism": "kafka.sasl.mechanism",
+    "sasl.mechanisms": "kafka.sasl.mechanism",
+    "sasl.password": "kafka.sasl.password",
+    "sasl.username": "kafka.sasl.username",
+    "security.protocol": "kafka.security_protocol",
+    "ssl.ca.location": "kafka.tls.ca_file",
+    "ssl.certificate.location": "kafka.tls.certificate_file",
+    "ssl.key.location": "kafka.tls.key_file",
+    "ssl.key.password": "kafka.tls.key_password",
+}
+"""The setting to use in place of an owned property, where there is one."""
 
 
 def parse_map(value: object) -> object:
@@ -101,7 +119,9 @@ def read_properties(path: Path) -> Properties:
 def check_not_owned(properties: Properties) -> Properties:
     """Return the properties. Raises `ValueError` for one that a promise rests on or that has a setting of its own."""
     if owned := sorted(_OWNED_PROPERTIES.intersection(properties)):
-        raise ValueError(f"{', '.join(owned)} belong to the connector; use the named settings, if any")
+        settings = [_SETTING_OF[name] for name in owned if name in _SETTING_OF]
+        hint = f"; use {', '.join(dict.fromkeys(settings))}" if settings else ""
+        raise ValueError(f"{', '.join(owned)} {'is' if len(owned) == 1 else 'are'} set by the connector{hint}")
     return properties
 
 

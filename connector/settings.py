@@ -89,6 +89,14 @@ def _is_given(secret: str, values: Mapping[str, object]) -> bool:
     return bool(values.get(secret)) or values.get(f"{secret}_file") is not None
 
 
+class SettingValueError(ValueError):
+    """A value that is wrong in another setting of the same section than the one that is being checked."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(problem)
+        self.setting = setting
+
+
 # Cross-checks are made with the last of the settings they concern: pydantic makes them whatever else is wrong, so that
 # all problems are found at once.
 
@@ -328,9 +336,9 @@ class KafkaSettings(_Section):
     def _check_is_used(cls, tls: TlsSettings, info: ValidationInfo) -> TlsSettings:
         protocol, sasl = info.data.get("security_protocol", ""), info.data.get("sasl")
         if not protocol.endswith("SSL") and any(value is not None for _, value in tls):
-            raise ValueError(f"would not be used with security_protocol {protocol}: set SSL or SASL_SSL")
+            raise SettingValueError("security_protocol", f"{protocol} does not use kafka.tls: set SSL or SASL_SSL")
         if not protocol.startswith("SASL") and sasl is not None and sasl.mechanism is not None:
-            raise ValueError(f"sasl.mechanism would not be used with security_protocol {protocol}: set SASL_SSL")
+            raise SettingValueError("security_protocol", f"{protocol} does not use kafka.sasl.mechanism: set SASL_SSL")
         return tls
 
     @field_validator("min_insync_replicas")
@@ -382,7 +390,7 @@ class SchemaRegistrySettings(_SecretPair):
 
 
 class HttpSettings(_Section):
-    """The port of /metrics, /livez, /readyz and /status."""
+    """The port of the page at /, and of /metrics, /livez, /readyz and /status."""
 
     host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - scraped from outside the pod
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")

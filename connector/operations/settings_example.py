@@ -13,18 +13,19 @@ from pydantic_core import PydanticUndefined
 from connector.settings import Settings
 
 _GIVEN = {
-    ("x", "bearer_token"): "put-the-token-here",
+    ("x", "bearer_token_file"): "/run/secrets/x-bearer-token",
     ("kafka", "bootstrap_servers"): "localhost:9092",
     ("schema_registry", "url"): "http://localhost:8081",
 }
 _HEAD = (
-    "# Settings of the connector. A line that begins with # and no space is a setting at its default, or one without",
-    "# a value: remove the # to change it. CONNECTOR_ variables win over this file. Better give secrets as files.",
+    "## Settings of the connector. Lines with a single # in the first column are settings, commented out: delete the #",
+    "## of a setting and of its section, and nothing else. The values are the defaults. CONNECTOR_ variables override",
+    "## this file. Prefer files for secrets.",
 )
 
 
 def settings_example() -> Iterator[str]:
-    """Yield the lines of a file that `connector check --config` accepts as it is."""
+    """Yield the lines of a file that `connector check --config` accepts once the file with the token is there."""
     yield from _HEAD
     for name, field in Settings.model_fields.items():
         section = _section(field)
@@ -41,7 +42,7 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
 def _lines_of_section(section: type[BaseModel], path: tuple[str, ...]) -> Iterator[str]:
     indent = "  " * (len(path) - 1)
     is_given = any(given[: len(path)] == path for given in _GIVEN)
-    yield f"{indent}# {(section.__doc__ or '').splitlines()[0]}"
+    yield f"{indent or '#'}# {(section.__doc__ or '').splitlines()[0]}"
     yield f"{'' if is_given else '#'}{indent}{path[-1]}:"
     for name, field in section.model_fields.items():
         inner = _section(field)

@@ -124,7 +124,7 @@ def test_wrong_settings_of_all_sections_are_named_at_once(monkeypatch: pytest.Mo
     assert "unknown stream lkie; known are tweet, user, like, label" in by_name["CONNECTOR_X__STREAMS"]
     assert ": must begin with https:// or http:// and hold a host alone" in by_name["CONNECTOR_X__BASE_URL"]
     assert ": must begin with http:// or https:// and hold no user name" in by_name["CONNECTOR_SCHEMA_REGISTRY__URL"]
-    assert "acks, transactional.id belong to the connector" in by_name["CONNECTOR_KAFKA__PROPERTIES"]
+    assert "acks, transactional.id are set by the connector" in by_name["CONNECTOR_KAFKA__PROPERTIES"]
 
 
 def test_wrong_stream_and_missing_token_are_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,11 +160,11 @@ def test_wrong_stream_and_missing_token_are_both_named(monkeypatch: pytest.Monke
         ),
         (
             {"CONNECTOR_KAFKA__TLS__CA_FILE": "/ca.pem"},
-            "CONNECTOR_KAFKA__TLS: would not be used with security_protocol PLAINTEXT: set SSL or SASL_SSL",
+            "CONNECTOR_KAFKA__SECURITY_PROTOCOL: PLAINTEXT does not use kafka.tls: set SSL or SASL_SSL",
         ),
         (
             {"CONNECTOR_KAFKA__SASL__MECHANISM": "OAUTHBEARER"},
-            "CONNECTOR_KAFKA__TLS: sasl.mechanism would not be used with security_protocol PLAINTEXT: set SASL_SSL",
+            "CONNECTOR_KAFKA__SECURITY_PROTOCOL: PLAINTEXT does not use kafka.sasl.mechanism: set SASL_SSL",
         ),
         (
             {"CONNECTOR_KAFKA__PROPERTIES": '{"client.id": "a", "client.id": "hush"}'},
@@ -203,7 +203,7 @@ def test_property_that_a_promise_rests_on_is_refused_by_name(monkeypatch: pytest
     """Under each of its names."""
     _set(monkeypatch, {"CONNECTOR_KAFKA__PROPERTIES": json.dumps({name: "hush", "linger.ms": 5})})
     [problem] = _problems()
-    assert problem.startswith(f"CONNECTOR_KAFKA__PROPERTIES: {name} belong to the connector")
+    assert problem.startswith(f"CONNECTOR_KAFKA__PROPERTIES: {name} is set by the connector")
 
 
 @pytest.mark.parametrize("host", ["localhost:8400", "127.0.0.1:8400", "127.3.2.1", "[::1]:8400", "LOCALHOST"])
@@ -345,29 +345,40 @@ def test_variables_win_over_the_file_setting_by_setting(monkeypatch: pytest.Monk
 
 
 def test_file_may_hold_everything_and_be_wrong_in_several_places(tmp_path: Path) -> None:
-    """Its settings are named like the variables."""
+    """Its settings are named as they are in it; those that are in no place, like the variables."""
     file = _yaml(
         tmp_path, "x: {bearer_token: hush}\nkafka: {bootstrap_servers: b:1}\nschema_registry: {url: http://r}\n"
     )
     load_settings(RunSettings, file)
     file = _yaml(tmp_path, "x: {bearer_token: hush, streams: nope}\nkafak: {}\nhttp: {port: hush}\n")
     problems = "\n".join(_problems(config=file))
-    for name in ("X__STREAMS", "KAFAK", "HTTP__PORT", "KAFKA__BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY__URL"):
+    for name in ("x.streams", "kafak", "http.port"):
+        assert f"{file}: {name}: " in problems
+    for name in ("KAFKA__BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY__URL"):
         assert f"CONNECTOR_{name}: " in problems
+
+
+def test_setting_of_the_file_that_a_variable_overrides_is_named_like_the_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the file says of it is not in force."""
+    _set(monkeypatch, {"CONNECTOR_KAFKA__PARTITIONS": "0"})
+    [problem] = _problems(config=_yaml(tmp_path, "kafka: {partitions: 6}\n"))
+    assert problem.startswith("CONNECTOR_KAFKA__PARTITIONS: ")
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("kafak: {}", "CONNECTOR_KAFAK: unknown setting; did you mean kafka?"),
-        ("Kafka: {}", "Kafka: unknown setting; did you mean kafka?"),
+        ("kafak: {}", "connector.yaml: kafak: unknown setting; did you mean kafka?"),
+        ("Kafka: {}", "connector.yaml: Kafka: unknown setting; did you mean kafka?"),
         (
             "kafka: {bootstrap-servers: hush}",
-            "_KAFKA__BOOTSTRAP-SERVERS: unknown setting; did you mean kafka.boot",
+            "connector.yaml: kafka.bootstrap-servers: unknown setting; did you mean kafka.boot",
         ),
-        ("kafka: {sasl: {pasword: hush}}", "__SASL__PASWORD: unknown setting; did you mean kafka.sasl.password?"),
-        ("bearer_token: hush", "CONNECTOR_BEARER_TOKEN: unknown setting; did you mean x.bearer_token?"),
-        ("redis: {}", "CONNECTOR_REDIS: unknown setting; sections are x, kafka, schema_registry"),
+        ("kafka: {sasl: {pasword: hush}}", "kafka.sasl.pasword: unknown setting; did you mean kafka.sasl.password?"),
+        ("bearer_token: hush", "connector.yaml: bearer_token: unknown setting; did you mean x.bearer_token?"),
+        ("redis: {}", "connector.yaml: redis: unknown setting; sections are x, kafka, schema_registry"),
     ],
 )
 def test_misspelt_key_of_the_file_is_an_error_that_names_the_right_one(
@@ -459,9 +470,9 @@ def test_file_that_is_no_map_of_sections_is_an_error_that_says_so(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        ("kafka: hush\n", "CONNECTOR_KAFKA"),
-        ("kafka: [hush]\n", "CONNECTOR_KAFKA"),
-        ("kafka: {sasl: hush}\n", "CONNECTOR_KAFKA__SASL"),
+        ("kafka: hush\n", "kafka"),
+        ("kafka: [hush]\n", "kafka"),
+        ("kafka: {sasl: hush}\n", "kafka.sasl"),
     ],
 )
 @pytest.mark.parametrize(
@@ -472,8 +483,9 @@ def test_text_where_a_section_belongs_is_one_error_whatever_the_variables(
 ) -> None:
     """Variables of the section would hide what the file says."""
     _set(monkeypatch, variables)
-    problems = [problem for problem in _problems(config=_yaml(tmp_path, text)) if problem.startswith(f"{name}: ")]
-    assert problems == [f"{name}: is a section: give its settings, not a value"]
+    file = _yaml(tmp_path, text)
+    problems = [problem for problem in _problems(config=file) if f" {name}: " in problem]
+    assert problems == [f"{file}: {name}: is a section: give its settings, not a value"]
 
 
 def test_section_with_nothing_in_it_takes_what_the_variables_say(
@@ -598,7 +610,7 @@ def test_file_whose_name_cannot_be_one_is_an_error(monkeypatch: pytest.MonkeyPat
     """No variable can hold such a name, but a file of settings can."""
     _set(monkeypatch)
     file = _yaml(tmp_path, 'x: {ca_file: "/a\\0b"}\n')
-    assert _problems(config=file) == ["CONNECTOR_X__CA_FILE: /a\0b: cannot be read"]
+    assert _problems(config=file) == [f"{file}: x.ca_file: /a\0b: cannot be read"]
 
 
 def test_files_that_settings_name_and_can_be_read_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from connector import cli
 from connector.configuration import describe_settings, load_settings
+from connector.errors import SettingsError
 from connector.settings import RunSettings, Settings
 
 _HUSH = "hush"
@@ -101,21 +102,32 @@ def test_show_prints_one_setting_a_line(file: Path) -> None:
     assert lines["log.format"] == ["not", "set", "default"]
 
 
-def test_check_accepts_the_example_as_it_is(tmp_path: Path) -> None:
-    """Nobody has to complete it to try it, and all that is left out is a default."""
-    example = tmp_path / "example.yaml"
-    example.write_text(_printed("example"), encoding="utf-8")
+def _example(token: Path) -> str:
+    """Return the example, with another file for the token."""
+    return _printed("example").replace("/run/secrets/x-bearer-token", str(token))
+
+
+def test_check_accepts_the_example_once_the_token_is_there(tmp_path: Path) -> None:
+    """Until then it names the file that is missing; all else that is left out is a default."""
+    token, example = tmp_path / "token", tmp_path / "example.yaml"
+    example.write_text(_example(token), encoding="utf-8")
+    result = CliRunner().invoke(cli.app, ["check", "--config", str(example)])
+    assert isinstance(result.exception, SettingsError)
+    assert result.exception.problems == [f"{example}: x.bearer_token_file: {token}: no such file"]
+    token.write_text("t", encoding="utf-8")
     result = CliRunner().invoke(cli.app, ["check", "--config", str(example)])
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "ok: settings")
 
 
 def test_example_holds_every_setting_and_each_line_can_be_used(tmp_path: Path) -> None:
     """With every comment sign removed it says the same, and names each setting with what it means."""
-    text = _printed("example")
+    token = tmp_path / "token"
+    token.write_text("t", encoding="utf-8")
+    text = _example(token)
     for path, field in describe_settings(RunSettings):
-        assert re.search(rf"(?m)^ *# {re.escape(field.description or '')}.*\n#? *{path[-1]}:", text), path
+        assert re.search(rf"(?m)^ *#+ {re.escape(field.description or '')}.*\n#? *{path[-1]}:", text), path
     whole, given = tmp_path / "whole.yaml", tmp_path / "given.yaml"
     given.write_text(text, encoding="utf-8")
-    whole.write_text(re.sub(r"(?m)^#(?=\S|  )", "", text), encoding="utf-8")
+    whole.write_text(re.sub(r"(?m)^#(?!#)", "", text), encoding="utf-8")
     assert whole.read_text(encoding="utf-8").count("\n#") < text.count("\n#")
     assert load_settings(RunSettings, whole).model_dump() == load_settings(RunSettings, given).model_dump()

@@ -233,7 +233,7 @@ def test_properties_of_a_file_are_read_anew_for_each_client_and_its_secrets_hidd
         (b'["hush"]', "must hold a JSON map of librdkafka properties to texts, numbers, true and false"),
         (b'{"ssl.key.pem": null}', "must hold a JSON map"),
         (b'{"ssl.key.pem": ["hush"]}', "must hold a JSON map"),
-        (b'{"sasl.password": "hush"}', "sasl.password belong to the connector"),
+        (b'{"sasl.password": "hush"}', "sasl.password is set by the connector; use kafka.sasl.password"),
         (b'{"client.id": "hush"}', "client.id: given in kafka.properties, too"),
         (b" " * 70_000, "holds more than 64 KiB"),
     ],
