@@ -15,6 +15,7 @@ from connector.commands.config import config
 from connector.commands.dead_letters import dead_letters
 from connector.commands.gaps import gaps
 from connector.commands.ledger import ledger
+from connector.commands.options import help_or_subcommand
 from connector.console import say, tell
 from connector.errors import ConnectorError
 from connector.terminal import traceback_lines
@@ -31,7 +32,7 @@ app = typer.Typer(
         "that is complete (tail, gaps, ledger), run batch compliance jobs (batch), and try all of it without X "
         "(simulate, demo)."
     ),
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
@@ -75,12 +76,13 @@ def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signa
 
 @app.callback()
 def _main(
+    context: typer.Context,
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback does it
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    help_or_subcommand(context)
 
 
 for command in (

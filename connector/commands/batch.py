@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from connector.commands.consent import DryRunOption
-from connector.commands.options import Output, OutputOption, duration_us
+from connector.commands.options import Output, OutputOption, duration_us, help_or_subcommand
 from connector.console import ConfigFile
 
 _FOLDER = Path(".connector-batch")
@@ -18,7 +18,8 @@ _INTERRUPTED = 130
 
 batch = typer.Typer(
     help="Batch compliance: ask X which of the ids you hold to delete, fetch again or strip of location.",
-    no_args_is_help=True,
+    invoke_without_command=True,
+    callback=help_or_subcommand,
 )
 
 

@@ -4,11 +4,15 @@ import json
 
 import typer
 
-from connector.commands.options import Output, OutputOption
+from connector.commands.options import Output, OutputOption, help_or_subcommand
 from connector.console import ConfigFile, configure, say
 from connector.settings import Settings
 
-config = typer.Typer(help="Show the settings in force, or an example of all of them.", no_args_is_help=True)
+config = typer.Typer(
+    help="Show the settings in force, or an example of all of them.",
+    invoke_without_command=True,
+    callback=help_or_subcommand,
+)
 
 
 @config.command()

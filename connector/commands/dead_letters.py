@@ -25,7 +25,8 @@ _HEX_DIGITS = 2 * ID_BYTES
 _EXAMPLES = 3
 
 dead_letters = typer.Typer(
-    help="List, show or replay the lines of X's that could not be understood.", no_args_is_help=True
+    help="List, show or replay the lines of X's that could not be understood; alone it lists.",
+    invoke_without_command=True,
 )
 
 ReasonOption = Annotated[
@@ -34,6 +35,12 @@ ReasonOption = Annotated[
 IdsOption = Annotated[
     list[str] | None, typer.Option("--id", metavar="ID", help="Only the one with this event id; may be given again.")
 ]
+
+
+@dead_letters.callback()
+def _dead_letters(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_()
 
 
 @dead_letters.command(name="list")

@@ -6,15 +6,17 @@ from typing import Annotated
 import typer
 
 from connector.commands.consent import DryRunOption, YesOption, await_consent
-from connector.commands.options import FromOption, Output, OutputOption, ToOption, time_range
+from connector.commands.options import FromOption, Output, OutputOption, ToOption, help_or_subcommand, time_range
 from connector.console import ConfigFile, Progress, configure, say, say_foreign
-from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.settings import Settings
 
 _DAY_US = 86_400 * US_PER_S
 
-ledger = typer.Typer(help="Audit the connector's ledger, or reset it.", no_args_is_help=True)
+ledger = typer.Typer(
+    help="Audit the connector's ledger, or reset it.", invoke_without_command=True, callback=help_or_subcommand
+)
 
 
 @ledger.command()
@@ -52,7 +54,7 @@ def verify(
 def reset(  # noqa: PLR0913 - one for each option
     *,
     config: ConfigFile = None,
-    stream: Annotated[str, typer.Option(help="tweet, user, like or label.")],
+    stream: Annotated[str, typer.Option(help="tweet, user, like or label.", autocompletion=lambda: list(STREAMS))],
     partition: Annotated[int, typer.Option(min=1, max=4, help="The stream's partition; 1 for like and label.")],
     dry_run: DryRunOption = False,
     yes: YesOption = False,

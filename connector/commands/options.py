@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from connector.console import say
 from connector.events.times import US_PER_S, format_us, parse_ns
 from connector.x.clock import wall_us
 
@@ -46,6 +47,12 @@ ToOption = Annotated[
     str | None,
     typer.Option("--to", metavar="TIME", help="End of the range, excluded; as --from, or now. Default: now."),
 ]
+
+
+def help_or_subcommand(context: typer.Context) -> None:
+    """Print the help of a group that is called without a command: asking what there is, is no mistake."""
+    if context.invoked_subcommand is None:
+        say(*context.get_help().splitlines())
 
 
 def duration_us(text: str) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from connector.operations.search import Found, Search
 
 DEAD_LETTER = "dead-letter"
+_READABLE = (*BY_NAME, *(batch_type.name for batch_type in BATCH_TYPES), DEAD_LETTER)
 _ID = re.compile("[0-9]{1,19}")
 
 
@@ -37,6 +38,7 @@ def tail(  # noqa: PLR0913 - one for each option
         typer.Argument(
             metavar="EVENT",
             help="Event types, such as tweet.delete; default: all. Also batch.tweet, batch.user, dead-letter.",
+            autocompletion=lambda: list(_READABLE),
         ),
     ] = None,
     *,
@@ -59,7 +61,7 @@ def tail(  # noqa: PLR0913 - one for each option
         typer.Option(
             "--since",
             metavar="TIME",
-            help="Start with what Kafka dates from then on: a time with its zone, a day in UTC, or an age such as 2h.",
+            help="Start from this time by Kafka's timestamp: a time with its zone, a day in UTC, or an age such as 2h.",
         ),
     ] = None,
     until: Annotated[
@@ -69,14 +71,13 @@ def tail(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Print decoded events from Kafka, one JSON object per line.
 
-    Runs until SIGINT, or as --to-end, --until and -n say. An --until that is past starts with the oldest record, unless
-    --since is given. Exit codes: 0; 64 options that contradict each other; 69 Kafka or the registry does not answer;
-    78 settings, topics or rights.
+    Runs until SIGINT, or as --to-end, --until and -n say. If --until is in the past, reading starts at the oldest
+    record, unless --since is given. Exit codes: 0; 64 options that contradict each other; 69 Kafka or the registry does
+    not answer; 78 settings, topics or rights.
     """
-    known = [*BY_NAME, *(batch_type.name for batch_type in BATCH_TYPES), DEAD_LETTER]
     chosen = events or list(BY_NAME)
-    if unknown := [name for name in chosen if name not in known]:
-        raise typer.BadParameter(f"unknown event type {', '.join(unknown)}; known are {', '.join(known)}")
+    if unknown := [name for name in chosen if name not in _READABLE]:
+        raise typer.BadParameter(f"unknown event type {', '.join(unknown)}; known are {', '.join(_READABLE)}")
     span = _span(since, until, from_beginning=from_beginning, to_end=to_end)
     from connector.app import stopping_on_signals
     from connector.kafka.partitioner import partition_of
@@ -117,6 +118,8 @@ def _span(since: str | None, until: str | None, *, from_beginning: bool, to_end:
     now_us = wall_us()
     since_us = None if since is None else instant_us(since, now_us, "--since")
     until_us = None if until is None else instant_us(until, now_us, "--until")
+    if until_us is not None and to_end:
+        raise typer.BadParameter("cannot go with --to-end: both say where to stop", param_hint="--until")
     if since_us is not None and from_beginning:
         raise typer.BadParameter("cannot go with --from-beginning: both say where to start", param_hint="--since")
     if since_us is not None and since_us > now_us:
@@ -148,6 +151,7 @@ def _line(record: "ReadRecord", decoder: "AvroReader", *, is_dead_letter: bool) 
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
+        "timestamp": format_us(record.timestamp_us),
         "key": _text(record.key),
     }
     if not is_dead_letter:

@@ -27,6 +27,7 @@ def provision(
 ) -> None:
     """Create missing topics and subjects; safe to run again.
 
+    They are those of all streams and of batch runs, whichever are used; `check` looks at those that `run` needs.
     Compatibility levels of the subjects are set too. A topic that exists and differs from the settings is reported and
     left alone. Exit codes: 0; 64 an option is wrong; 69 Kafka or the registry does not answer; 78 a topic differs,
     settings are wrong, or a right is missing.

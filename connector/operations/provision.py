@@ -67,8 +67,8 @@ class SetCompatibility:
     current: str | None
 
     def __str__(self) -> str:
-        current = shown(self.current or "") or "none of its own"
-        return f"set compatibility of subject {self.subject}: {COMPATIBILITY} (now {current})"
+        current = shown(self.current or "") or "not set"
+        return f"set compatibility of subject {self.subject}: {COMPATIBILITY} (currently {current})"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""

@@ -186,7 +186,9 @@ class LedgerReset:
     def __init__(self, settings: Settings, partition: StreamPartition, *, is_forced: bool = False) -> None:
         streams = settings.x.streams
         if partition.stream not in streams:
-            raise SettingsError([f"--stream {partition.stream}: is not among x.streams, {', '.join(streams)}"])
+            raise SettingsError(
+                [f"--stream {partition.stream}: the stream is off; to reset its ledger, add it to x.streams"]
+            )
         try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
         provisioned = look_up(settings)
         self._settings = settings

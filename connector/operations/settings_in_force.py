@@ -15,7 +15,7 @@ from connector.properties import secret_values
 from connector.quoting import without_secrets
 from connector.settings import Settings, variable_name
 
-MASK = "set"
+MASK = "***"
 """What is shown in place of a secret: neither its length nor a part of it."""
 
 

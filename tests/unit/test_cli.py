@@ -303,6 +303,15 @@ def test_shell_completes_commands_and_options() -> None:
     assert completed("connector batch can") == ["cancel"]
     assert completed("connector provision --dry") == ["--dry-run"]
     assert completed("connector check --output ") == ["table", "json"]
+    assert completed("connector tail tweet.d") == ["tweet.delete", "tweet.drop"]
+    assert completed("connector ledger reset --stream l") == ["like", "label"]
+
+
+@pytest.mark.parametrize("group", [[], ["ledger"], ["config"], ["batch"]], ids=" ".join)
+def test_group_alone_prints_its_help(printed: Callable[..., list[str]], group: list[str]) -> None:
+    """As with --help, and with exit code 0."""
+    assert CliRunner().invoke(cli.app, group).exit_code == os.EX_OK
+    assert printed(*group) == printed(*group, "--help")
 
 
 _PROGRAM = """

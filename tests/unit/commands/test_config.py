@@ -77,8 +77,8 @@ def test_show_says_of_each_setting_where_it_comes_from(file: Path) -> None:
     assert found["kafka.security_protocol"] == ("SASL_SSL", "variable", "CONNECTOR_KAFKA__SECURITY_PROTOCOL")
     assert found["kafka.sasl.mechanism"] == ("PLAIN", "variable", "CONNECTOR_KAFKA__SASL")
     assert found["kafka.sasl.password_file"] == (password, "file", str(file))
-    assert found["kafka.sasl.password"] == ("set", "secret file", password)
-    assert found["x.bearer_token"] == ("set", "variable", "CONNECTOR_X__BEARER_TOKEN")
+    assert found["kafka.sasl.password"] == ("***", "secret file", password)
+    assert found["x.bearer_token"] == ("***", "variable", "CONNECTOR_X__BEARER_TOKEN")
     assert found["x.api_key"] == (None, "default", None)
 
 
@@ -88,9 +88,9 @@ def test_show_masks_what_is_secret(file: Path) -> None:
         assert _HUSH not in _printed("show", "--config", str(file), "--output", output)
     assert _as_json(file)["kafka.properties"]["value"] == {
         "client.rack": "a",
-        "ssl.keystore.password": "set",
-        "sasl.oauthbearer.config": "set",
-        "sasl.oauthbearer.token.endpoint.url": "set",
+        "ssl.keystore.password": "***",
+        "sasl.oauthbearer.config": "***",
+        "sasl.oauthbearer.token.endpoint.url": "***",
     }
 
 
@@ -98,7 +98,7 @@ def test_show_prints_one_setting_a_line(file: Path) -> None:
     """Its name, value and origin."""
     lines = {line.split()[0]: line.split()[1:] for line in _printed("show", "--config", str(file)).splitlines()}
     assert len(lines) == len(list(describe_settings(Settings)))
-    assert lines["x.bearer_token"] == ["set", "variable", "CONNECTOR_X__BEARER_TOKEN"]
+    assert lines["x.bearer_token"] == ["***", "variable", "CONNECTOR_X__BEARER_TOKEN"]
     assert lines["log.format"] == ["not", "set", "default"]
 
 

@@ -14,6 +14,7 @@ _USAGE = 2
     [
         (["tail", "--since", "1h", "--from-beginning"], "both say where to start"),
         (["tail", "--since", "1h", "--until", "2h"], "is not before --until"),
+        (["tail", "--to-end", "--until", "1m"], "both say where to stop"),
         (["tail", "--since", "2999-01-01"], "is in the future"),
         (["tail", "--since", "yesterday"], "give a time with its zone"),
         (["tail", "-n", "0"], "greater than or equal to 1"),

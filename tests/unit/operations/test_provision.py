@@ -122,8 +122,8 @@ def test_changes_as_text_say_what_will_be() -> None:
     assert str(CreateTopic(spec)) == (
         "create topic t: 6 partitions, replication factor 3, cleanup.policy=delete, retention.ms=1"
     )
-    assert str(SetCompatibility("s", None)) == "set compatibility of subject s: FULL_TRANSITIVE (now none of its own)"
-    assert str(SetCompatibility("s", "NONE")) == "set compatibility of subject s: FULL_TRANSITIVE (now NONE)"
+    assert str(SetCompatibility("s", None)) == "set compatibility of subject s: FULL_TRANSITIVE (currently not set)"
+    assert str(SetCompatibility("s", "NONE")) == "set compatibility of subject s: FULL_TRANSITIVE (currently NONE)"
     assert str(RegisterSchema("s", GAP)) == "register schema x.compliance.v1.Gap under subject s"
 
 
