@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TextIO, TypeVar
 
@@ -25,6 +25,13 @@ def say(*lines: str, err: bool = False) -> None:
     """Print lines, with nothing in them that a terminal would obey."""
     for line in lines:
         typer.echo(visible(line), err=err)
+
+
+def in_columns(rows: Sequence[Sequence[str]], most: int = 80) -> Iterator[str]:
+    """Yield rows of a table, the first its headings, as lines; no column but the last is made wider than `most`."""
+    widths = [min(most, max(map(len, column))) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def say_error(what: str, error: ConnectorError, *, err: bool = False) -> None:

@@ -5,7 +5,7 @@ import json
 import typer
 
 from connector.commands.options import Output, OutputOption, help_or_subcommand
-from connector.console import ConfigFile, configure, say
+from connector.console import ConfigFile, configure, in_columns, say
 from connector.settings import Settings
 
 config = typer.Typer(
@@ -13,6 +13,7 @@ config = typer.Typer(
     invoke_without_command=True,
     callback=help_or_subcommand,
 )
+_HEAD = ("SETTING", "VALUE", "FROM")
 
 
 @config.command()
@@ -27,15 +28,13 @@ def show(*, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> N
     if output is Output.JSON:
         say(json.dumps([each.as_json() for each in found]))
         return
-    names = [".".join(each.path) for each in found]
-    values = ["not set" if each.value is None else _text(each.value) for each in found]
-    wide, wider = max(map(len, names)), min(40, max(map(len, values)))
-    for name, value, each in zip(names, values, found, strict=True):
-        place = "" if each.place is None else f" {each.place}"
-        say(f"{name:<{wide}}  {value:<{wider}}  {each.origin}{place}")
+    rows = [(".".join(each.path), _text(each.value), f"{each.origin} {each.place or ''}") for each in found]
+    say(*in_columns([_HEAD, *rows], most=40))
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "not set"
     return value if isinstance(value, str) else json.dumps(value)
 
 

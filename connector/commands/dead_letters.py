@@ -11,7 +11,7 @@ import typer
 
 from connector.commands.consent import DryRunOption, YesOption, await_consent
 from connector.commands.options import FromOption, Output, OutputOption, ToOption, time_range
-from connector.console import ConfigFile, configure, say, say_foreign
+from connector.console import ConfigFile, configure, in_columns, say, say_foreign
 from connector.events.identity import ID_BYTES
 from connector.events.times import format_us
 from connector.settings import Settings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from connector.operations.dead_letters import Letter, LetterKey, Mark, Wanted
 
+_HEAD = ("RECEIVED", "ID", "FROM", "BYTES", "OFFSETS", "REPLAYED AS", "REASON: DETAIL")
 _HEX_DIGITS = 2 * ID_BYTES
 _EXAMPLES = 3
 
@@ -55,8 +56,8 @@ def list_(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Print the dead letters, by when they were received; all that are kept, unless a range is given.
 
-    Those of batch runs are among them. Exit codes: 0; 64 a range or an id is none; 69 Kafka does not answer; 78
-    settings, the topic or a right is missing.
+    Those of batch runs are among them. Exit codes: 0; 64 invalid range or id; 69 Kafka does not answer; 78
+    a setting, topic or permission is wrong or missing.
     """
     wanted = _wanted(start, end, reason, ids)
     from connector.operations.dead_letters import Wanted, in_order, read_letters
@@ -67,9 +68,9 @@ def list_(  # noqa: PLR0913 - one for each option
     if output is Output.JSON:
         say(json.dumps([_as_json(letter, letters.marks.get(letter.key)) for letter in found]))
         return
-    for letter in found:
-        say(_as_row(letter, letters.marks.get(letter.key)))
-    if not found:
+    if found:
+        say(*in_columns([_HEAD, *(_as_row(letter, letters.marks.get(letter.key)) for letter in found)]))
+    else:
         say("no dead letters" if wanted == Wanted() else "no dead letters match")
 
 
@@ -83,8 +84,8 @@ def show(
 ) -> None:
     """Print a dead letter: where it came from, why it is one, and its bytes.
 
-    Exit codes: 0; 64 the id is none; 65 there is no such dead letter; 69 Kafka does not answer; 78 settings, the topic
-    or a right is missing.
+    Exit codes: 0; 64 invalid id; 65 there is no such dead letter; 69 Kafka does not answer; 78 a setting, topic or
+    permission is wrong or missing.
     """
     event_id = _id(id_text)
     if raw and output is Output.JSON:
@@ -93,7 +94,7 @@ def show(
 
     found = read_lines(configure(Settings, config).kafka, event_id)
     if not found:
-        say(f"there is no dead letter {event_id.hex()} on the topic, or no more", err=True)
+        say(f"no such dead letter (it may have expired): {event_id.hex()}", err=True)
         raise typer.Exit(os.EX_DATAERR)
     if raw:
         sys.stdout.buffer.write(found[0].line)
@@ -122,14 +123,15 @@ def replay(  # noqa: PLR0913 - one for each option
     dry_run: DryRunOption = False,
     yes: YesOption = False,
 ) -> None:
-    """Publish dead letters as the events that they are, where this release understands them; each exactly once.
+    """Publish dead letters that this release can now decode, each exactly once.
 
     Says first what would be published, and asks. What is published takes the next places in the sequence of its stream
     partition, with delivered_by `dead-letter`, and is marked on the dead-letter topic. The owner of the stream
     partition may go on meanwhile: it restarts from its ledger, which takes some seconds. All others stay as they are.
-    Exit codes: 0; 64 a range or an id is none, the answer was not yes, or there was no terminal to ask on and no --yes;
-    65 something asked for by --id, or an event by now, could not be published; 69 Kafka or the registry does not
-    answer, or others kept committing; 70 a ledger cannot be trusted; 78 settings, topics or rights.
+    Exit codes: 0; 64 invalid range or id, the answer was not yes, or there was no terminal to ask on and no --yes; 65 a
+    dead letter given by --id, or one that now decodes, could not be published; 69 Kafka or the registry does not
+    answer, or others kept committing; 70 a ledger cannot be trusted; 78 a setting, topic or permission is wrong or
+    missing.
     """
     wanted = _wanted(start, end, reason, ids)
     from connector.operations.replay import Replay, survey
@@ -142,7 +144,7 @@ def replay(  # noqa: PLR0913 - one for each option
         say(f"{found.replayed:,} were replayed before", err=True)
     unknown = wanted.ids - found.ids
     for event_id in sorted(unknown):
-        say(f"there is no dead letter {event_id.hex()} on the topic, or no more", err=True)
+        say(f"no such dead letter (it may have expired): {event_id.hex()}", err=True)
     is_failed = bool(unknown) or bool(wanted.ids and found.refused)
     for (partition, name), count in found.counts().items():
         say(f"{partition!s:<8} {name:<26} {count:>8,} to publish")
@@ -208,16 +210,14 @@ def _as_json(letter: "Letter", mark: "Mark | None") -> dict[str, Any]:
     }
 
 
-def _as_row(letter: "Letter", mark: "Mark | None") -> str:
+def _as_row(letter: "Letter", mark: "Mark | None") -> tuple[str, ...]:
     origin = f"{letter.key.origin.stream} run {letter.run_id}" if letter.key.is_of_batch else str(letter.key.origin)
-    places = f"offset {letter.first_offset}"
+    offsets = str(letter.first_offset)
     if letter.records > 1:
-        places = f"offsets {letter.first_offset} to {letter.last_offset}, {letter.records} records"
-    replayed = "" if mark is None else f"  replayed as sequence {mark.sequence}"
-    return (
-        f"{format_us(letter.received_us)}  {letter.key.id.hex()}  {origin}  {letter.reason}: {letter.detail}  "
-        f"({letter.length:,} bytes, {places}){replayed}"
-    )
+        offsets = f"{letter.first_offset} to {letter.last_offset} ({letter.records} records)"
+    replayed = "" if mark is None else f"sequence {mark.sequence}"
+    received, size, why = format_us(letter.received_us), f"{letter.length:,}", f"{letter.reason}: {letter.detail}"
+    return received, letter.key.id.hex(), origin, size, offsets, replayed, why
 
 
 def _say_refused(refused: "Mapping[LetterKey, str]") -> None:
@@ -226,4 +226,5 @@ def _say_refused(refused: "Mapping[LetterKey, str]") -> None:
     for key, why in refused.items():
         by_why[why].append(key.id.hex())
     for why, found in by_why.items():
-        say(f"{len(found):,} not replayed, such as {', '.join(found[:_EXAMPLES])}: {why}", err=True)
+        more = f" and {len(found) - _EXAMPLES:,} more" if len(found) > _EXAMPLES else ""
+        say(f"{', '.join(found[:_EXAMPLES])}{more} not replayed: {why}", err=True)

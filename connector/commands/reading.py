@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from connector.commands.options import FromOption, Output, OutputOption, ToOption, instant_us, time_range
-from connector.console import ConfigFile, configure, say, say_foreign
+from connector.console import ConfigFile, configure, in_columns, say, say_foreign
 from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import BY_NAME
 from connector.events.times import format_us
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from connector.operations.search import Found, Search
 
 DEAD_LETTER = "dead-letter"
+_HEAD = ("TIME", "TYPE", "KEY", "FROM", "SEQUENCE", "TOPIC", "KAFKA PARTITION", "OFFSET")
 _READABLE = (*BY_NAME, *(batch_type.name for batch_type in BATCH_TYPES), DEAD_LETTER)
 _ID = re.compile("[0-9]{1,19}")
 
@@ -199,18 +200,19 @@ def find(  # noqa: PLR0913 - one for each option
     if output is Output.JSON:
         say(json.dumps(_as_json(id_text, found, unsearched(everywhere=everywhere))))
         return
-    say(*map(_as_row, found.found))
-    if not found.found:
+    if found.found:
+        say(*in_columns([_HEAD, *map(_as_row, found.found)]))
+    else:
         say(f"Nothing found for {id_text}. Searched back to:")
         say(*(f"  {topic:<44} {_oldest(oldest_us)}" for topic, oldest_us in found.oldest_us.items()))
     if not everywhere:
         say("Not searched without --all:", *(f"  {each}" for each in unsearched(everywhere=False)), err=True)
 
 
-def _as_row(found: "Found") -> str:
-    sequence = "" if found.sequence is None else f"sequence {found.sequence}"
-    place = f"partition {found.partition} offset {found.offset}"
-    return f"{format_us(found.at_us)}  {found.name:<26} {found.key:<20} {found.origin:<8} {sequence:<14} {place}"
+def _as_row(found: "Found") -> tuple[str, ...]:
+    sequence = "" if found.sequence is None else str(found.sequence)
+    place = found.topic, str(found.partition), str(found.offset)
+    return format_us(found.at_us), found.name, found.key, found.origin, sequence, *place
 
 
 def _as_json(id_text: str, found: "Search", not_read: list[str]) -> dict[str, Any]:

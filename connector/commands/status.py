@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import typer
 
 from connector.commands.options import Output, OutputOption
-from connector.console import ConfigFile, Screen, configure, say, say_foreign
+from connector.console import ConfigFile, Screen, configure, in_columns, say, say_foreign
 from connector.errors import DependencyUnavailableError
 from connector.events.times import format_us
 from connector.settings import Settings
@@ -113,9 +113,7 @@ def _table(found: "FleetStatus") -> Iterator[str]:
                 each.owner or "none",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from in_columns(rows)
     yield from (f"{each.partition}: {each.details}" for each in found.partitions if each.details)
     for url, left in found.connects_left.items():
         words = ", ".join(f"{stream} {count}" for stream, count in left.items())

@@ -113,7 +113,8 @@ def test_dead_letters_are_listed_and_shown_byte_by_byte(commands: _Commands, sim
     assert chosen.value in {line.line for line in simulator.record()}
     assert commands.run("dead-letters", "show", chosen.key, "--raw").stdout.encode() == chosen.value
     assert f"{'reason':<16} unknown-type" in commands.run("dead-letters", "show", chosen.key).stdout
-    [row] = commands.run("dead-letters", "list", "--id", chosen.key).stdout.splitlines()
+    head, row = commands.run("dead-letters", "list", "--id", chosen.key).stdout.splitlines()
+    assert head.split()[:2] == ["RECEIVED", "ID"]
     assert chosen.key in row
     assert commands.run("dead-letters", "list", "--from", "1h", "--to", "59m").stdout == "no dead letters match\n"
     assert commands.run("dead-letters", "show", "0" * 32, exit_code=65).stdout == ""
@@ -132,7 +133,7 @@ def test_replay_asks_first_and_a_dry_run_changes_nothing(commands: _Commands) ->
     assert "still not-json" in dry.stderr
     assert "--yes" in commands.run("dead-letters", "replay", exit_code=64).stderr
     absent = commands.run("dead-letters", "replay", "--yes", "--id", "0" * 32, exit_code=65)
-    assert "there is no dead letter" in absent.stderr
+    assert "no such dead letter" in absent.stderr
     assert commands.history() == before
 
 
@@ -197,7 +198,11 @@ def test_an_id_is_found_on_the_partition_that_it_names(commands: _Commands) -> N
     assert "tweet_id of like.delete" in about["not_looked_for_in"]
     everything = json.loads(commands.run("find", author, "--all", "--output", "json").stdout)
     assert chosen.id in {each["record"]["event_id"] for each in everything["found"] if each["record"]}
-    assert commands.run("find", id_text).stdout.count("\n") == len(about["found"])
+    head, *rows = commands.run("find", id_text).stdout.splitlines()
+    assert head.endswith("  KAFKA PARTITION  OFFSET")
+    assert [tuple(row.split()[-3:]) for row in rows] == [
+        (each["topic"], str(each["partition"]), str(each["offset"])) for each in about["found"]
+    ]
     nothing = commands.run("find", "1")
     assert "Nothing found for 1. Searched back to:" in nothing.stdout
     assert "--all" in nothing.stderr

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from connector.console import Screen
+from connector.console import Screen, in_columns
 
 
 class _Terminal(io.StringIO):
@@ -44,3 +44,9 @@ def test_error_is_shown_in_place_of_the_lines_on_a_terminal_alone(capsys: pytest
         screen.show_error("away\x1b")
     assert terminal.getvalue() == "\x1b[Ja\n\x1b[1F\x1b[Jaway\\x1b\n"
     assert (file.getvalue(), capsys.readouterr().err) == ("a\n", "away\\x1b\n")
+
+
+def test_columns_are_as_wide_as_what_is_in_them_but_for_what_is_too_long() -> None:
+    """The last one is not filled up; one cell that is too long moves only the rest of its row."""
+    rows = [("A", "B", "C"), ("12345", "x", ""), ("1", "yy", "z")]
+    assert list(in_columns(rows, most=3)) == ["A    B   C", "12345  x", "1    yy  z"]
