@@ -43,7 +43,8 @@ def say_error(what: str, error: ConnectorError, *, err: bool = False) -> None:
 def say_foreign(foreign: Sequence[str]) -> None:
     """Print how many records the connector cannot have written, and what is wrong with the first."""
     if foreign:
-        say(f"{len(foreign)} records were not written by the connector, such as {foreign[0]}", err=True)
+        records = "1 record was" if len(foreign) == 1 else f"{len(foreign):,} records were"
+        say(f"{records} not written by the connector, such as {foreign[0]}", err=True)
 
 
 def tell(error: ConnectorError) -> int:

@@ -33,7 +33,7 @@ def verify(
     that the ledger accounts for, each in its topic, under its key, in its Kafka partition and in order, as far back as
     `kafka.retention` keeps them. The range is by Kafka's timestamps, and by default the last 24 hours. Exit codes: 0
     all that was found is sound; 64 an option is wrong; 69 Kafka or the registry does not answer; 70 something does not
-    fit, and is printed; 78 settings, topics or rights are wrong.
+    fit, and is printed; 78 a setting, topic or permission is wrong or missing.
     """
     from connector.operations.audit_report import as_json, lines
     from connector.operations.verification import verify as audit
@@ -59,7 +59,7 @@ def reset(  # noqa: PLR0913 - one for each option
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Reset a sound ledger, too, which records a false gap.")
+        bool, typer.Option("--force", help="Reset a sound ledger, too, which records a gap that does not exist.")
     ] = False,
 ) -> None:
     """Start a new ledger for one stream partition; records the gap.
@@ -67,7 +67,7 @@ def reset(  # noqa: PLR0913 - one for each option
     For a partition that stopped because its ledger cannot be trusted, once the cause is understood. Prints first what
     it would record, and asks. Exit codes: 0; 64 no stream partition of that name, the answer was not yes, or there was
     no terminal to ask on and no --yes; 69 Kafka or the registry does not answer; 70 the owner kept committing; 78 the
-    ledger is sound, or settings, topics or rights are not as they must be.
+    ledger is sound, or a setting, topic or permission is wrong or missing.
     """
     from connector.operations.reset import LedgerReset
 
@@ -82,7 +82,7 @@ def reset(  # noqa: PLR0913 - one for each option
         say(*plan.lines())
         if dry_run:
             return
-        await_consent(f"Start a new ledger for {chosen}, and stop its owner?", yes=yes)
+        await_consent(f"Start a new ledger for {chosen}, and stop its owner? {plan.consequence}", yes=yes)
         gap = planned.carry_out()
     say(f"{chosen}: started a new ledger")
     if gap is not None:

@@ -74,7 +74,7 @@ def tail(  # noqa: PLR0913 - one for each option
 
     Runs until SIGINT, or as --to-end, --until and -n say. If --until is in the past, reading starts at the oldest
     record, unless --since is given. Exit codes: 0; 64 options that contradict each other; 69 Kafka or the registry does
-    not answer; 78 settings, topics or rights.
+    not answer; 78 a setting, topic or permission is wrong or missing.
     """
     chosen = events or list(BY_NAME)
     if unknown := [name for name in chosen if name not in _READABLE]:
@@ -181,7 +181,8 @@ def find(  # noqa: PLR0913 - one for each option
 
     The range is by Kafka's timestamps; all that is kept, unless one is given. Reads edits and dead letters whole, and
     of each other topic the one partition that the id names as a key. Exit codes: 0, also where nothing is found; 64
-    invalid id or range; 69 Kafka or the registry does not answer; 78 settings, topics or rights.
+    invalid id or range; 69 Kafka or the registry does not answer; 78 a setting, topic or permission is wrong or
+    missing.
     """
     if _ID.fullmatch(id_text) is None:
         raise typer.BadParameter(f"{id_text}: an id of X's has 1 to 19 digits", param_hint="ID")

@@ -217,7 +217,7 @@ class LedgerReader:
                 number = self._entry(raw).entry
                 if number > 0:
                     raise OwnCorruptionError(
-                        f"ledger {self._partition}: Kafka shows no committed entry, but entry {number} stands at "
+                        f"ledger {self._partition}: Kafka shows no committed entry, but entry {number} is at "
                         f"offset {raw.offset}, and none but entry 0 is written before one is committed"
                     )
 

@@ -172,7 +172,7 @@ class TransactionalWriter:
             raise UndeliveredError([part.partition for part in parts if part.partition not in offsets])
         misplaced = {
             part.partition: f"the ledger of {part.partition} is known up to {part.place}, "
-            f"but the next entry stands at {offset}"
+            f"but the next entry is at offset {offset}"
             for part in parts
             if (offset := offsets.get(part.partition, part.place)) != part.place
         }

@@ -52,10 +52,9 @@ def lines(report: AuditReport) -> Iterator[str]:
     yield f"{format_us(report.start_us)} to {format_us(report.end_us)} (Kafka's clock): {verdict}"
     for each in report.partitions:
         figures = each.figures
-        yield (
-            f"{each.partition!s:<8} {figures.entries:>8} entries {figures.events:>10} events "
-            f"{figures.dead_letters:>6} dead letters  {_verdict(each)}"
-        )
+        entries, events = counted(figures.entries, "entry", "entries"), counted(figures.events, "event")
+        letters = counted(figures.dead_letters, "dead letter")
+        yield f"{each.partition!s:<8} {entries:>18} {events:>18} {letters:>20}  {_verdict(each)}"
         for finding in each.findings:
             yield f"         {finding}"
         for note in each.notes:
@@ -103,12 +102,13 @@ def _notes(figures: Figures, start_us: int) -> Iterator[str]:
         if dated_us - start_us > _LATE_BEGIN_US:
             yield f"the first entry of the range is entry {number} of {format_us(dated_us)}"
     if figures.before_ledger:
-        yield f"{figures.before_ledger} events are older than what the ledger still holds, and cannot be audited"
+        yield f"{counted(figures.before_ledger, 'event')} older than what the ledger still holds: cannot be audited"
     if figures.entries_by_id:
-        yield f"{figures.entries_by_id} entries have no digests of their records: these are audited by id and sequence"
+        entries = counted(figures.entries_by_id, "entry", "entries")
+        yield f"{entries} without digests of their records: audited by id and sequence"
     if figures.unchecked:
-        yield f"{figures.unchecked} records are no longer kept, or will soon be removed, and are not missed"
+        yield f"{counted(figures.unchecked, 'record')} no longer kept, or soon to be removed: not missed"
     if figures.resets:
-        yield f"the ledger was reset {figures.resets} times: each is a gap with the cause ledger-reset"
+        yield f"the ledger was reset {counted(figures.resets, 'time')}: each is a gap with the cause ledger-reset"
     if figures.unaccounted:
-        yield f"{figures.unaccounted} events are accounted for by no entry, since the ledger was reset"
+        yield f"{counted(figures.unaccounted, 'event')} accounted for by no entry, since the ledger was reset"

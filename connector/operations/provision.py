@@ -16,6 +16,7 @@ from connector.kafka.cluster import Cluster, TopicState
 from connector.kafka.registry import COMPATIBILITY, RegistryClient
 from connector.kafka.topic_rules import counted
 from connector.kafka.topics import TopicNames, TopicSpec, subject, topic_specs
+from connector.pages import words
 from connector.quoting import shown
 from connector.settings import KafkaSettings
 
@@ -44,7 +45,7 @@ class CreateTopic:
 
     def __str__(self) -> str:
         spec = self.spec
-        size = f"{spec.partitions} partitions, replication factor {spec.replication}"
+        size = f"{words.counted(spec.partitions, 'partition')}, replication factor {spec.replication}"
         return f"create topic {spec.name}: {size}, {_config_text(spec)}"
 
     def as_json(self) -> dict[str, Any]:

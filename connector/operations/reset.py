@@ -35,6 +35,7 @@ from connector.kafka.restore import LedgerReader, check_is_new
 from connector.kafka.topics import TopicNames, subject
 from connector.kafka.transaction import MisplacedError, Part, TransactionalWriter
 from connector.operations.accounts import TRANSACTION_US, account_of
+from connector.pages.words import duration
 from connector.partition.records import RecordBuilder
 from connector.settings import Settings
 from connector.x.clock import wall_us
@@ -124,8 +125,8 @@ class LedgerState:
         until = "is new" if self.covered_until_us is None else f"covers until {format_us(self.covered_until_us)}"
         raise SoundLedgerError(
             f"the ledger of {partition} is sound and {until}: nothing was changed",
-            "If the service calls it corrupt, restart the service, which reads it again. A reset would record a false "
-            "gap; --force does so all the same.",
+            "If the service calls it corrupt, restart the service, which reads it again. Resetting would record "
+            "a gap that does not exist. Use --force to do it anyway.",
         )
 
 
@@ -149,6 +150,12 @@ class ResetPlan:
         yield f"{self.partition}: coverage {until}"
         yield f"{self.partition}: {'no gap' if self.gap is None else f'a gap {_described(self.gap)}'}"
         yield f"{self.partition}: ids that stay known: {self.ids:,}; next sequence: {self.next_sequence}"
+
+    @property
+    def consequence(self) -> str:
+        """What cannot be undone, as a sentence."""
+        gap = "no gap" if self.gap is None else f"a gap of {duration(self.gap.end_us - self.gap.start_us)}"
+        return f"This records {gap} and cannot be undone."
 
 
 def _described(gap: Gap) -> str:

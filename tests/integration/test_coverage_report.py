@@ -294,5 +294,5 @@ def test_damage_is_said_and_never_counted_as_clean(story: _Story) -> None:
     assert _named(run.stdout, "BEGINS LATER") == 2
     assert "BEGINS LATER  tweet/1: recorded only since " in run.stdout
     assert "tweet/1: the ledger is kept from entry " in run.stdout
-    assert "1 records were not written by the connector, such as " in run.stderr
+    assert "1 record was not written by the connector, such as " in run.stderr
     assert "tweet/4: 1 record of the ledger cannot be trusted, such as " in run.stdout

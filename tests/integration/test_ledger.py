@@ -107,7 +107,7 @@ def test_entry_after_some_that_were_not_read_is_never_committed(committed: Confi
     )
     value = AvroEncoder(LEDGER, 1).encode(following.as_record())
     record = Record(names.ledger, str(_PLACE).encode(), value, partition=_PLACE.ledger_partition)
-    with pytest.raises(MisplacedError, match=f"known up to {newest.offset}, but the next entry stands at") as caught:
+    with pytest.raises(MisplacedError, match=f"known up to {newest.offset}, but the next entry is at offset") as caught:
         writer.commit([Part(_PLACE, [], record, newest.offset)])
     assert caught.value.misplaced.keys() == {_PLACE}
 
@@ -149,7 +149,7 @@ def test_records_that_are_nobody_s_are_told_and_stop_no_command(
     code, printed, said = _run(tmp_path, committed, "tail", "--to-end", "tweet.delete")
     assert code == 0
     assert printed.count("\n") > 1
-    assert f"1 records were not written by the connector, such as {prefix}.tweet.delete partition 0 offset" in said
+    assert f"1 record was not written by the connector, such as {prefix}.tweet.delete partition 0 offset" in said
     code, _, said = _run(tmp_path, committed, "gaps")
     assert code == 0
     assert f"{prefix}-gap partition 0 offset 0" in said

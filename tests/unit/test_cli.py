@@ -128,7 +128,7 @@ def test_gaps_cannot_be_made_to_say_that_there_are_none(
     """By a record of the topic, or by one that is not ours."""
     monkeypatch.setattr(history, "read_gaps", lambda _: ([_GAP], [_HOSTILE]))
     foreign, *gap = printed(*arguments)
-    assert foreign == f"1 records were not written by the connector, such as {_SEEN}"
+    assert foreign == f"1 record was not written by the connector, such as {_SEEN}"
     assert "no gaps" in gap[-1]
 
 
@@ -168,7 +168,7 @@ def test_tail_prints_a_record_on_one_line_whatever_it_holds(
     monkeypatch.setattr(registry, "RegistryClient", lambda _: nullcontext())
     record, foreign, with_bytes = printed("tail", "--to-end")
     assert record.startswith('{"topic": "p.tweet.delete", ')
-    place = "1 records were not written by the connector, such as p.tweet.delete partition 0 offset 7"
+    place = "1 record was not written by the connector, such as p.tweet.delete partition 0 offset 7"
     assert foreign == f"{place}: ValueError: {_SEEN}"
     assert with_bytes == f"{place}: TypeError: Object of type bytes is not JSON serializable"
 

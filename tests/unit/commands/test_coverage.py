@@ -52,7 +52,7 @@ def test_exit_code_is_0_only_for_complete(run: Run, verdict: Verdict, foreign: t
         result = run(report, "--output", output)
         assert result.exit_code == exit_code
         assert result.stdout
-        said = "1 records were not written by the connector, such as a record\n" if foreign else ""
+        said = "1 record was not written by the connector, such as a record\n" if foreign else ""
         assert result.stderr == said
 
 

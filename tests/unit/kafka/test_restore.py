@@ -251,7 +251,7 @@ def test_ledger_whose_entries_kafka_hides_is_corrupt_and_not_new(kafka: _Kafka) 
     """Entry 1 is only written once entry 0 is committed, so there was one."""
     kafka.uncommitted = {0: _value(_FIRST), 2: _value(replace(_FIRST, entry=1))}
     kafka.edges, kafka.answer = [0, 4], _EndOfPartition(4)
-    with pytest.raises(OwnCorruptionError, match="shows no committed entry, but entry 1 stands at offset 2"):
+    with pytest.raises(OwnCorruptionError, match="shows no committed entry, but entry 1 is at offset 2"):
         kafka.restore()
 
 

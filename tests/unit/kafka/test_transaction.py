@@ -264,7 +264,7 @@ def test_entry_that_was_written_nobody_knows_where_is_never_committed(bench: _Be
 def test_entry_that_stands_elsewhere_is_never_committed(bench: _Bench, offset: int) -> None:
     """Something stands before it that was not read, or what was read is gone; the error says whose entry it is."""
     bench.stands_at(_PLACE, offset)
-    expected = f"the ledger of user/4 is known up to 71, but the next entry stands at {offset}"
+    expected = f"the ledger of user/4 is known up to 71, but the next entry is at offset {offset}"
     with pytest.raises(MisplacedError, match=expected) as caught:
         bench.writer().commit([_PART, _OTHER])
     assert caught.value.misplaced == {_OTHER.partition: expected}
