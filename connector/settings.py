@@ -406,7 +406,7 @@ class LogSettings(_Section):
 
 
 class PipelineSettings(_Section):
-    """How a stream partition is worked."""
+    """How a stream partition is processed."""
 
     start_deadline_s: float = Field(
         60.0,

@@ -34,6 +34,7 @@ def provision(
     """
     from connector.kafka.cluster import Cluster
     from connector.kafka.registry import RegistryClient
+    from connector.kafka.topic_rules import rules_of_streams
     from connector.operations import manifests
     from connector.operations.provision import provision as make
 
@@ -50,6 +51,9 @@ def provision(
         say(json.dumps(plan.as_json(is_done=not dry_run)))
     else:
         say(plan.summary(is_done=not dry_run), *(f"{'would ' if dry_run else ''}{change}" for change in plan.changes))
+        needed = rules_of_streams(settings.kafka, settings.x.streams, settings.pipeline.duplicate_window_minutes)
+        others = "the others are for streams that are off and for batch runs"
+        say(f"run needs {len(needed)} of the topics for x.streams {', '.join(settings.x.streams)}; {others}", err=True)
         for difference in plan.differences:
             say(str(difference), err=True)
     raise typer.Exit(plan.exit_code)

@@ -180,7 +180,8 @@ def test_provision_prints_what_kafka_and_the_registry_have_on_one_line_each(
     monkeypatch.setattr("connector.kafka.cluster.Cluster", lambda _: None)
     plan = Plan((SetCompatibility("s", _HOSTILE),), (Difference("t", "cleanup.policy", _HOSTILE, "delete"),), 2, 2)
     monkeypatch.setattr(provision, "provision", lambda *_, **__: plan)
-    summary, change, difference = printed("provision")
+    summary, change, needed, difference = printed("provision")
+    assert needed.startswith("run needs ")
     assert summary == "2 topics: 1 as expected, 1 differ; 2 subjects: 1 as expected, 1 set up"
     assert (shown(_HOSTILE) in change, _SEEN in difference) == (True, True)
 
