@@ -30,8 +30,22 @@ dead_letters = typer.Typer(
     invoke_without_command=True,
 )
 
+
+def _reasons() -> list[str]:
+    from connector.batch.results import DeadReason
+    from connector.events.decode import Reason
+
+    return sorted({*Reason, *DeadReason})
+
+
 ReasonOption = Annotated[
-    str | None, typer.Option("--reason", metavar="REASON", help="Only those with this reason, such as unknown-type.")
+    str | None,
+    typer.Option(
+        "--reason",
+        metavar="REASON",
+        help="Only those with this reason, such as unknown-type.",
+        autocompletion=_reasons,
+    ),
 ]
 IdsOption = Annotated[
     list[str] | None, typer.Option("--id", metavar="ID", help="Only the one with this event id; may be given again.")
@@ -167,11 +181,9 @@ def replay(  # noqa: PLR0913 - one for each option
 
 def _wanted(start: str | None, end: str | None, reason: str | None, ids: list[str] | None) -> "Wanted":
     """Return which dead letters are asked for. Raises `typer.BadParameter`."""
-    from connector.batch.results import DeadReason
-    from connector.events.decode import Reason
     from connector.operations.dead_letters import Wanted
 
-    if reason is not None and reason not in (reasons := sorted({*Reason, *DeadReason})):
+    if reason is not None and reason not in (reasons := _reasons()):
         raise typer.BadParameter(f"{reason} is none of {', '.join(reasons)}", param_hint="--reason")
     wanted = Wanted(reason=reason, ids=frozenset(map(_id, ids or ())))
     if start is None and end is None:

@@ -306,6 +306,7 @@ def test_shell_completes_commands_and_options() -> None:
     assert completed("connector check --output ") == ["table", "json"]
     assert completed("connector tail tweet.d") == ["tweet.delete", "tweet.drop"]
     assert completed("connector ledger reset --stream l") == ["like", "label"]
+    assert completed("connector dead-letters list --reason unk") == ["unknown-type"]
 
 
 @pytest.mark.parametrize("group", [[], ["ledger"], ["config"], ["batch"]], ids=" ".join)
