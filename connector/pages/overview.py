@@ -192,7 +192,7 @@ def _trouble(status: PartitionStatus, covered: Covered | None, now_us: int, *, i
 def _verdict(status: ServiceStatus, rows: Sequence[PartitionRow], gaps: Sequence[RecordedGap]) -> str:
     if troubled := [row for row in rows if row.trouble]:
         found = "; ".join(f"{row.partition}: {row.trouble}" for row in troubled)
-        return f"{len(troubled)} of {counted(len(rows), 'stream partition')} need a look. {found}."
+        return f"{len(troubled)} of {counted(len(rows), 'stream partition')} need attention. {found}."
     if status.coverage is None:
         joined = "" if status.has_joined else " This replica is not in the consumer group, and reads nothing of X now."
         return f"Coverage is not known at present: the coverage topic cannot be read, or has not been yet.{joined}"

@@ -101,7 +101,7 @@ def stage(kafka: Kafka, registry: SchemaRegistry, seed: int, tmp_path: Path) -> 
         hung = _owned(hanging)
         hanging.signal(signal.SIGSTOP)
         page = well.probe().url
-        verdict = f"{len(hung)} of {len(_PARTITIONS)} stream partitions need a look"
+        verdict = f"{len(hung)} of {len(_PARTITIONS)} stream partitions need attention"
         wait_until(lambda: verdict in httpx.get(page).text, "the page says it", _PATIENCE_S)
         yield _Stage(config, page, hung, tmp_path)
         hanging.signal(signal.SIGCONT)
@@ -115,7 +115,7 @@ def test_every_place_says_the_same_and_the_truth(stage: _Stage) -> None:
     assert code == 1
     assert {each["partition"] for each in status["partitions"] if each["trouble"]} == stage.hung
     assert {each["partition"] for each in status["partitions"] if each["open_gaps"]} == {str(_LOSING)}
-    assert f"{len(stage.hung)} of {len(_PARTITIONS)} stream partitions need a look" in page
+    assert f"{len(stage.hung)} of {len(_PARTITIONS)} stream partitions need attention" in page
 
     end = format_us(max(parse_ns(each["complete_until"]) for each in status["partitions"]) // 1000 + US_PER_S)
     runs = {form: stage.run("coverage", "--from", "1h", "--to", end, "--output", form) for form in _FORMS}

@@ -190,7 +190,7 @@ def _keep_screenshot(browser: Browser, probe: Probe, prefix: str) -> None:
 def _check_page(browser: Browser) -> None:
     """Check what is read, what is heard, and what is drawn; and that nothing was blocked, loaded or broken."""
     assert browser.problems == []
-    assert "1 of 10 stream partitions need a look. user/2: stopped: corrupt." in browser.text
+    assert "1 of 10 stream partitions need attention. user/2: stopped: corrupt." in browser.text
     assert "outage-too-long: " in browser.text
     assert "not-json: " in browser.text
     names = {node.name for node in browser.nodes() if node.role == "image"}
