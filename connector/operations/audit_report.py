@@ -99,7 +99,7 @@ def _verdict(report: PartitionReport) -> str:
 def _notes(figures: Figures, start_us: int) -> Iterator[str]:
     if figures.first is not None:
         number, dated_us = figures.first
-        if dated_us - start_us > _LATE_BEGIN_US:
+        if number > 0 and dated_us - start_us > _LATE_BEGIN_US:
             yield f"the first entry of the range is entry {number} of {format_us(dated_us)}"
     if figures.before_ledger:
         yield f"{counted(figures.before_ledger, 'event')} older than what the ledger still holds: cannot be audited"
