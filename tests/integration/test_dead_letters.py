@@ -203,8 +203,8 @@ def test_an_id_is_found_on_the_partition_that_it_names(commands: _Commands) -> N
     assert [tuple(row.split()[-3:]) for row in rows] == [
         (each["topic"], str(each["partition"]), str(each["offset"])) for each in about["found"]
     ]
-    nothing = commands.run("find", "1")
-    assert "Nothing found for 1. Searched back to:" in nothing.stdout
+    nothing = commands.run("find", "9" * 19)
+    assert f"Nothing found for {'9' * 19}. Searched back to:" in nothing.stdout
     assert "--all" in nothing.stderr
     assert "1 to 19 digits" in commands.run("find", "12a", exit_code=64).stderr
 
