@@ -89,13 +89,23 @@ class NewestRecords(Generic[T]):
 class LatestRecords(Generic[T]):
     """What `read_value` makes of the latest `most` records of `topic` since `start`, inside a `with`; none is decoded.
 
+    A record for which it raises `ForeignRecordError` is left out, and `on_foreign` receives what is wrong with it.
+
     Making one raises as `TopicReader` does.
     """
 
-    def __init__(
-        self, settings: KafkaSettings, topic: str, read_value: Callable[[ReadRecord], T], start: int, most: int
+    def __init__(  # noqa: PLR0913 - what is read, and what is made of it
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        read_value: Callable[[ReadRecord], T],
+        on_foreign: Callable[[str], None],
+        *,
+        start: int,
+        most: int,
     ) -> None:
         self._read_value = read_value
+        self._on_foreign = on_foreign
         self._latest: deque[T] = deque(maxlen=most)
         self._clients = ExitStack()
         self._reader = self._clients.enter_context(TopicReader(settings, [topic], start))
@@ -105,7 +115,11 @@ class LatestRecords(Generic[T]):
 
         Raises `ConnectorError` where Kafka does not give what is needed; it must not be called again.
         """
-        self._latest.extend(map(self._read_value, self._reader.to_end(should_stop)))
+        for record in self._reader.to_end(should_stop):
+            try:
+                self._latest.append(self._read_value(record))
+            except ForeignRecordError as error:
+                self._on_foreign(str(error))
         return list(self._latest)
 
     def __enter__(self) -> Self:

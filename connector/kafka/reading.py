@@ -5,8 +5,9 @@ For commands, checks and metrics; the service works by its ledger, and by covera
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import methodcaller
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -45,7 +46,8 @@ _US_PER_UNIT = {"timestamp-millis": 1000, "timestamp-micros": 1}
 class ReadRecord(NamedTuple):
     """A committed record, dated by the clock that all its topic's records are dated by; header values are bytes.
 
-    `value` is empty for a tombstone, too.
+    `value` is empty for a tombstone, too. Whoever looks into `headers` may get `ForeignRecordError`: a program may have
+    written names that cannot be read.
     """
 
     topic: str
@@ -54,7 +56,7 @@ class ReadRecord(NamedTuple):
     timestamp_us: int
     key: bytes
     value: bytes
-    headers: dict[str, bytes]
+    headers: Mapping[str, bytes]
     is_tombstone: bool = False
 
 
@@ -67,6 +69,8 @@ def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
     """Raise `ForeignRecordError` for anything that goes wrong in reading a record."""
     try:
         yield
+    except ForeignRecordError:
+        raise
     except (AttributeError, KeyError, TypeError, ValueError, NotProvisionedError) as error:
         place = f"{record.topic} partition {record.partition} offset {record.offset}"
         raise ForeignRecordError(f"{place}: {type(error).__name__}: {error}") from error
@@ -264,9 +268,56 @@ def is_end(message: Message) -> bool:
     return message.error() is not None
 
 
+class _Headers(Mapping[str, bytes]):
+    """The headers of a message, which are read when they are first asked for.
+
+    Every access raises `ForeignRecordError` where a name is not UTF-8.
+    """
+
+    __slots__ = ("_is_read", "_message", "_read")
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._is_read = False
+        self._read: dict[str, bytes] | None = None
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, bytes]:
+        if not self._is_read:
+            self._is_read = True  # never twice: of what it could not read the client says so only once
+            self._read = _read_headers(self._message)
+        if self._read is None:
+            message = self._message
+            place = f"{message.topic()} partition {message.partition()} offset {message.offset()}"
+            raise ForeignRecordError(f"{place}: the name of a header is not UTF-8")
+        return self._read
+
+
+_headers_of = methodcaller("headers")
+"""The client makes a null pointer of a name that is not UTF-8, sets an error, and returns the list all the same. Once
+it is hot, a call written as `message.headers()` does not look for the error, and whoever reads the list dies; a call
+that C makes looks each time, and raises `SystemError`."""
+
+
+def _read_headers(message: Message) -> dict[str, bytes] | None:
+    """Return the headers of a message, None where a name is not UTF-8."""
+    try:
+        headers: Any = _headers_of(message) or ()
+    except (SystemError, UnicodeError):
+        return None
+    return {name: value or b"" for name, value in headers}
+
+
 def as_record(message: Message) -> ReadRecord:
     """Return a record of the client's as ours."""
-    headers: Any = message.headers() or ()
     _, timestamp_ms = message.timestamp()
     return ReadRecord(
         message.topic() or "",
@@ -275,7 +326,7 @@ def as_record(message: Message) -> ReadRecord:
         timestamp_ms * 1000,
         message.key() or b"",
         message.value() or b"",
-        {name: value or b"" for name, value in headers},
+        _Headers(message),
         message.value() is None,
     )
 

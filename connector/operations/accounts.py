@@ -41,7 +41,10 @@ def account_of(
 
 
 def is_mark(record: ReadRecord) -> bool:
-    """Return whether a record of the dead-letter topic says that a dead letter was replayed."""
+    """Return whether a record of the dead-letter topic says that a dead letter was replayed.
+
+    Raises `ForeignRecordError`.
+    """
     return record.headers.get("reason") == REPLAYED.encode()
 
 

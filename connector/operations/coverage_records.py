@@ -67,7 +67,7 @@ class LetterEvidence(Evidence):
 
 
 def record_digest(record: ReadRecord) -> bytes:
-    """Return a digest of key, headers and value, 32 bytes."""
+    """Return a digest of key, headers and value, 32 bytes. Raises `ForeignRecordError`."""
     hashed = blake2b(digest_size=32)
     parts = [record.key, *(part for name, value in sorted(record.headers.items()) for part in (name.encode(), value))]
     for part in (*parts, record.value):

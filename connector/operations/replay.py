@@ -232,8 +232,8 @@ class Replay:
     def _read_marks(self) -> None:
         """Read on which dead letters are replayed, all that is committed by now."""
         for record in self._marks.to_end():
-            if is_mark(record):
-                with suppress(ForeignRecordError):
+            with suppress(ForeignRecordError):
+                if is_mark(record):
                     self._marked.add(read_record(record).key)
 
     def _partition(self, partition: StreamPartition) -> "_PartitionReplay":

@@ -37,7 +37,10 @@ class DeadLetter:
 
 
 def read_dead_letter(record: ReadRecord) -> DeadLetter:
-    """Return what the headers of a record say; one that another has written may say anything, or nothing."""
+    """Return what the headers of a record say; one that another has written may say anything, or nothing.
+
+    Raises `ForeignRecordError` where they cannot be read.
+    """
     headers = record.headers
 
     def word(name: str, limit: int = _MOST_WORD) -> str:

@@ -121,8 +121,9 @@ def record_watches(
         return CoverageTopic(settings, status.partitions, partial(telemetry.foreign_record, names.coverage))
 
     def open_dead_letters() -> LatestRecords[DeadLetter]:
-        start_us = wall_us() - dead_letters.DAYS * 86_400 * US_PER_S
-        return LatestRecords(settings.kafka, names.dead_letter, read_dead_letter, start_us, dead_letters.MOST_RECORDS)
+        on_foreign = partial(telemetry.foreign_record, names.dead_letter)
+        start_us, most = wall_us() - dead_letters.DAYS * 86_400 * US_PER_S, dead_letters.MOST_RECORDS
+        return LatestRecords(settings.kafka, names.dead_letter, read_dead_letter, on_foreign, start=start_us, most=most)
 
     return (
         RecordWatch(names.batch_run, partial(open_records, names.batch_run, read_run), show_runs, telemetry, LOOK_S),

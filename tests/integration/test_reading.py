@@ -1,16 +1,21 @@
-"""Topics read to their end while somebody is in the middle of a transaction."""
+"""Topics read to their end: while somebody is in the middle of a transaction, and with headers that cannot be read."""
 
+import gc
 import threading
 
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from connector.kafka.reading import ReadRecord, TopicReader
+from connector.kafka.reading import ForeignRecordError, ReadRecord, TopicReader
 from connector.settings import KafkaSettings
 from tests.rig.process import wait_until
+from tests.rig.raw_headers import UNREADABLE, RawProducer
 from tests.rig.session import Kafka
 
 _TIMEOUT_S = 20.0
+_RECORDS = 3_000
+"""So many that Python has long replaced the code of each call by its quickest form."""
 
 
 def _producer(kafka: Kafka, name: str) -> Producer:
@@ -59,3 +64,27 @@ def test_end_is_behind_what_an_open_transaction_hides(kafka: Kafka, prefix: str)
         _write(quick, topic, b"after")
         quick.commit_transaction(_TIMEOUT_S)
         assert [record.value for record in reader.to_end()] == [b"after"]
+
+
+def test_headers_that_are_not_utf8_are_foreign_and_harm_nobody(kafka: Kafka, prefix: str) -> None:
+    """Each time that they are asked for, and wherever the name stands; everything else of the record can be read."""
+    topic = f"{prefix}-topic"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(_TIMEOUT_S)
+    kinds = [[b"a", b"b"], [UNREADABLE], [b"a", UNREADABLE, b"b"], [UNREADABLE, UNREADABLE], []]
+    producer = RawProducer(kafka.bootstrap_servers)
+    for number in range(_RECORDS):
+        producer.write(topic, 0, b"key", b"%d" % number, kinds[number % len(kinds)])
+    producer.close()
+    with TopicReader(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), [topic]) as reader:
+        records = list(reader.to_end())
+    assert [record.value for record in records] == [b"%d" % number for number in range(_RECORDS)]
+    for number, record in enumerate(records):
+        names = kinds[number % len(kinds)]
+        for _ in range(2):
+            if UNREADABLE in names:
+                with pytest.raises(ForeignRecordError, match=f"{topic} partition 0 offset {number}: the name of"):
+                    record.headers.get("a")
+            else:
+                assert dict(record.headers) == {name.decode(): b"v" for name in names}
+    gc.collect()

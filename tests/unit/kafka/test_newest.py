@@ -189,7 +189,7 @@ def test_registry_away_raises(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_latest_records_are_kept_up_to_their_number(bench: _Bench) -> None:
     """Undecoded, the oldest first, from read to read."""
     settings = bench.settings.kafka
-    with LatestRecords(settings, _TOPIC, lambda record: record.value, 0, 3) as records:
+    with LatestRecords(settings, _TOPIC, lambda record: record.value, bench.foreign.append, start=0, most=3) as records:
         assert list(records.read(_never)) == []
         for number in range(5):
             bench.reader.write(b"", b"%d" % number)

@@ -150,7 +150,7 @@ def test_dead_letters_of_batch_runs_are_none_of_a_stream(stream: str) -> None:
 )
 def test_record_that_is_no_dead_letter_is_foreign(headers: dict[str, bytes]) -> None:
     """Where it stands is said."""
-    [foreign] = _read(_letter()._replace(headers=_letter().headers | headers)).foreign
+    [foreign] = _read(_letter()._replace(headers=dict(_letter().headers) | headers)).foreign
     assert foreign.startswith(f"d partition 0 offset {LETTER.offset}: ")
 
 
