@@ -14,7 +14,8 @@ Properties = dict[str, str | int | float | bool]
 
 _FILE_LIMIT_BYTES = 64 * 1024
 _SECRET = re.compile(
-    r"(^|\.)(password|passphrase|secret)$|\.key\.pem$|^sasl\.(oauthbearer\.config|jaas\.config|kerberos\.kinit\.cmd)$"
+    r"(^|\.)(password|passphrase|secret)$|\.key\.pem$"
+    r"|^sasl\.(oauthbearer\.(config|extensions)|jaas\.config|kerberos\.kinit\.cmd)$"
 )
 _OIDC_PAIRS = (
     ("sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret"),

@@ -78,7 +78,7 @@
 {{- $problems = append $problems "- config.kafka.properties: is text: make it a map, or use kafka.properties" -}}
 {{- end -}}
 {{- range $name := concat (keys .properties) (keys (kindIs "map" $more | ternary $more (dict))) | sortAlpha | uniq -}}
-{{- if regexMatch "(^|\\.)(password|passphrase|secret)$|\\.key\\.pem$|^sasl\\.(oauthbearer\\.config|jaas\\.config|kerberos\\.kinit\\.cmd)$" $name -}}
+{{- if regexMatch "(^|\\.)(password|passphrase|secret)$|\\.key\\.pem$|^sasl\\.(oauthbearer\\.(config|extensions)|jaas\\.config|kerberos\\.kinit\\.cmd)$" $name -}}
 {{- $problems = append $problems (printf "- kafka.secretProperties.existingSecret: is the place for the property %s: set it to a Secret whose key `%s` holds it in a JSON map" $name $.Values.kafka.secretProperties.key) -}}
 {{- end -}}
 {{- end -}}

@@ -138,6 +138,10 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
         "kafka.secretProperties.existingSecret: is the place for the property sasl.oauthbearer.config: set it to a",
     ),
     (
+        {"kafka": {"properties": {"sasl.oauthbearer.extensions": "s"}}},
+        "kafka.secretProperties.existingSecret: is the place for the property sasl.oauthbearer.extensions: set it to a",
+    ),
+    (
         {"config": {"kafka": {"properties": {"ssl.key.pem": "s"}}}},
         "kafka.secretProperties.existingSecret: is the place for the property ssl.key.pem: set it to a Secret whose",
     ),

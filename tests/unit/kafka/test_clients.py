@@ -270,6 +270,7 @@ def test_what_librdkafka_sends_of_properties_is_hidden_in_each_form() -> None:
     [
         ("sasl.oauthbearer.client.secret", True),
         ("sasl.oauthbearer.config", True),
+        ("sasl.oauthbearer.extensions", True),
         ("sasl.kerberos.kinit.cmd", True),
         ("sasl.oauthbearer.assertion.private.key.passphrase", True),
         ("sasl.oauthbearer.assertion.private.key.pem", True),
