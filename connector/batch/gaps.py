@@ -79,15 +79,12 @@ class GapTopic:
         return {number or 0: end for (_, number), end in ends.items()}
 
     def read(self) -> Gaps:
-        """Return the gaps. A record that the connector did not write counts as none."""
+        """Return the gaps. A record that the connector did not write counts as none, and no record erases a gap."""
         ends = self.ends()
         found: dict[tuple[int, bytes], RecordedGap] = {}
         with TopicReader(self._settings, [self._topic]) as reader:
             for record in reader.to_end():
                 key = record.partition, record.key
-                if record.is_tombstone:
-                    found.pop(key, None)
-                    continue
                 try:
                     with foreign_records_refused(record):
                         gap = _checked(self._decode(record.value), record.key)

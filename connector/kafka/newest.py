@@ -27,10 +27,10 @@ _MOST_KEY_BYTES = 200
 class NewestRecords(Generic[T]):
     """What `read_value` makes of the newest record of each key of `topic`, inside a `with`.
 
-    `read_value` receives a decoded record, times as the integers they are written as, and returns None where there is
-    nothing to keep; it raises `ValueError` or the like for a record that the connector did not write. Such a record is
-    left out, and `on_foreign` receives what is wrong with it. Records before `start` are not read: microseconds since
-    1970, or the beginning.
+    `read_value` receives the fields of a record, times as the integers they are written as, and the record itself, and
+    returns None where there is nothing to keep; it raises `ValueError` or the like for a record that the connector did
+    not write, such as one without a value. Such a record is left out, and `on_foreign` receives what is wrong with it.
+    Records before `start` are not read: microseconds since 1970, or the beginning.
 
     Making one raises as `TopicReader` and `RegistryClient` do.
     """
@@ -39,7 +39,7 @@ class NewestRecords(Generic[T]):
         self,
         settings: Settings,
         topic: str,
-        read_value: Callable[[Mapping[str, Any]], T | None],
+        read_value: Callable[[Mapping[str, Any], ReadRecord], T | None],
         on_foreign: Callable[[str], None],
         start: int = BEGINNING,
     ) -> None:
@@ -65,12 +65,10 @@ class NewestRecords(Generic[T]):
 
     def _take(self, record: ReadRecord) -> None:
         """Keep what the record says. Raises `ForeignRecordError`."""
-        value = None
         with foreign_records_refused(record):
             if len(record.key) > _MOST_KEY_BYTES:
                 raise ValueError(f"a key of {len(record.key)} bytes")
-            if record.value:
-                value = self._read_value(self._decoder.decode(record))
+            value = self._read_value(self._decoder.decode(record), record)
         self._newest.pop(record.key, None)
         if value is not None:
             self._newest[record.key] = value

@@ -64,7 +64,9 @@ class CoverageTopic:
         now_us = wall_us()
         for age_us in _AGES_US:
             start_us = max(0, now_us - age_us)
-            newest = NewestRecords(self._settings, self._topic, read_covered, self._on_foreign, start_us)
+            newest = NewestRecords(
+                self._settings, self._topic, lambda fields, _: read_covered(fields), self._on_foreign, start_us
+            )
             with ExitStack() as stack:
                 stack.enter_context(newest)
                 found = {covered.partition for covered in newest.read(lambda: False)}

@@ -12,6 +12,7 @@ import msgspec
 from connector.coverage.reconciliation import can_reconcile
 from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import EVENT_TYPES, StreamPartition
+from connector.kafka.reading import ReadRecord
 from connector.quoting import shown
 
 _ANSWERED = frozenset().union(*(batch_type.answers for batch_type in BATCH_TYPES))
@@ -56,9 +57,11 @@ class RecordedGap:
     is_reconcilable: bool
 
 
-def read_gap(record: Mapping[str, Any]) -> RecordedGap:
-    """Return the gap of a decoded record. Raises `ValueError` for one that is no record of a gap."""
-    read = msgspec.convert(record, _Record)
+def read_gap(fields: Mapping[str, Any], record: ReadRecord) -> RecordedGap:
+    """Return the gap in the fields of a record. Raises `ValueError` for one that is no record of a gap."""
+    read = msgspec.convert(fields, _Record)
+    if read.gap_id.encode() != record.key:
+        raise ValueError("the key is not the gap_id")
     return RecordedGap(
         shown(read.gap_id),
         StreamPartition(shown(read.stream), read.stream_partition),
@@ -69,7 +72,7 @@ def read_gap(record: Mapping[str, Any]) -> RecordedGap:
         shown(read.detail),
         read.recorded_at * _US_PER_MS,
         tuple(map(shown, (read.remaining or ())[:_MOST_REMAINING])),
-        any(can_reconcile(record, batch_type) for batch_type in BATCH_TYPES),
+        any(can_reconcile(fields, batch_type) for batch_type in BATCH_TYPES),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from connector.errors import ConnectorError
 from connector.events.times import US_PER_S
 from connector.kafka.newest import LatestRecords, NewestRecords
+from connector.kafka.reading import ReadRecord
 from connector.kafka.topics import TopicNames
 from connector.settings import Settings
 from connector.telemetry import dead_letters
@@ -114,7 +115,10 @@ def record_watches(
     def show_dead_letters(letters: Collection[DeadLetter] | None) -> None:
         status.dead_letters = _look(letters)
 
-    def open_records(topic: str, read_value: Callable[[Mapping[str, Any]], T | None]) -> NewestRecords[T]:
+    def open_runs() -> NewestRecords[BatchRun]:
+        return open_records(names.batch_run, lambda fields, _: read_run(fields))
+
+    def open_records(topic: str, read_value: Callable[[Mapping[str, Any], ReadRecord], T | None]) -> NewestRecords[T]:
         return NewestRecords(settings, topic, read_value, partial(telemetry.foreign_record, topic))
 
     def open_coverage() -> CoverageTopic:
@@ -126,7 +130,7 @@ def record_watches(
         return LatestRecords(settings.kafka, names.dead_letter, read_dead_letter, on_foreign, start=start_us, most=most)
 
     return (
-        RecordWatch(names.batch_run, partial(open_records, names.batch_run, read_run), show_runs, telemetry, LOOK_S),
+        RecordWatch(names.batch_run, open_runs, show_runs, telemetry, LOOK_S),
         RecordWatch(names.gap, partial(open_records, names.gap, read_gap), show_gaps, telemetry, LOOK_S),
         RecordWatch(names.coverage, open_coverage, show_coverage, telemetry, COVERAGE_LOOK_S),
         RecordWatch(names.dead_letter, open_dead_letters, show_dead_letters, telemetry, LOOK_S),

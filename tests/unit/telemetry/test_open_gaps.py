@@ -6,6 +6,7 @@ import pytest
 
 from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import EVENT_TYPES, StreamPartition
+from connector.kafka.reading import ReadRecord
 from connector.telemetry.open_gaps import RECONCILABLE, RecordedGap, oldest_gaps, read_gap
 
 _RECORD: dict[str, Any] = {
@@ -23,6 +24,10 @@ _RECORD: dict[str, Any] = {
 }
 
 
+def _read(fields: dict[str, Any], key: bytes = b"tweet/1/a/b") -> RecordedGap:
+    return read_gap(fields, ReadRecord("p-gap", 0, 0, 0, key, b"value", {}))
+
+
 def _gap(recorded_ms: int, *, is_reconcilable: bool = True) -> RecordedGap:
     """Return the gap of the record, recorded at another time."""
     partition = StreamPartition("tweet", 1)
@@ -33,7 +38,7 @@ def _gap(recorded_ms: int, *, is_reconcilable: bool = True) -> RecordedGap:
 
 def test_gap_is_kept_whatever_its_state() -> None:
     """In microseconds, its words on one line and without what a terminal or a browser might obey."""
-    gap = read_gap(_RECORD | {"state": "withdrawn", "detail": "a\n\u202eb", "remaining": ["tweet.drop"]})
+    gap = _read(_RECORD | {"state": "withdrawn", "detail": "a\n\u202eb", "remaining": ["tweet.drop"]})
     assert (gap.start_us, gap.end_us, gap.recorded_us) == (0, 500_000, 1_000_000)
     assert (gap.state, gap.detail, gap.remaining) == ("withdrawn", "a b", ("tweet.drop",))
 
@@ -70,7 +75,7 @@ def test_gap_is_open_while_a_run_can_make_up_for_part_of_it(
     stream: str, state: str, remaining: list[str] | None, *, is_open: bool
 ) -> None:
     """What remains counts where the record says so, else all of the stream; a gap of an unknown state is not open."""
-    gap = read_gap(_RECORD | {"stream": stream, "state": state, "remaining": remaining})
+    gap = _read(_RECORD | {"stream": stream, "state": state, "remaining": remaining})
     assert gap.is_reconcilable == is_open
 
 
@@ -79,20 +84,20 @@ def test_gap_that_lacks_one_event_type_is_open_if_some_run_answers_for_it(event_
     """As the table of batch types has it."""
     record = _RECORD | {"stream": event_type.stream, "state": "partly-reconciled", "remaining": [event_type.name]}
     is_answered = any(event_type.name in batch_type.answers for batch_type in BATCH_TYPES)
-    assert read_gap(record).is_reconcilable == is_answered
+    assert _read(record).is_reconcilable == is_answered
 
 
 def test_gap_of_a_release_before_runs_made_up_for_gaps_is_open() -> None:
     """Its record has neither of the later fields."""
     old = {name: value for name, value in _RECORD.items() if name not in {"remaining", "reconciled_by"}}
-    assert read_gap(old) == _gap(1000)
+    assert _read(old) == _gap(1000)
 
 
 @pytest.mark.parametrize("wrong", [{"stream": 1}, {"recorded_at": None}, {"remaining": "tweet.delete"}], ids=str)
 def test_record_that_is_not_of_a_gap_is_refused(wrong: dict[str, Any]) -> None:
     """Anyone with the right may register another schema and write by it."""
     with pytest.raises(ValueError, match="Expected"):
-        read_gap(_RECORD | wrong)
+        _read(_RECORD | wrong)
 
 
 def test_oldest_gap_of_each_stream_counts() -> None:
@@ -100,3 +105,9 @@ def test_oldest_gap_of_each_stream_counts() -> None:
     gaps = [_gap(30), _gap(10), _gap(5, is_reconcilable=False), _gap(20)]
     assert oldest_gaps(gaps) == {"tweet": 10, "user": None}
     assert oldest_gaps([]) == {"tweet": None, "user": None}
+
+
+def test_gap_under_the_key_of_another_is_refused() -> None:
+    """It would take the other's place."""
+    with pytest.raises(ValueError, match="the key is not the gap_id"):
+        _read(_RECORD, b"tweet/1/a/c")
