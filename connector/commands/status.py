@@ -37,8 +37,8 @@ def status(
     """Show all stream partitions of all replicas, from the consumer group, the coverage topic and the gap topic.
 
     Exit codes: 0 every stream partition that is switched on is owned, and less than 4 minutes behind, or 2 where it is
-    not connected; 1 one is not; 64 an option is wrong; 69 Kafka or the registry does not answer; 78 a setting, topic or
-    permission is wrong or missing.
+    not connected; 1 one is not, or its record is dated over 5 minutes ahead; 64 an option is wrong; 69 Kafka or the
+    registry does not answer; 78 a setting, topic or permission is wrong or missing.
     """
     urls = [_checked(each) for each in url or ()]
     settings = configure(Settings, config)

@@ -240,4 +240,4 @@ def _trouble(owner: str | None, covered: Covered | None, replica: ReplicaPartiti
         return "BEHIND"
     if covered.is_silent(at_us):
         return f"no update for {duration(at_us - covered.written_at_us)}"
-    return None
+    return f"CLOCK {duration(covered.ahead_us(at_us))} ahead" if covered.is_ahead(at_us) else None

@@ -186,7 +186,9 @@ def _trouble(status: PartitionStatus, covered: Covered | None, now_us: int, *, i
     silent = duration(now_us - covered.written_at_us)
     if covered.is_silent(now_us):
         return f"no update for {silent}" if status.is_owned else f"no owner: no update for {silent}"
-    return f"{duration(covered.behind_us(now_us))} behind" if covered.is_late(now_us) else None
+    if covered.is_late(now_us):
+        return f"{duration(covered.behind_us(now_us))} behind"
+    return f"dated {duration(covered.ahead_us(now_us))} ahead of the clock" if covered.is_ahead(now_us) else None
 
 
 def _verdict(status: ServiceStatus, rows: Sequence[PartitionRow], gaps: Sequence[RecordedGap]) -> str:

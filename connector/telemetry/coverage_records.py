@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.events.times import US_PER_S
+from connector.events.times import US_PER_S, format_us
+from connector.kafka.ledger import is_plausible
+from connector.kafka.reading import ReadRecord
 from connector.quoting import shown
 
 SILENT_US = 60 * US_PER_S
@@ -19,6 +21,8 @@ LATE_US = 4 * 60 * US_PER_S
 """Coverage that is further behind is said loudly, as the objective has it."""
 _LATE_WITHOUT_X_US = 2 * 60 * US_PER_S
 """The same of a stream partition that is not connected."""
+AHEAD_US = 5 * 60 * US_PER_S
+"""A record whose instants are later than that after a clock was not dated by a right one."""
 _DISCONNECTED = "disconnected"
 _US_PER_MS = 1000
 
@@ -38,6 +42,7 @@ class Covered:
     """The newest coverage record of a stream partition.
 
     `since_us` is the coverage of the first record that is kept of it: the least that is known of where coverage begins.
+    `dated_us` is when Kafka took the record, by its clock, None where that is not known.
     """
 
     partition: StreamPartition
@@ -45,6 +50,7 @@ class Covered:
     mode: str
     written_at_us: int
     since_us: int | None = None
+    dated_us: int | None = None
 
     def behind_us(self, now_us: int) -> int:
         """Return how far coverage is behind, 0 where it is not."""
@@ -54,18 +60,33 @@ class Covered:
         """Return whether it is behind by more than 4 minutes, or by 2 and not connected."""
         return self.behind_us(now_us) > (_LATE_WITHOUT_X_US if self.mode == _DISCONNECTED else LATE_US)
 
+    def ahead_us(self, now_us: int) -> int:
+        """Return by how much its instants are later than `now_us`, or than Kafka's date; 0 where they are not."""
+        earliest_us = now_us if self.dated_us is None else min(now_us, self.dated_us)
+        return max(0, max(self.covered_until_us, self.written_at_us) - earliest_us)
+
+    def is_ahead(self, now_us: int) -> bool:
+        """Return whether it is ahead by more than 5 minutes: then nothing that follows from its instants holds."""
+        return self.ahead_us(now_us) > AHEAD_US
+
     def is_silent(self, now_us: int) -> bool:
         """Return whether nothing was written for so long that no replica can own the stream partition."""
         return now_us - self.written_at_us > SILENT_US
 
 
-def read_covered(record: Mapping[str, Any]) -> Covered | None:
-    """Return what a decoded record says, None for a stream partition that is not known here.
+def read_covered(fields: Mapping[str, Any], record: ReadRecord) -> Covered | None:
+    """Return what the fields of a record say, None for a stream partition that is not known here.
 
-    Raises `ValueError` for one that is no record of coverage.
+    Raises `ValueError` for one that is no record of coverage, is under another's key, or has an instant that no clock
+    can have shown.
     """
-    read = msgspec.convert(record, _Record)
+    read = msgspec.convert(fields, _Record)
     partition = StreamPartition(read.stream, read.stream_partition)
+    if str(partition).encode() != record.key:
+        raise ValueError("the key is not the stream partition")
     if partition not in STREAM_PARTITIONS:
         return None
-    return Covered(partition, read.covered_until * _US_PER_MS, shown(read.mode), read.written_at * _US_PER_MS)
+    covered_us, written_us = read.covered_until * _US_PER_MS, read.written_at * _US_PER_MS
+    if not is_plausible(max(covered_us, written_us), record.timestamp_us):
+        raise ValueError(f"an instant is {format_us(max(covered_us, written_us))}, which no clock shows")
+    return Covered(partition, covered_us, shown(read.mode), written_us, dated_us=record.timestamp_us)

@@ -64,9 +64,7 @@ class CoverageTopic:
         now_us = wall_us()
         for age_us in _AGES_US:
             start_us = max(0, now_us - age_us)
-            newest = NewestRecords(
-                self._settings, self._topic, lambda fields, _: read_covered(fields), self._on_foreign, start_us
-            )
+            newest = NewestRecords(self._settings, self._topic, read_covered, self._on_foreign, start_us)
             with ExitStack() as stack:
                 stack.enter_context(newest)
                 found = {covered.partition for covered in newest.read(lambda: False)}
@@ -88,7 +86,7 @@ class CoverageTopic:
                 if record.key in keys:
                     try:
                         with foreign_records_refused(record):
-                            covered = read_covered(decoder.decode(record))
+                            covered = read_covered(decoder.decode(record), record)
                     except ForeignRecordError:
                         continue
                     keys.discard(record.key)

@@ -1,4 +1,4 @@
-"""Records on every topic whose headers cannot be read: neither the service nor a command comes to harm."""
+"""What others write to the topics: records whose headers cannot be read, and coverage of days to come."""
 
 import signal
 import time
@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from connector.coverage.gap import Gap, GapCause
 from connector.events.catalog import StreamPartition
+from connector.kafka.ledger import Mode
 from connector.simulator.faults import UnknownType
 from connector.simulator.server import Simulator
 from tests.rig.own_topics import OwnTopics
@@ -22,6 +23,7 @@ from tests.rig.vandal import Vandal
 
 _TIMEOUT_S = 60.0
 _EVENTS = 20
+_DAY_US = 86_400 * 10**6
 _TAKEN, _TORN, _SOUND = StreamPartition("like", 1), StreamPartition("user", 2), StreamPartition("tweet", 1)
 """One whose newest ledger entry is written again, one with nonsense in its ledger, and one that nobody touches."""
 _ID = "0" * 32
@@ -91,11 +93,22 @@ def _await_foreign(run: ConnectorProcess, topics: set[str]) -> None:
     wait_until(are_said, f"foreign records on {topics}", 2 * _TIMEOUT_S)
 
 
+def _check_forged_coverage(bus: OwnTopics, config: Config, folder: Path) -> None:
+    """Claim that the stream partition whose ledger is torn is complete until tomorrow, and check that status doubts."""
+    tomorrow_us = time.time_ns() // 1000 + _DAY_US
+    bus.write([bus.builders[_TORN].coverage(tomorrow_us, 1, Mode.LIVE, tomorrow_us)])
+    with ConnectorProcess(folder, ["status"], config) as status:
+        assert status.wait(_TIMEOUT_S) == 1
+        [line] = [line for line in status.stdout.splitlines() if line.startswith(str(_TORN))]
+        assert "CLOCK 24 h" in line
+
+
 def test_headers_that_cannot_be_read_stop_neither_the_service_nor_a_command(
     kafka: Kafka, registry: SchemaRegistry, simulator: Simulator, config: Config, tmp_path: Path
 ) -> None:
     """While it runs and when it starts again: the records are called foreign, and everything else goes on."""
-    names = OwnTopics.of(config).names
+    bus = OwnTopics.of(config)
+    names = bus.names
     with ConnectorProcess(tmp_path, ["run"], config) as run:
         probe = run.probe()
         probe.await_connected(simulator)
@@ -110,6 +123,7 @@ def test_headers_that_cannot_be_read_stop_neither_the_service_nor_a_command(
     with ConnectorProcess(tmp_path, ["run"], config) as run:
         _await_foreign(run, {names.coverage, names.gap, names.dead_letter, names.batch_run})
         _await_event(run, simulator)
+        _check_forged_coverage(bus, config, tmp_path)
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
     for arguments, expected in _COMMANDS.items():
