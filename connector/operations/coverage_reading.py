@@ -181,7 +181,7 @@ class _Reading:
                 self._take(total, read, letters)
 
     def _take(self, total: PartitionSum, read: _Read, letters: DeadLetters) -> None:
-        self._digest.update(record_digest(read.record._replace(headers={})))  # an entry has none
+        self._digest.update(record_digest(read.record))
         ids = unpack_ids(read.entry.ids) if read.entry.counts.dead_lettered else ()
         found = letters.of_entry(total.partition, ids, read.record.timestamp_us)
         for each in found:

@@ -66,10 +66,11 @@ class LetterEvidence(Evidence):
     dated_us: int
 
 
-def record_digest(record: ReadRecord) -> bytes:
-    """Return a digest of key, headers and value, 32 bytes. Raises `ForeignRecordError`."""
+def record_digest(record: ReadRecord, headers: Mapping[str, bytes] | None = None) -> bytes:
+    """Return a digest of key, value and those headers that count, 32 bytes: only a dead letter has any."""
     hashed = blake2b(digest_size=32)
-    parts = [record.key, *(part for name, value in sorted(record.headers.items()) for part in (name.encode(), value))]
+    counted = sorted((headers or {}).items())
+    parts = [record.key, *(part for name, value in counted for part in (name.encode(), value))]
     for part in (*parts, record.value):
         hashed.update(len(part).to_bytes(8, "big") + part)
     return hashed.digest()
@@ -170,13 +171,15 @@ class DeadLetters:
             offset=record.offset,
             is_replayed=False,
         )
-        self._letters[_origin(record)].append(LetterEvidence(record_digest(record), letter, record.timestamp_us))
+        self._letters[_origin(record)].append(
+            LetterEvidence(record_digest(record, record.headers), letter, record.timestamp_us)
+        )
 
     def _mark(self, record: ReadRecord) -> None:
         letters = self._letters.get(_origin(record), deque())
         for index, each in enumerate(letters):
             if not each.letter.is_replayed:
-                digest = blake2b(each.digest + record_digest(record), digest_size=32).digest()
+                digest = blake2b(each.digest + record_digest(record, record.headers), digest_size=32).digest()
                 letters[index] = replace(each, digest=digest, letter=replace(each.letter, is_replayed=True))
 
 
