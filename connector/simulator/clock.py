@@ -10,9 +10,9 @@ NANOS = 1_000_000_000
 class SimulatedClock:
     """A clock that runs with real time and can be set forward, never back."""
 
-    def __init__(self) -> None:
+    def __init__(self, behind_s: float = 0.0) -> None:
         self._lock = threading.Lock()
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+        self._offset_ns = time.time_ns() - time.monotonic_ns() - round(behind_s * NANOS)
 
     def now_ns(self) -> int:
         """Return the simulated time in nanoseconds since 1970, UTC."""

@@ -62,6 +62,7 @@ class SimulatorConfig:
     select_by: Annotated[
         SelectBy, Meta(description="The time by which backfill and replay choose lines: of emission, or `event_at`.")
     ] = "emission"
+    clock_behind_s: Annotated[float, Meta(description="How far X's clock is behind this machine's at the start.")] = 0.0
     keep_alive_s: Annotated[float, Meta(description="Seconds of silence after which an empty line is sent.")] = 20.0
     gzip: Annotated[bool, Meta(description="Compress for a client that accepts gzip.")] = True
     chunking: Annotated[
@@ -96,7 +97,7 @@ class SimulatorConfig:
             raise ValueError(f"unknown streams {sorted(unknown)}; known are {list(STREAMS)}")
         if not self.streams:
             raise ValueError(f"name at least one stream of {list(STREAMS)}")
-        for name in ("rate", "batch_job_s"):
+        for name in ("rate", "batch_job_s", "clock_behind_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
         for name in _POSITIVE:

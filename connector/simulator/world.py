@@ -64,7 +64,7 @@ class World:
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
         self.origins: dict[Origin, str] = {}
-        self.clock = SimulatedClock()
+        self.clock = SimulatedClock(config.clock_behind_s)
         self.faults = FaultBoard()
         self.emission = Emission(config, self.clock, self.faults)
         self.tokens = Tokens(config)

@@ -72,7 +72,7 @@ def stage(kafka: Kafka, registry: SchemaRegistry, seed: int, tmp_path: Path) -> 
     """Lose a stretch of one stream partition, send an odd line on another, and have one of two replicas hang."""
     prefix = f"test-{secrets.token_hex(6)}"
     with ExitStack() as stack:
-        x = stack.enter_context(Simulator(SimulatorConfig(seed=seed)))
+        x = stack.enter_context(Simulator(SimulatorConfig(seed=seed, clock_behind_s=_AWAY_S)))
         made = make_config(kafka.bootstrap_servers, registry.url, prefix, x.base_url, 2)
         config = stack.enter_context(
             provisioned(override(made, x={"streams": "tweet"}, pipeline={"session_timeout_ms": 120_000}))
