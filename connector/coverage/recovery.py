@@ -77,7 +77,7 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
             return Recovery()
         try:
             return msgspec.json.decode(text, type=Recovery)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ValueError(f"recovery: {error}") from error
 
     @property

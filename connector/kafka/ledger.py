@@ -182,11 +182,16 @@ class LedgerEntry:
         if faults:
             raise OwnCorruptionError(f"ledger {self.partition} entry {self.entry}: {', '.join(faults)}")
 
-    def check_refers_to(self, digest: bytes | None) -> None:
+    def check_refers_to(self, digest: bytes | None, *, is_due: bool = False) -> None:
         """Raise `OwnCorruptionError` when this entry says that another one came before it than that with `digest`.
 
-        What has no digest to compare, or refers to nothing, passes.
+        What has no digest to compare passes, and what refers to nothing, unless that `is_due`: the entry before is of
+        a release that wrote digests. A reset begins anew, and an entry without digests at all is of an older release.
         """
+        if is_due and self.previous is None and self.records is not None and self.mode is not Mode.RESET:
+            raise OwnCorruptionError(
+                f"ledger {self.partition} entry {self.entry}: does not say which entry it was written after"
+            )
         if None not in (self.previous, digest) and self.previous != digest:
             raise OwnCorruptionError(
                 f"ledger {self.partition} entry {self.entry}: the entry before is not the one that it was written after"
@@ -295,9 +300,11 @@ def check_contiguous(entries: Iterable[LedgerEntry]) -> None:
 
 def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
     """Raise `ValueError` for values that no writer writes."""
-    ids, slice_start = record["ids"], record["slice_start"]
+    ids, slice_start, slice_end = record["ids"], record["slice_start"], record["slice_end"]
     if len(ids) % ID_BYTES:
         raise ValueError("ids are cut off")
+    if (slice_start is None) != (slice_end is None):
+        raise ValueError("a slice has one end")
     return LedgerEntry(
         entry=record["entry"],
         writer_id=record["writer_id"],
@@ -314,7 +321,7 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
         ),
         sequence=record["sequence"],
         mode=Mode(record["mode"]),
-        slice_us=None if slice_start is None else (slice_start, record["slice_end"]),
+        slice_us=None if slice_start is None else (slice_start, slice_end),
         ids=ids,
         oldest_offset=record["oldest_offset"],
         written_at_us=record["written_at"] * 1000,

@@ -173,7 +173,7 @@ class LedgerReader:
             )
         check_contiguous(placed.entry for placed in needed)
         for before, placed in pairwise(needed):
-            placed.entry.check_refers_to(before.digest)
+            placed.entry.check_refers_to(before.digest, is_due=before.entry.records is not None)
         return needed, end
 
     def _placed(self, raw: _Raw) -> OffsetEntry:

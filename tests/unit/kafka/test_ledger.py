@@ -148,8 +148,15 @@ def test_reset_counts_nothing_and_may_keep_ids() -> None:
         _value() + b"\x00",
         _value(mode="asleep"),
         _value(ids=b"x" * 47),
+        _value(slice_end=None),
+        _value(slice_start=None),
+        _value(recovery='{"x":' * 100_000),
+        _value(recovery='{"tries": "many"}'),
     ],
-    ids=["null", "empty", "no body", "other magic", "cut", "left over", "mode", "ids cut"],
+    ids=[
+        *("null", "empty", "no body", "other magic", "cut", "left over", "mode", "ids cut"),
+        *("slice without end", "slice without start", "recovery without end", "recovery of another type"),
+    ],
 )
 def test_entry_that_cannot_be_read_is_corrupt(value: bytes | None) -> None:
     """Never a guess, and the error names the partition."""

@@ -284,6 +284,20 @@ def test_entry_that_refers_to_another_one_than_stands_before_it_is_corrupt(kafka
         kafka.restore()
 
 
+def test_entry_that_refers_to_nothing_is_corrupt_unless_it_is_a_reset_or_older(kafka: _Kafka) -> None:
+    """Whoever writes digests knows the entry before; a release that writes none cannot say."""
+    kafka.answer = _EndOfPartition(10)
+    before, older = replace(_RESET, records={}), replace(_NEXT, records=None)
+    kafka.log = {5: _value(before), 7: _value(older)}
+    assert kafka.restore() == [_placed(5, before), _placed(7, older)]
+    again = replace(before, ids=b"j" * 16, oldest_offset=5, covered_until_before_us=before.covered_until_us)
+    kafka.edges, kafka.log[7] = [0, 10], _value(again)
+    assert kafka.restore() == [_placed(5, before), _placed(7, again)]
+    kafka.edges, kafka.log[7] = [0, 10], _value(replace(_NEXT, records={}))
+    with pytest.raises(OwnCorruptionError, match="entry 1: does not say which entry it was written after"):
+        kafka.restore()
+
+
 @pytest.mark.parametrize("at", [5, 7])
 def test_damage_to_what_matters_is_corruption(kafka: _Kafka, at: int) -> None:
     """The newest entry, or one whose ids are needed."""

@@ -125,7 +125,8 @@ class Ledger:
         transaction = self.state.prepare(written_at_us)
         entry = read_entry(transaction.entry_record.value, PARTITION, decode_shipped)
         entry.check_follows(self.entries[-1].entry)
-        entry.check_refers_to(self.entries[-1].digest)
+        before = self.entries[-1]
+        entry.check_refers_to(before.digest, is_due=before.entry.records is not None)
         digest = entry_digest(transaction.entry_record.value)
         self.entries.append(OffsetEntry(self.entries[-1].offset + 2, entry, digest=digest))
         self.transactions.append(transaction)
