@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from connector.commands.consent import DryRunOption, YesOption, await_consent
-from connector.commands.options import FromOption, Output, OutputOption, ToOption, help_or_subcommand, time_range
+from connector.commands.options import (
+    FromOption,
+    Output,
+    OutputOption,
+    ToOption,
+    help_or_subcommand,
+    instant_us,
+    time_range,
+)
 from connector.console import ConfigFile, Progress, configure, say, say_foreign
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.events.times import US_PER_S, format_us
@@ -61,22 +69,35 @@ def reset(  # noqa: PLR0913 - one for each option
     force: Annotated[
         bool, typer.Option("--force", help="Reset a sound ledger, too, which records a gap that does not exist.")
     ] = False,
+    gap_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Where the gap begins at the latest; needed where neither ledger nor coverage topic says it.",
+        ),
+    ] = None,
 ) -> None:
     """Start a new ledger for one stream partition; records the gap.
 
     For a partition that stopped because its ledger cannot be trusted, once the cause is understood. Prints first what
-    it would record, and asks. Exit codes: 0; 64 no stream partition of that name, the answer was not yes, or there was
-    no terminal to ask on and no --yes; 69 Kafka or the registry does not answer; 70 the owner kept committing; 78 the
-    ledger is sound, or a setting, topic or permission is wrong or missing.
+    it would record, and asks. Exit codes: 0; 64 no stream partition of that name, an option is wrong, the answer was
+    not yes, or there was no terminal to ask on and no --yes; 69 Kafka or the registry does not answer; 70 the owner
+    kept committing; 78 the ledger is sound, nothing says where the gap begins, or a setting, topic or permission is
+    wrong or missing.
     """
     from connector.operations.reset import LedgerReset
+    from connector.x.clock import wall_us
 
     chosen = StreamPartition(stream, partition)
     if chosen not in STREAM_PARTITIONS:
         raise typer.BadParameter(
             f"there is no stream partition {chosen}; there are {', '.join(map(str, STREAM_PARTITIONS))}"
         )
-    with LedgerReset(configure(Settings, config), chosen, is_forced=force) as planned:
+    now_us = wall_us()
+    gap_from_us = None if gap_from is None else instant_us(gap_from, now_us)
+    if gap_from_us is not None and gap_from_us >= now_us:
+        raise typer.BadParameter(f"{format_us(gap_from_us)} is not past", param_hint="--gap-from")
+    with LedgerReset(configure(Settings, config), chosen, is_forced=force, gap_from_us=gap_from_us) as planned:
         plan = planned.plan()
         say_foreign(planned.foreign)
         say(*plan.lines())

@@ -1,12 +1,13 @@
 """Starting a new ledger for one stream partition, after corruption stopped it.
 
-A ledger that restores is left alone, unless an operator insists; what one that does not restore says is not asked. The
-coverage topic says how far coverage reached, the events which sequence came last and which ids must stay known; from
-where coverage ended up to now a gap is recorded. Reading all that may take minutes, so it is read first; then the owner
-is stopped, and what came meanwhile is read. To stop an owner is to take the place of its next ledger entry, with an
-entry that is never committed: it finds its own misplaced, and restarts from the ledger after some seconds. The new
-ledger is committed only where the old one ended before the second reading: if an owner was faster, all that is
-repeated, and less has to be read each time.
+A ledger that restores is left alone, unless an operator insists. How far coverage reached say the coverage topic and
+what can still be believed of the ledger; the earlier of both counts, and from there up to now a gap is recorded. Events
+and ledger say which sequence came last and which ids must stay known. Reading all that may take minutes, so it is read
+first; then the owner is stopped, and what came meanwhile is read. To stop an owner is to take the place of its next
+ledger entry, with an entry that is never committed: it finds its own misplaced, and restarts from the ledger after some
+seconds. The new ledger is committed only where the old one ended before the second reading, and if it is still refused
+then: another reset may have been faster. If an owner was faster, all that is repeated, and less has to be read each
+time.
 Where to begin follows from the records' own dates: no local clock need agree with those of brokers and replicas.
 Instants are microseconds since 1970.
 """
@@ -29,12 +30,14 @@ from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.clients import ClientProperties, producer_config, try_properties
 from connector.kafka.ledger import Counts, EntryDecoder, LedgerEntry, Mode, decode_shipped, first_entry, is_plausible
+from connector.kafka.ledger_log import LedgerLog
 from connector.kafka.reading import AvroReader, ForeignRecordError, ReadRecord, TopicReader, foreign_records_refused
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader, check_is_new
 from connector.kafka.topics import TopicNames, subject
 from connector.kafka.transaction import MisplacedError, Part, TransactionalWriter
 from connector.operations.accounts import TRANSACTION_US, account_of
+from connector.operations.last_known import LastKnown, read_last_known
 from connector.pages.words import duration
 from connector.partition.records import RecordBuilder
 from connector.settings import Settings
@@ -48,14 +51,18 @@ _ATTEMPTS = 10
 
 @dataclass(slots=True)
 class Found:
-    """What the topics hold of a stream partition; `covered_until_us` is None where no coverage was ever recorded.
+    """What the topics hold of a stream partition.
 
-    Coverage from long after both its date and `now_us` is foreign: with it no gap would be recorded.
+    `covered_until_us` is by the coverage topic, None where it holds nothing, and `ledger` by the ledger; `gap_from_us`
+    is from when on an operator knows of no coverage. Coverage from long after both its date and `now_us` is foreign:
+    with it no gap would be recorded.
     """
 
     partition: StreamPartition
     now_us: int = 0
     covered_until_us: int | None = None
+    ledger: LastKnown | None = None
+    gap_from_us: int | None = None
     coverage_dates: deque[tuple[int, int]] = field(default_factory=deque)
     sequence: int = 0
     ids: dict[bytes, None] = field(default_factory=dict)
@@ -88,7 +95,28 @@ class Found:
     @property
     def since_us(self) -> int:
         """From when on Kafka dates what must stay known: the earliest date, whatever clocks the replicas went by."""
-        return max(0, min((dated_us for _, dated_us in self.coverage_dates), default=0) - TRANSACTION_US)
+        by_ledger_us = self.ledger.dated_us if self.ledger else 0
+        return max(0, min((dated_us for _, dated_us in self.coverage_dates), default=by_ledger_us) - TRANSACTION_US)
+
+    @property
+    def gap_start_us(self) -> int:
+        """Where coverage is known to end, the earliest of all that is said. Raises `CoverageUnknownError`."""
+        by_ledger_us = self.ledger.covered_until_us if self.ledger else None
+        said_us = [each for each in (self.covered_until_us, by_ledger_us, self.gap_from_us) if each is not None]
+        if not said_us:
+            raise CoverageUnknownError(
+                f"neither the ledger of {self.partition} nor the coverage topic says how far coverage reached: nothing "
+                "was changed",
+                "Find out from when on events may be missing, and say it with --gap-from.",
+            )
+        return max(0, min(said_us))
+
+    def take_ledger(self, known: LastKnown | None) -> None:
+        """Record what the ledger still says."""
+        if known is not None:
+            self.ledger = known
+            self.sequence = max(self.sequence, known.sequence)
+            self.ids.update(dict.fromkeys(known.ids))
 
     def take_accounts(
         self, records: Iterable[ReadRecord], decode: Callable[[ReadRecord], Mapping[str, Any]], dead_letter_topic: str
@@ -107,6 +135,12 @@ class Found:
 
 class SoundLedgerError(ConnectorError):
     """The ledger of a stream partition restores, so nothing is reset unless the operator insists."""
+
+    exit_code = os.EX_CONFIG
+
+
+class CoverageUnknownError(ConnectorError):
+    """Nothing says how far coverage of a stream partition reached, so its gap cannot be recorded."""
 
     exit_code = os.EX_CONFIG
 
@@ -132,11 +166,14 @@ class LedgerState:
 
 @dataclass(frozen=True, slots=True)
 class ResetPlan:
-    """What a reset would record now; `problem` is why the ledger is refused, None for one that is sound."""
+    """What a reset would record now; `problem` is why the ledger is refused, None for one that is sound.
+
+    `covered_until_us` is how far coverage is known to have reached, or what an operator says of it.
+    """
 
     partition: StreamPartition
     problem: str | None
-    covered_until_us: int | None
+    covered_until_us: int
     gap: Gap | None
     ids: int
     next_sequence: int
@@ -145,9 +182,7 @@ class ResetPlan:
         """Yield the plan as lines of text."""
         refused = "is sound, and is reset because of --force" if self.problem is None else f"is refused: {self.problem}"
         yield f"{self.partition}: the ledger {refused}"
-        until_us = self.covered_until_us
-        until = "was never recorded" if until_us is None else f"reached until {format_us(until_us)}"
-        yield f"{self.partition}: coverage {until}"
+        yield f"{self.partition}: coverage reached until {format_us(self.covered_until_us)}"
         yield f"{self.partition}: {'no gap' if self.gap is None else f'a gap {_described(self.gap)}'}"
         yield f"{self.partition}: ids that stay known: {self.ids:,}; next sequence: {self.next_sequence}"
 
@@ -164,11 +199,11 @@ def _described(gap: Gap) -> str:
 
 
 def plan_of(found: Found, ledger: LedgerState, now_us: int) -> ResetPlan:
-    """Return what a reset at `now_us` would record."""
+    """Return what a reset at `now_us` would record. Raises `CoverageUnknownError`."""
     return ResetPlan(
         partition=found.partition,
         problem=ledger.problem,
-        covered_until_us=found.covered_until_us,
+        covered_until_us=found.gap_start_us,
         gap=_gap(found, now_us),
         ids=len(found.ids),
         next_sequence=found.sequence + 1,
@@ -176,21 +211,29 @@ def plan_of(found: Found, ledger: LedgerState, now_us: int) -> ResetPlan:
 
 
 def _gap(found: Found, now_us: int) -> Gap | None:
-    """Return the gap of a reset at `now_us`: from where coverage ended, if that is known and past."""
-    start_us = found.covered_until_us
-    return None if start_us is None or start_us >= now_us else Gap(start_us, now_us, GapCause.LEDGER_RESET)
+    """Return the gap of a reset at `now_us`: from where coverage ended, if that is past."""
+    start_us = found.gap_start_us
+    return None if start_us >= now_us else Gap(start_us, now_us, GapCause.LEDGER_RESET)
 
 
 class LedgerReset:
     """A reset of the ledger of `partition`, inside a `with`: first planned, then carried out.
 
-    Planning changes nothing and disturbs nobody. `is_forced` is whether to reset a sound ledger, too.
+    Planning changes nothing and disturbs nobody. `is_forced` is whether to reset a sound ledger, too; `gap_from_us` is
+    where the gap begins at the latest.
 
     Making one raises `SettingsError` when the stream is not among `x.streams`, and the errors of Kafka and the
     registry, as every method does.
     """
 
-    def __init__(self, settings: Settings, partition: StreamPartition, *, is_forced: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        partition: StreamPartition,
+        *,
+        is_forced: bool = False,
+        gap_from_us: int | None = None,
+    ) -> None:
         streams = settings.x.streams
         if partition.stream not in streams:
             raise SettingsError(
@@ -204,10 +247,12 @@ class LedgerReset:
         self._records = RecordBuilder(
             partition, names, provisioned.schema_ids, provisioned.max_message_bytes, has_headers=settings.kafka.headers
         )
-        self._found = Found(partition, wall_us())
+        self._found = Found(partition, wall_us(), gap_from_us=gap_from_us)
         with ExitStack() as stack:
             self._registry = stack.enter_context(RegistryClient(settings.schema_registry))
             self._decode = AvroReader(self._registry).decode
+            decode_entry = _entry_decoder(settings, self._registry)
+            self._ledger = stack.enter_context(LedgerLog(settings.kafka, decode_entry, self._found.now_us))
             self._coverage = stack.enter_context(TopicReader(settings.kafka, [names.coverage]))
             self._stack = stack.pop_all()
         self._accounts: TopicReader | None = None
@@ -226,7 +271,10 @@ class LedgerReset:
         return self._found.foreign
 
     def plan(self) -> ResetPlan:
-        """Return what would be recorded now. Raises `SoundLedgerError` for a sound ledger, unless forced."""
+        """Return what would be recorded now.
+
+        Raises `SoundLedgerError` for a sound ledger, unless forced, and `CoverageUnknownError`.
+        """
         ledger = self._examine()
         self._read_on()
         return plan_of(self._found, ledger, wall_us())
@@ -235,8 +283,8 @@ class LedgerReset:
         """Start the new ledger; return the gap that was recorded, if any, computed again from what is there now.
 
         Stops the owner of the partition, which goes on from the new beginning. Raises `SoundLedgerError` for a ledger
-        that has become sound meanwhile, unless forced, and `WriterLostError` also where the owner committed in each of
-        several attempts.
+        that has become sound meanwhile, unless forced, `CoverageUnknownError`, and `WriterLostError` also where the
+        owner committed in each of several attempts.
         """
         self._examine()
         self._read_on()
@@ -245,6 +293,8 @@ class LedgerReset:
         ledger = LedgerReader(kafka, partition, decode_shipped)
         for _ in range(_ATTEMPTS):
             writer, end = _stop_owner(properties, self._records, ledger)
+            if not self._is_forced:
+                self._examine()
             self._read_on()
             with suppress(MisplacedError):
                 return _start_new_ledger(writer, self._records, self._found, end)
@@ -258,7 +308,8 @@ class LedgerReset:
         return ledger
 
     def _read_on(self) -> None:
-        """Read what is committed by now of coverage, events and dead letters, and was not read before."""
+        """Read what the ledger says now, and what of coverage, events and dead letters was not read before."""
+        self._found.take_ledger(read_last_known(self._ledger, self._found.partition))
         self._found.take_coverage(self._coverage.to_end(), self._decode)
         if self._accounts is None:
             stream = self._found.partition.stream
@@ -270,8 +321,7 @@ class LedgerReset:
 
 def examine(settings: Settings, partition: StreamPartition, registry: RegistryClient) -> LedgerState:
     """Return how a ledger restores, as the service would restore it. Raises the errors of Kafka and the registry."""
-    ledger_subject = subject(TopicNames(settings.kafka.topic_prefix).ledger)
-    decode = EntryDecoder(partial(registry.writer_schema, subject=ledger_subject)).decode
+    decode = _entry_decoder(settings, registry)
     try:
         placed = LedgerReader(settings.kafka, partition, decode, clock_us=wall_us).restore().placed
         if not placed:
@@ -279,6 +329,12 @@ def examine(settings: Settings, partition: StreamPartition, registry: RegistryCl
     except OwnCorruptionError as error:
         return LedgerState(str(error))
     return LedgerState(None, placed[-1].entry.covered_until_us if placed else None)
+
+
+def _entry_decoder(settings: Settings, registry: RegistryClient) -> Callable[[bytes], Mapping[str, Any]]:
+    """Return what decodes ledger entries of any release."""
+    ledger_subject = subject(TopicNames(settings.kafka.topic_prefix).ledger)
+    return EntryDecoder(partial(registry.writer_schema, subject=ledger_subject)).decode
 
 
 def _stop_owner(
@@ -295,7 +351,8 @@ def _start_new_ledger(writer: TransactionalWriter, records: RecordBuilder, found
     """Commit gap, coverage, and as many entries as the ids need: one beginning, in one transaction.
 
     `end` is where the log of the ledger ended when the owner was stopped, which is the place of the first of the
-    entries. Raises `MisplacedError` if something was committed there meanwhile, `WriterLostError` for other reasons.
+    entries. The first of them accounts for gap and coverage. Raises `MisplacedError` if something was committed there
+    meanwhile, `WriterLostError` for other reasons, and `CoverageUnknownError`.
     """
     now_us, writer_id = wall_us(), uuid.uuid4().hex
     gap = _gap(found, now_us)
@@ -322,8 +379,7 @@ def _start_new_ledger(writer: TransactionalWriter, records: RecordBuilder, found
     ]
     published = [records.gap(gap, now_us)] if gap else []
     published.append(records.coverage(now_us, found.sequence, Mode.DISCONNECTED, now_us))
-    *before, last = entries
-    written = [*published, *map(records.ledger, before)]
-    entry = records.ledger(replace(last, records=records.sets(published, [gap] if gap else [], now_us)))
-    writer.commit([Part(found.partition, written, entry, end + len(before))])
+    entries[0] = replace(entries[0], records=records.sets(published, [gap] if gap else [], now_us))
+    *before, last = map(records.ledger, entries)
+    writer.commit([Part(found.partition, [*published, *before], last, end + len(before))])
     return gap

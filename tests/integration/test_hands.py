@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from connector.batch.records import BatchRecords
 from connector.batch.state import RunState
 from connector.errors import OwnCorruptionError
 from connector.events.catalog import StreamPartition
-from connector.events.times import US_PER_S
+from connector.events.identity import unpack_ids
+from connector.events.times import US_PER_S, format_us
 from connector.kafka.clients import producer_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import LedgerEntry, Mode, decode_shipped
@@ -46,9 +48,29 @@ def _run(folder: Path, config: Config, *arguments: str) -> tuple[int, str, str]:
         return command.wait(), command.stdout, command.stderr
 
 
-def _newest(config: Config) -> LedgerEntry:
+def _restored(config: Config) -> list[LedgerEntry]:
     kafka = RunSettings.model_validate(config).kafka
-    return LedgerReader(kafka, _PLACE, decode_shipped).restore().placed[-1].entry
+    return [placed.entry for placed in LedgerReader(kafka, _PLACE, decode_shipped).restore().placed]
+
+
+def _newest(config: Config) -> LedgerEntry:
+    return _restored(config)[-1]
+
+
+def _known_ids(config: Config) -> set[bytes]:
+    return {each for entry in _restored(config) for each in unpack_ids(entry.ids)}
+
+
+def _empty(config: Config, is_wanted: Callable[[str], bool]) -> None:
+    """Delete all records of the topics that are wanted, as retention would."""
+    admin = AdminClient({"bootstrap.servers": config["kafka"]["bootstrap_servers"]})
+    ends = [
+        TopicPartition(topic, partition or 0, end)
+        for (topic, partition), end in _ends(config).items()
+        if topic is not None and is_wanted(topic)
+    ]
+    for future in admin.delete_records(ends).values():
+        future.result(10)
 
 
 def _ends(config: Config) -> dict[tuple[str | None, int | None], int]:
@@ -159,6 +181,48 @@ def test_damaged_ledger_is_reset_once_shown_and_counted_by_who_restores_it_first
         assert run.logged("ledger_was_reset") == []
         _stop(run)
     assert _run(tmp_path, committed, *_RESET, "--yes")[0] == 78
+
+
+def test_reset_takes_from_the_ledger_what_the_other_topics_no_longer_hold(
+    kafka: Kafka, committed: Config, simulator: Simulator, tmp_path: Path
+) -> None:
+    """How far coverage reached, the sequence and the ids; where the ledger is empty, too, an operator has to say it."""
+    before, known, emptied = _newest(committed), _known_ids(committed), StreamPartition("tweet", 3)
+    damage = LedgerDamage(kafka.bootstrap_servers, committed["kafka"]["topic_prefix"])
+    damage.garble(_PLACE.ledger_partition)
+    damage.empty(emptied.ledger_partition)
+    _empty(committed, lambda topic: topic.endswith("-coverage") or ".tweet." in topic)
+    code, said, told = _run(tmp_path, committed, *_RESET, "--yes")
+    assert code == 0, told
+    after = _newest(committed)
+    assert (after.covered_until_before_us, after.sequence) == (before.covered_until_us, before.sequence)
+    assert after.records is not None
+    assert after.records["gap"].count == 1
+    assert _known_ids(committed) == known != set()
+    assert f"tweet/2: recorded a gap from {format_us(before.covered_until_us)} to " in said
+
+    other = (*_RESET[:-1], "--partition=3", "--yes")
+    code, said, told = _run(tmp_path, committed, *other)
+    assert (code, said) == (78, "")
+    assert "--gap-from" in told
+    assert _run(tmp_path, committed, *other, "--gap-from=2100-01-01")[0] == 64
+    code, said, told = _run(tmp_path, committed, *other, "--gap-from=2026-01-02T03:04Z")
+    assert code == 0, told
+    assert "tweet/3: recorded a gap from 2026-01-02T03:04:00.000000Z to " in said
+    with ConnectorProcess(tmp_path, ["run"], committed) as run:
+        _await_events(run.probe(), simulator)
+        assert len(run.logged("ledger_was_reset")) == 2
+        _stop(run)
+
+
+def test_one_of_several_resets_at_a_time_is_carried_out(kafka: Kafka, committed: Config, tmp_path: Path) -> None:
+    """The others find the ledger sound again, and record no false gap."""
+    LedgerDamage(kafka.bootstrap_servers, committed["kafka"]["topic_prefix"]).garble(_PLACE.ledger_partition)
+    with ExitStack() as stack:
+        commands = [stack.enter_context(ConnectorProcess(tmp_path, [*_RESET, "--yes"], committed)) for _ in range(3)]
+        codes = sorted(command.wait() for command in commands)
+        assert codes == [0, 78, 78], [command.stderr for command in commands]
+    assert _run(tmp_path, committed, "gaps", "--output=json")[1].count("ledger-reset") == 1
 
 
 class _InterruptedTopic(GapTopic):

@@ -191,9 +191,9 @@ class _Reset:
 
     foreign: ClassVar = [_HOSTILE]
 
-    def __init__(self, _: object, partition: StreamPartition, *, is_forced: bool) -> None:
+    def __init__(self, _: object, partition: StreamPartition, *, is_forced: bool, gap_from_us: int | None) -> None:
         self._partition = partition
-        assert not is_forced
+        assert (is_forced, gap_from_us) == (False, None)
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +202,7 @@ class _Reset:
         pass
 
     def plan(self) -> ResetPlan:
-        return ResetPlan(self._partition, _HOSTILE, None, None, 0, 1)
+        return ResetPlan(self._partition, _HOSTILE, 0, None, 0, 1)
 
     def carry_out(self) -> None:
         pass

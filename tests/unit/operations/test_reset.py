@@ -10,7 +10,15 @@ from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.reading import ReadRecord
 from connector.operations.accounts import TRANSACTION_US
-from connector.operations.reset import KNOWN_US, Found, LedgerState, SoundLedgerError, plan_of
+from connector.operations.last_known import LastKnown
+from connector.operations.reset import (
+    KNOWN_US,
+    CoverageUnknownError,
+    Found,
+    LedgerState,
+    SoundLedgerError,
+    plan_of,
+)
 
 _PARTITION = StreamPartition("tweet", 2)
 _MINUTE_US = 60 * US_PER_S
@@ -89,21 +97,50 @@ def test_plan_says_why_from_when_to_when_and_what_stays_known() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("covered_until_us", "coverage"),
-    [(None, "was never recorded"), (_T_US, "reached until 1971-11-26T10:40:00.000000Z")],
-    ids=["never covered", "covered beyond the clock here"],
-)
-def test_plan_has_no_gap_where_none_can_be_told(covered_until_us: int | None, coverage: str) -> None:
-    """By force, of a new ledger, or with a clock that is behind."""
-    plan = plan_of(Found(_PARTITION, covered_until_us=covered_until_us), LedgerState(None), _T_US)
+def test_plan_has_no_gap_where_coverage_is_ahead_of_the_clock() -> None:
+    """By force, with a clock that is behind."""
+    plan = plan_of(Found(_PARTITION, covered_until_us=_T_US), LedgerState(None), _T_US)
     assert plan.gap is None
     assert list(plan.lines()) == [
         "tweet/2: the ledger is sound, and is reset because of --force",
-        f"tweet/2: coverage {coverage}",
+        "tweet/2: coverage reached until 1971-11-26T10:40:00.000000Z",
         "tweet/2: no gap",
         "tweet/2: ids that stay known: 0; next sequence: 1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("by_topic", "by_ledger", "by_operator", "start"),
+    [
+        pytest.param(3, None, None, 3, id="nothing is left of the ledger"),
+        pytest.param(None, 4, None, 4, id="the coverage topic was emptied"),
+        pytest.param(3, 4, None, 3, id="coverage is recorded now and then"),
+        pytest.param(9, 4, None, 4, id="coverage is claimed that the ledger does not bear out"),
+        pytest.param(None, None, 2, 2, id="an operator knows"),
+        pytest.param(3, 4, 1, 1, id="an operator knows better"),
+        pytest.param(3, 4, 8, 3, id="an operator hides nothing"),
+    ],
+)
+def test_gap_begins_where_the_least_is_claimed(
+    by_topic: int | None, by_ledger: int | None, by_operator: int | None, start: int
+) -> None:
+    """Of the coverage topic, the ledger and the operator."""
+    ledger = None if by_ledger is None else LastKnown(by_ledger, 41, 5 * _MINUTE_US, (b"a",))
+    found = Found(_PARTITION, covered_until_us=by_topic, gap_from_us=by_operator)
+    found.take_ledger(ledger)
+    plan = plan_of(found, LedgerState("is gone"), _T_US)
+    assert plan.gap is not None
+    assert (plan.gap.start_us, plan.covered_until_us) == (start, start)
+    known = (1, 42, 5 * _MINUTE_US - TRANSACTION_US) if ledger else (0, 1, 0)
+    assert (plan.ids, plan.next_sequence, found.since_us) == known
+
+
+def test_reset_is_refused_where_nothing_says_how_far_coverage_reached() -> None:
+    """Without a gap, what is missing would count as complete; the operator is asked, and may repeat the command."""
+    with pytest.raises(CoverageUnknownError) as told:
+        plan_of(Found(_PARTITION), LedgerState("is gone"), _T_US)
+    assert "--gap-from" in told.value.lines[1]
+    assert told.value.exit_code == os.EX_CONFIG
 
 
 @pytest.mark.parametrize(
