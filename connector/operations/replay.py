@@ -5,6 +5,7 @@ dead letters are marked as replayed; events, marks and the next ledger entry are
 directly. Whoever committed in between, the owner or another replay, makes it start over. The owner then finds its own
 next entry misplaced, and restarts from the ledger after some seconds. One that commits all the time would win each
 time: where it has won once it is stopped first, by taking the place of its next entry with one that is never committed.
+Between bursts of transactions an owner gets time to work (`replay_pace`).
 Instants are microseconds since 1970.
 """
 
@@ -36,12 +37,13 @@ from connector.kafka.topics import TopicNames, subject
 from connector.kafka.transaction import MisplacedError, Part, Record, TransactionalWriter
 from connector.operations.accounts import is_mark
 from connector.operations.dead_letters import Letter, LetterKey, Letters, Wanted, read_record
+from connector.operations.replay_pace import Pace
 from connector.partition.records import RecordBuilder
 from connector.settings import Settings
 from connector.x.clock import wall_us
 
 DELIVERED_BY = "dead-letter"
-MOST_EVENTS = 1_000
+MOST_EVENTS = 5_000
 _MOST_BYTES = 8 * 1024**2
 """Bytes of lines in one transaction, which has to be over in 10 s."""
 _ATTEMPTS = 10
@@ -138,10 +140,11 @@ class Replay:
 
     Making one raises the errors of Kafka and the registry, and `SettingsError`. Then `published` says how many events
     there are, `replayed_meanwhile` how many others published, and `refused` what could not be published, and why.
-    A transaction has at most `most_events`. `pause` waits for some seconds, and `jitter` gives numbers from 0 to 1.
+    A transaction has at most `most_events`. `pause` waits for some seconds, `jitter` gives numbers from 0 to 1, and
+    `monotonic_s` is a clock in seconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it replays, and what a test plays
         self,
         settings: Settings,
         surveyed: Survey,
@@ -149,6 +152,7 @@ class Replay:
         most_events: int = MOST_EVENTS,
         pause: Callable[[float], object] = time.sleep,
         jitter: Callable[[], float] = random.random,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
         self._settings = settings
@@ -157,6 +161,7 @@ class Replay:
         self._most_events = most_events
         self._pause = pause
         self._jitter = jitter
+        self._monotonic_s = monotonic_s
         names = self._names = TopicNames(settings.kafka.topic_prefix)
         self._properties = producer_config(settings.kafka, names.transactional_id(f"replay-{uuid.uuid4().hex}"))
         self._partitions: dict[StreamPartition, _PartitionReplay] = {}
@@ -205,6 +210,7 @@ class Replay:
     def _publish(self, batch: Sequence[_Line]) -> None:
         """Publish lines of one stream partition in one transaction, but for those that are replayed by then."""
         replaying = self._partition(batch[0].key.origin)
+        self._pause(replaying.pace.begin(self._monotonic_s()))
         lost: WriterLostError | None = None
         for attempt in range(_ATTEMPTS):
             self._pause(attempt * self._jitter() * _PAUSE_S)
@@ -220,14 +226,21 @@ class Replay:
     def _attempt(self, replaying: "_PartitionReplay", batch: Sequence[_Line], *, has_lost: bool) -> None:
         """Publish lines, if nothing is committed to their ledger meanwhile. Raises `WriterLostError`."""
         writer, restored = replaying.begin(has_lost=has_lost)
+        self._look_for_owner(replaying.pace, restored)
         self._read_marks()
         left = [line for line in batch if line.key not in self._marked]
         composed = replaying.compose(left, restored)
         if composed.part is not None:
             writer.commit([composed.part])
+            replaying.pace.committed(self._monotonic_s())
         self.published += len(left) - len(composed.refused)
         self.replayed_meanwhile += len(batch) - len(left)
         self.refused |= composed.refused
+
+    def _look_for_owner(self, pace: Pace, restored: Restored) -> None:
+        """Record when an owner last wrote, if it was the last to write."""
+        if restored.placed and (newest := restored.placed[-1].entry).owner != _OWNER:
+            pace.saw_owner(self._monotonic_s() - (wall_us() - newest.written_at_us) / US_PER_S)
 
     def _read_marks(self) -> None:
         """Read on which dead letters are replayed, all that is committed by now."""
@@ -260,13 +273,14 @@ class Replay:
 
 
 class _PartitionReplay:
-    """The ledger of one stream partition, and what makes producers that write to it."""
+    """The ledger of one stream partition, what makes producers that write to it, and when they may."""
 
     def __init__(self, records: RecordBuilder, ledger: LedgerReader, properties: ClientProperties) -> None:
         self._records = records
         self._ledger = ledger
         self._properties = properties
         self._writer_id = uuid.uuid4().hex
+        self.pace = Pace()
 
     def begin(self, *, has_lost: bool) -> tuple[TransactionalWriter, Restored]:
         """Return a new producer, which ends what the one before left open, and what the ledger says and where it ends.

@@ -1,0 +1,47 @@
+"""When a replay of dead letters may commit, so that the owner of the stream partition gets to work in between. Pure.
+
+Each transaction puts the owner's next entry out of place, so it restarts, after a delay that grows unless it lived for
+a while. So transactions come in bursts no longer than an owner waits the first time, and then it gets time to live.
+Instants are seconds of a clock that never goes back.
+"""
+
+from dataclasses import dataclass
+
+from connector.events.times import US_PER_S
+from connector.operations.coverage_sum import OWNER_AGE_US
+from connector.partition.worker import FENCED_WAIT, TROUBLE_WAIT
+
+BURST_S = 0.5 * FENCED_WAIT.first_s
+REST_S = 2.5 * FENCED_WAIT.first_s + TROUBLE_WAIT.max_s + 5.0
+"""Until the owner is back, even if a burst met it twice, and has lived for so long that its delays start over."""
+_OWNER_AGE_S = OWNER_AGE_US / US_PER_S
+
+
+@dataclass(slots=True)
+class Pace:
+    """When the current burst began, when the last transaction ended, and when an owner last wrote an entry."""
+
+    burst_s: float | None = None
+    committed_s: float = 0.0
+    owner_s: float | None = None
+
+    def begin(self, now_s: float) -> float:
+        """Return for how many seconds to wait before the next transaction."""
+        if self.burst_s is not None and now_s < self.burst_s + BURST_S:
+            return 0.0
+        delay_s = max(0.0, self.committed_s + REST_S - now_s) if self.burst_s is not None and self._has_owner else 0.0
+        self.burst_s = now_s + delay_s
+        return delay_s
+
+    def committed(self, now_s: float) -> None:
+        """Record that a transaction has ended."""
+        self.committed_s = now_s
+
+    def saw_owner(self, wrote_s: float) -> None:
+        """Record when an entry of an owner was written."""
+        self.owner_s = wrote_s
+
+    @property
+    def _has_owner(self) -> bool:
+        """Whether there was an owner when the burst began: one that reads writes an entry at least once a minute."""
+        return self.owner_s is not None and self.burst_s is not None and self.burst_s - self.owner_s < _OWNER_AGE_S
