@@ -11,7 +11,7 @@ from connector.events.times import US_PER_S
 from connector.operations.coverage_sum import OWNER_AGE_US
 from connector.partition.worker import FENCED_WAIT, TROUBLE_WAIT
 
-BURST_S = 0.5 * FENCED_WAIT.first_s
+BURST_S = FENCED_WAIT.first_s / 3
 REST_S = 2.5 * FENCED_WAIT.first_s + TROUBLE_WAIT.max_s + 5.0
 """Until the owner is back, even if a burst met it twice, and has lived for so long that its delays start over."""
 _OWNER_AGE_S = OWNER_AGE_US / US_PER_S
@@ -19,7 +19,7 @@ _OWNER_AGE_S = OWNER_AGE_US / US_PER_S
 
 @dataclass(slots=True)
 class Pace:
-    """When the current burst began, when the last transaction ended, and when an owner last wrote an entry."""
+    """When the first and the last transaction of a burst ended, and when an owner last wrote an entry."""
 
     burst_s: float | None = None
     committed_s: float = 0.0
@@ -27,15 +27,17 @@ class Pace:
 
     def begin(self, now_s: float) -> float:
         """Return for how many seconds to wait before the next transaction."""
-        if self.burst_s is not None and now_s < self.burst_s + BURST_S:
+        if self.burst_s is None or now_s < self.burst_s + BURST_S:
             return 0.0
-        delay_s = max(0.0, self.committed_s + REST_S - now_s) if self.burst_s is not None and self._has_owner else 0.0
-        self.burst_s = now_s + delay_s
+        delay_s = max(0.0, self.committed_s + REST_S - now_s) if self._has_owner else 0.0
+        self.burst_s = None
         return delay_s
 
     def committed(self, now_s: float) -> None:
-        """Record that a transaction has ended."""
+        """Record that a transaction has ended; the first one begins a burst."""
         self.committed_s = now_s
+        if self.burst_s is None:
+            self.burst_s = now_s
 
     def saw_owner(self, wrote_s: float) -> None:
         """Record when an entry of an owner was written."""
