@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from typing import NamedTuple
 
 from connector import __version__
 from connector.errors import OwnCorruptionError
@@ -25,21 +24,15 @@ from connector.kafka.reading import BEGINNING, AvroReader, ReadRecord, TopicRead
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames, subject
 from connector.operations.accounts import TRANSACTION_US
-from connector.operations.coverage_records import DeadLetters, read_claims, read_gaps, record_digest
-from connector.operations.coverage_report import CoverageReport, PartitionCoverage, ReportedGap, Verdict
+from connector.operations.coverage_chain import Chain, GapAccount, Link, gap_faults
+from connector.operations.coverage_records import DeadLetters, GapEvidence, read_claims, read_gaps, record_digest
+from connector.operations.coverage_report import CoverageReport, PartitionCoverage, Verdict
 from connector.operations.coverage_sum import Beginning, Newest, PartitionSum, beginning
 from connector.settings import Settings
 
 _SHOWN_EVERY = 5_000
 _HELD_US = 15 * 60 * US_PER_S
 """Coverage waits no longer than this, so lines of a range are in no entry that covers less than this before it."""
-
-
-class _Read(NamedTuple):
-    """An entry and its record."""
-
-    entry: LedgerEntry
-    record: ReadRecord
 
 
 @dataclass(slots=True)
@@ -55,15 +48,6 @@ class _Ledger:
     def blame(self, fault: str) -> None:
         """Record what cannot be trusted, once."""
         self.faults[fault] = None
-
-    def check_follows(self, read: _Read, before: _Read) -> None:
-        """Blame an entry that cannot come right after the one before."""
-        try:
-            if read.entry.mode is not Mode.RESET:
-                read.entry.check_follows(before.entry)
-            read.entry.check_refers_to(entry_digest(before.record.value))
-        except OwnCorruptionError as error:
-            self.blame(f"{place(read.record)}: {error}")
 
     def newest(self, claimed_us: int | None) -> Newest:
         """Return how far it reaches, beside what the coverage topic claims."""
@@ -110,12 +94,23 @@ class _Reading:
         starts = {each: self._log.find(each, ledger.bounds, start_us - _HELD_US) for each, ledger in ledgers.items()}
         letters = self._dead_letters([start for start in starts.values() if start is not None])
         sums = {each: PartitionSum(each, start_us, end_us) for each in partitions}
-        for each, start in starts.items():
-            if start is not None:
-                self._sum_up(sums[each], ledgers[each], start, letters)
+        accounts = {
+            each: self._sum_up(sums[each], ledgers[each], start, letters)
+            for each, start in starts.items()
+            if start is not None
+        }
         gaps = self._gaps(start_us, end_us)
+        for each, ledger in ledgers.items():
+            for fault in gap_faults(accounts.get(each, ()), gaps[each]):
+                ledger.blame(fault)
         found = [
-            sums[each].close(ledger.began, ledger.newest(claims.get(each)), gaps[each], [*ledger.faults], made_at_us)
+            sums[each].close(
+                ledger.began,
+                ledger.newest(claims.get(each)),
+                [evidence.gap for evidence in gaps[each]],
+                [*ledger.faults],
+                made_at_us,
+            )
             for each, ledger in ledgers.items()
         ]
         faults = [fault for ledger in ledgers.values() for fault in ledger.faults]
@@ -162,31 +157,45 @@ class _Reading:
             ledger.blame(str(error))
             return None
 
-    def _sum_up(self, total: PartitionSum, ledger: _Ledger, start: ReadRecord, letters: DeadLetters) -> None:
-        before: _Read | None = None
+    def _sum_up(
+        self, total: PartitionSum, ledger: _Ledger, start: ReadRecord, letters: DeadLetters
+    ) -> list[GapAccount]:
+        """Sum up the entries that belong to the range; return which gaps they account for."""
+        chain = Chain(ledger.blame)
         for number, record in enumerate(self._log.read(total.partition, start.offset, ledger.bounds.end)):
             if number % _SHOWN_EVERY == 0:
                 self._on_progress(f"reading the ledger of {total.partition}: {number} entries")
             entry = self._entry(total.partition, ledger, record)
             if entry is None:
-                before = None
+                chain.skip()
                 continue
-            read = _Read(entry, record)
-            if before is not None:
-                ledger.check_follows(read, before)
-            before = read
+            chain.take(_link(entry, record), is_of_range=total.belongs(entry))
             if total.is_beyond(entry):
-                return
+                break
             if total.belongs(entry):
-                self._take(total, read, letters)
+                self._take(total, entry, record, letters)
+        if chain.is_in_reset:
+            self._end_reset(total, ledger, chain)
+        total.resets.extend(chain.resets)
+        return chain.accounts
 
-    def _take(self, total: PartitionSum, read: _Read, letters: DeadLetters) -> None:
-        self._digest.update(record_digest(read.record))
-        ids = unpack_ids(read.entry.ids) if read.entry.counts.dead_lettered else ()
-        found = letters.of_entry(total.partition, ids, read.record.timestamp_us)
+    def _end_reset(self, total: PartitionSum, ledger: _Ledger, chain: Chain) -> None:
+        """Read on where a reset may go on behind the end of the ledger as it was: only its last entry has the gap."""
+        [bounds] = self._log.bounds([total.partition]).values()
+        for record in self._log.read(total.partition, ledger.bounds.end, bounds.end):
+            entry = self._entry(total.partition, ledger, record)
+            if entry is None or entry.mode is not Mode.RESET:
+                break
+            chain.take(_link(entry, record), is_of_range=False)
+        chain.cut()
+
+    def _take(self, total: PartitionSum, entry: LedgerEntry, record: ReadRecord, letters: DeadLetters) -> None:
+        self._digest.update(record_digest(record))
+        ids = unpack_ids(entry.ids) if entry.counts.dead_lettered else ()
+        found = letters.of_entry(total.partition, ids, record.timestamp_us)
         for each in found:
             self._digest.update(each.digest)
-        total.add(read.entry, read.record.timestamp_us, [each.letter for each in found])
+        total.add(entry, record.timestamp_us, [each.letter for each in found])
 
     def _claims(self, ledgers: Mapping[StreamPartition, _Ledger]) -> Mapping[StreamPartition, int]:
         """Return what the coverage topic claims, by records that are not older than the newest entry of some ledger."""
@@ -209,17 +218,17 @@ class _Reading:
         self._foreign += letters.foreign
         return letters
 
-    def _gaps(self, start_us: int, end_us: int) -> Mapping[StreamPartition, Collection[ReportedGap]]:
-        """Return the gaps that touch the range."""
+    def _gaps(self, start_us: int, end_us: int) -> Mapping[StreamPartition, Collection[GapEvidence]]:
+        """Return all gaps by stream partition."""
         self._on_progress("reading gaps")
         with self._topic(self._names.gap, 0) as topic:
             gaps, foreign = read_gaps(topic.to_end(), self._decode)
         self._foreign += foreign
         found = defaultdict(list)
         for each in gaps:
+            found[each.gap.partition].append(each)
             if each.gap.touches(start_us, end_us) and each.gap.partition.stream in self._settings.x.streams:
                 self._digest.update(each.digest)
-                found[each.gap.partition].append(each.gap)
         return found
 
     def _topic(self, name: str, since_us: int) -> TopicReader:
@@ -229,3 +238,7 @@ class _Reading:
 def worst(partitions: Collection[PartitionCoverage]) -> Verdict:
     """Return the verdict in all."""
     return max((each.verdict for each in partitions), key=list(Verdict).index)
+
+
+def _link(entry: LedgerEntry, record: ReadRecord) -> Link:
+    return Link(entry, entry_digest(record.value), place(record), record.timestamp_us)

@@ -15,6 +15,7 @@ import msgspec
 from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.events.times import parse_ns
+from connector.kafka.digests import gap_number
 from connector.kafka.ledger import REPLAYED
 from connector.kafka.reading import ForeignRecordError, ReadRecord, foreign_records_refused
 from connector.operations.accounts import TRANSACTION_US
@@ -53,9 +54,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class GapEvidence(Evidence):
-    """A gap by its newest record."""
+    """A gap by its newest record; `number` is the digest by which the ledger accounts for it."""
 
     gap: ReportedGap
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +88,18 @@ def read_gaps(records: Iterable[ReadRecord], decode: Decode) -> tuple[list[GapEv
     for record in records:
         try:
             with foreign_records_refused(record):
-                found[record.key] = GapEvidence(record_digest(record), _gap(decode(record), record.key))
+                found[record.key] = GapEvidence(record_digest(record), *_gap(decode(record), record.key))
         except ForeignRecordError as error:
             foreign.append(str(error))
     return sorted(found.values(), key=lambda each: (each.gap.start_us, each.gap.gap_id)), foreign
 
 
-def _gap(fields: Mapping[str, Any], key: bytes) -> ReportedGap:
+def _gap(fields: Mapping[str, Any], key: bytes) -> tuple[ReportedGap, int]:
+    """Return a gap, and its digest as a number."""
     read = msgspec.convert(fields, _Gap)
     if read.gap_id.encode() != key:
         raise ValueError("the key is not the gap_id")
-    return ReportedGap(
+    gap = ReportedGap(
         gap_id=read.gap_id,
         partition=_known(StreamPartition(read.stream, read.stream_partition)),
         start_us=read.gap_start * 1000,
@@ -110,6 +113,7 @@ def _gap(fields: Mapping[str, Any], key: bytes) -> ReportedGap:
         withdrawn_us=None if read.withdrawn_at is None else read.withdrawn_at * 1000,
         withdrawn_because=read.withdrawn_because,
     )
+    return gap, gap_number(read.gap_id, read.gap_start, read.gap_end, read.cause, read.recorded_at)
 
 
 def read_claims(records: Iterable[ReadRecord], decode: Decode) -> tuple[dict[StreamPartition, int], list[str]]:

@@ -24,6 +24,9 @@ OWNER_AGE_US = 60 * US_PER_S
 UNKNOWN = "unknown"
 """The event type, and the owner, of entries of releases that did not name them."""
 
+_MOST_RESETS = 10
+"""More are counted, not named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
@@ -76,7 +79,7 @@ class PartitionSum:
 
     The range is from `start_us`, included, to `end_us`, excluded. An entry belongs to it if it covers any of it, or if
     its lines may be from it though coverage was held: whole transactions, so those at the bounds count in full, and a
-    line that may be of two ranges is in both.
+    line that may be of two ranges is in both. `resets` are the dates of those that belong to it.
     """
 
     partition: StreamPartition
@@ -90,6 +93,7 @@ class PartitionSum:
     dead_letters: list[ReportedDeadLetter] = field(default_factory=list)
     missing_letters: int = 0
     missing_until_us: int = 0
+    resets: list[int] = field(default_factory=list)
 
     def belongs(self, entry: LedgerEntry) -> bool:
         """Return whether an entry concerns the range."""
@@ -173,6 +177,10 @@ class PartitionSum:
             yield began.note
         if newest.dated_us is not None and not has_owner:
             yield f"no owner, or no connection to X: nothing was written since {format_us(newest.dated_us)}"
+        for reset_us in self.resets[:_MOST_RESETS]:
+            yield f"the ledger was reset at {format_us(reset_us)}"
+        if len(self.resets) > _MOST_RESETS:
+            yield f"the ledger was reset {len(self.resets)} times"
         if newest.claimed_us is not None and newest.claimed_us > (newest.covered_until_us or 0) // 1000 * 1000:
             yield f"the coverage topic claims {format_us(newest.claimed_us)}, which the ledger does not bear out"
         if self.missing_letters:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -36,7 +37,8 @@ from tests.faults.ledger_damage import LedgerDamage
 from tests.rig.own_topics import OwnTopics
 from tests.rig.process import wait_until
 from tests.rig.service import Config, ConnectorProcess, Probe
-from tests.rig.session import Kafka
+from tests.rig.session import Kafka, SchemaRegistry
+from tests.rig.vandal import Vandal
 
 _PLACE = StreamPartition("tweet", 2)
 _WHERE = {"stream": "tweet", "partition": "2"}
@@ -136,6 +138,61 @@ def test_sound_ledger_of_a_running_partition_is_left_alone_unless_forced(
         assert _gaps_counted(probe)[0] == 1
         assert [(each["stream"], each["partition"]) for each in run.logged("ledger_was_reset")] == [("tweet", 2)]
         _stop(run)
+
+
+def _coverage(folder: Path, config: Config, start: str, end: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    """Return the exit code, and by stream partition the verdict and the notes."""
+    arguments = ("coverage", "--from", start, "--to", end, "--output", "json")
+    code, printed, told = _run(folder, config, *arguments)
+    assert printed, told
+    partitions = json.loads(printed)["partitions"]
+    found = {f"{each['stream']}/{each['stream_partition']}": each for each in partitions}
+    return code, {name: (each["verdict"], "; ".join(each["notes"])) for name, each in found.items()}
+
+
+def test_coverage_believes_a_reset_that_records_its_gap_and_no_forged_entry(
+    kafka: Kafka, registry: SchemaRegistry, committed: Config, tmp_path: Path
+) -> None:
+    """Nor does it believe a gap topic from which that gap is gone, wherever in the gap the range ends."""
+    vandal = Vandal(kafka.bootstrap_servers, registry.url, committed["kafka"]["topic_prefix"])
+    code, _, told = _run(tmp_path, committed, *_RESET, "--force", "--yes")
+    assert code == 0, told
+    newest = _newest(committed)
+    start = format_us(newest.covered_until_before_us + 1000)  # coverage on its topic is cut to the millisecond
+    end = format_us(newest.covered_until_us - 1)
+    code, found = _coverage(tmp_path, committed, start, end)
+    assert code == 1
+    assert found["tweet/2"][0] == "complete but for gaps"
+    assert found["tweet/2"][1].startswith("the ledger was reset at 20")
+    assert not [notes for _, notes in found.values() if "cannot be trusted" in notes]
+
+    now_us = wall_us()
+    nothing = dict.fromkeys(("received", "published", "duplicate", "dead_lettered", "control"), 0)
+    forged: dict[str, Any] = nothing | {
+        "covered_until": now_us,
+        "covers_to": now_us,
+        "ids": b"",
+        "records": [],
+        "previous": None,
+    }
+    for number, changes in {3: {}, 4: {"mode": "reset", "entry": 0, "oldest_offset": None}}.items():
+        last = vandal.last("-ledger", f"tweet/{number}")
+        fields = vandal.decode(last)
+        following = {"entry": fields["entry"] + 1, "covered_until_before": fields["covered_until"]}
+        vandal.write(last, **(following | forged | changes))
+    vandal.delete(vandal.records("-gap")[-1])
+    code, found = _coverage(tmp_path, committed, start, end)
+    assert code == 70
+    assert {name for name, (_, notes) in found.items() if "cannot be trusted" in notes} == {
+        "tweet/2",
+        "tweet/3",
+        "tweet/4",
+    }
+    assert {found[name][0] for name in ("tweet/2", "tweet/3", "tweet/4")} == {"not yet"}
+    assert "1 gap is not on the gap topic though this entry accounts for 1" in found["tweet/2"][1]
+    assert "does not say after which one it was written" in found["tweet/3"][1]
+    assert "what was skipped is not accounted for as a gap" in found["tweet/4"][1]
+    assert "the ledger was reset at 20" in found["tweet/4"][1]
 
 
 def test_damaged_ledger_is_reset_once_shown_and_counted_by_who_restores_it_first(

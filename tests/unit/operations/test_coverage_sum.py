@@ -169,6 +169,16 @@ def test_notes_say_what_the_counts_cannot() -> None:
     ]
 
 
+def test_each_reset_is_named_unless_there_are_too_many() -> None:
+    """By Kafka's date; all are counted."""
+    total = _sum()
+    total.resets = [BEGAN_US]
+    assert _close(total).notes == ("the ledger was reset at 2026-03-14T09:20:00.000000Z",)
+    total.resets = [BEGAN_US] * 12
+    assert len(_close(total).notes) == 11
+    assert _close(total).notes[-1] == "the ledger was reset 12 times"
+
+
 def test_coverage_begins_with_entry_0_or_where_entry_1_sets_it_back() -> None:
     """The wall clock that wrote entry 0 may have been ahead of X."""
     first = entry(0, 100, 100)

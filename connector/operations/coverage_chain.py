@@ -1,0 +1,152 @@
+"""Whether the ledger entries of one stream partition can follow one another, and which gaps they account for. Pure.
+
+All entries of a reset are number 0 and refer to no entry before, so whoever may write to the ledger could move coverage
+on by one. It is believed only where it goes on from the coverage before, and what it skips is accounted for as a gap.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from connector.errors import OwnCorruptionError
+from connector.events.times import format_us
+from connector.kafka.digests import set_digest
+from connector.kafka.ledger import GAP_RECORD, LedgerEntry, Mode, RecordSet
+from connector.operations.coverage_records import GapEvidence
+from connector.pages.words import counted
+
+_US_PER_MS = 1000
+
+
+class Link(NamedTuple):
+    """An entry, the digest of its record's value, where that is, in words, and how Kafka dates it."""
+
+    entry: LedgerEntry
+    digest: bytes
+    place: str
+    dated_us: int
+
+
+class GapAccount(NamedTuple):
+    """The gaps that an entry accounts for, recorded at `recorded_us`, and where the entry is, in words."""
+
+    place: str
+    recorded_us: int
+    records: RecordSet
+
+
+@dataclass(slots=True)
+class _Reset:
+    """The entries of one reset: from which to which instant they cover, and what is known of the gap between."""
+
+    writer_id: str
+    place: str
+    dated_us: int
+    is_of_range: bool = False
+    moves_on: bool = False
+    accounts: list[GapAccount] = field(default_factory=list)
+
+
+class Chain:
+    """Takes entries in their order, and calls `blame` with each fault, in words.
+
+    `resets` are the dates of those in the range, `accounts` the gaps that its entries account for. `is_in_reset` is set
+    while more entries of the same reset may follow.
+    """
+
+    def __init__(self, blame: Callable[[str], None]) -> None:
+        self.resets: list[int] = []
+        self.accounts: list[GapAccount] = []
+        self._blame = blame
+        self._before: Link | None = None
+        self._reset: _Reset | None = None
+
+    @property
+    def is_in_reset(self) -> bool:
+        """Whether the last entry was one of a reset."""
+        return self._reset is not None
+
+    def take(self, link: Link, *, is_of_range: bool) -> None:
+        """Take the next entry; `is_of_range` is whether it concerns the range of the report."""
+        if link.entry.mode is Mode.RESET:
+            self._take_reset(link, is_of_range=is_of_range)
+        else:
+            self.cut()
+            self._check_follows(link)
+            if is_of_range:
+                self.accounts.extend(_accounts(link))
+        self._before = link
+
+    def skip(self) -> None:
+        """Take what is no sound entry: nothing can be said of how the next one follows."""
+        self.cut()
+        self._before = None
+
+    def cut(self) -> None:
+        """Say that no entry of the same reset follows."""
+        reset, self._reset = self._reset, None
+        if reset is None:
+            return
+        if reset.moves_on and not reset.accounts:
+            self._blame(f"{reset.place}: the ledger was reset, and what was skipped is not accounted for as a gap")
+        if reset.is_of_range:
+            self.resets.append(reset.dated_us)
+            self.accounts.extend(reset.accounts)
+
+    def _take_reset(self, link: Link, *, is_of_range: bool) -> None:
+        entry, before = link.entry, self._before.entry if self._before else None
+        if self._reset is not None and self._reset.writer_id != entry.writer_id:
+            self.cut()
+        if self._reset is None:
+            self._reset = _Reset(entry.writer_id, link.place, link.dated_us)
+        reset = self._reset
+        reset.is_of_range |= is_of_range
+        reset.accounts.extend(_accounts(link))
+        has_none = entry.records is None and (before is None or before.records is None)
+        reset.moves_on |= entry.covered_until_us > entry.covered_until_before_us and not has_none
+        if before is not None and entry.covered_until_before_us > before.covered_until_us:
+            self._blame(
+                f"{link.place}: the ledger was reset from {format_us(entry.covered_until_before_us)} on, but covered "
+                f"no more than until {format_us(before.covered_until_us)}"
+            )
+
+    def _check_follows(self, link: Link) -> None:
+        before = self._before
+        if before is None:
+            return
+        try:
+            link.entry.check_follows(before.entry)
+            link.entry.check_refers_to(before.digest)
+        except OwnCorruptionError as error:
+            self._blame(f"{link.place}: {error}")
+        if link.entry.previous is None and None not in (link.entry.records, before.entry.records):
+            self._blame(f"{link.place}: entry {link.entry.entry} does not say after which one it was written")
+
+
+def _accounts(link: Link) -> Iterator[GapAccount]:
+    entry = link.entry
+    if entry.records is not None and GAP_RECORD in entry.records:
+        recorded_us = entry.written_at_us // _US_PER_MS * _US_PER_MS
+        yield GapAccount(link.place, recorded_us, entry.records[GAP_RECORD])
+
+
+def gap_faults(accounts: Iterable[GapAccount], gaps: Iterable[GapEvidence]) -> Iterator[str]:
+    """Yield where the gaps on their topic are not those that the ledger accounts for; all are of one stream partition.
+
+    More gaps than that are no fault here: the entries of others may be out of the range.
+    """
+    there: dict[int, list[int]] = {}
+    for each in gaps:
+        there.setdefault(each.gap.recorded_us, []).append(each.number)
+    expected: dict[int, list[GapAccount]] = {}
+    for account in accounts:
+        expected.setdefault(account.recorded_us, []).append(account)
+    for recorded_us, together in expected.items():
+        found, place = there.get(recorded_us, []), together[0].place
+        count = sum(account.records.count for account in together)
+        total = sum(int.from_bytes(account.records.digest) for account in together)
+        if len(found) < count:
+            missing = counted(count - len(found), "gap is", "gaps are")
+            yield f"{place}: {missing} not on the gap topic though this entry accounts for {count}"
+        elif len(found) == count and set_digest(sum(found)) != set_digest(total):
+            yield f"{place}: the gaps on the gap topic are not those that this entry accounts for"
