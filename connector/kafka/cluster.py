@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     ConfigEntry,
     ConfigResource,
+    ListOffsetsResultInfo,
     MemberDescription,
     NewTopic,
     OffsetSpec,
@@ -70,6 +71,16 @@ class TopicState:
     config: Mapping[str, str] = field(hash=False)
 
 
+class Oldest(NamedTuple):
+    """The offset from which a partition is kept, 0 unless records were removed, and how Kafka dates its first record.
+
+    The date is microseconds since 1970, None where there is no record.
+    """
+
+    begin: int
+    dated_us: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class GroupMember:
     """A member of a consumer group under its replica's name, and the partitions that it has, by topic and number."""
@@ -119,6 +130,17 @@ class Cluster:
         """Return the offset from which records are kept by topic and partition."""
         return self._bounds(places, OffsetSpec.earliest(), "begins")
 
+    def oldest(self, partitions: Mapping[str, int]) -> dict[str, list[Oldest]]:
+        """Return what is oldest in each partition of topics with so many, open transactions or not."""
+        places = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
+        begins, first = self.begins(places), self._offsets(places, OffsetSpec.for_timestamp(0))
+        found: dict[str, list[Oldest]] = {topic: [] for topic in partitions}
+        for place in places:
+            key = place.topic, place.partition
+            dated_us = first[key].timestamp * 1000 if first[key].offset >= 0 else None
+            found[place.topic].append(Oldest(begins[key], dated_us))
+        return found
+
     def group_members(self, group: str) -> list[GroupMember]:
         """Return the members of a consumer group, none where there is no such group.
 
@@ -151,6 +173,15 @@ class Cluster:
     def _bounds(
         self, places: Collection[TopicPartition], spec: OffsetSpec, what: str
     ) -> dict[tuple[str | None, int | None], int]:
+        bounds = {place: found.offset for place, found in self._offsets(places, spec).items()}
+        if unknown := sorted(str(topic) for (topic, _), offset in bounds.items() if offset < 0):
+            raise DependencyUnavailableError(f"Kafka at {self._servers} does not say where {unknown[0]} {what}")
+        return bounds
+
+    def _offsets(
+        self, places: Collection[TopicPartition], spec: OffsetSpec
+    ) -> dict[tuple[str | None, int | None], ListOffsetsResultInfo]:
+        """Return what Kafka finds by topic and partition; an offset below 0 is none."""
         wanted = {TopicPartition(place.topic, place.partition): spec for place in places}
         deadline = time.monotonic() + _LEADER_DEADLINE_S
         while True:
@@ -163,12 +194,7 @@ class Cluster:
                 break
             time.sleep(_LEADER_POLL_S)
         self._raise_unless(KafkaError.NO_ERROR, errors)
-        bounds: dict[tuple[str | None, int | None], int] = {
-            (place.topic, place.partition): result.offset for place, result in found.items()
-        }
-        if unknown := sorted(str(topic) for (topic, _), offset in bounds.items() if offset < 0):
-            raise DependencyUnavailableError(f"Kafka at {self._servers} does not say where {unknown[0]} {what}")
-        return bounds
+        return {(place.topic, place.partition): result for place, result in found.items()}
 
     def _topics(self, names: Collection[str], right: str) -> dict[str, TopicDescription]:
         topics = TopicCollection(list(names))

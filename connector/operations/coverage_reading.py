@@ -25,6 +25,7 @@ from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames, subject
 from connector.operations.accounts import TRANSACTION_US
 from connector.operations.coverage_chain import Chain, GapAccount, Link, gap_faults
+from connector.operations.coverage_kept import events_kept_since_us
 from connector.operations.coverage_records import DeadLetters, GapEvidence, read_claims, read_gaps, record_digest
 from connector.operations.coverage_report import CoverageReport, PartitionCoverage, Verdict
 from connector.operations.coverage_sum import Beginning, Newest, PartitionSum, beginning
@@ -93,7 +94,9 @@ class _Reading:
         ledgers = self._ledgers(partitions)
         starts = {each: self._log.find(each, ledger.bounds, start_us - _HELD_US) for each, ledger in ledgers.items()}
         letters = self._dead_letters([start for start in starts.values() if start is not None])
-        sums = {each: PartitionSum(each, start_us, end_us) for each in partitions}
+        self._on_progress("reading where the events begin")
+        kept_since_us = events_kept_since_us(self._settings, made_at_us)
+        sums = {each: PartitionSum(each, start_us, end_us, kept_since_us) for each in partitions}
         accounts = {
             each: self._sum_up(sums[each], ledgers[each], start, letters)
             for each, start in starts.items()

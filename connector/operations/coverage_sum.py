@@ -4,7 +4,7 @@ Memory grows with dead letters and changes of owner, never with events. Instants
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from connector.events.catalog import StreamPartition
@@ -80,11 +80,13 @@ class PartitionSum:
     The range is from `start_us`, included, to `end_us`, excluded. An entry belongs to it if it covers any of it, or if
     its lines may be from it though coverage was held: whole transactions, so those at the bounds count in full, and a
     line that may be of two ranges is in both. `resets` are the dates of those that belong to it.
+    Before `kept_since_us`, by Kafka's dates, events of a type may be gone; not of types that it leaves out.
     """
 
     partition: StreamPartition
     start_us: int
     end_us: int
+    kept_since_us: Mapping[str, int] = field(default_factory=dict)
     received: int = 0
     duplicates: int = 0
     control: int = 0
@@ -93,6 +95,7 @@ class PartitionSum:
     dead_letters: list[ReportedDeadLetter] = field(default_factory=list)
     missing_letters: int = 0
     missing_until_us: int = 0
+    types_gone: set[str] = field(default_factory=set)
     resets: list[int] = field(default_factory=list)
 
     def belongs(self, entry: LedgerEntry) -> bool:
@@ -112,8 +115,11 @@ class PartitionSum:
         self.control += counts.control
         if entry.records is not None:
             for kind, records in entry.records.items():
-                if kind not in OWN_KINDS:
+                if kind not in OWN_KINDS and records.count:
                     self.events[kind] += records.count
+                    if dated_us < self.kept_since_us.get(kind, 0):
+                        self.types_gone.add(kind)
+                        self.missing_until_us = max(self.missing_until_us, _latest_us(entry) + 1)
         elif counts.published:
             self.events[UNKNOWN] += counts.published
         self.dead_letters.extend(letters)
@@ -177,15 +183,22 @@ class PartitionSum:
             yield began.note
         if newest.dated_us is not None and not has_owner:
             yield f"no owner, or no connection to X: nothing was written since {format_us(newest.dated_us)}"
+        if newest.claimed_us is not None and newest.claimed_us > (newest.covered_until_us or 0) // 1000 * 1000:
+            yield f"the coverage topic claims {format_us(newest.claimed_us)}, which the ledger does not bear out"
+        yield from self._range_notes()
+
+    def _range_notes(self) -> Iterable[str]:
+        """Yield what the entries of the range alone call for."""
         for reset_us in self.resets[:_MOST_RESETS]:
             yield f"the ledger was reset at {format_us(reset_us)}"
         if len(self.resets) > _MOST_RESETS:
             yield f"the ledger was reset {len(self.resets)} times"
-        if newest.claimed_us is not None and newest.claimed_us > (newest.covered_until_us or 0) // 1000 * 1000:
-            yield f"the coverage topic claims {format_us(newest.claimed_us)}, which the ledger does not bear out"
         if self.missing_letters:
             kept = "is no longer on its topic" if self.missing_letters == 1 else "are no longer on their topic"
             yield f"{counted(self.missing_letters, 'dead letter')} of the range {kept} and cannot be shown"
+        if self.types_gone:
+            topics = counted(len(self.types_gone), "topic")
+            yield f"events of the range are no longer kept on {topics}: {', '.join(sorted(self.types_gone))}"
         if undivided := self.events[UNKNOWN]:
             yield f"the ledger does not say of which type {counted(undivided, 'event is', 'events are')}"
 

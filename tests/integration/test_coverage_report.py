@@ -296,3 +296,31 @@ def test_damage_is_said_and_never_counted_as_clean(story: _Story) -> None:
     assert "tweet/1: the ledger is kept from entry " in run.stdout
     assert "1 record was not written by the connector, such as " in run.stderr
     assert "tweet/4: 1 record of the ledger cannot be trusted, such as " in run.stdout
+
+
+def test_events_that_are_no_longer_kept_are_said_and_never_counted_as_clean(story: _Story) -> None:
+    """All of one type are removed; the stream partitions that had some in the range begin later, the others do not."""
+    kind = "user.profile-modification"
+    before = _of_users(story)
+    for partition in range(2):
+        story.delete(f"{story.prefix}.{kind}", partition)
+    after = _of_users(story)
+    had_some = {name for name, each in before.items() if kind in each["events"]}
+    assert had_some
+    assert {each["verdict"] for each in before.values()} == {"complete"}
+    assert {name for name, each in after.items() if each["verdict"] == "begins later"} == had_some
+    for name in had_some:
+        assert after[name]["known_from"] > story.began
+        assert f"events of the range are no longer kept on 1 topic: {kind}" in after[name]["notes"]
+        assert after[name]["events"] == before[name]["events"]
+
+
+def _of_users(story: _Story) -> dict[str, dict[str, Any]]:
+    """Return what is reported of the stream `user`, of a range without a gap or a dead letter."""
+    arguments = ("--from", story.began, "--to", story.well_until, "--output", "json")
+    with ConnectorProcess(
+        story.folder, ["coverage", *arguments], override(story.config, x={"streams": "user"})
+    ) as command:
+        command.wait()
+        partitions = json.loads(command.stdout)["partitions"]
+    return {f"{each['stream']}/{each['stream_partition']}": each for each in partitions}

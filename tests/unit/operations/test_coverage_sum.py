@@ -145,6 +145,22 @@ def test_dead_letters_that_are_gone_are_not_counted_as_clean() -> None:
     assert found.notes == ("1 dead letter of the range is no longer on its topic and cannot be shown",)
 
 
+def test_events_that_are_gone_are_not_counted_as_clean() -> None:
+    """What is known begins behind the last entry with events of a type that may be gone, by the date of the entry."""
+    dates = {"tweet.delete": BEGAN_US + 5, "tweet.drop": ENDED_US}
+    total = PartitionSum(PARTITION, BEGAN_US, ENDED_US, dates)
+    total.add(full_entry(5, BEGAN_US, BEGAN_US + 1), BEGAN_US + 4, [LETTER])
+    total.add(full_entry(6, BEGAN_US + 1, BEGAN_US + 2), BEGAN_US + 5, [LETTER])
+    found = _close(total)
+    assert found.verdict is Verdict.BEGINS_LATER
+    assert found.known_from_us == BEGAN_US + 2
+    assert found.notes == ("events of the range are no longer kept on 1 topic: tweet.delete",)
+    assert found.events == {"tweet.delete": 4, "tweet.edit": 2}
+    total = PartitionSum(PARTITION, BEGAN_US, ENDED_US, dates)
+    total.add(full_entry(6, BEGAN_US + 1, BEGAN_US + 2), BEGAN_US + 5, [LETTER])
+    assert _close(total).verdict is Verdict.COMPLETE
+
+
 def test_ledger_that_cannot_be_trusted_is_never_complete() -> None:
     """Whatever else was read; where its newest entry is not readable nothing is said of an owner."""
     found = _close(newest=Newest(None, _NOW_US), faults=["offset 7: no entry", "offset 8: no entry"])
