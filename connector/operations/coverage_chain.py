@@ -50,13 +50,14 @@ class _Reset:
 class Chain:
     """Takes entries in their order, and calls `blame` with each fault, in words.
 
-    `resets` are the dates of those in the range, `accounts` the gaps that its entries account for. `is_in_reset` is set
-    while more entries of the same reset may follow.
+    `resets` are the dates of those in the range, `accounts` the gaps that its entries account for. `unlinked` entries
+    of the range have no digests, though the one before has: an older release may have been back, or another program.
     """
 
     def __init__(self, blame: Callable[[str], None]) -> None:
         self.resets: list[int] = []
         self.accounts: list[GapAccount] = []
+        self.unlinked = 0
         self._blame = blame
         self._before: Link | None = None
         self._reset: _Reset | None = None
@@ -75,6 +76,7 @@ class Chain:
             self._check_follows(link)
             if is_of_range:
                 self.accounts.extend(_accounts(link))
+                self.unlinked += self._is_unlinked(link.entry)
         self._before = link
 
     def skip(self) -> None:
@@ -109,6 +111,11 @@ class Chain:
                 f"{link.place}: the ledger was reset from {format_us(entry.covered_until_before_us)} on, but covered "
                 f"no more than until {format_us(before.covered_until_us)}"
             )
+
+    def _is_unlinked(self, entry: LedgerEntry) -> bool:
+        before = self._before
+        has_digests = before is not None and before.entry.records is not None
+        return has_digests and entry.records is None and entry.previous is None
 
     def _check_follows(self, link: Link) -> None:
         before = self._before

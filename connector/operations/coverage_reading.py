@@ -180,6 +180,7 @@ class _Reading:
         if chain.is_in_reset:
             self._end_reset(total, ledger, chain)
         total.resets.extend(chain.resets)
+        total.unlinked += chain.unlinked
         return chain.accounts
 
     def _end_reset(self, total: PartitionSum, ledger: _Ledger, chain: Chain) -> None:

@@ -79,7 +79,8 @@ class PartitionSum:
 
     The range is from `start_us`, included, to `end_us`, excluded. An entry belongs to it if it covers any of it, or if
     its lines may be from it though coverage was held: whole transactions, so those at the bounds count in full, and a
-    line that may be of two ranges is in both. `resets` are the dates of those that belong to it.
+    line that may be of two ranges is in both. `resets` are the dates of those that belong to it,
+    and `unlinked` entries do not say after which one they were written.
     Before `kept_since_us`, by Kafka's dates, events of a type may be gone; not of types that it leaves out.
     """
 
@@ -97,6 +98,7 @@ class PartitionSum:
     missing_until_us: int = 0
     types_gone: set[str] = field(default_factory=set)
     resets: list[int] = field(default_factory=list)
+    unlinked: int = 0
 
     def belongs(self, entry: LedgerEntry) -> bool:
         """Return whether an entry concerns the range."""
@@ -193,6 +195,11 @@ class PartitionSum:
             yield f"the ledger was reset at {format_us(reset_us)}"
         if len(self.resets) > _MOST_RESETS:
             yield f"the ledger was reset {len(self.resets)} times"
+        if self.unlinked:
+            entries = "1 entry does not say after which one it was"
+            if self.unlinked > 1:
+                entries = f"{self.unlinked:,} entries do not say after which one they were"
+            yield f"{entries} written: an older release was at work, or another program"
         if self.missing_letters:
             kept = "is no longer on its topic" if self.missing_letters == 1 else "are no longer on their topic"
             yield f"{counted(self.missing_letters, 'dead letter')} of the range {kept} and cannot be shown"

@@ -46,6 +46,14 @@ def test_entries_that_refer_to_one_another_have_no_fault() -> None:
     assert _chain(_FIRST, entry(5, 200, 300), entry(6, 300, 400, records={}))[1] == []
 
 
+def test_entry_without_digests_behind_one_with_them_is_counted() -> None:
+    """A release that writes none may have been back; those behind it follow one of its own."""
+    chain, faults = _chain(_FIRST, entry(5, 200, 300), entry(6, 300, 400))
+    assert (chain.unlinked, faults) == (1, [])
+    assert _chain(_FIRST, entry(5, 200, 300), is_of_range=False)[0].unlinked == 0
+    assert _chain(_FIRST, _SECOND)[0].unlinked == 0
+
+
 @pytest.mark.parametrize(
     ("second", "fault"),
     [

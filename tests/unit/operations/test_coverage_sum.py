@@ -195,6 +195,16 @@ def test_each_reset_is_named_unless_there_are_too_many() -> None:
     assert _close(total).notes[-1] == "the ledger was reset 12 times"
 
 
+def test_entries_of_an_older_release_behind_newer_ones_are_noted() -> None:
+    """Another program may have written them just as well; what cannot be told is not called a fault."""
+    total = _sum()
+    total.unlinked = 2
+    found = _close(total)
+    assert found.verdict is Verdict.COMPLETE
+    [note] = found.notes
+    assert note.startswith("2 entries do not say after which one they were written: ")
+
+
 def test_coverage_begins_with_entry_0_or_where_entry_1_sets_it_back() -> None:
     """The wall clock that wrote entry 0 may have been ahead of X."""
     first = entry(0, 100, 100)
