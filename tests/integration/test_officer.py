@@ -124,7 +124,7 @@ def test_every_place_says_the_same_and_the_truth(stage: _Stage) -> None:
     found = {f"{each['stream']}/{each['stream_partition']}": each for each in report["partitions"]}
     assert report["verdict"] == "not yet"
     assert {name for name, each in found.items() if not each["has_owner"]} == stage.hung
-    assert {each["verdict"] for each in found.values()} == {"not yet"}
+    assert stage.hung <= {name for name, each in found.items() if each["verdict"] == "not yet"}
     [gap] = [gap for each in found.values() for gap in each["gaps"]]
     [letter] = [letter for each in found.values() for letter in each["dead_letters"]]
     assert gap in found[str(_LOSING)]["gaps"]
