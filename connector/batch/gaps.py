@@ -7,7 +7,6 @@ other has written.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from confluent_kafka import TopicPartition
@@ -20,10 +19,9 @@ from connector.events.catalog import StreamPartition
 from connector.events.schemas import GAP
 from connector.events.times import format_us
 from connector.kafka.cluster import Cluster
-from connector.kafka.ledger import EntryDecoder
-from connector.kafka.reading import ForeignRecordError, TopicReader, foreign_records_refused
+from connector.kafka.reading import ForeignRecordError, TopicReader, entry_decoder, foreign_records_refused
 from connector.kafka.registry import RegistryClient
-from connector.kafka.topics import TopicNames, subject
+from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Part, Record
 from connector.settings import KafkaSettings
 from connector.x.batch_api import JobType
@@ -69,7 +67,7 @@ class GapTopic:
     def __init__(self, settings: KafkaSettings, registry: RegistryClient) -> None:
         self._settings = settings
         self._topic = TopicNames(settings.topic_prefix).gap
-        self._decode = EntryDecoder(partial(registry.writer_schema, subject=subject(self._topic)), GAP).decode
+        self._decode = entry_decoder(registry, self._topic, GAP)
 
     def ends(self) -> dict[int, int]:
         """Return where the topic ends, by partition."""

@@ -9,7 +9,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from connector.errors import NotProvisionedError, OwnCorruptionError
 from connector.events.catalog import StreamPartition
@@ -17,14 +17,12 @@ from connector.events.times import US_PER_S
 from connector.kafka.clients import ClientProperties, make, reader_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import LedgerEntry, read_entry
-from connector.kafka.reading import SILENCE_S, ReadRecord, as_record, is_end, is_of_use, silent, unavailable
+from connector.kafka.reading import SILENCE_S, ReadRecord, as_record, is_end, is_of_use, silent, take, unavailable
 from connector.kafka.topics import LEDGER_PARTITIONS, TopicNames
 from connector.settings import KafkaSettings
 
 _TIMEOUT_S = 10.0
 _FIRST_STEP_BACK = 16
-_AT_ONCE = 1000
-_POLL_S = 0.2
 _NO_WAIT = {"fetch.wait.max.ms": 10}
 """The end of a log is told after this wait for more, and each look here meets one."""
 _EARLIER_US = 10 * 60 * US_PER_S
@@ -103,7 +101,7 @@ class LedgerLog:
         self._consumer.assign([TopicPartition(self._topic, number, start)])
         deadline = time.monotonic() + SILENCE_S
         while True:
-            for message in self._take():
+            for message in filter(is_of_use, take(self._consumer)):
                 offset = message.offset() or 0
                 if offset >= end:
                     return
@@ -119,14 +117,8 @@ class LedgerLog:
             entry = read_entry(record.value, partition, self._decode)
             entry.check_plausible(max(record.timestamp_us, self._now_us))
         except OwnCorruptionError as error:
-            raise OwnCorruptionError(f"{place(record)}: {error}") from error
+            raise OwnCorruptionError(f"{record.place}: {error}") from error
         return entry
-
-    def _take(self) -> list[Message]:
-        """Return what comes next of records and ends, waiting a little for the first of it."""
-        first = self._consumer.poll(_POLL_S)
-        found = [] if first is None else [first, *self._consumer.consume(_AT_ONCE, 0)]
-        return [message for message in found if is_of_use(message)]
 
     def _dated(self, partition: StreamPartition, bounds: Bounds, dated_us: int) -> int:
         """Return the offset of the first record that Kafka dates so or later, within `bounds`."""
@@ -150,8 +142,3 @@ class LedgerLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._consumer.close()
-
-
-def place(record: ReadRecord) -> str:
-    """Return where a record is, in words."""
-    return f"{record.topic} partition {record.partition} offset {record.offset}"

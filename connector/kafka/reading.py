@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from operator import methodcaller
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -23,9 +24,11 @@ from confluent_kafka import (
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.events.avro import AvroDecoder, split_prefix
+from connector.events.schemas import LEDGER, AvroSchema
 from connector.events.times import format_us
 from connector.kafka.clients import make, reader_config
 from connector.kafka.cluster import Cluster
+from connector.kafka.ledger import EntryDecoder
 from connector.kafka.outages import cause
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import subject
@@ -59,6 +62,11 @@ class ReadRecord(NamedTuple):
     headers: Mapping[str, bytes]
     is_tombstone: bool = False
 
+    @property
+    def place(self) -> str:
+        """Where the record is, in words."""
+        return f"{self.topic} partition {self.partition} offset {self.offset}"
+
 
 class ForeignRecordError(ValueError):
     """A record that the connector did not write, or that is damaged."""
@@ -72,8 +80,7 @@ def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
     except ForeignRecordError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, NotProvisionedError) as error:
-        place = f"{record.topic} partition {record.partition} offset {record.offset}"
-        raise ForeignRecordError(f"{place}: {type(error).__name__}: {error}") from error
+        raise ForeignRecordError(f"{record.place}: {type(error).__name__}: {error}") from error
 
 
 class TopicReader:
@@ -192,12 +199,24 @@ class TopicReader:
     def _poll(self) -> Message | None:
         """Return the next record or end of a partition, waiting a little for it; take all that has come by then."""
         if not self._taken:
-            first = self._consumer.poll(_POLL_S)
-            if first is None:
+            self._taken.extend(take(self._consumer))
+            if not self._taken:
                 return None
-            self._taken.extend((first, *self._consumer.consume(_AT_ONCE, 0)))
         message = self._taken.popleft()
         return message if is_of_use(message) else None
+
+
+def take(consumer: Consumer) -> list[Message]:
+    """Return what comes next of records, ends and errors, waiting a little for the first of it."""
+    first = consumer.poll(_POLL_S)
+    return [] if first is None else [first, *consumer.consume(_AT_ONCE, 0)]
+
+
+def entry_decoder(
+    registry: RegistryClient, topic: str, shipped: AvroSchema = LEDGER
+) -> Callable[[bytes], Mapping[str, Any]]:
+    """Return what decodes the entries of `topic` by any release: by `shipped`, or the schema that they name."""
+    return EntryDecoder(partial(registry.writer_schema, subject=subject(topic)), shipped).decode
 
 
 class AvroReader:

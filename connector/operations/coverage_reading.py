@@ -9,7 +9,6 @@ Instants are microseconds since 1970.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import blake2b
 
 from connector import __version__
@@ -18,11 +17,11 @@ from connector.events.catalog import StreamPartition
 from connector.events.identity import unpack_ids
 from connector.events.times import US_PER_S
 from connector.kafka.digests import entry_digest
-from connector.kafka.ledger import EntryDecoder, LedgerEntry, Mode
-from connector.kafka.ledger_log import Bounds, LedgerLog, place
-from connector.kafka.reading import BEGINNING, AvroReader, ReadRecord, TopicReader
+from connector.kafka.ledger import LedgerEntry, Mode
+from connector.kafka.ledger_log import Bounds, LedgerLog
+from connector.kafka.reading import BEGINNING, AvroReader, ReadRecord, TopicReader, entry_decoder
 from connector.kafka.registry import RegistryClient
-from connector.kafka.topics import TopicNames, subject
+from connector.kafka.topics import TopicNames
 from connector.operations.accounts import TRANSACTION_US
 from connector.operations.coverage_chain import Chain, GapAccount, Link, gap_faults
 from connector.operations.coverage_kept import events_kept_since_us
@@ -64,8 +63,7 @@ def read_coverage(
     ledgers cannot be trusted is in the report.
     """
     with RegistryClient(settings.schema_registry) as registry:
-        topic = TopicNames(settings.kafka.topic_prefix).ledger
-        decode = EntryDecoder(partial(registry.writer_schema, subject=subject(topic))).decode
+        decode = entry_decoder(registry, TopicNames(settings.kafka.topic_prefix).ledger)
         with LedgerLog(settings.kafka, decode, made_at_us) as log:
             reading = _Reading(settings, log, AvroReader(registry), on_progress)
             return reading.report(start_us, end_us, made_at_us)
@@ -245,4 +243,4 @@ def worst(partitions: Collection[PartitionCoverage]) -> Verdict:
 
 
 def _link(entry: LedgerEntry, record: ReadRecord) -> Link:
-    return Link(entry, entry_digest(record.value), place(record), record.timestamp_us)
+    return Link(entry, entry_digest(record.value), record.place, record.timestamp_us)

@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -28,12 +27,12 @@ from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S
 from connector.kafka.clients import ClientProperties, producer_config, try_properties
 from connector.kafka.digests import record_set
-from connector.kafka.ledger import REPLAYED, Counts, EntryDecoder, LedgerEntry, Mode, RecordSet, Writer, first_entry
-from connector.kafka.reading import ForeignRecordError, ReadRecord, TopicReader
+from connector.kafka.ledger import REPLAYED, Counts, LedgerEntry, Mode, RecordSet, Writer, first_entry
+from connector.kafka.reading import ForeignRecordError, ReadRecord, TopicReader, entry_decoder
 from connector.kafka.records import UnencodableError
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader, OffsetEntry, Restored
-from connector.kafka.topics import TopicNames, subject
+from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import MisplacedError, Part, Record, TransactionalWriter
 from connector.operations.accounts import is_mark
 from connector.operations.dead_letters import Letter, LetterKey, Letters, Wanted, read_record
@@ -170,7 +169,7 @@ class Replay:
         self.refused: dict[LetterKey, str] = {}
         with ExitStack() as stack:
             registry = stack.enter_context(RegistryClient(settings.schema_registry))
-            self._decode = EntryDecoder(partial(registry.writer_schema, subject=subject(names.ledger))).decode
+            self._decode = entry_decoder(registry, names.ledger)
             self._marks = stack.enter_context(TopicReader(settings.kafka, [names.dead_letter]))
             self._clients = stack.pop_all()
 

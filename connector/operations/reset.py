@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,12 +28,19 @@ from connector.events.catalog import EVENT_TYPES, StreamPartition
 from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.clients import ClientProperties, producer_config, try_properties
-from connector.kafka.ledger import Counts, EntryDecoder, LedgerEntry, Mode, decode_shipped, first_entry, is_plausible
+from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped, first_entry, is_plausible
 from connector.kafka.ledger_log import LedgerLog
-from connector.kafka.reading import AvroReader, ForeignRecordError, ReadRecord, TopicReader, foreign_records_refused
+from connector.kafka.reading import (
+    AvroReader,
+    ForeignRecordError,
+    ReadRecord,
+    TopicReader,
+    entry_decoder,
+    foreign_records_refused,
+)
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader, check_is_new
-from connector.kafka.topics import TopicNames, subject
+from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import MisplacedError, Part, TransactionalWriter
 from connector.operations.accounts import TRANSACTION_US, account_of
 from connector.operations.last_known import LastKnown, read_last_known
@@ -251,7 +257,7 @@ class LedgerReset:
         with ExitStack() as stack:
             self._registry = stack.enter_context(RegistryClient(settings.schema_registry))
             self._decode = AvroReader(self._registry).decode
-            decode_entry = _entry_decoder(settings, self._registry)
+            decode_entry = entry_decoder(self._registry, names.ledger)
             self._ledger = stack.enter_context(LedgerLog(settings.kafka, decode_entry, self._found.now_us))
             self._coverage = stack.enter_context(TopicReader(settings.kafka, [names.coverage]))
             self._stack = stack.pop_all()
@@ -321,7 +327,7 @@ class LedgerReset:
 
 def examine(settings: Settings, partition: StreamPartition, registry: RegistryClient) -> LedgerState:
     """Return how a ledger restores, as the service would restore it. Raises the errors of Kafka and the registry."""
-    decode = _entry_decoder(settings, registry)
+    decode = entry_decoder(registry, TopicNames(settings.kafka.topic_prefix).ledger)
     try:
         placed = LedgerReader(settings.kafka, partition, decode, clock_us=wall_us).restore().placed
         if not placed:
@@ -329,12 +335,6 @@ def examine(settings: Settings, partition: StreamPartition, registry: RegistryCl
     except OwnCorruptionError as error:
         return LedgerState(str(error))
     return LedgerState(None, placed[-1].entry.covered_until_us if placed else None)
-
-
-def _entry_decoder(settings: Settings, registry: RegistryClient) -> Callable[[bytes], Mapping[str, Any]]:
-    """Return what decodes ledger entries of any release."""
-    ledger_subject = subject(TopicNames(settings.kafka.topic_prefix).ledger)
-    return EntryDecoder(partial(registry.writer_schema, subject=ledger_subject)).decode
 
 
 def _stop_owner(

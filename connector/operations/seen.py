@@ -23,7 +23,7 @@ class _Topic:
 
     def problems(self, record: ReadRecord, event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield what is wrong, in the words of findings, and where."""
-        place = f"{record.topic} partition {record.partition} offset {record.offset}"
+        place = record.place
         if (event["event_type"], event["stream"]) != (self.event_type.name, self.event_type.stream):
             yield f"of another event type than their topic, {record.topic}", f"{event['event_type']} at {place}"
         if record.key != ":".join([event[name] for name in self.event_type.key]).encode():

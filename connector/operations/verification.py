@@ -5,7 +5,6 @@ Owns which topics are read, how far and in which order. Must not know what makes
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 from connector.batch.records import RunStatus
@@ -15,10 +14,17 @@ from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamParti
 from connector.events.times import US_PER_S
 from connector.kafka.cluster import Cluster
 from connector.kafka.digests import entry_digest
-from connector.kafka.ledger import COVERAGE_RECORD, DEAD_LETTER, REPLAYED, EntryDecoder, read_entry
-from connector.kafka.reading import AvroReader, ForeignRecordError, ReadRecord, TopicReader, foreign_records_refused
+from connector.kafka.ledger import COVERAGE_RECORD, DEAD_LETTER, REPLAYED, read_entry
+from connector.kafka.reading import (
+    AvroReader,
+    ForeignRecordError,
+    ReadRecord,
+    TopicReader,
+    entry_decoder,
+    foreign_records_refused,
+)
 from connector.kafka.registry import RegistryClient
-from connector.kafka.topics import TopicNames, subject, topic_specs
+from connector.kafka.topics import TopicNames, topic_specs
 from connector.operations.accounts import TRANSACTION_US, account_of, is_mark
 from connector.operations.audit import AuditRange, PartitionAudit, SeenGap
 from connector.operations.audit_report import AuditReport, partition_report
@@ -96,8 +102,7 @@ class _Reading:
 
     def take_ledger(self, *, is_recent: bool) -> None:
         """Take the entries that were not taken before."""
-        names = self._names
-        decode = EntryDecoder(partial(self._registry.writer_schema, subject=subject(names.ledger))).decode
+        decode = entry_decoder(self._registry, self._names.ledger)
         for record in self._counted("entries", self._ledger.to_end()):
             if record.partition >= len(STREAM_PARTITIONS):
                 self.foreign.append(f"{record.topic} partition {record.partition} belongs to no stream partition")
