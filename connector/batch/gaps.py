@@ -13,6 +13,7 @@ from confluent_kafka import TopicPartition
 
 from connector.batch.records import BatchRecords
 from connector.batch.state import RunState
+from connector.coverage.gap import read_gap_record
 from connector.coverage.reconciliation import can_reconcile, reconciled
 from connector.events.batch import BY_JOB_TYPE
 from connector.events.catalog import StreamPartition
@@ -85,7 +86,8 @@ class GapTopic:
                 key = record.partition, record.key
                 try:
                     with foreign_records_refused(record):
-                        gap = _checked(self._decode(record.value), record.key)
+                        gap = self._decode(record.value)
+                        read_gap_record(gap, record.key)
                 except ForeignRecordError:
                     continue
                 first = found[key].first_offset if key in found else record.offset
@@ -110,10 +112,3 @@ def described(each: RecordedGap) -> str:
     gap = each.gap
     start, end = (format_us(gap[name] * 1000) for name in ("gap_start", "gap_end"))
     return f"{gap['stream']}/{gap['stream_partition']} from {start} to {end}"
-
-
-def _checked(gap: Mapping[str, Any], key: bytes) -> Mapping[str, Any]:
-    """Return a gap. Raises `ValueError` for one under a key that is not its own."""
-    if gap["gap_id"].encode() != key:
-        raise ValueError("the key is not the gap_id")
-    return gap

@@ -3,8 +3,12 @@
 Instants are microseconds since 1970 in X's time.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+import msgspec
 
 
 class GapState(StrEnum):
@@ -15,6 +19,10 @@ class GapState(StrEnum):
     PARTLY_RECONCILED = "partly-reconciled"
     RECONCILED = "reconciled"
     WITHDRAWN = "withdrawn"
+
+
+CLOSED = frozenset({GapState.RECONCILED, GapState.WITHDRAWN})
+"""States in which no event of a gap is missing any more; one that is not known here is open."""
 
 
 class Suspicion(StrEnum):
@@ -41,6 +49,32 @@ class GapCause(StrEnum):
     REPLAY_NOT_CLOSED = Suspicion.REPLAY_NOT_CLOSED.value
     BACKFILL_UNCONFIRMED = Suspicion.BACKFILL_UNCONFIRMED.value
     COVERAGE_HELD = Suspicion.COVERAGE_HELD.value
+
+
+class GapRecord(msgspec.Struct, frozen=True):
+    """A record of the gap topic, as `Gap.avsc` has it; instants are milliseconds since 1970."""
+
+    gap_id: str
+    stream: str
+    stream_partition: int
+    gap_start: int
+    gap_end: int
+    state: str
+    cause: str
+    detail: str
+    recorded_at: int
+    reconciled_by: tuple[str, ...] | None = None
+    remaining: tuple[str, ...] | None = None
+    withdrawn_at: int | None = None
+    withdrawn_because: str | None = None
+
+
+def read_gap_record(fields: Mapping[str, Any], key: bytes) -> GapRecord:
+    """Return the record with these fields under `key`. Raises `ValueError` for one that the connector did not write."""
+    read = msgspec.convert(fields, GapRecord)
+    if read.gap_id.encode() != key:
+        raise ValueError("the key is not the gap_id")
+    return read
 
 
 _SUSPECTED = frozenset(suspicion.value for suspicion in Suspicion)

@@ -12,7 +12,8 @@ from connector.kafka.reading import ReadRecord, foreign_records_refused
 TRANSACTION_US = 60 * US_PER_S
 """Records of a transaction are dated this close to its ledger entry: no transaction stays open for longer."""
 
-_BATCH = {batch_type.name.encode() for batch_type in BATCH_TYPES}
+BATCH_STREAMS = frozenset(batch_type.name.encode() for batch_type in BATCH_TYPES)
+"""What dead letters of batch runs have in the header `stream`."""
 
 
 class Account(NamedTuple):
@@ -31,7 +32,7 @@ def account_of(
     That is None for a dead letter of a batch run, which is of no stream partition, and for the mark of a replayed one,
     whose event accounts for itself. Raises `ForeignRecordError`.
     """
-    if is_dead_letter and (record.headers.get("stream") in _BATCH or is_mark(record)):
+    if is_dead_letter and (record.headers.get("stream") in BATCH_STREAMS or is_mark(record)):
         return None
     with foreign_records_refused(record):
         account = _dead_letter(record.headers) if is_dead_letter else _event(decode(record))

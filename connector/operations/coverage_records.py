@@ -10,39 +10,18 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
-from connector.events.batch import BATCH_TYPES
+from connector.coverage.gap import read_gap_record
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.events.times import parse_ns
 from connector.kafka.digests import gap_number
 from connector.kafka.ledger import REPLAYED
 from connector.kafka.reading import ForeignRecordError, ReadRecord, foreign_records_refused
-from connector.operations.accounts import TRANSACTION_US
+from connector.operations.accounts import BATCH_STREAMS, TRANSACTION_US
 from connector.operations.coverage_report import ReportedDeadLetter, ReportedGap
 
 Decode = Callable[[ReadRecord], Mapping[str, Any]]
 _MARK = REPLAYED.encode()
 """The `reason` of the mark that the dead letter before it, of the same origin and id, was published as an event."""
-_BATCH = frozenset(batch_type.name.encode() for batch_type in BATCH_TYPES)
-
-
-class _Gap(msgspec.Struct, frozen=True):
-    """A record of the gap topic; instants are milliseconds since 1970."""
-
-    gap_id: str
-    stream: str
-    stream_partition: int
-    gap_start: int
-    gap_end: int
-    state: str
-    cause: str
-    detail: str
-    recorded_at: int
-    reconciled_by: tuple[str, ...] | None = None
-    remaining: tuple[str, ...] | None = None
-    withdrawn_at: int | None = None
-    withdrawn_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +75,7 @@ def read_gaps(records: Iterable[ReadRecord], decode: Decode) -> tuple[list[GapEv
 
 def _gap(fields: Mapping[str, Any], key: bytes) -> tuple[ReportedGap, int]:
     """Return a gap, and its digest as a number."""
-    read = msgspec.convert(fields, _Gap)
-    if read.gap_id.encode() != key:
-        raise ValueError("the key is not the gap_id")
+    read = read_gap_record(fields, key)
     gap = ReportedGap(
         gap_id=read.gap_id,
         partition=_known(StreamPartition(read.stream, read.stream_partition)),
@@ -147,7 +124,7 @@ class DeadLetters:
                 with foreign_records_refused(record):
                     if record.headers["reason"] == _MARK:
                         self._mark(record)
-                    elif record.headers["stream"] not in _BATCH:
+                    elif record.headers["stream"] not in BATCH_STREAMS:
                         self._take(record)
             except ForeignRecordError as error:
                 self.foreign.append(str(error))

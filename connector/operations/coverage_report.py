@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from connector.coverage.gap import CLOSED
 from connector.events.catalog import EVENT_TYPES, StreamPartition
-
-_CLOSED = frozenset({"reconciled", "withdrawn"})
 
 
 class Verdict(StrEnum):
@@ -46,7 +45,7 @@ class ReportedGap:
     @property
     def is_open(self) -> bool:
         """Whether events of it may still be missing; so it is for a state that this release does not know."""
-        return self.state not in _CLOSED
+        return self.state not in CLOSED
 
     @property
     def may_lack(self) -> tuple[str, ...]:

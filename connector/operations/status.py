@@ -26,11 +26,9 @@ from connector.telemetry.coverage_records import Covered
 from connector.telemetry.coverage_topic import CoverageTopic
 from connector.telemetry.http import ask
 from connector.telemetry.open_gaps import RecordedGap, read_gap
-from connector.telemetry.status import State
+from connector.telemetry.status import STOPPED, State
 from connector.x.clock import wall_us
 
-_CLOSED = frozenset({"reconciled", "withdrawn"})
-_STOPPED = frozenset({State.CORRUPT.value, State.TOPICS_CHANGED.value})
 _PORT: int = HttpSettings.model_fields["port"].default
 
 
@@ -194,7 +192,7 @@ def judge(partition: StreamPartition, evidence: Evidence, at_us: int) -> Partiti
         mode=None if covered is None else covered.mode,
         complete_until_us=None if covered is None else covered.covered_until_us,
         behind_us=None if covered is None else covered.behind_us(at_us),
-        open_gaps=sum(gap.partition == partition and gap.state not in _CLOSED for gap in evidence.gaps),
+        open_gaps=sum(gap.partition == partition and gap.is_open for gap in evidence.gaps),
         trouble=_trouble(owner, covered, replica, at_us),
         state=said.get("state"),
         last_error=said.get("last_error"),
@@ -232,7 +230,7 @@ def _trouble(owner: str | None, covered: Covered | None, replica: ReplicaPartiti
     """Return what is wrong with a stream partition, the gravest first."""
     if owner is None:
         return "NO OWNER"
-    if replica is not None and replica.state in _STOPPED:
+    if replica is not None and replica.state in STOPPED:
         return f"STOPPED: {replica.state}"
     if covered is None:
         return "NO COVERAGE"

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from connector.coverage.gap import GapState
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.newest import MOST_KEYS
@@ -17,7 +16,7 @@ from connector.telemetry import dead_letters
 from connector.telemetry.coverage_records import Covered
 from connector.telemetry.dead_letters import DeadLetter, by_reason, open_letters
 from connector.telemetry.open_gaps import RecordedGap
-from connector.telemetry.status import Look, PartitionStatus, ServiceStatus, State, describe
+from connector.telemetry.status import STOPPED, Look, PartitionStatus, ServiceStatus, describe
 
 MOST_GAPS = 20
 """Gaps that are shown of each state, the newest first."""
@@ -27,8 +26,6 @@ MOST_REASONS = 12
 _DAY_US = 86_400 * US_PER_S
 _RECENT_US = 10 * 60 * US_PER_S
 """An error that is older explains nothing where all is well."""
-_CLOSED = frozenset({GapState.RECONCILED, GapState.WITHDRAWN})
-_STOPPED = frozenset({State.CORRUPT, State.TOPICS_CHANGED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +176,7 @@ def _owner(status: PartitionStatus, covered: Covered | None, now_us: int) -> str
 
 def _trouble(status: PartitionStatus, covered: Covered | None, now_us: int, *, is_known: bool) -> str | None:
     """Return what is wrong with a stream partition, the gravest first."""
-    if status.state in _STOPPED:
+    if status.state in STOPPED:
         return f"stopped: {status.state.value}"
     if covered is None:
         return "no coverage was recorded in the last 8 days" if is_known else None
@@ -198,7 +195,7 @@ def _verdict(status: ServiceStatus, rows: Sequence[PartitionRow], gaps: Sequence
     if status.coverage is None:
         joined = "" if status.has_joined else " This replica is not in the consumer group, and reads nothing of X now."
         return f"Coverage is not known at present: the coverage topic cannot be read, or has not been yet.{joined}"
-    count = sum(gap.state not in _CLOSED for gap in gaps)
+    count = sum(gap.is_open for gap in gaps)
     open_gaps = f" {counted(count, 'gap')} in which events may be missing: see below." if count else ""
     return f"All {counted(len(rows), 'stream partition')} are owned, and complete to within 4 minutes.{open_gaps}"
 

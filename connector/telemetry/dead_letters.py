@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from connector.kafka.ledger import REPLAYED
 from connector.kafka.reading import ReadRecord
 from connector.quoting import shown
 
@@ -11,7 +12,6 @@ DAYS = 7
 """How far back dead letters are shown."""
 MOST_RECORDS = 10_000
 """Of more, the newest are kept."""
-_REPLAYED = "replayed"
 _MOST_DETAIL = 120
 _MOST_WORD = 40
 
@@ -47,7 +47,7 @@ def read_dead_letter(record: ReadRecord) -> DeadLetter:
         return shown(headers.get(name, b""), limit) or "not said"
 
     place, reason = f"{word('stream')}/{word('stream-partition')}", word("reason")
-    is_mark = reason == _REPLAYED and not record.value
+    is_mark = reason == REPLAYED and not record.value
     return DeadLetter(record.timestamp_us, place, reason, word("detail", _MOST_DETAIL), word("event-id"), is_mark)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from connector.coverage.gap import CLOSED, read_gap_record
 from connector.coverage.reconciliation import can_reconcile
 from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import EVENT_TYPES, StreamPartition
@@ -20,22 +19,6 @@ RECONCILABLE = tuple(dict.fromkeys(each.stream for each in EVENT_TYPES if each.n
 """The streams with an event type that some batch run answers for."""
 _US_PER_MS = 1000
 _MOST_REMAINING = len(EVENT_TYPES)
-
-
-class _Record(msgspec.Struct, frozen=True):
-    """The fields of a record that are read here; instants are milliseconds since 1970."""
-
-    stream: str
-    stream_partition: int
-    gap_id: str
-    gap_start: int
-    gap_end: int
-    state: str
-    cause: str
-    detail: str
-    recorded_at: int
-    reconciled_by: list[str] | None = None
-    remaining: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +39,15 @@ class RecordedGap:
     remaining: tuple[str, ...]
     is_reconcilable: bool
 
+    @property
+    def is_open(self) -> bool:
+        """Whether events of it may still be missing."""
+        return self.state not in CLOSED
+
 
 def read_gap(fields: Mapping[str, Any], record: ReadRecord) -> RecordedGap:
     """Return the gap in the fields of a record. Raises `ValueError` for one that is no record of a gap."""
-    read = msgspec.convert(fields, _Record)
-    if read.gap_id.encode() != record.key:
-        raise ValueError("the key is not the gap_id")
+    read = read_gap_record(fields, record.key)
     return RecordedGap(
         shown(read.gap_id),
         StreamPartition(shown(read.stream), read.stream_partition),

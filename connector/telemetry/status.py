@@ -36,6 +36,9 @@ class State(StrEnum):
     TOPICS_CHANGED = "topics-changed"
 
 
+STOPPED = frozenset({State.CORRUPT, State.TOPICS_CHANGED})
+"""States from which a stream partition goes on only after something was put right."""
+
 MODES = ("live", "replay", "disconnected")
 
 
