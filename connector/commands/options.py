@@ -85,7 +85,7 @@ def instant_us(text: str, now_us: int, option: str | None = None) -> int:
 
 
 def _advice(text: str, error: str, now_us: int) -> str:
-    """Return how to write the instant that somebody meant by `text`."""
+    """Return how to write the instant that `text` was meant to be."""
     found = _WITHOUT_ZONE.fullmatch(text)
     if found is None:
         return f"{error}; give a time with its zone, such as 2026-01-31T12:00:00Z, a day, an age such as 24h, or now"

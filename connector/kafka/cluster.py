@@ -131,7 +131,7 @@ class Cluster:
         return self._bounds(places, OffsetSpec.earliest(), "begins")
 
     def oldest(self, partitions: Mapping[str, int]) -> dict[str, list[Oldest]]:
-        """Return what is oldest in each partition of topics with so many, open transactions or not."""
+        """Return what is oldest in each partition of topics, by how many they have, open transactions or not."""
         places = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
         begins, first = self.begins(places), self._offsets(places, OffsetSpec.for_timestamp(0))
         found: dict[str, list[Oldest]] = {topic: [] for topic in partitions}

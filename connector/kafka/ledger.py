@@ -62,7 +62,7 @@ class Counts:
 
 
 class Writer(NamedTuple):
-    """What writes entries: `id` is drawn anew at every restore, `owner` is the name of the replica."""
+    """The author of entries: `id` is drawn anew at every restore, `owner` is the name of the replica."""
 
     id: str
     owner: str
@@ -182,13 +182,26 @@ class LedgerEntry:
         if faults:
             raise OwnCorruptionError(f"ledger {self.partition} entry {self.entry}: {', '.join(faults)}")
 
+    @property
+    def lacks_reference(self) -> bool:
+        """Whether it does not say which entry it was written after, though its release says so of all but resets."""
+        return self.previous is None and self.records is not None and self.mode is not Mode.RESET
+
+    def skips_time(self, before: "LedgerEntry | None") -> bool:
+        """Return whether this entry of a reset moves coverage on, so that a gap must be accounted for with it.
+
+        A release without digests accounts for none: neither its entry nor the one before has records.
+        """
+        is_of_older_release = self.records is None and (before is None or before.records is None)
+        return self.covered_until_us > self.covered_until_before_us and not is_of_older_release
+
     def check_refers_to(self, digest: bytes | None, *, is_due: bool = False) -> None:
         """Raise `OwnCorruptionError` when this entry says that another one came before it than that with `digest`.
 
         What has no digest to compare passes, and what refers to nothing, unless that `is_due`: the entry before is of
-        a release that wrote digests. A reset begins anew, and an entry without digests at all is of an older release.
+        a release that wrote digests. A reset starts over, and an entry without digests at all is of an older release.
         """
-        if is_due and self.previous is None and self.records is not None and self.mode is not Mode.RESET:
+        if is_due and self.lacks_reference:
             raise OwnCorruptionError(
                 f"ledger {self.partition} entry {self.entry}: does not say which entry it was written after"
             )

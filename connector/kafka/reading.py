@@ -49,7 +49,7 @@ _US_PER_UNIT = {"timestamp-millis": 1000, "timestamp-micros": 1}
 class ReadRecord(NamedTuple):
     """A committed record, dated by the clock that all its topic's records are dated by; header values are bytes.
 
-    `value` is empty for a tombstone, too. Whoever looks into `headers` may get `ForeignRecordError`: a program may have
+    `value` is empty for a tombstone, too. Access to `headers` may raise `ForeignRecordError`: a program may have
     written names that cannot be read.
     """
 
@@ -86,8 +86,8 @@ def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
 class TopicReader:
     """Reads some topics, from their beginning, from an instant or from now on, and up to the instant `end_us` if given.
 
-    `start` is microseconds since 1970, or `BEGINNING` or `NOW`. `choose` returns which partitions are read of a topic
-    that has so many; the default is all of them.
+    `start` is microseconds since 1970, or `BEGINNING` or `NOW`. `choose` receives the number of partitions of a topic
+    and returns which of them are read; the default is all.
 
     Making one raises `NotProvisionedError` when a topic is missing; it and every method raise the same where a right is
     missing, and `DependencyUnavailableError` when Kafka does not answer.
@@ -322,8 +322,8 @@ class _Headers(Mapping[str, bytes]):
 
 _headers_of = methodcaller("headers")
 """The client makes a null pointer of a name that is not UTF-8, sets an error, and returns the list all the same. Once
-it is hot, a call written as `message.headers()` does not look for the error, and whoever reads the list dies; a call
-that C makes looks each time, and raises `SystemError`."""
+it is hot, a call written as `message.headers()` does not check for the error, and reading the list crashes the process;
+a call that C makes checks each time, and raises `SystemError`."""
 
 
 def _read_headers(message: Message) -> dict[str, bytes] | None:

@@ -224,7 +224,7 @@ class PartitionAudit:
                 self._tell_unexplained()
                 entry.check_follows(self._newest)
                 entry.check_refers_to(self._digest)
-                if entry.records is not None and self._newest.records is not None and entry.previous is None:
+                if entry.lacks_reference and self._newest.records is not None:
                     self.problems.add("entries that do not say after which they were written", f"entry {entry.entry}")
         except OwnCorruptionError as error:
             self.problems.add("entries that cannot stand where they are", str(error))
@@ -235,7 +235,7 @@ class PartitionAudit:
         when, before = f"that of {format_us(entry.written_at_us)}", self._newest
         if before is not None and start_us > before.covered_until_us:
             self.problems.add("resets that begin after the coverage before", when)
-        if end_us > start_us and not (entry.records is None and (before is None or before.records is None)):
+        if entry.skips_time(before):
             self._unexplained = when
             self._resets[entry.written_at_us // _US_PER_MS] = start_us // _US_PER_MS, end_us // _US_PER_MS
         if GAP_RECORD in (entry.records or {}):

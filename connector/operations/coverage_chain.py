@@ -1,7 +1,8 @@
 """Whether the ledger entries of one stream partition can follow one another, and which gaps they account for. Pure.
 
-All entries of a reset are number 0 and refer to no entry before, so whoever may write to the ledger could move coverage
-on by one. It is believed only where it goes on from the coverage before, and what it skips is accounted for as a gap.
+All entries of a reset are number 0 and refer to no entry before, so any program that may write to the ledger could move
+coverage on by one. It is believed only where it goes on from the coverage before, and what it skips is accounted for as
+a gap.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -43,7 +44,7 @@ class _Reset:
     place: str
     dated_us: int
     is_of_range: bool = False
-    moves_on: bool = False
+    skips_time: bool = False
     accounts: list[GapAccount] = field(default_factory=list)
 
 
@@ -89,7 +90,7 @@ class Chain:
         reset, self._reset = self._reset, None
         if reset is None:
             return
-        if reset.moves_on and not reset.accounts:
+        if reset.skips_time and not reset.accounts:
             self._blame(f"{reset.place}: the ledger was reset, and what was skipped is not accounted for as a gap")
         if reset.is_of_range:
             self.resets.append(reset.dated_us)
@@ -104,8 +105,7 @@ class Chain:
         reset = self._reset
         reset.is_of_range |= is_of_range
         reset.accounts.extend(_accounts(link))
-        has_none = entry.records is None and (before is None or before.records is None)
-        reset.moves_on |= entry.covered_until_us > entry.covered_until_before_us and not has_none
+        reset.skips_time |= entry.skips_time(before)
         if before is not None and entry.covered_until_before_us > before.covered_until_us:
             self._blame(
                 f"{link.place}: the ledger was reset from {format_us(entry.covered_until_before_us)} on, but covered "
@@ -126,7 +126,7 @@ class Chain:
             link.entry.check_refers_to(before.digest)
         except OwnCorruptionError as error:
             self._blame(f"{link.place}: {error}")
-        if link.entry.previous is None and None not in (link.entry.records, before.entry.records):
+        if link.entry.lacks_reference and before.entry.records is not None:
             self._blame(f"{link.place}: entry {link.entry.entry} does not say after which one it was written")
 
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from connector.console import in_columns
 from connector.events.times import US_PER_S, format_us
 from connector.operations.coverage_report import (
     CoverageReport,
@@ -77,7 +78,7 @@ def as_table(report: CoverageReport) -> Iterator[str]:
     start, end = format_us(report.start_us), format_us(report.end_us)
     yield f"{total_words(report)}: {report.topic_prefix} from {start} to {end} (X's clock)"
     yield ""
-    yield from _aligned([_HEADINGS, *(_row(report, each) for each in report.partitions)])
+    yield from in_columns([_HEADINGS, *(_row(report, each) for each in report.partitions)])
     yield from _remarks(report)
     yield from _cut(_gap_line(gap) for each in report.partitions for gap in each.gaps)
     letters = [(each, letter) for each in report.partitions for letter in each.dead_letters]
@@ -100,15 +101,8 @@ def _row(report: CoverageReport, partition: PartitionCoverage) -> Sequence[str]:
         "" if behind is None else duration(behind),
         str(sum(partition.events.values())),
         str(len(partition.dead_letters)),
-        partition.owners[-1].owner if partition.owners else "-",
+        visible(partition.owners[-1].owner) if partition.owners else "-",
     )
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    shown = [[visible(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _remarks(report: CoverageReport) -> Iterator[str]:
