@@ -44,7 +44,7 @@ class JoinWait:
         self._trouble = detail
 
     def joined(self) -> None:
-        """Begin anew with the next wait."""
+        """Start over with the next wait."""
         self._since_s, self._told_after_s, self._trouble = None, JOIN_TOLD_S, None
 
     def due(self) -> tuple[float, str] | None:
@@ -155,7 +155,7 @@ class Supervisor:
         self._telemetry.group_troubled(detail)
 
     def _tell_of_a_wait(self) -> None:
-        """Report that the group lets this process wait, and why, before anyone wonders."""
+        """Report that the group lets this process wait, and why."""
         if self.has_joined:
             self._join_wait.joined()
         elif (due := self._join_wait.due()) is not None:
