@@ -12,7 +12,7 @@ EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit stories integration monitoring chart deploy image-test faults bench audit format venv chromium curl java prometheus lock clean
+.PHONY: help demo test lint unit stories integration monitoring chart deploy image-test faults bench audit format venv chromium curl java postgres prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -26,7 +26,7 @@ help: ## Show this list
 demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
 	@$(BIN)/python -m connector demo
 
-test: java prometheus chromium lint unit integration faults monitoring chart deploy ## Run everything but the image: lint, types, unit tests, real Kafka and registry, faults, alerts, chart, compose
+test: java prometheus chromium postgres lint unit integration faults monitoring chart deploy ## Run everything but the image: lint, types, unit tests, real Kafka and registry, faults, alerts, chart, compose
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
 	$(call step,ruff check,$(BIN)/ruff check --quiet .)
@@ -40,7 +40,7 @@ unit: curl $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples fo
 stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies, on two cores; SEED=n repeats a run
 	$(call step,stories,STORIES=$(or $(N),20000) CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=new-examples tests/unit/partition/stories)
 
-integration: java prometheus chromium $(VENV)/dev.stamp ## Run the tests on real Kafka and registry; LONG=1 runs the long ones, too
+integration: java prometheus chromium postgres $(VENV)/dev.stamp ## Run the tests on real Kafka and registry; LONG=1 runs the long ones, too
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,integration tests,LONG=$(LONG) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/integration)
 
@@ -99,6 +99,9 @@ chromium:
 
 curl:
 	@command -v curl >/dev/null || scripts/install-packages curl
+
+postgres:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || scripts/install-packages postgresql
 
 prometheus:
 	@command -v promtool >/dev/null || scripts/install-packages prometheus
