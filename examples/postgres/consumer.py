@@ -4,7 +4,8 @@ Takes from the environment `DATABASE` (URL), `KAFKA` (brokers), `REGISTRY` (URL)
 `GROUP` (default `tweet-store`) and `IDLE_EXIT_S`, after how many seconds without an event to stop (default: never).
 
 A batch of events is applied in one database transaction, and its offsets are committed after that: a crash in between
-repeats events, which the database knows by their `event_id`. The rules are in `schema.sql`.
+repeats events, which the database knows by their `event_id`. Results of batch runs are applied in the same way.
+The rules are in `schema.sql`.
 """
 
 import json
@@ -23,11 +24,16 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 Event = Mapping[str, Any]
 
 PREFIX = os.environ.get("PREFIX", "x.compliance")
-STREAMS = os.environ.get("STREAMS", "tweet|user|like|label")
+STREAMS = os.environ.get("STREAMS", "tweet|user|like|label|batch")
 IDLE_EXIT_S = float(os.environ.get("IDLE_EXIT_S", "inf"))
 BATCH = 500
 SCRUB_ROWS = 1_000
 TRIES = 5
+APPLY = """
+    SELECT CASE WHEN event ? 'run_id' THEN compliance.apply_result(event) ELSE compliance.apply(event) END
+    FROM jsonb_array_elements(%s::jsonb) AS event
+"""
+"""A batch run is named in its results, and in no event."""
 NUL, REPLACEMENT = "\\u0000", "\\ufffd"
 
 
@@ -68,9 +74,7 @@ def apply(database: psycopg.Connection, events: list[Event]) -> None:
             with database.transaction():
                 database.execute("SET LOCAL lock_timeout = '30s'")
                 database.execute("SELECT compliance.lock_for_events()")
-                database.execute(
-                    "SELECT compliance.apply(event) FROM jsonb_array_elements(%s::jsonb) AS event", [as_json(events)]
-                )
+                database.execute(APPLY, [as_json(events)])
             break
         except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
             if not left:  # it waits for a transaction that brings in content, and does not end

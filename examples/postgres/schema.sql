@@ -103,6 +103,11 @@ CREATE TABLE compliance.unliked (
     PRIMARY KEY (user_id, tweet_id)
 );
 
+CREATE TABLE compliance.stale (  -- Tweets of which a batch run says that X has another version
+    tweet_id   text PRIMARY KEY,
+    checked_at timestamptz NOT NULL
+);
+
 CREATE TABLE compliance.switch_event (event_type text PRIMARY KEY, kind text NOT NULL, is_on boolean NOT NULL);
 INSERT INTO compliance.switch_event VALUES
     ('tweet.drop', 'drop', true), ('tweet.undrop', 'drop', false),
@@ -188,15 +193,18 @@ WHERE NOT compliance.hides(compliance.versions(tweet.tweet_id))
     AND NOT compliance.hides_user(tweet.author_id)
     AND NOT coalesce(compliance.hides(compliance.versions(tweet.retweeted_id)), false)
     AND NOT coalesce(compliance.hides_user(tweet.retweeted_author_id), false)
-    AND compliance.is_newest(tweet.tweet_id);
+    AND compliance.is_newest(tweet.tweet_id)
+    AND NOT EXISTS (SELECT FROM compliance.stale WHERE stale.tweet_id = tweet.tweet_id AND tweet.fetched_at <= checked_at);
 
 CREATE VIEW shown_user AS
 SELECT user_id, profile, fetched_at, compliance.countries(ARRAY['user:' || user_id]) AS withheld_in
 FROM x_user WHERE NOT compliance.hides_user(user_id);
 
--- Newest versions that are not stored, of Tweets that are: fetch them from X.
+-- What to fetch from X: newest versions that are not stored, of Tweets that are, and Tweets that are stale.
 CREATE VIEW tweet_to_fetch AS
-SELECT DISTINCT newest.tweet_id
+SELECT tweet_id FROM tweet JOIN compliance.stale USING (tweet_id) WHERE fetched_at <= checked_at
+UNION
+SELECT newest.tweet_id
 FROM tweet
 JOIN compliance.version own USING (tweet_id)
 CROSS JOIN LATERAL (
@@ -363,6 +371,38 @@ CREATE FUNCTION compliance.turn(kind text, entity text, event jsonb, is_on boole
         ON CONFLICT (entity, kind, scope) DO UPDATE
         SET event_at = EXCLUDED.event_at, sequence = EXCLUDED.sequence, is_on = EXCLUDED.is_on
         WHERE (known.event_at, known.sequence, known.is_on) < (EXCLUDED.event_at, EXCLUDED.sequence, EXCLUDED.is_on)
+$$;
+
+-- Take in one result of a batch run, the decoded record as JSON: how X saw an id at `checked_at`.
+CREATE FUNCTION compliance.apply_result(result jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    action CONSTANT text := result ->> 'action';
+    reason CONSTANT text := result ->> 'reason';
+    id     CONSTANT text := coalesce(result ->> 'tweet_id', result ->> 'user_id');
+    at     CONSTANT timestamptz := result ->> 'checked_at';
+    event  CONSTANT jsonb := jsonb_build_object('event_at', at, 'delivered_by', 'dead-letter');  -- its sequence is a run's
+BEGIN
+    INSERT INTO compliance.receipt (event_id, event_type, event_at)
+        VALUES (result ->> 'event_id', result ->> 'event_type', at) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF result ? 'user_id' THEN
+        PERFORM compliance.turn(
+            CASE reason WHEN 'suspended' THEN 'suspend' WHEN 'protected' THEN 'protect' ELSE 'delete' END,
+            'user:' || id, event, true);
+    ELSIF action = 'rehydrate' THEN
+        INSERT INTO compliance.stale AS known VALUES (id, at)
+            ON CONFLICT (tweet_id) DO UPDATE SET checked_at = greatest(known.checked_at, EXCLUDED.checked_at);
+    ELSIF action = 'scrub_geo' THEN
+        UPDATE tweet SET location = NULL WHERE tweet_id = id AND fetched_at <= at;
+    ELSIF reason = 'deleted' THEN
+        INSERT INTO compliance.deleted VALUES ('tweet:' || id, at) ON CONFLICT DO NOTHING;
+        PERFORM compliance.clean_versions(id);
+    ELSE  -- its author is protected, suspended or gone; whatever else X may answer, what is stored is not to be kept
+        DELETE FROM tweet WHERE tweet_id = id AND fetched_at <= at;
+    END IF;
+END
 $$;
 
 COMMIT;

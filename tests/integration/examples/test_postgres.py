@@ -255,6 +255,53 @@ def _collect_alone(url: str, ids: Sequence[str]) -> None:
                 _collect(database, [{"tweet_id": id_, "author_id": "1"} for id_ in ids[start : start + 20]])
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"tweet_id": "7", "action": "delete", "reason": "deleted"}, {"action": "delete"}),
+        ({"tweet_id": "7", "action": "delete", "reason": "protected"}, {"action": "delete"}),
+        ({"tweet_id": "7", "action": "a-word-to-come", "reason": None}, {"action": "delete"}),
+        ({"tweet_id": "7", "action": "rehydrate", "reason": "tweet_edited"}, {"action": "hide", "location": "keep"}),
+        (
+            {"tweet_id": "7", "action": "scrub_geo", "reason": "geo_scrubbed"},
+            {"action": "show", "withheld_in": [], "location": "delete"},
+        ),
+        ({"user_id": "1", "action": "delete", "reason": "suspended"}, {"action": "hide", "location": "keep"}),
+    ],
+)
+def test_result_of_a_batch_run_is_applied_to_what_was_stored_before(
+    database: Connection, fields: Mapping[str, Any], expected: Mapping[str, Any]
+) -> None:
+    """As X saw it at `checked_at`: what was fetched after that is newer, but for a Tweet that was deleted."""
+    with database.transaction(force_rollback=True):
+        _collect(database, [{"tweet_id": "7", "author_id": "1"}])
+        _apply_result(database, fields)
+        assert _found(database, "7") == expected
+        if "tweet_id" in fields and fields["reason"] != "deleted":
+            database.execute("DELETE FROM tweet")
+            database.execute("INSERT INTO tweet VALUES ('7', '1', 'text', 'here', '{}')")
+            database.execute("UPDATE tweet SET fetched_at = now() + interval '2 hours'")
+            assert _found(database, "7") == {"action": "show", "withheld_in": [], "location": "keep"}
+
+
+def test_result_older_than_an_event_is_out_of_date(database: Connection) -> None:
+    """The user was suspended when the job looked, and is back since."""
+    with database.transaction(force_rollback=True):
+        _collect(database, [{"tweet_id": "7", "author_id": "1"}])
+        back = {"event_type": "user.unsuspend", "event_at": "2200-01-01T00:00:00Z", "user_id": "1"}
+        place = {"event_id": "b", "delivered_by": "stream", "stream_partition": 1, "sequence": 1}
+        _apply(database, back | place)
+        _apply_result(database, {"user_id": "1", "action": "delete", "reason": "suspended"})
+        assert _found(database, "7")["action"] == "show"
+
+
+def _apply_result(database: Connection, fields: Mapping[str, Any]) -> None:
+    """Apply a result of a job that was created an hour after the content was fetched."""
+    [at] = database.execute("SELECT (now() + interval '1 hour')::text").fetchone() or ()
+    result = {"event_id": "a", "event_type": "batch", "run_id": "r", "checked_at": at, **fields}
+    database.execute("SELECT compliance.apply_result(%s::jsonb)", [json.dumps(result)])
+
+
 def test_readme_leads_to_a_compliant_table_in_three_commands(postgres: Postgres, published: Published) -> None:
     """Its commands are run as they stand, but for the installation, which the test environment has."""
     commands = re.findall(
