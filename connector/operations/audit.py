@@ -6,11 +6,12 @@ ids of a duplicate window, and for what is rare: dead letters, coverage and gaps
 earlier releases wrote, each id is kept.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from connector.coverage.known_ids import KnownIds
 from connector.errors import OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.events.identity import unpack_ids
@@ -356,22 +357,18 @@ def _keys(kind: str, entry: LedgerEntry, records: RecordSet) -> Iterable[_Key]:
 
 
 class _IdWindow:
-    """The ids that were known to the writer of the newest entry."""
+    """The ids that were known to the writer of the newest entry, packed as the writer has them."""
 
     def __init__(self) -> None:
-        self._entries: deque[tuple[int, tuple[bytes, ...]]] = deque()
-        self._ids: set[bytes] = set()
+        self._ids = KnownIds(0)
+        """Forgets by ledger offsets in place of instants: an entry says which is the oldest that its writer knew."""
 
     def add(self, entry: LedgerEntry, offset: int) -> list[bytes]:
         """Add an entry; return its ids that were known, and so must not have been published again."""
-        oldest = offset if entry.oldest_offset is None else entry.oldest_offset
-        while self._entries and self._entries[0][0] < oldest:
-            self._ids.difference_update(self._entries.popleft()[1])
-        ids = unpack_ids(entry.ids)
+        self._ids.forget(offset if entry.oldest_offset is None else entry.oldest_offset)
         is_new = entry.mode is not Mode.RESET and REPLAYED not in (entry.records or {})
-        repeated = [event_id for event_id in ids if event_id in self._ids] if is_new else []
-        self._entries.append((offset, ids))
-        self._ids.update(ids)
+        repeated = [event_id for event_id in unpack_ids(entry.ids) if event_id in self._ids] if is_new else []
+        self._ids.remember(offset, offset, entry.ids)
         return repeated
 
 
