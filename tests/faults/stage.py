@@ -12,6 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
@@ -44,6 +45,8 @@ _RATE = 150.0
 _STRIKE_TIMEOUT_S = 60.0
 _SETTLE_TIMEOUT_S = 90.0
 _STOP_LIMIT_S = 10.0
+_TROUBLES_OF_ONE = ("partition_restarting", "drain_incomplete")
+_TROUBLES = (*_TROUBLES_OF_ONE, "producer_replaced", "partitions_lost", "group_error", "partition_released")
 
 
 class Replica:
@@ -106,6 +109,11 @@ class Replica:
         for entry in self.process.logged("partition_restarting"):
             found[entry["cause"]].add((entry["stream"], entry["partition"]))
         return dict(found)
+
+    def __str__(self) -> str:
+        """Return what it said of its troubles, for a scenario that fails."""
+        troubles = (entry for kind in _TROUBLES for entry in self.process.logged(kind))
+        return "\n".join([f"{self.name}:", *(f"  {entry}" for entry in sorted(troubles, key=itemgetter("time")))])
 
     def replaced(self) -> list[str]:
         """Return why producers were replaced, one after the other."""
@@ -272,6 +280,20 @@ class Stage:
         """Return all that is committed under the prefix."""
         return read_history(self.bootstrap_servers, self._registry_url, self.prefix, PARTITIONS)
 
+    def _left_in_trouble(self) -> set[Place]:
+        """Return the stream partitions whose last owner could not commit in the end, by what it said."""
+        said = [
+            (entry["time"], entry["event"], replica, (entry["stream"], entry["partition"]))
+            for replica in self.replicas
+            for event in ("partition_restored", *_TROUBLES_OF_ONE)
+            for entry in replica.process.logged(event)
+        ]
+        last: dict[Place, tuple[Replica, str]] = {}
+        for _, event, replica, place in sorted(said, key=itemgetter(0)):
+            if event == "partition_restored" or last.get(place, (None, ""))[0] is replica:
+                last[place] = replica, event
+        return {place for place, (_, event) in last.items() if event != "partition_restored"}
+
     def conclude(self, damaged: Collection[Place] = ()) -> History:
         """Settle, stop all replicas, and hold the whole history against what X emitted, but for what was damaged."""
         self.simulator.stop_emitting()
@@ -280,6 +302,7 @@ class Stage:
             replica.leave()
         history = without(self.read(), damaged)
         emitted = [line for line in self.simulator.record() if (line.stream, line.partition) not in damaged]
-        if found := findings(history, emitted, is_clock_ahead=self.is_clock_ahead):
-            raise AssertionError("\n".join(found))
+        troubled = self._left_in_trouble()
+        if found := findings(history, emitted, is_clock_ahead=self.is_clock_ahead, left_in_trouble=troubled):
+            raise AssertionError("\n".join([*found, *map(str, self.replicas)]))
         return history

@@ -15,6 +15,7 @@ from tests.rig.audit import (
     check_contents,
     check_coverage,
     check_dead_letters,
+    check_end_of_coverage,
     check_ledger,
     check_once_in_order,
     check_places,
@@ -32,8 +33,11 @@ def findings(
     *,
     is_clock_ahead: bool,
     reordered: Collection[Emitted] = frozenset(),
+    left_in_trouble: Collection[Place] = frozenset(),
 ) -> list[str]:
     """Return all that is wrong.
+
+    A stream partition that was `left_in_trouble` had no last transaction, in which coverage would be on its topic.
 
     With X's clock set ahead of ours, times of receipt and of writing cannot be held against X's, and a replay is a way
     by which an event may come. Coverage rests on X's order: it says nothing of lines that were `reordered`.
@@ -46,6 +50,7 @@ def findings(
         *check_dead_letters(history, emitted),
         *check_ledger(history),
         *(finding for finding in check_coverage(history) if not (is_clock_ahead and _is_of_clock(finding))),
+        *(finding for place, finding in check_end_of_coverage(history) if place not in left_in_trouble),
         *check_coverage_is_true(history, [line for line in emitted if line not in reordered]),
         *check_one_writer_at_a_time(history),
     ]

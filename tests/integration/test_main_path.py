@@ -120,6 +120,7 @@ def test_ledger_accounts_for_every_line(story: _Story) -> None:
 def test_coverage_never_runs_ahead(story: _Story) -> None:
     """Coverage moves forward up to the ledger's end, and no gap is recorded."""
     assert list(audit.check_coverage(story.history)) == []
+    assert list(audit.check_end_of_coverage(story.history)) == []
     assert set(story.history.coverage) == set(STREAM_PARTITIONS)
     assert story.history.gaps == []
 
