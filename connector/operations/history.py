@@ -3,6 +3,7 @@
 from operator import itemgetter
 from typing import Any
 
+from connector.coverage.gap import read_gap_record
 from connector.kafka.reading import AvroReader, ForeignRecordError, TopicReader, foreign_records_refused
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
@@ -24,6 +25,7 @@ def read_gaps(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
         for record in reader.to_end():
             try:
                 with foreign_records_refused(record):
+                    read_gap_record(decoder.decode(record), record.key)
                     gap = decoder.decode_readable(record)
                     gaps[record.key] = (gap["gap_start"], gap["stream"], gap["stream_partition"]), gap
             except ForeignRecordError as error:

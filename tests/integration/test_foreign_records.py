@@ -1,5 +1,6 @@
 """What others write to the topics: records whose headers cannot be read, and coverage of days to come."""
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -64,6 +65,7 @@ def _write_to_all(kafka: Kafka, registry: SchemaRegistry, config: Config) -> Non
         names = [b"reason", UNREADABLE]
         if topic == gap.topic:
             producer.write(topic, 0, gap.key, gap.value, names)
+            producer.write(topic, 0, b"another-gap", gap.value, names)
         elif topic == bus.names.ledger:
             entry = vandal.last("-ledger", str(_TAKEN))
             producer.write(topic, entry.partition, entry.key.encode(), entry.value, names)
@@ -103,6 +105,14 @@ def _check_forged_coverage(bus: OwnTopics, config: Config, folder: Path) -> None
         assert "  CLOCK 23 h 5" in line
 
 
+def _check_gaps(config: Config, folder: Path) -> None:
+    """Check that a gap under a key that is not its own is called foreign, and is no gap."""
+    with ConnectorProcess(folder, ["gaps", "--output", "json"], config) as command:
+        assert command.wait(_TIMEOUT_S) == 0
+        assert len(json.loads(command.stdout)) == 1
+        assert "the key is not the gap_id" in command.stderr
+
+
 def test_headers_that_cannot_be_read_stop_neither_the_service_nor_a_command(
     kafka: Kafka, registry: SchemaRegistry, simulator: Simulator, config: Config, tmp_path: Path
 ) -> None:
@@ -126,6 +136,7 @@ def test_headers_that_cannot_be_read_stop_neither_the_service_nor_a_command(
         _check_forged_coverage(bus, config, tmp_path)
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
+    _check_gaps(config, tmp_path)
     for arguments, expected in _COMMANDS.items():
         with ConnectorProcess(tmp_path, arguments.split(), config) as command:
             assert command.wait(_TIMEOUT_S) == expected
