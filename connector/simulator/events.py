@@ -49,6 +49,8 @@ _TEXTS = (
     "line\u2028separator\u2029paragraph",
     "next\u0085line",
     'quote " backslash \\ slash / tab \t newline \n return \r null \x00',
+    "\x00",
+    "null\x00within",
     "e\u0301 is not \u00e9",
     "\ufeffmark \u200b nothing",
     "x" * 200,
@@ -139,10 +141,10 @@ class EventSource:
         tweet = self._tweet()
         return self.choose(
             (0.70, lambda: iter([[("delete", {"tweet": tweet})]])),
-            (0.80, lambda: iter([self._with_quotes("delete", {"tweet": tweet})])),
-            (0.85, lambda: iter([[("drop", {"tweet": tweet})]])),
-            (0.90, lambda: iter([[(kind, {"tweet": tweet})] for kind in ("drop", "undrop", "delete")])),
-            (0.95, lambda: self._withheld_life(tweet)),
+            (0.80, lambda: iter([_about("delete", {"tweet": tweet}, self._quotes())])),
+            (0.85, lambda: iter([_about("drop", {"tweet": tweet}, self._maybe_quotes())])),
+            (0.90, lambda: self._drop_life({"tweet": tweet})),
+            (0.95, lambda: self._withheld_life({"tweet": tweet})),
             (1.00, lambda: self._edit_life(tweet)),
         )
 
@@ -173,16 +175,27 @@ class EventSource:
         if self._happens(0.3):
             yield [(kind, {**body, "application": "remove"})]
 
+    def _drop_life(self, body: Body) -> Iterator[Group]:
+        """Drop a Tweet and undrop it: altogether, or only inside its Quote Tweets, or only itself."""
+        quotes = self._maybe_quotes()
+        yield _about("drop", body, quotes)
+        undrops = _about("undrop", body, quotes)
+        yield self._pick((undrops, undrops[1:], undrops[:1])) or undrops
+        yield _about("delete", body, quotes)
+
     def _edit_life(self, tweet: Body) -> Iterator[Group]:
+        """Edit a Tweet, and now and then delete one version, which is the end of all of them."""
         ids = [tweet["id"]]
         for _ in range(self._random.randint(1, 5)):
             ids.append(self.unique_id())
             yield [("tweet_edit", {"tweet": {"id": ids[-1]}, "initial_tweet_id": ids[0], "edit_tweet_ids": ids[:]})]
+        if self._happens(0.2):
+            yield [("delete", {"tweet": {**tweet, "id": self._pick(tuple(ids))}})]
 
-    def _withheld_life(self, tweet: Body) -> Iterator[Group]:
-        body: Body = {"tweet": tweet, "withheld_in_countries": self._pick(_COUNTRIES)}
-        yield self._with_quotes("withheld", body) if self._happens(0.3) else [("withheld", body)]
-        yield [("delete", {"tweet": tweet})]
+    def _withheld_life(self, body: Body) -> Iterator[Group]:
+        quotes = self._maybe_quotes()
+        yield _about("withheld", {**body, "withheld_in_countries": self._pick(_COUNTRIES)}, quotes)
+        yield _about("delete", body, quotes)
 
     def _profile_life(self, body: Body) -> Iterator[Group]:
         for number in range(self._random.randint(1, 4)):
@@ -191,9 +204,11 @@ class EventSource:
                 ("user_profile_modification", {**body, "profile_field": self._pick(_PROFILE_FIELDS), "new_value": text})
             ]
 
-    def _with_quotes(self, x_type: str, body: Body) -> Group:
-        quotes = [(x_type, {**body, "quote_tweet_id": self.unique_id()}) for _ in range(self._random.randint(1, 5))]
-        return [(x_type, body), *quotes]
+    def _quotes(self) -> list[str]:
+        return [self.unique_id() for _ in range(self._random.randint(1, 5))]
+
+    def _maybe_quotes(self) -> list[str]:
+        return self._quotes() if self._happens(0.3) else []
 
     def _tweet(self) -> Body:
         tweet_id, author_id = self.unique_id(), self._author()
@@ -209,6 +224,11 @@ class EventSource:
 
     def _pick(self, choices: tuple[Any, ...]) -> Any:  # noqa: ANN401 - whatever the choices are
         return choices[int(self._random.random() * len(choices))]
+
+
+def _about(x_type: str, body: Body, quotes: list[str]) -> Group:
+    """Return the event about a Tweet, and one more about its content inside each Quote Tweet."""
+    return [(x_type, body), *((x_type, {**body, "quote_tweet_id": quote}) for quote in quotes)]
 
 
 _LIVES: dict[str, Callable[[EventSource], Iterator[Group]]] = {

@@ -58,6 +58,7 @@ class _Line(msgspec.Struct):
 class _Tweet(msgspec.Struct):
     author_id: str | None = None
     deleted_at: str | None = None
+    versions: list[str] = []
     edited_at: str | None = None
 
 
@@ -112,8 +113,10 @@ class Population:
         """Return the gravest: delete, then rehydrate, then scrub_geo."""
         tweet = self._tweets[tweet_id]
         author = self._users.get(tweet.author_id or "")
-        if tweet.deleted_at is not None:
-            return Finding("delete", "deleted", tweet.deleted_at)
+        versions = (tweet, *(self._tweets[version] for version in tweet.versions))
+        deleted_at = next((version.deleted_at for version in versions if version.deleted_at is not None), None)
+        if deleted_at is not None:
+            return Finding("delete", "deleted", deleted_at)
         if tweet.author_id and author and (finding := self._of_user(tweet.author_id)):
             return finding
         if tweet.edited_at is not None:
@@ -138,9 +141,10 @@ class Population:
         if body.tweet and x_type == "delete":
             self._tweets[body.tweet.id].deleted_at = body.event_at
         elif body.tweet and x_type == "tweet_edit":
-            for stale in body.edit_tweet_ids:
-                if stale != body.tweet.id:
-                    self._tweets[stale].edited_at = body.event_at
+            for version in body.edit_tweet_ids:
+                self._tweets[version].versions = body.edit_tweet_ids
+                if version != body.tweet.id:
+                    self._tweets[version].edited_at = body.event_at
         elif body.user and stream == "user":
             self._apply_to_user(self._users[body.user.id], x_type, body)
 

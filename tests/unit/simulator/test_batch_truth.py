@@ -26,8 +26,9 @@ def _about(results: list[Json]) -> dict[str, tuple[str, str, str | None]]:
 
 @pytest.mark.parametrize("x_type", ["drop", "undrop", "withheld"])
 def test_tweet_that_batch_sees_nothing_of_is_clean(sim: Simulator, app: App, x_type: str) -> None:
-    """It exists, and is absent from the results."""
+    """It exists, and is absent from the results, and so is a Quote Tweet of it."""
     _say(sim, "tweet", x_type, tweet=_TWEET)
+    _say(sim, "tweet", x_type, tweet=_TWEET, quote_tweet_id=_OTHER)
     _say(sim, "label", "public_tweet_unviewable", tweet=_TWEET, application="apply")
     _say(sim, "like", "delete", favorite={"id": _OTHER, "user_id": "13"})
     assert sim.population.ids("tweets") == [_TWEET["id"], _OTHER]
@@ -37,6 +38,7 @@ def test_tweet_that_batch_sees_nothing_of_is_clean(sim: Simulator, app: App, x_t
 
 def test_tweet_that_was_deleted_is_to_be_deleted_and_its_quotes_are_not(sim: Simulator, app: App) -> None:
     """With all members that X's result lines have; the time of creation is that of the id."""
+    _say(sim, "tweet", "delete", tweet=_TWEET)
     _say(sim, "tweet", "delete", tweet=_TWEET, quote_tweet_id=_OTHER)
     assert app.results(lines(_OTHER, _TWEET["id"], "7")) == [
         {
@@ -50,14 +52,26 @@ def test_tweet_that_was_deleted_is_to_be_deleted_and_its_quotes_are_not(sim: Sim
 
 
 def test_tweet_that_was_edited_is_stale_in_its_earlier_versions(sim: Simulator, app: App) -> None:
-    """The newest is what there is to fetch; a deleted version is gone."""
+    """The newest is what there is to fetch."""
     versions = [str(int(_OTHER) + number) for number in range(3)]
     _say(sim, "tweet", "tweet_edit", tweet={"id": versions[-1]}, initial_tweet_id=versions[0], edit_tweet_ids=versions)
-    _say(sim, "tweet", "delete", tweet={"id": versions[1], "author_id": "12"})
-    assert _about(app.results(lines(*versions))) == {
-        versions[0]: ("rehydrate", "tweet_edited", None),
-        versions[1]: ("delete", "deleted", _AT),
-    }
+    assert _about(app.results(lines(*versions))) == dict.fromkeys(versions[:-1], ("rehydrate", "tweet_edited", None))
+
+
+@pytest.mark.parametrize("deleted", range(3))
+@pytest.mark.parametrize("step", [1, -1])
+def test_tweet_that_was_deleted_in_one_version_is_gone_in_all(
+    sim: Simulator, app: App, deleted: int, step: int
+) -> None:
+    """Whichever event names it, and whichever came first."""
+    versions = [str(int(_OTHER) + number) for number in range(3)]
+    says: list[tuple[str, Json]] = [
+        ("tweet_edit", {"tweet": {"id": versions[-1]}, "initial_tweet_id": versions[0], "edit_tweet_ids": versions}),
+        ("delete", {"tweet": {"id": versions[deleted], "author_id": "12"}}),
+    ]
+    for x_type, body in says[::step]:
+        _say(sim, "tweet", x_type, **body)
+    assert _about(app.results(lines(*versions))) == dict.fromkeys(versions, ("delete", "deleted", _AT))
 
 
 def test_location_is_to_be_removed_from_a_users_tweets_up_to_an_id(sim: Simulator, app: App) -> None:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from datetime import datetime
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -98,14 +99,70 @@ def test_line_tweet_stream_deletes_dominate() -> None:
     assert counts["delete"] > _COUNT / 2
 
 
-def test_line_deletes_of_quoted_tweets_come_as_a_group() -> None:
-    """One without quote_tweet_id, then several with, all of one Tweet and one event_at instant."""
-    bodies = [body for x_type, body in map(_parse, _lines(StreamPartition("tweet", 1))) if x_type == "delete"]
-    first = next(index for index, body in enumerate(bodies) if "quote_tweet_id" in body)
-    assert "quote_tweet_id" not in bodies[first - 1]
-    assert bodies[first]["tweet"] == bodies[first - 1]["tweet"]
-    quoted = Counter(body["tweet"]["id"] for body in bodies if "quote_tweet_id" in body)
-    assert max(quoted.values()) > 1
+def _quotes_by_tweet(x_type: str) -> dict[str, list[str | None]]:
+    """Return the `quote_tweet_id` of each event of this type, in order, by Tweet."""
+    quotes: dict[str, list[str | None]] = {}
+    for partition in STREAM_PARTITIONS[:4]:
+        for other, body in map(_parse, _lines(partition)):
+            if other == x_type:
+                quotes.setdefault(body["tweet"]["id"], []).append(body.get("quote_tweet_id"))
+    return quotes
+
+
+@pytest.mark.parametrize("x_type", ["delete", "drop", "withheld"])
+def test_line_events_of_a_quoted_tweet_begin_with_the_one_about_itself(x_type: str) -> None:
+    """Then comes one for each Quote Tweet, none of them twice; other Tweets have the first alone."""
+    quotes = _quotes_by_tweet(x_type).values()
+    assert all(own is None and None not in others and len(set(others)) == len(others) for own, *others in quotes)
+    assert {1, 2, 3} <= {len(each) for each in quotes}
+
+
+def test_line_events_of_a_quoted_tweet_are_of_one_instant() -> None:
+    """Where they are spelt with the same digits, `event_at` is the same."""
+    bodies = [body for _, body in map(_parse, _lines(StreamPartition("tweet", 1)))]
+    pairs = [
+        (before["event_at"][:19], body["event_at"][:19])
+        for before, body in pairwise(bodies)
+        if "quote_tweet_id" in body and body["tweet"] == before.get("tweet")
+    ]
+    assert len(pairs) > 100
+    assert all(before == after for before, after in pairs)
+
+
+def test_line_undrop_undoes_all_of_a_drop_or_the_tweet_alone_or_the_quotes_alone() -> None:
+    """A Tweet may be back while its content stays hidden inside a Quote Tweet, and the other way round."""
+    drops, undrops = _quotes_by_tweet("drop"), _quotes_by_tweet("undrop")
+    undone = Counter(
+        "all" if back == drops[tweet_id] else "quotes" if None not in back else "tweet"
+        for tweet_id, back in undrops.items()
+        if len(drops[tweet_id]) > 1
+    )
+    assert set(undone) == {"all", "quotes", "tweet"}
+    assert all(set(back) <= set(drops[tweet_id]) for tweet_id, back in undrops.items())
+
+
+def test_line_edited_tweet_may_be_deleted_in_any_of_its_versions() -> None:
+    """X deletes all versions with it, and names one."""
+    versions: dict[str, list[str]] = {}
+    deleted: set[str] = set()
+    for partition in STREAM_PARTITIONS[:4]:
+        for x_type, body in map(_parse, _lines(partition)):
+            if x_type == "tweet_edit":
+                versions[body["initial_tweet_id"]] = body["edit_tweet_ids"]
+            elif x_type == "delete":
+                deleted.add(body["tweet"]["id"])
+    places = {each.index(tweet_id) for each in versions.values() for tweet_id in each if tweet_id in deleted}
+    assert {0, 1, 2} <= places
+    assert all(len(deleted.intersection(each)) <= 1 for each in versions.values())
+
+
+def test_line_profile_texts_are_any_text() -> None:
+    """Empty ones, U+0000 within and alone, separators of lines and emoji among them."""
+    lines = map(_parse, _lines(StreamPartition("user", 1)))
+    texts = [body["new_value"] for x_type, body in lines if x_type == "user_profile_modification"]
+    assert {"", "\0"} <= set(texts)
+    for part in ("l\0w", "\u2028", "\u2029", "\u0085", "👩‍👩‍👧‍👦", "e\u0301", "\ufeff", "\n"):
+        assert any(part in text for text in texts), ascii(part)
 
 
 def test_line_entities_stay_on_one_partition_and_return() -> None:
