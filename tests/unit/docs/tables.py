@@ -1,6 +1,6 @@
 """The generated blocks of `docs/`: tables that restate the catalog, the schemas, the settings and the id vectors.
 
-`python -m tests.unit.docs.tables` writes them anew; `test_docs.py` asserts that nothing would change.
+`python -m tests.unit.docs.tables` writes them and `docs/asyncapi.yaml`; the tests assert that nothing would change.
 """
 
 import json
@@ -28,7 +28,7 @@ from connector.settings import (
 )
 from connector.simulator.manual import FAMILIES
 from tests.connections.rows import TABLES
-from tests.unit.docs import dependencies, simulator, x_connection
+from tests.unit.docs import asyncapi, dependencies, simulator, x_connection
 from tests.unit.docs.log_events import log_events
 from tests.unit.docs.metric_table import REASONS, alerts, metric_rows, uses
 
@@ -342,3 +342,4 @@ def generated(text: str) -> str:
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(generated(page.read_text(encoding="utf-8")), encoding="utf-8")
+    asyncapi.PATH.write_text(asyncapi.text(), encoding="utf-8")
