@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connector.events.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
@@ -20,6 +21,7 @@ from tests.rig.session import Kafka, SchemaRegistry
 
 _CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
 _PREFIX = "x.compliance"
+_GROUP = "deletes"
 
 
 @pytest.fixture
@@ -48,10 +50,23 @@ def _example() -> str:
     return str(reader)
 
 
+def _lag(kafka: Kafka) -> int:
+    """Return the lag of the reader as Kafka's tools show it: the ends of its topic less what it has committed."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    topic = f"{_PREFIX}.tweet.delete"
+    partitions = [TopicPartition(topic, number) for number in admin.list_topics(topic).topics[topic].partitions]
+    [group] = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(_GROUP, partitions)]).values()
+    committed = {each.partition: max(each.offset, 0) for each in group.result().topic_partitions}
+    ends = admin.list_offsets(
+        dict.fromkeys(partitions, OffsetSpec.latest()), isolation_level=IsolationLevel.READ_UNCOMMITTED
+    )
+    return sum(end.result().offset - committed[partition.partition] for partition, end in ends.items())
+
+
 def test_example_of_the_contract_prints_every_deleted_tweet(
     config: Config, simulator: Simulator, kafka: Kafka, registry: SchemaRegistry, tmp_path: Path
 ) -> None:
-    """It prints the id of each deleted Tweet as often as X deleted it, and goes on reading."""
+    """It prints the id of each deleted Tweet as often as X deleted it, goes on reading, and ends at a lag of 0."""
     with running(config) as probe:
         probe.await_sequences(simulator)
     expected = expected_events(_PREFIX, simulator.record()).values()
@@ -72,6 +87,7 @@ def test_example_of_the_contract_prints_every_deleted_tweet(
         )
     try:
         wait_until(lambda: len(output.read_text().splitlines()) >= len(deleted), "the reader has printed all")
+        wait_until(lambda: _lag(kafka) == 0, "the reader has committed behind the marker of the last transaction")
         assert reader.poll() is None
     finally:
         reader.kill()

@@ -229,6 +229,17 @@ def test_number_of_partitions_in_the_contract_is_the_default() -> None:
     assert f"`CONNECTOR_KAFKA__PARTITIONS` ({KafkaSettings.model_fields['partitions'].default})" in CONTRACT
 
 
+def test_patterns_in_the_contract_catch_what_it_says() -> None:
+    """That for events catches them alone, searched for as in librdkafka or matched as in Java; the wide one more."""
+    topics = [spec.name for spec in topic_specs(KafkaSettings(bootstrap_servers="localhost:9092"))]
+    events = {f"{PREFIX}.{event_type.name}" for event_type in EVENT_TYPES}
+    batch = {f"{PREFIX}.{batch_type.name}" for batch_type in BATCH_TYPES}
+    narrow, wide, java = re.findall(r"`(\^?x\\.compliance\\.[^`]*)`", _section(CONTRACT, "## What a consumer must set"))
+    assert {topic for topic in topics if re.search(narrow, topic)} == events
+    assert {topic for topic in topics if re.search(wide, topic)} == events | batch
+    assert {topic for topic in topics if re.fullmatch(java, topic)} == events
+
+
 def test_reader_example_compiles_and_has_twelve_lines() -> None:
     """The code block is Python of the promised length and takes its addresses from `KAFKA` and `REGISTRY`."""
     [code] = re.findall(r"```python\n(.*?)```", _section(CONTRACT, "## Reading in twelve lines"), re.DOTALL)
