@@ -119,5 +119,5 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
 
 
 def printed_events(output: str) -> list[dict[str, Any]]:
-    """Return what an example printed, a line of JSON each."""
-    return [json.loads(line) for line in output.splitlines()]
+    """Return what an example printed, a line of JSON each; text in it may hold what Python takes for a line's end."""
+    return [json.loads(line) for line in output.split("\n") if line]
