@@ -26,7 +26,7 @@ EXAMPLES = ROOT / "examples"
 VECTORS = ROOT / "docs" / "vectors"
 _EMITTED: dict[Place, int] = {("tweet", 2): 300, ("tweet", 3): 50, ("user", 4): 300, ("like", 1): 50, ("label", 1): 100}
 _AFTER = {("tweet", 2): 50, ("user", 4): 50}
-_PARTITIONS = 2
+PARTITIONS = 2
 _TIMEOUT_S = 120
 
 
@@ -72,7 +72,7 @@ def published_events(kafka: Kafka, registry: SchemaRegistry, seed: int) -> Itera
     with (
         Simulator(SimulatorConfig(seed=seed)) as simulator,
         provisioned(
-            make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, _PARTITIONS)
+            make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, PARTITIONS)
         ) as config,
         running(config) as probe,
     ):
@@ -83,7 +83,7 @@ def published_events(kafka: Kafka, registry: SchemaRegistry, seed: int) -> Itera
         for (stream, number), count in _AFTER.items():
             simulator.emit(count, StreamPartition(stream, number))
         probe.await_sequences(simulator)
-        history = read_history(kafka.bootstrap_servers, registry.url, prefix, _PARTITIONS)
+        history = read_history(kafka.bootstrap_servers, registry.url, prefix, PARTITIONS)
         events = {event.id: event.fields for found in history.events.values() for event in found}
         assert {fields["event_type"] for fields in events.values()} == set(EVENTS)
         yield Published(kafka.bootstrap_servers, registry.url, prefix, events)
@@ -91,7 +91,7 @@ def published_events(kafka: Kafka, registry: SchemaRegistry, seed: int) -> Itera
 
 def _abort_copies(bootstrap_servers: str, registry_url: str, prefix: str) -> None:
     """Write each record that is there a second time, in a transaction that is aborted."""
-    history = read_history(bootstrap_servers, registry_url, prefix, _PARTITIONS)
+    history = read_history(bootstrap_servers, registry_url, prefix, PARTITIONS)
     producer = Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": f"{prefix}-aborted"})
     producer.init_transactions(30)
     producer.begin_transaction()
