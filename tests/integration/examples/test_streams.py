@@ -84,10 +84,10 @@ def _topics(published: Published, name: str, partitions: int) -> Iterator[dict[s
 
 
 def _hold(published: Published, topic: str, ids: list[str], partition: int = -1) -> None:
-    """Write what a store holds: by murmur2, or all to one partition."""
+    """Write what a store holds, by murmur2 or all to one partition: long ago, so that Streams takes it first."""
     producer = Producer({"bootstrap.servers": published.kafka, "partitioner": "murmur2_random"})
     for id_ in ids:
-        producer.produce(topic, f"row of {id_}", id_, partition=partition)
+        producer.produce(topic, f"row of {id_}", id_, partition, timestamp=1)
     assert producer.flush(30) == 0
 
 
