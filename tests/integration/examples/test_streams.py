@@ -2,7 +2,7 @@
 
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def _hold(published: Published, topic: str, ids: list[str], partition: int = -1)
 
 
 @contextmanager
-def _streams(published: Published, topics: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+def _streams(published: Published, topics: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Run the example with its state in `folder`, and stop it at the end if it still runs."""
     command = java_command("compliance.HeldDeletions", f"-Djava.io.tmpdir={folder}")
     with (
@@ -124,5 +124,5 @@ def _read(published: Published, topic: str) -> Counter[str]:
                 if message.error():
                     ends += 1
                 else:
-                    keys[message.key().decode()] += 1
+                    keys[(message.key() or b"").decode()] += 1
     return keys
