@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,16 @@ _TIMEOUT_S = 120
 
 @dataclass(frozen=True)
 class Published:
-    """Where events were published, and which: fields by `event_id`, times in milliseconds."""
+    """Where events were published, and which: fields by `event_id`, times in milliseconds.
+
+    `aborted` are the ids of those that were written a second time, in a transaction that was aborted.
+    """
 
     kafka: str
     registry: str
     prefix: str
     events: Mapping[str, Mapping[str, Any]]
+    aborted: AbstractSet[str]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -64,6 +69,10 @@ class Published:
             for name in ("tweet_id", "user_id", "quote_tweet_id", "new_value", "edit_tweet_ids"):
                 assert event.get(name) == expected.get(name)
 
+    def check_uncommitted(self, printed: Sequence[Mapping[str, Any]]) -> None:
+        """Assert that what an example printed is each committed event once, and what was aborted besides."""
+        assert Counter(event["event_id"] for event in printed) == Counter([*self.events, *self.aborted])
+
 
 @contextmanager
 def published_events(kafka: Kafka, registry: SchemaRegistry, seed: int) -> Iterator[Published]:
@@ -79,18 +88,18 @@ def published_events(kafka: Kafka, registry: SchemaRegistry, seed: int) -> Itera
         for (stream, number), count in _EMITTED.items():
             simulator.emit(count, StreamPartition(stream, number))
         probe.await_sequences(simulator)
-        _abort_copies(kafka.bootstrap_servers, registry.url, prefix)
+        aborted = _abort_copies(kafka.bootstrap_servers, registry.url, prefix)
         for (stream, number), count in _AFTER.items():
             simulator.emit(count, StreamPartition(stream, number))
         probe.await_sequences(simulator)
         history = read_history(kafka.bootstrap_servers, registry.url, prefix, PARTITIONS)
         events = {event.id: event.fields for found in history.events.values() for event in found}
         assert {fields["event_type"] for fields in events.values()} == set(EVENTS)
-        yield Published(kafka.bootstrap_servers, registry.url, prefix, events)
+        yield Published(kafka.bootstrap_servers, registry.url, prefix, events, aborted)
 
 
-def _abort_copies(bootstrap_servers: str, registry_url: str, prefix: str) -> None:
-    """Write each record that is there a second time, in a transaction that is aborted."""
+def _abort_copies(bootstrap_servers: str, registry_url: str, prefix: str) -> AbstractSet[str]:
+    """Write each record that is there a second time, in a transaction that is aborted; return the ids of the events."""
     history = read_history(bootstrap_servers, registry_url, prefix, PARTITIONS)
     producer = Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": f"{prefix}-aborted"})
     producer.init_transactions(30)
@@ -101,6 +110,7 @@ def _abort_copies(bootstrap_servers: str, registry_url: str, prefix: str) -> Non
             producer.produce(record.topic, record.value, record.key, partition=record.partition)
     assert producer.flush(30) == 0
     producer.abort_transaction(30)
+    return {event.id for events in history.events.values() for event in events}
 
 
 def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> str:
@@ -110,7 +120,7 @@ def run(command: Sequence[str | Path], folder: Path, environment: Mapping[str, s
         cwd=folder,
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=_TIMEOUT_S,
         check=False,
     )
