@@ -114,8 +114,8 @@ func readBatch(ctx context.Context, client *kgo.Client, decoder *decoder, patien
 	if err := out.Flush(); err != nil {
 		return false, fmt.Errorf("print: %w", err)
 	}
-	// After the work: a crash repeats events and loses none.
-	if err := client.CommitUncommittedOffsets(ctx); err != nil {
+	// After the work, even if ctx is done: a crash repeats events and loses none.
+	if err := client.CommitUncommittedOffsets(context.WithoutCancel(ctx)); err != nil {
 		return false, fmt.Errorf("commit: %w", err)
 	}
 	return true, nil

@@ -37,7 +37,7 @@ async function main() {
   const registry = new SchemaRegistry({ host: REGISTRY });
   const kafka = new Kafka({ brokers: KAFKA.split(","), logLevel: logLevel.WARN });
   // readUncommitted is false unless set. Even so, where transactions overlap, KafkaJS 2.2.4 shows records of some that
-  // were aborted. The connector publishes their events once more, so leaving out what comes again is all it takes.
+  // were aborted. The connector publishes their events once more, with the same event_id: leave out what comes again.
   const consumer = kafka.consumer({ groupId: GROUP, retry: { restartOnFailure: async () => false } });
   const seen = new Seen();
   let lastMs = performance.now();
@@ -60,8 +60,15 @@ async function main() {
     clearInterval(watch);
     return consumer.disconnect();
   };
-  const watch = setInterval(() => performance.now() - lastMs > 1000 * IDLE_EXIT_S && stop(), 500);
+  const watch = setInterval(() => {
+    if (performance.now() - lastMs > 1000 * IDLE_EXIT_S) stop();
+  }, 500);
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, stop);
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  console.error(error.message);
+  process.exit(1);
+}

@@ -94,6 +94,7 @@ def published_events(kafka: Kafka, registry: SchemaRegistry, seed: int) -> Itera
         history = read_history(kafka.bootstrap_servers, registry.url, prefix, PARTITIONS)
         events = {event.id: event.fields for found in history.events.values() for event in found}
         assert {fields["event_type"] for fields in events.values()} == set(EVENTS)
+        assert any("\0" in fields.get("new_value", "") for fields in events.values())
         yield Published(kafka.bootstrap_servers, registry.url, prefix, events, aborted)
 
 
