@@ -34,7 +34,7 @@ APPLY = """
     FROM jsonb_array_elements(%s::jsonb) AS event
 """
 """A batch run is named in its results, and in no event."""
-NUL, REPLACEMENT = "\\u0000", "\\ufffd"
+NUL, REPLACEMENT = "\0", "\ufffd"
 
 
 def main() -> None:
@@ -92,7 +92,14 @@ def scrub(database: psycopg.Connection, user_id: str) -> None:
 
 def as_json(events: Iterable[Event]) -> str:
     """Return events as JSON without U+0000, which PostgreSQL cannot store."""
-    return json.dumps(list(events), default=str).replace(NUL, REPLACEMENT)
+    return json.dumps([{name: without_nul(value) for name, value in event.items()} for event in events], default=str)
+
+
+def without_nul(value: object) -> object:
+    """Return a field of a record with U+FFFD in place of U+0000."""
+    if isinstance(value, list):
+        return [without_nul(each) for each in value]
+    return value.replace(NUL, REPLACEMENT) if isinstance(value, str) else value
 
 
 if __name__ == "__main__":

@@ -37,6 +37,18 @@ consumer.main()
 """Runs the consumer to the moment between its first database transaction and the commit of the offsets."""
 
 
+def _example(folder: str, name: str) -> ModuleType:
+    spec = spec_from_file_location(name, EXAMPLES / folder / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_CONSUMER = _example("postgres", "consumer")
+
+
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     """Start a PostgreSQL."""
@@ -75,8 +87,7 @@ def _orders(case: Mapping[str, Any]) -> list[tuple[int, ...]]:
 
 
 def _apply(database: Connection, event: Mapping[str, Any]) -> None:
-    text = json.dumps(event).replace("\\u0000", "\\ufffd")
-    database.execute("SELECT compliance.apply(%s::jsonb)", [text])
+    database.execute("SELECT compliance.apply(%s::jsonb -> 0)", [_CONSUMER.as_json([event])])
     if event["event_type"] == "user.scrub-geo":
         database.execute("SELECT compliance.scrub(%s, 1000)", [event["user_id"]])
 
@@ -208,28 +219,18 @@ def _state_of(events: Any) -> Any:  # noqa: ANN401 - the example has no package
     return state
 
 
-def _example(folder: str, name: str) -> ModuleType:
-    spec = spec_from_file_location(name, EXAMPLES / folder / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_no_deleted_tweet_stays_when_content_and_events_come_at_once(postgres: Postgres) -> None:
     """Two collectors store Tweets while the consumer applies the deletes of the same Tweets."""
     url = postgres.database("race")
     ids = [str(1_900_000_000_000_000_000 + number) for number in range(2_000)]
     deletes = [_delete(number, id_) for number, id_ in enumerate(ids)]
-    consumer = _example("postgres", "consumer")
     with psycopg.connect(url, autocommit=True) as database:
         database.execute((_FOLDER / "schema.sql").read_bytes())
         collectors = [threading.Thread(target=_collect_alone, args=(url, ids[half::2])) for half in (0, 1)]
         for collector in collectors:
             collector.start()
         for start in range(0, len(deletes), 50):
-            consumer.apply(database, deletes[start : start + 50])
+            _CONSUMER.apply(database, deletes[start : start + 50])
         for collector in collectors:
             collector.join()
         assert database.execute("SELECT count(*) FROM tweet").fetchone() == (0,)
