@@ -27,8 +27,8 @@ import org.apache.kafka.streams.kstream.Produced;
  *
  * <p>HELD must have exactly as many partitions as the topics of the connector, and place keys as they do, by murmur2: a
  * record elsewhere never meets its deletion, and nothing says so. Streams compares the numbers only in a topology with a
- * repartition topic, so they are compared here. {@code repartition()} on the stream of a topic that is laid out otherwise
- * makes a copy with the right number and places.
+ * repartition topic, so they are compared here. Where HELD is laid out otherwise, read it by
+ * {@code builder.stream(held, ...).repartition(...).toTable(...)}: that makes a copy with the right number and places.
  */
 public final class HeldDeletions {
     private static final Map<String, String> ENV = System.getenv();

@@ -35,7 +35,7 @@ public final class RegistryDeserializer implements Deserializer<GenericRecord> {
     private final String registry;
 
     public RegistryDeserializer(String registry) {
-        this.registry = registry;
+        this.registry = registry.replaceFirst("/$", "");
     }
 
     @Override
