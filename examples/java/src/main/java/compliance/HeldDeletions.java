@@ -1,5 +1,7 @@
 package compliance;
 
+import static compliance.Reader.required;
+
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -22,30 +24,29 @@ import org.apache.kafka.streams.kstream.Produced;
 /**
  * Joins the Tweets that a store holds with those that were deleted, by Kafka Streams.
  *
- * <p>HELD is a topic of the store's: the id of a Tweet as key, and any text as value, where it is kept for example; null
- * once it is gone. What is held and deleted comes out on the topic TODO, whichever of the two was known first.
+ * <p>HELD is a topic of the store's: the id of a Tweet as key, and any text as value, where it is kept for example;
+ * null once it is gone. What is held and deleted comes out on the topic TODO, whichever of the two was known first.
  *
  * <p>HELD must have exactly as many partitions as the topics of the connector, and place keys as they do, by murmur2: a
- * record elsewhere never meets its deletion, and nothing says so. Streams compares the numbers only in a topology with a
- * repartition topic, so they are compared here. Where HELD is laid out otherwise, read it by
+ * record elsewhere never meets its deletion, and nothing says so. Streams compares the numbers only in a topology with
+ * a repartition topic, so they are compared here. Where HELD is laid out otherwise, read it by
  * {@code builder.stream(held, ...).repartition(...).toTable(...)}: that makes a copy with the right number and places.
  */
 public final class HeldDeletions {
-    private static final Map<String, String> ENV = System.getenv();
-
     public static void main(String[] arguments) throws ExecutionException, InterruptedException {
-        var deleted = ENV.getOrDefault("PREFIX", "x.compliance") + ".tweet.delete";
+        var deleted = Reader.PREFIX + ".tweet.delete";
         var settings = new Properties();
         settings.putAll(Map.of(
-                "bootstrap.servers", ENV.get("KAFKA"),
-                "application.id", ENV.getOrDefault("GROUP", "example-streams"),
+                "bootstrap.servers", required("KAFKA"),
+                "application.id", System.getenv().getOrDefault("GROUP", "example-streams"),
                 "processing.guarantee", "exactly_once_v2",
                 "statestore.cache.max.bytes", 0)); // each deletion comes out at once
         // Implied by exactly_once_v2. With at_least_once it is not, and Streams reads what was rolled back.
         settings.put("consumer.isolation.level", "read_committed");
 
-        requireSamePartitions(settings, deleted, ENV.get("HELD"));
-        var topology = topology(deleted, ENV.get("REGISTRY"), ENV.get("HELD"), ENV.get("TODO"));
+        var held = required("HELD");
+        requireSamePartitions(settings, deleted, held);
+        var topology = topology(deleted, required("REGISTRY"), held, required("TODO"));
         var streams = new KafkaStreams(topology, settings);
         streams.setUncaughtExceptionHandler(error -> StreamThreadExceptionResponse.SHUTDOWN_CLIENT);
         Runtime.getRuntime().addShutdownHook(new Thread(streams::close));

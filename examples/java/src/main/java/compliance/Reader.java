@@ -20,7 +20,7 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 /** Prints every compliance event as a line of JSON; times are milliseconds since 1970. */
 public final class Reader {
     private static final Map<String, String> ENV = System.getenv();
-    private static final String PREFIX = ENV.getOrDefault("PREFIX", "x.compliance");
+    static final String PREFIX = ENV.getOrDefault("PREFIX", "x.compliance");
     private static final Duration IDLE_EXIT =
             Duration.ofSeconds(Long.parseLong(ENV.getOrDefault("IDLE_EXIT_S", "1000000000")));
 
@@ -44,7 +44,8 @@ public final class Reader {
             // Events of all streams, and not the results of batch runs, whose fields are others.
             // The pattern must match the whole name of a topic.
             consumer.subscribe(Pattern.compile("^" + Pattern.quote(PREFIX) + "\\.(tweet|user|like|label)\\..*"));
-            for (var last = Instant.now(); last.plus(IDLE_EXIT).isAfter(Instant.now()); ) {
+            var last = Instant.now();
+            while (last.plus(IDLE_EXIT).isAfter(Instant.now())) {
                 var records = consumer.poll(Duration.ofSeconds(1));
                 if (!records.isEmpty()) {
                     for (var record : records) {
@@ -58,7 +59,8 @@ public final class Reader {
         }
     }
 
-    private static String required(String name) {
+    /** Returns a variable of the environment that has no default. */
+    static String required(String name) {
         return Objects.requireNonNull(ENV.get(name), name + " is not set");
     }
 
