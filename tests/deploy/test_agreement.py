@@ -24,8 +24,13 @@ def _yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
 
 def _tested(name: str) -> str | None:
     """Return the version of a server that the tests run on."""
+    return _version_in(ROOT / "tests/java/pom.xml", name)
+
+
+def _version_in(project: Path, name: str) -> str | None:
+    """Return a version that a Maven project has among its properties."""
     maven = {"maven": "http://maven.apache.org/POM/4.0.0"}
-    return ET.parse(ROOT / "tests/java/pom.xml").findtext(f".//maven:{name}.version", namespaces=maven)  # noqa: S314 - our own file
+    return ET.parse(project).findtext(f".//maven:{name}.version", namespaces=maven)  # noqa: S314 - our own file
 
 
 def test_servers_of_compose_are_the_tested_versions() -> None:
@@ -33,6 +38,12 @@ def test_servers_of_compose_are_the_tested_versions() -> None:
     images = {name: service["image"] for name, service in every_service().items()}
     assert images["kafka"] == f"apache/kafka:{_tested('kafka')}"
     assert images["registry"] == f"apicurio/apicurio-registry:{_tested('apicurio')}"
+
+
+def test_kafka_of_the_examples_is_the_tested_version() -> None:
+    """In each Maven project that names one."""
+    versions = {_version_in(project, "kafka") for project in (ROOT / "examples").glob("*/pom.xml")}
+    assert versions - {None} == {_tested("kafka")}
 
 
 def test_image_has_the_version_of_the_code() -> None:
