@@ -1,4 +1,4 @@
-"""Owns what the tests of examples share: events that are published once for each test module."""
+"""Owns what the tests of examples share: events that are published once for each worker."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from tests.integration.examples.published import Published, published_events
 from tests.rig.session import Kafka, SchemaRegistry
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def published(kafka: Kafka, registry: SchemaRegistry, seed: int) -> Iterator[Published]:
     """Publish events of all types, and abort copies of them."""
     with published_events(kafka, registry, seed) as published:
