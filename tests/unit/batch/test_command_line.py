@@ -22,7 +22,7 @@ from tests.unit.batch.runs import HOUR_S, PLAIN, TOKEN, Operator
 
 _CONFIG = SimulatorConfig(token=TOKEN, batch_job_s=0)
 """An X whose jobs are complete at once: a process waits for real."""
-_DONE = re.compile(r"run [0-9a-f]{12} is done; tweets checked: 88, all accounted for\n")
+_DONE = re.compile(r"run [0-9a-f]{12} is done; tweets checked: 91, all accounted for\n")
 _ENDED_S = 30.0
 
 
