@@ -45,6 +45,7 @@ from connector.source.stall import StallWatch
 from connector.supervisor import Supervisor
 from connector.telemetry.clock_watch import ClockWatch
 from connector.telemetry.exposition import Exposition
+from connector.telemetry.group_watch import group_watch
 from connector.telemetry.http import HttpServer, Pages
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.partition import PartitionTelemetry
@@ -74,6 +75,7 @@ class Service:
         self._status = ServiceStatus(
             self.statuses, settings.pipeline.channel_limit_bytes, settings.kafka.group_instance_id, wall_us()
         )
+        self._status.watched_groups = settings.kafka.watched_groups
         self._limiter = self._status.limiter = ConnectLimiter(settings.x.max_replays)
         self._metrics.watch(self._status)
         self._telemetry = ServiceTelemetry(self._metrics, self._status)
@@ -157,6 +159,8 @@ class Service:
             beside.enter_context(_beside(topic_watch.run, "topic-watch"))
             for watch in record_watches(settings, self._status, self._telemetry):
                 beside.enter_context(_beside(watch.run, f"{watch.topic} watch"))
+            if settings.kafka.watched_groups:
+                beside.enter_context(_beside(group_watch(settings, self._status, self._telemetry).run, "group watch"))
             if provisioned.registry_problem is not None:
                 beside.enter_context(_beside(registry_watch.run, "registry-watch"))
             supervisor.run(stop)

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from connector import __version__
-from connector.commands import coverage, reading, rehearsal, service, status, topics
+from connector.commands import consumers, coverage, reading, rehearsal, service, status, topics
 from connector.commands.batch import batch
 from connector.commands.config import config
 from connector.commands.dead_letters import dead_letters
@@ -93,6 +93,7 @@ for command in (
     topics.provision,
     reading.tail,
     coverage.coverage,
+    consumers.consumers,
     reading.find,
     rehearsal.simulate,
     rehearsal.demo,

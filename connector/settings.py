@@ -42,6 +42,7 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 _PROTOCOLS = get_args(SecurityProtocol)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 _SECRET_LIMIT_BYTES = 64 * 1024
+_MOST_GROUPS = 50
 
 
 def _split_commas(value: object) -> object:
@@ -293,6 +294,13 @@ class KafkaSettings(_Section):
         pattern=r"^[A-Za-z0-9._-]{1,249}$",
         json_schema_extra={FORM: "must be 1 to 249 letters, digits, dots, hyphens and underscores"},
     )
+    watched_groups: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
+        (),
+        description=(
+            "Consumer groups to watch, comma-separated: how much of the events each has not processed, and how old it "
+            "is. X gives 24 hours to act."
+        ),
+    )
     headers: bool = Field(default=True, description="CloudEvents headers on event records.")
     compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field(
         "zstd", description="Compression of record batches; every consumer must support it."
@@ -308,6 +316,19 @@ class KafkaSettings(_Section):
     def replica_name(self) -> str:
         """The name of this replica everywhere: its `group_instance_id`, or else its host's."""
         return self.group_instance_id or socket.gethostname()
+
+    @field_validator("watched_groups")
+    @classmethod
+    def _check_groups(cls, groups: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not all(group.strip() for group in groups):
+            raise ValueError("the name of a group is empty")
+        if twice := sorted({group for group in groups if groups.count(group) > 1}):
+            raise ValueError(f"named twice: {', '.join(twice)}")
+        if (own := f"{info.data.get('topic_prefix')}.connector") in groups:
+            raise ValueError(f"{own} is the connector's own group, which processes no event")
+        if len(groups) > _MOST_GROUPS:
+            raise ValueError(f"at most {_MOST_GROUPS} groups can be watched, not {len(groups)}")
+        return groups
 
     @field_validator("bootstrap_servers")
     @classmethod

@@ -9,11 +9,20 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (
     AdminClient,
     ConfigEntry,
     ConfigResource,
+    ConsumerGroupDescription,
     ListOffsetsResultInfo,
     MemberDescription,
     NewTopic,
@@ -89,6 +98,17 @@ class GroupMember:
     partitions: frozenset[tuple[str, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumerGroup:
+    """A consumer group that exists.
+
+    `is_manual` says that its consumers choose their partitions themselves and only commit, so that it has no members.
+    """
+
+    members: tuple[GroupMember, ...]
+    is_manual: bool
+
+
 class Cluster:
     """The brokers. Every method raises `DependencyUnavailableError` when they do not answer."""
 
@@ -146,13 +166,38 @@ class Cluster:
 
         Raises `NotProvisionedError` where the right to describe it is missing.
         """
+        found = self.consumer_group(group)
+        return [] if found is None else [*found.members]
+
+    def consumer_group(self, group: str) -> ConsumerGroup | None:
+        """Return a consumer group of either protocol, None where there is no such group.
+
+        Raises `NotProvisionedError` where the right to describe it is missing.
+        """
         found, errors = self._ask(
             lambda admin: admin.describe_consumer_groups([group], request_timeout=_REQUEST_TIMEOUT_S)
         )
-        if any(error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED for error in errors.values()):
-            raise NotProvisionedError(f"no right to describe the group {group}: grant Describe on it")
+        _raise_if_hidden(errors, group)
         self._raise_unless(KafkaError.GROUP_ID_NOT_FOUND, errors)
-        return [_member(member, self._properties[CLIENT_ID]) for group in found.values() for member in group.members]
+        described: ConsumerGroupDescription | None = found.get(group)
+        if described is None or described.state is ConsumerGroupState.DEAD:
+            return None
+        members = tuple(_member(member, self._properties[CLIENT_ID]) for member in described.members)
+        return ConsumerGroup(members, described.is_simple_consumer_group)
+
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """Return the offsets that a consumer group has committed, by topic and partition; none where there is no group.
+
+        Raises `NotProvisionedError` where the right to describe it is missing. Topics without that right are left out.
+        """
+        wanted = [ConsumerGroupTopicPartitions(group)]
+        found, errors = self._ask(
+            lambda admin: admin.list_consumer_group_offsets(wanted, request_timeout=_REQUEST_TIMEOUT_S)
+        )
+        _raise_if_hidden(errors, group)
+        self._raise_unless(KafkaError.GROUP_ID_NOT_FOUND, errors)
+        places = [place for answer in found.values() for place in answer.topic_partitions]
+        return {(place.topic, place.partition): place.offset for place in places if place.offset >= 0}
 
     def create(self, specs: Collection[TopicSpec]) -> None:
         """Create the topics, and return once they can be seen; one that is there already is left alone.
@@ -257,6 +302,11 @@ def _member(described: MemberDescription, common_client_id: str) -> GroupMember:
     name = described.group_instance_id or (described.client_id if is_named else described.host.removeprefix("/"))
     places = frozenset((place.topic, place.partition) for place in described.assignment.topic_partitions)
     return GroupMember(shown(name), places)
+
+
+def _raise_if_hidden(errors: Mapping[str, KafkaError], group: str) -> None:
+    if any(error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED for error in errors.values()):
+        raise NotProvisionedError(f"no right to describe the group {group}: grant Describe on it")
 
 
 def _readable(entries: Mapping[str, ConfigEntry]) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from connector.pages.words import counted, duration
 from connector.telemetry import dead_letters
 from connector.telemetry.coverage_records import Covered
 from connector.telemetry.dead_letters import DeadLetter, by_reason, open_letters
+from connector.telemetry.group_states import IN_WORDS, WatchedGroup
 from connector.telemetry.open_gaps import RecordedGap
 from connector.telemetry.status import STOPPED, Look, PartitionStatus, ServiceStatus, describe
 
@@ -88,6 +89,31 @@ class DeadLetters:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A watched consumer group; `left_us` is what is left of X's time, None where nothing is unprocessed."""
+
+    found: WatchedGroup
+    words: str
+    is_well: bool
+    age_us: int
+    left_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The consumer groups that the settings name; `unknown` are those that could not be looked at.
+
+    `is_elsewhere` says that another replica watches them. `age_us` is None where nothing is known at present.
+    """
+
+    watched: tuple[str, ...]
+    is_elsewhere: bool
+    age_us: int | None
+    rows: tuple[GroupRow, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """What the page says; an age is that of what a part rests on, None where it is not known at present.
 
@@ -105,6 +131,7 @@ class Overview:
     gaps_age_us: int | None
     dead_letters: DeadLetters
     dead_letters_age_us: int | None
+    groups: Groups
     waiting: tuple[str, ...]
     connects_left: tuple[tuple[str, str], ...]
 
@@ -130,6 +157,7 @@ def make_overview(status: ServiceStatus, now_us: int) -> Overview:
         gaps_age_us=_age_us(gaps, now_us),
         dead_letters=_dead_letters(letters, now_us),
         dead_letters_age_us=_age_us(letters, now_us),
+        groups=_groups(status, now_us),
         waiting=tuple(_waiting(status)),
         connects_left=tuple((stream, f"{left}") for stream, left in _left(status).items()),
     )
@@ -239,6 +267,23 @@ def _dead_letters(look: Look[DeadLetter] | None, now_us: int) -> DeadLetters:
     return DeadLetters(len(found), is_least, tuple(by_reason(found)[:MOST_REASONS]), tuple(found[:MOST_DEAD_LETTERS]))
 
 
+def _groups(status: ServiceStatus, now_us: int) -> Groups:
+    look = status.groups if status.watches_groups else None
+    found = look.found if look else ()
+    rows = tuple(
+        GroupRow(each, IN_WORDS[each.state], each.is_well(now_us), each.age_us(now_us), each.left_us(now_us))
+        for each in found
+    )
+    known = {each.group for each in found}
+    return Groups(
+        watched=status.watched_groups,
+        is_elsewhere=not status.watches_groups,
+        age_us=_age_us(look, now_us),
+        rows=rows,
+        unknown=tuple(group for group in status.watched_groups if group not in known) if look else (),
+    )
+
+
 def _waiting(status: ServiceStatus) -> Iterator[str]:
     for waiting in status.waiting:
         least = "" if waiting.wait_s is None else f", at least {duration(int(waiting.wait_s * US_PER_S))}"
@@ -249,5 +294,7 @@ def _left(status: ServiceStatus) -> Mapping[str, int]:
     return {} if status.limiter is None else status.limiter.remaining()
 
 
-def _age_us(look: Look[RecordedGap] | Look[DeadLetter] | Look[Covered] | None, now_us: int) -> int | None:
+def _age_us(
+    look: Look[RecordedGap] | Look[DeadLetter] | Look[Covered] | Look[WatchedGroup] | None, now_us: int
+) -> int | None:
     return None if look is None else max(0, now_us - look.at_us)

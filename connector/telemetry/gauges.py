@@ -13,7 +13,9 @@ from prometheus_client.registry import Collector
 from connector.events.catalog import STREAMS, StreamPartition
 from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry.delays import BOUNDS_S, DelayHistogram, Delays
+from connector.telemetry.group_states import GroupState, age_us
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State
+from connector.x.clock import wall_us
 
 NAMESPACE = "compliance_connector"
 PARTITION_LABELS = ("stream", "partition")
@@ -187,6 +189,45 @@ class BatchCollector(Collector):
         for stream, recorded_ms in (self._status.oldest_gaps or {}).items():
             age.add_metric((stream,), 0.0 if recorded_ms is None else max(0.0, self._wall_s() - recorded_ms * _MS))
         return age
+
+
+class GroupCollector(Collector):
+    """What watched consumer groups have not processed; `wall_us` is a clock in microseconds.
+
+    No sample where it is not known, and in a replica that does not watch them.
+    """
+
+    def __init__(self, status: ServiceStatus, wall_us: Callable[[], int] = wall_us) -> None:
+        self._status = status
+        self._wall_us = wall_us
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield one family a gauge."""
+        watched = _gauge("consumer_groups_watched", "Consumer groups that the settings have watched.", ())
+        watched.add_metric((), len(self._status.watched_groups))
+        lag = _gauge(
+            "consumer_group_lag_records",
+            "Records of the topic that the watched consumer group has not processed, or at most so many.",
+            ("group", "topic"),
+        )
+        age = _gauge(
+            "consumer_group_oldest_event_age_seconds",
+            "Age of the oldest event that the watched consumer group has not processed, by event_at; 0 without one.",
+            ("group", "topic"),
+        )
+        state = _gauge(
+            "consumer_group_state",
+            "1 for what the watched consumer group is doing, 0 for the rest.",
+            ("group", "state"),
+        )
+        look, now_us = self._status.groups, self._wall_us()
+        for found in look.found if look is not None and self._status.watches_groups else ():
+            for each in GroupState:
+                state.add_metric((found.group, each.value), found.state is each)
+            for topic in found.topics:
+                lag.add_metric((found.group, topic.topic), topic.records)
+                age.add_metric((found.group, topic.topic), age_us(topic.oldest_event_us, now_us) * _US)
+        return watched, lag, age, state
 
 
 class DelayCollector(Collector):

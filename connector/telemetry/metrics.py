@@ -34,6 +34,7 @@ from connector.telemetry.gauges import (
     PARTITION_LABELS,
     BatchCollector,
     DelayCollector,
+    GroupCollector,
     ServiceCollector,
     StatusCollector,
     labels_of,
@@ -96,6 +97,7 @@ class Metrics:
         """Show the status at each scrape."""
         self.registry.register(ServiceCollector(status))
         self.registry.register(BatchCollector(status))
+        self.registry.register(GroupCollector(status))
         self.registry.register(StatusCollector(status.partitions))
 
     def _count_connections(self) -> None:

@@ -119,6 +119,22 @@ class ServiceTelemetry:
             self._topics_with_foreign.add(topic)
             self._log.warning("foreign_record", topic=topic, detail=shown(detail))
 
+    def groups_unreadable(self, groups: Sequence[str], detail: str) -> None:
+        """Watched consumer groups cannot be looked at: metrics and page leave them out. No stream depends on it."""
+        self._log.warning("groups_unreadable", groups=list(groups), detail=shown(detail))
+
+    def groups_readable(self, groups: Sequence[str]) -> None:
+        """Watched consumer groups can be looked at again."""
+        self._log.info("groups_readable", groups=list(groups))
+
+    def group_reset(self, group: str, topics: Sequence[str], partitions: int) -> None:
+        """A watched consumer group went backwards, in so many topic partitions: it processes events once more."""
+        self._log.warning("group_reset", group=group, topics=list(topics), partitions=partitions)
+
+    def group_overtaken(self, group: str, topics: Sequence[str], partitions: int) -> None:
+        """Retention removed events before a watched consumer group had processed them: they are lost to the group."""
+        self._log.warning("group_overtaken", group=group, topics=list(topics), partitions=partitions)
+
     def http_failed(self, error: Exception) -> None:
         """A scrape or a request to the HTTP port failed: an internal error, which will not clear by itself."""
         self._log.error("http_failed", exc_info=error)

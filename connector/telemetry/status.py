@@ -18,6 +18,7 @@ from connector.source.connect_limiter import ConnectLimiter, Waiting
 from connector.telemetry.batch_runs import LastRuns
 from connector.telemetry.coverage_records import Covered
 from connector.telemetry.dead_letters import DeadLetter
+from connector.telemetry.group_states import WatchedGroup
 from connector.telemetry.open_gaps import RecordedGap
 from connector.x.clock import wall_us
 from connector.x.errors import RateLimit
@@ -166,7 +167,8 @@ class ServiceStatus:
     in seconds. `last_runs` are the newest batch runs by type, and `oldest_gaps` says by stream when the oldest gap was
     recorded that a batch run can make up for, in milliseconds since 1970; None where that is not known. `coverage`,
     `gaps` and `dead_letters` are what the latest look at their topics found, of all replicas; None from a look that
-    failed to the next.
+    failed to the next. `watched_groups` are the consumer groups that the settings name, and `groups` is what the latest
+    look at them found, without those that could not be looked at; None in a replica that does not watch them.
     """
 
     partitions: Statuses
@@ -186,6 +188,13 @@ class ServiceStatus:
     coverage: Look[Covered] | None = None
     gaps: Look[RecordedGap] | None = None
     dead_letters: Look[DeadLetter] | None = None
+    watched_groups: tuple[str, ...] = ()
+    groups: Look[WatchedGroup] | None = None
+
+    @property
+    def watches_groups(self) -> bool:
+        """Whether this is the one replica that watches consumer groups: the owner of the first stream partition."""
+        return bool(self.watched_groups) and next(iter(self.partitions.values())).is_owned
 
     @property
     def has_joined(self) -> bool:

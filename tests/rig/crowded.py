@@ -1,10 +1,11 @@
 """A service that knows as much as it can be made to know, with hostile words in every text that others may write."""
 
-from connector.events.catalog import STREAM_PARTITIONS
+from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS
 from connector.events.times import US_PER_S
 from connector.source.connect_limiter import ConnectLimiter
 from connector.telemetry.coverage_records import Covered
 from connector.telemetry.dead_letters import DeadLetter
+from connector.telemetry.group_states import GroupState, TopicLag, WatchedGroup
 from connector.telemetry.open_gaps import RecordedGap
 from connector.telemetry.status import Look, ServiceStatus, State, Statuses
 
@@ -25,6 +26,9 @@ def crowded_status(now_us: int, gaps: int = 10_000, words: str = HOSTILE) -> Ser
     status.gaps = Look(now_us, tuple(_gap(number, gaps, now_us, words) for number in range(gaps)))
     letters = (DeadLetter(now_us - each, words, f"{words}{each % 99}", words, f"{each}") for each in range(gaps, 0, -1))
     status.dead_letters = Look(now_us, tuple(letters))
+    status.watched_groups = (words, f"{words}unknown")
+    lag = TopicLag(words, gaps, is_exact=False, oldest_event_us=now_us - _DAY_US)
+    status.groups = Look(now_us, (WatchedGroup(words, GroupState.PAUSED, 0, (lag,) * len(EVENT_TYPES), (words,)),))
     return status
 
 

@@ -2,17 +2,21 @@
 
 import json
 import os
+import re
 import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from connector.configuration import describe_settings, load_settings, risks
 from connector.errors import SettingsError
 from connector.events.catalog import StreamPartition
+from connector.kafka.topics import TopicNames
 from connector.settings import (
     FORM,
+    KafkaSettings,
     RunSettings,
     SaslSettings,
     SchemaRegistrySettings,
@@ -268,6 +272,30 @@ def test_secret_that_is_given_away_is_a_risk(
     found = list(risks(load_settings(RunSettings)))
     assert [risk.partition(": ")[2] for risk in found] == expected
     assert "hush" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("groups", "fault"),
+    [
+        (["deletes", " "], "the name of a group is empty"),
+        (["deletes", "edits", "deletes"], "named twice: deletes"),
+        (["x.compliance.connector"], "x.compliance.connector is the connector's own group, which processes no event"),
+        ([f"group-{number}" for number in range(51)], "at most 50 groups can be watched, not 51"),
+    ],
+)
+def test_groups_that_cannot_be_watched_are_named(groups: list[str], fault: str) -> None:
+    """Each problem in words; without any group none is watched."""
+    with pytest.raises(ValidationError, match=re.escape(fault)):
+        KafkaSettings.model_validate({"bootstrap_servers": "b:1", "watched_groups": groups})
+    assert KafkaSettings(bootstrap_servers="b:1").watched_groups == ()
+
+
+def test_own_group_is_that_of_the_topic_prefix() -> None:
+    """Under another prefix it is another's, and may be watched."""
+    given = {"bootstrap_servers": "b:1", "topic_prefix": "trust.x", "watched_groups": "x.compliance.connector, one"}
+    assert KafkaSettings.model_validate(given).watched_groups == ("x.compliance.connector", "one")
+    with pytest.raises(ValidationError, match="own group"):
+        KafkaSettings.model_validate(given | {"watched_groups": TopicNames("trust.x").group})
 
 
 def test_lists_and_maps_are_read_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:

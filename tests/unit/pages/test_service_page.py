@@ -1,6 +1,7 @@
 """The page of the service: what it says of every state, within bounds, whatever others wrote."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -11,6 +12,7 @@ from connector.pages.overview import MOST_DEAD_LETTERS, MOST_GAPS, MOST_STATES, 
 from connector.pages.service_page import KEPT_S, ServicePage
 from connector.pages.words import instant
 from connector.telemetry.coverage_records import Covered
+from connector.telemetry.group_states import GroupState, TopicLag, WatchedGroup
 from connector.telemetry.open_gaps import RecordedGap
 from connector.telemetry.status import Look, ServiceStatus, State, Statuses
 from connector.x.clock import wall_us
@@ -130,6 +132,47 @@ def test_topics_that_cannot_be_read_are_not_known_rather_than_empty() -> None:
     page = _page(status)
     assert page.count("Not known at present.") == 4
     assert "None recorded" not in page
+
+
+def _text(status: ServiceStatus) -> str:
+    """Return the words of the page, without its tags."""
+    page = ServicePage(status).answer().content.decode()
+    return " ".join(unescape(re.sub("<[^>]+>", " ", page.partition("</style>")[2])).split())
+
+
+def _watched(status: ServiceStatus, *groups: WatchedGroup) -> ServiceStatus:
+    status.watched_groups = ("deletes", "edits")
+    status.groups = Look(wall_us(), groups)
+    return status
+
+
+def test_groups_are_on_the_page_with_what_is_left_of_the_day() -> None:
+    """One that is done, one that is late, and one whose time is over."""
+    now_us = wall_us()
+    done, late, over = (
+        WatchedGroup(name, state, 1, (TopicLag("p.t", records, is_exact=exact, oldest_event_us=oldest_us),), ())
+        for name, state, records, exact, oldest_us in (
+            ("done", GroupState.OK, 0, True, None),
+            ("late", GroupState.STALLED, 5_000, False, now_us - 20 * 60 * _MIN),
+            ("over", GroupState.PAUSED, 1, True, now_us - 25 * 60 * _MIN),
+        )
+    )
+    text = _text(_watched(_well(), done, late, over))
+    assert "done ok: nothing is unprocessed, or it advances 0 records none all" in text
+    assert "late stalled : it does not advance at most 5,000 records 20 h ago 3 h 59 min p.t" in text
+    assert "over paused : it has no members 1 record 1 d 1 h ago over p.t" in text
+    assert "Not known: deletes, edits. The log says why." in text
+
+
+def test_groups_that_are_not_known_here_are_said_to_be_so() -> None:
+    """None is watched; another replica does; this one cannot."""
+    assert "None is watched: name them in kafka.watched_groups ." in _text(_well())
+    unread = _watched(_well())
+    unread.groups = None
+    assert "The groups cannot be looked at, or have not been yet" in _text(unread)
+    elsewhere = _watched(_well(), WatchedGroup("deletes", GroupState.OK, 1, (), ()))
+    elsewhere.partitions.renew(_ONE)
+    assert "Another replica watches deletes, edits: the one that owns the first stream partition." in _text(elsewhere)
 
 
 def test_age_of_a_look_is_on_the_page() -> None:

@@ -1,0 +1,127 @@
+"""The command that shows what consumer groups have not processed, and how much of X's 24 hours is left."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.commands.options import Output, OutputOption
+from connector.console import ConfigFile, Screen, configure, in_columns, say, say_foreign
+from connector.errors import DependencyUnavailableError
+from connector.events.times import US_PER_S, format_us
+from connector.settings import Settings, variable_name
+from connector.x.clock import wall_us
+
+if TYPE_CHECKING:
+    from connector.operations.consumers import Consumers
+
+_LOOK_S = 2.0
+_TO_THE_SECOND = len("2026-01-31T12:00:00")
+_HEAD = ("GROUP", "STATE", "UNPROCESSED", "OLDEST EVENT", "LEFT OF 24 h", "TOPICS BEHIND", "MEMBERS")
+
+
+def consumers(
+    *,
+    group: Annotated[
+        list[str] | None, typer.Argument(metavar="[GROUP]...", help="Groups to look at. Default: kafka.watched_groups.")
+    ] = None,
+    config: ConfigFile = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 s, until interrupted.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show what consumer groups have not processed of the events, how old it is, and what is left of X's 24 hours.
+
+    One look cannot know that a group is stalled or was reset: --watch and the service can. Exit codes: 0 every group is
+    ok, and its oldest unprocessed event is younger than 12 hours; 1 one is not; 64 there is no group to look at; 69
+    Kafka or the registry does not answer; 78 a setting, topic or permission is wrong or missing.
+    """
+    from connector.operations.consumers import ConsumersReader
+
+    settings = configure(Settings, config)
+    groups = _groups(group or (), settings)
+    if watch:
+        _watch(settings, groups, output)
+    else:
+        with ConsumersReader(settings, groups) as reader:
+            found = reader.read()
+        say(*_lines(found, output))
+        say_foreign(found.foreign)
+        if not found.is_well:
+            raise typer.Exit(1)
+
+
+def _groups(given: Sequence[str], settings: Settings) -> Sequence[str]:
+    """Return the groups to look at, each once. Raises `typer.BadParameter`."""
+    if not all(name.strip() for name in given):
+        raise typer.BadParameter("the name of a group is empty", param_hint="GROUP")
+    groups = tuple(dict.fromkeys(given)) or settings.kafka.watched_groups
+    if not groups:
+        name = variable_name(("kafka", "watched_groups"))
+        raise typer.BadParameter(f"name a group, or set {name}", param_hint="GROUP")
+    return groups
+
+
+def _watch(settings: Settings, groups: Sequence[str], output: Output) -> None:
+    """Show what there is again and again; where something does not answer, show that in its place and try again."""
+    from connector.operations.consumers import ConsumersReader
+
+    screen = Screen()
+    with ConsumersReader(settings, groups) as reader:
+        while True:
+            try:
+                screen.show([*_lines(reader.read(), output)])
+            except DependencyUnavailableError as error:
+                screen.show_error(f"{_to_the_second(wall_us())}: {error}")
+            time.sleep(_LOOK_S)
+
+
+def _lines(found: "Consumers", output: Output) -> Iterator[str]:
+    """Yield what is printed."""
+    if output is Output.JSON:
+        yield json.dumps(found.as_json())
+    else:
+        yield from _table(found)
+
+
+def _table(found: "Consumers") -> Iterator[str]:
+    from connector.pages.words import counted, duration
+    from connector.telemetry.group_states import IN_WORDS, GroupState, age_us
+
+    troubled, count = sum(not group.is_well(found.at_us) for group in found.groups), len(found.groups)
+    yield f"consumer groups: {f'{troubled} of {count} need attention' if troubled else f'all {count} are well'}"
+    yield f"at {_to_the_second(found.at_us)}"
+    rows = [_HEAD]
+    for group in found.groups:
+        left_us = group.left_us(found.at_us)
+        rows.append(
+            (
+                group.group,
+                group.state.value,
+                _at_most(group.records, is_exact=group.is_exact),
+                "none" if left_us is None else f"{duration(group.age_us(found.at_us))} ago",
+                "all" if left_us is None else ("OVER" if left_us < 0 else duration(left_us)),
+                f"{len(group.behind)} of {len(group.topics)}",
+                "none" if group.members is None else str(group.members),
+            )
+        )
+    yield from in_columns(rows)
+    for group in found.groups:
+        if group.state is not GroupState.OK:
+            yield f"{group.group}: {group.state.value}: {IN_WORDS[group.state]}"
+        for topic in group.behind:
+            records = _at_most(topic.records, is_exact=topic.is_exact)
+            oldest = duration(age_us(topic.oldest_event_us, found.at_us))
+            yield f"{group.group}: {topic.topic}: {records}, oldest {oldest} ago"
+        if group.not_read and group.topics:
+            yield f"{group.group}: {counted(len(group.not_read), 'topic')} not read: {', '.join(group.not_read)}"
+
+
+def _at_most(records: int, *, is_exact: bool) -> str:
+    return f"{records:,}" if is_exact else f"at most {records:,}"
+
+
+def _to_the_second(instant_us: int) -> str:
+    """Return an instant as RFC 3339 text without its fraction of a second."""
+    return f"{format_us(instant_us // US_PER_S * US_PER_S)[:_TO_THE_SECOND]}Z"

@@ -1,0 +1,251 @@
+"""What other programs' consumer groups have left unprocessed of the events: read, never changed.
+
+A group commits an offset once it has processed what lies before it. Of the rest the first records of each topic
+partition are read, since offsets alone also count transaction markers and what was aborted. Must not know what is too
+much, or too old.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from connector.events.catalog import EVENT_TYPES
+from connector.kafka.clients import make, reader_config
+from connector.kafka.cluster import Cluster
+from connector.kafka.reading import (
+    SILENCE_S,
+    AvroReader,
+    ForeignRecordError,
+    ReadRecord,
+    as_record,
+    foreign_records_refused,
+    is_end,
+    is_of_use,
+    silent,
+    take,
+)
+from connector.kafka.registry import RegistryClient
+from connector.kafka.topics import TopicNames
+from connector.settings import Settings
+
+MOST_RECORDS = 500
+"""Unprocessed records of a topic partition that are read; those behind them are counted by their offsets."""
+_US_PER_MS = 1000
+
+Place = tuple[str, int]
+"""A topic and the number of one of its partitions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unprocessed:
+    """What a group has left of a topic partition.
+
+    `committed` is None where it has committed nothing: then all that is kept counts. `begin` is the offset from which
+    records are kept. No unprocessed record lies before `clear_until`. `records` is exact, or with `is_exact` false an
+    upper bound. `oldest_event_us` is the least `event_at` of those that were read, microseconds since 1970, None where
+    nothing is unprocessed.
+    """
+
+    topic: str
+    partition: int
+    committed: int | None
+    begin: int
+    clear_until: int
+    records: int
+    is_exact: bool
+    oldest_event_us: int | None
+
+    @property
+    def place(self) -> Place:
+        """Its topic and number."""
+        return self.topic, self.partition
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLook:
+    """A group at one moment; `partitions` are all those of the event topics that it reads, or has read.
+
+    `members` is None where there is no such group. `is_manual` says that its consumers choose partitions themselves,
+    so that it has no members. `not_read` are the other event topics.
+    """
+
+    group: str
+    members: int | None
+    is_manual: bool
+    partitions: tuple[Unprocessed, ...]
+    not_read: tuple[str, ...]
+
+
+class _Span(NamedTuple):
+    """What a group has committed in a topic partition that is kept from `begin`, included, to `end`, excluded."""
+
+    offset: int | None
+    begin: int
+    end: int
+
+    @property
+    def committed(self) -> int | None:
+        """The offset, unless it is one of an earlier topic of this name."""
+        return None if self.offset is None or self.offset > self.end else self.offset
+
+    @property
+    def start(self) -> int:
+        """Where unprocessed records begin."""
+        return max(self.begin, self.committed or 0)
+
+
+@dataclass(slots=True)
+class _Scan:
+    """What is behind the offset `start` of a topic partition, read up to `reached`; `first` is its first record."""
+
+    start: int
+    reached: int
+    first: int | None = None
+    records: int = 0
+    oldest_event_us: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more is to be read."""
+        return self.records >= MOST_RECORDS
+
+    def goes_on(self, span: _Span) -> bool:
+        """Return whether what was read still holds."""
+        return self.start == span.start and self.reached <= span.end
+
+    def add(self, record: ReadRecord, event_us: int) -> None:
+        """Count a record."""
+        self.records += 1
+        self.first = record.offset if self.first is None else self.first
+        self.reached = record.offset + 1
+        self.oldest_event_us = event_us if self.oldest_event_us is None else min(self.oldest_event_us, event_us)
+
+
+class GroupReader:
+    """Looks at consumer groups again and again, inside a `with`; `on_foreign` receives a topic and what is wrong there.
+
+    Of a group that has not moved only what is new is read. Making one, and `read`, raise `DependencyUnavailableError`
+    or `NotProvisionedError` for what Kafka and the registry do not give.
+    """
+
+    def __init__(self, settings: Settings, on_foreign: Callable[[str, str], None]) -> None:
+        names = TopicNames(settings.kafka.topic_prefix)
+        self._topics = [names.event(each) for each in EVENT_TYPES if each.stream in settings.x.streams]
+        self._on_foreign = on_foreign
+        self._cluster = Cluster(settings.kafka)
+        self._scans: dict[tuple[str, Place], _Scan] = {}
+        with ExitStack() as stack:
+            self._decoder = AvroReader(stack.enter_context(RegistryClient(settings.schema_registry)))
+            self._consumer = make(Consumer, reader_config(settings.kafka))
+            stack.callback(self._consumer.close)
+            self._clients = stack.pop_all()
+
+    def read(self, group: str, should_stop: Callable[[], bool]) -> GroupLook | None:
+        """Return what there is now, None when asked to stop."""
+        found = self._cluster.consumer_group(group)
+        offsets = self._cluster.committed(group)
+        members = () if found is None else found.members
+        known = {topic for topic, _ in [*offsets, *(place for each in members for place in each.partitions)]}
+        places = self._places([topic for topic in self._topics if topic in known])
+        spans = {place: _Span(offsets.get(place), *bounds) for place, bounds in self._bounds(places).items()}
+        if not self._scan(group, spans, should_stop):
+            return None
+        return GroupLook(
+            group,
+            None if found is None else len(members),
+            found is not None and found.is_manual,
+            tuple(_unprocessed(place, span, self._scans[group, place]) for place, span in spans.items()),
+            tuple(topic for topic in self._topics if topic not in known),
+        )
+
+    def _places(self, topics: Collection[str]) -> list[Place]:
+        if not topics:
+            return []
+        counts = self._cluster.count_partitions(topics)
+        return [(topic, number) for topic in topics for number in range(counts.get(topic, 0))]
+
+    def _bounds(self, places: Collection[Place]) -> dict[Place, tuple[int, int]]:
+        """Return from where to where each is kept; the ends are looked up last, so that none is before its begin."""
+        wanted = [TopicPartition(*place) for place in places]
+        if not wanted:
+            return {}
+        begins, ends = self._cluster.begins(wanted), self._cluster.ends(wanted)
+        return {place: (begins[place], ends[place]) for place in places}
+
+    def _scan(self, group: str, spans: Mapping[Place, _Span], should_stop: Callable[[], bool]) -> bool:
+        """Read on in each place as far as is needed; return False when asked to stop."""
+        scans = {place: self._scan_of(group, place, span) for place, span in spans.items()}
+        pending = {place for place, scan in scans.items() if scan.reached < spans[place].end and not scan.is_full}
+        if not pending:
+            return True
+        self._consumer.assign([TopicPartition(*place, scans[place].reached) for place in pending])
+        try:
+            return self._read({place: scans[place] for place in pending}, should_stop)
+        finally:
+            self._consumer.unassign()
+
+    def _scan_of(self, group: str, place: Place, span: _Span) -> _Scan:
+        scan = self._scans.get((group, place))
+        if scan is None or not scan.goes_on(span):
+            scan = self._scans[group, place] = _Scan(span.start, span.start)
+        return scan
+
+    def _read(self, pending: dict[Place, _Scan], should_stop: Callable[[], bool]) -> bool:
+        """Read until each scan is full or at the end of what readers may see; return False when asked to stop."""
+        deadline = time.monotonic() + SILENCE_S
+        while pending:
+            for message in take(self._consumer):
+                place = message.topic() or "", message.partition() or 0
+                if is_of_use(message) and place in pending:
+                    deadline = time.monotonic() + SILENCE_S
+                    if self._is_done(pending[place], message):
+                        del pending[place]
+                        self._consumer.incremental_unassign([TopicPartition(*place)])
+            if should_stop():
+                return False
+            if pending and time.monotonic() > deadline:
+                raise silent(*min(pending))
+        return True
+
+    def _is_done(self, scan: _Scan, message: Message) -> bool:
+        if is_end(message):
+            scan.reached = message.offset() or 0
+            return True
+        record = as_record(message)
+        scan.add(record, self._event_us(record))
+        return scan.is_full
+
+    def _event_us(self, record: ReadRecord) -> int:
+        """Return the date of an event, or Kafka's of a record that is none: that is later than X's would be."""
+        try:
+            with foreign_records_refused(record):
+                return int(self._decoder.decode(record)["event_at"]) * _US_PER_MS
+        except ForeignRecordError as error:
+            self._on_foreign(record.topic, str(error))
+            return record.timestamp_us
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clients.close()
+
+
+def _unprocessed(place: Place, span: _Span, scan: _Scan) -> Unprocessed:
+    behind = max(0, span.end - scan.reached) if scan.is_full else 0
+    return Unprocessed(
+        *place,
+        span.committed,
+        span.begin,
+        clear_until=scan.reached if scan.first is None else scan.first,
+        records=scan.records + behind,
+        is_exact=behind == 0,
+        oldest_event_us=scan.oldest_event_us,
+    )
