@@ -12,7 +12,7 @@ from connector.settings import KafkaSettings, Settings
 from tests.chart.chart import CHART, ROOT
 from tests.chart.documented import README, documented_values
 from tests.integration.test_provision import _RIGHTS
-from tests.integration.test_security import _BATCH_RIGHTS, _OPERATOR_RIGHTS, _PREFIX, _RUN_RIGHTS
+from tests.integration.test_security import _BATCH_RIGHTS, _GROUP_RIGHTS, _OPERATOR_RIGHTS, _PREFIX, _RUN_RIGHTS
 
 _PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 _DEFAULT_PREFIX: str = KafkaSettings.model_fields["topic_prefix"].default
@@ -45,6 +45,11 @@ def _rights(whose: str) -> set[tuple[ResourceType, str, ResourcePatternType, Acl
 def test_rights_of_the_service_are_those_that_it_is_tested_with() -> None:
     """On real Kafka it works with exactly these."""
     assert _rights("the service") == set(_RUN_RIGHTS)
+
+
+def test_rights_of_a_watch_over_groups_are_those_that_it_is_tested_with() -> None:
+    """On real Kafka `connector consumers` works with exactly these."""
+    assert _rights("a watch over groups") == set(_GROUP_RIGHTS)
 
 
 def test_rights_of_an_operator_are_those_that_the_commands_are_tested_with() -> None:

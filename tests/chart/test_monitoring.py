@@ -29,6 +29,23 @@ def test_runbook_of_ones_own_takes_the_place_of_ours() -> None:
     assert _rules(runbookUrl="https://example.com/runbook") == moved
 
 
+def test_hours_of_ones_own_take_the_place_of_ours_in_their_two_alerts() -> None:
+    """Whatever they are, even each other's; no other alert changes."""
+    usual = _rules()
+    for ticket, page in ((11, 22), (20, 12), (6, 6)):
+        moved = _rules(consumerTicketHours=ticket, consumerPageHours=page)
+        changed = {
+            rule["alert"]: rule["expr"].split(" > ")[1].strip()
+            for ours, theirs in zip(usual["groups"], moved["groups"], strict=True)
+            for before, rule in zip(ours["rules"], theirs["rules"], strict=True)
+            if before != rule
+        }
+        assert changed == {
+            "ComplianceConsumerBehind": f"60 * 60 * {ticket}",
+            "ComplianceConsumerDeadlineNear": f"3600 * {page}",
+        }
+
+
 def test_rendered_rules_pass_promtool(tmp_path: Path) -> None:
     """With all its lints."""
     file = tmp_path / "rules.yaml"

@@ -170,6 +170,7 @@ _SAMPLES: dict[str, object] = {
     "kafka.security_protocol": "SSL",
     "kafka.sasl.mechanism": "OAUTHBEARER",
     "kafka.properties": {"client.id": "one"},
+    "kafka.watched_groups": ["deletes"],
     "kafka.min_insync_replicas": 3,
     "schema_registry.url": "http://other",
     "log.level": "error",

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -18,6 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from connector.errors import NotProvisionedError
+from connector.events.catalog import StreamPartition
 from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
 from connector.kafka.verify import verify_batch, verify_holdings
@@ -44,7 +46,9 @@ from tests.rig.session import SchemaRegistry
 
 _PREFIX = "guarded"
 _PARTITIONS = 2
-_USERS = {name: f"{name}-password" for name in ("service", "unwatched", "operator", "batch", "reader", "stranger")}
+_USERS = {
+    name: f"{name}-password" for name in ("service", "unwatched", "operator", "batch", "reader", "watcher", "stranger")
+}
 
 _LITERAL, _PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
 _Right = tuple[ResourceType, str, ResourcePatternType, AclOperation]
@@ -103,6 +107,11 @@ _BATCH_RIGHTS = (
     (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
 )
 """All that publishing a batch run needs."""
+_GROUP_RIGHTS = (
+    (ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.READ),
+    (ResourceType.GROUP, "GROUP", _LITERAL, AclOperation.DESCRIBE),
+)
+"""All that a look at the consumer group `GROUP` needs."""
 _TAIL_RIGHTS = ((ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.READ),)
 """All that `tail` needs."""
 
@@ -173,6 +182,7 @@ def guarded(registry: SchemaRegistry, seed: int) -> Iterator[_Guarded]:
                 "operator": _OPERATOR_RIGHTS,
                 "batch": _BATCH_RIGHTS,
                 "reader": _TAIL_RIGHTS,
+                "watcher": _GROUP_RIGHTS,
             }
             admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
             bindings = [
@@ -257,6 +267,21 @@ def test_tail_with_a_right_to_read_events_only_prints_them(guarded: _Guarded, tm
         assert tail.wait() == 0
         printed = [json.loads(line)["value"]["event_id"] for line in tail.stdout.split("\n")[:-1]]
     assert len(printed) == sum(line.kind == "event" for line in guarded.simulator.record())
+
+
+def test_groups_are_looked_at_with_their_rights_and_no_others(guarded: _Guarded, tmp_path: Path) -> None:
+    """One that may not be described is named, with the right to grant, and the others are not shown."""
+    with running(guarded.config("PLAIN")) as probe:
+        guarded.simulator.emit(50, StreamPartition("tweet", 1))
+        probe.await_sequences(guarded.simulator)
+    properties = {"bootstrap.servers": guarded.cluster.bootstrap_servers, "group.id": "GROUP"}
+    consumer = Consumer(properties)
+    consumer.commit(offsets=[TopicPartition(f"{_PREFIX}.tweet.delete", 0, 0)], asynchronous=False)
+    consumer.close()
+    exit_code, said, _ = _run(tmp_path, guarded.config("PLAIN", "watcher"), "consumers", "GROUP")
+    assert (exit_code, f"GROUP: {_PREFIX}.tweet.delete: " in said) == (0, True)
+    exit_code, _, said = _run(tmp_path, guarded.config("PLAIN", "watcher"), "consumers", "GROUP", "other")
+    assert (exit_code, "no right to describe the group other: grant Describe on it" in said) == (78, True)
 
 
 def test_run_without_rights_names_topics_and_right(guarded: _Guarded, tmp_path: Path) -> None:

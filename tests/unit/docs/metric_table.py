@@ -14,9 +14,10 @@ from connector.events.batch import BY_JOB_TYPE
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS
 from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry.batch_runs import DoneRun, LastRuns, Outcome
+from connector.telemetry.group_states import GroupState, TopicLag, WatchedGroup
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.open_gaps import RECONCILABLE
-from connector.telemetry.status import PartitionStatus, ServiceStatus, State, Statuses
+from connector.telemetry.status import Look, PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.errors import RateLimit
 
 ROOT = Path(__file__).parents[3]
@@ -33,7 +34,7 @@ REASONS = {
 """Why a metric is there although no alert and no panel uses it."""
 
 _PLACES = ("stream", "partition")
-_OF_GAUGES = ("mode", "outcome", "type")
+_OF_GAUGES = ("mode", "outcome", "state", "type")
 """The labels of gauges whose values the page lists."""
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
@@ -65,6 +66,9 @@ def _full() -> Metrics:
     done = DoneRun(1, dict.fromkeys(Outcome, 0))
     service.last_runs = dict.fromkeys(BY_JOB_TYPE, LastRuns(has_failed=False, done=done))
     service.oldest_gaps = dict.fromkeys(RECONCILABLE)
+    topics = (TopicLag("topic", 0, is_exact=True, oldest_event_us=None),)
+    service.watched_groups = ("group",)
+    service.groups = Look(0, (WatchedGroup("group", GroupState.OK, 1, topics, ()),))
     metrics = Metrics()
     metrics.watch(service)
     return metrics
