@@ -36,6 +36,12 @@ def coverage(
             "--to", metavar="TIME", help="End of the range, excluded; as --from, or now. Default: 5 minutes ago."
         ),
     ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A consumer group that must have processed all of the range, too; may be repeated."
+        ),
+    ] = None,
     output: Annotated[
         ReportOutput,
         typer.Option("--output", help="A table for people, JSON or CSV for programs, or a page in HTML to keep."),
@@ -44,10 +50,10 @@ def coverage(
     """Say whether everything X emitted in a range of time is on the topics, and what that rests on.
 
     For each stream partition that is switched on: complete until when, gaps, dead letters, events by type, duplicates
-    and owners; a verdict for each and one in all. Without --from and --to it is for the 24 hours that ended 5 minutes
-    ago. Exit codes: 0 complete; 1 not complete; 64 the range is wrong; 69 Kafka or the registry does not answer; 70 a
-    ledger cannot be read, or records were found that the connector did not write; 78 settings are wrong, or topics or
-    rights are missing.
+    and owners; a verdict for each and one in all. With --group also until when these groups have processed it. Without
+    --from and --to it is for the 24 hours that ended 5 minutes ago. Exit codes: 0 complete; 1 not complete; 64 the
+    range is wrong; 69 Kafka or the registry does not answer; 70 a ledger cannot be read, or records were found that the
+    connector did not write; 78 settings are wrong, or topics or rights are missing.
     """
     from connector.operations import coverage_forms as forms
     from connector.operations.coverage_reading import read_coverage
@@ -55,9 +61,14 @@ def coverage(
     from connector.x.clock import wall_us
 
     chosen = time_range(start, end, default_us=_DAY_US, lag_us=_LAG_US)
+    groups = tuple(dict.fromkeys(group or ()))
+    if not all(name.strip() for name in groups):
+        raise typer.BadParameter("the name of a group is empty", param_hint="--group")
     settings, progress = configure(Settings, config), Progress()
     try:
-        report = read_coverage(settings, chosen.start_us, chosen.end_us, wall_us(), on_progress=progress.show)
+        report = read_coverage(
+            settings, chosen.start_us, chosen.end_us, wall_us(), on_progress=progress.show, groups=groups
+        )
     finally:
         progress.show("")
     if output is ReportOutput.JSON:

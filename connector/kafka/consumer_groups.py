@@ -35,6 +35,8 @@ from connector.settings import Settings
 
 MOST_RECORDS = 500
 """Unprocessed records of a topic partition that are read; those behind them are counted by their offsets."""
+MARKER = 1
+"""Behind the last record of a transaction is one offset that is no record: retention removes it with the record."""
 _US_PER_MS = 1000
 
 Place = tuple[str, int]
@@ -81,7 +83,7 @@ class GroupLook:
     not_read: tuple[str, ...]
 
 
-class _Span(NamedTuple):
+class Span(NamedTuple):
     """What a group has committed in a topic partition that is kept from `begin`, included, to `end`, excluded."""
 
     offset: int | None
@@ -97,6 +99,11 @@ class _Span(NamedTuple):
     def start(self) -> int:
         """Where unprocessed records begin."""
         return max(self.begin, self.committed or 0)
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether records may have been removed before the group processed them, or before it was there."""
+        return self.begin - (self.committed or 0) > MARKER
 
 
 @dataclass(slots=True)
@@ -114,7 +121,7 @@ class _Scan:
         """Whether no more is to be read."""
         return self.records >= MOST_RECORDS
 
-    def goes_on(self, span: _Span) -> bool:
+    def goes_on(self, span: Span) -> bool:
         """Return whether what was read still holds."""
         return self.start == span.start and self.reached <= span.end
 
@@ -151,8 +158,7 @@ class GroupReader:
         offsets = self._cluster.committed(group)
         members = () if found is None else found.members
         known = {topic for topic, _ in [*offsets, *(place for each in members for place in each.partitions)]}
-        places = self._places([topic for topic in self._topics if topic in known])
-        spans = {place: _Span(offsets.get(place), *bounds) for place, bounds in self._bounds(places).items()}
+        spans = find_spans(self._cluster, offsets, [topic for topic in self._topics if topic in known])
         if not self._scan(group, spans, should_stop):
             return None
         return GroupLook(
@@ -163,54 +169,22 @@ class GroupReader:
             tuple(topic for topic in self._topics if topic not in known),
         )
 
-    def _places(self, topics: Collection[str]) -> list[Place]:
-        if not topics:
-            return []
-        counts = self._cluster.count_partitions(topics)
-        return [(topic, number) for topic in topics for number in range(counts.get(topic, 0))]
-
-    def _bounds(self, places: Collection[Place]) -> dict[Place, tuple[int, int]]:
-        """Return from where to where each is kept; the ends are looked up last, so that none is before its begin."""
-        wanted = [TopicPartition(*place) for place in places]
-        if not wanted:
-            return {}
-        begins, ends = self._cluster.begins(wanted), self._cluster.ends(wanted)
-        return {place: (begins[place], ends[place]) for place in places}
-
-    def _scan(self, group: str, spans: Mapping[Place, _Span], should_stop: Callable[[], bool]) -> bool:
+    def _scan(self, group: str, spans: Mapping[Place, Span], should_stop: Callable[[], bool]) -> bool:
         """Read on in each place as far as is needed; return False when asked to stop."""
         scans = {place: self._scan_of(group, place, span) for place, span in spans.items()}
         pending = {place for place, scan in scans.items() if scan.reached < spans[place].end and not scan.is_full}
         if not pending:
             return True
-        self._consumer.assign([TopicPartition(*place, scans[place].reached) for place in pending])
-        try:
-            return self._read({place: scans[place] for place in pending}, should_stop)
-        finally:
-            self._consumer.unassign()
+        starts = {place: scans[place].reached for place in pending}
+        return read_each(
+            self._consumer, starts, lambda place, message: self._is_done(scans[place], message), should_stop
+        )
 
-    def _scan_of(self, group: str, place: Place, span: _Span) -> _Scan:
+    def _scan_of(self, group: str, place: Place, span: Span) -> _Scan:
         scan = self._scans.get((group, place))
         if scan is None or not scan.goes_on(span):
             scan = self._scans[group, place] = _Scan(span.start, span.start)
         return scan
-
-    def _read(self, pending: dict[Place, _Scan], should_stop: Callable[[], bool]) -> bool:
-        """Read until each scan is full or at the end of what readers may see; return False when asked to stop."""
-        deadline = time.monotonic() + SILENCE_S
-        while pending:
-            for message in take(self._consumer):
-                place = message.topic() or "", message.partition() or 0
-                if is_of_use(message) and place in pending:
-                    deadline = time.monotonic() + SILENCE_S
-                    if self._is_done(pending[place], message):
-                        del pending[place]
-                        self._consumer.incremental_unassign([TopicPartition(*place)])
-            if should_stop():
-                return False
-            if pending and time.monotonic() > deadline:
-                raise silent(*min(pending))
-        return True
 
     def _is_done(self, scan: _Scan, message: Message) -> bool:
         if is_end(message):
@@ -238,7 +212,52 @@ class GroupReader:
         self._clients.close()
 
 
-def _unprocessed(place: Place, span: _Span, scan: _Scan) -> Unprocessed:
+def find_spans(cluster: Cluster, offsets: Mapping[Place, int], topics: Collection[str]) -> dict[Place, Span]:
+    """Return where a group that has committed `offsets` is in each partition of `topics`, as far as they exist.
+
+    Raises as `Cluster` does. The ends are looked up last, so that none lies before what it is compared with.
+    """
+    counts = cluster.count_partitions(topics) if topics else {}
+    places = [TopicPartition(topic, number) for topic in topics for number in range(counts.get(topic, 0))]
+    begins = cluster.begins(places) if places else {}
+    ends = cluster.ends(places) if places else {}
+    keys = [(place.topic, place.partition) for place in places]
+    return {key: Span(offsets.get(key), begins[key], ends[key]) for key in keys}
+
+
+def read_each(
+    consumer: Consumer,
+    starts: Mapping[Place, int],
+    is_done: Callable[[Place, Message], bool],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Read each place from its offset until `is_done` says so of a record or an end; return False when asked to stop.
+
+    Raises `DependencyUnavailableError` where nothing comes of what is there, `NotProvisionedError` where a right is
+    missing.
+    """
+    pending = set(starts)
+    consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
+    deadline = time.monotonic() + SILENCE_S
+    try:
+        while pending:
+            for message in take(consumer):
+                place = message.topic() or "", message.partition() or 0
+                if is_of_use(message) and place in pending:
+                    deadline = time.monotonic() + SILENCE_S
+                    if is_done(place, message):
+                        pending.discard(place)
+                        consumer.incremental_unassign([TopicPartition(*place)])
+            if should_stop():
+                return False
+            if pending and time.monotonic() > deadline:
+                raise silent(*min(pending))
+    finally:
+        consumer.unassign()
+    return True
+
+
+def _unprocessed(place: Place, span: Span, scan: _Scan) -> Unprocessed:
     behind = max(0, span.end - scan.reached) if scan.is_full else 0
     return Unprocessed(
         *place,

@@ -90,6 +90,22 @@ class LedgerLog:
             start = max(bounds.begin, start - step)
             step *= 2
 
+    def before(self, partition: StreamPartition, bounds: Bounds, sequence: int) -> LedgerEntry | None:
+        """Return the last entry within `bounds` whose events all lie before `sequence`, None where there is none.
+
+        Raises `OwnCorruptionError` for an entry that cannot be trusted.
+        """
+        low, high, found = bounds.begin, bounds.end, None
+        while low < high:
+            middle = (low + high) // 2
+            record = next(self.read(partition, middle, bounds.end), None)
+            entry = None if record is None else self.entry(record, partition)
+            if record is not None and entry is not None and entry.sequence < sequence:
+                low, found = record.offset + 1, entry
+            else:
+                high = middle
+        return found
+
     def read(self, partition: StreamPartition, start: int, end: int) -> Iterator[ReadRecord]:
         """Yield the records from offset `start` to `end`, the latter excluded, waiting for open transactions there.
 

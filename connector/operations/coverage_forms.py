@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -16,11 +17,12 @@ from connector.events.times import US_PER_S, format_us
 from connector.operations.coverage_report import (
     CoverageReport,
     PartitionCoverage,
+    Processed,
     ReportedDeadLetter,
     ReportedGap,
     Verdict,
 )
-from connector.operations.coverage_words import why_later, why_not_yet
+from connector.operations.coverage_words import why_later, why_not_yet, why_unprocessed
 from connector.pages.words import counted, duration
 from connector.terminal import visible
 
@@ -29,6 +31,9 @@ _MOST_LINES = 100
 _FORMULA = ("=", "+", "-", "@")
 """A spreadsheet takes a cell that begins so for a formula."""
 _HEADINGS = ("partition", "verdict", "complete until", "behind now", "events", "dead letters", "written by")
+_PROCESSED_HEADING = "processed until"
+"""A column that is there where groups were asked about."""
+_PROCESSED_COLUMN = "processed_until"
 _COLUMNS = (
     "stream",
     "stream_partition",
@@ -56,14 +61,14 @@ _COLUMNS = (
 _SECONDS = re.compile(r"(T\d\d:\d\d):\d\d(?:\.\d+)?Z", re.ASCII)
 
 
-def words(verdict: Verdict, open_gaps: int) -> str:
+def words(found: PartitionCoverage | CoverageReport, open_gaps: int) -> str:
     """Return a verdict in words, with the number of open gaps where they are what it says."""
-    return f"complete but for {counted(open_gaps, 'gap')}" if verdict is Verdict.GAPS else verdict.words
+    return f"complete but for {counted(open_gaps, 'gap')}" if found.verdict is Verdict.GAPS else found.words
 
 
 def total_words(report: CoverageReport) -> str:
     """Return the verdict in all in words."""
-    return words(report.verdict, sum(_open_gaps(each) for each in report.partitions))
+    return words(report, sum(_open_gaps(each) for each in report.partitions))
 
 
 def behind_us(report: CoverageReport, partition: PartitionCoverage) -> int | None:
@@ -78,7 +83,8 @@ def as_table(report: CoverageReport) -> Iterator[str]:
     start, end = format_us(report.start_us), format_us(report.end_us)
     yield f"{total_words(report)}: {report.topic_prefix} from {start} to {end} (X's clock)"
     yield ""
-    yield from in_columns([_HEADINGS, *(_row(report, each) for each in report.partitions)])
+    headings = (*_HEADINGS, _PROCESSED_HEADING) if report.groups else _HEADINGS
+    yield from in_columns([headings, *(_row(report, each) for each in report.partitions)])
     yield from _remarks(report)
     yield from _cut(_gap_line(gap) for each in report.partitions for gap in each.gaps)
     letters = [(each, letter) for each in report.partitions for letter in each.dead_letters]
@@ -88,7 +94,8 @@ def as_table(report: CoverageReport) -> Iterator[str]:
     yield from _cut(_letter_line(partition, letter) for partition, letter in letters)
     yield ""
     yield f"digest {report.digest}, connector {report.version}"
-    yield f"To repeat this report: connector coverage --from {start} --to {end}"
+    groups = "".join(f" --group {shlex.quote(group)}" for group in report.groups)
+    yield f"To repeat this report: connector coverage --from {start} --to {end}{groups}"
 
 
 def _row(report: CoverageReport, partition: PartitionCoverage) -> Sequence[str]:
@@ -96,22 +103,30 @@ def _row(report: CoverageReport, partition: PartitionCoverage) -> Sequence[str]:
     until_us = partition.complete_until_us
     return (
         str(partition.partition),
-        words(partition.verdict, _open_gaps(partition)),
+        words(partition, _open_gaps(partition)),
         "never" if until_us is None else _to_the_second(until_us),
         "" if behind is None else duration(behind),
         str(sum(partition.events.values())),
         str(len(partition.dead_letters)),
         visible(partition.owners[-1].owner) if partition.owners else "-",
+        *([_processed_until(partition)] if report.groups else []),
     )
+
+
+def _processed_until(partition: PartitionCoverage) -> str:
+    until_us = partition.processed_until_us()
+    return "never" if until_us is None else _to_the_second(until_us)
 
 
 def _remarks(report: CoverageReport) -> Iterator[str]:
     """Yield what must be said of stream partitions, once for all of which it is true."""
     named = [(str(each.partition), each) for each in report.partitions]
     not_yet = ((name, text) for name, each in named for text in why_not_yet(report, each, _to_the_second))
+    short = ((name, text) for name, each in named for text in why_unprocessed(report, each, _to_the_second))
     later = ((name, text) for name, each in named for text in why_later(each, _to_the_second))
     notes = ((name, note) for name, each in named for note in each.notes)
     yield from (f"{Verdict.NOT_YET.words.upper()}  {line}" for line in _folded(not_yet, min))
+    yield from (f"NOT PROCESSED YET  {line}" for line in _folded(short, min))
     yield from (f"{Verdict.BEGINS_LATER.words.upper()}  {line}" for line in _folded(later, max))
     yield from _folded(notes, max)
 
@@ -158,7 +173,8 @@ def _cut(lines: Iterator[str]) -> Iterator[str]:
 def as_csv(report: CoverageReport) -> str:
     """Return a row for each stream partition below a row of headings; times are RFC 3339, lists joined by `; `."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    columns = (*_COLUMNS, _PROCESSED_COLUMN) if report.groups else _COLUMNS
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for partition in report.partitions:
         writer.writerow({name: _cell(value) for name, value in _csv_row(report, partition).items()})
@@ -180,6 +196,7 @@ def _csv_row(report: CoverageReport, partition: PartitionCoverage) -> dict[str, 
         "notes": "; ".join(partition.notes),
         "gaps": "; ".join(_gap_cell(gap) for gap in partition.gaps),
         "report_verdict": report.verdict.value,
+        **({_PROCESSED_COLUMN: _instant(partition.processed_until_us())} if report.groups else {}),
     }
 
 
@@ -205,6 +222,7 @@ def as_json(report: CoverageReport) -> str:
             "partitions": [_partition(report, each) for each in report.partitions],
             "foreign": report.foreign,
             "digest": report.digest,
+            "groups": report.groups,
         }
     )
 
@@ -231,6 +249,17 @@ def _partition(report: CoverageReport, partition: PartitionCoverage) -> dict[str
             for each in partition.owners
         ],
         "notes": partition.notes,
+        "processed": [_processed(report, each) for each in partition.processed],
+    }
+
+
+def _processed(report: CoverageReport, processed: Processed) -> dict[str, Any]:
+    return {
+        "group": processed.group,
+        "processed_until": _instant(processed.until_us),
+        "is_short": processed.is_short(report.end_us),
+        "nothing_committed_of": processed.unread,
+        "overtaken_by_retention": processed.overtaken,
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from connector.events.times import format_us
 from connector.operations.coverage_report import CoverageReport, PartitionCoverage, Verdict
-from connector.operations.coverage_words import why_later, why_not_yet
+from connector.operations.coverage_words import why_later, why_not_yet, why_unprocessed
 from connector.pages.picture import WORDS, Picture, Row, make_bands
 from connector.pages.rendering import render as render_page
 from connector.pages.words import counted, instant
@@ -42,7 +42,8 @@ def render(report: CoverageReport) -> str:
 def command_line(report: CoverageReport) -> str:
     """Return the command that reads the same range again, with instants to the microsecond."""
     words = ("connector", "coverage", "--from", format_us(report.start_us), "--to", format_us(report.end_us))
-    return shlex.join((*words, "--output", "html"))
+    groups = [word for group in report.groups for word in ("--group", group)]
+    return shlex.join((*words, *groups, "--output", "html"))
 
 
 def _picture(report: CoverageReport) -> Picture:
@@ -77,9 +78,11 @@ def _overall(report: CoverageReport) -> str:
             f"See {', '.join(undecoded)} below."
         )
     if _is_complete(report.verdict):
-        return "Everything that X put on these streams in the range is on the topics."
+        also = f", and processed by {', '.join(report.groups)}" if report.groups else ""
+        return f"Everything that X put on these streams in the range is on the topics{also}."
     doubtful = [str(found.partition) for found in report.partitions if not _is_complete(found.verdict)]
-    return f"Some events may be missing. See {', '.join(doubtful)} below."
+    also = " or unprocessed" if report.groups else ""
+    return f"Some events may be missing{also}. See {', '.join(doubtful)} below."
 
 
 def _undecoded(report: CoverageReport) -> dict[str, int]:
@@ -92,7 +95,11 @@ def _undecoded(report: CoverageReport) -> dict[str, int]:
 
 
 def _section(report: CoverageReport, found: PartitionCoverage) -> _Section:
-    reasons = (*why_not_yet(report, found, instant), *why_later(found, instant))
+    reasons = (
+        *why_not_yet(report, found, instant),
+        *why_unprocessed(report, found, instant),
+        *why_later(found, instant),
+    )
     sentences = tuple(f"{reason[0].upper()}{reason[1:]}." for reason in reasons)
     return _Section(found, " ".join([*sentences, *_sentences(found)]), sentences, _is_complete(found.verdict))
 
@@ -104,6 +111,8 @@ def _sentences(found: PartitionCoverage) -> Iterator[str]:
         yield f"Covered from {instant(found.covered_from_us)}, complete until {instant(found.complete_until_us)}."
     if (since_us := _known_from_us(found)) != found.covered_from_us:
         yield f"What lies before {instant(since_us)} cannot be checked any more: retention has removed what is needed."
+    for each in found.processed:
+        yield f"Processed by {each.group} until {instant(each.until_us)}."
     if found.has_owner is False:
         yield "When the report was made no replica owned it: it was not being read."
     is_open = [gap for gap in found.gaps if gap.is_open]

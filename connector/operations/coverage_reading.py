@@ -1,14 +1,16 @@
 """The coverage report of a time range, read from the ledger, and from the topics of gaps, dead letters and coverage.
 
 Owns which topics are read, from where and in which order: what may be committed meanwhile must never look better or
-worse than it is. So coverage claims are read before the ledger that bears them out, dead letters after the ledger's
-end is known and before its entries, and gaps last: coverage passes one only in the transaction that records it.
+worse than it is. So coverage claims are read before the ledger that bears them out, what groups have not processed
+after the ledger's end is known, dead letters after that and before its entries, and gaps last: coverage passes one only
+in the transaction that records it.
 Instants are microseconds since 1970.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 
 from connector import __version__
@@ -16,6 +18,7 @@ from connector.errors import OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.events.identity import unpack_ids
 from connector.events.times import US_PER_S
+from connector.kafka.backlog import Backlog, read_backlog
 from connector.kafka.digests import entry_digest
 from connector.kafka.ledger import LedgerEntry, Mode
 from connector.kafka.ledger_log import Bounds, LedgerLog
@@ -25,8 +28,9 @@ from connector.kafka.topics import TopicNames
 from connector.operations.accounts import TRANSACTION_US
 from connector.operations.coverage_chain import Chain, GapAccount, Link, gap_faults
 from connector.operations.coverage_kept import events_kept_since_us
+from connector.operations.coverage_processed import find_processed, with_groups
 from connector.operations.coverage_records import DeadLetters, GapEvidence, read_claims, read_gaps, record_digest
-from connector.operations.coverage_report import CoverageReport, PartitionCoverage, Verdict
+from connector.operations.coverage_report import CoverageReport, PartitionCoverage, Processed, Verdict
 from connector.operations.coverage_sum import Beginning, Newest, PartitionSum, beginning
 from connector.settings import Settings
 
@@ -54,18 +58,24 @@ class _Ledger:
         return Newest(self.covered_until_us, self.dated_us, claimed_us)
 
 
-def read_coverage(
-    settings: Settings, start_us: int, end_us: int, made_at_us: int, on_progress: Callable[[str], None]
+def read_coverage(  # noqa: PLR0913 - what is asked, and of whom
+    settings: Settings,
+    start_us: int,
+    end_us: int,
+    made_at_us: int,
+    *,
+    on_progress: Callable[[str], None],
+    groups: Sequence[str] = (),
 ) -> CoverageReport:
     """Return the report of the range from `start_us`, included, to `end_us`, excluded, for the streams switched on.
 
-    `on_progress` receives what is being read, in words. Raises what Kafka and the registry come to; what of the
-    ledgers cannot be trusted is in the report.
+    It is complete only as far as all consumer `groups` have processed it. `on_progress` receives what is being read, in
+    words. Raises what Kafka and the registry come to; what of the ledgers cannot be trusted is in the report.
     """
     with RegistryClient(settings.schema_registry) as registry:
         decode = entry_decoder(registry, TopicNames(settings.kafka.topic_prefix).ledger)
         with LedgerLog(settings.kafka, decode, made_at_us) as log:
-            reading = _Reading(settings, log, AvroReader(registry), on_progress)
+            reading = _Reading(settings, log, AvroReader(registry), on_progress, groups)
             return reading.report(start_us, end_us, made_at_us)
 
 
@@ -73,13 +83,19 @@ class _Reading:
     """One reading of all topics."""
 
     def __init__(
-        self, settings: Settings, log: LedgerLog, decoder: AvroReader, on_progress: Callable[[str], None]
+        self,
+        settings: Settings,
+        log: LedgerLog,
+        decoder: AvroReader,
+        on_progress: Callable[[str], None],
+        groups: Sequence[str],
     ) -> None:
         self._settings = settings
         self._names = TopicNames(settings.kafka.topic_prefix)
         self._log = log
         self._decode = decoder.decode
         self._on_progress = on_progress
+        self._groups = groups
         self._digest = blake2b(digest_size=32)
         self._foreign: list[str] = []
 
@@ -90,6 +106,7 @@ class _Reading:
         partitions = self._settings.x.stream_partitions
         claims = self._claims(self._ledgers(partitions))
         ledgers = self._ledgers(partitions)
+        backlogs = [self._backlog(group) for group in self._groups]
         starts = {each: self._log.find(each, ledger.bounds, start_us - _HELD_US) for each, ledger in ledgers.items()}
         letters = self._dead_letters([start for start in starts.values() if start is not None])
         self._on_progress("reading where the events begin")
@@ -104,13 +121,19 @@ class _Reading:
         for each, ledger in ledgers.items():
             for fault in gap_faults(accounts.get(each, ()), gaps[each]):
                 ledger.blame(fault)
+        gone = {name: since_us > start_us for name, since_us in kept_since_us.items()}
+        processed = {each: self._processed(each, ledger, backlogs, gone) for each, ledger in ledgers.items()}
         found = [
-            sums[each].close(
-                ledger.began,
-                ledger.newest(claims.get(each)),
-                [evidence.gap for evidence in gaps[each]],
-                [*ledger.faults],
-                made_at_us,
+            with_groups(
+                sums[each].close(
+                    ledger.began,
+                    ledger.newest(claims.get(each)),
+                    [evidence.gap for evidence in gaps[each]],
+                    [*ledger.faults],
+                    made_at_us,
+                ),
+                processed[each],
+                end_us,
             )
             for each, ledger in ledgers.items()
         ]
@@ -125,7 +148,31 @@ class _Reading:
             partitions=tuple(found),
             foreign=(*faults, *self._foreign),
             digest=self._digest.hexdigest(),
+            groups=tuple(self._groups),
         )
+
+    def _backlog(self, group: str) -> Backlog:
+        self._on_progress(f"reading what {group} has not processed")
+        return read_backlog(self._settings, group, self._decode, self._foreign.append)
+
+    def _processed(
+        self, partition: StreamPartition, ledger: _Ledger, backlogs: Sequence[Backlog], gone: Mapping[str, bool]
+    ) -> list[Processed]:
+        covered_before = partial(self._covered_before, partition, ledger)
+        until_us = ledger.covered_until_us
+        return [find_processed(partition, backlog, until_us, covered_before, gone) for backlog in backlogs]
+
+    def _covered_before(self, partition: StreamPartition, ledger: _Ledger, sequence: int) -> int | None:
+        """Return how far coverage reached before an event, None where nothing that can be trusted says so.
+
+        Entry 0 is by a wall clock, and covers nothing.
+        """
+        try:
+            entry = self._log.before(partition, ledger.bounds, sequence)
+        except OwnCorruptionError as error:
+            ledger.blame(str(error))
+            return None
+        return None if entry is None or entry.entry == 0 else entry.covered_until_us
 
     def _ledgers(self, partitions: Collection[StreamPartition]) -> dict[StreamPartition, _Ledger]:
         """Return both ends of each ledger."""

@@ -10,6 +10,8 @@ from enum import StrEnum
 from connector.coverage.gap import CLOSED
 from connector.events.catalog import EVENT_TYPES, StreamPartition
 
+_UNPROCESSED = "not processed yet"
+
 
 class Verdict(StrEnum):
     """Whether everything X emitted in the range is on the topics, from best to worst."""
@@ -88,6 +90,24 @@ class Ownership:
 
 
 @dataclass(frozen=True, slots=True)
+class Processed:
+    """How far a consumer group has processed a stream partition: all events before `until_us`, None for none.
+
+    Of the event types in `unread` it has committed nothing, so none of their events counts as processed. Of those in
+    `overtaken` retention has removed events of the range that it may not have processed.
+    """
+
+    group: str
+    until_us: int | None
+    unread: tuple[str, ...] = ()
+    overtaken: tuple[str, ...] = ()
+
+    def is_short(self, end_us: int) -> bool:
+        """Return whether it has not processed all before `end_us`."""
+        return self.until_us is None or self.until_us < end_us
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionCoverage:
     """One stream partition in the range.
 
@@ -95,7 +115,8 @@ class PartitionCoverage:
     everything that a verdict needs is still kept: the latest of `covered_from_us` and where ledger and dead letters
     begin. `complete_until_us` is the newest coverage in the ledger, which may lie beyond the range. `has_owner` says
     whether an entry was written in the minute before the report was made; None where the newest one cannot be read.
-    `events` are counts by event type; the other counts are of lines.
+    `events` are counts by event type; the other counts are of lines. `processed` is of each group that was asked about,
+    and `is_unprocessed` says that the verdict is `not yet` for want of a group alone.
     """
 
     partition: StreamPartition
@@ -112,6 +133,17 @@ class PartitionCoverage:
     control: int
     owners: tuple[Ownership, ...]
     notes: tuple[str, ...]
+    processed: tuple[Processed, ...] = ()
+    is_unprocessed: bool = False
+
+    @property
+    def words(self) -> str:
+        """Its verdict as a person reads it."""
+        return _UNPROCESSED if self.is_unprocessed else self.verdict.words
+
+    def processed_until_us(self) -> int | None:
+        """Return until when all groups asked about have processed it, None where one has processed nothing."""
+        return min((each.until_us or 0 for each in self.processed), default=0) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +151,8 @@ class CoverageReport:
     """The range from `start_us`, included, to `end_us`, excluded; `verdict` is the worst of its partitions.
 
     `foreign` says what is wrong with each record that the connector did not write. `digest` is the hex BLAKE2b over
-    topic prefix, range and everything that was read for the report: asked again of the same topics, it is the same.
+    topic prefix, range and everything that was read for the report, but for what the `groups` asked about have
+    committed: asked again of the same topics, it is the same.
     """
 
     start_us: int
@@ -131,3 +164,10 @@ class CoverageReport:
     partitions: tuple[PartitionCoverage, ...]
     foreign: tuple[str, ...]
     digest: str
+    groups: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The verdict in all as a person reads it."""
+        short = [each for each in self.partitions if each.verdict is Verdict.NOT_YET]
+        return _UNPROCESSED if short and all(each.is_unprocessed for each in short) else self.verdict.words

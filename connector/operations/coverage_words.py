@@ -15,7 +15,7 @@ Instant = Callable[[int], str]
 def why_not_yet(report: CoverageReport, partition: PartitionCoverage, instant: Instant) -> Iterator[str]:
     """Yield from when on a stream partition does not cover the range, where its verdict is `not yet`."""
     until_us = partition.complete_until_us
-    if partition.verdict is not Verdict.NOT_YET:
+    if partition.verdict is not Verdict.NOT_YET or partition.is_unprocessed:
         return
     if until_us is None or partition.known_from_us is None:
         yield "no coverage"
@@ -27,6 +27,23 @@ def why_not_yet(report: CoverageReport, partition: PartitionCoverage, instant: I
     else:
         short = duration(report.end_us - until_us)
         yield f"not covered from {instant(until_us)} on ({short} short of the end of the range)"
+
+
+def why_unprocessed(report: CoverageReport, partition: PartitionCoverage, instant: Instant) -> Iterator[str]:
+    """Yield of each group that was asked about from when on it has not processed the range, and why."""
+    for each in partition.processed:
+        if not each.is_short(report.end_us):
+            continue
+        if each.until_us is None:
+            yield f"group {each.group} cannot be said to have processed anything"
+        else:
+            short = duration(report.end_us - each.until_us)
+            until = instant(each.until_us)
+            yield f"group {each.group} has not processed all from {until} on ({short} short of the end of the range)"
+        if each.unread:
+            yield f"group {each.group} has committed nothing of {', '.join(each.unread)}"
+        if each.overtaken:
+            yield f"retention removed events that group {each.group} had not processed: {', '.join(each.overtaken)}"
 
 
 def why_later(partition: PartitionCoverage, instant: Instant) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from connector.events.times import US_PER_S
-from connector.kafka.consumer_groups import GroupLook, Place, Unprocessed
+from connector.kafka.consumer_groups import MARKER, GroupLook, Place, Unprocessed
 
 HOUR_US = 3_600 * US_PER_S
 DEADLINE_US = 24 * HOUR_US
@@ -22,8 +22,6 @@ STUCK_US = HOUR_US
 """The same of one topic partition: a group that catches up may leave it for later."""
 REMEMBERED_US = HOUR_US
 """How long a group that was reset, or that retention has overtaken, is shown as such."""
-_MARKER = 1
-"""Behind the last record of a transaction is one offset that is no record: retention removes it with the record."""
 
 
 class GroupState(StrEnum):
@@ -191,7 +189,7 @@ def _is_reset(found: Unprocessed, before: Seen | None) -> bool:
 
 def _is_overtaken(found: Unprocessed, before: Seen | None) -> bool:
     """Return whether records may have been removed before the group processed them."""
-    if found.committed is None or found.begin - found.committed <= _MARKER:
+    if found.committed is None or found.begin - found.committed <= MARKER:
         return False
     is_known_clear = before is not None and before.committed == found.committed and found.begin <= before.clear_until
     return not is_known_clear

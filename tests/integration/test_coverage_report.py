@@ -5,14 +5,14 @@ import io
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connector.events.avro import AvroEncoder
@@ -23,7 +23,7 @@ from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Refuse, UnknownType
 from connector.simulator.server import Simulator
 from tests.rig.process import wait_until
-from tests.rig.readback import Decoder, read_topics
+from tests.rig.readback import Decoder, ReadRecord, read_topics
 from tests.rig.service import Config, ConnectorProcess, Probe, make_config, override, provisioned, running
 from tests.rig.session import Kafka, SchemaRegistry
 
@@ -190,6 +190,83 @@ def test_events_are_counted_by_type(story: _Story) -> None:
     assert sum(each["duplicates"] for each in report["partitions"]) == sum(
         entry["duplicate"] for entry in story.decoded("-ledger")
     )
+
+
+def _commit(story: _Story, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+    """Have a group commit these offsets."""
+    consumer = Consumer({"bootstrap.servers": story.kafka.bootstrap_servers, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(*place, offset) for place, offset in offsets.items()], asynchronous=False)
+    consumer.close()
+
+
+def _events(story: _Story) -> list[tuple[ReadRecord, StreamPartition, int]]:
+    """Return all events, each with its stream partition and sequence."""
+    topics = [f"{story.prefix}.{each.name}" for each in EVENT_TYPES if each.stream in ("tweet", "user")]
+    decode = Decoder(story.registry.url).decode
+    found = [(each, decode(each.value)) for each in read_topics(story.kafka.bootstrap_servers, topics)]
+    return [(each, StreamPartition(its["stream"], its["stream_partition"]), its["sequence"]) for each, its in found]
+
+
+def _covered_before(story: _Story, lowest: Mapping[StreamPartition, int]) -> dict[str, str | None]:
+    """Return by stream partition how far coverage reached in the last ledger entry below a sequence, by name."""
+    covered: dict[str, str | None] = {str(partition): None for partition in lowest}
+    for entry in story.decoded("-ledger"):
+        partition = StreamPartition(entry["stream"], entry["stream_partition"])
+        if partition in lowest and entry["entry"] > 0 and entry["sequence"] < lowest[partition]:
+            covered[str(partition)] = format_us(entry["covered_until"])
+    return covered
+
+
+def test_group_that_has_processed_all_leaves_the_verdict_as_it_is(story: _Story) -> None:
+    """In each form, which names the group; processed is as far as coverage reaches."""
+    offsets = {(each.topic, each.partition): each.offset + 1 for each, _, _ in _events(story)}
+    _commit(story, f"{story.prefix}-all", offsets)
+    asked = ("--from", story.began, "--to", story.well_until, "--group", f"{story.prefix}-all")
+    report = json.loads(story.coverage(*asked, "--output", "json", exit_code=0).stdout)
+    assert report["groups"] == [f"{story.prefix}-all"]
+    for each in report["partitions"]:
+        assert [its["processed_until"] for its in each["processed"]] == [each["complete_until"]]
+    assert report["digest"] == story.report(story.began, story.well_until, 0)["digest"]
+    table = story.coverage(*asked, exit_code=0).stdout
+    assert table.startswith("complete: ")
+    assert f"--to {story.well_until} --group {story.prefix}-all" in table
+    rows = csv.DictReader(io.StringIO(story.coverage(*asked, "--output", "csv", exit_code=0).stdout))
+    assert all(row["processed_until"] == row["complete_until"] for row in rows)
+    page = story.coverage(*asked, "--output", "html", exit_code=0).stdout
+    assert f"is on the topics, and processed by {story.prefix}-all." in page
+
+
+def test_group_that_has_left_an_event_is_done_up_to_what_was_covered_before_it(story: _Story) -> None:
+    """By the ledger, for each stream partition of which an event is left; of the others it is done."""
+    group, events = f"{story.prefix}-half", _events(story)
+    offsets = {(each.topic, each.partition): each.offset + 1 for each, _, _ in events}
+    on_topic = [each for each, _, _ in events if each.topic == f"{story.prefix}.tweet.delete" and each.partition == 0]
+    place, middle = (on_topic[0].topic, 0), on_topic[len(on_topic) // 2].offset
+    _commit(story, group, offsets | {place: middle})
+    lowest: dict[StreamPartition, int] = {}
+    for each, partition, sequence in events:
+        if (each.topic, each.partition) == place and each.offset >= middle:
+            lowest[partition] = min(sequence, lowest.get(partition, sequence))
+    assert lowest
+    asked = ("--from", story.began, "--to", story.well_until, "--group", group, "--output", "json")
+    report = json.loads(story.coverage(*asked, exit_code=1).stdout)
+    assert report["verdict"] == "not yet"
+    found = {f"{each['stream']}/{each['stream_partition']}": each for each in report["partitions"]}
+    processed = {name: each["processed"][0]["processed_until"] for name, each in found.items()}
+    complete = {name: each["complete_until"] for name, each in found.items()}
+    assert processed == complete | _covered_before(story, lowest)
+    short = {name for name, each in found.items() if each["verdict"] == "not yet"}
+    assert short == {name for name, until in processed.items() if until is None or until < story.well_until}
+
+
+def test_group_that_never_committed_has_processed_nothing(story: _Story) -> None:
+    """The table says so once, and of which event types."""
+    group = f"{story.prefix}-never"
+    table = story.coverage("--from", story.began, "--to", story.well_until, "--group", group, exit_code=1).stdout
+    assert table.startswith("not processed yet: ")
+    assert f"group {group} has committed nothing of tweet.delete, " in table
+    assert "NOT COVERED YET" not in table
+    assert story.coverage("--group", " ", exit_code=64).stdout == ""
 
 
 def test_table_and_csv_say_the_same_as_json(story: _Story) -> None:
