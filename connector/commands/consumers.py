@@ -16,6 +16,7 @@ from connector.x.clock import wall_us
 
 if TYPE_CHECKING:
     from connector.operations.consumers import Consumers
+    from connector.telemetry.group_states import WatchedGroup
 
 _LOOK_S = 2.0
 _TO_THE_SECOND = len("2026-01-31T12:00:00")
@@ -92,20 +93,10 @@ def _table(found: "Consumers") -> Iterator[str]:
     troubled, count = sum(not group.is_well(found.at_us) for group in found.groups), len(found.groups)
     yield f"consumer groups: {f'{troubled} of {count} need attention' if troubled else f'all {count} are well'}"
     yield f"at {_to_the_second(found.at_us)}"
-    rows = [_HEAD]
+    rows: list[tuple[str, ...]] = [_HEAD]
     for group in found.groups:
-        left_us = group.left_us(found.at_us)
-        rows.append(
-            (
-                group.group,
-                group.state.value,
-                _at_most(group.records, is_exact=group.is_exact),
-                "none" if left_us is None else f"{duration(group.age_us(found.at_us))} ago",
-                "all" if left_us is None else ("OVER" if left_us < 0 else duration(left_us)),
-                f"{len(group.behind)} of {len(group.topics)}",
-                "none" if group.members is None else str(group.members),
-            )
-        )
+        members = "none" if group.members is None else str(group.members)
+        rows.append((group.group, group.state.value, *_left(group, found.at_us), members))
     yield from in_columns(rows)
     for group in found.groups:
         if group.state is not GroupState.OK:
@@ -116,6 +107,19 @@ def _table(found: "Consumers") -> Iterator[str]:
             yield f"{group.group}: {topic.topic}: {records}, oldest {oldest} ago"
         if group.not_read and group.topics:
             yield f"{group.group}: {counted(len(group.not_read), 'topic')} not read: {', '.join(group.not_read)}"
+
+
+def _left(group: "WatchedGroup", at_us: int) -> tuple[str, ...]:
+    """Return what is unprocessed, how old it is, what is left of the time, and on how many topics it is."""
+    from connector.pages.words import duration
+
+    if not group.is_known:
+        return "not known", "not known", "not known", "not known"
+    records, topics = _at_most(group.records, is_exact=group.is_exact), f"{len(group.behind)} of {len(group.topics)}"
+    left_us = group.left_us(at_us)
+    if left_us is None:
+        return records, "none", "all", topics
+    return records, f"{duration(group.age_us(at_us))} ago", "OVER" if left_us < 0 else duration(left_us), topics
 
 
 def _at_most(records: int, *, is_exact: bool) -> str:

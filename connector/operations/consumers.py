@@ -43,7 +43,7 @@ class Consumers:
             "state": group.state.value,
             "is_well": group.is_well(self.at_us),
             "members": group.members,
-            "unprocessed": group.records,
+            "unprocessed": group.records if group.is_known else None,
             "is_exact": group.is_exact,
             **self._oldest(group.oldest_event_us),
             "left_s": None if left_us is None else left_us // US_PER_S,

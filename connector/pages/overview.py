@@ -145,9 +145,10 @@ def make_overview(status: ServiceStatus, now_us: int) -> Overview:
         for partition, its_status in status.partitions.items()
     )
     troubled = [row for row in rows if row.trouble]
+    groups = _groups(status, now_us)
     return Overview(
         now_us=now_us,
-        verdict=_verdict(status, rows, gaps.found if gaps else ()),
+        verdict=_verdict(status, rows, gaps.found if gaps else (), groups.rows),
         is_well=not troubled and coverage is not None,
         partitions=rows,
         coverage_age_us=_age_us(coverage, now_us),
@@ -157,7 +158,7 @@ def make_overview(status: ServiceStatus, now_us: int) -> Overview:
         gaps_age_us=_age_us(gaps, now_us),
         dead_letters=_dead_letters(letters, now_us),
         dead_letters_age_us=_age_us(letters, now_us),
-        groups=_groups(status, now_us),
+        groups=groups,
         waiting=tuple(_waiting(status)),
         connects_left=tuple((stream, f"{left}") for stream, left in _left(status).items()),
     )
@@ -216,7 +217,9 @@ def _trouble(status: PartitionStatus, covered: Covered | None, now_us: int, *, i
     return f"dated {duration(covered.ahead_us(now_us))} ahead of the clock" if covered.is_ahead(now_us) else None
 
 
-def _verdict(status: ServiceStatus, rows: Sequence[PartitionRow], gaps: Sequence[RecordedGap]) -> str:
+def _verdict(
+    status: ServiceStatus, rows: Sequence[PartitionRow], gaps: Sequence[RecordedGap], groups: Sequence[GroupRow]
+) -> str:
     if troubled := [row for row in rows if row.trouble]:
         found = "; ".join(f"{row.partition}: {row.trouble}" for row in troubled)
         return f"{len(troubled)} of {counted(len(rows), 'stream partition')} need attention. {found}."
@@ -225,7 +228,10 @@ def _verdict(status: ServiceStatus, rows: Sequence[PartitionRow], gaps: Sequence
         return f"Coverage is not known at present: the coverage topic cannot be read, or has not been yet.{joined}"
     count = sum(gap.is_open for gap in gaps)
     open_gaps = f" {counted(count, 'gap')} in which events may be missing: see below." if count else ""
-    return f"All {counted(len(rows), 'stream partition')} are owned, and complete to within 4 minutes.{open_gaps}"
+    late = sum(not group.is_well for group in groups)
+    late_groups = f" {counted(late, 'consumer group')} to look at: see below." if late else ""
+    whole = f"All {counted(len(rows), 'stream partition')} are owned, and complete to within 4 minutes."
+    return f"{whole}{open_gaps}{late_groups}"
 
 
 def _pictures(

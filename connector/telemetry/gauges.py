@@ -207,7 +207,7 @@ class GroupCollector(Collector):
         watched.add_metric((), len(self._status.watched_groups))
         lag = _gauge(
             "consumer_group_lag_records",
-            "Records of the topic that the watched consumer group has not processed, or at most so many.",
+            "Records of the topic that the watched consumer group has not processed; over 500 in a partition, at most.",
             ("group", "topic"),
         )
         age = _gauge(

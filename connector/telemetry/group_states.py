@@ -13,7 +13,7 @@ from connector.kafka.consumer_groups import MARKER, GroupLook, Place, Unprocesse
 
 HOUR_US = 3_600 * US_PER_S
 DEADLINE_US = 24 * HOUR_US
-"""X asks whoever stores its content to act on an event within this time."""
+"""X asks all who store its content to act on an event within this time."""
 WARN_US = 12 * HOUR_US
 """An event that is unprocessed for this long is no longer well, as the first alert has it."""
 STALL_US = 5 * 60 * US_PER_S
@@ -66,6 +66,11 @@ class WatchedGroup:
     not_read: tuple[str, ...]
 
     @property
+    def is_known(self) -> bool:
+        """Whether it has read anything, so that there is something to say of what it has not processed."""
+        return bool(self.topics)
+
+    @property
     def behind(self) -> tuple[TopicLag, ...]:
         """The topics of which something is unprocessed."""
         return tuple(topic for topic in self.topics if topic.records)
@@ -77,7 +82,7 @@ class WatchedGroup:
 
     @property
     def is_exact(self) -> bool:
-        """Whether exactly so many are."""
+        """Whether that number is exact."""
         return all(topic.is_exact for topic in self.topics)
 
     @property

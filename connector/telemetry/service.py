@@ -128,7 +128,7 @@ class ServiceTelemetry:
         self._log.info("groups_readable", groups=list(groups))
 
     def group_reset(self, group: str, topics: Sequence[str], partitions: int) -> None:
-        """A watched consumer group went backwards, in so many topic partitions: it processes events once more."""
+        """A watched consumer group went backwards: it processes events of these topics once more."""
         self._log.warning("group_reset", group=group, topics=list(topics), partitions=partitions)
 
     def group_overtaken(self, group: str, topics: Sequence[str], partitions: int) -> None:

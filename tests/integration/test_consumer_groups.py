@@ -1,6 +1,7 @@
 """Consumer groups on real Kafka: one that works is never blamed, and each way to fall behind is told apart."""
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -67,7 +68,6 @@ def _properties(config: Config, group: str) -> dict[str, Any]:
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
         "isolation.level": "read_committed",
-        "session.timeout.ms": 6_000,
     }
 
 
@@ -87,9 +87,9 @@ def _process(consumer: Consumer, count: int) -> None:
 
 
 @contextmanager
-def _member(config: Config, group: str, *names: str) -> Iterator[Consumer]:
+def _member(config: Config, group: str, *names: str, protocol: str = "classic") -> Iterator[Consumer]:
     """Give a consumer that is subscribed to topics."""
-    consumer = Consumer(_properties(config, group))
+    consumer = Consumer(_properties(config, group) | {"group.protocol": protocol})
     consumer.subscribe(_topics(config, *names))
     try:
         yield consumer
@@ -145,18 +145,18 @@ def _page(probe: Probe) -> str:
 def test_groups_that_do_not_act_are_told_apart_in_every_place(
     config: Config, late_x: Simulator, tmp_path: Path
 ) -> None:
-    """A member that stopped, a group without members, one that never was; a group that works is well beside them."""
-    config = override(config, kafka={"watched_groups": "works,stands,paused,never"})
+    """A member that hangs, a group without members, one that never was; a group that works is well beside them."""
+    config = override(config, kafka={"watched_groups": "works,stuck,paused,never"})
     with running(config) as probe, ExitStack() as exits:
         probe.await_connected(late_x)
         late_x.emit(200)
         exits.enter_context(_worker(config, "works"))
-        stands = exits.enter_context(_member(config, "stands", _DELETES))
-        with _member(config, "paused", _DELETES) as paused:
+        stuck = exits.enter_context(_member(config, "stuck", _DELETES))
+        with _member(config, "paused", _DELETES, protocol="consumer") as paused:
             _process(paused, 1)
-        _process(stands, 1)
+        _process(stuck, 1)
         probe.await_sequences(late_x)
-        wanted = {"works": "ok", "stands": "stalled", "paused": "paused", "never": "gone"}
+        wanted = {"works": "ok", "stuck": "stalled", "paused": "paused", "never": "gone"}
         _await_states(probe, wanted)
 
         metrics = probe.metrics()
@@ -164,7 +164,7 @@ def test_groups_that_do_not_act_are_told_apart_in_every_place(
         assert metrics.total(_LAG, group="works") == metrics.total(_AGE, group="works") == 0
         [deletes] = _topics(config, _DELETES)
         emitted = metrics.total("events_published_total", type=_DELETES)
-        for group in ("stands", "paused"):
+        for group in ("stuck", "paused"):
             assert metrics.total(_LAG, group=group) == metrics.total(_LAG, group=group, topic=deletes) == emitted - 1
             assert _HOURS_BEHIND * 3600 <= metrics.total(_AGE, group=group) < (_HOURS_BEHIND + 0.5) * 3600
         page = _page(probe)
@@ -177,19 +177,23 @@ def test_groups_that_do_not_act_are_told_apart_in_every_place(
         assert "3 h 2" in page
 
         found = _consumers(tmp_path, config, 1)
-        assert {group: each["state"] for group, each in found.items()} == wanted | {"stands": "ok"}
+        assert {group: each["state"] for group, each in found.items()} == wanted | {"stuck": "ok"}
         assert {group: each["is_well"] for group, each in found.items()} == dict.fromkeys(wanted, False) | {
             "works": True
         }
-        assert found["stands"]["unprocessed"] == emitted - 1
-        assert 3 * 3600 < found["stands"]["left_s"] <= 3.5 * 3600
-        assert len(found["stands"]["not_read"]) == len(EVENT_TYPES) - 1
+        assert found["stuck"]["unprocessed"] == emitted - 1
+        assert 3 * 3600 < found["stuck"]["left_s"] <= 3.5 * 3600
+        assert len(found["stuck"]["not_read"]) == len(EVENT_TYPES) - 1
         assert _consumers(tmp_path, config, 0, "works")["works"]["unprocessed"] == 0
+        with ConnectorProcess(tmp_path, ["consumers", "stuck", "--watch"], config) as watching:
+            wait_until(lambda: watching.stdout.count("1 of 1 need attention") > 1, "it looks again", _TIMEOUT_S)
+            watching.signal(signal.SIGINT)
+            assert watching.wait() == 130
 
         late_x.emit(50, StreamPartition("tweet", 1))
         probe.await_sequences(late_x)
         wait_until(lambda: probe.metric(_LAG, group="works") == 0, "it has processed what is new", _TIMEOUT_S)
-        wait_until(lambda: probe.metric(_LAG, group="stands") > emitted - 1, "the other has not", _TIMEOUT_S)
+        wait_until(lambda: probe.metric(_LAG, group="stuck") > emitted - 1, "the other has not", _TIMEOUT_S)
         assert _states(probe.metrics()) == wanted
     assert "kafka.watched_groups" not in page
 

@@ -106,6 +106,17 @@ def test_table_says_what_is_unprocessed_how_old_it_is_and_what_is_left(run: Run)
     ]
 
 
+def test_nothing_is_known_of_a_group_that_is_gone(run: Run) -> None:
+    """Nothing unprocessed would be the wrong word."""
+    gone = WatchedGroup("lost", GroupState.GONE, None, (), ("p.tweet.delete",))
+    row, *others = run(gone, named=["g"]).stdout.splitlines()[3:]
+    assert row.split("  ")[0] == "lost"
+    assert (row.count("not known"), row.split()[-1]) == (4, "none")
+    assert others == ["lost: gone: there is no such group, or it has read no event topic"]
+    [found] = json.loads(run(gone, named=["g"], arguments=["--output", "json"]).stdout)["groups"]
+    assert (found["unprocessed"], found["left_s"], found["topics"]) == (None, None, [])
+
+
 def test_json_says_the_same(run: Run) -> None:
     """Instants as text, lengths in seconds."""
     found = json.loads(run(_LATE, named=["g"], arguments=["--output", "json"]).stdout)

@@ -60,6 +60,14 @@ def test_open_gaps_are_said_beside_a_service_that_is_well() -> None:
     assert _overview(status).verdict.endswith(" 2 gaps in which events may be missing: see below.")
 
 
+def test_groups_that_are_not_well_are_said_beside_a_service_that_is() -> None:
+    """It is still well: what groups do is not the service's."""
+    groups = [WatchedGroup(f"{each}", state, 1, (), ()) for each, state in enumerate(GroupState)]
+    overview = _overview(_watched(_well(), *groups))
+    assert overview.is_well
+    assert overview.verdict.endswith(" within 4 minutes. 5 consumer groups to look at: see below.")
+
+
 def test_replica_outside_the_group_says_that_it_reads_nothing() -> None:
     """As while Kafka is away."""
     status = _status()
@@ -157,7 +165,9 @@ def test_groups_are_on_the_page_with_what_is_left_of_the_day() -> None:
             ("over", GroupState.PAUSED, 1, True, now_us - 25 * 60 * _MIN),
         )
     )
-    text = _text(_watched(_well(), done, late, over))
+    gone = WatchedGroup("gone", GroupState.GONE, None, (), ())
+    text = _text(_watched(_well(), done, late, over, gone))
+    assert "event topic not known not known not known" in text
     assert "done ok: nothing is unprocessed, or it advances 0 records none all" in text
     assert "late stalled : it does not advance at most 5,000 records 20 h ago 3 h 59 min p.t" in text
     assert "over paused : it has no members 1 record 1 d 1 h ago over p.t" in text

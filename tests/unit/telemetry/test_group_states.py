@@ -40,7 +40,7 @@ def _first(look: GroupLook) -> Judgement:
 
 
 def _states(*looks: tuple[int, GroupLook]) -> list[GroupState]:
-    """Return the states that looks come to, each so many microseconds after the first."""
+    """Return the states that looks come to, each with its microseconds after the first."""
     history, states = History(), []
     for later_us, look in looks:
         judgement = judge(look, history, _NOW + later_us)
