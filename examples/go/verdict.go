@@ -30,10 +30,23 @@ func (s *State) Tweet(tweet Tweet) (Verdict, error) {
 		return Verdict{}, err
 	}
 	if tweet.Quoted != nil {
-		quoted := strictest(s.judge(*tweet.Quoted), s.judgeEntities([]entity{{"quote", tweet.TweetID}}))
+		quoted := strictest(s.judge(*tweet.Quoted), s.judgeEntities(s.quotes(tweet)))
 		verdict.Quoted = &quoted
 	}
 	return verdict, nil
+}
+
+// quotes are the versions of a Tweet and of what it retweets: an event names one of them as the Quote Tweet.
+func (s *State) quotes(tweet Tweet) []entity {
+	ids := s.allVersions(tweet.TweetID)
+	if tweet.Retweeted != nil {
+		ids = slices.Concat(ids, s.allVersions(tweet.Retweeted.TweetID))
+	}
+	var quotes []entity
+	for _, id := range ids {
+		quotes = append(quotes, entity{"quote", id})
+	}
+	return quotes
 }
 
 func (s *State) isNewest(tweetID string) (bool, error) {

@@ -82,8 +82,7 @@ export class ComplianceState {
     const isScrubbed = id <= (this.#scrubbed.get(tweet.author_id) ?? -1n);
     const verdict = { ...strictest(judged), location: isScrubbed ? "delete" : "keep" };
     if (tweet.quoted) {
-      const quote = this.#judgeEntities([entity("quote", tweet.tweet_id)]);
-      verdict.quoted = strictest([this.#judge(tweet.quoted), quote]);
+      verdict.quoted = strictest([this.#judge(tweet.quoted), this.#judgeEntities(this.#quotes(tweet))]);
     }
     return verdict;
   }
@@ -134,6 +133,12 @@ export class ComplianceState {
       this.#judgeEntities(author),
       judgement(isHidden ? "hide" : "show"),
     ]);
+  }
+
+  /** Returns the versions of a Tweet and of what it retweets: an event names one of them as the Quote Tweet. */
+  #quotes({ tweet_id, retweeted }) {
+    const ids = retweeted ? [tweet_id, retweeted.tweet_id] : [tweet_id];
+    return ids.flatMap((id) => this.#allVersions(id)).map((version) => entity("quote", version));
   }
 
   #judgeEntities(entities) {

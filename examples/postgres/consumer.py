@@ -28,7 +28,7 @@ STREAMS = os.environ.get("STREAMS", "tweet|user|like|label|batch")
 IDLE_EXIT_S = float(os.environ.get("IDLE_EXIT_S", "inf"))
 BATCH = 500
 SCRUB_ROWS = 1_000
-TRIES = 5
+TRIES = 60
 APPLY = """
     SELECT CASE WHEN event ? 'run_id' THEN compliance.apply_result(event) ELSE compliance.apply(event) END
     FROM jsonb_array_elements(%s::jsonb) AS event
@@ -72,13 +72,16 @@ def apply(database: psycopg.Connection, events: list[Event]) -> None:
     for left in reversed(range(TRIES)):
         try:
             with database.transaction():
-                database.execute("SET LOCAL lock_timeout = '30s'")
+                # Content that wants to come in waits behind this, so it must not wait for long at once.
+                database.execute("SET LOCAL lock_timeout = '2s'")
                 database.execute("SELECT compliance.lock_for_events()")
                 database.execute(APPLY, [as_json(events)])
             break
-        except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
-            if not left:  # it waits for a transaction that brings in content, and does not end
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable) as error:
+            if not left:
                 raise
+            print(f"a transaction that stores content is open: {error}; trying again", file=sys.stderr)
+            time.sleep(1)
     for user_id in {event["user_id"] for event in events if event["event_type"] == "user.scrub-geo"}:
         scrub(database, user_id)
 

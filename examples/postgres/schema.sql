@@ -19,7 +19,7 @@ CREATE TABLE tweet (
     quoted_id           text,
     quoted_author_id    text,
     quoted_body         text,
-    fetched_at          timestamptz NOT NULL DEFAULT now()
+    fetched_at          timestamptz NOT NULL  -- when X answered, not when the row is stored
 );
 CREATE INDEX ON tweet (author_id) WHERE location IS NOT NULL;
 CREATE INDEX ON tweet (retweeted_id) WHERE retweeted_id IS NOT NULL;
@@ -28,13 +28,13 @@ CREATE INDEX ON tweet (quoted_id) WHERE quoted_id IS NOT NULL;
 CREATE TABLE x_user (
     user_id    text PRIMARY KEY,
     profile    jsonb NOT NULL DEFAULT '{}',  -- by X's names of the fields: profile.name, profile.location
-    fetched_at timestamptz NOT NULL DEFAULT now()
+    fetched_at timestamptz NOT NULL
 );
 
 CREATE TABLE tweet_like (
     user_id    text,
     tweet_id   text,
-    fetched_at timestamptz NOT NULL DEFAULT now(),
+    fetched_at timestamptz NOT NULL,
     PRIMARY KEY (user_id, tweet_id)
 );
 
@@ -103,9 +103,11 @@ CREATE TABLE compliance.unliked (
     PRIMARY KEY (user_id, tweet_id)
 );
 
-CREATE TABLE compliance.stale (  -- Tweets of which a batch run says that X has another version
-    tweet_id   text PRIMARY KEY,
-    checked_at timestamptz NOT NULL
+CREATE TABLE compliance.result (  -- what batch runs say of Tweets that were fetched by then
+    tweet_id    text,
+    action      text,  -- hide, refetch or scrub
+    checked_at  timestamptz NOT NULL,
+    PRIMARY KEY (tweet_id, action)
 );
 
 CREATE TABLE compliance.switch_event (event_type text PRIMARY KEY, kind text NOT NULL, is_on boolean NOT NULL);
@@ -165,6 +167,19 @@ CREATE FUNCTION compliance.is_newest(of_tweet text) RETURNS boolean STABLE LANGU
     )
 $$;
 
+-- What a Tweet may quote, as entities: an event names one version of the Quote Tweet, and its Retweets quote the same.
+CREATE FUNCTION compliance.quotes(of_tweet text, of_retweeted text) RETURNS text[] STABLE LANGUAGE sql AS $$
+    SELECT array_agg('quote:' || substr(entity, 7))
+    FROM unnest(compliance.versions(of_tweet) || compliance.versions(of_retweeted)) AS entity
+$$;
+
+CREATE FUNCTION compliance.has_result(of_tweet text, actions text[], fetched timestamptz) RETURNS boolean
+STABLE LANGUAGE sql AS $$
+    SELECT EXISTS (
+        SELECT FROM compliance.result WHERE tweet_id = of_tweet AND action = ANY (actions) AND fetched <= checked_at
+    )
+$$;
+
 -- What may be shown. In the countries of `withheld_in` and `quoted_withheld_in` it may not.
 
 CREATE VIEW shown_tweet AS
@@ -183,10 +198,12 @@ CROSS JOIN LATERAL (
 ) AS own
 CROSS JOIN LATERAL (
     SELECT entities, tweet.quoted_id IS NULL
-        OR compliance.hides(compliance.versions(tweet.quoted_id)) OR compliance.hides(ARRAY['quote:' || tweet.tweet_id])
+        OR compliance.hides(compliance.versions(tweet.quoted_id))
+        OR compliance.hides(compliance.quotes(tweet.tweet_id, tweet.retweeted_id))
         OR coalesce(compliance.hides_user(tweet.quoted_author_id), false) AS is_hidden
     FROM (
-        SELECT compliance.versions(tweet.quoted_id) || ('quote:' || tweet.tweet_id) || ('user:' || tweet.quoted_author_id)
+        SELECT compliance.versions(tweet.quoted_id) || compliance.quotes(tweet.tweet_id, tweet.retweeted_id)
+            || ('user:' || tweet.quoted_author_id)
     ) AS all_of (entities)
 ) AS quoted
 WHERE NOT compliance.hides(compliance.versions(tweet.tweet_id))
@@ -194,7 +211,7 @@ WHERE NOT compliance.hides(compliance.versions(tweet.tweet_id))
     AND NOT coalesce(compliance.hides(compliance.versions(tweet.retweeted_id)), false)
     AND NOT coalesce(compliance.hides_user(tweet.retweeted_author_id), false)
     AND compliance.is_newest(tweet.tweet_id)
-    AND NOT EXISTS (SELECT FROM compliance.stale WHERE stale.tweet_id = tweet.tweet_id AND tweet.fetched_at <= checked_at);
+    AND NOT compliance.has_result(tweet.tweet_id, '{hide,refetch}', tweet.fetched_at);
 
 CREATE VIEW shown_user AS
 SELECT user_id, profile, fetched_at, compliance.countries(ARRAY['user:' || user_id]) AS withheld_in
@@ -202,7 +219,7 @@ FROM x_user WHERE NOT compliance.hides_user(user_id);
 
 -- What to fetch from X: newest versions that are not stored, of Tweets that are, and Tweets that are stale.
 CREATE VIEW tweet_to_fetch AS
-SELECT tweet_id FROM tweet JOIN compliance.stale USING (tweet_id) WHERE fetched_at <= checked_at
+SELECT tweet_id FROM tweet WHERE compliance.has_result(tweet_id, '{refetch}', fetched_at)
 UNION
 SELECT newest.tweet_id
 FROM tweet
@@ -222,11 +239,12 @@ BEGIN
     WHERE (tweet_id = ANY (ids) OR retweeted_id = ANY (ids))
         AND (compliance.is_deleted(compliance.versions(tweet_id)) OR compliance.is_deleted(compliance.versions(retweeted_id)));
     UPDATE tweet SET quoted_body = NULL
-    WHERE (tweet_id = ANY (ids) OR quoted_id = ANY (ids)) AND quoted_body IS NOT NULL
-        AND compliance.is_deleted(compliance.versions(quoted_id) || ('quote:' || tweet_id));
+    WHERE (tweet_id = ANY (ids) OR retweeted_id = ANY (ids) OR quoted_id = ANY (ids)) AND quoted_body IS NOT NULL
+        AND compliance.is_deleted(compliance.versions(quoted_id) || compliance.quotes(tweet_id, retweeted_id));
     UPDATE tweet SET location = NULL
-    FROM compliance.scrubbed
-    WHERE tweet_id = ANY (ids) AND location IS NOT NULL AND user_id = author_id AND tweet_id::numeric <= up_to;
+    WHERE tweet_id = ANY (ids) AND location IS NOT NULL AND (
+        tweet_id::numeric <= (SELECT up_to FROM compliance.scrubbed WHERE user_id = author_id)
+        OR compliance.has_result(tweet_id, '{scrub}', fetched_at));
 END
 $$;
 
@@ -250,7 +268,7 @@ CREATE FUNCTION compliance.clean_profile(of_user text) RETURNS void LANGUAGE sql
     FROM (
         SELECT jsonb_object_agg(profile_field, new_value) AS fields
         FROM compliance.profile JOIN x_user USING (user_id)
-        WHERE user_id = of_user AND event_at > fetched_at
+        WHERE user_id = of_user AND event_at >= fetched_at
             AND profile ? profile_field AND profile ->> profile_field <> new_value
     ) AS changed
     WHERE user_id = of_user AND changed.fields IS NOT NULL
@@ -322,7 +340,7 @@ BEGIN
     ELSIF type = 'tweet.delete' THEN
         INSERT INTO compliance.deleted VALUES (entity, at) ON CONFLICT DO NOTHING;
         PERFORM compliance.clean_versions(event ->> 'tweet_id');
-        PERFORM compliance.clean(ARRAY[event ->> 'quote_tweet_id']);
+        PERFORM compliance.clean_versions(event ->> 'quote_tweet_id');
     ELSIF type IN ('tweet.withheld', 'user.withheld') THEN
         INSERT INTO compliance.withheld
             SELECT DISTINCT entity, upper(country) FROM jsonb_array_elements_text(event -> 'withheld_in_countries') AS country
@@ -376,7 +394,7 @@ $$;
 -- Take in one result of a batch run, the decoded record as JSON: how X saw an id at `checked_at`.
 CREATE FUNCTION compliance.apply_result(result jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    action CONSTANT text := result ->> 'action';
+    asked  CONSTANT text := result ->> 'action';
     reason CONSTANT text := result ->> 'reason';
     id     CONSTANT text := coalesce(result ->> 'tweet_id', result ->> 'user_id');
     at     CONSTANT timestamptz := result ->> 'checked_at';
@@ -391,16 +409,14 @@ BEGIN
         PERFORM compliance.turn(
             CASE reason WHEN 'suspended' THEN 'suspend' WHEN 'protected' THEN 'protect' ELSE 'delete' END,
             'user:' || id, event, true);
-    ELSIF action = 'rehydrate' THEN
-        INSERT INTO compliance.stale AS known VALUES (id, at)
-            ON CONFLICT (tweet_id) DO UPDATE SET checked_at = greatest(known.checked_at, EXCLUDED.checked_at);
-    ELSIF action = 'scrub_geo' THEN
-        UPDATE tweet SET location = NULL WHERE tweet_id = id AND fetched_at <= at;
-    ELSIF reason = 'deleted' THEN
+    ELSIF asked = 'delete' AND reason = 'deleted' THEN
         INSERT INTO compliance.deleted VALUES ('tweet:' || id, at) ON CONFLICT DO NOTHING;
         PERFORM compliance.clean_versions(id);
-    ELSE  -- its author is protected, suspended or gone; whatever else X may answer, what is stored is not to be kept
-        DELETE FROM tweet WHERE tweet_id = id AND fetched_at <= at;
+    ELSE  -- its author is protected, suspended or gone, or X answers in a word to come
+        INSERT INTO compliance.result AS known
+            VALUES (id, CASE asked WHEN 'rehydrate' THEN 'refetch' WHEN 'scrub_geo' THEN 'scrub' ELSE 'hide' END, at)
+            ON CONFLICT (tweet_id, action) DO UPDATE SET checked_at = greatest(known.checked_at, EXCLUDED.checked_at);
+        PERFORM compliance.clean(ARRAY[id]);
     END IF;
 END
 $$;

@@ -78,14 +78,15 @@ class ComplianceState:
         """
         if versions := tweet.get("versions"):
             self._join_versions([tweet["tweet_id"], *versions])
-        judged = [self._judge(tweet), *(self._judge(tweet[name]) for name in ("retweeted",) if name in tweet)]
+        judged = [self._judge(tweet)]
+        if "retweeted" in tweet:
+            judged.append(self._judge(tweet["retweeted"]))
         if max(self._all_versions(tweet["tweet_id"]), key=int) != tweet["tweet_id"]:
             judged.append(("hide", set()))
         scrubbed = self._scrubbed.get(tweet["author_id"], -1)
         verdict = {**_combined(judged), "location": "delete" if int(tweet["tweet_id"]) <= scrubbed else "keep"}
         if "quoted" in tweet:
-            quote = self._judge_entities([("quote", tweet["tweet_id"])])
-            verdict["quoted"] = _combined([self._judge(tweet["quoted"]), quote])
+            verdict["quoted"] = _combined([self._judge(tweet["quoted"]), self._judge_entities(self._quotes(tweet))])
         return verdict
 
     def profile(self, user_id: str) -> dict[str, str]:
@@ -120,6 +121,11 @@ class ComplianceState:
         of_tweet, of_author = self._judge_entities(versions), self._judge_entities(author)
         is_hidden = any(self._is_on(kind, author) for kind in ("delete", "protect", "suspend"))
         return max(of_tweet[0], "hide" if is_hidden else "show", key=ACTIONS.index), of_tweet[1] | of_author[1]
+
+    def _quotes(self, tweet: Content) -> list[Entity]:
+        """Return the versions of a Tweet and of what it retweets: an event names one of them as the Quote Tweet."""
+        quoting = [tweet, *([tweet["retweeted"]] if "retweeted" in tweet else [])]
+        return [("quote", version) for each in quoting for version in self._all_versions(each["tweet_id"])]
 
     def _judge_entities(self, entities: list[Entity]) -> tuple[str, set[str]]:
         countries = {country for entity in entities for country in self._withheld.get(entity, ())}

@@ -98,7 +98,8 @@ def _store(database: Connection, case: Mapping[str, Any]) -> None:
         retweeted, quoted = tweet.get("retweeted", {}), tweet.get("quoted", {})
         database.execute(
             "INSERT INTO tweet (tweet_id, author_id, body, location, version_ids, retweeted_id, retweeted_author_id,"
-            " quoted_id, quoted_author_id, quoted_body) VALUES (%s, %s, 'text', 'here', %s, %s, %s, %s, %s, %s)",
+            " quoted_id, quoted_author_id, quoted_body, fetched_at)"
+            " VALUES (%s, %s, 'text', 'here', %s, %s, %s, %s, %s, %s, now())",
             [
                 tweet["tweet_id"],
                 tweet["author_id"],
@@ -260,8 +261,8 @@ def _collect_alone(url: str, ids: Sequence[str]) -> None:
     ("fields", "expected"),
     [
         ({"tweet_id": "7", "action": "delete", "reason": "deleted"}, {"action": "delete"}),
-        ({"tweet_id": "7", "action": "delete", "reason": "protected"}, {"action": "delete"}),
-        ({"tweet_id": "7", "action": "a-word-to-come", "reason": None}, {"action": "delete"}),
+        ({"tweet_id": "7", "action": "delete", "reason": "protected"}, {"action": "hide", "location": "keep"}),
+        ({"tweet_id": "7", "action": "a-word-to-come", "reason": None}, {"action": "hide", "location": "keep"}),
         ({"tweet_id": "7", "action": "rehydrate", "reason": "tweet_edited"}, {"action": "hide", "location": "keep"}),
         (
             {"tweet_id": "7", "action": "scrub_geo", "reason": "geo_scrubbed"},
@@ -270,18 +271,23 @@ def _collect_alone(url: str, ids: Sequence[str]) -> None:
         ({"user_id": "1", "action": "delete", "reason": "suspended"}, {"action": "hide", "location": "keep"}),
     ],
 )
-def test_result_of_a_batch_run_is_applied_to_what_was_stored_before(
-    database: Connection, fields: Mapping[str, Any], expected: Mapping[str, Any]
+@pytest.mark.parametrize("is_stored_first", [True, False])
+def test_result_of_a_batch_run_is_applied_to_what_was_fetched_before(
+    database: Connection,
+    fields: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    is_stored_first: bool,  # noqa: FBT001 - parametrized
 ) -> None:
     """As X saw it at `checked_at`: what was fetched after that is newer, but for a Tweet that was deleted."""
     with database.transaction(force_rollback=True):
-        _collect(database, [{"tweet_id": "7", "author_id": "1"}])
+        if is_stored_first:
+            _collect(database, [{"tweet_id": "7", "author_id": "1"}])
         _apply_result(database, fields)
+        if not is_stored_first:
+            _collect(database, [{"tweet_id": "7", "author_id": "1"}])
         assert _found(database, "7") == expected
         if "tweet_id" in fields and fields["reason"] != "deleted":
-            database.execute("DELETE FROM tweet")
-            database.execute("INSERT INTO tweet VALUES ('7', '1', 'text', 'here', '{}')")
-            database.execute("UPDATE tweet SET fetched_at = now() + interval '2 hours'")
+            database.execute("UPDATE tweet SET location = 'here', fetched_at = now() + interval '2 hours'")
             assert _found(database, "7") == {"action": "show", "withheld_in": [], "location": "keep"}
 
 

@@ -12,6 +12,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.SortedSet;
 import java.util.TreeMap;
@@ -163,7 +164,7 @@ public final class ComplianceState {
         var deletesLocation = scrubbedTo != null && new BigInteger(tweet.tweetId()).compareTo(scrubbedTo) <= 0;
         var quoted = tweet.quoted() == null
                 ? null
-                : judge(tweet.quoted()).and(judge(Set.of(new Entity(Kind.QUOTE, tweet.tweetId()))));
+                : judge(tweet.quoted()).and(judge(quotes(tweet)));
         return new Verdict(itself, deletesLocation, quoted);
     }
 
@@ -209,6 +210,15 @@ public final class ComplianceState {
         var isHidden = Stream.of(Switch.USER_DELETED, Switch.PROTECTED, Switch.SUSPENDED)
                 .anyMatch(name -> isOn(name, author));
         return ofTweet.and(judge(author)).and(isHidden ? Action.HIDE : Action.SHOW);
+    }
+
+    /** Returns the versions of a Tweet and of what it retweets: an event names one of them as the Quote Tweet. */
+    private Set<Entity> quotes(Tweet tweet) {
+        return Stream.of(tweet, tweet.retweeted())
+                .filter(Objects::nonNull)
+                .flatMap(each -> versions(each.tweetId()).stream())
+                .map(id -> new Entity(Kind.QUOTE, id))
+                .collect(Collectors.toSet());
     }
 
     private Ruling judge(Set<Entity> entities) {
