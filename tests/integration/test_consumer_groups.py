@@ -2,9 +2,8 @@
 
 import json
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from connector.settings import Settings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from connector.telemetry import exposition, group_states, group_watch
+from tests.rig.consumers import member, process, worker
 from tests.rig.process import wait_until
 from tests.rig.service import (
     Config,
@@ -61,61 +61,14 @@ def config(kafka: Kafka, registry: SchemaRegistry, late_x: Simulator, prefix: st
         yield config
 
 
-def _properties(config: Config, group: str) -> dict[str, Any]:
-    return {
-        "bootstrap.servers": config["kafka"]["bootstrap_servers"],
-        "group.id": group,
-        "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
-        "isolation.level": "read_committed",
-    }
-
-
 def _topics(config: Config, *names: str) -> list[str]:
     prefix = config["kafka"]["topic_prefix"]
     return [f"{prefix}.{name}" for name in names or [each.name for each in EVENT_TYPES]]
 
 
-def _process(consumer: Consumer, count: int) -> None:
-    """Process some events, and commit each afterwards."""
-    while count:
-        message = consumer.poll(0.2)
-        if message is not None:
-            assert message.error() is None
-            consumer.commit(message=message, asynchronous=False)
-            count -= 1
-
-
-@contextmanager
-def _member(config: Config, group: str, *names: str, protocol: str = "classic") -> Iterator[Consumer]:
-    """Give a consumer that is subscribed to topics."""
-    consumer = Consumer(_properties(config, group) | {"group.protocol": protocol})
-    consumer.subscribe(_topics(config, *names))
-    try:
-        yield consumer
-    finally:
-        consumer.close()
-
-
-@contextmanager
-def _worker(config: Config, group: str) -> Iterator[None]:
-    """Process all events as they come."""
-    stop = threading.Event()
-
-    def work() -> None:
-        with _member(config, group) as consumer:
-            while not stop.is_set():
-                message = consumer.poll(0.1)
-                if message is not None and message.error() is None:
-                    consumer.commit(message=message, asynchronous=False)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def _member(config: Config, group: str, *names: str, protocol: str = "classic") -> AbstractContextManager[Consumer]:
+    """Return a consumer of these topics."""
+    return member(config["kafka"]["bootstrap_servers"], group, _topics(config, *names), protocol)
 
 
 def _states(metrics: Metrics) -> dict[str, str]:
@@ -150,11 +103,11 @@ def test_groups_that_do_not_act_are_told_apart_in_every_place(
     with running(config) as probe, ExitStack() as exits:
         probe.await_connected(late_x)
         late_x.emit(200)
-        exits.enter_context(_worker(config, "works"))
+        exits.enter_context(worker(config["kafka"]["bootstrap_servers"], "works", _topics(config)))
         stuck = exits.enter_context(_member(config, "stuck", _DELETES))
         with _member(config, "paused", _DELETES, protocol="consumer") as paused:
-            _process(paused, 1)
-        _process(stuck, 1)
+            process(paused, 1)
+        process(stuck, 1)
         probe.await_sequences(late_x)
         wanted = {"works": "ok", "stuck": "stalled", "paused": "paused", "never": "gone"}
         _await_states(probe, wanted)
@@ -212,9 +165,9 @@ def test_group_that_went_backwards_or_lost_events_is_told_apart(config: Config, 
             _member(config, "overtaken", _DELETES) as overtaken,
             _member(config, "done", _DELETES) as done,
         ):
-            _process(rewound, count)
-            _process(done, count)
-            _process(overtaken, 1)
+            process(rewound, count)
+            process(done, count)
+            process(overtaken, 1)
             _await_states(probe, {"rewound": "ok", "done": "ok", "overtaken": "stalled"})
 
             for partition in rewound.assignment():
@@ -268,7 +221,7 @@ def test_only_records_count_and_no_more_are_read_than_a_bound(kafka: Kafka, conf
 
     write(1)
     with _member(config, "one", _DELETES) as consumer:
-        _process(consumer, 1)
+        process(consumer, 1)
     foreign = list[str]()
     settings = Settings.model_validate(config)
     with GroupReader(settings, lambda topic, _: foreign.append(topic)) as reader:
@@ -293,5 +246,5 @@ def test_only_records_count_and_no_more_are_read_than_a_bound(kafka: Kafka, conf
         assert len(foreign) == MOST_RECORDS
         assert bound.oldest_event_us is not None
         with _member(config, "one", _DELETES) as consumer:
-            _process(consumer, MOST_RECORDS + 23)
+            process(consumer, MOST_RECORDS + 23)
         assert (look().records, look().is_exact) == (0, True)

@@ -18,10 +18,12 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from connector.simulator import clock
+from connector.telemetry import group_watch
 from tests.faults.upstream.journey import US_PER_S, Journey, to_us
 from tests.monitoring.queries import OF_PROMETHEUS, code_blocks, commands, filled_in, selectors, selects
 from tests.monitoring.shortened import shortened
 from tests.monitoring.test_runbook import section
+from tests.rig.consumers import worker
 from tests.rig.kafka import KafkaCluster
 from tests.rig.own_topics import OwnTopics, done_run
 from tests.rig.process import wait_until
@@ -41,6 +43,7 @@ _OF_EVENTS = "ComplianceDrift"
 _OF_PRODUCER = "compliance_connector_kafka_queue_messages"
 _STREAMS = "like"
 _PLACE = ("like", 1)
+_GROUP = "reader"
 _PATIENCE_S = 60.0
 _WINDOW = "10m"
 """Longer than the test."""
@@ -83,7 +86,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Iterator[_Stag
         config = make_config(kafka.bootstrap_servers, registry.url, journey.prefix, journey.simulator.base_url)
         topics, now_us = OwnTopics.of(config), time.time_ns() // 1000
         topics.write([topics.runs.run(done_run(now_us, now_us))])  # else no metric of batch runs is there
-        probe = stack.enter_context(journey.running())
+        reader = worker(kafka.bootstrap_servers, _GROUP, [topics.names.records("like.delete")])
+        stack.enter_context(reader)  # else no metric of consumer groups is there
+        stack.enter_context(mock.patch.object(group_watch, "LOOK_S", 1.0))
+        probe = stack.enter_context(journey.running(kafka={"watched_groups": _GROUP}))
         journey.emit_on(journey.places)
         journey.settle()
         covered_us = journey.cut()[_PLACE]
