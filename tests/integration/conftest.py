@@ -31,6 +31,7 @@ _LONGEST = (
     "test_main_path.py",
     "test_dead_letters.py",
     "test_page.py",
+    "test_consumer_groups.py",
     "test_sharing.py",
     "test_registry_away.py",
     "test_ledger.py",

@@ -111,6 +111,7 @@ def test_groups_that_do_not_act_are_told_apart_in_every_place(
         probe.await_sequences(late_x)
         wanted = {"works": "ok", "stuck": "stalled", "paused": "paused", "never": "gone"}
         _await_states(probe, wanted)
+        wait_until(lambda: probe.metric(_LAG, group="works") == 0, "it has processed all", _TIMEOUT_S)
 
         metrics = probe.metrics()
         assert metrics.total("consumer_groups_watched") == 4
@@ -170,14 +171,14 @@ def test_group_that_went_backwards_or_lost_events_is_told_apart(config: Config, 
             process(overtaken, 1)
             _await_states(probe, {"rewound": "ok", "done": "ok", "overtaken": "stalled"})
 
-            for partition in rewound.assignment():
-                rewound.commit(offsets=[TopicPartition(partition.topic, partition.partition, 0)], asynchronous=False)
+            starts = [TopicPartition(deletes, number, 0) for number in range(2)]
+            rewound.commit(offsets=starts, asynchronous=False)
             _await_states(probe, {"rewound": "reset", "done": "ok", "overtaken": "stalled"})
-            assert probe.metric(_LAG, group="rewound") == count
+            wait_until(lambda: probe.metric(_LAG, group="rewound") == count, "all is to be processed", _TIMEOUT_S)
 
             _delete_records(config, deletes)
             _await_states(probe, {"rewound": "behind-retention", "done": "ok", "overtaken": "behind-retention"})
-            assert probe.metric(_LAG) == 0
+            wait_until(lambda: probe.metric(_LAG) == 0, "nothing is left of it", _TIMEOUT_S)
 
 
 def _delete_records(config: Config, topic: str) -> None:
