@@ -26,7 +26,7 @@ _HEAD = ("GROUP", "STATE", "UNPROCESSED", "OLDEST EVENT", "LEFT OF 24 h", "TOPIC
 def consumers(
     *,
     group: Annotated[
-        list[str] | None, typer.Argument(metavar="[GROUP]...", help="Groups to look at. Default: kafka.watched_groups.")
+        list[str] | None, typer.Argument(metavar="GROUP", help="Groups to look at. Default: kafka.watched_groups.")
     ] = None,
     config: ConfigFile = None,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 s, until interrupted.")] = False,
