@@ -34,6 +34,9 @@ APPLY = """
     FROM jsonb_array_elements(%s::jsonb) AS event
 """
 """A batch run is named in its results, and in no event."""
+REFUSE = "INSERT INTO compliance.refused_event (event, reason) VALUES (%s, %s)"
+UNFIT = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+"""What the database says of an event that it cannot hold: it would say so again and again."""
 NUL, REPLACEMENT = "\0", "\ufffd"
 
 
@@ -49,15 +52,17 @@ def main() -> None:
         "session.timeout.ms": 10_000,  # how long after a crash another consumer of the group takes over
     }
     with psycopg.connect(os.environ["DATABASE"], autocommit=True) as database, Consumer(settings) as consumer:
+        database.isolation_level = psycopg.IsolationLevel.READ_COMMITTED  # a snapshot of before the lock misses content
+        database.execute("SELECT compliance.sweep()")
         consumer.subscribe([rf"^{re.escape(PREFIX)}\.({STREAMS})\."])
-        last_s = time.monotonic()
-        while time.monotonic() - last_s < IDLE_EXIT_S:
-            if messages := consumer.consume(BATCH, timeout=1.0):
-                events = [decode(value_of(message)) for message in messages]
-                apply(database, events)
+        is_scrubbing, last_s = True, time.monotonic()
+        while is_scrubbing or time.monotonic() - last_s < IDLE_EXIT_S:
+            if messages := consumer.consume(BATCH, timeout=0 if is_scrubbing else 1.0):
+                apply(database, [decode(value) for message in messages if (value := value_of(message)) is not None])
                 consumer.commit(asynchronous=False)
-                print(f"applied {len(events)} events", file=sys.stderr)
+                print(f"applied {len(messages)} events", file=sys.stderr)
                 last_s = time.monotonic()
+            is_scrubbing = scrub(database)
 
 
 def value_of(message: Message) -> bytes | None:
@@ -68,29 +73,48 @@ def value_of(message: Message) -> bytes | None:
 
 
 def apply(database: psycopg.Connection, events: list[Event]) -> None:
-    """Apply events in one transaction, and then delete the locations of the users that removed theirs."""
+    """Apply events in one transaction, or each in its own where the database cannot hold one of them."""
+    try:
+        apply_together(database, as_json(events))
+    except UNFIT as error:
+        if len(events) == 1:
+            refuse(database, events[0], error)
+        else:
+            for event in events:
+                apply(database, [event])
+
+
+def apply_together(database: psycopg.Connection, events: str) -> None:
+    """Apply events in one transaction, as soon as none is open that stores content."""
     for left in reversed(range(TRIES)):
         try:
             with database.transaction():
                 # Content that wants to come in waits behind this, so it must not wait for long at once.
                 database.execute("SET LOCAL lock_timeout = '2s'")
                 database.execute("SELECT compliance.lock_for_events()")
-                database.execute(APPLY, [as_json(events)])
-            break
+                database.execute(APPLY, [events])
         except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable) as error:
             if not left:
                 raise
             print(f"a transaction that stores content is open: {error}; trying again", file=sys.stderr)
             time.sleep(1)
-    for user_id in {event["user_id"] for event in events if event["event_type"] == "user.scrub-geo"}:
-        scrub(database, user_id)
+        else:
+            return
 
 
-def scrub(database: psycopg.Connection, user_id: str) -> None:
-    """Delete locations some rows at a time: a transaction about millions of rows would hold up everyone."""
-    done = SCRUB_ROWS
-    while done == SCRUB_ROWS:
-        [[done]] = database.execute("SELECT compliance.scrub(%s, %s)", [user_id, SCRUB_ROWS])
+def refuse(database: psycopg.Connection, event: Event, error: psycopg.Error) -> None:
+    """Keep an event that cannot be applied for a person to look at."""
+    print(f"event {event.get('event_id')} cannot be applied: {error}", file=sys.stderr)
+    database.execute(REFUSE, [json.dumps(event, default=str), str(error)])
+
+
+def scrub(database: psycopg.Connection) -> bool:
+    """Delete some locations; return whether there is more to do. All at once would hold up everyone."""
+    try:
+        [[is_more]] = database.execute("SELECT compliance.scrub_some(%s)", [SCRUB_ROWS])
+    except psycopg.errors.DeadlockDetected:
+        return True
+    return bool(is_more)
 
 
 def as_json(events: Iterable[Event]) -> str:

@@ -158,9 +158,8 @@ def test_every_place_says_the_same_and_the_truth(stage: _Stage) -> None:
     (code, printed), (audit_code, _) = stage.run(
         ["coverage", "--from", start, "--to", end, "--output", "json"], ["ledger", "verify", "--from", "1h"]
     )
-    verdicts = {
-        f"{each['stream']}/{each['stream_partition']}": each["verdict"] for each in json.loads(printed)["partitions"]
-    }
-    assert (code, verdicts.pop(str(_LOSING))) == (1, "complete but for gaps")
-    assert set(verdicts.values()) == {"complete"}
+    found = {f"{each['stream']}/{each['stream_partition']}": each for each in json.loads(printed)["partitions"]}
+    losing = found.pop(str(_LOSING))
+    assert (code, losing["verdict"]) == (1, "complete but for gaps"), losing
+    assert {each["verdict"] for each in found.values()} == {"complete"}, found
     assert audit_code == 0

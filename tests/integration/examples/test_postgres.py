@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -88,8 +89,8 @@ def _orders(case: Mapping[str, Any]) -> list[tuple[int, ...]]:
 
 def _apply(database: Connection, event: Mapping[str, Any]) -> None:
     database.execute("SELECT compliance.apply(%s::jsonb -> 0)", [_CONSUMER.as_json([event])])
-    if event["event_type"] == "user.scrub-geo":
-        database.execute("SELECT compliance.scrub(%s, 1000)", [event["user_id"]])
+    while _CONSUMER.scrub(database):
+        pass
 
 
 def _store(database: Connection, case: Mapping[str, Any]) -> None:
@@ -302,11 +303,79 @@ def test_result_older_than_an_event_is_out_of_date(database: Connection) -> None
         assert _found(database, "7")["action"] == "show"
 
 
+def test_result_holds_for_copies_and_yields_to_later_events(database: Connection) -> None:
+    """A Tweet of a protected account is hidden inside others, too, until an event says that the account is public."""
+    with database.transaction(force_rollback=True):
+        seven = {"tweet_id": "7", "author_id": "1"}
+        retweet, quote = (
+            {"tweet_id": id_, "author_id": "2", name: seven} for id_, name in (("8", "retweeted"), ("9", "quoted"))
+        )
+        _collect(database, [seven, retweet, quote])
+        _apply_result(database, {"tweet_id": "7", "action": "delete", "reason": "protected"})
+        assert [_found(database, id_)["action"] for id_ in "789"] == ["hide", "hide", "show"]
+        assert _found(database, "9")["quoted"] == {"action": "hide"}
+        back = {"event_type": "user.unprotect", "event_at": "2200-01-01T00:00:00Z", "user_id": "1"}
+        _apply(database, back | {"event_id": "b", "delivered_by": "stream", "stream_partition": 1, "sequence": 1})
+        assert [_found(database, id_)["action"] for id_ in "789"] == ["show"] * 3
+
+
 def _apply_result(database: Connection, fields: Mapping[str, Any]) -> None:
     """Apply a result of a job that was created an hour after the content was fetched."""
     [at] = database.execute("SELECT (now() + interval '1 hour')::text").fetchone() or ()
     result = {"event_id": "a", "event_type": "batch", "run_id": "r", "checked_at": at, **fields}
     database.execute("SELECT compliance.apply_result(%s::jsonb)", [json.dumps(result)])
+
+
+def test_content_is_stored_at_read_committed_alone(database: Connection) -> None:
+    """A snapshot that is older than a deletion would let the Tweet in."""
+    with psycopg.connect(database.info.dsn, password="", port=database.info.port) as other:
+        other.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with pytest.raises(psycopg.errors.RaiseException, match="read committed"):
+            _collect(other, [{"tweet_id": "7", "author_id": "1"}])
+
+
+def test_sweep_deletes_what_came_in_past_the_triggers(database: Connection) -> None:
+    """As a backup does that is restored: a deleted Tweet, a copy of it, and a location."""
+    with database.transaction(force_rollback=True):
+        _apply(database, _delete(1, "7"))
+        scrub = {"event_type": "user.scrub-geo", "event_at": _LONG_AGO, "user_id": "1", "up_to_tweet_id": "9"}
+        _apply(database, scrub | {"event_id": "s", "delivered_by": "stream", "stream_partition": 1, "sequence": 2})
+        database.execute("SET LOCAL session_replication_role = replica")
+        seven = {"tweet_id": "7", "author_id": "2"}
+        _collect(
+            database,
+            [seven, {"tweet_id": "8", "author_id": "2", "retweeted": seven}, {"tweet_id": "9", "author_id": "1"}],
+        )
+        database.execute("SET LOCAL session_replication_role = origin")
+        database.execute("SELECT compliance.sweep()")
+        while _CONSUMER.scrub(database):
+            pass
+        assert [_found(database, id_)["action"] for id_ in "789"] == ["delete", "delete", "show"]
+        assert _found(database, "9")["location"] == "delete"
+
+
+def test_event_that_the_database_cannot_hold_stops_no_other(database: Connection) -> None:
+    """It is kept for a person to look at, and its neighbours are applied."""
+    profile = {"event_type": "user.profile-modification", "user_id": "1", "new_value": "x", "event_at": _LONG_AGO}
+    place = {"event_id": "p", "delivered_by": "stream", "stream_partition": 1, "sequence": 3}
+    alphabet = [chr(0x4E00 + number) for number in range(6_000)]
+    with database.transaction(force_rollback=True):
+        _CONSUMER.apply(
+            database, [_delete(1, "7"), profile | place | {"profile_field": "".join(alphabet)}, _delete(2, "8")]
+        )
+        assert database.execute("SELECT count(*) FROM compliance.deleted").fetchone() == (2,)
+        [(reason,)] = database.execute("SELECT reason FROM compliance.refused_event").fetchall()
+        assert "index row" in reason
+
+
+def test_forgetting_leaves_what_may_still_be_needed(database: Connection) -> None:
+    """Receipts and profile texts go with their age; states of Tweets and users stay."""
+    with database.transaction(force_rollback=True):
+        _apply(database, _delete(1, "7"))
+        database.execute("UPDATE compliance.receipt SET applied_at = now() - interval '31 days'")
+        database.execute("SELECT compliance.forget('30 days')")
+        assert database.execute("SELECT count(*) FROM compliance.receipt").fetchone() == (0,)
+        assert database.execute("SELECT count(*) FROM compliance.deleted").fetchone() == (1,)
 
 
 def test_readme_leads_to_a_compliant_table_in_three_commands(postgres: Postgres, published: Published) -> None:
@@ -318,7 +387,7 @@ def test_readme_leads_to_a_compliant_table_in_three_commands(postgres: Postgres,
     assert install == "pip install -r requirements.txt"
     environment = published.environment | {"DATABASE": postgres.database("readme")}
     for command in (schema, consume):
-        program, *arguments = command.replace("$DATABASE", environment["DATABASE"]).replace('"', "").split()
+        program, *arguments = shlex.split(command.replace("$DATABASE", environment["DATABASE"]))
         run([sys.executable if program == "python" else program, *arguments], _FOLDER, environment)
     with psycopg.connect(environment["DATABASE"]) as database:
         assert database.execute("SELECT count(*) FROM compliance.receipt").fetchone() == (len(published.events),)
