@@ -42,7 +42,7 @@ stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies,
 
 integration: java prometheus chromium postgres $(VENV)/dev.stamp ## Run the tests on real Kafka and registry; LONG=1 runs the long ones, too
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,integration tests,LONG=$(LONG) $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/integration)
+	$(call step,integration tests,LONG=$(LONG) $(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder tests/integration)
 
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; `python -m tests.chart.generate` regenerates what is derived from it
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)

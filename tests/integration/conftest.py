@@ -20,25 +20,32 @@ from tests.rig.service import Config, delete_topics, make_config, provisioned, r
 from tests.rig.session import Kafka, SchemaRegistry
 
 _LONGEST = (
-    "test_officer.py",
-    "test_outage.py",
     "test_coverage_report.py",
-    "test_demo.py",
-    "test_security.py",
-    "test_commands.py",
-    "test_telemetry.py",
-    "test_start.py",
-    "test_main_path.py",
+    "test_hands.py",
     "test_dead_letters.py",
-    "test_page.py",
-    "test_consumer_groups.py",
-    "test_sharing.py",
-    "test_registry_away.py",
-    "test_ledger.py",
-    "test_kafka_away.py",
+    "test_commands.py",
     "test_answers.py",
+    "test_officer.py",
+    "test_ledger.py",
+    "test_security.py",
+    "test_outage.py",
+    "test_kafka_away.py",
+    "test_consumer_groups.py",
+    "test_telemetry.py",
+    "test_audit.py",
+    "test_page.py",
+    "test_main_path.py",
     "test_gaps.py",
+    "test_registry_away.py",
+    "test_foreign_records.py",
+    "test_sharing.py",
+    "test_demo.py",
+    "test_postgres.py",
+    "test_killed.py",
+    "test_node.py",
+    "test_echoes.py",
 )
+"""The longest first: one that is left for the end is waited for."""
 _BATCH_EVENTS = int(os.environ.get("BATCH_EVENTS", "4000"))
 _BATCH_IDS = int(os.environ.get("BATCH_IDS", "0"))
 """Ids that a store holds at least; those that no event names are clean. `test_killed.py` has `BATCH_KILLS`."""
@@ -56,7 +63,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")
