@@ -50,7 +50,8 @@ _PRODUCER_DEFAULTS = {
     "queue.buffering.max.kbytes": 192 * 1024,
     "statistics.interval.ms": 10_000,
 }
-_READER_DEFAULTS = {"queued.max.messages.kbytes": 16 * 1024}  # of what is there to read, which may be any amount
+_READER_DEFAULTS = {"queued.max.messages.kbytes": 16 * 1024, "fetch.max.bytes": 4 * 1024 * 1024}
+"""What is there to read may be any amount, and a fetch holds several times its size once it is decompressed."""
 
 
 class ClientProperties(dict[str, Any]):
