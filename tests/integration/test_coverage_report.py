@@ -238,14 +238,14 @@ def test_group_that_has_processed_all_leaves_the_verdict_as_it_is(story: _Story)
 
 def test_group_that_has_left_an_event_is_done_up_to_what_was_covered_before_it(story: _Story) -> None:
     """By the ledger, for each stream partition of which an event is left; of the others it is done."""
-    group, events = f"{story.prefix}-half", _events(story)
+    group, events = f"{story.prefix}-short", _events(story)
     offsets = {(each.topic, each.partition): each.offset + 1 for each, _, _ in events}
     on_topic = [each for each, _, _ in events if each.topic == f"{story.prefix}.tweet.delete" and each.partition == 0]
-    place, middle = (on_topic[0].topic, 0), on_topic[len(on_topic) // 2].offset
-    _commit(story, group, offsets | {place: middle})
+    place, second = (on_topic[0].topic, 0), on_topic[1].offset  # of the stretch that is asked about, whatever X's mix
+    _commit(story, group, offsets | {place: second})
     lowest: dict[StreamPartition, int] = {}
     for each, partition, sequence in events:
-        if (each.topic, each.partition) == place and each.offset >= middle:
+        if (each.topic, each.partition) == place and each.offset >= second:
             lowest[partition] = min(sequence, lowest.get(partition, sequence))
     assert lowest
     asked = ("--from", story.began, "--to", story.well_until, "--group", group, "--output", "json")
