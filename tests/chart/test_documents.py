@@ -87,6 +87,14 @@ def test_notes_name_the_next_commands_and_warn_of_secrets_as_values() -> None:
     assert "made-up" not in notes
 
 
+@pytest.mark.parametrize(("replicas", "warns"), [("null", False), ("10", False), ("11", True)])
+def test_notes_warn_of_more_replicas_than_stream_partitions(replicas: str, warns: bool) -> None:  # noqa: FBT001 - one of two
+    """Not where others choose their number."""
+    arguments = ("install", "demo", str(CHART), "--dry-run=client", "--values", str(VALUES_FILES["defaults"]))
+    notes = helm(*arguments, "--set", f"replicas={replicas}").partition("NOTES:")[2]
+    assert ("at most 10 stream partitions" in notes) is warns
+
+
 def test_notes_name_the_batch_runs_that_are_on() -> None:
     """With the topic that they need, and nothing where none is on."""
     arguments = ("install", "demo", str(CHART), "--dry-run=client", "--values")

@@ -114,6 +114,19 @@ def test_replicas_have_no_claims_and_start_without_waiting_for_each_other() -> N
     assert (spec["replicas"], spec["podManagementPolicy"]) == (2, "Parallel")
 
 
+@pytest.mark.parametrize("number", [0, 12])
+def test_number_of_replicas_is_taken(number: int) -> None:
+    """Zero is a number, too."""
+    assert only(render("defaults", {"replicas": number}), "StatefulSet")["spec"]["replicas"] == number
+
+
+def test_number_of_replicas_that_is_null_is_left_to_others() -> None:
+    """The field is absent, since Helm 4 owns and defends what a manifest holds; all else is as ever."""
+    usual, left = render("defaults"), render("defaults", {"replicas": None})
+    del only(usual, "StatefulSet")["spec"]["replicas"]
+    assert left == usual
+
+
 def test_probes_ask_the_named_port_for_life_and_readiness() -> None:
     """Readiness never restarts a container, and life never looks outward."""
     container = service_container(render("defaults"))
