@@ -24,6 +24,17 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with .Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{/* A container that runs the command with the settings. Called with (list . ROLE ARGUMENTS). */}}
@@ -39,6 +50,10 @@ args:
   - --config={{ include "connector.configFile" $root }}
 {{- with concat $credentials.env $root.Values.extraEnv }}
 env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.envFrom }}
+envFrom:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $root.Values.securityContext }}

@@ -33,8 +33,9 @@
       "x" $x
       "kafka" $kafka
       "schema_registry" $registry
-      "http" (dict "port" (int $.Values.http.port))
-      "log" (dict "level" $.Values.log.level "format" $.Values.log.format) -}}
+      "http" (dict "host" $.Values.http.host "port" (int $.Values.http.port))
+      "log" (dict "level" $.Values.log.level "format" $.Values.log.format)
+      "pipeline" (dict "start_deadline_s" (int $.Values.startDeadlineSeconds)) -}}
 {{- mustMergeOverwrite $config (deepCopy $.Values.config) | toYaml -}}
 {{- end -}}
 {{- end -}}

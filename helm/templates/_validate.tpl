@@ -11,6 +11,7 @@
       (include "connector.validate.authorities" .)
       (include "connector.validate.config" .)
       (include "connector.validate.extraEnv" .)
+      (include "connector.validate.pods" .)
       (include "connector.validate.monitoring" .)) -}}
 {{- if $problems }}{{ printf "these values need a hand:\n%s" (join "\n" $problems) | fail }}{{ end -}}
 {{- end -}}
@@ -185,6 +186,26 @@
 {{- if and .value (or (regexMatch "^CONNECTOR_.*(TOKEN|API_KEY|SECRET|PASSWORD|KAFKA__PROPERTIES)$" (toString .name)) (and (regexMatch "(?i)_proxy$" (toString .name)) (regexMatch "//[^/]*@" (toString .value)))) -}}
 {{- $problems = append $problems (printf "- extraEnv: %s may hold a secret: give it by valueFrom.secretKeyRef, or by the values that name a Secret" .name) -}}
 {{- end -}}
+{{- end -}}
+{{- join "\n" $problems -}}
+{{- end -}}
+
+{{- define "connector.validate.pods" -}}
+{{- $problems := list -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- if and .minAvailable .maxUnavailable -}}
+{{- $problems = append $problems "- podDisruptionBudget.minAvailable: set it or podDisruptionBudget.maxUnavailable, not both" -}}
+{{- end -}}
+{{- $replicas := int $.Values.replicas -}}
+{{- if and .enabled $replicas (not (kindIs "string" .minAvailable)) (ge (int .minAvailable) $replicas) -}}
+{{- $problems = append $problems "- podDisruptionBudget.minAvailable: must be less than replicas, else no node with one of them can be drained" -}}
+{{- end -}}
+{{- if and .enabled (eq (toString .minAvailable) "100%") -}}
+{{- $problems = append $problems "- podDisruptionBudget.minAvailable: must be less than 100%, else no node with a replica can be drained" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.dnsPolicy "None") (not (dig "nameservers" list .Values.dnsConfig)) -}}
+{{- $problems = append $problems "- dnsConfig.nameservers: is needed with dnsPolicy None: set it to the addresses of your DNS servers" -}}
 {{- end -}}
 {{- join "\n" $problems -}}
 {{- end -}}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -125,6 +126,60 @@ def test_number_of_replicas_that_is_null_is_left_to_others() -> None:
     usual, left = render("defaults"), render("defaults", {"replicas": None})
     del only(usual, "StatefulSet")["spec"]["replicas"]
     assert left == usual
+
+
+def test_updates_are_rolled_out_as_the_values_say() -> None:
+    """Strategy, waiting time and history; the last is absent by default, since it may be immutable."""
+    spec = only(render("defaults"), "StatefulSet")["spec"]
+    assert spec["updateStrategy"] == {"type": "RollingUpdate"}
+    assert spec.keys().isdisjoint({"minReadySeconds", "revisionHistoryLimit"})
+    values = {"updateStrategy": {"type": "OnDelete"}, "minReadySeconds": 10, "revisionHistoryLimit": 0}
+    other = only(render("defaults", values), "StatefulSet")
+    assert {name: other["spec"][name] for name in values} == values
+    kubernetes_validate.validate(other, "1.29", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("budget", "wanted"),
+    [
+        ({}, {"maxUnavailable": 1}),
+        ({"maxUnavailable": "50%"}, {"maxUnavailable": "50%"}),
+        ({"minAvailable": 1}, {"minAvailable": 1}),
+        ({"minAvailable": "50%"}, {"minAvailable": "50%"}),
+    ],
+)
+def test_budget_says_who_may_be_away_or_who_must_stay(budget: Manifest, wanted: Manifest) -> None:
+    """Setting one is enough: the other is then left out."""
+    spec = only(render("defaults", {"podDisruptionBudget": budget}), "PodDisruptionBudget")["spec"]
+    assert {name: spec[name] for name in ("minAvailable", "maxUnavailable") if name in spec} == wanted
+
+
+def test_budget_of_replicas_that_others_count_may_have_any_minimum() -> None:
+    """How many there are is not known here; none at all is a stop."""
+    for replicas in (None, 0):
+        assert render("defaults", {"replicas": replicas, "podDisruptionBudget": {"minAvailable": 2}})
+
+
+def test_service_takes_annotations_and_address_families() -> None:
+    """Both are absent by default."""
+    service = only(render("everything"), "Service")
+    assert service["metadata"]["annotations"]["example.com/topology"] == "auto"
+    assert service["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+    assert "ipFamilyPolicy" not in only(render("defaults"), "Service")["spec"]
+
+
+def test_service_waits_five_minutes_for_what_provisioning_makes() -> None:
+    """An image that is slow to pull holds the Job up; `config` still wins."""
+    assert "start_deadline_s: 300" in config_text(render("defaults"))
+    assert "start_deadline_s: 600" in config_text(render("defaults", {"startDeadlineSeconds": 600}))
+    own = {"config": {"pipeline": {"start_deadline_s": 60}}}
+    assert "start_deadline_s: 60\n" in config_text(render("defaults", own))
+
+
+def test_service_listens_on_ipv6_where_it_is_told_to() -> None:
+    """On a cluster without IPv4 the default address leads nowhere."""
+    assert "host: 0.0.0.0" in config_text(render("defaults"))
+    assert "host: '::'" in config_text(render("defaults", {"http": {"host": "::"}}))
 
 
 def test_probes_ask_the_named_port_for_life_and_readiness() -> None:
@@ -258,11 +313,17 @@ def test_provisioning_is_a_plain_job_that_gives_up_where_trying_again_is_useless
     """No hook, so the service waits beside it; exit code 78 ends it."""
     job = _provision_job()
     assert "annotations" not in job["metadata"]
-    [rule] = job["spec"]["podFailurePolicy"]["rules"]
+    rule = job["spec"]["podFailurePolicy"]["rules"][0]
     assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [78])
     assert rule["onExitCodes"]["containerName"] == job["spec"]["template"]["spec"]["containers"][0]["name"]
     assert "ttlSecondsAfterFinished" not in job["spec"]
     assert _provision_job({"provisioning": {"ttlSecondsAfterFinished": 0}})["spec"]["ttlSecondsAfterFinished"] == 0
+
+
+def test_provisioning_pod_that_a_drained_node_takes_along_counts_as_no_failure() -> None:
+    """Else a cluster that replaces its nodes uses up the tries."""
+    rule = _provision_job()["spec"]["podFailurePolicy"]["rules"][1]
+    assert rule == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
 
 def test_provisioning_that_is_off_leaves_no_job() -> None:
@@ -376,6 +437,8 @@ def test_placement_concerns_all_pods_and_affinity_the_service() -> None:
         assert spec["tolerations"][0]["key"] == "dedicated"
         assert spec["priorityClassName"] == "important"
         assert spec["imagePullSecrets"] == [{"name": "registry"}]
+        assert spec["hostAliases"] == [{"ip": "192.0.2.1", "hostnames": ["kafka-1"]}]
+        assert (spec["dnsPolicy"], spec["dnsConfig"]["options"][0]["name"]) == ("ClusterFirst", "ndots")
     assert "affinity" in service_pod(render("everything"))
 
 
@@ -384,11 +447,14 @@ def test_extras_are_added() -> None:
     manifests = render("everything")
     pod = service_pod(manifests)
     assert [container["name"] for container in pod["containers"]] == ["connector", "sidecar"]
+    assert [container["name"] for container in pod["initContainers"]] == ["wait"]
+    assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["/usr/bin/env", "true"]
     for made in pods(manifests).values():
         container = made["spec"]["containers"][0]
         assert {"name": "scratch", "emptyDir": {}} in made["spec"]["volumes"]
         assert {"name": "scratch", "mountPath": "/tmp"} in container["volumeMounts"]  # noqa: S108 - in the pod
         assert {"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"} in container["env"]
+        assert container["envFrom"] == [{"configMapRef": {"name": "proxy"}}]
     extra = {manifest["metadata"]["name"]: manifest["data"] for manifest in manifests if "data" in manifest}
     assert extra["demo-compliance-extra"] == {"release": "demo"}
     assert extra["demo-text"] == {"replicas": "3"}
@@ -403,6 +469,8 @@ def test_annotations_of_users_are_on_objects_and_pods() -> None:
     }
     annotations = pods(manifests)["StatefulSet"]["metadata"]["annotations"]
     assert (annotations["example.com/owner"], annotations["example.com/scrape"]) == ("trust", "true")
+    assert only(manifests, "StatefulSet")["metadata"]["annotations"]["example.com/reload"] == "true"
+    assert "example.com/reload" not in annotations
     assert only(manifests, "Job")["metadata"]["annotations"]["example.com/kind"] == "provisioning"
 
 
@@ -487,7 +555,7 @@ def test_long_names_leave_room_for_what_kubernetes_adds() -> None:
 def test_upgrade_from_the_defaults_changes_no_immutable_field(name: str) -> None:
     """Whatever is switched on later; only another name makes another release of it."""
     before, after = render("defaults"), render(name, {"nameOverride": "", "fullnameOverride": ""})
-    mutable = {"replicas", "template", "updateStrategy"}
+    mutable = {"replicas", "template", "updateStrategy", "minReadySeconds"}
     old, new = (only(manifests, "StatefulSet") for manifests in (before, after))
     assert old["metadata"]["name"] == new["metadata"]["name"]
     assert [key for key in {*old["spec"], *new["spec"]} - mutable if old["spec"].get(key) != new["spec"].get(key)] == []

@@ -210,6 +210,22 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ({"kafka": {"tls": {"ca": {"configMap": "c", "secret": "s"}}}}, "kafka.tls.ca: set configMap or secret, not both"),
     ({"schemaRegistry": {"ca": {"configMap": "c", "secret": "s"}}}, "schemaRegistry.ca: set configMap or secret, not"),
     (
+        {"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}},
+        "podDisruptionBudget.minAvailable: set it or podDisruptionBudget.maxUnavailable, not both",
+    ),
+    (
+        {"podDisruptionBudget": {"minAvailable": 2}},
+        "podDisruptionBudget.minAvailable: must be less than replicas, else no node with one of them can be drained",
+    ),
+    (
+        {"podDisruptionBudget": {"minAvailable": "100%"}},
+        "podDisruptionBudget.minAvailable: must be less than 100%, else no node with a replica can be drained",
+    ),
+    (
+        {"dnsPolicy": "None"},
+        "dnsConfig.nameservers: is needed with dnsPolicy None: set it to the addresses of your DNS",
+    ),
+    (
         {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
         "podMonitor.enabled: set it or serviceMonitor.enabled, not both",
     ),
