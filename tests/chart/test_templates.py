@@ -474,6 +474,37 @@ def test_annotations_of_users_are_on_objects_and_pods() -> None:
     assert only(manifests, "Job")["metadata"]["annotations"]["example.com/kind"] == "provisioning"
 
 
+def test_pods_that_end_take_annotations_and_labels_of_their_own() -> None:
+    """So a mesh's sidecar, which would keep them from ending, can be kept off them alone."""
+    made = pods(render("everything"))
+    off = "sidecar.istio.io/inject"
+    assert {kind for kind, pod in made.items() if pod["metadata"]["annotations"].get(off) == "false"} == {
+        "Job",
+        "CronJob tweets",
+        "CronJob users",
+        "Pod",
+    }
+    assert {kind: pod["metadata"]["labels"].get("pods") for kind, pod in made.items()} == {
+        "StatefulSet": None,
+        "Job": "provisioning",
+        "CronJob tweets": "batch",
+        "CronJob users": "batch",
+        "Pod": "test",
+    }
+
+
+@pytest.mark.parametrize("section", ["provisioning", "batch", "tests"])
+def test_labels_and_annotations_of_such_pods_do_not_replace_ours(section: str) -> None:
+    """Neither what selectors look for nor what makes the test a test."""
+    component, hook = "app.kubernetes.io/component", "helm.sh/hook"
+    values = {"podLabels": {component: "connector"}, "podAnnotations": {hook: "pre-install"}}
+    made = pods(render("defaults", {**_BATCH, section: {**_BATCH.get(section, {}), **values}}))
+    assert [kind for kind, pod in made.items() if pod["metadata"]["labels"][component] == "connector"] == [
+        "StatefulSet"
+    ]
+    assert made["Pod"]["metadata"]["annotations"][hook] == "test"
+
+
 @pytest.mark.parametrize(
     ("kind", "switch", "endpoints"),
     [("ServiceMonitor", "serviceMonitor", "endpoints"), ("PodMonitor", "podMonitor", "podMetricsEndpoints")],
