@@ -57,7 +57,7 @@ annotations:
 
 {{- define "connector.image" -}}
 {{- with .Values.image -}}
-{{- if .registry }}{{ .registry }}/{{ end }}{{ .repository -}}
+{{- with .registry | default $.Values.global.imageRegistry }}{{ . }}/{{ end }}{{ .repository -}}
 {{- if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end -}}
 {{- end -}}
 {{- end -}}

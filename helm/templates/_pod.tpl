@@ -5,7 +5,11 @@
 serviceAccountName: {{ include "connector.serviceAccountName" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .Values.imagePullSecrets }}
+{{- $pullSecrets := .Values.imagePullSecrets -}}
+{{- range .Values.global.imagePullSecrets -}}
+{{- $pullSecrets = append $pullSecrets (kindIs "string" . | ternary (dict "name" .) .) -}}
+{{- end -}}
+{{- with $pullSecrets | uniq }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -35,7 +35,8 @@ _NO_RULES = {"$schema", "description", "items", "properties"}
 def _rules(node: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]:
     """Yield path, keyword and node of every rule of the schema; `0` is the first item of an array."""
     for keyword in node.keys() - _NO_RULES:
-        yield path, keyword, node
+        if node[keyword] is not True:
+            yield path, keyword, node
     for name, member in node.get("properties", {}).items():
         yield from _rules(member, (*path, name))
     if "items" in node:
