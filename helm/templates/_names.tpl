@@ -29,16 +29,16 @@ app.kubernetes.io/component: {{ index . 1 }}
       "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
       "app.kubernetes.io/version" ($root.Values.image.tag | default $root.Chart.AppVersion | trunc 63)
       "app.kubernetes.io/managed-by" $root.Release.Service -}}
-{{- mergeOverwrite (dict) $root.Values.commonLabels $own (include "connector.selectorLabels" . | fromYaml) | toYaml -}}
+{{- mergeOverwrite (dict) ($root.Values.commonLabels | default dict) $own (include "connector.selectorLabels" . | fromYaml) | toYaml -}}
 {{- end -}}
 
 {{/* Name, labels and annotations of an object. Called with (list . COMPONENT SUFFIX), and more labels and annotations. */}}
 {{- define "connector.metadata" -}}
 {{- $root := index . 0 -}}
 {{- $labels := include "connector.labels" . | fromYaml -}}
-{{- $annotations := $root.Values.commonAnnotations -}}
-{{- if gt (len .) 3 }}{{ $labels = merge (dict) $labels (index . 3) }}{{ end -}}
-{{- if gt (len .) 4 }}{{ $annotations = merge (dict) (index . 4) $annotations }}{{ end -}}
+{{- $annotations := $root.Values.commonAnnotations | default dict -}}
+{{- if gt (len .) 3 }}{{ $labels = merge (dict) $labels (index . 3 | default dict) }}{{ end -}}
+{{- if gt (len .) 4 }}{{ $annotations = merge (dict) (index . 4 | default dict) $annotations }}{{ end -}}
 name: {{ include "connector.fullname" $root }}{{ index . 2 }}
 namespace: {{ $root.Release.Namespace }}
 labels:
@@ -52,7 +52,12 @@ annotations:
 {{/* The labels of a pod: no version, so that a new chart alone restarts nothing. Called with (list . COMPONENT LABELS). */}}
 {{- define "connector.podLabels" -}}
 {{- $root := index . 0 -}}
-{{- mergeOverwrite (dict) $root.Values.commonLabels (index . 2) (include "connector.selectorLabels" . | fromYaml) | toYaml -}}
+{{- mergeOverwrite (dict) ($root.Values.commonLabels | default dict) (index . 2 | default dict) (include "connector.selectorLabels" . | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* The annotations of a pod, or nothing. Called with (list . ANNOTATIONS). */}}
+{{- define "connector.podAnnotations" -}}
+{{- with merge (dict) (index . 1 | default dict) ((index . 0).Values.commonAnnotations | default dict) }}{{ toYaml . }}{{ end -}}
 {{- end -}}
 
 {{- define "connector.image" -}}

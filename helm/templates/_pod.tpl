@@ -5,7 +5,7 @@
 serviceAccountName: {{ include "connector.serviceAccountName" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- $pullSecrets := .Values.imagePullSecrets -}}
+{{- $pullSecrets := .Values.imagePullSecrets | default list -}}
 {{- range .Values.global.imagePullSecrets -}}
 {{- $pullSecrets = append $pullSecrets (kindIs "string" . | ternary (dict "name" .) .) -}}
 {{- end -}}
@@ -52,7 +52,7 @@ args:
   - {{ . }}
   {{- end }}
   - --config={{ include "connector.configFile" $root }}
-{{- with concat $credentials.env $root.Values.extraEnv }}
+{{- with concat $credentials.env ($root.Values.extraEnv | default list) }}
 env:
   {{- toYaml . | nindent 2 }}
 {{- end }}

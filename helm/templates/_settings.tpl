@@ -36,7 +36,7 @@
       "http" (dict "host" $.Values.http.host "port" (int $.Values.http.port))
       "log" (dict "level" $.Values.log.level "format" $.Values.log.format)
       "pipeline" (dict "start_deadline_s" (int $.Values.startDeadlineSeconds)) -}}
-{{- mustMergeOverwrite $config (deepCopy $.Values.config) | toYaml -}}
+{{- mustMergeOverwrite $config (deepCopy ($.Values.config | default dict)) | toYaml -}}
 {{- end -}}
 {{- end -}}
 

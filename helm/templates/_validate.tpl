@@ -35,7 +35,7 @@
 {{- $hasValue := or .bearerToken .apiKey .apiKeySecret -}}
 {{- if and .existingSecret $hasValue -}}
 - x.existingSecret: set it, or x.bearerToken, x.apiKey and x.apiKeySecret, not both
-{{- else if or .existingSecret (dig "x" "bearer_token_file" "" $.Values.config) (dig "x" "api_key_file" "" $.Values.config) -}}
+{{- else if or .existingSecret (dig "x" "bearer_token_file" "" ($.Values.config | default dict)) (dig "x" "api_key_file" "" ($.Values.config | default dict)) -}}
 {{- else if eq .auth "bearerToken" -}}
 {{- if or .apiKey .apiKeySecret -}}
 - x.auth: is bearerToken, but x.apiKey or x.apiKeySecret is set: set x.auth to apiKey
@@ -62,7 +62,7 @@
 {{- if and $needsPassword (not .sasl.username) -}}
 {{- $problems = append $problems (printf "- kafka.sasl.username: is needed for %s: set it" .sasl.mechanism) -}}
 {{- end -}}
-{{- if and $needsPassword (not (or .sasl.existingSecret .sasl.password (dig "kafka" "sasl" "password_file" "" $.Values.config))) -}}
+{{- if and $needsPassword (not (or .sasl.existingSecret .sasl.password (dig "kafka" "sasl" "password_file" "" ($.Values.config | default dict)))) -}}
 {{- $problems = append $problems (printf "- kafka.sasl.existingSecret: is needed for %s: set it to a Secret whose key `%s` holds the password" .sasl.mechanism .sasl.secretKeys.password) -}}
 {{- end -}}
 {{- if and .sasl.existingSecret .sasl.password -}}
@@ -74,11 +74,11 @@
 {{- if and (not $isTls) (or .tls.ca.configMap .tls.ca.secret .tls.existingSecret) -}}
 {{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but kafka.tls is set: set it to SSL or SASL_SSL" .securityProtocol) -}}
 {{- end -}}
-{{- $more := dig "kafka" "properties" dict $.Values.config -}}
+{{- $more := dig "kafka" "properties" dict ($.Values.config | default dict) -}}
 {{- if not (kindIs "map" $more) -}}
 {{- $problems = append $problems "- config.kafka.properties: is text: make it a map, or use kafka.properties" -}}
 {{- end -}}
-{{- range $name := concat (keys .properties) (keys (kindIs "map" $more | ternary $more (dict))) | sortAlpha | uniq -}}
+{{- range $name := concat (keys (.properties | default dict)) (keys (kindIs "map" $more | ternary $more (dict))) | sortAlpha | uniq -}}
 {{- if regexMatch "(^|\\.)(password|passphrase|secret)$|\\.key\\.pem$|^sasl\\.(oauthbearer\\.(config|extensions)|jaas\\.config|kerberos\\.kinit\\.cmd)$" $name -}}
 {{- $problems = append $problems (printf "- kafka.secretProperties.existingSecret: is the place for the property %s: set it to a Secret whose key `%s` holds it in a JSON map" $name $.Values.kafka.secretProperties.key) -}}
 {{- end -}}
@@ -92,12 +92,12 @@
 
 {{- define "connector.validate.schemaRegistry" -}}
 {{- with .Values.schemaRegistry -}}
-{{- $hasPassword := or .existingSecret .password (dig "schema_registry" "password_file" "" $.Values.config) -}}
+{{- $hasPassword := or .existingSecret .password (dig "schema_registry" "password_file" "" ($.Values.config | default dict)) -}}
 {{- if and .existingSecret .password -}}
 - schemaRegistry.existingSecret: set it or schemaRegistry.password, not both
 {{- else if and .username (not $hasPassword) -}}
 - schemaRegistry.existingSecret: is needed with schemaRegistry.username: set it to a Secret whose key `{{ .secretKeys.password }}` holds the password
-{{- else if and $hasPassword (not (or .username (dig "schema_registry" "username" "" $.Values.config))) -}}
+{{- else if and $hasPassword (not (or .username (dig "schema_registry" "username" "" ($.Values.config | default dict)))) -}}
 - schemaRegistry.username: is needed with a password: set it
 {{- end -}}
 {{- end -}}
@@ -166,7 +166,7 @@
       "schema_registry.password" "schemaRegistry.existingSecret"
       "kafka.group_instance_id" "nothing: every pod is given its own name"
       "http.port" "http.port among the values" -}}
-{{- $node := $.Values.config -}}
+{{- $node := $.Values.config | default dict -}}
 {{- $names := splitList "." $path -}}
 {{- range initial $names -}}
 {{- $next := get (kindIs "map" $node | ternary $node (dict)) . -}}
@@ -204,7 +204,7 @@
 {{- $problems = append $problems "- podDisruptionBudget.minAvailable: must be less than 100%, else no node with a replica can be drained" -}}
 {{- end -}}
 {{- end -}}
-{{- if and (eq .Values.dnsPolicy "None") (not (dig "nameservers" list .Values.dnsConfig)) -}}
+{{- if and (eq .Values.dnsPolicy "None") (not (dig "nameservers" list (.Values.dnsConfig | default dict))) -}}
 {{- $problems = append $problems "- dnsConfig.nameservers: is needed with dnsPolicy None: set it to the addresses of your DNS servers" -}}
 {{- end -}}
 {{- join "\n" $problems -}}

@@ -117,3 +117,12 @@ def nested(path: str, value: object) -> Manifest:
         value = {name: value}
     assert isinstance(value, dict)
     return value
+
+
+def merged(one: Any, other: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return both in one, as far as they are maps; of lists, which have one item each, the items."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {**one, **{key: merged(one.get(key), value) for key, value in other.items()}}
+    if isinstance(one, list) and isinstance(other, list) and one and other:
+        return [merged(one[0], other[0])]
+    return other

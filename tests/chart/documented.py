@@ -73,6 +73,26 @@ def described_schema(schema: dict[str, Any], descriptions: dict[tuple[str, ...],
     return describe(schema, ())
 
 
+def demanding_schema(schema: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return `schema` with `required` in every section: its sections, and its leaves that cannot be empty.
+
+    Helm takes a key that is given as null away, so such a leaf would silently be none, zero or off.
+    """
+    if "description" in schema:
+        return schema
+    members = schema["properties"]
+    required = [key for key, member in members.items() if _is_needed(member, defaults[key])]
+    inside = {key: demanding_schema(member, defaults[key]) for key, member in members.items()}
+    rest = {key: value for key, value in schema.items() if key not in {"required", "properties"}}
+    return rest | ({"required": required} if required else {}) | {"properties": inside}
+
+
+def _is_needed(schema: dict[str, Any], default: object) -> bool:
+    is_section, may_be_null = "description" not in schema, "null" in schema.get("type", ())
+    has_default = bool(default) and not isinstance(default, list | dict)
+    return is_section or "minItems" in schema or (has_default and not may_be_null)
+
+
 def config_schema() -> dict[str, Any]:
     """Return the members that `config` may have, by the names of the settings; what they may be, the service says."""
     sections: dict[str, Any] = {}
@@ -90,7 +110,9 @@ def schema_text() -> str:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     schema["properties"]["config"]["properties"] = config_schema()
     descriptions = {value.path: value.description for value in documented_values()}
-    return json.dumps(described_schema(schema, descriptions), indent=2, ensure_ascii=False) + "\n"
+    described = described_schema(schema, descriptions)
+    defaults = yaml.safe_load(VALUES.read_text(encoding="utf-8"))
+    return json.dumps(demanding_schema(described, defaults), indent=2, ensure_ascii=False) + "\n"
 
 
 def readme_text() -> str:

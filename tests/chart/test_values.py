@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from connector.configuration import describe_settings
 from connector.settings import KafkaSettings, LogSettings, SaslSettings, Settings, XSettings
 from connector.supervisor import DRAIN_S
-from tests.chart.chart import CHART, HelmError, Manifest, nested, render
+from tests.chart.chart import CHART, HelmError, Manifest, merged, nested, render
 from tests.chart.documented import SCHEMA
 
 _SCHEMA: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
@@ -25,7 +25,7 @@ _MAKES_WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
     "minLength": lambda _: "",
     "minItems": lambda _: [],
     "uniqueItems": lambda _: ["tweet", "tweet"],
-    "required": lambda _: {},
+    "required": lambda node: dict.fromkeys(node["required"]),
     "type": lambda node: {"wrong": 1} if "integer" in node["type"] else 1,
 }
 """For each keyword of the schema, what makes a value that breaks it."""
@@ -47,13 +47,6 @@ def _at(path: tuple[str, ...], value: object) -> Any:  # noqa: ANN401 - JSON
     for name in reversed(path):
         value = [value] if name == "0" else {name: value}
     return value
-
-
-def _merge(one: Manifest, other: Manifest) -> Manifest:
-    both = dict(one)
-    for key, value in other.items():
-        both[key] = _merge(both[key], value) if isinstance(both.get(key), dict) and isinstance(value, dict) else value
-    return both
 
 
 def _is_below(path: tuple[str, ...], others: set[tuple[str, ...]]) -> bool:
@@ -90,7 +83,7 @@ def test_every_rule_of_the_schema_refuses_what_breaks_it() -> None:
     for batch in _batches():
         values: Manifest = {}
         for path, (_, value) in batch.items():
-            values = _merge(values, _at(path, value))
+            values = merged(values, _at(path, value))
         places = _refused_places(values)
         for path, (keyword, _) in batch.items():
             if not any(f"{place}/".startswith("/".join(("", *path, ""))) for place in places):
