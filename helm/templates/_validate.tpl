@@ -12,7 +12,8 @@
       (include "connector.validate.config" .)
       (include "connector.validate.extraEnv" .)
       (include "connector.validate.pods" .)
-      (include "connector.validate.monitoring" .)) -}}
+      (include "connector.validate.monitoring" .)
+      (include "connector.validate.alerts" .)) -}}
 {{- if $problems }}{{ printf "these values need a hand:\n%s" (join "\n" $problems) | fail }}{{ end -}}
 {{- end -}}
 
@@ -214,4 +215,26 @@
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
 - podMonitor.enabled: set it or serviceMonitor.enabled, not both, else everything is counted twice
 {{- end -}}
+{{- end -}}
+
+{{/* A misspelt alert would go on firing, or never have the limit that was meant. */}}
+{{- define "connector.validate.alerts" -}}
+{{- $known := list -}}
+{{- range (.Files.Get "monitoring/rules.yaml" | fromYaml).groups -}}
+{{- range .rules }}{{ with .alert }}{{ $known = append $known . }}{{ end }}{{ end -}}
+{{- end -}}
+{{- $problems := list -}}
+{{- with .Values.prometheusRule -}}
+{{- range $value, $names := dict
+      "disabledAlerts" (.disabledAlerts | default list)
+      "alertFor" (keys (.alertFor | default dict) | sortAlpha)
+      "alertSeverity" (keys (.alertSeverity | default dict) | sortAlpha) -}}
+{{- range $name := $names -}}
+{{- if not (has $name $known) -}}
+{{- $problems = append $problems (printf "- prometheusRule.%s: %s is not an alert of ours: docs/runbook.md has a section for each" $value $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $problems -}}
 {{- end -}}

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.chart.chart import CHART, kinds, only, render
@@ -44,6 +45,33 @@ def test_hours_of_ones_own_take_the_place_of_ours_in_their_two_alerts() -> None:
             "ComplianceConsumerBehind": f"60 * 60 * {ticket}",
             "ComplianceConsumerDeadlineNear": f"3600 * {page}",
         }
+
+
+_ALERTS = [rule["alert"] for group in yaml.safe_load(_RULES)["groups"] for rule in group["rules"] if "alert" in rule]
+
+
+@pytest.mark.parametrize(
+    "disabled", [[], ["ComplianceDrift"], ["ComplianceNoReplica", "ComplianceReplicaDown"], _ALERTS]
+)
+def test_disabled_alerts_are_left_out_and_nothing_else(disabled: list[str]) -> None:
+    """Recording rules stay, since the dashboard reads them, and no group is empty."""
+    groups = _rules(disabledAlerts=disabled)["groups"]
+    kept = [rule for group in yaml.safe_load(_RULES)["groups"] for rule in group["rules"]]
+    assert [rule for group in groups for rule in group["rules"]] == [
+        rule for rule in kept if rule.get("alert") not in disabled
+    ]
+    assert all(group["rules"] for group in groups)
+
+
+@pytest.mark.parametrize("names", [_ALERTS[:1], _ALERTS], ids=["one", "all"])
+def test_time_and_severity_of_an_alert_can_be_set_one_by_one(names: list[str]) -> None:
+    """Of any alert, also one that has no time of its own; no other changes."""
+    minutes = {name: f"{number}m" for number, name in enumerate(names, start=1)}
+    severities = {name: f"severity-{number}" for number, name in enumerate(names, start=1)}
+    wanted = yaml.safe_load(_RULES)
+    for rule in (rule for group in wanted["groups"] for rule in group["rules"] if rule.get("alert") in names):
+        rule["for"], rule["labels"]["severity"] = minutes[rule["alert"]], severities[rule["alert"]]
+    assert _rules(alertFor=minutes, alertSeverity=severities) == wanted
 
 
 def test_rendered_rules_pass_promtool(tmp_path: Path) -> None:

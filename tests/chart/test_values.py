@@ -220,6 +220,18 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
         "dnsConfig.nameservers: is needed with dnsPolicy None: set it to the addresses of your DNS",
     ),
     (
+        {"prometheusRule": {"disabledAlerts": ["ComplianceDrift", "ComplianceDrit"]}},
+        "prometheusRule.disabledAlerts: ComplianceDrit is not an alert of ours: docs/runbook.md has a section for each",
+    ),
+    (
+        {"prometheusRule": {"alertFor": {"ComplianceDrit": "1h"}}},
+        "prometheusRule.alertFor: ComplianceDrit is not an alert of ours",
+    ),
+    (
+        {"prometheusRule": {"alertSeverity": {"ComplianceDrit": "page"}}},
+        "prometheusRule.alertSeverity: ComplianceDrit is not an alert of ours",
+    ),
+    (
         {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
         "podMonitor.enabled: set it or serviceMonitor.enabled, not both",
     ),
