@@ -39,8 +39,11 @@ _PATIENCE_S = 120.0
 _SILENT_S = 85.0
 """Coverage is written up to 20 s less often than the ledger, and a minute without either is no owner."""
 _ODD_IS_READ = "dead_lettered"
-_WITHIN_GAP = (("gap_end", -300 * US_PER_S), ("gap_end", -US_PER_S))
-"""Late in it: some stream partitions may have begun a moment later than the one that lost it."""
+_WITHIN_GAP = (("gap_end", -300 * US_PER_S), ("gap_end", -5 * US_PER_S))
+"""Late in it: some stream partitions may have begun a moment later than the one that lost it.
+
+Not to its end: a replica that hangs right after it has recorded the gap leaves coverage a second before that.
+"""
 _FORMS = ("table", "json", "csv", "html")
 
 
