@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.commands.options import Output, OutputOption
+from connector.commands.options import Output, OutputOption, group_names
 from connector.console import ConfigFile, Screen, configure, in_columns, say, say_foreign
 from connector.errors import DependencyUnavailableError
-from connector.events.times import US_PER_S, format_us
+from connector.events.times import format_to_the_second
 from connector.settings import Settings, variable_name
 from connector.x.clock import wall_us
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from connector.telemetry.group_states import WatchedGroup
 
 _LOOK_S = 2.0
-_TO_THE_SECOND = len("2026-01-31T12:00:00")
 _HEAD = ("GROUP", "STATE", "UNPROCESSED", "OLDEST EVENT", "LEFT OF 24 h", "TOPICS BEHIND", "MEMBERS")
 
 
@@ -55,9 +54,7 @@ def consumers(
 
 def _groups(given: Sequence[str], settings: Settings) -> Sequence[str]:
     """Return the groups to look at, each once. Raises `typer.BadParameter`."""
-    if not all(name.strip() for name in given):
-        raise typer.BadParameter("the name of a group is empty", param_hint="GROUP")
-    groups = tuple(dict.fromkeys(given)) or settings.kafka.watched_groups
+    groups = group_names(given, "GROUP") or settings.kafka.watched_groups
     if not groups:
         name = variable_name(("kafka", "watched_groups"))
         raise typer.BadParameter(f"name a group, or set {name}", param_hint="GROUP")
@@ -74,7 +71,7 @@ def _watch(settings: Settings, groups: Sequence[str], output: Output) -> None:
             try:
                 screen.show([*_lines(reader.read(), output)])
             except DependencyUnavailableError as error:
-                screen.show_error(f"{_to_the_second(wall_us())}: {error}")
+                screen.show_error(f"{format_to_the_second(wall_us())}: {error}")
             time.sleep(_LOOK_S)
 
 
@@ -92,7 +89,7 @@ def _table(found: "Consumers") -> Iterator[str]:
 
     troubled, count = sum(not group.is_well(found.at_us) for group in found.groups), len(found.groups)
     yield f"consumer groups: {f'{troubled} of {count} need attention' if troubled else f'all {count} are well'}"
-    yield f"at {_to_the_second(found.at_us)}"
+    yield f"at {format_to_the_second(found.at_us)}"
     rows: list[tuple[str, ...]] = [_HEAD]
     for group in found.groups:
         members = "none" if group.members is None else str(group.members)
@@ -124,8 +121,3 @@ def _left(group: "WatchedGroup", at_us: int) -> tuple[str, ...]:
 
 def _at_most(records: int, *, is_exact: bool) -> str:
     return f"{records:,}" if is_exact else f"at most {records:,}"
-
-
-def _to_the_second(instant_us: int) -> str:
-    """Return an instant as RFC 3339 text without its fraction of a second."""
-    return f"{format_us(instant_us // US_PER_S * US_PER_S)[:_TO_THE_SECOND]}Z"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.options import FromOption, time_range
+from connector.commands.options import FromOption, group_names, time_range
 from connector.console import ConfigFile, Progress, configure, say, say_foreign
 from connector.events.times import US_PER_S
 from connector.settings import Settings
@@ -61,9 +61,7 @@ def coverage(
     from connector.x.clock import wall_us
 
     chosen = time_range(start, end, default_us=_DAY_US, lag_us=_LAG_US)
-    groups = tuple(dict.fromkeys(group or ()))
-    if not all(name.strip() for name in groups):
-        raise typer.BadParameter("the name of a group is empty", param_hint="--group")
+    groups = group_names(group or (), "--group")
     settings, progress = configure(Settings, config), Progress()
     try:
         report = read_coverage(

@@ -1,6 +1,7 @@
 """Options that several commands share: durations, instants, ranges of time, and the form of what is printed."""
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
@@ -82,6 +83,14 @@ def instant_us(text: str, now_us: int, option: str | None = None) -> int:
         return max(0, parse_ns(text) // 1000)
     except ValueError as error:
         raise typer.BadParameter(f"{given}: {_advice(given, str(error), now_us)}", param_hint=option) from error
+
+
+def group_names(given: Iterable[str], option: str) -> tuple[str, ...]:
+    """Return the consumer groups that are named, each once. Raises `typer.BadParameter` for an empty name."""
+    names = tuple(dict.fromkeys(given))
+    if not all(name.strip() for name in names):
+        raise typer.BadParameter("the name of a group is empty", param_hint=option)
+    return names
 
 
 def _advice(text: str, error: str, now_us: int) -> str:

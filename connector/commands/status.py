@@ -10,7 +10,7 @@ import typer
 from connector.commands.options import Output, OutputOption
 from connector.console import ConfigFile, Screen, configure, in_columns, say, say_foreign
 from connector.errors import DependencyUnavailableError
-from connector.events.times import format_us
+from connector.events.times import format_to_the_second
 from connector.settings import Settings
 from connector.x.clock import wall_us
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from connector.operations.status import FleetStatus
 
 _LOOK_S = 2.0
-_TO_THE_SECOND = len("2026-01-31T12:00:00")
 _HEAD = ("PARTITION", "MODE", "BEHIND", "GAPS", "NOTE", "COMPLETE UNTIL", "OWNER")
 
 
@@ -67,7 +66,7 @@ def _watch(settings: Settings, urls: list[str], output: Output) -> None:
                     screen.show([*_lines(reader.read(), output)])
                     time.sleep(_LOOK_S)
         except DependencyUnavailableError as error:
-            screen.show_error(f"{_to_the_second(wall_us())}: {error}")
+            screen.show_error(f"{format_to_the_second(wall_us())}: {error}")
             time.sleep(_LOOK_S)
 
 
@@ -97,10 +96,10 @@ def _table(found: "FleetStatus") -> Iterator[str]:
     troubled, count = sum(bool(each.trouble) for each in found.partitions), len(found.partitions)
     verdict = f"{troubled} of {count} need attention" if troubled else f"all {count} are owned and up to date"
     yield f"stream partitions: {verdict}; {counted(len(found.members), 'replica')} in the group"
-    yield f"at {_to_the_second(found.at_us)}"
+    yield f"at {format_to_the_second(found.at_us)}"
     rows = [_HEAD]
     for each in found.partitions:
-        complete = "not known" if each.complete_until_us is None else _to_the_second(each.complete_until_us)
+        complete = "not known" if each.complete_until_us is None else format_to_the_second(each.complete_until_us)
         behind = "not known" if each.behind_us is None else duration(each.behind_us)
         rows.append(
             (
@@ -119,8 +118,3 @@ def _table(found: "FleetStatus") -> Iterator[str]:
         words = ", ".join(f"{stream} {count}" for stream, count in left.items())
         yield f"connects left, by {url}: {words or 'not known'}"
     yield from (f"not reached: {replica}" for replica in found.unreachable)
-
-
-def _to_the_second(instant_us: int) -> str:
-    """Return an instant as RFC 3339 text without its fraction of a second."""
-    return f"{format_us(instant_us)[:_TO_THE_SECOND]}Z"

@@ -57,6 +57,8 @@ STREAM_PARTITIONS = tuple(
 )
 """All stream partitions; the index is the ledger partition."""
 
+BY_STREAM_AND_NUMBER = {(partition.stream, partition.number): partition for partition in STREAM_PARTITIONS}
+
 
 class Kind(Enum):
     """What a body member must be."""

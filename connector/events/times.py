@@ -57,3 +57,8 @@ def format_us(instant_us: int) -> str:
     except (OverflowError, OSError, ValueError):
         return str(instant_us)
     return f"{to_the_second}.{instant_us % US_PER_S:06d}Z"
+
+
+def format_to_the_second(instant_us: int) -> str:
+    """Return an instant as `format_us` does, without its fraction of a second."""
+    return f"{format_us(instant_us)[:_TO_THE_SECOND_LENGTH]}Z"

@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Message
 
-from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, EventType, StreamPartition
+from connector.events.catalog import BY_STREAM_AND_NUMBER, EVENT_TYPES, STREAM_PARTITIONS, EventType, StreamPartition
 from connector.kafka.clients import make, reader_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.consumer_groups import Place, Span, find_spans, read_each
@@ -19,7 +19,6 @@ from connector.kafka.topics import TopicNames
 from connector.settings import Settings
 
 Decode = Callable[[ReadRecord], Mapping[str, Any]]
-_PARTITIONS = {(partition.stream, partition.number): partition for partition in STREAM_PARTITIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class _Scan:
         try:
             with foreign_records_refused(record):
                 event = self.decode(record)
-                partition = _PARTITIONS[event["stream"], event["stream_partition"]]
+                partition = BY_STREAM_AND_NUMBER[event["stream"], event["stream_partition"]]
                 self.first.setdefault(partition, int(event["sequence"]))
         except ForeignRecordError as error:
             self.on_foreign(str(error))

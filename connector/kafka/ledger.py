@@ -62,7 +62,7 @@ class Counts:
 
 
 class Writer(NamedTuple):
-    """The author of entries: `id` is drawn anew at every restore, `owner` is the name of the replica."""
+    """The author of entries: every restore draws a new `id`, `owner` is the name of the replica."""
 
     id: str
     owner: str

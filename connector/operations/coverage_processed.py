@@ -21,7 +21,7 @@ def find_processed(
     """Return until when a group has processed a stream partition whose coverage was `covered_until_us` before the look.
 
     `covered_before` returns how far coverage reached before the event of a sequence, None where that is not known.
-    `gone` says of event types whether events of the range may be gone: then nobody can say what was processed.
+    `gone` says of event types whether events of the range may be gone: then it is not known what was processed.
     """
     of_stream = f"{partition.stream}."
     overtaken = tuple(name for name in backlog.overtaken if name.startswith(of_stream) and gone.get(name))

@@ -4,14 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, EventType, StreamPartition
+from connector.events.catalog import BY_STREAM_AND_NUMBER, EVENT_TYPES, EventType, StreamPartition
 from connector.kafka.digests import record_number
 from connector.kafka.partitioner import partition_of
 from connector.kafka.reading import ReadRecord, foreign_records_refused
 from connector.kafka.topics import TopicNames
 from connector.operations.audit import SeenEvent
-
-_PARTITIONS = {(partition.stream, partition.number): partition for partition in STREAM_PARTITIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class EventReader:
         topic = self._topics[record.topic]
         with foreign_records_refused(record):
             event = self._decode(record)
-            partition = _PARTITIONS.get((event["stream"], event["stream_partition"]))
+            partition = BY_STREAM_AND_NUMBER.get((event["stream"], event["stream_partition"]))
             if partition is None:
                 raise ValueError(f"there is no stream partition {event['stream']}/{event['stream_partition']}")
             seen = SeenEvent(

@@ -99,7 +99,7 @@ class WatchedGroup:
         return None if self.oldest_event_us is None else DEADLINE_US - self.age_us(now_us)
 
     def is_well(self, now_us: int) -> bool:
-        """Return whether nobody has to look at it."""
+        """Return whether it needs no attention."""
         return self.state is GroupState.OK and self.age_us(now_us) < WARN_US
 
 
