@@ -22,6 +22,7 @@ from tests.rig.kafka import KafkaCluster
 from tests.rig.process import free_port
 from tests.rig.proxy import KafkaProxy
 from tests.rig.registry import Registry
+from tests.rig.session import REGISTRY_VARIABLE, SchemaRegistry, share
 
 _ROUNDS = os.environ.get("ROUNDS") or "0"
 _DEALT, _FIRED = "kinds dealt", "kinds fired"
@@ -36,11 +37,12 @@ class Servers:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marks, and refuse what is no number of rounds."""
+    """Declare the marks, refuse what is no number of rounds, and start the registry of all workers."""
     config.addinivalue_line("markers", "long: played only when ROUNDS is given")
     config.addinivalue_line("markers", "fires(*kinds): the kinds of fault that must fire in each play")
     if not _ROUNDS.isdecimal():
         raise pytest.UsageError(f"ROUNDS is {_ROUNDS!r}, should be a whole number")
+    share(config, REGISTRY_VARIABLE, lambda servers: servers.enter_context(Registry()).url)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -106,10 +108,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def registry() -> Iterator[Registry]:
-    """Start a registry for all scenarios."""
+def registry() -> Iterator[SchemaRegistry]:
+    """Start a registry for all scenarios, or take the one that the workers share."""
+    if existing := os.environ.get(REGISTRY_VARIABLE):
+        yield SchemaRegistry(existing)
+        return
     with Registry() as server:
-        yield server
+        yield SchemaRegistry(server.url)
 
 
 @pytest.fixture(scope="session")
@@ -148,7 +153,7 @@ def stages() -> list[Stage]:
 
 @pytest.fixture
 def make_stage(
-    tmp_path: Path, scenario_seed: int, registry: Registry, stages: list[Stage]
+    tmp_path: Path, scenario_seed: int, registry: SchemaRegistry, stages: list[Stage]
 ) -> Iterator[Callable[..., Stage]]:
     """Give a maker of stages on given bootstrap servers, with settings of the simulator."""
     with ExitStack() as stack:

@@ -10,8 +10,8 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from tests.faults.stage import Stage
 from tests.rig.process import free_port, wait_until
 from tests.rig.proxy import TcpProxy
-from tests.rig.registry import Registry
 from tests.rig.service import STREAM_PARTITIONS
+from tests.rig.session import SchemaRegistry
 
 _LINE_LIMIT = 512 * 1024
 _LOWERED_BYTES = 20_000
@@ -64,7 +64,7 @@ def test_record_that_kafka_refuses_is_the_trouble_of_its_own_partition_alone(sta
     assert stage.unsound() == {}
 
 
-def _address(registry: Registry) -> str:
+def _address(registry: SchemaRegistry) -> str:
     return httpx.URL(registry.url).netloc.decode()
 
 
@@ -85,7 +85,7 @@ def _lower_limit(bootstrap_servers: str, topic: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.fires(_AWAY)
-def test_registry_away_holds_up_neither_a_take_over_nor_a_start(stage: Stage, registry: Registry) -> None:
+def test_registry_away_holds_up_neither_a_take_over_nor_a_start(stage: Stage, registry: SchemaRegistry) -> None:
     """A start finds the schema ids recorded and says that the registry is away, and later that it confirmed them."""
     with TcpProxy(free_port(), _address(registry)) as proxy:
         through_proxy = {"url": registry.url.replace(_address(registry), proxy.address)}

@@ -1,6 +1,7 @@
-"""Owns what integration tests share: one Kafka and one registry a session, and a topic prefix of its own for each test.
+"""Owns what integration tests share: one Kafka and one registry a run, and a topic prefix of its own for each test.
 
-`CONNECTOR_TEST_KAFKA` (bootstrap servers) and `CONNECTOR_TEST_REGISTRY` (URL) point the same tests at existing ones.
+`CONNECTOR_TEST_KAFKA` (bootstrap servers) and `CONNECTOR_TEST_REGISTRY` (URL) point the same tests at existing ones,
+and the workers of pytest-xdist at those of their run.
 """
 
 import os
@@ -17,7 +18,7 @@ from tests.integration.batch.stage import BatchStage
 from tests.rig.kafka import KafkaCluster
 from tests.rig.registry import Registry
 from tests.rig.service import Config, delete_topics, make_config, provisioned, running
-from tests.rig.session import Kafka, SchemaRegistry
+from tests.rig.session import KAFKA_VARIABLE, REGISTRY_VARIABLE, Kafka, SchemaRegistry, share
 
 _LONGEST = (
     "test_coverage_report.py",
@@ -53,8 +54,10 @@ _BATCH_JOB_S = 3.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark."""
+    """Declare the mark; start what all workers share, where there are any."""
     config.addinivalue_line("markers", "long: run only when LONG is given")
+    share(config, KAFKA_VARIABLE, lambda servers: servers.enter_context(KafkaCluster()).bootstrap_servers)
+    share(config, REGISTRY_VARIABLE, lambda servers: servers.enter_context(Registry()).url)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -70,7 +73,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
     """Start a Kafka broker that all tests of the session share, or take the existing one."""
-    if existing := os.environ.get("CONNECTOR_TEST_KAFKA"):
+    if existing := os.environ.get(KAFKA_VARIABLE):
         yield Kafka(existing)
         return
     with KafkaCluster() as cluster:
@@ -80,7 +83,7 @@ def kafka() -> Iterator[Kafka]:
 @pytest.fixture(scope="session")
 def registry() -> Iterator[SchemaRegistry]:
     """Start a schema registry that all tests of the session share, or take the existing one."""
-    if existing := os.environ.get("CONNECTOR_TEST_REGISTRY"):
+    if existing := os.environ.get(REGISTRY_VARIABLE):
         yield SchemaRegistry(existing.rstrip("/"))
         return
     with Registry() as server:

@@ -10,7 +10,7 @@ from connector.x.backoff import Backoff
 from tests.faults.conftest import Servers
 from tests.faults.stage import Stage
 from tests.faults.upstream.journey import Journey
-from tests.rig.registry import Registry
+from tests.rig.session import SchemaRegistry
 
 _DELAY_S = 0.05
 
@@ -23,7 +23,7 @@ def delays_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def embark(
-    tmp_path: Path, scenario_seed: int, registry: Registry, servers: Servers, stages: list[Stage]
+    tmp_path: Path, scenario_seed: int, registry: SchemaRegistry, servers: Servers, stages: list[Stage]
 ) -> Iterator[Callable[..., Journey]]:
     """Give a maker of journeys over the streams named, with settings of the simulator."""
     with ExitStack() as stack:
