@@ -28,7 +28,7 @@ from connector.settings import (
 )
 from connector.simulator.manual import FAMILIES
 from tests.connections.rows import TABLES
-from tests.unit.docs import asyncapi, dependencies, simulator, x_connection
+from tests.unit.docs import asyncapi, decisions, dependencies, simulator, x_connection
 from tests.unit.docs.log_events import log_events
 from tests.unit.docs.metric_table import REASONS, alerts, metric_rows, uses
 
@@ -46,6 +46,7 @@ PAGES = tuple(
         "docs/settings.md",
         "docs/simulator.md",
         "docs/x-connection.md",
+        "docs/adr/README.md",
         "README.md",
     )
 )
@@ -314,6 +315,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "reader": _reader,
     "canonical-example": _canonical_example,
     "vectors": _vectors,
+    "decisions": lambda: _table(("no.", "decision", "status"), decisions.decision_rows()),
     "dependencies": lambda: _table(("dependency", "what for", "imported by", "licence"), dependencies.reason_rows()),
     "third-party": lambda: _table(("package", "licence", "needed by"), dependencies.third_party_rows()),
     "x-states": lambda: _table(("state", "the reader of a stream partition"), x_connection.states()),
@@ -335,7 +337,7 @@ def block_names(text: str) -> list[str]:
 
 
 def generated(text: str) -> str:
-    """Return `text` with every generated block filled anew."""
+    """Return `text` with every generated block filled again."""
     return _BLOCK.sub(lambda match: f"{match[1]}{BLOCKS[match[2]]()}{match[3]}", text)
 
 

@@ -101,7 +101,14 @@ def test_generated_blocks_are_what_the_code_generates(page: Path) -> None:
     assert generated(text) == text
 
 
-def test_generated_blocks_of_a_stale_page_are_filled_anew() -> None:
+def test_index_leads_to_every_page() -> None:
+    """Each page of `docs/` is in docs/README.md, but for those that it reaches through another index."""
+    linked = set(re.findall(r"\]\(([^)#]+)", (ROOT / "docs/README.md").read_text(encoding="utf-8")))
+    pages = {path.name for path in (ROOT / "docs").iterdir() if path.suffix in {".md", ".yaml"}}
+    assert pages - {"README.md", "glossary.md"} <= linked
+
+
+def test_generated_blocks_of_a_stale_page_are_filled_again() -> None:
     """What stands between the markers does not survive, what stands around them does."""
     stale = "before\n<!-- generated: canonical-example -->\nold\n<!-- end -->\nafter\n"
     assert generated(stale) == stale.replace("old\n", f"```json\n{VECTORS['events'][0]['canonical']}\n```\n")
