@@ -1,4 +1,4 @@
-"""All 17 types through the real registry, read by decoders that are not ours: Apache's, for Python and for Java."""
+"""Events of every type through the real registry, read by Apache's decoders for Python and for Java."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -114,7 +114,7 @@ _TYPES: dict[tuple[str, str], tuple[str, Callable[[Take], Body], str]] = {
 }
 
 EVENTS = tuple(name for name, _, _ in _TYPES.values())
-"""All 17 events, by the end of their topics' names."""
+"""All events, by the end of their topics' names, in the order of the contract."""
 
 
 def expect_event(prefix: str, stream: str, partition: int, line: bytes) -> ExpectedEvent:

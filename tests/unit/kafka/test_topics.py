@@ -9,28 +9,11 @@ from connector.events.catalog import BY_NAME, EVENT_TYPES, STREAM_PARTITIONS, ST
 from connector.events.schemas import BATCH_LEDGER, BATCH_RUN, COVERAGE, GAP, LEDGER, batch_schema, event_schema
 from connector.kafka.topics import TopicNames, TopicSpec, subject, topic_specs
 from connector.settings import KafkaSettings, RetentionSettings
+from tests.rig.oracle import EVENTS
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _SETTINGS = KafkaSettings(bootstrap_servers="broker:9092")
-_EVENT_TOPICS = [
-    "x.compliance.tweet.delete",
-    "x.compliance.tweet.edit",
-    "x.compliance.tweet.withheld",
-    "x.compliance.tweet.drop",
-    "x.compliance.tweet.undrop",
-    "x.compliance.user.delete",
-    "x.compliance.user.undelete",
-    "x.compliance.user.protect",
-    "x.compliance.user.unprotect",
-    "x.compliance.user.withheld",
-    "x.compliance.user.suspend",
-    "x.compliance.user.unsuspend",
-    "x.compliance.user.profile-modification",
-    "x.compliance.user.scrub-geo",
-    "x.compliance.like.delete",
-    "x.compliance.label.notice",
-    "x.compliance.label.unviewable",
-]
+_EVENT_TOPICS = [f"x.compliance.{event}" for event in EVENTS]
 _BATCH_TOPICS = ["x.compliance.batch.tweet", "x.compliance.batch.user"]
 _OWN_TOPICS = ["x.compliance-coverage", "x.compliance-gap", "x.compliance-dead-letter", "x.compliance-ledger"]
 _RUN_TOPICS = ["x.compliance-batch", "x.compliance-batch-ledger"]

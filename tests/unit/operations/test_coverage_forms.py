@@ -12,9 +12,11 @@ import pytest
 from connector.events.catalog import StreamPartition
 from connector.operations.coverage_forms import as_csv, as_json, as_table
 from connector.operations.coverage_report import CoverageReport, PartitionCoverage, ReportedGap, Verdict
+from tests.rig.oracle import EVENTS
 from tests.unit.operations.coverage_values import BEGAN_US, COVERAGE, ENDED_US, GAP, HOUR_US, REPORT, SECOND_US
 
 _DAY_US = 24 * HOUR_US
+_TWEET_EVENTS = tuple(event for event in EVENTS if event.startswith("tweet."))
 
 
 def _report(partition: PartitionCoverage) -> CoverageReport:
@@ -33,7 +35,7 @@ def test_table_says_it_all_for_people() -> None:
         (
             "gap  tweet/1  2026-03-14T09:20:01.000000Z  2026-03-14T09:20:02.000000Z"
             "  lost  replay-refused: X refused to replay this range"
-            "; may lack tweet.delete, tweet.edit, tweet.withheld, tweet.drop, tweet.undrop"
+            f"; may lack {', '.join(_TWEET_EVENTS)}"
         ),
         (
             "gap  tweet/1  2026-03-14T09:20:01.000000Z  2026-03-14T09:20:02.000000Z"
@@ -114,7 +116,7 @@ def test_table_says_once_what_is_true_of_several_stream_partitions() -> None:
 @pytest.mark.parametrize(
     ("gap", "may_lack"),
     [
-        (GAP, ("tweet.delete", "tweet.edit", "tweet.withheld", "tweet.drop", "tweet.undrop")),
+        (GAP, _TWEET_EVENTS),
         (replace(GAP, partition=StreamPartition("like", 1), state="a-state-to-come"), ("like.delete",)),
         (replace(GAP, state="partly-reconciled", remaining=("tweet.drop",)), ("tweet.drop",)),
         (replace(GAP, state="reconciled", remaining=()), ()),
