@@ -7,12 +7,13 @@ HELM_VERSION := v4.3.1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
+CORE := $(addprefix tests/unit/,coverage events partition source x/test_framing.py x/test_backoff.py) --ignore tests/unit/partition/stories
 EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SEED))
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint unit stories integration monitoring chart deploy image-test faults bench audit format venv chromium curl java postgres prometheus lock clean
+.PHONY: help demo test check lint unit stories integration monitoring chart deploy image-test faults bench audit format venv chromium curl java postgres prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -33,6 +34,9 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 	$(call step,ruff format,$(BIN)/ruff format --quiet --check .)
 	$(call step,mypy,$(BIN)/mypy)
 	$(call step,lint-imports,$(BIN)/lint-imports --no-logo)
+
+check: lint ## Run lint, types and the tests of the pure core: what to run before each commit
+	$(call step,fast tests,$(BIN)/python -m pytest -n 2 $(CORE))
 
 unit: curl $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for the property-based ones
 	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 3 $(EXAMPLES) tests/unit tests/connections)
