@@ -29,8 +29,9 @@ def provision(
 
     They are those of all streams and of batch runs, whichever are used; `check` looks at those that `run` needs.
     Compatibility levels of the subjects are set too. A topic that exists and differs from the settings is reported and
-    left alone. Exit codes: 0; 64 an option is wrong; 69 Kafka or the registry does not answer; 78 a topic differs,
-    settings are wrong, or a right is missing.
+    left alone; what the brokers do not report of a topic is named and not compared. Exit codes: 0; 64 an option is
+    wrong; 69 Kafka or the registry does not answer; 78 a topic differs, settings are wrong, a right is missing, or the
+    brokers or the registry refuse a change.
     """
     from connector.kafka.cluster import Cluster
     from connector.kafka.registry import RegistryClient
@@ -54,6 +55,5 @@ def provision(
         needed = rules_of_streams(settings.kafka, settings.x.streams, settings.pipeline.duplicate_window_minutes)
         others = "the others are for streams that are off and for batch runs"
         say(f"run needs {len(needed)} of the topics for x.streams {', '.join(settings.x.streams)}; {others}", err=True)
-        for difference in plan.differences:
-            say(str(difference), err=True)
+        say(*map(str, (*plan.undescribed, *plan.differences)), err=True)
     raise typer.Exit(plan.exit_code)

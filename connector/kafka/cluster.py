@@ -64,10 +64,16 @@ _REFUSED = frozenset(
     }
 )
 
+_REFUSED_CONFIG = frozenset({KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION})
 
 _FEW_BROKERS = (
     "If there are fewer brokers than replicas, as on one broker for a trial, set "
     f"{variable_name(('kafka', 'replication_factor'))}=1 and {variable_name(('kafka', 'min_insync_replicas'))}=1"
+)
+
+_OTHER_MEANS = (
+    "Where these brokers never take such a setting, as some that are run as a service, make these topics by their own "
+    "means, as close as they allow to what this prints: connector provision --manifests json"
 )
 
 
@@ -207,11 +213,7 @@ class Cluster:
         new = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
         _, errors = self._ask(lambda admin: admin.create_topics(new, request_timeout=_CREATION_TIMEOUT_S))
         _raise_if_forbidden(errors, "create", "Create")
-        if refused := [f"{name}: {shown(error.str())}" for name, error in errors.items() if error.code() in _REFUSED]:
-            is_few = any(error.code() == KafkaError.INVALID_REPLICATION_FACTOR for error in errors.values())
-            raise NotProvisionedError(
-                "the brokers refuse to create topics:", *refused, *([_FEW_BROKERS] if is_few else [])
-            )
+        _raise_if_refused(errors, specs)
         self._raise_unless(KafkaError.TOPIC_ALREADY_EXISTS, errors)
         self._await_topics([spec.name for spec in specs])
 
@@ -312,6 +314,25 @@ def _raise_if_hidden(errors: Mapping[str, KafkaError], group: str) -> None:
 def _readable(entries: Mapping[str, ConfigEntry]) -> Iterator[tuple[str, str]]:
     """Yield what a topic is set to, in words that can be shown; a broker leaves out what may be secret."""
     return ((key, shown(entry.value)) for key, entry in entries.items() if entry.value is not None)
+
+
+def _raise_if_refused(errors: Mapping[str, KafkaError], specs: Collection[TopicSpec]) -> None:
+    config = {spec.name: spec.config for spec in specs}
+    refused = [f"{name}: {_refusal(error, config[name])}" for name, error in errors.items() if error.code() in _REFUSED]
+    if not refused:
+        return
+    codes = {error.code() for error in errors.values()}
+    is_few, is_config = KafkaError.INVALID_REPLICATION_FACTOR in codes, not _REFUSED_CONFIG.isdisjoint(codes)
+    hints = [*([_FEW_BROKERS] if is_few else []), *([_OTHER_MEANS] if is_config else [])]
+    raise NotProvisionedError("the brokers refuse to create topics:", *refused, *hints)
+
+
+def _refusal(error: KafkaError, config: Mapping[str, str]) -> str:
+    """Return what the brokers say, and what they were asked for where they do not name the setting."""
+    said = shown(error.str())
+    if error.code() not in _REFUSED_CONFIG or any(key in said for key in config):
+        return said
+    return f"{said}; asked for {', '.join(f'{key}={value}' for key, value in config.items())}"
 
 
 def _by_name(answers: Mapping[ConfigResource, Future[Any]]) -> dict[str, Future[Any]]:

@@ -6,7 +6,7 @@ once. Topics and subjects are made for all streams, whichever are switched on.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -114,6 +114,20 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Undescribed:
+    """A topic setting that the brokers do not report, for some of the topics that exist; it cannot be compared."""
+
+    what: str
+    topics: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"these brokers do not report {self.what} of {words.counted(len(self.topics), 'topic')}: not compared; "
+            "see to it by their own means"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do, in order, what differs and will be left alone, and how many topics and subjects there must be."""
 
@@ -121,6 +135,7 @@ class Plan:
     differences: tuple[Difference, ...]
     topics: int
     subjects: int
+    undescribed: tuple[Undescribed, ...] = ()
 
     def summary(self, *, is_done: bool) -> str:
         """Return one line that counts the topics and subjects by what was done about them, or is to be done."""
@@ -139,11 +154,12 @@ class Plan:
             "is_done": is_done,
             "changes": [change.as_json() for change in self.changes],
             "differences": [asdict(difference) for difference in self.differences],
+            "undescribed": [{"what": each.what, "topics": list(each.topics)} for each in self.undescribed],
         }
 
     @property
     def exit_code(self) -> int:
-        """0, or 78 when an existing topic differs from the settings."""
+        """0, or 78 when an existing topic differs from the settings; what is not described is no difference."""
         return os.EX_CONFIG if self.differences else os.EX_OK
 
 
@@ -163,6 +179,7 @@ def plan(settings: KafkaSettings, state: State) -> Plan:
         ),
         topics=len(specs),
         subjects=len(TopicNames(settings.topic_prefix).schemas()),
+        undescribed=tuple(_undescribed(specs, state.topics)),
     )
 
 
@@ -232,8 +249,18 @@ def _differences(spec: TopicSpec, state: TopicState) -> Iterator[Difference]:
     if state.replication != spec.replication:
         yield Difference(spec.name, "replication factor", str(state.replication), str(spec.replication))
     for key, wanted in spec.config.items():
-        if (actual := state.config.get(key, "not set")) != wanted:
+        if (actual := state.config.get(key, wanted)) != wanted:
             yield Difference(spec.name, key, actual, wanted)
+
+
+def _undescribed(specs: Sequence[TopicSpec], topics: Mapping[str, TopicState]) -> Iterator[Undescribed]:
+    """Yield what brokers leave out of a topic's configuration; those that are run as a service often do."""
+    missing: dict[str, list[str]] = {}
+    for spec in specs:
+        if (state := topics.get(spec.name)) is not None:
+            for key in spec.config.keys() - state.config.keys():
+                missing.setdefault(key, []).append(spec.name)
+    return (Undescribed(key, tuple(missing[key])) for key in sorted(missing))
 
 
 def _config_text(spec: TopicSpec) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
-from connector.errors import DependencyUnavailableError, SettingsError
+from connector.errors import DependencyUnavailableError, NotProvisionedError, SettingsError
 from connector.kafka import cluster as cluster_module
 from connector.kafka.cluster import Cluster
+from connector.kafka.topics import TopicSpec
 from connector.settings import KafkaSettings
 
 
@@ -111,6 +112,41 @@ def _done(result: object) -> Future[Any]:
     future: Future[Any] = Future()
     future.set_result(result)
     return future
+
+
+class _Refuses:
+    """Plays an admin client of brokers that refuse to create topics, with this code and these words."""
+
+    def __init__(self, code: int, said: str) -> None:
+        self._error = KafkaException(KafkaError(code, said))
+
+    def create_topics(self, topics: list[NewTopic], request_timeout: float) -> dict[str, Future[Any]]:
+        """Refuse all alike."""
+        assert request_timeout == 30
+        refused: Future[Any] = Future()
+        refused.set_exception(self._error)
+        return {topic.topic: refused for topic in topics}
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "expected"),
+    [
+        (KafkaError.INVALID_CONFIG, "segment.ms is not allowed", "t: segment.ms is not allowed\n"),
+        (KafkaError.POLICY_VIOLATION, "not here", "t: not here; asked for segment.ms=5, cleanup.policy=delete\n"),
+    ],
+)
+def test_setting_that_the_brokers_never_take_is_named_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, code: int, said: str, expected: str
+) -> None:
+    """Some that are run as a service: the topics are then made by other means."""
+    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Refuses(code, said))
+    spec = TopicSpec("t", 1, 1, {"segment.ms": "5", "cleanup.policy": "delete"})
+    with pytest.raises(NotProvisionedError) as caught:
+        Cluster(KafkaSettings(bootstrap_servers="b:1")).create([spec])
+    text = str(caught.value)
+    assert text.startswith(f"the brokers refuse to create topics:\n{expected}")
+    assert text.endswith("connector provision --manifests json")
+    assert "fewer brokers" not in text
 
 
 def test_topic_that_a_broker_does_not_know_yet_is_not_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:

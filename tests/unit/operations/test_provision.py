@@ -116,6 +116,27 @@ def test_plan_of_a_topic_that_differs_reports_it_and_changes_nothing(
     assert str(difference).endswith("left as it is")
 
 
+def test_setting_that_the_brokers_do_not_report_is_named_and_no_difference() -> None:
+    """A Kafka that is run as a service leaves some out, and no run of `provision` could ever change that."""
+    hidden = {"min.insync.replicas", "unclean.leader.election.enable"}
+    topics = {
+        name: replace(state, config={key: value for key, value in state.config.items() if key not in hidden})
+        for name, state in _TOPICS_IN_PLACE.items()
+    }
+    del topics["p-gap"]
+    result = plan(_SETTINGS, State(topics, _SUBJECTS_IN_PLACE))
+    assert [(each.what, set(each.topics)) for each in result.undescribed] == [
+        (key, set(topics)) for key in sorted(hidden)
+    ]
+    assert (result.differences, result.exit_code) == ((), 0)
+    assert str(result.undescribed[0]) == (
+        f"these brokers do not report min.insync.replicas of {len(topics)} topics: not compared; "
+        "see to it by their own means"
+    )
+    told = result.as_json(is_done=False)["undescribed"]
+    assert told[0] == {"what": "min.insync.replicas", "topics": [spec.name for spec in _SPECS if spec.name != "p-gap"]}
+
+
 def test_changes_as_text_say_what_will_be() -> None:
     """A dry run can be read by a person."""
     spec = TopicSpec("t", 6, 3, {"retention.ms": "1", "cleanup.policy": "delete"})
