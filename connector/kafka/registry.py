@@ -5,7 +5,8 @@ Owns the mapping of the client's errors to ours. Must not know topics or what a 
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -27,8 +28,9 @@ COMPATIBILITY = "FULL_TRANSITIVE"
 _SECTION = variable_name(("schema_registry",))
 _TIMEOUT_S = 5
 _NOT_FOUND = frozenset({40401, 40402, 40403, 40408})  # subject, version, schema; subject without its own level
-_REFUSED_SCHEMA = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
-_REFUSED_CREDENTIALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_NOT_PERMITTED = 42205  # Confluent's and Redpanda's, of a write in any other mode; Apicurio's is a plain 409
+_WRITABLE = "READWRITE"
+_REFUSED_WRITE = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
 class RegistryClient:
@@ -86,15 +88,17 @@ class RegistryClient:
     def register(self, subject: str, schema: AvroSchema) -> int:
         """Register `schema` under `subject` and return its id.
 
-        Raises `NotProvisionedError` when the registry refuses it, as incompatible with what is there for example.
+        Raises `NotProvisionedError` when the registry refuses it, as incompatible with what is there for example, or
+        takes nothing new.
         """
         with self._errors():
             try:
                 return self._client.register_schema(subject, _as_registered(schema))
             except SchemaRegistryError as error:
-                if error.http_status_code in _REFUSED_SCHEMA:
+                if error.http_status_code in _REFUSED_WRITE:
                     if (registered_by_another := self.find(subject, schema)) is not None:
                         return registered_by_another
+                    self._check_writable(subject, error)
                     raise NotProvisionedError(
                         f"subject {subject}: the registry refuses the schema {schema.name}: {self._said(error)}"
                     ) from error
@@ -111,15 +115,22 @@ class RegistryClient:
                 raise
 
     def set_compatibility(self, subject: str) -> bool:
-        """Give `subject` the level `COMPATIBILITY`; False when it must be tried again once the subject has a schema."""
+        """Give `subject` the level `COMPATIBILITY`; False when it must be tried again once the subject has a schema.
+
+        Raises `NotProvisionedError` when the registry takes nothing new.
+        """
         with self._errors():
             try:
                 self._client.set_compatibility(subject, COMPATIBILITY)
             except SchemaRegistryError as error:
                 if error.error_code in _NOT_FOUND:
                     return False
-                if error.http_status_code == HTTPStatus.CONFLICT:
-                    return self.compatibility(subject) == COMPATIBILITY  # set by another at the same moment
+                if error.http_status_code in _REFUSED_WRITE:
+                    if self.compatibility(subject) == COMPATIBILITY:  # set by another at the same moment
+                        return True
+                    self._check_writable(subject, error)
+                    if error.http_status_code == HTTPStatus.CONFLICT:
+                        return False
                 raise
             return True
 
@@ -141,6 +152,25 @@ class RegistryClient:
                 raise NotProvisionedError(f"schema id {schema_id} is not one of subject {subject}")
         return _parse(schema_id, schema.schema_str)
 
+    def _check_writable(self, subject: str, refusal: SchemaRegistryError) -> None:
+        """Raise `NotProvisionedError` where a write was refused because of the registry's mode."""
+        mode = self._mode(subject)
+        if refusal.error_code != _NOT_PERMITTED and mode in {None, _WRITABLE}:
+            return
+        reason = f"its mode is {shown(mode)}" if mode not in {None, _WRITABLE} else "by its mode"
+        raise NotProvisionedError(
+            f"subject {subject}: the registry takes nothing new, {reason}: {self._said(refusal)}",
+            f"Make it {_WRITABLE} (PUT {self._url}/mode, in Apicurio by its configuration) while this command runs, or "
+            f"set {variable_name(('schema_registry', 'url'))} to the registry that this one is a copy of",
+        ) from refusal
+
+    def _mode(self, subject: str) -> str | None:
+        """Return the mode of `subject`, or else of the whole registry; None where it knows no modes."""
+        for ask in (partial(self._client.get_mode, subject), self._client.get_global_mode):
+            with suppress(SchemaRegistryError, KeyError, TypeError):
+                return ask()
+        return None
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -161,8 +191,10 @@ class RegistryClient:
 
     def _explain(self, error: SchemaRegistryError) -> ConnectorError:
         said = f"{self._said(error)} (HTTP {error.http_status_code})"
-        if error.http_status_code in _REFUSED_CREDENTIALS:
+        if error.http_status_code == HTTPStatus.UNAUTHORIZED:
             return SettingsError([f"{_SECTION}: {self._url} refuses the credentials: {said}"])
+        if error.http_status_code == HTTPStatus.FORBIDDEN:
+            return SettingsError([f"{_SECTION}: {self._url} permits none of this to these credentials: {said}"])
         if error.http_status_code == HTTPStatus.NOT_FOUND:
             return SettingsError([f"{_SECTION}__URL: no Confluent-compatible API at {self._url}: {said}"])
         return DependencyUnavailableError(f"schema registry {self._url} fails: {said}")

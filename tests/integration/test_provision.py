@@ -31,6 +31,7 @@ from connector.operations.provision import Plan, provision
 from connector.settings import KafkaSettings, SaslSettings, SchemaRegistrySettings, TlsSettings
 from tests.rig.kafka import KafkaCluster
 from tests.rig.process import wait_until
+from tests.rig.registry import Registry
 from tests.rig.session import Kafka, SchemaRegistry
 
 _USERS = {name: f"{name}-password" for name in ("run", "provisioner", "blind", "stranger")}
@@ -209,6 +210,15 @@ def test_provision_of_an_incompatible_subject_gives_the_registrys_reason(
     httpx.post(f"{registry.url}/subjects/{subject}/versions", json={"schema": foreign}).raise_for_status()
     with pytest.raises(NotProvisionedError, match=rf"subject {subject}: .* refuses .*\.Gap: .*ncompatible"):
         provision(settings, Cluster(settings), registry_client, dry_run=False)
+
+
+def test_provision_with_a_registry_that_is_read_only_ends_with_78_and_the_fix(settings: KafkaSettings) -> None:
+    """As a copy for disaster recovery is; the answer was 69, which asks to wait for what never comes."""
+    with Registry(read_only=True) as registry, RegistryClient(SchemaRegistrySettings(url=registry.url)) as client:
+        with pytest.raises(NotProvisionedError, match=r"nothing new, its mode is READONLY: .*read-only") as caught:
+            provision(settings, Cluster(settings), client, dry_run=False)
+        assert caught.value.exit_code == 78
+        assert "Make it READWRITE" in caught.value.lines[1]
 
 
 def test_verify_of_nothing_creates_nothing(settings: KafkaSettings, registry_client: RegistryClient) -> None:

@@ -9,13 +9,16 @@ _OLDEST_JAVA = 21
 
 
 class Registry(Housed):
-    """Apicurio Registry on free loopback ports, empty at each start; a context manager."""
+    """Apicurio Registry on free loopback ports, empty at each start; a context manager.
 
-    def __init__(self) -> None:
+    One that is `read_only` takes nothing.
+    """
+
+    def __init__(self, *, read_only: bool = False) -> None:
         port = free_port()
         self.url = f"http://{LOOPBACK}:{port}/apis/ccompat/v7"
         super().__init__("registry")
-        self._server = Server("registry", _command(port), self._folder / "log", self._is_ready)
+        self._server = Server("registry", _command(port, read_only=read_only), self._folder / "log", self._is_ready)
         self._started = [self._server]
 
     def start(self) -> None:
@@ -34,13 +37,14 @@ class Registry(Housed):
             return False
 
 
-def _command(port: int) -> list[str]:
+def _command(port: int, *, read_only: bool) -> list[str]:
     properties = {
         "quarkus.http.host": LOOPBACK,
         "quarkus.http.port": port,
         "quarkus.management.host": LOOPBACK,
         "quarkus.management.port": free_port(),
         "apicurio.ccompat.max-subjects": 1_000_000,
+        "apicurio.storage.read-only.enabled": str(read_only).lower(),
     }
     return [
         str(find_java(_OLDEST_JAVA)),

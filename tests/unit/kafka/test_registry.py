@@ -1,6 +1,7 @@
 """The registry client: what it asks, and what becomes of the registry's errors."""
 
 import json
+import re
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
@@ -141,6 +142,50 @@ def test_set_compatibility_of_a_registry_that_wants_a_schema_first_is_not_done()
         assert not client.set_compatibility("topic-value")
 
 
+_REFUSED_BY_MODE = (422, {"error_code": 42205, "message": "Subject topic-value is in read-only mode"})
+_NO_OWN_MODE = (404, {"error_code": 40409, "message": "Subject does not have subject-level mode configured"})
+_NO_MODES = (404, b"")
+
+
+@pytest.mark.parametrize("call", ["register", "set_compatibility"])
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([_REFUSED_BY_MODE, (200, {"mode": "READONLY"})], "its mode is READONLY: Subject topic-value is in"),
+        ([_REFUSED_BY_MODE, _NO_OWN_MODE, (200, {"mode": "IMPORT"})], "its mode is IMPORT: "),
+        ([_REFUSED_BY_MODE, _NO_MODES, _NO_MODES], "by its mode: "),
+        ([(409, {"error_code": 0, "message": "no"}), (200, {"mode": "READONLY"})], "its mode is READONLY: no"),
+    ],
+    ids=["subject", "registry", "unknown", "Apicurio"],
+)
+def test_registry_that_takes_nothing_new_says_so_with_the_fix(
+    call: str, answers: list[tuple[int, object]], reason: str
+) -> None:
+    """Whichever of the two is written first, and whatever status a registry has for it."""
+    refusal, *modes = answers
+    looked_up = (404, {"error_code": 40403 if call == "register" else 40408, "message": "not there"})
+    with (
+        _scripted(refusal, looked_up, *modes) as (client, _),
+        pytest.raises(NotProvisionedError, match=f"subject topic-value: .* takes nothing new, {reason}") as caught,
+    ):
+        getattr(client, call)("topic-value", *([GAP] if call == "register" else []))
+    assert caught.value.exit_code == 78
+    assert re.search(r"^Make it READWRITE \(PUT http://.*/mode", caught.value.lines[1])
+
+
+def test_schema_that_is_incompatible_in_a_registry_that_takes_new_ones_is_not_blamed_on_its_mode() -> None:
+    """The mode is asked for, and is as it should be."""
+    incompatible = (409, {"error_code": 409, "message": "incompatible"})
+    with (
+        _scripted(incompatible, (404, {"error_code": 40403, "message": "no"}), (200, {"mode": "READWRITE"})) as (
+            client,
+            _,
+        ),
+        pytest.raises(NotProvisionedError, match=r"refuses the schema x\.compliance\.v1\.Gap: incompatible"),
+    ):
+        client.register("topic-value", GAP)
+
+
 def test_writer_schema_by_id_is_parsed_for_reading(client: RegistryClient) -> None:
     """A reader gets what fastavro needs."""
     schema = client.writer_schema(client.register("topic-value", COVERAGE), "topic-value")
@@ -197,7 +242,12 @@ def test_writer_schema_that_is_no_record_to_read_by_is_refused(text: str) -> Non
     ("answer", "kind", "message"),
     [
         ((401, {"error_code": 401, "message": "Unauthorized"}), SettingsError, "refuses the credentials: Unauthorized"),
-        ((403, b"<html>"), SettingsError, r"refuses the credentials: .*HTTP 403"),
+        ((403, b"<html>"), SettingsError, r"permits none of this to these credentials: .*HTTP 403"),
+        (
+            (403, {"error_code": 40301, "message": "User is denied operation Write"}),
+            SettingsError,
+            "these credentials: User is denied operation Write",
+        ),
         ((404, {"message": "no such path"}), SettingsError, "__URL: no Confluent-compatible API at http"),
         ((404, b"<html>"), SettingsError, "no Confluent-compatible API"),
         ((429, {"error_code": 429, "message": "slow down"}), DependencyUnavailableError, "fails: slow down"),
