@@ -22,6 +22,8 @@ _OIDC_PAIRS = (
     ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.credentials.client.secret"),
 )
 """What librdkafka sends as a pair, under both of its names."""
+_TOKEN_ENDPOINT = "sasl.oauthbearer.token.endpoint.url"  # noqa: S105 - a name
+_CLIENT_CREDENTIALS = "client_credentials"
 _OWNED_PROPERTIES = frozenset(
     {
         "acks",
@@ -130,6 +132,29 @@ def check_not_twice(given: Mapping[str, object], more: Mapping[str, object]) -> 
     """Raise `ValueError` for a property that is in both."""
     if twice := sorted(given.keys() & more.keys()):
         raise ValueError(f"{', '.join(twice)}: given in kafka.properties, too")
+
+
+def check_token_source(properties: Mapping[str, object]) -> None:
+    """Raise `ValueError` where OAUTHBEARER has nothing to get a token by: librdkafka would wait for one for ever."""
+
+    def given(name: str, default: str = "") -> str:
+        return str(properties.get(f"sasl.oauthbearer.{name}", default)).lower()
+
+    metadata = given("metadata.authentication.type", "none")
+    if metadata == "aws_iam":
+        raise ValueError("OAUTHBEARER with aws_iam is not supported: use SCRAM-SHA-512")
+    if given("method", "default") != "oidc":
+        if str(properties.get("enable.sasl.oauthbearer.unsecure.jwt", "")).lower() == "true":
+            return
+        raise ValueError(
+            f"OAUTHBEARER has no method to get a token: set sasl.oauthbearer.method to oidc, and {_TOKEN_ENDPOINT}, "
+            f"{' and '.join(_OIDC_PAIRS[0])}"
+        )
+    if metadata != "none" or given("grant.type", _CLIENT_CREDENTIALS) != _CLIENT_CREDENTIALS:
+        return  # librdkafka names what these lack
+    wanted = ((_TOKEN_ENDPOINT,), *zip(*_OIDC_PAIRS, strict=True))
+    if missing := [names[0] for names in wanted if not any(properties.get(name) for name in names)]:
+        raise ValueError(f"OAUTHBEARER with the method oidc also needs {', '.join(missing)}")
 
 
 def secret_values(properties: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,15 @@ from connector.errors import SettingsError
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.files import read_small_file
 from connector.network import is_plain_http
-from connector.properties import Properties, check_not_owned, check_not_twice, parse_map, read_properties, secret_values
+from connector.properties import (
+    Properties,
+    check_not_owned,
+    check_not_twice,
+    check_token_source,
+    parse_map,
+    read_properties,
+    secret_values,
+)
 from connector.quoting import keep_secret
 
 ENV_PREFIX = "CONNECTOR_"
@@ -373,7 +381,8 @@ class KafkaSettings(_Section):
         """Return `properties`, and what the file of more holds as of now.
 
         From now on the secret ones are hidden in all that is shown. Raises `SettingsError` where the file cannot be
-        read, is no JSON map, or holds a property that is owned or given twice.
+        read, is no JSON map, or holds a property that is owned or given twice; and where OAUTHBEARER lacks what it gets
+        a token by.
         """
         given = dict(self.properties)
         if self.properties_file is not None:
@@ -385,6 +394,12 @@ class KafkaSettings(_Section):
             given |= more
         for name, value in secret_values(given):
             keep_secret(f"kafka.properties {name}", value)
+        if self.sasl.mechanism == "OAUTHBEARER":
+            try:
+                check_token_source(given)
+            except ValueError as error:
+                where = f"{variable_name(('kafka', 'properties'))} or {variable_name(('kafka', 'properties_file'))}"
+                raise SettingsError([f"{where}: {error}"]) from None
         return given
 
 

@@ -239,7 +239,11 @@ _IN_CLEAR = {"CONNECTOR_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT"}
         ),
         (_PASSWORD | _IN_CLEAR | {"CONNECTOR_KAFKA__SASL__MECHANISM": "SCRAM-SHA-512"}, []),
         (
-            _IN_CLEAR | {"CONNECTOR_KAFKA__SASL__MECHANISM": "OAUTHBEARER"},
+            _IN_CLEAR
+            | {
+                "CONNECTOR_KAFKA__SASL__MECHANISM": "OAUTHBEARER",
+                "CONNECTOR_KAFKA__PROPERTIES": '{"enable.sasl.oauthbearer.unsecure.jwt": true}',
+            },
             ["SASL_PLAINTEXT sends the access token unencrypted"],
         ),
         (

@@ -20,7 +20,7 @@ from connector.kafka.clients import (
     try_properties,
 )
 from connector.kafka.group_commit import SLOW_COMMIT_S
-from connector.properties import is_secret
+from connector.properties import Properties, is_secret
 from connector.quoting import basic_credentials, shown
 from connector.settings import KafkaSettings, SaslSettings, TlsSettings
 
@@ -179,6 +179,79 @@ def test_librdkafka_takes_oauthbearer_by_properties() -> None:
     assert properties["sasl.mechanism"] == "OAUTHBEARER"
     assert "sasl.username" not in properties
     AdminClient(properties)
+
+
+_OIDC = {
+    "sasl.oauthbearer.method": "oidc",
+    "sasl.oauthbearer.client.credentials.client.id": "connector",
+    "sasl.oauthbearer.client.credentials.client.secret": "hush",
+    "sasl.oauthbearer.token.endpoint.url": "https://127.0.0.1:1/token",
+}
+
+
+def _with_tokens(properties: Properties, file: Path | None = None) -> KafkaSettings:
+    return KafkaSettings(
+        bootstrap_servers="127.0.0.1:1",
+        security_protocol="SASL_SSL",
+        sasl=SaslSettings(mechanism="OAUTHBEARER"),
+        properties=properties,
+        properties_file=file,
+    )
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        (
+            {},
+            "a token: set sasl.oauthbearer.method to oidc, and sasl.oauthbearer.token.endpoint.url",
+        ),
+        ({"sasl.oauthbearer.method": "default"}, "has no method to get a token"),
+        ({"enable.sasl.oauthbearer.unsecure.jwt": False}, "has no method to get a token"),
+        (
+            {"sasl.oauthbearer.method": "OIDC", "sasl.oauthbearer.client.id": "me"},
+            "also needs sasl.oauthbearer.token.endpoint.url, sasl.oauthbearer.client.secret",
+        ),
+        (
+            _OIDC | {"sasl.oauthbearer.metadata.authentication.type": "aws_iam"},
+            "aws_iam is not supported: use SCRAM-SHA-512",
+        ),
+    ],
+)
+def test_oauthbearer_that_cannot_get_a_token_is_a_settings_error(properties: Properties, said: str) -> None:
+    """Librdkafka takes them, and every call would then time out without a word about the token."""
+    for try_them in (admin_config, lambda settings: try_properties(settings, 30_000)):
+        with pytest.raises(SettingsError) as caught:
+            try_them(_with_tokens(properties))
+        assert said in str(caught.value)
+        assert "CONNECTOR_KAFKA__PROPERTIES or CONNECTOR_KAFKA__PROPERTIES_FILE: OAUTHBEARER" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"enable.sasl.oauthbearer.unsecure.jwt": True},
+        _OIDC,
+        {
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.metadata.authentication.type": "azure_imds",
+            "sasl.oauthbearer.config": "query=resource=https://example.servicebus.windows.net&api-version=2018-02-01",
+        },
+        {
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.grant.type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            "sasl.oauthbearer.assertion.file": "assertion",
+            "sasl.oauthbearer.token.endpoint.url": "https://127.0.0.1:1/token",
+        },
+    ],
+    ids=["unsecured", "client credentials", "Azure", "JWT"],
+)
+def test_oauthbearer_that_can_get_a_token_is_taken(properties: Properties, tmp_path: Path) -> None:
+    """By each way that librdkafka has, be it in the properties or in the file of more."""
+    assert admin_config(_with_tokens(properties)).items() >= properties.items()
+    file = tmp_path / "properties"
+    file.write_text(json.dumps(properties))
+    assert admin_config(_with_tokens({}, file)).items() >= properties.items()
 
 
 def test_producer_retry_is_later_than_a_commit_may_take() -> None:
