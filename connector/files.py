@@ -21,18 +21,38 @@ def why_not_a_file(path: Path, *, may_be_folder: bool = False) -> str | None:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return "no such file"
+    except PermissionError:
+        return f"cannot be read: {_forbidden(path)}"
     except (OSError, ValueError):  # a path with a NUL character is a `ValueError`
         return "cannot be read"
     if stat.S_ISDIR(mode) and not may_be_folder:
         return _FOLDER
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         return _NO_FILE
-    return None if os.access(path, os.R_OK) else "cannot be read"
+    return None if os.access(path, os.R_OK) else f"cannot be read: {_forbidden(path)}"
+
+
+def _forbidden(path: Path) -> str:
+    """Return who may not read a file, whose it is, and how to let it be read."""
+    user, group = os.geteuid(), os.getegid()
+    reader = f"this process runs as user {user} and group {group}"
+    try:
+        found = path.stat()
+    except OSError:
+        return f"{reader}, which may not enter a folder on the way: give it the execute permission (chmod o+x)"
+    return (
+        f"{reader}, and the file belongs to user {found.st_uid} and group {found.st_gid} with mode "
+        f"{stat.S_IMODE(found.st_mode):04o}: make it the process's own (chown {user}, chmod 400)"
+    )
 
 
 def read_small_file(path: Path, limit_bytes: int) -> bytes:
     """Return what a regular file holds. Raises `OSError` for any other, and where it holds more than the limit."""
-    with os.fdopen(os.open(path, _AT_ONCE), "rb") as file:
+    try:
+        descriptor = os.open(path, _AT_ONCE)
+    except PermissionError:
+        raise PermissionError(f"{path}: {_forbidden(path)}") from None
+    with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(_NO_FILE)
         content = file.read(limit_bytes + 1)

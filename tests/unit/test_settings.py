@@ -3,8 +3,12 @@
 import json
 import os
 import re
+import subprocess
+import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -625,6 +629,69 @@ def test_secret_that_is_given_in_place_of_its_file_is_not_shown(monkeypatch: pyt
     assert problem.startswith(
         "CONNECTOR_X__BEARER_TOKEN_FILE: what is given, which does not begin with / or .: no such"
     )
+
+
+_AS_ANOTHER_USER = """
+import os
+from contextlib import suppress
+from connector.configuration import load_settings
+from connector.errors import SettingsError
+from connector.settings import RunSettings, XSettings
+with suppress(SettingsError):
+    load_settings(RunSettings)  # imports all that the other user may not be able to read
+if os.getuid() == 0:
+    os.setgroups([]), os.setgid(65532), os.setuid(65532)
+try:
+    XSettings(bearer_token_file=os.environ["CONNECTOR_X__BEARER_TOKEN_FILE"]).secret("bearer_token")
+except SettingsError as error:
+    print(error)
+try:
+    load_settings(RunSettings)
+except SettingsError as error:
+    print(error)
+    raise SystemExit(error.exit_code)
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that every user may enter."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("is_folder_closed", [False, True])
+def test_file_without_the_permission_to_read_it_is_said_with_user_owner_and_mode(
+    open_folder: Path, *, is_folder_closed: bool
+) -> None:
+    """Compose mounts the file as it is on the host, where it is root's: a process as in the image cannot read it."""
+    folder = open_folder / "secrets"
+    folder.mkdir(mode=0o700)
+    token = folder / "token"
+    token.write_text("hush-token\n")
+    token.chmod(0o400 if os.getuid() == 0 else 0)
+    folder.chmod(0o755 if not is_folder_closed else 0o700 if os.getuid() == 0 else 0)
+    given = {name: value for name, value in _NEEDED.items() if not name.endswith("TOKEN")}
+    done = subprocess.run(  # noqa: S603 - the command is ours
+        [sys.executable, "-c", _AS_ANOTHER_USER],
+        env=os.environ | given | {"CONNECTOR_X__BEARER_TOKEN_FILE": str(token)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    folder.chmod(0o755)
+    user, group = (65532, 65532) if os.getuid() == 0 else (os.getuid(), os.getgid())
+    why = (
+        ", which may not enter a folder on the way: give it the execute permission (chmod o+x)"
+        if is_folder_closed
+        else f", and the file belongs to user {os.getuid()} and group {os.getgid()} with mode "
+        f"{token.stat().st_mode & 0o777:04o}: make it the process's own (chown {user}, chmod 400)"
+    )
+    why = f"this process runs as user {user} and group {group}{why}"
+    assert done.returncode == 78
+    assert f"CONNECTOR_X__BEARER_TOKEN_FILE: {token}: cannot be read: {why}" in done.stdout
+    assert f"bearer_token_file: cannot be read: {token}: {why}" in done.stdout
 
 
 def test_file_that_settings_name_may_be_a_link_to_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
