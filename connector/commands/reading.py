@@ -2,7 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -69,20 +71,32 @@ def tail(  # noqa: PLR0913 - one for each option
         str | None, typer.Option("--until", metavar="TIME", help="Exit once everything from before then is printed.")
     ] = None,
     number: Annotated[int | None, typer.Option("-n", min=1, help="Exit after this many records.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="NAME",
+            help="Keep the position in Kafka under this consumer group, and go on from it; for one tail at a time.",
+        ),
+    ] = None,
 ) -> None:
     """Print decoded events from Kafka, one JSON object per line.
 
     Runs until SIGINT, or as --to-end, --until and -n say. If --until is in the past, reading starts at the oldest
-    record, unless --since is given. Exit codes: 0; 64 options that contradict each other; 69 Kafka or the registry does
-    not answer; 78 a setting, topic or permission is wrong or missing.
+    record, unless --since is given. With --group, a record is printed again only where tail was killed within 5 s of
+    it; the other options say where to start on partitions that the group has not read. Exit codes: 0; 64 options that
+    contradict each other; 69 Kafka or the registry does not answer; 78 a setting, topic or permission is wrong or
+    missing, or consumers share the group.
     """
     chosen = events or list(BY_NAME)
     if unknown := [name for name in chosen if name not in _READABLE]:
         raise typer.BadParameter(f"unknown event type {', '.join(unknown)}; known are {', '.join(_READABLE)}")
     span = _span(since, until, from_beginning=from_beginning, to_end=to_end)
+    _check_group(group, {"--key": key, "--since": since, "--until": until})
     from connector.app import stopping_on_signals
+    from connector.kafka.kept_position import KeptPosition, Resumption
     from connector.kafka.partitioner import partition_of
-    from connector.kafka.reading import AvroReader, ForeignRecordError, TopicReader, foreign_records_refused
+    from connector.kafka.reading import AvroReader, TopicReader
     from connector.kafka.registry import RegistryClient
     from connector.kafka.topics import TopicNames
 
@@ -91,25 +105,58 @@ def tail(  # noqa: PLR0913 - one for each option
     topics = [names.dead_letter if name == DEAD_LETTER else names.records(name) for name in chosen]
     key_bytes = None if key is None else key.encode(errors="surrogateescape")
     choose = range if key_bytes is None else lambda count: [partition_of(key_bytes, count)]
-    with (
-        stopping_on_signals() as stop,
-        RegistryClient(settings.schema_registry) as registry,
-        TopicReader(settings.kafka, topics, span.start, choose=choose, end_us=span.end_us) as reader,
-    ):
-        decoder, printed = AvroReader(registry), 0
-        for record in _records(reader, span, stop.is_set):
-            if key_bytes not in {None, record.key}:
-                continue
-            try:
-                with foreign_records_refused(record):
-                    text = json.dumps(_line(record, decoder, is_dead_letter=record.topic == names.dead_letter))
-            except ForeignRecordError as error:
-                say_foreign([str(error)])
-                continue
+    if group == names.group:
+        raise typer.BadParameter(f"{group} is the connector's own group", param_hint="--group")
+    with ExitStack() as stack:
+        stop = stack.enter_context(stopping_on_signals())
+        decoder = AvroReader(stack.enter_context(RegistryClient(settings.schema_registry)))
+        position = None if group is None else stack.enter_context(KeptPosition(settings.kafka, group))
+        resumption = Resumption({}, ()) if position is None else position.resume(topics)
+        say(*resumption.moved, err=True)
+        reader = stack.enter_context(
+            TopicReader(
+                settings.kafka, topics, span.start, choose=choose, end_us=span.end_us, offsets=resumption.offsets
+            )
+        )
+
+        def should_stop() -> bool:
+            if position is not None:  # asked between two records: all that was reached is printed
+                position.keep_now_and_then(reader.reached)
+            return stop.is_set()
+
+        records = _records(reader, span, should_stop)
+        chosen_records = (record for record in records if key_bytes in {None, record.key})
+        lines = _lines(chosen_records, decoder, names.dead_letter)
+        for text in islice(lines, number):
             say(text)
-            printed += 1
-            if printed == number:
-                return
+        if position is not None:
+            position.keep(reader.reached)
+
+
+def _check_group(group: str | None, others: Mapping[str, str | None]) -> None:
+    """Refuse what would keep as read what was not printed. Raises `typer.BadParameter`."""
+    if group is None:
+        return
+    if not group.strip():
+        raise typer.BadParameter("the name of a group is empty", param_hint="--group")
+    if given := [name for name, value in others.items() if value is not None]:
+        raise typer.BadParameter(
+            f"cannot go with {given[0]}: the group would count as read what is not printed", param_hint="--group"
+        )
+
+
+def _lines(records: "Iterable[ReadRecord]", decoder: "AvroReader", dead_letters: str) -> Iterator[str]:
+    """Yield each record as it is printed; say which the connector did not write."""
+    from connector.kafka.reading import ForeignRecordError, foreign_records_refused
+
+    for record in records:
+        try:
+            with foreign_records_refused(record):
+                text = json.dumps(_line(record, decoder, is_dead_letter=record.topic == dead_letters))
+        except ForeignRecordError as error:
+            say_foreign([str(error)])
+        else:
+            yield text
 
 
 def _span(since: str | None, until: str | None, *, from_beginning: bool, to_end: bool) -> _Span:

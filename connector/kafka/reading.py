@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from operator import methodcaller
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self
 
 from confluent_kafka import (
@@ -42,7 +42,8 @@ SILENCE_S = 45.0
 """How long Kafka may bring nothing of what it says is there: longer than the transaction of a dead writer is open."""
 BEGINNING, NOW = OFFSET_BEGINNING, OFFSET_END
 """Starts that are no instant."""
-_Place = tuple[str | None, int | None]
+Place = tuple[str | None, int | None]
+"""Topic and partition, as the client types them."""
 _US_PER_UNIT = {"timestamp-millis": 1000, "timestamp-micros": 1}
 
 
@@ -86,14 +87,15 @@ def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
 class TopicReader:
     """Reads some topics, from their beginning, from an instant or from now on, and up to the instant `end_us` if given.
 
-    `start` is microseconds since 1970, or `BEGINNING` or `NOW`. `choose` receives the number of partitions of a topic
+    `start` is microseconds since 1970, or `BEGINNING` or `NOW`; `offsets` has partitions that start elsewhere. `choose`
+    receives the number of partitions of a topic
     and returns which of them are read; the default is all.
 
     Making one raises `NotProvisionedError` when a topic is missing; it and every method raise the same where a right is
     missing, and `DependencyUnavailableError` when Kafka does not answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each way to say what is read
         self,
         settings: KafkaSettings,
         topics: Collection[str],
@@ -101,18 +103,24 @@ class TopicReader:
         *,
         choose: Callable[[int], Iterable[int]] = range,
         end_us: int | None = None,
+        offsets: Mapping[Place, int] = MappingProxyType({}),
     ) -> None:
         self._cluster = Cluster(settings)
         self._choose = choose
         self._end_us = end_us
         self._consumer = make(Consumer, reader_config(settings))
         try:
-            self._consumer.assign(self._starts(topics, start))
+            self._consumer.assign([_moved(place, offsets) for place in self._starts(topics, start)])
         except BaseException:
             self._consumer.close()  # or its threads go on for as long as the process
             raise
-        self._reached: dict[_Place, int] = {}
+        self._reached: dict[Place, int] = {}
         self._taken: deque[Message] = deque()
+
+    @property
+    def reached(self) -> Mapping[Place, int]:
+        """The offset after the latest record that was yielded, or after what followed it, by topic and partition."""
+        return self._reached
 
     def follow(self, should_stop: Callable[[], bool]) -> Iterator[ReadRecord]:
         """Yield records as they come, until asked to stop."""
@@ -162,7 +170,7 @@ class TopicReader:
     ) -> None:
         self._consumer.close()
 
-    def _note(self, message: Message) -> tuple[_Place, int]:
+    def _note(self, message: Message) -> tuple[Place, int]:
         """Record how far a partition is read, and return both."""
         place, offset = (message.topic(), message.partition()), message.offset() or 0
         self._reached[place] = reached = offset if is_end(message) else offset + 1
@@ -173,7 +181,7 @@ class TopicReader:
             return [TopicPartition(*place, start) for place in self._places(topics)]
         return self._at(self._places(topics), start)
 
-    def _at(self, places: Iterable[_Place], instant_us: int) -> list[TopicPartition]:
+    def _at(self, places: Iterable[Place], instant_us: int) -> list[TopicPartition]:
         """Return the offset of each partition's first record from then on, or `NOW` where there is none."""
         times = [TopicPartition(topic or "", partition or 0, instant_us // 1000) for topic, partition in places]
         try:
@@ -181,7 +189,7 @@ class TopicReader:
         except KafkaException as error:
             raise unavailable(error) from error
 
-    def _bounded(self, ends: dict[_Place, int]) -> dict[_Place, int]:
+    def _bounded(self, ends: dict[Place, int]) -> dict[Place, int]:
         """Return where to end: at the first record from `end_us` on, where there is one."""
         if self._end_us is None:
             return ends
@@ -204,6 +212,11 @@ class TopicReader:
                 return None
         message = self._taken.popleft()
         return message if is_of_use(message) else None
+
+
+def _moved(start: TopicPartition, offsets: Mapping[Place, int]) -> TopicPartition:
+    at = offsets.get((start.topic, start.partition), start.offset)
+    return TopicPartition(start.topic, start.partition, at)
 
 
 def take(consumer: Consumer) -> list[Message]:
@@ -358,7 +371,7 @@ def silent(topic: str | None, partition: int | None) -> DependencyUnavailableErr
     )
 
 
-def _cut_short(place: _Place, reached: int, end: int) -> DependencyUnavailableError:
+def _cut_short(place: Place, reached: int, end: int) -> DependencyUnavailableError:
     topic, partition = place
     return DependencyUnavailableError(
         f"{topic} partition {partition} was read up to {reached}, but ends at {end}: it was cut short or created again"

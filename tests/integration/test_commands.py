@@ -10,9 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from connector.events.catalog import StreamPartition
+from connector.kafka.cluster import Cluster
+from connector.settings import KafkaSettings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken, Drop, InvalidBody, UnknownType
 from connector.simulator.server import Simulator
@@ -150,6 +153,69 @@ def test_tail_prints_all_chosen_and_new_events(config: Config, simulator: Simula
             wait_until(lambda: len(_printed(tail)) == len(printed) + 10, "it has printed what is new")
             tail.signal(signal.SIGINT)
             assert tail.wait() == 0
+
+
+def test_tail_with_a_group_goes_on_where_it_ended(config: Config, simulator: Simulator, tmp_path: Path) -> None:
+    """After -n, after a signal and after a kill; what was removed meanwhile is said, not an error."""
+    topic = f"{config['kafka']['topic_prefix']}.tweet.delete"
+    tail = ["tail", "tweet.delete", "--from-beginning", "--group=printed-deletes"]
+    with running(config) as probe:
+        simulator.emit(300)
+        probe.await_sequences(simulator)
+        total = len(_printed(_run(tmp_path, ["tail", "tweet.delete", "--to-end"], config)))
+        found = _printed(_run(tmp_path, [*tail, "-n", "3"], config))
+        found += _printed(_run(tmp_path, [*tail, "-n", "2"], config))
+        with ConnectorProcess(tmp_path, tail, config) as first:
+            wait_until(lambda: len(found) + len(_printed(first)) == total, "it has printed the rest")
+            first.signal(signal.SIGTERM)
+            assert first.wait() == 0
+            found += _printed(first)
+        assert _run(tmp_path, [*tail, "--to-end"], config).stdout == ""
+        simulator.emit(300)
+        probe.await_sequences(simulator)
+        total = len(_printed(_run(tmp_path, ["tail", "tweet.delete", "--to-end"], config)))
+        with ConnectorProcess(tmp_path, tail, config) as second:
+            wait_until(lambda: len(found) + len(_printed(second)) == total, "it has printed what is new")
+            wait_until(lambda: _behind(config, "printed-deletes", topic) == 0, "it has kept its position")
+            second.signal(signal.SIGKILL)
+            second.wait()
+            found += _printed(second)
+    assert len({line["value"]["event_id"] for line in found}) == len(found) == total
+    assert _run(tmp_path, [*tail, "--to-end"], config).stdout == ""
+    [partition] = {line["partition"] for line in found[:1]}
+    _forget(config, "printed-deletes", topic, partition)
+    admin = AdminClient({"bootstrap.servers": config["kafka"]["bootstrap_servers"]})
+    removed = TopicPartition(topic, partition, 1)
+    admin.delete_records([removed])[removed].result(30)
+    again = _run(tmp_path, [*tail, "--to-end"], config)
+    assert f"{topic} partition {partition}: printed-deletes had read up to offset 0, Kafka has 1 to " in again.stderr
+    assert {line["partition"] for line in _printed(again)} == {partition}
+
+
+def _behind(config: Config, group: str, topic: str) -> int:
+    cluster = Cluster(KafkaSettings(bootstrap_servers=config["kafka"]["bootstrap_servers"]))
+    places = [TopicPartition(topic, number) for number in range(cluster.count_partitions([topic])[topic])]
+    committed = cluster.committed(group)
+    return sum(end - committed.get((str(name), number or 0), 0) for (name, number), end in cluster.ends(places).items())
+
+
+def _forget(config: Config, group: str, topic: str, partition: int) -> None:
+    admin = AdminClient({"bootstrap.servers": config["kafka"]["bootstrap_servers"]})
+    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition, 0)])
+    admin.alter_consumer_group_offsets([wanted])[group].result(30)
+
+
+def test_tail_with_a_group_that_consumers_share_is_refused(config: Config, tmp_path: Path) -> None:
+    """Their positions are not tail's to move; the connector's own group is not either."""
+    servers, topic = config["kafka"]["bootstrap_servers"], f"{config['kafka']['topic_prefix']}.tweet.delete"
+    _run(tmp_path, ["provision"], config)
+    with Consumer({"bootstrap.servers": servers, "group.id": "shared"}) as consumer:
+        consumer.subscribe([topic])
+        wait_until(lambda: consumer.poll(0.1) is None and bool(consumer.assignment()), "it has joined")
+        refused = _run(tmp_path, ["tail", "--group", "shared", "--to-end"], config, 78)
+        assert "consumers share the partitions of the group shared" in refused.stderr
+    own = f"{config['kafka']['topic_prefix']}.connector"
+    assert "is the connector's own group" in _run(tmp_path, ["tail", "--group", own], config, 64).stderr
 
 
 def _printed(tail: ConnectorProcess) -> list[dict[str, Any]]:

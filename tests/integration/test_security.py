@@ -267,6 +267,13 @@ def test_tail_with_a_right_to_read_events_only_prints_them(guarded: _Guarded, tm
         assert tail.wait() == 0
         printed = [json.loads(line)["value"]["event_id"] for line in tail.stdout.split("\n")[:-1]]
     assert len(printed) == sum(line.kind == "event" for line in guarded.simulator.record())
+    exit_code, _, said = _run(tmp_path, guarded.config("PLAIN", "reader"), "tail", "--to-end", "--group", "GROUP")
+    assert (exit_code, "no right to describe the group GROUP" in said) == (78, True)
+    exit_code, printed_once, said = _run(
+        tmp_path, guarded.config("PLAIN", "watcher"), "tail", "--to-end", "--group=GROUP"
+    )
+    assert (exit_code, "no right to commit for the group GROUP: grant Read on it" in said) == (78, True)
+    assert len(printed_once.splitlines()) == len(printed)
 
 
 def test_groups_are_looked_at_with_their_rights_and_no_others(guarded: _Guarded, tmp_path: Path) -> None:
