@@ -1,16 +1,26 @@
 """The command that creates topics and subjects."""
 
 import json
-from typing import Annotated, Literal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from connector.commands.options import Output, OutputOption
 from connector.console import ConfigFile, configure, say
+from connector.errors import DependencyUnavailableError
 from connector.settings import Settings
 
+if TYPE_CHECKING:
+    from connector.operations.provision import Plan
 
-def provision(
+T = TypeVar("T")
+
+_RETRY_S = 2.0
+
+
+def provision(  # noqa: PLR0913 - one for each option
     *,
     config: ConfigFile = None,
     dry_run: Annotated[
@@ -24,6 +34,12 @@ def provision(
     strimzi_cluster: Annotated[
         str, typer.Option("--strimzi-cluster", help="Name of the Strimzi Kafka cluster, for --manifests strimzi.")
     ] = "kafka",
+    wait_s: Annotated[
+        float,
+        typer.Option(
+            "--wait", metavar="SECONDS", min=0, help="While Kafka or the registry does not answer, try for this long."
+        ),
+    ] = 0,
 ) -> None:
     """Create missing topics and subjects; safe to run again.
 
@@ -46,8 +62,12 @@ def provision(
     if form == "strimzi":
         say(*manifests.as_strimzi(settings.kafka, strimzi_cluster).splitlines())
         return
-    with RegistryClient(settings.schema_registry) as registry:
-        plan = make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
+
+    def attempt() -> "Plan":
+        with RegistryClient(settings.schema_registry) as registry:
+            return make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
+
+    plan = _patiently(attempt, wait_s)
     if output is Output.JSON:
         say(json.dumps(plan.as_json(is_done=not dry_run)))
     else:
@@ -57,3 +77,18 @@ def provision(
         say(f"run needs {len(needed)} of the topics for x.streams {', '.join(settings.x.streams)}; {others}", err=True)
         say(*map(str, (*plan.undescribed, *plan.differences)), err=True)
     raise typer.Exit(plan.exit_code)
+
+
+def _patiently(attempt: Callable[[], T], wait_s: float) -> T:
+    """Return what an attempt does; while something does not answer, say what, and try again until `wait_s` are over."""
+    deadline, said = time.monotonic() + wait_s, ""
+    while True:
+        try:
+            return attempt()
+        except DependencyUnavailableError as error:
+            if time.monotonic() >= deadline:
+                raise
+            if (why := error.lines[0]) != said:
+                said = why
+                say(f"waiting: {why}", err=True)
+        time.sleep(_RETRY_S)

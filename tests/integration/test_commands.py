@@ -23,6 +23,7 @@ from tests.rig.audit import audit, expected_events, read_history
 from tests.rig.oracle import EVENTS
 from tests.rig.process import LOOPBACK, wait_until
 from tests.rig.readback import read_topics
+from tests.rig.registry import Registry
 from tests.rig.service import (
     STREAM_PARTITIONS,
     Config,
@@ -121,6 +122,22 @@ def test_check_online_with_something_wrong_names_it_and_checks_the_rest(
     assert says in check.stdout
     assert "ok: settings" in check.stdout
     assert check.stdout.count("\nok: ") + check.stdout.count("\nfailed: ") == 7
+
+
+def test_provision_that_waits_starts_once_the_registry_answers(config: Config, tmp_path: Path) -> None:
+    """As in Compose, where nothing else knows when that is; without the option, and past its end, it is 69."""
+    with Registry() as registry:
+        registry.stop()
+        prefix = f"test-{token_hex(6)}"
+        away = override(config, kafka={"topic_prefix": prefix}, schema_registry={"url": registry.url})
+        assert f"{registry.url} does not answer" in _run(tmp_path, ["provision", "--wait", "1"], away, 69).stderr
+        with ConnectorProcess(tmp_path, ["provision", "--wait", "120"], away) as provision:
+            wait_until(lambda: "waiting: schema registry" in provision.stderr, "it waits")
+            registry.start()
+            assert provision.wait() == 0
+            assert provision.stderr.count(f"waiting: schema registry {registry.url} does not answer") == 1
+            assert " created; " in provision.stdout
+    delete_topics(config["kafka"]["bootstrap_servers"], prefix)
 
 
 def test_tail_prints_all_chosen_and_new_events(config: Config, simulator: Simulator, tmp_path: Path) -> None:
