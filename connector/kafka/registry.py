@@ -195,6 +195,10 @@ class RegistryClient:
             return SettingsError([f"{_SECTION}: {self._url} refuses the credentials: {said}"])
         if error.http_status_code == HTTPStatus.FORBIDDEN:
             return SettingsError([f"{_SECTION}: {self._url} permits none of this to these credentials: {said}"])
+        if (
+            error.error_code in _NOT_FOUND
+        ):  # of a write: Karapace says so of a subject that these credentials may not use
+            return NotProvisionedError(f"schema registry {self._url}: {said}; or the right to this subject is missing")
         if error.http_status_code == HTTPStatus.NOT_FOUND:
             return SettingsError([f"{_SECTION}__URL: no Confluent-compatible API at {self._url}: {said}"])
         return DependencyUnavailableError(f"schema registry {self._url} fails: {said}")

@@ -259,7 +259,11 @@ def test_reader_example_compiles_and_has_twelve_lines() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, ROOT / "SECURITY.md", ROOT / "docs/batch.md", ROOT / "docs/consuming.md", ROOT / "docs/vectors/README.md"],
+    [
+        *PAGES,
+        ROOT / "SECURITY.md",
+        *(ROOT / "docs" / name for name in ("batch.md", "consuming.md", "platforms.md", "vectors/README.md")),
+    ],
     ids=str,
 )
 def test_links_between_pages_lead_somewhere(page: Path) -> None:

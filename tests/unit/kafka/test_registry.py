@@ -173,6 +173,16 @@ def test_registry_that_takes_nothing_new_says_so_with_the_fix(
     assert re.search(r"^Make it READWRITE \(PUT http://.*/mode", caught.value.lines[1])
 
 
+def test_write_to_a_subject_that_is_hidden_for_lack_of_a_right_says_so() -> None:
+    """Karapace says that there is no such subject; the API is there all the same."""
+    hidden = (404, {"error_code": 40401, "message": "Subject 'topic-value' not found."})
+    with (
+        _scripted(hidden) as (client, _),
+        pytest.raises(NotProvisionedError, match=r"not found\. .*right to this subject"),
+    ):
+        client.register("topic-value", GAP)
+
+
 def test_schema_that_is_incompatible_in_a_registry_that_takes_new_ones_is_not_blamed_on_its_mode() -> None:
     """The mode is asked for, and is as it should be."""
     incompatible = (409, {"error_code": 409, "message": "incompatible"})
