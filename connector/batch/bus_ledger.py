@@ -14,17 +14,19 @@ import msgspec
 from confluent_kafka import TopicPartition
 
 from connector.batch.calls import Reporter
-from connector.batch.ledger import BatchLedgerEntry, read_entry
+from connector.batch.ledger import BatchLedgerEntry, EntryDecode, read_entry
 from connector.batch.records import BatchRecords
 from connector.batch.state import RunState, UnusableRunError
 from connector.errors import ConnectorError, DependencyUnavailableError, FencedError, WriterLostError
 from connector.events.batch import BY_JOB_TYPE
 from connector.events.catalog import StreamPartition
+from connector.events.schemas import BATCH_LEDGER
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.clients import producer_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.group_commit import SLOW_COMMIT_S
-from connector.kafka.reading import TopicReader
+from connector.kafka.reading import TopicReader, entry_decoder
+from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import TAKEN_BY_A_TRANSACTION, Part, Record, TransactionalWriter
 from connector.quoting import shown
@@ -65,6 +67,7 @@ class BusLedger:
         settings: KafkaSettings,
         kind: JobType,
         records: BatchRecords,
+        decode: EntryDecode,
         *,
         report: Callable[[str], object] = lambda _: None,
         sleep: Callable[[float], object] = time.sleep,
@@ -75,6 +78,7 @@ class BusLedger:
         self._kind = kind
         self._names = TopicNames(settings.topic_prefix)
         self._records = records
+        self._decode = decode
         self._sleep = sleep
         self._monotonic_s = monotonic_s
         self._runner = shown(f"{socket.gethostname()}/{os.getpid()}")
@@ -209,16 +213,24 @@ class BusLedger:
         return self._writer
 
     def _read(self) -> BatchLedgerEntry | None:
-        return last_entry(self._settings, self._kind)
+        return last_entry(self._settings, self._kind, self._decode)
 
 
-def last_entry(settings: KafkaSettings, kind: JobType) -> BatchLedgerEntry | None:
-    """Return the last entry of a type that is committed. Raises what Kafka comes to, and `OwnCorruptionError`."""
+def batch_entry_decode(registry: RegistryClient, settings: KafkaSettings) -> EntryDecode:
+    """Return what decodes the entries of any version."""
+    return entry_decoder(registry, TopicNames(settings.topic_prefix).batch_ledger, BATCH_LEDGER)
+
+
+def last_entry(settings: KafkaSettings, kind: JobType, decode: EntryDecode) -> BatchLedgerEntry | None:
+    """Return the last entry of a type that is committed.
+
+    Raises what Kafka and the registry come to, and `OwnCorruptionError`.
+    """
     last = None
     with TopicReader(settings, [TopicNames(settings.topic_prefix).batch_ledger]) as reader:
         for record in reader.to_end():
             if record.partition == BY_JOB_TYPE[kind].ledger_partition:
-                last = read_entry(record.value, kind)
+                last = read_entry(record.value, kind, decode)
     return last
 
 

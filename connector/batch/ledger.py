@@ -12,14 +12,13 @@ from typing import Any
 import msgspec
 
 from connector.errors import OwnCorruptionError
-from connector.events.avro import AvroDecoder, split_prefix
-from connector.events.schemas import BATCH_LEDGER
 from connector.kafka.topics import MESSAGE_MAX_BYTES
 from connector.quoting import QUOTE_LIMIT, shown
 from connector.x.batch_api import JobType
 
+EntryDecode = Callable[[bytes], Mapping[str, Any]]
+"""Decodes the value of a ledger record. Raises `ValueError` for bytes that are not a record."""
 _RUN_ID = re.compile("[0-9A-Za-z-]{1,64}")
-_DECODER = AvroDecoder(BATCH_LEDGER.parsed)
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -73,15 +72,7 @@ class BatchLedgerEntry:
         }
 
 
-def decode_shipped(value: bytes) -> Mapping[str, Any]:
-    """Return a ledger record, as the schema shipped here. Raises `ValueError` for bytes that do not fit it."""
-    _, body = split_prefix(value)
-    return _DECODER.decode(body)
-
-
-def read_entry(
-    value: bytes | None, kind: JobType, decode: Callable[[bytes], Mapping[str, Any]] = decode_shipped
-) -> BatchLedgerEntry:
+def read_entry(value: bytes | None, kind: JobType, decode: EntryDecode) -> BatchLedgerEntry:
     """Return the entry in a ledger record's value. Raises `OwnCorruptionError` unless it is valid and of `kind`.
 
     `decode` raises `ValueError` for bytes that are not a record; its other exceptions pass through.

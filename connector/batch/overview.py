@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connector.batch.bus_ledger import last_entry, unfinished
+from connector.batch.bus_ledger import batch_entry_decode, last_entry, unfinished
 from connector.batch.state import RunFolder, RunState
 from connector.events.times import format_us
+from connector.kafka.registry import RegistryClient
 from connector.quoting import shown
-from connector.settings import KafkaSettings
+from connector.settings import Settings
 from connector.x.batch_api import Job, JobType
 from connector.x.jobs import Jobs
 
@@ -17,19 +18,21 @@ _MOST_RECORDS = 20
 _TIMES = frozenset({"started_at", "finished_at", "checked_from"})
 
 
-def unfinished_runs(folder: Path, kafka: KafkaSettings | None) -> Iterator[RunState]:
-    """Yield the unfinished runs: those on the bus, or those in a folder if `kafka` is None.
+def unfinished_runs(folder: Path, bus: Settings | None) -> Iterator[RunState]:
+    """Yield the unfinished runs: those on the bus, or those in a folder if `bus` is None.
 
-    Raises `UnusableRunError`, `OSError`, and what Kafka comes to.
+    Raises `UnusableRunError`, `OSError`, and what Kafka and the registry come to.
     """
     for kind in JobType:
-        if kafka is None:
-            state = RunFolder(folder / kind).load()
-        else:
-            last = last_entry(kafka, kind)
-            state = None if last is None else unfinished(last)
+        state = RunFolder(folder / kind).load() if bus is None else _unfinished_on(bus, kind)
         if state is not None:
             yield state
+
+
+def _unfinished_on(bus: Settings, kind: JobType) -> RunState | None:
+    with RegistryClient(bus.schema_registry) as registry:
+        last = last_entry(bus.kafka, kind, batch_entry_decode(registry, bus.kafka))
+    return None if last is None else unfinished(last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from connector.batch.accounting import OTHER
-from connector.batch.bus_ledger import BeatingReporter, BusLedger, last_entry, nothing_more, unfinished
+from connector.batch.bus_ledger import (
+    BeatingReporter,
+    BusLedger,
+    batch_entry_decode,
+    last_entry,
+    nothing_more,
+    unfinished,
+)
 from connector.batch.calls import Reporter, Tools
 from connector.batch.command import Request
 from connector.batch.due import Due, Wanted, decide, read_runs
@@ -162,7 +169,8 @@ def publishing(request: Request, settings: RunSettings, reporter: Reporter) -> I
     with RegistryClient(settings.schema_registry) as registry:
         found = verify_batch(kafka, Cluster(kafka), registry)
         records = BatchRecords(kind, names, found.schema_ids, found.max_message_bytes, has_headers=kafka.headers)
-        ledger, gaps = BusLedger(kafka, kind, records, report=reporter.show), GapTopic(kafka, registry)
+        decode = batch_entry_decode(registry, kafka)
+        ledger, gaps = BusLedger(kafka, kind, records, decode, report=reporter.show), GapTopic(kafka, registry)
         keeper = Publisher(ledger, records, RunFolder(request.folder), gaps)
         yield Bus(replace(request, keeper=keeper), ledger, gaps, registry, kafka)
 
@@ -187,7 +195,7 @@ class Bus:
 
     def due(self, wanted: Wanted, now_us: int) -> Due:
         """Return whether a run is due. Raises what Kafka and the registry come to."""
-        last = last_entry(self._settings, wanted.kind)
+        last = last_entry(self._settings, wanted.kind, batch_entry_decode(self._registry, self._settings))
         begun = None if last is None else unfinished(last)
         if begun is not None and begun.id_source is wanted.source:
             return Due(is_due=True, why=f"run {begun.run_id} is unfinished")

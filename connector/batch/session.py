@@ -229,7 +229,7 @@ def cancel_job(job_id: str, folder: Path, settings: Settings, *, publish: bool, 
 def unfinished(folder: Path, settings: Settings, *, publish: bool) -> dict[str, RunState]:
     """Return the unfinished runs by id: those on the bus, or those in the folder."""
     with resumable(Progress(), folder):
-        return {state.run_id: state for state in unfinished_runs(folder, settings.kafka if publish else None)}
+        return {state.run_id: state for state in unfinished_runs(folder, settings if publish else None)}
 
 
 def find(run_id: str, folder: Path, settings: Settings, *, publish: bool) -> RunState:

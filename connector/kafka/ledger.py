@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from connector import __version__
 from connector.coverage.recovery import NOTHING_LEARNED, Recovery
 from connector.errors import NotProvisionedError, OwnCorruptionError
 from connector.events.avro import AvroDecoder, split_prefix
@@ -16,6 +17,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.identity import ID_BYTES, unpack_ids
 from connector.events.schemas import LEDGER, AvroSchema
 from connector.events.times import US_PER_S, format_us
+from connector.quoting import shown
 
 CLOCKS_APART_US = 49 * 60 * 60 * US_PER_S
 """No instant is recorded this far beyond every clock there is, however wrong some of them are.
@@ -27,7 +29,10 @@ by which a wall clock is believed to be ahead of X, a machine that was suspended
 """
 DEAD_LETTER, COVERAGE_RECORD, GAP_RECORD, REPLAYED = "dead-letter", "coverage", "gap", "replayed"
 OWN_KINDS = frozenset((DEAD_LETTER, COVERAGE_RECORD, GAP_RECORD, REPLAYED))
-"""Kinds of records that are no events. `REPLAYED` is on the dead-letter topic: the mark of one that became an event."""
+"""Kinds of records that are no events. `REPLAYED` is on the dead-letter topic: the mark of one that became an event.
+
+A later version may write more: `is_event` distinguishes those of any version.
+"""
 _DECODER = AvroDecoder(LEDGER.parsed)
 
 
@@ -165,7 +170,7 @@ class LedgerEntry:
         if self.records is None:
             return True
         sizes = {kind: each.count for kind, each in self.records.items()}
-        published = sum(count for kind, count in sizes.items() if kind not in OWN_KINDS)
+        published = sum(count for kind, count in sizes.items() if is_event(kind))
         return published == self.counts.published and sizes.get(DEAD_LETTER, 0) == self.counts.dead_lettered
 
     def check_follows(self, before: "LedgerEntry") -> None:
@@ -240,6 +245,14 @@ class LedgerEntry:
             "previous": self.previous,
             "owner": self.owner,
         }
+
+
+def is_event(kind: str) -> bool:
+    """Return whether records of this kind are events, in an entry of any version.
+
+    Events are on `PREFIX.STREAM.EVENT`, everything else on `PREFIX-NAME`, so only the names of events have a dot.
+    """
+    return "." in kind
 
 
 def is_plausible(instant_us: int, latest_us: int) -> bool:
@@ -333,7 +346,7 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
             record["control"],
         ),
         sequence=record["sequence"],
-        mode=Mode(record["mode"]),
+        mode=_mode(record["mode"]),
         slice_us=None if slice_start is None else (slice_start, slice_end),
         ids=ids,
         oldest_offset=record["oldest_offset"],
@@ -345,6 +358,16 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
         previous=record["previous"],
         owner=record["owner"],
     )
+
+
+def _mode(word: str) -> Mode:
+    """Return the mode of an entry. A later version marks what no earlier one may go on from with a mode of its own."""
+    try:
+        return Mode(word)
+    except ValueError:
+        raise ValueError(
+            f"its mode is {shown(word)}, which version {__version__} does not know: another version wrote it"
+        ) from None
 
 
 def first_entry(partition: StreamPartition, writer_id: str, now_us: int) -> LedgerEntry:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from connector.coverage.known_ids import KnownIds
 from connector.errors import OwnCorruptionError
-from connector.events.catalog import StreamPartition
+from connector.events.catalog import BY_NAME, StreamPartition
 from connector.events.identity import unpack_ids
 from connector.events.times import format_us
 from connector.kafka.digests import gap_number, set_digest
@@ -34,6 +34,7 @@ from connector.operations.findings import Findings
 _US_PER_MS = 1000
 _UNACCOUNTED = "in a topic, but not accounted for in the ledger"
 _NOWHERE = "accounted for in the ledger, but in no topic"
+_AUDITED = OWN_KINDS | BY_NAME.keys() | {ANY_EVENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class Figures:
     """What was read of the range. `first` is number and date of its first entry.
 
     `head` is the digest of its newest entry, to which all before are chained; `entries_by_id` had no digests of their
-    records, and `unchecked` records are no longer kept. `unaccounted` events lie where a ledger was reset.
+    records, and `unchecked` records are no longer kept. `unknown` records are of kinds that only a later version writes
+    and can read. `unaccounted` events lie where a ledger was reset.
     """
 
     entries: int = 0
@@ -100,6 +102,7 @@ class Figures:
     events: int = 0
     dead_letters: int = 0
     unchecked: int = 0
+    unknown: int = 0
     unaccounted: int = 0
     before_ledger: int = 0
     first: tuple[int, int] | None = None
@@ -329,7 +332,9 @@ class PartitionAudit:
 
     def _block_findings(self, block: Block) -> Iterator[str]:
         for kind, balance in block.balances.items():
-            if self._range.is_kept(kind, block.first_us):
+            if kind not in _AUDITED:
+                self.figures.unknown += balance.count
+            elif self._range.is_kept(kind, block.first_us):
                 yield from _difference(kind, balance, block)
             else:
                 self.figures.unchecked += max(0, balance.count)

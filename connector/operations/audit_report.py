@@ -108,6 +108,8 @@ def _notes(figures: Figures, start_us: int) -> Iterator[str]:
         yield f"{entries} without digests of their records: audited by id and sequence"
     if figures.unchecked:
         yield f"{counted(figures.unchecked, 'record')} no longer kept, or soon to be removed: not missed"
+    if figures.unknown:
+        yield f"{counted(figures.unknown, 'record')} of kinds that this version does not know: not audited"
     if figures.resets:
         yield f"the ledger was reset {counted(figures.resets, 'time')}: each is a gap with the cause ledger-reset"
     if figures.unaccounted:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S, format_us
-from connector.kafka.ledger import OWN_KINDS, LedgerEntry, Mode
+from connector.kafka.ledger import LedgerEntry, Mode, is_event
 from connector.operations.coverage_report import (
     Ownership,
     PartitionCoverage,
@@ -117,7 +117,7 @@ class PartitionSum:
         self.control += counts.control
         if entry.records is not None:
             for kind, records in entry.records.items():
-                if kind not in OWN_KINDS and records.count:
+                if is_event(kind) and records.count:
                     self.events[kind] += records.count
                     if dated_us < self.kept_since_us.get(kind, 0):
                         self.types_gone.add(kind)

@@ -456,6 +456,18 @@ def test_what_retention_has_removed_is_not_missed_but_counted() -> None:
     assert (bench.findings, bench.audit.figures.unchecked) == ([], 1)
 
 
+@pytest.mark.parametrize("kind", ["promise", "tweet.promote"])
+def test_records_of_kinds_that_a_later_version_writes_are_not_missed_but_counted(kind: str) -> None:
+    """Neither their topic nor what is in it can be read; everything else is audited."""
+    history = _history((2, 0), (2, 1))
+    newest = history[-1]
+    sets = {**(newest.entry.records or {}), kind: number_set([17, 18])}
+    bench = _Bench()
+    bench.entries([*history[:-1], replace(newest, entry=replace(newest.entry, records=sets))])
+    bench.records(history)
+    assert (bench.findings, bench.audit.figures.unknown) == ([], 2)
+
+
 def _gap(gap_id: str, recorded_ms: int, *, end_ms: int = 20, problem: str | None = None) -> SeenGap:
     return SeenGap(gap_id, 10, end_ms, "replay-refused", recorded_ms, recorded_ms * 1000, problem)
 

@@ -76,6 +76,7 @@ def test_partition_without_entries_is_not_called_sound() -> None:
         (Figures(before_ledger=2), "2 events older than what the ledger still holds"),
         (Figures(entries_by_id=3), "3 entries without digests of their records"),
         (Figures(unchecked=4), "4 records no longer kept"),
+        (Figures(unknown=5), "5 records of kinds that this version does not know: not audited"),
         (Figures(unaccounted=1), "1 event accounted for by no entry, since the ledger was reset"),
     ],
 )
