@@ -4,6 +4,10 @@ BIN := $(VENV)/bin
 AUDIT := .work/audit
 HELM := .work/tools/helm
 HELM_VERSION := v4.3.1
+ACTIONLINT := .work/tools/actionlint
+ACTIONLINT_VERSION := v1.7.12
+NAME := x-compliance-connector
+WRITTEN = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' connector/__init__.py)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
@@ -13,12 +17,17 @@ EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint unit stories integration monitoring chart deploy image-test faults bench audit format venv chromium curl java postgres prometheus lock clean
+.PHONY: help demo test check lint unit stories integration monitoring chart deploy release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign chart-digest image-test faults bench audit format venv chromium curl java postgres prometheus lock clean
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
 @echo "==> $(1)"
 @$(2) || { echo "==> failed: $(1)" >&2; exit 1; }
+endef
+
+# $(call digest,FILE,PATTERN,RESULT): writes to RESULT the digest that PATTERN finds in FILE.
+define digest
+sed -n 's/.*$(2).*/\1/p' $(1) | grep -E '^sha256:[0-9a-f]{64}$$' >$(3)
 endef
 
 help: ## Show this list
@@ -51,8 +60,38 @@ integration: java prometheus chromium postgres $(VENV)/dev.stamp ## Run the test
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; `python -m tests.chart.generate` regenerates what is derived from it
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)
 
-deploy: prometheus $(VENV)/dev.stamp ## Check Dockerfile, compose file and, where Node is, the AsyncAPI document; versions written down twice agree
-	$(call step,deployment tests,$(BIN)/python -m pytest tests/deploy)
+deploy: prometheus $(ACTIONLINT)-$(ACTIONLINT_VERSION).stamp $(VENV)/dev.stamp ## Check Dockerfile, compose file, release, workflows and, where Node is, the AsyncAPI document; versions written down twice agree
+	$(call step,deployment tests,ACTIONLINT=$(ACTIONLINT) $(BIN)/python -m pytest -n 2 tests/deploy)
+
+release: $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Release VERSION: write it everywhere, date the changelog, commit, tag; pushes nothing
+	@HELM=$(HELM) $(BIN)/python -m scripts.release $(VERSION)
+
+check-tag:
+	@$(PYTHON) -m scripts.release --check-tag "$$TAG"
+
+image-push: ## Build the image for PLATFORMS and push it to REPOSITORY, such as registry.example.com/x-compliance-connector
+	@mkdir -p dist
+	@$(MAKE) image PUSH=1 IMAGE="$$REPOSITORY:$(WRITTEN)" PLATFORMS="$$PLATFORMS" BUILD_OPTIONS="--metadata-file dist/image.json"
+	@$(call digest,dist/image.json,"containerimage.digest": "\(.*\)",dist/image.digest)
+
+image-sbom: ## Take the bill of materials out of the pushed image, into dist/sbom.cdx.json
+	@docker run --rm --network none --entrypoint cat "$$REPOSITORY@$$(cat dist/image.digest)" /opt/connector/sbom.cdx.json >dist/sbom.cdx.json
+
+image-sign: ## Sign the pushed image with cosign, and attest its bill of materials
+	@cosign sign --yes "$$REPOSITORY@$$(cat dist/image.digest)"
+	@cosign attest --yes --type cyclonedx --predicate dist/sbom.cdx.json "$$REPOSITORY@$$(cat dist/image.digest)"
+
+chart-push: $(HELM)-$(HELM_VERSION).stamp ## Package the chart and push it to CHARTS, such as registry.example.com/charts
+	@mkdir -p dist
+	@$(HELM) package --destination dist helm
+	@$(HELM) push "dist/$(NAME)-$(WRITTEN).tgz" "oci://$$CHARTS" $(CHART_OPTIONS) >dist/chart.txt 2>&1 || { cat dist/chart.txt >&2; exit 1; }
+	@$(call digest,dist/chart.txt,Digest: *\(sha256:[0-9a-f]*\),dist/chart.digest)
+
+chart-sign: ## Sign the pushed chart with cosign
+	@cosign sign --yes "$$CHARTS/$(NAME)@$$(cat dist/chart.digest)"
+
+image-digest chart-digest:
+	@found=$$(cat dist/$(@:-digest=.digest)) && echo "digest=$$found"
 
 image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on a real broker; needs root and Debian
 	@{ command -v podman && command -v buildah && command -v debootstrap; } >/dev/null \
@@ -114,6 +153,12 @@ $(HELM)-$(HELM_VERSION).stamp:
 	@command -v go >/dev/null || scripts/install-packages golang-go
 	@echo "==> building Helm $(HELM_VERSION)"
 	@GOBIN=$(CURDIR)/$(dir $(HELM)) go install -trimpath -ldflags='-s -w' helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)
+	@touch $@
+
+$(ACTIONLINT)-$(ACTIONLINT_VERSION).stamp:
+	@command -v go >/dev/null || scripts/install-packages golang-go
+	@echo "==> building actionlint $(ACTIONLINT_VERSION)"
+	@GOBIN=$(CURDIR)/$(dir $(ACTIONLINT)) go install -trimpath -ldflags='-s -w' github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 	@touch $@
 
 $(VENV)/created.stamp:

@@ -48,7 +48,7 @@ def test_table_says_it_all_for_people() -> None:
             "  unknown-type: entity_archive; published since"
         ),
         "",
-        f"digest {'12' * 32}, connector 0.1.0",
+        f"digest {'12' * 32}, connector 1.4.2",
         f"To repeat this report: connector coverage --from {range_[0]} --to {range_[1]}",
     ]
 

@@ -24,7 +24,7 @@ def _words(report: CoverageReport) -> str:
         "Complete but for gaps.",
         "2023-11-14 22:13:20 UTC, included, to 2023-11-15 22:13:20 UTC, excluded, by X's clock",
         "2023-11-15 23:13:20 UTC",
-        "x-compliance-connector 0.1.0",
+        "x-compliance-connector 1.4.2",
         "0123abcd",
         "the ledger begins later",
         "outage-too-long: longer than X can replay. Recorded ",

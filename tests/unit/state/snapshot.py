@@ -162,6 +162,14 @@ def minor(version: str) -> str:
     return version.rpartition(".")[0]
 
 
-if __name__ == "__main__":
+def write(folder: Path, version: str) -> None:
+    """Write what this code keeps as that of a version. Ends the process where a patch version would change it."""
     text = json.dumps(snapshot(), indent=1, ensure_ascii=False) + "\n"
-    (FOLDER / f"{minor(__version__)}.json").write_text(text, encoding="utf-8")
+    path = folder / f"{minor(version)}.json"
+    if path.exists() and not version.endswith(".0") and path.read_text(encoding="utf-8") != text:
+        raise SystemExit(f"what is kept in Kafka has changed since {minor(version)}.0: release a minor version")
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(FOLDER, __version__)

@@ -26,6 +26,7 @@ from tests.unit.state.snapshot import (
     batch_entry,
     gaps,
     ledger_entries,
+    write,
 )
 
 _READ_BUT_NOT_WRITTEN = frozenset[str]()
@@ -137,6 +138,16 @@ def test_words_that_must_be_known_are_known_to_the_version_before() -> None:
     assert {what: words - set(released[what]) - _READ_BUT_NOT_WRITTEN for what, words in MUST_BE_KNOWN.items()} == (
         dict.fromkeys(MUST_BE_KNOWN, frozenset())
     )
+
+
+def test_patch_version_keeps_state_as_it_is(tmp_path: Path) -> None:
+    """It writes what the minor version wrote, or is not released."""
+    write(tmp_path, "0.7.0")
+    write(tmp_path, "0.7.1")
+    (tmp_path / "0.7.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(SystemExit, match="release a minor version"):
+        write(tmp_path, "0.7.2")
+    write(tmp_path, "0.7.0")
 
 
 @pytest.mark.parametrize("name", _ENTRIES)
