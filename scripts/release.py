@@ -42,6 +42,8 @@ def written_version(root: Path) -> str:
 
 def check(root: Path, version: str) -> None:
     """Raise `RefusedError` unless `version` can be released from what is checked out."""
+    if not version:
+        raise RefusedError("name the version: make release VERSION=X.Y.Z")
     if not _SEMVER.fullmatch(version):
         raise RefusedError(f"{version} is not a version X.Y.Z of Semantic Versioning, without a leading v or zeros")
     if _git(root, "status", "--porcelain"):

@@ -123,7 +123,7 @@ def _lose_the_section(root: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "version", "fault"),
     [
-        (None, "", " is not a version X.Y.Z"),
+        (None, "", "name the version: make release VERSION=X.Y.Z"),
         (None, "v1.2.3", "v1.2.3 is not a version X.Y.Z"),
         (None, "1.2", "1.2 is not a version X.Y.Z"),
         (None, "1.02.3", "1.02.3 is not a version X.Y.Z"),
