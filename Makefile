@@ -138,7 +138,7 @@ java:
 	[ -z "$$missing" ] || scripts/install-packages $$missing
 
 chromium:
-	@command -v chromium >/dev/null || scripts/install-packages chromium
+	@{ command -v chromium || command -v google-chrome; } >/dev/null || scripts/install-packages chromium
 
 curl:
 	@command -v curl >/dev/null || scripts/install-packages curl

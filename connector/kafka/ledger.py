@@ -269,8 +269,9 @@ def decode_shipped(value: bytes) -> Mapping[str, Any]:
 class EntryDecoder:
     """Decodes ledger records with the schema shipped here, and those that it does not fit with the schema they name.
 
-    So a restore needs the registry only for what another version of the connector has written. `writer_schema` asks
-    the registry for the schema of an id; `shipped` is another schema for another ledger.
+    So a restore needs the registry only for what another version of the connector has written. None of that fits the
+    shipped schema by chance: schemas grow only at their end (ADR 27). `writer_schema` asks the registry for the schema
+    of an id; `shipped` is another schema for another ledger.
     """
 
     def __init__(self, writer_schema: Callable[[int], Mapping[str, Any]], shipped: AvroSchema = LEDGER) -> None:

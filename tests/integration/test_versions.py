@@ -3,12 +3,14 @@
 import json
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from connector.events.catalog import STREAM_PARTITIONS
 from connector.simulator.server import Simulator
+from tests.integration.batch.stage import BatchStage
 from tests.rig.audit import History, check_once_in_order, expected_events, read_history
 from tests.rig.process import wait_until
 from tests.rig.service import TAKE_OVER, Config, ConnectorProcess, override
@@ -132,6 +134,23 @@ def test_replicas_of_two_versions_share_the_work(
     assert list(check_once_in_order(history, expected_events(history.prefix, simulator.record()))) == []
     code, said, _ = versions.command("ledger", "verify", "--from=1970-01-01")
     assert code == 0, said
+
+
+def test_batch_run_of_the_next_version_is_shown_and_goes_on(batch_stage: BatchStage) -> None:
+    """Its runner is killed; the one of this version publishes what is left, each finding once."""
+    stage = batch_stage
+    with ConnectorProcess(stage.folder, ["provision"], stage.config, module=_NEWER) as provision:
+        assert provision.wait() == 0, provision.stderr
+    with replace(stage, module=_NEWER).runner() as runner:
+        wait_until(lambda: bool(stage.decoded("-batch-ledger")), "the run is on the bus", _WITHIN_S)
+        runner.signal(signal.SIGKILL)
+        runner.wait()
+    assert {entry["added_later"] for entry in stage.decoded("-batch-ledger")} == {"later"}
+    with ConnectorProcess(stage.folder, ["batch", "status", "--publish"], stage.config) as status:
+        assert status.wait() == 0, status.stderr
+        assert "tweets to check" in status.stdout
+    stage.run()
+    stage.check()
 
 
 def test_commands_read_the_gaps_of_the_next_version(versions: _Versions) -> None:

@@ -37,6 +37,11 @@ os.execvp(sys.argv[3], sys.argv[3:])
 """Starts Chromium, which reads from descriptor 3 and writes to 4."""
 
 
+def _browser() -> str:
+    """Return the name under which Chromium is here; hosted runners have it as Chrome."""
+    return "chromium" if shutil.which("chromium") else "google-chrome"
+
+
 @dataclass(frozen=True)
 class Node:
     """A node of the accessibility tree, as a screen reader has it."""
@@ -55,7 +60,7 @@ class Browser:
         self._process = subprocess.Popen(  # noqa: S603 - the command is ours
             [
                 *(sys.executable, "-c", _LAUNCH, str(reading), str(writing)),
-                *("chromium", *_ARGUMENTS, f"--user-data-dir={self._folder}", "about:blank"),
+                *(_browser(), *_ARGUMENTS, f"--user-data-dir={self._folder}", "about:blank"),
             ],
             pass_fds=(reading, writing),
             stdout=subprocess.DEVNULL,
