@@ -24,6 +24,7 @@ _HANG_NOTICED_S = 150.0
 _SCALED = "replicas: scaled and replaced"
 _KILLED = "replicas: killed among others"
 _TWIN = "replicas: twin instance id"
+_REPLACED = "replicas: replaced under the same name while frozen"
 _RIVAL = "replicas: two that own everything"
 
 
@@ -127,6 +128,28 @@ def test_twin_instance_id_ends_the_older_with_the_name(stage: Stage) -> None:
     stage.await_owned()
     assert len(younger.running()) == 10
     stage.conclude()
+
+
+@pytest.mark.fires("stop at before-commit", _REPLACED)
+def test_pod_whose_successor_has_its_name_commits_nothing_when_its_node_comes_back(stage: Stage) -> None:
+    """As after a forced deletion: frozen before a commit, it is fenced on return and leaves with exit code 78."""
+    lost = stage.start("pod-0", Fault(Point.BEFORE_COMMIT, stage.random.randint(5, 30), Deed.STOP), is_static=True)
+    stage.await_owned()
+    stage.emit_steadily()
+    lost.await_strike()
+    successor = stage.start("pod-0", is_static=True)
+    wait_until(lambda: len(successor.running()) == 10, "the successor has taken over")
+    stage.drop_connections()
+    stage.emit_on(STREAM_PARTITIONS)
+    stage.await_caught_up()
+    lost.process.signal(signal.SIGCONT)
+    assert lost.process.wait() == 78
+    stage.note(_REPLACED)
+    assert "CONNECTOR_KAFKA__GROUP_INSTANCE_ID: another process uses 'pod-0'" in lost.process.stderr
+    assert len(successor.running()) == 10
+    assert not _is_fenced(successor)
+    stage.conclude()
+    assert stage.unsound() == {}
 
 
 @pytest.mark.long
