@@ -8,6 +8,7 @@ ACTIONLINT := .work/tools/actionlint
 ACTIONLINT_VERSION := v1.7.12
 NAME := x-compliance-connector
 WRITTEN = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' connector/__init__.py)
+KUBECTL := .work/tools/kubectl
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
@@ -17,7 +18,7 @@ EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint unit stories integration monitoring chart deploy release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign chart-digest image-test faults bench audit format venv chromium curl java postgres prometheus lock clean
+.PHONY: help demo test check lint unit stories integration monitoring chart deploy release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign chart-digest image-test faults bench audit format venv chromium curl java postgres prometheus lock clean jq
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -99,9 +100,9 @@ image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on 
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,image tests,$(BIN)/python -m pytest -rs tests/image)
 
-monitoring: java prometheus $(VENV)/dev.stamp ## Test alert rules, dashboard and runbook, also on a real Prometheus
+monitoring: java jq prometheus $(HELM)-$(HELM_VERSION).stamp $(KUBECTL) $(VENV)/dev.stamp ## Test alert rules and dashboard, also on a real Prometheus, and the operators' commands
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,monitoring tests,$(BIN)/python -m pytest tests/monitoring)
+	$(call step,monitoring tests,HELM=$(HELM) KUBECTL=$(KUBECTL) $(BIN)/python -m pytest tests/monitoring)
 
 faults: java $(VENV)/dev.stamp ## Play the short fault scenarios; ROUNDS=n draws n rounds from all of them, SEED=n repeats a run
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
@@ -143,6 +144,9 @@ chromium:
 curl:
 	@command -v curl >/dev/null || scripts/install-packages curl
 
+jq:
+	@command -v jq >/dev/null || scripts/install-packages jq
+
 postgres:
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || scripts/install-packages postgresql
 
@@ -160,6 +164,11 @@ $(ACTIONLINT)-$(ACTIONLINT_VERSION).stamp:
 	@echo "==> building actionlint $(ACTIONLINT_VERSION)"
 	@GOBIN=$(CURDIR)/$(dir $(ACTIONLINT)) go install -trimpath -ldflags='-s -w' github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 	@touch $@
+
+$(KUBECTL): $(wildcard tests/kubectl/*)
+	@command -v go >/dev/null || scripts/install-packages golang-go
+	@echo "==> building kubectl"
+	@go -C tests/kubectl build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ .
 
 $(VENV)/created.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,0 +1,224 @@
+"""What the operators' pages have one type works on what the chart installs, as the real kubectl and Helm see it.
+
+Each line runs in a shell; a command inside a pod is read by the connector's own command line, with all its options.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.exceptions import TyperException
+
+from tests.chart.chart import ROOT
+from tests.chart.pod_security import RULES
+from tests.monitoring.cluster import Object
+from tests.monitoring.operators_shell import NAME, Done, Shell, chosen, command_lines, filled_in, opened, parse
+
+_RUNBOOK, _DEPLOY, _KUBERNETES, _README, _CHART_README, _BATCH, _ACCESS, _COVERAGE, _PAGE = (
+    (ROOT / path).read_text(encoding="utf-8")
+    for path in (
+        "docs/runbook.md",
+        "docs/deploy.md",
+        "docs/kubernetes.md",
+        "README.md",
+        "helm/README.md",
+        "docs/batch.md",
+        "docs/access.md",
+        "docs/coverage.md",
+        "docs/page.md",
+    )
+)
+_TOOLS, *_BLOCKS = command_lines(_RUNBOOK)
+_FORWARDING = [line for line in _TOOLS if line.endswith("&")]
+_PRELUDE = "\n".join(line for line in _TOOLS if re.match(r"export |\w+\(\) ", line))
+_LINES = sorted({line for block in _BLOCKS for line in block})
+_IN_CLUSTER = re.compile(r"(kubectl|helm) ")
+_INSIDE = re.compile(r"(connector|verify) ")
+_ENTRY_POINT = re.findall(r'^ENTRYPOINT \["(\w+)"\]$', (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """Install the chart by the lines of docs/deploy.md, and upgrade it once, so that it can be rolled back."""
+    with opened(tmp_path_factory.mktemp("operator")) as shell:
+        [lines] = [block for block in command_lines(_DEPLOY) if any(line.startswith("helm install") for line in block)]
+        for line in lines:
+            if _IN_CLUSTER.match(line):
+                _succeed(shell, line)
+        _succeed(shell, f"helm upgrade {NAME} helm --reuse-values")
+        shell.keep()
+        yield shell
+
+
+@pytest.fixture
+def shell(installed: Shell) -> Shell:
+    """Give a shell on a cluster in which nothing was done since the installation, with the runbook's functions."""
+    installed.restore()
+    installed.prelude = _PRELUDE
+    return installed
+
+
+def _succeed(shell: Shell, line: str) -> Done:
+    done = shell.run(line)
+    assert done.code == 0, f"{line}\n{done.output}{done.errors}"
+    return done
+
+
+def test_tools_of_the_runbook_are_set_up(shell: Shell) -> None:
+    """Every line of the first block works, and the list of pods has them all."""
+    for line in _TOOLS:
+        if line not in _FORWARDING:
+            done = _succeed(shell, line)
+            if line.startswith("kubectl get pods"):
+                assert re.findall(r"^\S+", done.output, re.MULTILINE)[1:] == [f"{NAME}-0", f"{NAME}-1"]
+
+
+def test_port_that_is_forwarded_is_one_of_the_pod(shell: Shell) -> None:
+    """It is the first pod, and the port that the container has."""
+    [line] = _FORWARDING
+    shell.run(line.removesuffix("&"))
+    assert set(shell.cluster.forwarded) == {f"{NAME}-0"}
+    [container] = shell.cluster.get("pods", f"{NAME}-0")["spec"]["containers"]
+    assert shlex.split(line)[3] == str(container["ports"][0]["containerPort"])
+
+
+@pytest.mark.parametrize("line", [line for line in _LINES if not line.startswith("curl ")])
+def test_command_of_the_runbook_works_on_what_the_chart_installs(shell: Shell, line: str) -> None:
+    """Names, labels, containers and flags are right, and so is what runs in a pod."""
+    done = _succeed(shell, line)
+    if _INSIDE.match(line):
+        [(container, command)] = _run_in_pods(shell)
+        assert container == "connector"
+        _check_connector(shell, command)
+    if "| jq" in line or line.startswith("kubectl get pods"):
+        assert done.output
+
+
+def _run_in_pods(shell: Shell) -> list[tuple[str, list[str]]]:
+    """Return the container and the command of all that was started, in pods that run and in pods that were made."""
+    executed = [(each.container, list(each.command)) for each in shell.cluster.executed]
+    return executed + [
+        (container["name"], container["command"])
+        for pod in shell.cluster.created
+        for container in pod["spec"]["containers"]
+    ]
+
+
+def _check_connector(shell: Shell, command: list[str]) -> None:
+    """See that the image has the program, that it takes the arguments, and that the pod has the file of settings."""
+    program, *arguments = command
+    assert [program] == _ENTRY_POINT
+    options = parse(arguments)
+    assert not {"--yes", "--dry-run"} <= options or {"--yes", "--dry-run"} & set(arguments), "asks, and has no terminal"
+    [container] = shell.cluster.get("pods", f"{NAME}-0")["spec"]["containers"]
+    [config] = [argument for argument in arguments if argument.startswith("--config=")]
+    assert config in container["args"]
+
+
+def test_copy_of_a_pod_keeps_pod_security(shell: Shell) -> None:
+    """The one that `verify` makes is admitted where `restricted` is enforced, takes no traffic, and goes again."""
+    _succeed(shell, "verify --from=1h")
+    [copied] = shell.cluster.created
+    assert [rule.__name__ for rule in RULES if not rule(copied)] == []
+    assert "labels" not in copied["metadata"]
+    assert ("pods", copied["metadata"]["name"]) not in shell.cluster.objects
+
+
+def test_exit_code_that_the_runbook_asks_for_is_the_services(shell: Shell) -> None:
+    """Also where a sidecar stands before it."""
+    for pod in _service_pods(shell):
+        sidecar = {"name": "a-sidecar", "lastState": {"terminated": {"exitCode": 1}}}
+        pod["status"]["containerStatuses"].insert(0, sidecar)
+    [line] = [line for line in _LINES if "exitCode" in line]
+    assert _succeed(shell, line).output.split() == [f"{NAME}-0", "78", f"{NAME}-1", "78"]
+
+
+def _service_pods(shell: Shell) -> list[Object]:
+    return [shell.cluster.get("pods", f"{NAME}-{ordinal}") for ordinal in range(2)]
+
+
+def test_number_of_replicas_is_changed_as_the_runbook_says(shell: Shell) -> None:
+    """By Helm, which keeps the other values."""
+    [line] = [line for line in _LINES if line.startswith("helm upgrade")]
+    _succeed(shell, line)
+    assert shell.cluster.get("statefulsets", NAME)["spec"]["replicas"] == 4
+
+
+@pytest.mark.parametrize("page", [_DEPLOY, _README, _CHART_README], ids=["deploy", "README", "chart's README"])
+def test_installation_works_as_the_page_says(shell: Shell, page: str) -> None:
+    """All its lines for kubectl and Helm, in their order, on a cluster with nothing in it."""
+    shell.cluster.objects.clear()
+    lines = [line for block in command_lines(page) for line in block if _IN_CLUSTER.match(line)]
+    assert any(line.startswith("helm install") for line in lines)
+    for line in lines:
+        _succeed(shell, line)
+    assert shell.cluster.get("statefulsets", NAME)["spec"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("block", command_lines(_KUBERNETES), ids=lambda block: block[0])
+def test_block_of_the_kubernetes_page_works(shell: Shell, block: list[str]) -> None:
+    """Its lines, in their order, on the cluster with the chart."""
+    for line in block:
+        _succeed(shell, line)
+    for _, command in _run_in_pods(shell):
+        _check_connector(shell, command)
+
+
+def test_notes_of_the_installation_name_what_is_there(shell: Shell) -> None:
+    """Every command that Helm prints, with batch runs switched on."""
+    values = "--reuse-values --set batch.tweets.enabled=true"
+    notes = _succeed(shell, f"helm upgrade {NAME} helm {values}").output
+    lines = [line.strip() for line in notes.splitlines() if _IN_CLUSTER.match(line.strip())]
+    assert len(lines) == 4
+    for line in lines:
+        if "port-forward" in line:
+            shell.run(line)
+            assert set(shell.cluster.forwarded) == {f"{NAME}-0"}
+        else:
+            _check_flags(shell, line)
+
+
+def _spans(*pages: str) -> list[str]:
+    """Return the commands within sentences."""
+    text = "".join(re.sub(r"```.*?```", "", page, flags=re.DOTALL) for page in pages)
+    spans = re.findall(r"`((?:kubectl|helm|connector) [^`]*)`", text)
+    return sorted({" ".join(chosen(span).split()) for span in spans})
+
+
+_PROSE = _spans(_RUNBOOK, _DEPLOY, _KUBERNETES, _README, _CHART_README, _BATCH, _ACCESS, _COVERAGE, _PAGE)
+
+
+@pytest.mark.parametrize("line", [line for line in _PROSE if _IN_CLUSTER.match(line)])
+def test_command_within_a_sentence_has_flags_that_there_are(shell: Shell, line: str) -> None:
+    """A sentence may leave out arguments, and name what a reader fills in."""
+    _check_flags(shell, line)
+
+
+def _check_flags(shell: Shell, line: str) -> None:
+    done = shell.run(line)
+    assert not re.search(r"unknown (flag|shorthand|command)|flag needs|invalid argument", done.errors), done.errors
+
+
+_CONNECTOR = sorted(
+    {
+        re.split(r" [|>&] ?", line)[0]
+        for page in (_RUNBOOK, _DEPLOY, _KUBERNETES, _README, _BATCH, _ACCESS, _COVERAGE, _PAGE)
+        for block in command_lines(page)
+        for line in block
+        if line.startswith("connector ")
+    }.union(line for line in _PROSE if line.startswith("connector "))
+)
+
+
+@pytest.mark.parametrize("line", _CONNECTOR)
+def test_connector_takes_the_command(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the values of all its options; a sentence may leave out arguments."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ids.txt", "export.csv", "FILE"):
+        Path(name).touch()
+    try:
+        parse(shlex.split(filled_in(line))[1:])
+    except TyperException as error:
+        assert re.search("missing |requires an argument", str(error), re.IGNORECASE), error  # noqa: PT017 - what else it says is the failure
