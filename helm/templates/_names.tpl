@@ -1,12 +1,17 @@
 {{/* Names, labels and the image: what every manifest says about itself. */}}
 
+{{/* What may be the value of a label, of any text that has its characters alone. */}}
+{{- define "connector.labelValue" -}}
+{{- . | trunc 63 | trimAll "-_." -}}
+{{- end -}}
+
 {{/* At most 39 characters: CronJobs add `-batch-tweets` to it, and Kubernetes takes 52 for their names. */}}
 {{- define "connector.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 39 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 39 | trimAll "-" -}}
 {{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 39 | trimSuffix "-" -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 39 | trimAll "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -17,7 +22,7 @@
 {{/* What a selector may hold: never changed, since most selectors cannot be. Called with (list . COMPONENT). */}}
 {{- define "connector.selectorLabels" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ include "connector.labelValue" (default $root.Chart.Name $root.Values.nameOverride) }}
 app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
@@ -26,8 +31,8 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- define "connector.labels" -}}
 {{- $root := index . 0 -}}
 {{- $own := dict
-      "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
-      "app.kubernetes.io/version" ($root.Values.image.tag | default $root.Chart.AppVersion | trunc 63)
+      "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | include "connector.labelValue")
+      "app.kubernetes.io/version" ($root.Values.image.tag | default $root.Chart.AppVersion | include "connector.labelValue")
       "app.kubernetes.io/managed-by" $root.Release.Service -}}
 {{- mergeOverwrite (dict) ($root.Values.commonLabels | default dict) $own (include "connector.selectorLabels" . | fromYaml) | toYaml -}}
 {{- end -}}
@@ -55,9 +60,11 @@ annotations:
 {{- mergeOverwrite (dict) ($root.Values.commonLabels | default dict) (index . 2 | default dict) (include "connector.selectorLabels" . | fromYaml) | toYaml -}}
 {{- end -}}
 
-{{/* The annotations of a pod, or nothing. Called with (list . ANNOTATIONS). */}}
+{{/* The annotations of a pod, its configuration among them. Called with (list . ANNOTATIONS). */}}
 {{- define "connector.podAnnotations" -}}
-{{- with merge (dict) (index . 1 | default dict) ((index . 0).Values.commonAnnotations | default dict) }}{{ toYaml . }}{{ end -}}
+{{- $root := index . 0 -}}
+{{- $config := dict (include "connector.configAnnotation" $root) (include "connector.config" $root) -}}
+{{- merge $config (index . 1 | default dict) ($root.Values.commonAnnotations | default dict) | toYaml -}}
 {{- end -}}
 
 {{- define "connector.image" -}}

@@ -84,8 +84,12 @@ securityContext:
 {{/* Called with (list . ROLE). */}}
 {{- define "connector.volumes" -}}
 - name: config
-  configMap:
-    name: {{ include "connector.fullname" (index . 0) }}
+  downwardAPI:
+    items:
+      - path: {{ include "connector.configFile" (index . 0) | base }}
+        fieldRef:
+          apiVersion: v1
+          fieldPath: metadata.annotations['{{ include "connector.configAnnotation" (index . 0) }}']
 {{- with (include "connector.credentials" . | fromYaml).sources }}
 - name: secrets
   projected:

@@ -1,6 +1,8 @@
 {{/* What the connector reads: the YAML file, and which credentials are mounted where. */}}
 
 {{- define "connector.configFile" -}}/etc/connector/config/config.yaml{{- end -}}
+{{/* The annotation of a pod that holds the file: so each revision has its own, whatever is rolled out or rolled back. */}}
+{{- define "connector.configAnnotation" -}}x-compliance-connector/config.yaml{{- end -}}
 {{- define "connector.secretsFolder" -}}/etc/connector/secrets{{- end -}}
 {{/* Where a batch run keeps what it needs to resume. */}}
 {{- define "connector.spoolFolder" -}}/spool{{- end -}}

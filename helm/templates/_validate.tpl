@@ -3,14 +3,16 @@
 {{- define "connector.validate" -}}
 {{- $problems := compact (list
       (include "connector.validate.required" .)
+      (include "connector.validate.name" .)
+      (include "connector.validate.labels" .)
       (include "connector.validate.x" .)
       (include "connector.validate.kafka" .)
       (include "connector.validate.schemaRegistry" .)
       (include "connector.validate.ownUsers" .)
-      (include "connector.validate.batch" .)
       (include "connector.validate.authorities" .)
       (include "connector.validate.config" .)
       (include "connector.validate.extraEnv" .)
+      (include "connector.validate.extras" .)
       (include "connector.validate.pods" .)
       (include "connector.validate.monitoring" .)
       (include "connector.validate.alerts" .)) -}}
@@ -18,14 +20,17 @@
 {{- end -}}
 
 {{- define "connector.validate.required" -}}
+{{- $config := include "connector.config" . | fromYaml -}}
 {{- $problems := list -}}
 {{- if not .Values.image.repository -}}
 {{- $problems = append $problems (printf "- image.repository: is required. There is no public image: run `docker build -t REPOSITORY:%s .` at the root of the source and `docker push REPOSITORY:%s`, then set image.repository to REPOSITORY" .Chart.AppVersion .Chart.AppVersion) -}}
+{{- else if regexMatch ":[^/]*$" .Values.image.repository -}}
+{{- $problems = append $problems "- image.repository: ends with a tag: set that by image.tag" -}}
 {{- end -}}
-{{- if not .Values.kafka.bootstrapServers -}}
+{{- if not $config.kafka.bootstrap_servers -}}
 {{- $problems = append $problems "- kafka.bootstrapServers: is required: set it to your brokers, such as kafka-bootstrap:9092" -}}
 {{- end -}}
-{{- if not .Values.schemaRegistry.url -}}
+{{- if not $config.schema_registry.url -}}
 {{- $problems = append $problems "- schemaRegistry.url: is required: set it to the registry's Confluent-compatible API, such as http://registry:8080/apis/ccompat/v7" -}}
 {{- end -}}
 {{- join "\n" $problems -}}
@@ -53,27 +58,31 @@
 
 {{- define "connector.validate.kafka" -}}
 {{- $problems := list -}}
+{{- $config := (include "connector.config" . | fromYaml).kafka -}}
+{{- $protocol := toString $config.security_protocol -}}
+{{- $mechanism := dig "sasl" "mechanism" "" $config -}}
+{{- $username := dig "sasl" "username" "" $config -}}
 {{- with .Values.kafka -}}
-{{- $isSasl := hasPrefix "SASL" .securityProtocol -}}
-{{- $isTls := hasSuffix "SSL" .securityProtocol -}}
-{{- $needsPassword := and $isSasl .sasl.mechanism (ne .sasl.mechanism "OAUTHBEARER") -}}
-{{- if and $isSasl (not .sasl.mechanism) -}}
-{{- $problems = append $problems (printf "- kafka.sasl.mechanism: is needed with kafka.securityProtocol %s: set it to what the listener takes, such as SCRAM-SHA-512" .securityProtocol) -}}
+{{- $isSasl := hasPrefix "SASL" $protocol -}}
+{{- $isTls := hasSuffix "SSL" $protocol -}}
+{{- $needsPassword := and $isSasl $mechanism (ne $mechanism "OAUTHBEARER") -}}
+{{- if and $isSasl (not $mechanism) -}}
+{{- $problems = append $problems (printf "- kafka.sasl.mechanism: is needed with kafka.securityProtocol %s: set it to what the listener takes, such as SCRAM-SHA-512" $protocol) -}}
 {{- end -}}
-{{- if and $needsPassword (not .sasl.username) -}}
-{{- $problems = append $problems (printf "- kafka.sasl.username: is needed for %s: set it" .sasl.mechanism) -}}
+{{- if and $needsPassword (not $username) -}}
+{{- $problems = append $problems (printf "- kafka.sasl.username: is needed for %s: set it" $mechanism) -}}
 {{- end -}}
 {{- if and $needsPassword (not (or .sasl.existingSecret .sasl.password (dig "kafka" "sasl" "password_file" "" ($.Values.config | default dict)))) -}}
-{{- $problems = append $problems (printf "- kafka.sasl.existingSecret: is needed for %s: set it to a Secret whose key `%s` holds the password" .sasl.mechanism .sasl.secretKeys.password) -}}
+{{- $problems = append $problems (printf "- kafka.sasl.existingSecret: is needed for %s: set it to a Secret whose key `%s` holds the password" $mechanism .sasl.secretKeys.password) -}}
 {{- end -}}
 {{- if and .sasl.existingSecret .sasl.password -}}
 {{- $problems = append $problems "- kafka.sasl.existingSecret: set it or kafka.sasl.password, not both" -}}
 {{- end -}}
-{{- if and (not $isSasl) (or .sasl.mechanism .sasl.username .sasl.existingSecret .sasl.password) -}}
-{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but kafka.sasl is set: set it to SASL_SSL (or SASL_PLAINTEXT)" .securityProtocol) -}}
+{{- if and (not $isSasl) (or $mechanism $username .sasl.existingSecret .sasl.password) -}}
+{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but kafka.sasl is set: set it to SASL_SSL (or SASL_PLAINTEXT)" $protocol) -}}
 {{- end -}}
 {{- if and (not $isTls) (or .tls.ca.configMap .tls.ca.secret .tls.existingSecret) -}}
-{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but kafka.tls is set: set it to SSL or SASL_SSL" .securityProtocol) -}}
+{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but kafka.tls is set: set it to SSL or SASL_SSL" $protocol) -}}
 {{- end -}}
 {{- $more := dig "kafka" "properties" dict ($.Values.config | default dict) -}}
 {{- if not (kindIs "map" $more) -}}
@@ -84,7 +93,7 @@
 {{- $problems = append $problems (printf "- kafka.secretProperties.existingSecret: is the place for the property %s: set it to a Secret whose key `%s` holds it in a JSON map" $name $.Values.kafka.secretProperties.key) -}}
 {{- end -}}
 {{- end -}}
-{{- if gt (int .minInsyncReplicas) (int .replicationFactor) -}}
+{{- if gt (int $config.min_insync_replicas) (int $config.replication_factor) -}}
 {{- $problems = append $problems "- kafka.minInsyncReplicas: must not be larger than kafka.replicationFactor" -}}
 {{- end -}}
 {{- end -}}
@@ -93,12 +102,13 @@
 
 {{- define "connector.validate.schemaRegistry" -}}
 {{- with .Values.schemaRegistry -}}
-{{- $hasPassword := or .existingSecret .password (dig "schema_registry" "password_file" "" ($.Values.config | default dict)) -}}
+{{- $config := (include "connector.config" $ | fromYaml).schema_registry -}}
+{{- $hasPassword := or .existingSecret .password $config.password_file -}}
 {{- if and .existingSecret .password -}}
 - schemaRegistry.existingSecret: set it or schemaRegistry.password, not both
-{{- else if and .username (not $hasPassword) -}}
+{{- else if and $config.username (not $hasPassword) -}}
 - schemaRegistry.existingSecret: is needed with schemaRegistry.username: set it to a Secret whose key `{{ .secretKeys.password }}` holds the password
-{{- else if and $hasPassword (not (or .username (dig "schema_registry" "username" "" ($.Values.config | default dict)))) -}}
+{{- else if and $hasPassword (not $config.username) -}}
 - schemaRegistry.username: is needed with a password: set it
 {{- end -}}
 {{- end -}}
@@ -107,39 +117,23 @@
 {{/* The users of Kafka and the registry that are not the service's. */}}
 {{- define "connector.validate.ownUsers" -}}
 {{- $problems := list -}}
+{{- $protocol := toString (include "connector.config" . | fromYaml).kafka.security_protocol -}}
 {{- range $name, $kafka := dict "provisioning.kafka" .Values.provisioning.kafka "batch.kafka" .Values.batch.kafka -}}
 {{- with $kafka.sasl -}}
 {{- if ne (empty .username) (empty .existingSecret) -}}
 {{- $problems = append $problems (printf "- %s.sasl: username and existingSecret go together: set both, or none for those of kafka.sasl" $name) -}}
 {{- end -}}
-{{- if and .existingSecret (not (hasPrefix "SASL" $.Values.kafka.securityProtocol)) -}}
-{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but %s.sasl is set: set it to SASL_SSL (or SASL_PLAINTEXT)" $.Values.kafka.securityProtocol $name) -}}
+{{- if and .existingSecret (not (hasPrefix "SASL" $protocol)) -}}
+{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but %s.sasl is set: set it to SASL_SSL (or SASL_PLAINTEXT)" $protocol $name) -}}
 {{- end -}}
 {{- end -}}
-{{- if and $kafka.tls.existingSecret (not (hasSuffix "SSL" $.Values.kafka.securityProtocol)) -}}
-{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but %s.tls is set: set it to SSL or SASL_SSL" $.Values.kafka.securityProtocol $name) -}}
+{{- if and $kafka.tls.existingSecret (not (hasSuffix "SSL" $protocol)) -}}
+{{- $problems = append $problems (printf "- kafka.securityProtocol: is %s, but %s.tls is set: set it to SSL or SASL_SSL" $protocol $name) -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.provisioning.schemaRegistry -}}
 {{- if ne (empty .username) (empty .existingSecret) -}}
 {{- $problems = append $problems "- provisioning.schemaRegistry: username and existingSecret go together: set both, or none for those of schemaRegistry" -}}
-{{- end -}}
-{{- end -}}
-{{- join "\n" $problems -}}
-{{- end -}}
-
-{{- define "connector.validate.batch" -}}
-{{- $problems := list -}}
-{{- if or .Values.batch.tweets.enabled .Values.batch.users.enabled -}}
-{{- range .Values.extraVolumes -}}
-{{- if eq .name "spool" -}}
-{{- $problems = append $problems "- extraVolumes: spool is the volume of batch runs: give yours another name" -}}
-{{- end -}}
-{{- end -}}
-{{- range .Values.extraVolumeMounts -}}
-{{- if eq (clean .mountPath) (include "connector.spoolFolder" $) -}}
-{{- $problems = append $problems (printf "- extraVolumeMounts: %s is the folder of batch runs: mount yours elsewhere" .mountPath) -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- join "\n" $problems -}}
@@ -166,6 +160,7 @@
       "kafka.tls.key_password" "kafka.tls.existingSecret and kafka.tls.secretKeys.keyPassword"
       "schema_registry.password" "schemaRegistry.existingSecret"
       "kafka.group_instance_id" "nothing: every pod is given its own name"
+      "http.host" "http.host among the values"
       "http.port" "http.port among the values" -}}
 {{- $node := $.Values.config | default dict -}}
 {{- $names := splitList "." $path -}}
@@ -180,12 +175,17 @@
 {{- join "\n" $problems -}}
 {{- end -}}
 
-{{/* A variable with a secret as its value would stand in the manifest, and in the release's history. */}}
+{{/*
+A variable with a secret as its value would stand in the manifest, and in the release's history. One of a setting wins over the
+file, and what the chart derives from that would not follow.
+*/}}
 {{- define "connector.validate.extraEnv" -}}
 {{- $problems := list -}}
 {{- range .Values.extraEnv -}}
 {{- if and .value (or (regexMatch "^CONNECTOR_.*(TOKEN|API_KEY|SECRET|PASSWORD|KAFKA__PROPERTIES)$" (toString .name)) (and (regexMatch "(?i)_proxy$" (toString .name)) (regexMatch "//[^/]*@" (toString .value)))) -}}
 {{- $problems = append $problems (printf "- extraEnv: %s may hold a secret: give it by valueFrom.secretKeyRef, or by the values that name a Secret" .name) -}}
+{{- else if regexMatch "^CONNECTOR_(X__(BASE_URL|STREAMS|TRANSFER_ORIGINS)|KAFKA__(BOOTSTRAP_SERVERS|TOPIC_PREFIX|SECURITY_PROTOCOL)|SCHEMA_REGISTRY__URL|HTTP__(HOST|PORT))$" (toString .name) -}}
+{{- $problems = append $problems (printf "- extraEnv: %s is what ports and notes are made from: set its value, or the setting under config" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- join "\n" $problems -}}
@@ -220,18 +220,25 @@
 {{/* A misspelt alert would go on firing, or never have the limit that was meant. */}}
 {{- define "connector.validate.alerts" -}}
 {{- $known := list -}}
+{{- $limited := list -}}
 {{- range (.Files.Get "monitoring/rules.yaml" | fromYaml).groups -}}
-{{- range .rules }}{{ with .alert }}{{ $known = append $known . }}{{ end }}{{ end -}}
+{{- range .rules -}}
+{{- if .alert }}{{ $known = append $known .alert }}{{ end -}}
+{{- if contains "# threshold" .expr }}{{ $limited = append $limited .alert }}{{ end -}}
+{{- end -}}
 {{- end -}}
 {{- $problems := list -}}
 {{- with .Values.prometheusRule -}}
 {{- range $value, $names := dict
       "disabledAlerts" (.disabledAlerts | default list)
       "alertFor" (keys (.alertFor | default dict) | sortAlpha)
-      "alertSeverity" (keys (.alertSeverity | default dict) | sortAlpha) -}}
+      "alertSeverity" (keys (.alertSeverity | default dict) | sortAlpha)
+      "alertThresholds" (keys (.alertThresholds | default dict) | sortAlpha) -}}
 {{- range $name := $names -}}
 {{- if not (has $name $known) -}}
 {{- $problems = append $problems (printf "- prometheusRule.%s: %s is not an alert of ours: docs/runbook.md has a section for each" $value $name) -}}
+{{- else if and (eq $value "alertThresholds") (not (has $name $limited)) -}}
+{{- $problems = append $problems (printf "- prometheusRule.alertThresholds: %s has no threshold: these have: %s" $name (join ", " $limited)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -103,11 +103,13 @@ def service_container(manifests: Manifests) -> Manifest:
     return container
 
 
+CONFIG_ANNOTATION = "x-compliance-connector/config.yaml"
+"""The annotation of each pod that holds the connector's YAML file."""
+
+
 def config_text(manifests: Manifests) -> str:
-    """Return the connector's YAML file."""
-    [text] = [
-        str(manifest["data"]["config.yaml"]) for manifest in manifests if "config.yaml" in manifest.get("data", {})
-    ]
+    """Return the connector's YAML file, which is the same in all pods."""
+    [text] = {str(pod["metadata"]["annotations"][CONFIG_ANNOTATION]) for pod in pods(manifests).values()}
     return text
 
 

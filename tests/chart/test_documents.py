@@ -87,6 +87,16 @@ def test_notes_name_the_next_commands_and_warn_of_secrets_as_values() -> None:
     assert "made-up" not in notes
 
 
+def test_notes_name_what_config_puts_in_place_of_the_values(tmp_path: Path) -> None:
+    """Brokers, prefix and streams are those that the service uses."""
+    values = tmp_path / "values.yaml"
+    settings = {"kafka": {"bootstrap_servers": "other:9192", "topic_prefix": "own"}, "x": {"streams": ["like"]}}
+    values.write_text(json.dumps({"config": settings}), encoding="utf-8")
+    arguments = ("install", "demo", str(CHART), "--dry-run=client", "--values", str(VALUES_FILES["defaults"]))
+    notes = helm(*arguments, "--values", str(values)).partition("NOTES:")[2]
+    assert "reads the streams like of X into the topics own.* of other:9192." in notes
+
+
 @pytest.mark.parametrize(("replicas", "warns"), [("null", False), ("10", False), ("11", True)])
 def test_notes_warn_of_more_replicas_than_stream_partitions(replicas: str, warns: bool) -> None:  # noqa: FBT001 - one of two
     """Not where others choose their number."""

@@ -54,7 +54,7 @@ def _mounted_files(spec: Manifest, container: Manifest, manifests: Manifests) ->
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     for volume in spec["volumes"]:
         folder = mounts.get(volume["name"])
-        if "configMap" in volume:
+        if "downwardAPI" in volume:
             files[f"{folder}/config.yaml"] = config_text(manifests)
         for source in volume.get("projected", {}).get("sources", []):
             [items] = [kind["items"] for kind in source.values()]
@@ -167,7 +167,7 @@ def test_replica_has_the_pods_name_as_its_group_instance_id() -> None:
 _SAMPLES: dict[str, object] = {
     "x.base_url": "https://x.example.com",
     "x.streams": ["like"],
-    "kafka.security_protocol": "SSL",
+    "kafka.security_protocol": "SASL_PLAINTEXT",
     "kafka.sasl.mechanism": "OAUTHBEARER",
     "kafka.properties": {"client.id": "one"},
     "kafka.watched_groups": ["deletes"],
@@ -178,7 +178,7 @@ _SAMPLES: dict[str, object] = {
     "pipeline.commit_max_events": 4000,
 }
 """Values that are right and not the default, where adding one or a letter would not make such."""
-_OWNED = {("kafka", "group_instance_id"), ("http", "port")}
+_OWNED = {("kafka", "group_instance_id"), ("http", "host"), ("http", "port")}
 """What the chart sets itself."""
 
 
@@ -196,7 +196,10 @@ def test_every_other_setting_is_reached_by_config(path: tuple[str, ...]) -> None
     """What has no value of its own in the chart is set under `config`, and comes out in the file."""
     wanted = nested(".".join(path), value := _sample(path))
     registry = {"username": "one", "existingSecret": "registry"}
-    config = yaml.safe_load(config_text(render("defaults", {"config": wanted, "schemaRegistry": registry})))
+    sasl = {"mechanism": "PLAIN", "username": "one", "existingSecret": "kafka"}
+    kafka = {"securityProtocol": "SASL_SSL", "sasl": sasl}
+    values = {"config": wanted, "kafka": kafka, "schemaRegistry": registry}
+    config = yaml.safe_load(config_text(render("defaults", values)))
     for name in path:
         config = config[name]
     assert config == value

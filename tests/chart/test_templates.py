@@ -11,6 +11,7 @@ from connector import __version__
 from connector.cli import app
 from tests.chart.chart import (
     CHART,
+    CONFIG_ANNOTATION,
     VALUES_FILES,
     Manifest,
     Manifests,
@@ -47,13 +48,13 @@ def _sources(manifests: Manifests, kind: str = "StatefulSet") -> dict[str, str]:
 
 def test_defaults_make_what_a_service_needs_and_no_more() -> None:
     """No Secret, no monitor, no network policy unless asked for."""
-    made = ["ConfigMap", "Job", "Pod", "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"]
+    made = ["Job", "Pod", "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"]
     assert kinds(render("defaults")) == made
 
 
 def test_minimal_values_make_even_less() -> None:
     """Everything optional can be switched off."""
-    assert kinds(render("minimal")) == ["ConfigMap", "Job", "Pod", "Secret", "Service", "StatefulSet"]
+    assert kinds(render("minimal")) == ["Job", "Pod", "Secret", "Service", "StatefulSet"]
     pod = service_pod(render("minimal"))
     assert pod["serviceAccountName"] == "default"
     assert "topologySpreadConstraints" not in pod
@@ -89,14 +90,23 @@ def test_selectors_are_minimal_and_choose_the_service_alone(name: str) -> None:
     assert matching == ["StatefulSet"]
 
 
-def test_labels_of_users_do_not_replace_those_of_the_selectors() -> None:
-    """Whatever they are called."""
-    ours = "app.kubernetes.io/name"
-    values = {"commonLabels": {ours: "other", "team": "trust"}, "podLabels": {ours: "another", "role": "reader"}}
-    manifests = render("defaults", values)
+def test_labels_of_users_are_added_and_replace_none_of_ours() -> None:
+    """The version is what the image is, whatever they say."""
+    ours = "app.kubernetes.io/version"
+    manifests = render("defaults", {"commonLabels": {ours: "other", "team": "trust"}, "podLabels": {"role": "reader"}})
     labels = pods(manifests)["StatefulSet"]["metadata"]["labels"]
-    assert (labels[ours], labels["team"], labels["role"]) == ("x-compliance-connector", "trust", "reader")
-    assert only(manifests, "StatefulSet")["metadata"]["labels"][ours] == "x-compliance-connector"
+    assert (labels["team"], labels["role"]) == ("trust", "reader")
+    assert only(manifests, "StatefulSet")["metadata"]["labels"][ours] == __version__
+
+
+@pytest.mark.parametrize(
+    ("tag", "label"),
+    [("a" * 62 + "-b", "a" * 62), ("a" * 61 + "._b", "a" * 61), ("_1", "1"), ("1.2.3-rc.1", "1.2.3-rc.1")],
+)
+def test_version_label_is_one_that_kubernetes_takes(tag: str, label: str) -> None:
+    """A tag may be longer, and end or begin with what a label may not."""
+    labels = only(render("defaults", {"image": {"tag": tag}}), "StatefulSet")["metadata"]["labels"]
+    assert labels["app.kubernetes.io/version"] == label
 
 
 def test_service_is_headless_and_governs_the_pods() -> None:
@@ -214,13 +224,24 @@ def test_change_of_configuration_restarts_the_pods_and_makes_a_new_job() -> None
 
     def marks(values: Manifest) -> tuple[str, str]:
         manifests = render("defaults", values)
-        annotations = pods(manifests)["StatefulSet"]["metadata"]["annotations"]
-        return annotations["checksum/config"], only(manifests, "Job")["metadata"]["name"]
+        return str(pods(manifests)["StatefulSet"]), only(manifests, "Job")["metadata"]["name"]
 
     before = marks({})
     assert marks({"replicas": 5, "serviceMonitor": {"enabled": True}}) == before
     after = marks({"kafka": {"topicPrefix": "other"}})
     assert all(one != other for one, other in zip(before, after, strict=True))
+
+
+def test_configuration_is_part_of_each_pod_and_mounted_from_it() -> None:
+    """So a pod keeps what its revision was made with, and nothing is left over of old ones."""
+    for kind, pod in pods(render("everything")).items():
+        [volume] = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "config"]
+        [item] = volume["downwardAPI"]["items"]
+        assert (item["path"], item["fieldRef"]["fieldPath"]) == (
+            "config.yaml",
+            f"metadata.annotations['{CONFIG_ANNOTATION}']",
+        ), kind
+        assert yaml.safe_load(pod["metadata"]["annotations"][CONFIG_ANNOTATION])["kafka"]["topic_prefix"] == "trust.x"
 
 
 def test_new_kafka_password_restarts_the_pods_and_a_new_token_does_not() -> None:
@@ -494,15 +515,11 @@ def test_pods_that_end_take_annotations_and_labels_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("section", ["provisioning", "batch", "tests"])
-def test_labels_and_annotations_of_such_pods_do_not_replace_ours(section: str) -> None:
-    """Neither what selectors look for nor what makes the test a test."""
-    component, hook = "app.kubernetes.io/component", "helm.sh/hook"
-    values = {"podLabels": {component: "connector"}, "podAnnotations": {hook: "pre-install"}}
+def test_annotations_of_such_pods_do_not_replace_ours(section: str) -> None:
+    """Least of all what makes the test a test."""
+    values = {"podAnnotations": {"helm.sh/hook": "pre-install"}}
     made = pods(render("defaults", {**_BATCH, section: {**_BATCH.get(section, {}), **values}}))
-    assert [kind for kind, pod in made.items() if pod["metadata"]["labels"][component] == "connector"] == [
-        "StatefulSet"
-    ]
-    assert made["Pod"]["metadata"]["annotations"][hook] == "test"
+    assert made["Pod"]["metadata"]["annotations"]["helm.sh/hook"] == "test"
 
 
 @pytest.mark.parametrize(
@@ -519,7 +536,7 @@ def test_monitor_scrapes_the_port_of_the_service(kind: str, switch: str, endpoin
 
 
 def _ports(rules: list[Manifest]) -> list[list[int]]:
-    return [[port["port"] for port in rule["ports"]] for rule in rules]
+    return [sorted(port["port"] for port in rule["ports"]) for rule in rules]
 
 
 def _network_policies(manifests: Manifests) -> tuple[Manifest, Manifest]:
@@ -541,6 +558,23 @@ def test_network_policy_opens_what_the_settings_need() -> None:
     assert _ports(service["ingress"]) == [[8080]]
     assert _ports(every["egress"]) == [[53, 53], [9093], [8443], [443], [8080]]
     assert [rule.get("to") for rule in every["egress"]][1:4] == [None, None, None]
+
+
+def test_network_policy_follows_what_config_says() -> None:
+    """It wins over the values that the ports are else taken from; batch runs go to one origin more."""
+    config: Manifest = {
+        "kafka": {"bootstrap_servers": "one:9192,two"},
+        "schema_registry": {"url": "https://registry"},
+        "x": {"base_url": "https://x.example.com:8443", "transfer_origins": ["https://files.example.com:9443"]},
+    }
+    policy = {"networkPolicy": {"enabled": True}}
+    every, _ = _network_policies(render("sasl-tls", {**policy, "config": config}))
+    assert _ports(every["egress"]) == [[53, 53], [9092, 9192], [443], [8443], [8080]]
+    every, _ = _network_policies(render("sasl-tls", {**policy, **_BATCH, "config": config}))
+    assert _ports(every["egress"])[3] == [8443, 9443]
+    del config["x"]["transfer_origins"]
+    every, _ = _network_policies(render("sasl-tls", {**policy, **_BATCH, "config": config}))
+    assert _ports(every["egress"])[3] == [443, 8443]
 
 
 def test_network_policy_concerns_every_pod_and_opens_the_service_alone() -> None:

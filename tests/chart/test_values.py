@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from connector.configuration import describe_settings
 from connector.settings import KafkaSettings, LogSettings, SaslSettings, Settings, XSettings
 from connector.supervisor import DRAIN_S
-from tests.chart.chart import CHART, HelmError, Manifest, merged, nested, render
+from tests.chart.chart import CHART, CONFIG_ANNOTATION, VALUES_FILES, HelmError, Manifest, helm, merged, nested, render
 from tests.chart.documented import SCHEMA
 
 _SCHEMA: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
@@ -190,11 +190,11 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ),
     (
         {"batch": {"tweets": {"enabled": True}}, "extraVolumes": [{"name": "spool", "emptyDir": {}}]},
-        "extraVolumes: spool is the volume of batch runs: give yours another name",
+        "extraVolumes: spool is a volume of the chart's: give yours another name",
     ),
     (
         {"batch": {"users": {"enabled": True}}, "extraVolumeMounts": [{"name": "disk", "mountPath": "/spool/"}]},
-        "extraVolumeMounts: /spool/ is the folder of batch runs: mount yours elsewhere",
+        "extraVolumeMounts: /spool is in a folder of the chart's: mount yours elsewhere",
     ),
     (
         {"provisioning": {"schemaRegistry": {"existingSecret": "s"}}},
@@ -203,6 +203,86 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ({"x": {"ca": {"configMap": "c", "secret": "s"}}}, "x.ca: set configMap or secret, not both"),
     ({"kafka": {"tls": {"ca": {"configMap": "c", "secret": "s"}}}}, "kafka.tls.ca: set configMap or secret, not both"),
     ({"schemaRegistry": {"ca": {"configMap": "c", "secret": "s"}}}, "schemaRegistry.ca: set configMap or secret, not"),
+    ({"image": {"repository": "example.com:5000/a/b:1.0"}}, "image.repository: ends with a tag: set that by image.tag"),
+    ({"commonLabels": {"team": "trust-"}}, "commonLabels: team cannot be trust-: a label is at most 63 letters"),
+    ({"podLabels": {"team": "a" * 64}}, f"podLabels: team cannot be {'a' * 64}: a label is at most 63 letters"),
+    ({"podLabels": {"our team": "a"}}, "podLabels: our team is no name of a label: letters, digits, `-`, `_` and `.`"),
+    (
+        {"serviceMonitor": {"labels": {"/a": "b"}}},
+        "serviceMonitor.labels: /a is no name of a label: letters, digits, `-`, `_` and `.`, at most 63",
+    ),
+    (
+        {"commonLabels": {"app.kubernetes.io/name": "other"}},
+        "commonLabels: app.kubernetes.io/name is what the chart selects by: leave it out",
+    ),
+    (
+        {"tests": {"podLabels": {"app.kubernetes.io/component": "connector"}}},
+        "tests.podLabels: app.kubernetes.io/component is what the chart selects by: leave it out",
+    ),
+    (
+        {"podAnnotations": {CONFIG_ANNOTATION: "a"}},
+        f"podAnnotations: {CONFIG_ANNOTATION} is an annotation of the chart's: leave it out",
+    ),
+    ({"podAnnotations": {"a:b": "c"}}, "podAnnotations: a:b is no name of an annotation: letters, digits"),
+    (
+        {"extraEnv": [{"name": "CONNECTOR_X__BEARER_TOKEN_FILE", "value": "/token"}]},
+        "extraEnv: CONNECTOR_X__BEARER_TOKEN_FILE is a variable of the chart's: give yours another name",
+    ),
+    (
+        {"extraEnv": [{"name": "CONNECTOR_KAFKA__GROUP_INSTANCE_ID", "value": "one"}]},
+        "extraEnv: CONNECTOR_KAFKA__GROUP_INSTANCE_ID is a variable of the chart's: give yours another name",
+    ),
+    (
+        {"extraEnv": [{"name": "CONNECTOR_HTTP__PORT", "value": "9090"}]},
+        "extraEnv: CONNECTOR_HTTP__PORT is what ports and notes are made from: set its value, or the setting",
+    ),
+    ({"extraEnv": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}, "extraEnv: A is there twice: leave one"),
+    (
+        {"extraVolumes": [{"name": "config"}]},
+        "extraVolumes: config is a volume of the chart's: give yours another name",
+    ),
+    ({"extraVolumes": [{"name": "a"}, {"name": "a"}]}, "extraVolumes: a is there twice: leave one out"),
+    (
+        {"extraVolumes": [{"emptyDir": {}}]},
+        "extraVolumes: an item without a name is no name that Kubernetes takes: set",
+    ),
+    (
+        {"extraVolumeMounts": [{"name": "secrets", "mountPath": "/etc/connector/secrets/more"}]},
+        "extraVolumeMounts: /etc/connector/secrets/more is in a folder of the chart's: mount yours elsewhere",
+    ),
+    (
+        {"extraVolumeMounts": [{"name": "config", "mountPath": "/a"}, {"name": "config", "mountPath": "/a/"}]},
+        "extraVolumeMounts: /a is there twice: leave one out",
+    ),
+    ({"extraVolumeMounts": [{"name": "a", "mountPath": "/a"}]}, "extraVolumeMounts: a is no volume: add it to extraVo"),
+    (
+        {"extraContainers": [{"name": "connector"}]},
+        "initContainers and extraContainers: connector is a container of the chart's: give yours another name",
+    ),
+    (
+        {"initContainers": [{"name": "a"}], "extraContainers": [{"name": "a"}]},
+        "initContainers and extraContainers: a is there twice: leave one out",
+    ),
+    (
+        {"extraContainers": [{"name": "Side_car"}]},
+        "extraContainers: Side_car is no name that Kubernetes takes: set name",
+    ),
+    (
+        {"hostAliases": [{"ip": "192.0.2.1", "hostnames": ["a"]}, {"ip": "192.0.2.1", "hostnames": ["b"]}]},
+        "hostAliases: 192.0.2.1 is there twice: leave one out",
+    ),
+    (
+        {"topologySpreadConstraints": [{"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}] * 2},
+        "topologySpreadConstraints: zone with DoNotSchedule is there twice: leave one out",
+    ),
+    (
+        {"config": {"kafka": {"security_protocol": "SASL_SSL"}}},
+        "kafka.sasl.mechanism: is needed with kafka.securityProtocol SASL_SSL: set it",
+    ),
+    (
+        {"config": {"kafka": {"replication_factor": 1}}},
+        "kafka.minInsyncReplicas: must not be larger than kafka.replicationFactor",
+    ),
     (
         {"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}},
         "podDisruptionBudget.minAvailable: set it or podDisruptionBudget.maxUnavailable, not both",
@@ -222,6 +302,10 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     (
         {"prometheusRule": {"disabledAlerts": ["ComplianceDrift", "ComplianceDrit"]}},
         "prometheusRule.disabledAlerts: ComplianceDrit is not an alert of ours: docs/runbook.md has a section for each",
+    ),
+    (
+        {"prometheusRule": {"alertThresholds": {"ComplianceDrift": 1}}},
+        "prometheusRule.alertThresholds: ComplianceDrift has no threshold: these have: ComplianceCoverageOld, ",
     ),
     (
         {"prometheusRule": {"alertFor": {"ComplianceDrit": "1h"}}},
@@ -254,18 +338,36 @@ def test_all_problems_are_said_at_once() -> None:
 
 def test_every_message_of_the_chart_has_a_case_above() -> None:
     """A combination that is refused is also tried."""
-    text = (CHART / "templates/_validate.tpl").read_text(encoding="utf-8")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (CHART / "templates").glob("_validate*.tpl"))
     messages = re.findall(r'(?:"|^)- ([a-zA-Z.]+: .*?)(?:%s|\{\{|"|$)', text, re.MULTILINE)
-    tried = [message for _, message in COMBINATIONS]
+    tried = [*(message for _, message in COMBINATIONS), _NO_SERVICE]
     assert len(messages) > 15
     assert [m for m in messages if not any(case.startswith(m) or m.startswith(case) for case in tried)] == []
+
+
+_NO_SERVICE = "fullnameOverride: is needed, since "
+
+
+@pytest.mark.parametrize("release", ["trust.x", "1x", "a.b.x-compliance-connector"])
+def test_release_whose_name_no_service_can_have_is_refused(release: str) -> None:
+    """Helm takes it, and Kubernetes would not; another name for the objects is a way out."""
+    arguments = ("template", release, str(CHART), f"--values={VALUES_FILES['defaults']}")
+    with pytest.raises(HelmError, match=rf"\n- {_NO_SERVICE}{re.escape(release)}.* cannot be the name"):
+        helm(*arguments)
+    assert "name: compliance\n" in helm(*arguments, "--set", "fullnameOverride=compliance")
+
+
+def test_what_is_required_may_come_from_config() -> None:
+    """The setting is there, whichever way."""
+    config = {"kafka": {"bootstrap_servers": "kafka:9092"}, "schema_registry": {"url": "http://registry"}}
+    assert render("defaults", {"kafka": {"bootstrapServers": ""}, "schemaRegistry": {"url": ""}, "config": config})
 
 
 _PATHS = {".".join(path) for path, _ in describe_settings(Settings)}
 _SECRETS = sorted(path for path in _PATHS if f"{path}_file" in _PATHS and path != "kafka.properties")
 
 
-@pytest.mark.parametrize("path", [*_SECRETS, "kafka.group_instance_id", "http.port"])
+@pytest.mark.parametrize("path", [*_SECRETS, "kafka.group_instance_id", "http.host", "http.port"])
 def test_config_with_what_the_chart_owns_is_refused(path: str) -> None:
     """No secret comes into a ConfigMap, and nothing the manifests rely on is taken away."""
     with pytest.raises(HelmError, match=rf"\n- config\.{path}: does not belong there; set "):
