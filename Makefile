@@ -9,6 +9,8 @@ ACTIONLINT_VERSION := v1.7.12
 NAME := x-compliance-connector
 WRITTEN = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' connector/__init__.py)
 KUBECTL := .work/tools/kubectl
+CLUSTER := .work/cluster
+KUBERNETES_VERSION := 1.36.3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
@@ -18,7 +20,7 @@ EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint unit stories integration monitoring chart deploy release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign chart-digest image-test faults bench audit format venv chromium curl java postgres prometheus lock clean jq
+.PHONY: help demo test check lint unit stories integration monitoring chart deploy release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign chart-digest image-test faults bench audit format venv chromium curl java postgres prometheus lock clean jq cluster-test
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -60,6 +62,9 @@ integration: java prometheus chromium postgres $(VENV)/dev.stamp ## Run the test
 
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; `python -m tests.chart.generate` regenerates what is derived from it
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)
+
+cluster-test: $(HELM)-$(HELM_VERSION).stamp $(CLUSTER)/v$(KUBERNETES_VERSION).stamp $(VENV)/dev.stamp ## Install, scale, upgrade and roll back on a real API server; builds it the first time, about 6 minutes, with Go
+	$(call step,cluster tests,$(BIN)/python -m pytest -rs tests/cluster)
 
 deploy: prometheus $(ACTIONLINT)-$(ACTIONLINT_VERSION).stamp $(VENV)/dev.stamp ## Check Dockerfile, compose file, release, workflows and, where Node is, the AsyncAPI document; versions written down twice agree
 	$(call step,deployment tests,ACTIONLINT=$(ACTIONLINT) $(BIN)/python -m pytest -n 2 tests/deploy)
@@ -169,6 +174,12 @@ $(KUBECTL): $(wildcard tests/kubectl/*)
 	@command -v go >/dev/null || scripts/install-packages golang-go
 	@echo "==> building kubectl"
 	@go -C tests/kubectl build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ .
+
+$(CLUSTER)/v$(KUBERNETES_VERSION).stamp:
+	@command -v go >/dev/null || scripts/install-packages golang-go
+	@echo "==> building Kubernetes $(KUBERNETES_VERSION) and etcd"
+	@tests/cluster/build $(KUBERNETES_VERSION) $(CLUSTER)
+	@touch $@
 
 $(VENV)/created.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

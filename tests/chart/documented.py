@@ -74,15 +74,19 @@ def described_schema(schema: dict[str, Any], descriptions: dict[tuple[str, ...],
 
 
 def demanding_schema(schema: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return `schema` with `required` in every section: its sections, and its leaves that cannot be empty.
+    """Return `schema` with `required` for sections and for leaves that cannot be empty; the others may be null.
 
-    Helm takes a key that is given as null away, so such a leaf would silently be none, zero or off.
+    Helm takes a key that is given as null away, so such a leaf would silently be none, zero or off. In an upgrade with
+    `--reuse-values` it is null.
     """
     if "description" in schema:
         return schema
     members = schema["properties"]
     required = [key for key, member in members.items() if _is_needed(member, defaults[key])]
-    inside = {key: demanding_schema(member, defaults[key]) for key, member in members.items()}
+    inside = {
+        key: demanding_schema(member if key in required else _or_null(member), defaults[key])
+        for key, member in members.items()
+    }
     rest = {key: value for key, value in schema.items() if key not in {"required", "properties"}}
     return rest | ({"required": required} if required else {}) | {"properties": inside}
 
@@ -91,6 +95,14 @@ def _is_needed(schema: dict[str, Any], default: object) -> bool:
     is_section, may_be_null = "description" not in schema, "null" in schema.get("type", ())
     has_default = bool(default) and not isinstance(default, list | dict)
     return is_section or "minItems" in schema or (has_default and not may_be_null)
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a leaf that also takes null."""
+    choices = {"enum": [*(choice for choice in schema["enum"] if choice is not None), None]} if "enum" in schema else {}
+    kinds = schema.get("type", [])
+    others = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
+    return schema | choices | ({"type": [*others, "null"]} if others else {})
 
 
 def config_schema() -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_empty_key_that_needs_a_value_is_refused_by_its_name(path: str) -> None:
     [
         ("replicas", "3", "/replicas': got string, want null or integer"),
         ("http.port", "8080", "/http/port': got string, want integer"),
-        ("image.tag", 1.2, "/image/tag': got number, want string"),
+        ("image.tag", 1.2, "/image/tag': got number, want null or string"),
         ("podAnnotations", {"a": 1}, "/podAnnotations/a': got number, want string"),
         ("podAnnotations", {"a": None}, "/podAnnotations/a': got null, want string"),
         ("commonLabels", {"a": True}, "/commonLabels/a': got boolean, want string"),
