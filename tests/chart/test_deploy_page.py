@@ -83,6 +83,14 @@ def test_version_of_helm_said_to_be_tried_is_the_one_that_make_builds() -> None:
     assert f"Helm 4 ({version})" in _PAGE
 
 
+def test_version_of_kubernetes_said_to_be_tried_is_the_one_that_make_builds() -> None:
+    """Its minor version; the chart is valid for it."""
+    [version] = re.findall(
+        r"^KUBERNETES_VERSION := (\d+\.\d+)\.", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert f"API server of Kubernetes {version}," in _PAGE
+
+
 def test_values_and_settings_that_the_page_names_exist() -> None:
     """What looks like the path of a value or of a setting is one."""
     values = {".".join(value.path) for value in documented_values()}

@@ -410,6 +410,13 @@ def test_choices_are_those_of_the_settings(path: str, settings: type[BaseModel],
     assert [choice for choice in _node(path)["enum"] if choice] == choices
 
 
+def test_origins_that_network_policies_open_by_default_are_those_of_the_settings() -> None:
+    """For batch runs, where `config` says nothing else."""
+    origins = ",".join(XSettings.model_fields["transfer_origins"].default)
+    template = (CHART / "templates/networkpolicy.yaml").read_text(encoding="utf-8")
+    assert f'$config.x.transfer_origins | default "{origins}"' in template
+
+
 def test_least_grace_period_leaves_time_for_the_stop() -> None:
     """The shortest time that the schema lets a pod have for its stop is well above what the stop takes."""
     assert _node("terminationGracePeriodSeconds")["minimum"] >= DRAIN_S + 5

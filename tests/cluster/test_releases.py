@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import yaml
 
-from tests.chart.chart import CONFIG_ANNOTATION, VALUES_FILES
+from tests.chart.chart import CONFIG_ANNOTATION, ROOT, VALUES_FILES
 from tests.cluster.cluster import CommandError
 from tests.cluster.release import Release
 from tests.rig.process import wait_until
@@ -180,6 +180,15 @@ def test_number_of_replicas_that_is_null_is_left_to_others(release: Release) -> 
         release.kubectl("scale", "statefulset", release.full_name, f"--replicas={number}")
         release.upgrade()
         assert release.stateful_set()["spec"]["replicas"] == number
+
+
+def test_command_of_the_page_shows_what_a_pod_is_configured_with(release: Release) -> None:
+    """As the connector reads it."""
+    _installed(release)
+    page = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    [path] = re.findall(r"^\$ kubectl get pod NAME-0 -o jsonpath='(.*)'$", page, re.MULTILINE)
+    shown = release.kubectl("get", "pod", f"{release.full_name}-0", f"--output=jsonpath={path}").output
+    assert yaml.safe_load(shown)["kafka"]["bootstrap_servers"] == "kafka-bootstrap:9092"
 
 
 @pytest.mark.parametrize(
