@@ -40,5 +40,6 @@ USER 65532:65532
 EXPOSE 8080
 # Of `run`, by its own port; for the other commands there is nothing to ask.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=15s --retries=3 CMD ["connector", "health"]
-ENTRYPOINT ["connector"]
+# The kernel drops a signal that a container's first process has no handler for; a blocked one waits until it has.
+ENTRYPOINT ["env", "--block-signal=TERM", "connector"]
 CMD ["run"]

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -18,11 +17,11 @@ from connector.commands.ledger import ledger
 from connector.commands.options import help_or_subcommand
 from connector.console import say, tell
 from connector.errors import ConnectorError
+from connector.signals import exit_on_sigterm
 from connector.terminal import traceback_lines
 
 _CLICK_USAGE_ERROR = 2
 _INTERRUPTED = 130
-_TERMINATED = 143
 
 app = typer.Typer(
     name="connector",
@@ -42,7 +41,7 @@ app = typer.Typer(
 def main() -> NoReturn:
     """Run the command line and exit with its exit code."""
     _keep_secrets_in_memory()
-    signal.signal(signal.SIGTERM, _leave)
+    exit_on_sigterm()
     try:
         app()
         sys.exit(os.EX_OK)
@@ -61,11 +60,6 @@ def _keep_secrets_in_memory() -> None:
     """Dump no memory on a crash, and write no TLS keys: Python and libcurl write them where `SSLKEYLOGFILE` says."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ.pop("SSLKEYLOGFILE", None)
-
-
-def _leave(*_: object) -> NoReturn:
-    """End on SIGTERM, which the kernel drops for a container's first process unless it has a handler (signal(7))."""
-    raise SystemExit(_TERMINATED)
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature

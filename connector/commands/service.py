@@ -12,6 +12,7 @@ from connector.commands.options import Output, OutputOption
 from connector.console import ConfigFile, configure, say, tell
 from connector.errors import ConnectorError, DependencyUnavailableError
 from connector.settings import HttpSettings, RunSettings, variable_name
+from connector.signals import end_at_once_on_sigterm
 
 _SWITCH_INTERVAL_S = 0.002
 """How long a busy thread may keep the interpreter: an HTTP answer asks for it several times, after a few others."""
@@ -25,6 +26,7 @@ def run(config: ConfigFile = None) -> None:
     hangs; 78 settings are wrong, or topics, subjects or rights are missing; 130 and 143 SIGINT or SIGTERM before it
     ran, or a second time while it stopped.
     """
+    end_at_once_on_sigterm()
     from connector.app import Service, stopping_on_signals
 
     settings = configure(RunSettings, config, is_service=True)

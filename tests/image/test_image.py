@@ -24,7 +24,7 @@ def test_image_says_what_it_is_and_how_it_runs(podman: Podman) -> None:
     image = podman.inspect()
     config = image["Config"]
     assert config["User"] == "65532:65532"
-    assert (config["Entrypoint"], config["Cmd"]) == (["connector"], ["run"])
+    assert (config["Entrypoint"], config["Cmd"]) == (["env", "--block-signal=TERM", "connector"], ["run"])
     assert image["Healthcheck"]["Test"] == ["CMD", "connector", "health"]
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
     assert (labels["title"], labels["version"]) == ("x-compliance-connector", __version__)

@@ -11,11 +11,13 @@ _NAME = re.compile(r"pip3? install [^\n`]*?(?<![\w/.-])(?:x[-_]compliance[-_])?c
 
 
 def test_missing_extra_says_how_to_install_it_from_what_is_at_hand() -> None:
-    """A checkout or a wheel."""
-    [told] = MissingExtraError("demo", ImportError("No module named 'rich'")).lines
+    """A checkout or a wheel; in the image it cannot be, so it names what runs instead."""
+    told, image = MissingExtraError("demo", ImportError("No module named 'rich'")).lines
     assert "the extra demo is not installed" in told
     assert "pip install '.[demo]'" in told
-    assert not _NAME.search(told)
+    assert "image is without the extra demo" in image
+    assert "docker compose up" in image
+    assert not _NAME.search(told + image)
 
 
 def test_nobody_is_told_to_install_from_an_index_by_our_name() -> None:
