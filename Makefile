@@ -20,7 +20,7 @@ EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint unit stories integration monitoring chart deploy release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign chart-digest image-test faults bench audit format venv chromium curl java postgres prometheus lock clean jq cluster-test
+.PHONY: help demo test check lint unit stories integration monitoring chart deploy release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign chart-digest image-test faults bench audit format venv chromium curl java postgres prometheus lock clean jq cluster-test versions
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -52,6 +52,9 @@ check: lint ## Run lint, types and the tests of the pure core: what to run befor
 
 unit: curl $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for the property-based ones
 	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 3 $(EXAMPLES) tests/unit tests/connections)
+
+versions: curl ## Run the unit tests on every supported Python version that is found here
+	$(call step,Python versions,scripts/test-versions)
 
 stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies, on two cores; SEED=n repeats a run
 	$(call step,stories,STORIES=$(or $(N),20000) CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=new-examples tests/unit/partition/stories)

@@ -11,6 +11,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 _VALID_FOR = timedelta(days=1)
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""Python 3.13 demands it, as it does the identifiers of keys: it checks certificates by the letter of RFC 5280."""
 
 
 def write_certificates(directory: Path, users: list[str]) -> None:
@@ -43,7 +55,7 @@ def _certificate(
     names = [x509.DNSName(name) for name in ("localhost", "x.invalid")]
     addresses = [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
     hosts = x509.SubjectAlternativeName([*names, *addresses])
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(_name(subject))
         .issuer_name(_name(issuer))
@@ -53,8 +65,12 @@ def _certificate(
         .not_valid_after(now + _VALID_FOR)
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         .add_extension(hosts, critical=False)
-        .sign(issuer_key, hashes.SHA256())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
+    if is_authority:
+        builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
+    return builder.sign(issuer_key, hashes.SHA256())
 
 
 def _name(common_name: str) -> x509.Name:
