@@ -12,6 +12,7 @@ KUBECTL := .work/tools/kubectl
 CLUSTER := .work/cluster
 KUBERNETES_VERSION := 1.36.3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+IMAGE ?= $(NAME):$(WRITTEN)
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
 CORE := $(addprefix tests/unit/,coverage events partition source x/test_framing.py x/test_backoff.py) --ignore tests/unit/partition/stories
@@ -20,7 +21,7 @@ EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint unit stories integration monitoring chart deploy release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign chart-digest image-test faults bench audit format venv chromium curl java postgres prometheus lock clean jq cluster-test versions
+.PHONY: help demo test check lint unit stories integration monitoring chart deploy release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign chart-digest image-test faults bench audit format venv chromium curl java postgres prometheus lock clean jq cluster-test versions image base
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -102,11 +103,20 @@ chart-sign: ## Sign the pushed chart with cosign
 image-digest chart-digest:
 	@found=$$(cat dist/$(@:-digest=.digest)) && echo "digest=$$found"
 
+image: $(if $(filter undefined,$(origin PYTHON_DIGEST)),requirements/base.digest) ## Build IMAGE on the locked base; scripts/build-image lists what else can be given
+	@IMAGE="$(IMAGE)" scripts/build-image
+
+base: ## Lock the base image by the digest that its tag has now; needs its registry
+	@scripts/lock-base
+
+requirements/base.digest:
+	@scripts/lock-base
+
 image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on a real broker; needs root and Debian
-	@{ command -v podman && command -v buildah && command -v debootstrap; } >/dev/null \
-		|| scripts/install-packages buildah debootstrap podman runc || true
+	@{ command -v podman && command -v buildah && command -v debootstrap && command -v runc; } >/dev/null \
+		|| scripts/install-packages buildah debootstrap podman runc
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,image tests,$(BIN)/python -m pytest -rs tests/image)
+	$(call step,image tests,$(BIN)/python -m pytest tests/image)
 
 monitoring: java jq prometheus $(HELM)-$(HELM_VERSION).stamp $(KUBECTL) $(VENV)/dev.stamp ## Test alert rules and dashboard, also on a real Prometheus, and the operators' commands
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
@@ -135,6 +145,7 @@ lock: $(VENV)/dev.stamp ## Re-lock requirements/ from pyproject.toml, keeping co
 	@$(LOCK) --group build --constraint requirements/dev.txt --output-file requirements/build.txt
 	@$(LOCK) pyproject.toml --extra demo --group bench --constraint requirements/dev.txt --output-file requirements/bench.txt
 	@$(LOCK) --group audit --constraint requirements/dev.txt --output-file requirements/audit.txt
+	@$(LOCK) --group sbom --constraint requirements/dev.txt --constraint requirements/audit.txt --output-file requirements/sbom.txt
 
 clean: ## Remove everything that make created
 	@rm -rf $(VENV) .work dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -75,27 +75,34 @@ def test_defaults_of_the_chart_are_those_of_the_settings() -> None:
     assert values["kafka"]["topicPrefix"] == KafkaSettings.model_fields["topic_prefix"].default
 
 
-def test_python_of_the_image_is_the_oldest_supported_one() -> None:
-    """The one that everything is tested with; the docs name the same image."""
+def test_python_of_the_image_is_the_newest_supported_one() -> None:
+    """Of those that `make versions` tests, which begin with the oldest that installs; the docs name the same image."""
     [image] = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", DOCKERFILE, re.MULTILINE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert image.startswith(f"python:{project['requires-python'].removeprefix('>=')}-slim-")
-    assert set(re.findall(r"python:[\w.-]+", DEPLOY.read_text(encoding="utf-8"))) == {image}
+    versions = [text for each in project["classifiers"] if "." in (text := each.rpartition(" :: ")[2])]
+    assert versions == sorted(versions, key=lambda version: int(version.removeprefix("3.")))
+    assert project["requires-python"] == f">={versions[0]}"
+    assert image.startswith(f"docker.io/library/python:{versions[-1]}-slim-")
+    assert set(re.findall(r"docker\.io/library/python:[\w.-]+", DEPLOY.read_text(encoding="utf-8"))) == {image}
 
 
 def test_install_takes_nothing_without_a_hash() -> None:
     """In the README and in the image: wheels by their hash, and a build of ours that fetches nothing."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "PIP_ONLY_BINARY=:all:" in DOCKERFILE
-    commands = re.findall(r"\bpip (?:--python \S+ )?((?:install|wheel) .+)", readme + DOCKERFILE)
-    by_hash = [command for command in commands if "--require-hashes" in command]
+    readme, image = (
+        re.findall(r"\bpip (?:--python \S+ )?((?:install|wheel) [^&\n]+)", text.replace("\\\n", ""))
+        for text in ((ROOT / "README.md").read_text(encoding="utf-8"), DOCKERFILE)
+    )
+    by_hash = [command for command in (*readme, *image) if "--require-hashes" in command]
     assert len(by_hash) == 3
     assert all("--only-binary :all:" in command for command in by_hash if command in readme)
     assert [
-        command for command in commands if not re.search("--(require-hashes|no-build-isolation|no-index)", command)
+        command
+        for command in (*readme, *image)
+        if not re.search("--(require-hashes|no-build-isolation|no-index)", command)
     ] == []
     locked = set(re.findall(r"requirements/(\w+)\.txt", " ".join(by_hash)))
-    assert locked == {"runtime", "build"}
+    assert locked == {"runtime", "build", "sbom"}
 
 
 def test_variables_in_the_deployment_page_are_settings() -> None:

@@ -23,7 +23,7 @@ def test_dockerfile_is_clean_by_hadolint() -> None:
 def test_dockerfile_that_runs_as_root_is_found_by_hadolint(tmp_path: Path) -> None:
     """The check above can fail."""
     wrong = tmp_path / "Dockerfile"
-    wrong.write_text("FROM python:3.11-slim-bookworm\nUSER root\n", encoding="utf-8")
+    wrong.write_text("FROM python:3.13-slim-trixie\nUSER root\n", encoding="utf-8")
     assert "DL3002" in _hadolint(wrong).stdout
 
 

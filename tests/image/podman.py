@@ -1,12 +1,14 @@
 """Owns how the tests build the connector's image and run containers from it, locked in; knows nothing of Kafka.
 
-No image registry is needed: the base is a stand-in made by debootstrap, the same Debian and Python as the real one's.
+No image registry is needed: the base is a stand-in made by debootstrap, with Debian's Python of the same version as the
+real one's, and with pip where the real one has it.
 """
 
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -19,7 +21,7 @@ IMAGE = "localhost/x-compliance-connector:test"
 
 _BASE = "localhost/x-compliance-connector-test/python"
 _TOOLS = ("podman", "buildah", "debootstrap", "runc")
-_LOCKED_IN = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=65532:65532")
+_LOCKED_IN = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 _THIS_MACHINE = ("--network=host", "--health-interval=disable")
 """Servers on loopback are reached as they are; without systemd nobody runs health checks but the test."""
 _REACHES_PACKAGES = (Path("/etc/pip.conf"), Path("/etc/ssl/certs"))
@@ -29,6 +31,12 @@ default_ulimits = ["nofile=8192:8192", "nproc=8192:8192"]
 [engine]
 runtime = "runc"
 """
+BUILT_AT_S = 1_767_225_600
+LABELS = {
+    "SOURCE": "https://forge.example/connector",
+    "DOCUMENTATION": "https://forge.example/connector/docs",
+    "VENDOR": "Example",
+}
 _BUILD_TIMEOUT_S = 900
 _TIMEOUT_S = 120
 
@@ -66,9 +74,9 @@ class Podman:
         """Run a container of the image to its end."""
         return self.run("podman", "run", "--rm", *_LOCKED_IN, *_THIS_MACHINE, *options, IMAGE, *arguments)
 
-    def inspect(self) -> dict[str, Any]:
-        """Return the configuration of the image, as Docker has it."""
-        found: dict[str, Any] = json.loads(self.must("podman", "image", "inspect", IMAGE))[0]
+    def inspect(self, image: str = IMAGE) -> dict[str, Any]:
+        """Return the configuration of an image, as Docker has it."""
+        found: dict[str, Any] = json.loads(self.must("podman", "image", "inspect", image))[0]
         return found
 
 
@@ -77,33 +85,57 @@ def build_image(podman: Podman) -> None:
     if os.geteuid() != 0:
         raise CannotRunError("the tests of the image need root")
     if missing := [tool for tool in _TOOLS if not shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin")]:
-        raise CannotRunError(f"{', '.join(missing)} not installed")
+        raise CannotRunError(f"the tests of the image need {', '.join(missing)}")
     base = _base_image(podman)
     if (trial := podman.run("podman", "run", "--rm", "--network=host", base, "true")).returncode:
         raise CannotRunError(f"podman cannot run a container here: {trial.stderr.strip()}")
+    build(podman, ROOT, IMAGE)
+
+
+def build(podman: Podman, context: Path, image: str) -> None:
+    """Build an image of a source tree, as `make image` does, with every label."""
     mounts = [f"--volume={path}:{path}:ro" for path in _REACHES_PACKAGES if path.exists()]
-    podman.must(
-        *("buildah", "bud", "--isolation=chroot", "--format=docker", *mounts),
-        *(f"--build-arg=PYTHON_IMAGE={base}", f"--tag={IMAGE}", ROOT),
-        timeout_s=_BUILD_TIMEOUT_S,
-    )
+    variables = {
+        "IMAGE": image,
+        "BUILDER": "buildah",
+        "PYTHON_IMAGE": base_name(),
+        "PYTHON_DIGEST": base_digest(podman),
+        "SOURCE_DATE_EPOCH": str(BUILT_AT_S),
+        "BUILD_OPTIONS": " ".join(["--isolation=chroot", *mounts]),
+        **LABELS,
+    }
+    given = [f"{name}={text}" for name, text in variables.items()]
+    podman.must("env", *given, context / "scripts/build-image", timeout_s=_BUILD_TIMEOUT_S)
+
+
+def base_name() -> str:
+    """Return the name of the stand-in for the Dockerfile's base."""
+    return f"{_BASE}:{_tag()}"
+
+
+def base_digest(podman: Podman) -> str:
+    """Return the digest of the stand-in."""
+    return podman.must("podman", "image", "inspect", "--format={{.Digest}}", base_name())
+
+
+def _tag() -> str:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    [tag] = re.findall(r"^ARG PYTHON_IMAGE=docker\.io/library/python:(\S+-slim-\S+)$", dockerfile, re.MULTILINE)
+    return str(tag)
 
 
 def _base_image(podman: Podman) -> str:
     """Return the name of the stand-in for the Dockerfile's base, made where podman does not have it yet."""
-    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    [(tag, release)] = re.findall(r"^ARG PYTHON_IMAGE=python:(\S+-slim-(\S+))$", dockerfile, re.MULTILINE)
-    base = f"{_BASE}:{tag}"
+    base = base_name()
     if podman.run("podman", "image", "exists", base).returncode == 0:
         return base
     with tempfile.TemporaryDirectory(prefix="image-base-") as folder:
-        packages = "--include=ca-certificates,python3,python3-venv"
+        packages, release = "--include=ca-certificates,python3,python3-venv", _tag().rpartition("-")[2]
         podman.must(
             *("debootstrap", "--variant=minbase", packages, release, folder, _debian_mirror(podman)),
             timeout_s=_BUILD_TIMEOUT_S,
         )
-        for leftover in ("var/cache/apt/archives", "var/lib/apt/lists"):
-            shutil.rmtree(Path(folder, leftover))
+        _make_like_the_real_one(Path(folder))
         archive = Path(folder).with_suffix(".tar")
         try:
             podman.must("tar", "--directory", folder, "--create", "--file", archive, ".")
@@ -111,6 +143,20 @@ def _base_image(podman: Podman) -> str:
         finally:
             archive.unlink(missing_ok=True)
     return base
+
+
+def _make_like_the_real_one(root: Path) -> None:
+    """Remove what apt left and what Python compiled, and install pip below /usr/local."""
+    for leftover in ("var/cache/apt/archives", "var/lib/apt/lists"):
+        shutil.rmtree(root / leftover)
+    [library] = root.glob("usr/lib/python3.*")
+    for compiled in list(library.rglob("__pycache__")):
+        shutil.rmtree(compiled)
+    [pip] = root.glob("usr/share/python-wheels/pip-*.whl")
+    shutil.unpack_archive(pip, root / "usr/local/lib" / library.name / "site-packages", "zip")
+    program = root / "usr/local/bin/pip3"
+    program.write_text("#!/usr/bin/python3\nfrom pip import main\nmain()\n", encoding="utf-8")
+    program.chmod(0o755)
 
 
 def _debian_mirror(podman: Podman) -> str:
@@ -122,10 +168,10 @@ def _debian_mirror(podman: Podman) -> str:
 class Container:
     """A container of the image in the background, locked in; removed at the end of a `with`."""
 
-    def __init__(self, podman: Podman, command: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, podman: Podman, command: str, environment: Mapping[str, str], *options: str) -> None:
         self._podman = podman
-        variables = [f"--env={name}={value}" for name, value in environment.items()]
-        self._id = podman.must("podman", "run", "--detach", *_LOCKED_IN, *_THIS_MACHINE, *variables, IMAGE, command)
+        given = (*_LOCKED_IN, *_THIS_MACHINE, *(f"--env={name}={value}" for name, value in environment.items()))
+        self._id = podman.must("podman", "run", "--detach", *given, *options, IMAGE, command)
 
     def execute(self, *command: str) -> str:
         """Run a command inside that must succeed, and return its output."""
@@ -145,6 +191,14 @@ class Container:
     def log(self) -> list[dict[str, Any]]:
         """Return the log entries so far; raises `ValueError` when a line is none."""
         return [json.loads(line) for line in self._podman.run("podman", "logs", self._id).stderr.splitlines()]
+
+    @property
+    def keeps_sigterm(self) -> bool:
+        """Tell whether its first process, which is runc before it is the entry point, blocks or handles SIGTERM."""
+        first = Path("/proc", self._podman.must("podman", "inspect", "--format={{.State.Pid}}", self._id))
+        is_entry_point = not (first / "comm").read_text(encoding="utf-8").startswith("runc")
+        masks = re.findall(r"^Sig(?:Blk|Cgt):\s(\w+)$", (first / "status").read_text(encoding="ascii"), re.MULTILINE)
+        return is_entry_point and any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks)
 
     def stop(self) -> int:
         """Send SIGTERM, after 30 s SIGKILL, and return the exit code."""

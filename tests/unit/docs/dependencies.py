@@ -1,6 +1,6 @@
 """What the connector installs, and why: read from pyproject.toml, the lock, the imports and each package's metadata.
 
-Shows what applies on Linux, with CPython 3.11 as in the image.
+Shows what applies on Linux, with CPython 3.13 as in the image.
 """
 
 import ast
@@ -20,8 +20,8 @@ _PROJECT = "x-compliance-connector"
 _LINUX = {
     "implementation_name": "cpython",
     "platform_python_implementation": "CPython",
-    "python_full_version": "3.11.0",
-    "python_version": "3.11",
+    "python_full_version": "3.13.0",
+    "python_version": "3.13",
     "sys_platform": "linux",
 }
 _VIA = re.compile(r"^    #(?: via|  ) (?!-c )(\S+)", re.MULTILINE)
