@@ -105,7 +105,7 @@ def test_start_is_ordered_by_health(service: Service) -> None:
 
 
 def test_health_is_checked_by_what_the_image_must_have() -> None:
-    """A shell's own connect, which also starts no Java machine, and what Prometheus' image is for."""
+    """A shell's own connect, which starts no JVM, and what Prometheus' image is for."""
     checks = {
         name: each["healthcheck"]["test"]
         for name, each in every_service().items()
