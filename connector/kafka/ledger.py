@@ -352,7 +352,7 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
         ids=ids,
         oldest_offset=record["oldest_offset"],
         written_at_us=record["written_at"] * 1000,
-        recovery=Recovery.from_text(record["recovery"]),
+        recovery=_recovery(record["recovery"]),
         records=None
         if record["records"] is None
         else {each["kind"]: RecordSet(each["count"], each["digest"]) for each in record["records"]},
@@ -367,8 +367,16 @@ def _mode(word: str) -> Mode:
         return Mode(word)
     except ValueError:
         raise ValueError(
-            f"its mode is {shown(word)}, which version {__version__} does not know: another version wrote it"
+            f"its mode is {shown(word)}, which version {__version__} does not know: another version wrote it; "
+            "run that one, and do not reset this ledger"
         ) from None
+
+
+def _recovery(text: str | None) -> Recovery:
+    try:
+        return Recovery.from_text(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; it is damaged, or another version than {__version__} wrote it") from error
 
 
 def first_entry(partition: StreamPartition, writer_id: str, now_us: int) -> LedgerEntry:

@@ -21,6 +21,7 @@ from tests.rig.service import Config, delete_topics, make_config, provisioned, r
 from tests.rig.session import KAFKA_VARIABLE, REGISTRY_VARIABLE, Kafka, SchemaRegistry, share
 
 _LONGEST = (
+    "test_versions.py",
     "test_coverage_report.py",
     "test_hands.py",
     "test_dead_letters.py",

@@ -214,7 +214,9 @@ def test_mode_of_a_later_version_is_refused_and_says_why() -> None:
 
 def test_suspicion_of_a_later_version_is_refused() -> None:
     """It would become the cause of a gap."""
-    with pytest.raises(OwnCorruptionError, match="recovery: Invalid enum value 'replay-doubled'"):
+    with pytest.raises(
+        OwnCorruptionError, match=r"Invalid enum value 'replay-doubled' .*; it is damaged, or another version"
+    ):
         _read(_ENTRIES["live"], recovery='{"refetch":{"start_us":1,"end_us":2,"suspicion":"replay-doubled"}}')
 
 
