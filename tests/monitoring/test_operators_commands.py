@@ -117,12 +117,17 @@ def _check_connector(shell: Shell, command: list[str]) -> None:
     assert config in container["args"]
 
 
-def test_copy_of_a_pod_keeps_pod_security(shell: Shell) -> None:
-    """The one that `verify` makes is admitted where `restricted` is enforced, takes no traffic, and goes again."""
+def test_copy_of_a_pod_is_admitted_and_goes_again(shell: Shell) -> None:
+    """The one that `verify` makes is admitted where `restricted` is enforced, takes no traffic, and goes again.
+
+    It keeps the annotations, by which a volume may be filled.
+    """
+    original = shell.cluster.get("pods", f"{NAME}-0")
     _succeed(shell, "verify --from=1h")
     [copied] = shell.cluster.created
     assert [rule.__name__ for rule in RULES if not rule(copied)] == []
     assert "labels" not in copied["metadata"]
+    assert copied["metadata"]["annotations"] == original["metadata"]["annotations"]
     assert ("pods", copied["metadata"]["name"]) not in shell.cluster.objects
 
 
