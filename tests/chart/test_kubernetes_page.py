@@ -31,6 +31,15 @@ def _rendered_alone(values: Manifest) -> Manifests:
     return tuple(document for document in yaml.safe_load_all(text) if document)
 
 
+def test_versions_that_the_page_names_are_those_that_make_builds() -> None:
+    """Those of kubectl and Helm; kubectl's library counts from 0."""
+    [kubectl] = re.findall(r"k8s.io/kubectl v0\.(\d+)\.", (ROOT / "tests/kubectl/go.mod").read_text(encoding="utf-8"))
+    [helm_version] = re.findall(
+        r"^HELM_VERSION := v(\d+\.\d+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert f"kubectl 1.{kubectl} and Helm {helm_version}" in " ".join(_PAGE.split())
+
+
 def test_openshift_leaves_user_and_groups_to_the_cluster() -> None:
     """No pod names any, and each still keeps Pod Security."""
     [values] = _documents("OpenShift")

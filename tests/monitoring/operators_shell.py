@@ -18,6 +18,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from connector.cli import app
+from connector.events.catalog import STREAM_PARTITIONS
+from connector.telemetry.status import ServiceStatus, Statuses
 from tests.chart.chart import ROOT
 from tests.monitoring.cluster import Cluster, Object
 from tests.monitoring.kubernetes_api import serving
@@ -145,7 +147,7 @@ class Shell:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Shell]:
-    """Give a shell with all programs that pages name, on an empty cluster.
+    """Give a shell with all programs that pages name, on an empty cluster; `curl` prints what /status does.
 
     Raises `ToolMissingError` where `make` has not built one.
     """
@@ -165,9 +167,16 @@ def opened(folder: Path) -> Iterator[Shell]:
     for name, main_class in _KAFKA_TOOLS.items():
         java = shlex.join([str(find_java(17)), "-cp", f"{java_parts() / 'libraries'}/*", main_class])
         _script(tools / name, f"{java} \"$@\" --help 2>&1 | grep '^This tool'")  # it reads its options first
+    (folder / "status.json").write_text(json.dumps(_status()), encoding="utf-8")
+    _script(tools / "curl", f"cat {shlex.quote(str(folder / 'status.json'))}")
     with serving(cluster) as address:
         (folder / "kubeconfig").write_text(_kubeconfig(address), encoding="utf-8")
         yield Shell(cluster, folder)
+
+
+def _status() -> Object:
+    """Return what /status of a replica shows that has just started."""
+    return ServiceStatus(Statuses(STREAM_PARTITIONS), 1, f"{NAME}-0", 0).as_json()
 
 
 def _script(path: Path, text: str) -> None:

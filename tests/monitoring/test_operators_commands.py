@@ -3,6 +3,7 @@
 Each line runs in a shell; a command inside a pod is read by the connector's own command line, with all its options.
 """
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -84,7 +85,7 @@ def test_port_that_is_forwarded_is_one_of_the_pod(shell: Shell) -> None:
     assert shlex.split(line)[3] == str(container["ports"][0]["containerPort"])
 
 
-@pytest.mark.parametrize("line", [line for line in _LINES if not line.startswith("curl ")])
+@pytest.mark.parametrize("line", _LINES)
 def test_command_of_the_runbook_works_on_what_the_chart_installs(shell: Shell, line: str) -> None:
     """Names, labels, containers and flags are right, and so is what runs in a pod."""
     done = _succeed(shell, line)
@@ -190,6 +191,13 @@ def _spans(*pages: str) -> list[str]:
     text = "".join(re.sub(r"```.*?```", "", page, flags=re.DOTALL) for page in pages)
     spans = re.findall(r"`((?:kubectl|helm|connector) [^`]*)`", text)
     return sorted({" ".join(chosen(span).split()) for span in spans})
+
+
+@pytest.mark.parametrize("line", [line for line in _LINES if line.startswith("curl ")])
+def test_what_is_asked_of_the_status_is_in_it(shell: Shell, line: str) -> None:
+    """The stream partition is one, and jq names members that it has."""
+    asked, whole = (_succeed(shell, text).output for text in (line, "curl"))
+    assert json.loads(asked).keys() <= json.loads(whole)["partitions"]["tweet/1"].keys()
 
 
 _PROSE = _spans(_RUNBOOK, _DEPLOY, _KUBERNETES, _README, _CHART_README, _BATCH, _ACCESS, _COVERAGE, _PAGE)
