@@ -33,6 +33,11 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $text := .Values.nodeSelector -}}
+{{- if not (and (regexMatch $key $name) (regexMatch (printf "^%s?$" $word) $text)) -}}
+{{- $problems = append $problems (printf "- nodeSelector: %s: %s is no label of a node: see its name and value by `kubectl get nodes --show-labels`" $name $text) -}}
+{{- end -}}
+{{- end -}}
 {{- range $value, $annotations := dict
       "commonAnnotations" .Values.commonAnnotations
       "workloadAnnotations" .Values.workloadAnnotations
@@ -47,7 +52,7 @@
 {{- range $name := keys ($annotations | default dict) | sortAlpha -}}
 {{- if has $name (list (include "connector.configAnnotation" $) "checksum/secrets") -}}
 {{- $problems = append $problems (printf "- %s: %s is an annotation of the chart's: leave it out" $value $name) -}}
-{{- else if not (regexMatch $key $name) -}}
+{{- else if not (regexMatch $key (lower $name)) -}}
 {{- $problems = append $problems (printf "- %s: %s is no name of an annotation: letters, digits, `-`, `_` and `.`, at most 63, after a domain and `/` or none" $value $name) -}}
 {{- end -}}
 {{- end -}}
@@ -72,7 +77,7 @@ they name.
 {{- end -}}
 {{- end -}}
 
-{{/* The members `name` of a list, those that are no names of volumes and containers as lines. Called with (list VALUE ITEMS). */}}
+{{/* Items of a list whose `name` no volume or container can have, as lines. Called with (list VALUE ITEMS). */}}
 {{- define "connector.validate.dnsLabels" -}}
 {{- range index . 1 -}}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" (toString .name)) }}
@@ -81,57 +86,65 @@ they name.
 {{- end -}}
 {{- end -}}
 
-{{/* The names of the items of a list, as YAML. Called with (list ITEMS KEY). */}}
+{{/* What the items of a list have under a key, as YAML. Called with (list ITEMS KEY). */}}
 {{- define "connector.validate.names" -}}
 {{- $names := list -}}
 {{- range index . 0 }}{{ $names = append $names (get . (index $ 1) | toString) }}{{ end -}}
 {{- toYaml (dict "names" $names) -}}
 {{- end -}}
 
-{{- define "connector.validate.extras" -}}
-{{- $values := .Values -}}
-{{- $hasBatch := or $values.batch.tweets.enabled $values.batch.users.enabled -}}
-{{- $variables := list "CONNECTOR_KAFKA__GROUP_INSTANCE_ID" -}}
+{{/* The names of our volumes and the folders that they are mounted at, as YAML. */}}
+{{- define "connector.ownVolumes" -}}
+{{- $own := dict "config" (include "connector.configFile" . | dir) "secrets" (include "connector.secretsFolder" .) -}}
+{{- if or .Values.batch.tweets.enabled .Values.batch.users.enabled }}{{ $_ := set $own "spool" (include "connector.spoolFolder" .) }}{{ end -}}
+{{- toYaml $own -}}
+{{- end -}}
+
+{{/* The names of our variables in any pod, as YAML. */}}
+{{- define "connector.ownVariables" -}}
+{{- $names := list "CONNECTOR_KAFKA__GROUP_INSTANCE_ID" -}}
 {{- range $role := list "service" "provision" "batch" -}}
-{{- range (include "connector.credentials" (list $ $role) | fromYaml).env }}{{ $variables = append $variables .name }}{{ end -}}
+{{- range (include "connector.credentials" (list $ $role) | fromYaml).env }}{{ $names = append $names .name }}{{ end -}}
 {{- end -}}
-{{- $volumes := list "config" "secrets" -}}
-{{- $folders := list (include "connector.configFile" . | dir) (include "connector.secretsFolder" .) -}}
-{{- if $hasBatch -}}
-{{- $volumes = append $volumes "spool" -}}
-{{- $folders = append $folders (include "connector.spoolFolder" .) -}}
+{{- toYaml (dict "names" $names) -}}
 {{- end -}}
-{{- $mounts := list -}}
-{{- $problems := list -}}
-{{- $known := concat $volumes (include "connector.validate.names" (list $values.extraVolumes "name") | fromYaml).names -}}
-{{- range $values.extraVolumeMounts -}}
+
+{{- define "connector.validate.mounts" -}}
+{{- $own := include "connector.ownVolumes" . | fromYaml -}}
+{{- $known := concat (keys $own) (include "connector.validate.names" (list .Values.extraVolumes "name") | fromYaml).names -}}
+{{- $paths := list -}}
+{{- range .Values.extraVolumeMounts -}}
 {{- $path := toString .mountPath | clean -}}
-{{- $mounts = append $mounts $path -}}
-{{- range $folders -}}
-{{- if hasPrefix (printf "%s/" .) (printf "%s/" $path) -}}
-{{- $problems = append $problems (printf "- extraVolumeMounts: %s is in a folder of the chart's: mount yours elsewhere" $path) -}}
+{{- $paths = append $paths $path -}}
+{{- range $folder := values $own -}}
+{{- if hasPrefix (printf "%s/" $folder) (printf "%s/" $path) }}
+- extraVolumeMounts: {{ $path }} is in a folder of the chart's: mount yours elsewhere
 {{- end -}}
 {{- end -}}
-{{- if not (has .name $known) -}}
-{{- $problems = append $problems (printf "- extraVolumeMounts: %s is no volume: add it to extraVolumes" (toString .name)) -}}
+{{- if not (has .name $known) }}
+- extraVolumeMounts: {{ .name }} is no volume: add it to extraVolumes
 {{- end -}}
 {{- end -}}
-{{- range $value, $items := dict "extraVolumes" $values.extraVolumes "initContainers" $values.initContainers "extraContainers" $values.extraContainers -}}
+{{- include "connector.validate.distinct" (list "extraVolumeMounts" $paths list "a folder") -}}
+{{- end -}}
+
+{{- define "connector.validate.extras" -}}
+{{- $containers := concat (.Values.initContainers | default list) (.Values.extraContainers | default list) -}}
+{{- $spread := list -}}
+{{- range .Values.topologySpreadConstraints }}{{ $spread = append $spread (dict "name" (printf "%v with %v" .topologyKey .whenUnsatisfiable)) }}{{ end -}}
+{{- $problems := list (include "connector.validate.mounts" .) -}}
+{{- range $value, $items := dict "extraVolumes" .Values.extraVolumes "initContainers" .Values.initContainers "extraContainers" .Values.extraContainers -}}
 {{- $problems = append $problems (include "connector.validate.dnsLabels" (list $value $items)) -}}
 {{- end -}}
-{{- $containers := concat ($values.initContainers | default list) ($values.extraContainers | default list) -}}
 {{- range $case := list
-      (list "extraEnv" $values.extraEnv "name" $variables "a variable")
-      (list "extraVolumes" $values.extraVolumes "name" $volumes "a volume")
+      (list "extraEnv" .Values.extraEnv "name" (include "connector.ownVariables" . | fromYaml).names "a variable")
+      (list "extraVolumes" .Values.extraVolumes "name" (include "connector.ownVolumes" . | fromYaml | keys) "a volume")
       (list "initContainers and extraContainers" $containers "name" (list "connector") "a container")
-      (list "hostAliases" $values.hostAliases "ip" list "an address") -}}
+      (list "hostAliases" .Values.hostAliases "ip" list "an address")
+      (list "topologySpreadConstraints" $spread "name" list "a constraint") -}}
 {{- $names := (include "connector.validate.names" (list (index $case 1) (index $case 2)) | fromYaml).names -}}
 {{- $problems = append $problems (include "connector.validate.distinct" (list (index $case 0) $names (index $case 3) (index $case 4))) -}}
 {{- end -}}
-{{- $problems = append $problems (include "connector.validate.distinct" (list "extraVolumeMounts" $mounts list "a folder")) -}}
-{{- $spread := list -}}
-{{- range $values.topologySpreadConstraints }}{{ $spread = append $spread (printf "%v with %v" .topologyKey .whenUnsatisfiable) }}{{ end -}}
-{{- $problems = append $problems (include "connector.validate.distinct" (list "topologySpreadConstraints" $spread list "a constraint")) -}}
 {{- $lines := list -}}
 {{- range $problems }}{{ with trim . }}{{ $lines = append $lines . }}{{ end }}{{ end -}}
 {{- join "\n" $lines -}}

@@ -223,6 +223,7 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
         {"podAnnotations": {CONFIG_ANNOTATION: "a"}},
         f"podAnnotations: {CONFIG_ANNOTATION} is an annotation of the chart's: leave it out",
     ),
+    ({"nodeSelector": {"disk": "ssd!"}}, "nodeSelector: disk: ssd! is no label of a node: see its name and value by"),
     ({"podAnnotations": {"a:b": "c"}}, "podAnnotations: a:b is no name of an annotation: letters, digits"),
     (
         {"extraEnv": [{"name": "CONNECTOR_X__BEARER_TOKEN_FILE", "value": "/token"}]},
