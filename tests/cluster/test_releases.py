@@ -227,6 +227,20 @@ def test_rollout_reaches_each_pod_as_they_become_ready(release: Release) -> None
     wait_until(lambda: _prefixes(release) == {"0": "other", "1": "other"}, "all are replaced")
 
 
+def test_copy_of_a_pod_that_keeps_its_annotations_has_the_configuration(release: Release) -> None:
+    """As the runbook makes one to run a command in; it is admitted where `restricted` is enforced."""
+    _installed(release)
+    source = f"{release.full_name}-0"
+    options = ("--copy-to=verify", "--profile=restricted", "--keep-annotations", "--container=connector")
+    said = release.kubectl("debug", source, *options, "--", "connector", "ledger", "verify")
+    assert "Warning" not in said.error
+    copy = json.loads(release.kubectl("get", "pod", "verify", "--output=json").output)
+    original = release.replicas()[source]
+    assert copy["metadata"]["annotations"] == original["metadata"]["annotations"]
+    assert copy["spec"]["volumes"] == original["spec"]["volumes"]
+    release.kubectl("delete", "pod", "verify")
+
+
 def test_key_that_is_emptied_stays_so_in_an_upgrade_with_reused_values(release: Release) -> None:
     """Such as a user id that the platform chooses, a limit that is not wanted, and a list without items."""
     _installed(
