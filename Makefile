@@ -21,17 +21,14 @@ EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint unit stories integration monitoring chart deploy release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign chart-digest image-test faults bench audit format venv chromium curl java postgres prometheus lock clean jq cluster-test versions image base
+.PHONY: help demo test check lint unit versions stories integration chart cluster-test deploy image-test monitoring faults \
+  bench audit image base release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign \
+  chart-digest format venv lock clean chromium curl java jq postgres prometheus
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
 @echo "==> $(1)"
 @$(2) || { echo "==> failed: $(1)" >&2; exit 1; }
-endef
-
-# $(call digest,FILE,PATTERN,RESULT): writes to RESULT the digest that PATTERN finds in FILE.
-define digest
-sed -n 's/.*$(2).*/\1/p' $(1) | grep -E '^sha256:[0-9a-f]{64}$$' >$(3)
 endef
 
 help: ## Show this list
@@ -73,6 +70,41 @@ cluster-test: $(HELM)-$(HELM_VERSION).stamp $(CLUSTER)/v$(KUBERNETES_VERSION).st
 deploy: prometheus $(ACTIONLINT)-$(ACTIONLINT_VERSION).stamp $(VENV)/dev.stamp ## Check Dockerfile, compose file, release, workflows and, where Node is, the AsyncAPI document; versions written down twice agree
 	$(call step,deployment tests,ACTIONLINT=$(ACTIONLINT) $(BIN)/python -m pytest -n 2 tests/deploy)
 
+image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on a real broker; needs root and Debian
+	@{ command -v podman && command -v buildah && command -v debootstrap && command -v runc; } >/dev/null \
+		|| scripts/install-packages buildah debootstrap podman runc
+	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+	$(call step,image tests,$(BIN)/python -m pytest tests/image)
+
+monitoring: java jq prometheus $(HELM)-$(HELM_VERSION).stamp $(KUBECTL) $(VENV)/dev.stamp ## Test alert rules and dashboard, also on a real Prometheus, and the operators' commands
+	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+	$(call step,monitoring tests,HELM=$(HELM) KUBECTL=$(KUBECTL) $(BIN)/python -m pytest tests/monitoring)
+
+faults: java $(VENV)/dev.stamp ## Play the short fault scenarios; ROUNDS=n draws n rounds from all of them, SEED=n repeats a run
+	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+	$(call step,fault scenarios,CONNECTOR_TEST_SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -n 4 --maxschedchunk 1 tests/faults)
+
+bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 15 minutes; BENCH=--sweep compares settings instead, BENCH=--short only checks that it runs
+	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+	@$(BIN)/python -m benchmarks --json .work/bench.json $(BENCH)
+
+audit: $(AUDIT)/audit.stamp ## Look up known vulnerabilities of everything that is locked; needs a network
+	$(call step,pip-audit,$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(addprefix --requirement ,$(wildcard requirements/*.txt)))
+
+image: $(if $(filter undefined,$(origin PYTHON_DIGEST)),requirements/base.digest) ## Build IMAGE on the locked base; scripts/build-image lists what else can be given
+	@IMAGE="$(IMAGE)" scripts/build-image
+
+base: ## Lock the base image by the digest that its tag has now; needs its registry
+	@scripts/lock-base
+
+requirements/base.digest:
+	@scripts/lock-base
+
+# $(call digest,FILE,PATTERN,RESULT): writes to RESULT the digest that PATTERN finds in FILE.
+define digest
+sed -n 's/.*$(2).*/\1/p' $(1) | grep -E '^sha256:[0-9a-f]{64}$$' >$(3)
+endef
+
 release: $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Release VERSION: write it everywhere, date the changelog, commit, tag; pushes nothing
 	@HELM=$(HELM) $(BIN)/python -m scripts.release $(VERSION)
 
@@ -102,36 +134,6 @@ chart-sign: ## Sign the pushed chart with cosign
 
 image-digest chart-digest:
 	@found=$$(cat dist/$(@:-digest=.digest)) && echo "digest=$$found"
-
-image: $(if $(filter undefined,$(origin PYTHON_DIGEST)),requirements/base.digest) ## Build IMAGE on the locked base; scripts/build-image lists what else can be given
-	@IMAGE="$(IMAGE)" scripts/build-image
-
-base: ## Lock the base image by the digest that its tag has now; needs its registry
-	@scripts/lock-base
-
-requirements/base.digest:
-	@scripts/lock-base
-
-image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on a real broker; needs root and Debian
-	@{ command -v podman && command -v buildah && command -v debootstrap && command -v runc; } >/dev/null \
-		|| scripts/install-packages buildah debootstrap podman runc
-	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,image tests,$(BIN)/python -m pytest tests/image)
-
-monitoring: java jq prometheus $(HELM)-$(HELM_VERSION).stamp $(KUBECTL) $(VENV)/dev.stamp ## Test alert rules and dashboard, also on a real Prometheus, and the operators' commands
-	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,monitoring tests,HELM=$(HELM) KUBECTL=$(KUBECTL) $(BIN)/python -m pytest tests/monitoring)
-
-faults: java $(VENV)/dev.stamp ## Play the short fault scenarios; ROUNDS=n draws n rounds from all of them, SEED=n repeats a run
-	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,fault scenarios,CONNECTOR_TEST_SEED=$(SEED) ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -n 4 --maxschedchunk 1 tests/faults)
-
-bench: java $(VENV)/bench.stamp ## Measure speed on real Kafka, about 15 minutes; BENCH=--sweep compares settings instead, BENCH=--short only checks that it runs
-	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	@$(BIN)/python -m benchmarks --json .work/bench.json $(BENCH)
-
-audit: $(AUDIT)/audit.stamp ## Look up known vulnerabilities of everything that is locked; needs a network
-	$(call step,pip-audit,$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(addprefix --requirement ,$(wildcard requirements/*.txt)))
 
 format: $(VENV)/dev.stamp ## Apply the fixes that ruff can make, and format
 	@$(BIN)/ruff check --quiet --fix --exit-zero . && $(BIN)/ruff format .
