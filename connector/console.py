@@ -1,4 +1,4 @@
-"""What all commands share: the settings file, output that a terminal cannot obey, and progress."""
+"""What all commands share: the settings file, output safe for a terminal, and progress."""
 
 import shutil
 import sys
@@ -22,7 +22,7 @@ ConfigFile = Annotated[
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Print lines, with nothing in them that a terminal would obey."""
+    """Print lines, with control characters made visible."""
     for line in lines:
         typer.echo(visible(line), err=err)
 
@@ -35,20 +35,20 @@ def in_columns(rows: Sequence[Sequence[str]], most: int = 80) -> Iterator[str]:
 
 
 def say_error(what: str, error: ConnectorError, *, err: bool = False) -> None:
-    """Print what is wrong, on as many lines as the error has."""
+    """Print an error, with all of its lines."""
     text, *more = error.lines
     say(f"{what}: {text}", *more, err=err)
 
 
 def say_foreign(foreign: Sequence[str]) -> None:
-    """Print how many records the connector cannot have written, and what is wrong with the first."""
+    """Print the number of records that the connector cannot have written, and the problem of the first."""
     if foreign:
         records = "1 record was" if len(foreign) == 1 else f"{len(foreign):,} records were"
         say(f"{records} not written by the connector, such as {foreign[0]}", err=True)
 
 
 def tell(error: ConnectorError) -> int:
-    """Say on stderr what is wrong, and return the exit code."""
+    """Print the error on stderr, and return its exit code."""
     say_error("connector", error, err=True)
     return error.exit_code
 
@@ -63,7 +63,7 @@ def configure(kind: type[S], config: Path | None, *, is_service: bool = False) -
 
 
 class Progress:
-    """Shows on stderr how something goes: a line for each change, and on a terminal what changes all the time."""
+    """Shows progress on stderr: lines that stay, and on a terminal one line that is updated in place."""
 
     def __init__(self, output: TextIO | None = None) -> None:
         self._output = output or sys.stderr
@@ -75,7 +75,7 @@ class Progress:
         print(visible(text), file=self._output, flush=True)
 
     def show(self, text: str) -> None:
-        """Show a text in place of the one before, on a terminal alone."""
+        """Replace the text shown; on a terminal only."""
         if self._output.isatty():
             self._clear()
             line = visible(text)
@@ -96,7 +96,7 @@ class Screen:
         self._shown = 0
 
     def show(self, lines: Sequence[str]) -> None:
-        """Show lines; on a terminal they are cut to what fits, so that the next ones find their place."""
+        """Show lines; on a terminal they are cut to fit, so that the next ones can replace them."""
         shown = [visible(line) for line in lines]
         if self._output.isatty():
             size = shutil.get_terminal_size()
@@ -106,7 +106,7 @@ class Screen:
         self._shown = len(shown)
 
     def show_error(self, text: str) -> None:
-        """Show what keeps the lines from being shown: on a terminal in their place, elsewhere on stderr."""
+        """Show an error: on a terminal in place of the lines, elsewhere on stderr."""
         if self._output.isatty():
             self.show([text])
         else:

@@ -1,6 +1,6 @@
 """`connector batch …`: the commands for X's batch compliance jobs.
 
-They import what they need when they are called, so that every command starts fast.
+They import what they need when they are called, so they start fast.
 """
 
 from pathlib import Path
@@ -32,11 +32,11 @@ Source = Annotated[
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of an unfinished run.")]
 FromTopic = Annotated[
-    bool, typer.Option("--from-topic", help="Take the ids that the topic PREFIX-holdings says you hold, not a file.")
+    bool, typer.Option("--from-topic", help="Read the ids from the topic PREFIX-holdings instead of a file.")
 ]
 CoversAll = Annotated[
     bool,
-    typer.Option("--covers-all", help="State that the file holds every id you hold, so that gaps can be reconciled."),
+    typer.Option("--covers-all", help="Declare that the file has every id you hold, so that gaps can be reconciled."),
 ]
 Results = Annotated[
     Path | None, typer.Option("-r", "--results", help="File for the results, as JSON lines; replaced if it exists.")
@@ -44,7 +44,7 @@ Results = Annotated[
 Publish = Annotated[bool, typer.Option("--publish", help="Publish the results to Kafka, exactly once.")]
 OnBus = Annotated[bool, typer.Option("--publish", help="Look for runs that publish: their state is in Kafka.")]
 Folder = Annotated[
-    Path, typer.Option("--folder", help="Keeps what a run needs to resume; about twice the size of the ids.")
+    Path, typer.Option("--folder", help="Folder for what a run needs to resume; about twice the size of the ids.")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Discard an unfinished run and start a new one.")]
 SkipInvalid = Annotated[bool, typer.Option("--skip-invalid", help="Skip and count lines or keys without a valid id.")]
@@ -55,7 +55,7 @@ TimeoutHours = Annotated[
 
 def _check_output(output: Output, *, dry_run: bool) -> None:
     if dry_run and output is Output.JSON:
-        raise typer.BadParameter("--dry-run prints no JSON: leave --output out")
+        raise typer.BadParameter("--dry-run prints no JSON: omit --output")
 
 
 @batch.command()
@@ -73,7 +73,7 @@ def run(  # noqa: PLR0913 - one for each option
             "--due",
             metavar="24h",
             parser=duration_us,
-            help="Do nothing if such a run is done that began within this time, unless a gap was recorded since.",
+            help="Do nothing if such a run began within this time and is done, unless a gap was recorded since.",
         ),
     ] = None,
     config: ConfigFile = None,
@@ -101,7 +101,7 @@ def run(  # noqa: PLR0913 - one for each option
     session.check_files(source, results)
     _check_output(output, dry_run=dry_run)
     if due is not None and not publish:
-        raise typer.BadParameter("--due needs --publish: when a run finished is in Kafka")
+        raise typer.BadParameter("--due needs --publish: past runs are recorded in Kafka")
     session.check_ids(source, from_topic=from_topic, covers_all=covers_all, publish=publish)
     settings, as_json = session.configured(config, publish=publish or from_topic), output is Output.JSON
     with session.ids(kind, source, settings, from_topic=from_topic, skip_invalid=skip_invalid) as ids:
@@ -129,11 +129,11 @@ def submit(  # noqa: PLR0913 - one for each option
     output: OutputOption = Output.TABLE,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Check the ids and upload them to X, and do not wait: `connector batch fetch` finishes the run later.
+    """Check the ids and upload them to X without waiting: `connector batch fetch` finishes the run later.
 
     With --dry-run it reads the ids and prints what it would ask X, without asking X anything.
 
-    Exit codes as those of `connector batch run`; 0: X has the ids, or those of the first part.
+    Exit codes as for `connector batch run`; 0: X has the ids, or those of the first part.
     """
     from connector.batch import dry_run as dry
     from connector.batch import session
@@ -165,9 +165,9 @@ def fetch(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Finish a run that was submitted or interrupted: wait for X, and write the results.
 
-    With --dry-run it asks X how far its jobs are, prints what is ready, and fetches nothing.
+    With --dry-run it asks X for the status of its jobs, prints which are ready, and fetches nothing.
 
-    Needs the folder of the run. Exit codes as those of `connector batch run`; 78 also if there is no such run.
+    Needs the folder of the run. Exit codes as for `connector batch run`; 78 also if there is no such run.
     """
     from connector.batch import dry_run as dry
     from connector.batch import session
@@ -193,7 +193,7 @@ def status(
     folder: Folder = _FOLDER,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show unfinished runs, with what X says of their jobs; with --publish also what became of the others.
+    """Show unfinished runs and the status of their jobs at X; with --publish also how the other runs ended.
 
     Asks X about the job of each unfinished run, and changes nothing.
     """
@@ -214,7 +214,7 @@ def list_jobs(kind: Kind, *, config: ConfigFile = None, output: OutputOption = O
 
 @batch.command()
 def cancel(  # noqa: PLR0913 - one for each option
-    target: Annotated[str, typer.Argument(metavar="RUN|JOB", help="The id of an unfinished run, or of a job of X's.")],
+    target: Annotated[str, typer.Argument(metavar="RUN|JOB", help="The id of an unfinished run, or of a job at X.")],
     *,
     publish: OnBus = False,
     config: ConfigFile = None,

@@ -1,4 +1,4 @@
-"""`connector config …`: the settings in force, and an example of all there are."""
+"""`connector config …`: the settings in force, and an example of them all."""
 
 import json
 
@@ -20,7 +20,7 @@ _HEAD = ("SETTING", "VALUE", "FROM")
 def show(*, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
     """Print each setting, its value in force, and where that comes from: the default, the file, a variable.
 
-    Secrets are masked. Exit codes: 0; 78 settings are wrong: all that is wrong is printed, as by `connector check`.
+    Secrets are masked. Exit codes: 0; 78 settings are wrong: every problem is printed, as by `connector check`.
     """
     from connector.operations.settings_in_force import settings_in_force
 
@@ -40,7 +40,7 @@ def _text(value: object) -> str:
 
 @config.command()
 def example() -> None:
-    """Print a YAML file of all settings, with what they mean and their defaults, as a file to begin with."""
+    """Print a YAML file of all settings, with their meanings and defaults, as a starting point."""
     from connector.operations.settings_example import settings_example
 
     say(*settings_example())

@@ -1,4 +1,4 @@
-"""The command that shows what consumer groups have not processed, and how much of X's 24 hours is left."""
+"""The command that shows the backlog of consumer groups, and how much of X's 24 hours is left."""
 
 import json
 import time
@@ -25,17 +25,17 @@ _HEAD = ("GROUP", "STATE", "UNPROCESSED", "OLDEST EVENT", "LEFT OF 24 h", "TOPIC
 def consumers(
     *,
     group: Annotated[
-        list[str] | None, typer.Argument(metavar="GROUP", help="Groups to look at. Default: kafka.watched_groups.")
+        list[str] | None, typer.Argument(metavar="GROUP", help="Groups to show. Default: kafka.watched_groups.")
     ] = None,
     config: ConfigFile = None,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 s, until interrupted.")] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show what consumer groups have not processed of the events, how old it is, and what is left of X's 24 hours.
+    """Show the events that consumer groups have not processed, their age, and what is left of X's 24 hours.
 
-    One look cannot know that a group is stalled or was reset: --watch and the service can. Exit codes: 0 every group is
-    ok, and its oldest unprocessed event is younger than 12 hours; 1 one is not; 64 there is no group to look at; 69
-    Kafka or the registry does not answer; 78 a setting, topic or permission is wrong or missing.
+    A single look cannot tell that a group is stalled or was reset: --watch and the service can. Exit codes: 0 every
+    group is ok, and its oldest unprocessed event is younger than 12 hours; 1 some group is not; 64 no group is named;
+    69 Kafka or the registry does not answer; 78 a setting, topic or permission is wrong or missing.
     """
     from connector.operations.consumers import ConsumersReader
 
@@ -62,7 +62,7 @@ def _groups(given: Sequence[str], settings: Settings) -> Sequence[str]:
 
 
 def _watch(settings: Settings, groups: Sequence[str], output: Output) -> None:
-    """Show what there is again and again; where something does not answer, show that in its place and try again."""
+    """Refresh until interrupted; show the error in place of the table while a dependency does not answer."""
     from connector.operations.consumers import ConsumersReader
 
     screen = Screen()

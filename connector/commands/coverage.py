@@ -1,4 +1,4 @@
-"""The command that says how complete a time range is, and on what that rests."""
+"""The command that reports how complete a time range is, and the evidence."""
 
 import os
 from enum import StrEnum
@@ -13,7 +13,7 @@ from connector.settings import Settings
 
 _DAY_US = 24 * 60 * 60 * US_PER_S
 _LAG_US = 5 * 60 * US_PER_S
-"""Coverage of a healthy stream partition is seconds old: what ended this long ago must be complete."""
+"""Coverage of a healthy stream partition is seconds old: a range that ended this long ago must be complete."""
 _NOT_COMPLETE = 1
 
 
@@ -44,15 +44,15 @@ def coverage(
     ] = None,
     output: Annotated[
         ReportOutput,
-        typer.Option("--output", help="A table for people, JSON or CSV for programs, or a page in HTML to keep."),
+        typer.Option("--output", help="A table for people, JSON or CSV for programs, or an HTML page to keep."),
     ] = ReportOutput.TABLE,
 ) -> None:
-    """Say whether everything X emitted in a range of time is on the topics, and what that rests on.
+    """Report whether everything that X emitted in a time range is on the topics, and the evidence.
 
-    For each stream partition that is switched on: complete until when, gaps, dead letters, events by type, duplicates
-    and owners; a verdict for each and one in all. With --group also until when these groups have processed it. Without
-    --from and --to it is for the 24 hours that ended 5 minutes ago. Exit codes: 0 complete; 1 not complete; 64 the
-    range is wrong; 69 Kafka or the registry does not answer; 70 a ledger cannot be read, or records were found that the
+    For each enabled stream partition: complete until when, gaps, dead letters, events by type, duplicates, owners and a
+    verdict; then an overall verdict. With --group also until when these groups have processed it. Without --from and
+    --to the range is the 24 hours that ended 5 minutes ago. Exit codes: 0 complete; 1 not complete; 64 the range is
+    wrong; 69 Kafka or the registry does not answer; 70 a ledger cannot be read, or records were found that the
     connector did not write; 78 settings are wrong, or topics or rights are missing.
     """
     from connector.operations import coverage_forms as forms

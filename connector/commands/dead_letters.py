@@ -1,4 +1,4 @@
-"""Commands about the dead letters: what could not be understood, and what of it is an event by now."""
+"""Commands about dead letters: list and show them, replay those that now decode."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ _HEX_DIGITS = 2 * ID_BYTES
 _EXAMPLES = 3
 
 dead_letters = typer.Typer(
-    help="List, show or replay the lines of X's that could not be understood; alone it lists.",
+    help="List, show or replay lines from X that could not be understood; lists them by default.",
     invoke_without_command=True,
 )
 
@@ -48,7 +48,7 @@ ReasonOption = Annotated[
     ),
 ]
 IdsOption = Annotated[
-    list[str] | None, typer.Option("--id", metavar="ID", help="Only the one with this event id; may be given again.")
+    list[str] | None, typer.Option("--id", metavar="ID", help="Only the one with this event id; may be repeated.")
 ]
 
 
@@ -68,9 +68,9 @@ def list_(  # noqa: PLR0913 - one for each option
     ids: IdsOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Print the dead letters, by when they were received; all that are kept, unless a range is given.
+    """Print the dead letters in the order of receipt; all that are kept, unless a range is given.
 
-    Those of batch runs are among them. Exit codes: 0; 64 invalid range or id; 69 Kafka does not answer; 78
+    Includes those of batch runs. Exit codes: 0; 64 invalid range or id; 69 Kafka does not answer; 78
     a setting, topic or permission is wrong or missing.
     """
     wanted = _wanted(start, end, reason, ids)
@@ -103,7 +103,7 @@ def show(
     """
     event_id = _id(id_text)
     if raw and output is Output.JSON:
-        raise typer.BadParameter("cannot go with --output json", param_hint="--raw")
+        raise typer.BadParameter("cannot be combined with --output json", param_hint="--raw")
     from connector.operations.dead_letters import read_lines
 
     found = read_lines(configure(Settings, config).kafka, event_id)
@@ -139,13 +139,13 @@ def replay(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Publish dead letters that this release can now decode, each exactly once.
 
-    Says first what would be published, and asks. What is published takes the next places in the sequence of its stream
-    partition, with delivered_by `dead-letter`, and is marked on the dead-letter topic. The owner of the stream
-    partition may go on meanwhile: it restarts from its ledger, which takes some seconds. All others stay as they are.
+    Prints what would be published, and asks first. Each event gets the next sequence number of its stream partition and
+    delivered_by `dead-letter`, and is marked on the dead-letter topic. The owner of the stream partition may keep
+    running: it restarts from its ledger, which takes some seconds. All other dead letters stay as they are.
     Exit codes: 0; 64 invalid range or id, the answer was not yes, or there was no terminal to ask on and no --yes; 65 a
     dead letter given by --id, or one that now decodes, could not be published; 69 Kafka or the registry does not
-    answer, or others kept committing; 70 a ledger cannot be trusted; 78 a setting, topic or permission is wrong or
-    missing.
+    answer, or another writer kept committing; 70 a ledger cannot be trusted; 78 a setting, topic or permission is wrong
+    or missing.
     """
     wanted = _wanted(start, end, reason, ids)
     from connector.operations.replay import Replay, survey
@@ -180,11 +180,11 @@ def replay(  # noqa: PLR0913 - one for each option
 
 
 def _wanted(start: str | None, end: str | None, reason: str | None, ids: list[str] | None) -> "Wanted":
-    """Return which dead letters are asked for. Raises `typer.BadParameter`."""
+    """Return which dead letters were requested. Raises `typer.BadParameter`."""
     from connector.operations.dead_letters import Wanted
 
     if reason is not None and reason not in (reasons := _reasons()):
-        raise typer.BadParameter(f"{reason} is none of {', '.join(reasons)}", param_hint="--reason")
+        raise typer.BadParameter(f"{reason}: give one of {', '.join(reasons)}", param_hint="--reason")
     wanted = Wanted(reason=reason, ids=frozenset(map(_id, ids or ())))
     if start is None and end is None:
         return wanted

@@ -18,9 +18,7 @@ gaps = typer.Typer(invoke_without_command=True)
 
 _HEAD = f"{'PARTITION':<9} {'FROM':<27}  {'TO':<27}  STATE  CAUSE: DETAIL"
 
-States = Annotated[
-    list[GapState] | None, typer.Option("--state", help="Gaps with this state; may be given several times.")
-]
+States = Annotated[list[GapState] | None, typer.Option("--state", help="Only gaps with this state; may be repeated.")]
 
 
 @gaps.callback()
@@ -35,8 +33,8 @@ def _gaps(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Print the recorded gaps, or withdraw one that proved false.
 
-    Events of those times may be missing, unless the gap is withdrawn. With --from or --to those whose range overlaps
-    the given one. JSON is an array. Exit codes: 0, gaps or not; 64 an option is wrong; 69 Kafka or the registry does
+    Events of these ranges may be missing, unless the gap is withdrawn. --from and --to choose the gaps that overlap the
+    given range. JSON is an array. Exit codes: 0, gaps or not; 64 an option is wrong; 69 Kafka or the registry does
     not answer; 78 a setting, topic or permission is wrong or missing.
     """
     if context.invoked_subcommand is None:
@@ -69,7 +67,7 @@ def withdraw(
 ) -> None:
     """Withdraw a gap that proved false: its record stays, with the state `withdrawn` and the reason.
 
-    No batch run makes up for it any more. Prints the gap first, and asks. Exit codes: 0; 64 there is no such gap, it is
+    Batch runs no longer make up for it. Prints the gap, and asks first. Exit codes: 0; 64 there is no such gap, it is
     withdrawn already, the reason is empty, over 500 characters or not a line of text, the answer was not yes, or there
     was no terminal to ask on and no --yes; 69 Kafka or the registry does not answer; 78 a setting, topic or permission
     is wrong or missing.

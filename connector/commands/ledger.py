@@ -1,4 +1,4 @@
-"""Commands about the ledger: audit it, or begin a new one."""
+"""Commands about the ledger: audit it, or start a new one."""
 
 import os
 from typing import Annotated
@@ -35,13 +35,13 @@ def verify(
     end: ToOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Audit the ledger, and everything that it accounts for, against each other.
+    """Audit the ledger against everything that it accounts for.
 
     Entries must be contiguous, chained and add up; events, dead letters, coverage and gaps must be the very records
     that the ledger accounts for, each in its topic, under its key, in its Kafka partition and in order, as far back as
     `kafka.retention` keeps them. The range is by Kafka's timestamps, and by default the last 24 hours. Exit codes: 0
-    all that was found is sound; 64 an option is wrong; 69 Kafka or the registry does not answer; 70 something does not
-    fit, and is printed; 78 a setting, topic or permission is wrong or missing.
+    everything is sound; 64 an option is wrong; 69 Kafka or the registry does not answer; 70 there are discrepancies,
+    which are printed; 78 a setting, topic or permission is wrong or missing.
     """
     from connector.operations.audit_report import as_json, lines
     from connector.operations.verification import verify as audit
@@ -67,22 +67,22 @@ def reset(  # noqa: PLR0913 - one for each option
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Reset a sound ledger, too, which records a gap that does not exist.")
+        bool, typer.Option("--force", help="Reset even a sound ledger, which records a gap that does not exist.")
     ] = False,
     gap_from: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Where the gap begins at the latest; needed where neither ledger nor coverage topic says it.",
+            help="Latest possible start of the gap; needed if neither ledger nor coverage topic shows it.",
         ),
     ] = None,
 ) -> None:
     """Start a new ledger for one stream partition; records the gap.
 
-    For a partition that stopped because its ledger cannot be trusted, once the cause is understood. Prints first what
-    it would record, and asks. Exit codes: 0; 64 no stream partition of that name, an option is wrong, the answer was
+    For a partition that stopped because its ledger cannot be trusted, once the cause is understood. Prints what it
+    would record, and asks first. Exit codes: 0; 64 no stream partition of that name, an option is wrong, the answer was
     not yes, or there was no terminal to ask on and no --yes; 69 Kafka or the registry does not answer; 70 the owner
-    kept committing; 78 the ledger is sound, nothing says where the gap begins, or a setting, topic or permission is
+    kept committing; 78 the ledger is sound, the start of the gap is not known, or a setting, topic or permission is
     wrong or missing.
     """
     from connector.operations.reset import LedgerReset
@@ -96,7 +96,7 @@ def reset(  # noqa: PLR0913 - one for each option
     now_us = wall_us()
     gap_from_us = None if gap_from is None else instant_us(gap_from, now_us)
     if gap_from_us is not None and gap_from_us >= now_us:
-        raise typer.BadParameter(f"{format_us(gap_from_us)} is not past", param_hint="--gap-from")
+        raise typer.BadParameter(f"{format_us(gap_from_us)} is not in the past", param_hint="--gap-from")
     with LedgerReset(configure(Settings, config), chosen, is_forced=force, gap_from_us=gap_from_us) as planned:
         plan = planned.plan()
         say_foreign(planned.foreign)

@@ -1,4 +1,4 @@
-"""Options that several commands share: durations, instants, ranges of time, and the form of what is printed."""
+"""Options that several commands share: durations, instants, ranges of time, and the output format."""
 
 import re
 from collections.abc import Iterable
@@ -51,7 +51,7 @@ ToOption = Annotated[
 
 
 def help_or_subcommand(context: typer.Context) -> None:
-    """Print the help of a group that is called without a command: asking what there is, is no mistake."""
+    """Print the help of a group that is called without a command; that is not an error."""
     if context.invoked_subcommand is None:
         say(*context.get_help().splitlines())
 
@@ -67,7 +67,7 @@ def duration_us(text: str) -> int:
 def instant_us(text: str, now_us: int, option: str | None = None) -> int:
     """Return an instant in microseconds since 1970: `2026-01-31T12:00:00Z`, `2026-01-31T12:00Z`, `2026-01-31` or `24h`.
 
-    A day begins at midnight UTC; an age is taken from `now_us`, which `now` stands for. Raises `typer.BadParameter`,
+    A day begins at midnight UTC; an age counts back from `now_us`, the value of `now`. Raises `typer.BadParameter`,
     which names the `option`.
     """
     given = text
@@ -86,7 +86,7 @@ def instant_us(text: str, now_us: int, option: str | None = None) -> int:
 
 
 def group_names(given: Iterable[str], option: str) -> tuple[str, ...]:
-    """Return the consumer groups that are named, each once. Raises `typer.BadParameter` for an empty name."""
+    """Return the given consumer groups without duplicates. Raises `typer.BadParameter` for an empty name."""
     names = tuple(dict.fromkeys(given))
     if not all(name.strip() for name in names):
         raise typer.BadParameter("the name of a group is empty", param_hint=option)
@@ -94,7 +94,7 @@ def group_names(given: Iterable[str], option: str) -> tuple[str, ...]:
 
 
 def _advice(text: str, error: str, now_us: int) -> str:
-    """Return how to write the instant that `text` was meant to be."""
+    """Return advice on how to write the instant that `text` seems to mean."""
     found = _WITHOUT_ZONE.fullmatch(text)
     if found is None:
         return f"{error}; give a time with its zone, such as 2026-01-31T12:00:00Z, a day, an age such as 24h, or now"

@@ -1,4 +1,4 @@
-"""Commands that print what is on the topics: as it comes, or all that is known about one id."""
+"""Commands that print records of the topics: as they arrive, or all about one id."""
 
 import json
 import re
@@ -28,7 +28,7 @@ _ID = re.compile("[0-9]{1,19}")
 
 
 class _Span(NamedTuple):
-    """What part of the topics to print: `start` as `TopicReader` has it, and whether to end with what is there now."""
+    """Which part of the topics to print: `start` as for `TopicReader`, and whether to stop at the present end."""
 
     start: int
     end_us: int | None
@@ -57,7 +57,7 @@ def tail(  # noqa: PLR0913 - one for each option
     ] = False,
     key: Annotated[
         str | None,
-        typer.Option("--key", metavar="KEY", help="Only records with this key; reads no other partitions than its."),
+        typer.Option("--key", metavar="KEY", help="Only records with this key; reads only its Kafka partition."),
     ] = None,
     since: Annotated[
         str | None,
@@ -82,9 +82,9 @@ def tail(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Print decoded events from Kafka, one JSON object per line.
 
-    Runs until SIGINT, or as --to-end, --until and -n say. If --until is in the past, reading starts at the oldest
-    record, unless --since is given. With --group, a record is printed again only where tail was killed within 5 s of
-    it; the other options say where to start on partitions that the group has not read. Exit codes: 0; 64 options that
+    Runs until SIGINT, or until --to-end, --until or -n ends it. If --until is in the past, reading starts at the oldest
+    record, unless --since is given. With --group, a record is printed again only if tail was killed within 5 s of it;
+    the other options say where to start on partitions that the group has not read. Exit codes: 0; 64 options
     contradict each other; 69 Kafka or the registry does not answer; 78 a setting, topic or permission is wrong or
     missing, or consumers share the group.
     """
@@ -167,9 +167,9 @@ def _span(since: str | None, until: str | None, *, from_beginning: bool, to_end:
     since_us = None if since is None else instant_us(since, now_us, "--since")
     until_us = None if until is None else instant_us(until, now_us, "--until")
     if until_us is not None and to_end:
-        raise typer.BadParameter("cannot go with --to-end: both say where to stop", param_hint="--until")
+        raise typer.BadParameter("conflicts with --to-end: both set the end", param_hint="--until")
     if since_us is not None and from_beginning:
-        raise typer.BadParameter("cannot go with --from-beginning: both say where to start", param_hint="--since")
+        raise typer.BadParameter("conflicts with --from-beginning: both set the start", param_hint="--since")
     if since_us is not None and since_us > now_us:
         raise typer.BadParameter(f"{format_us(since_us)} is in the future", param_hint="--since")
     if since_us is not None and until_us is not None and since_us >= until_us:
@@ -220,19 +220,19 @@ def find(  # noqa: PLR0913 - one for each option
     end: ToOption = None,
     everywhere: Annotated[
         bool,
-        typer.Option("--all", help="Read every topic whole: finds the id as author, quoting Tweet or like, too."),
+        typer.Option("--all", help="Read every topic in full: also finds the id as author, quoting Tweet or like."),
     ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Print everything known about one Tweet or user: events by their time, and results of batch runs.
 
-    The range is by Kafka's timestamps; all that is kept, unless one is given. Reads edits and dead letters whole, and
-    of each other topic the one partition that the id names as a key. Exit codes: 0, also where nothing is found; 64
+    The range is by Kafka's timestamps; by default everything that is kept. Reads edits and dead letters in full, and of
+    each other topic only the partition that has the id as a key. Exit codes: 0, also where nothing is found; 64
     invalid id or range; 69 Kafka or the registry does not answer; 78 a setting, topic or permission is wrong or
     missing.
     """
     if _ID.fullmatch(id_text) is None:
-        raise typer.BadParameter(f"{id_text}: an id of X's has 1 to 19 digits", param_hint="ID")
+        raise typer.BadParameter(f"{id_text}: an id has 1 to 19 digits", param_hint="ID")
     asked = None if start is None and end is None else time_range(start or "1970-01-01", end, default_us=0)
     from connector.kafka.reading import BEGINNING
     from connector.operations.search import search, unsearched

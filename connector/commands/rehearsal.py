@@ -14,12 +14,12 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8400,
-    rate: Annotated[float, typer.Option(min=0, help="Events per second, over all stream partitions.")] = 10.0,
+    rate: Annotated[float, typer.Option(min=0, help="Events per second, across all stream partitions.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the made-up events; same seed, same events.")] = 1,
     token: Annotated[str, typer.Option(help="The bearer token to accept.")] = "simulator-token",  # noqa: S107 - made up
     control_token: Annotated[
         str | None,
-        typer.Option(help="Bearer token that opens /control/ to other machines; without, it is for this one alone."),
+        typer.Option(help="Bearer token that opens /control/ to other machines; without it only this one may use it."),
     ] = None,
     record_limit: Annotated[
         int, typer.Option(min=1, help="Events remembered for each stream partition, for backfill and replay.")
@@ -101,11 +101,11 @@ def exports(base_url: str, token: str) -> tuple[str, str]:
 def demo(
     seconds: Annotated[float, typer.Option(envvar="DEMO_SECONDS", min=5, help="How long to run.")] = 30.0,
 ) -> None:
-    """Run everything on this machine, and count what arrives.
+    """Run a whole set-up on this machine, and count what arrives.
 
-    Everything is a simulated X, a small broker, a schema registry and the service itself. Needs the extra `demo`, which
-    the container image is without. Exit codes: 0 every event is accounted for; 1 one is not; 69 the broker does not
-    start, or the service does not connect; 78 the extra is missing.
+    It is a simulated X, a small broker, a schema registry and the service itself. Needs the extra `demo`, which the
+    container image is without. Exit codes: 0 every event is accounted for; 1 one is not; 69 the broker does not start,
+    or the service does not connect; 78 the extra is missing.
     """
     try:
         from connector.demo.run import run_demo

@@ -1,4 +1,4 @@
-"""Commands around the running service: run it, check what it needs, ask whether it is well."""
+"""Commands for the service: run it, check what it needs, ask for its health."""
 
 import gc
 import json
@@ -15,7 +15,7 @@ from connector.settings import HttpSettings, RunSettings, variable_name
 from connector.signals import end_at_once_on_sigterm
 
 _SWITCH_INTERVAL_S = 0.002
-"""How long a busy thread may keep the interpreter: an HTTP answer asks for it several times, after a few others."""
+"""How long a busy thread may hold the interpreter: an HTTP answer needs it several times, behind a few others."""
 
 
 def run(config: ConfigFile = None) -> None:
@@ -96,8 +96,8 @@ def health(
 ) -> None:
     """Ask a running service whether it is alive.
 
-    For a container's health check. Where it is not well, says why, by its /status. Exit codes: 0 it is; 69 it is not,
-    or does not answer.
+    For a container's health check. Prints why if it is not, from its /status. Exit codes: 0 it is; 69 it is not, or
+    does not answer.
     """
     from connector.operations.health import probe
 

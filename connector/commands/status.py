@@ -29,14 +29,14 @@ def status(
     url: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="URL", help="A replica to ask for errors and connects left, http://HOST:8080; may be repeated."
+            metavar="URL", help="Replica to ask for errors and connects left, http://HOST:8080; may be repeated."
         ),
     ] = None,
 ) -> None:
     """Show all stream partitions of all replicas, from the consumer group, the coverage topic and the gap topic.
 
-    Exit codes: 0 every stream partition that is switched on is owned, and less than 4 minutes behind, or 2 where it is
-    not connected; 1 one is not, or its record is dated over 5 minutes ahead; 64 an option is wrong; 69 Kafka or the
+    Exit codes: 0 every enabled stream partition is owned, and less than 4 minutes behind, or 2 if it is not connected;
+    1 some stream partition is not, or its record is dated over 5 minutes ahead; 64 an option is wrong; 69 Kafka or the
     registry does not answer; 78 a setting, topic or permission is wrong or missing.
     """
     urls = [_checked(each) for each in url or ()]
@@ -55,7 +55,7 @@ def status(
 
 
 def _watch(settings: Settings, urls: list[str], output: Output) -> None:
-    """Show what there is again and again; where something does not answer, show that in its place and try again."""
+    """Refresh until interrupted; show the error in place of the table while a dependency does not answer."""
     from connector.operations.status import FleetReader
 
     screen = Screen()

@@ -43,11 +43,11 @@ def provision(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Create missing topics and subjects; safe to run again.
 
-    They are those of all streams and of batch runs, whichever are used; `check` looks at those that `run` needs.
-    Compatibility levels of the subjects are set too. A topic that exists and differs from the settings is reported and
-    left alone; what the brokers do not report of a topic is named and not compared. Exit codes: 0; 64 an option is
-    wrong; 69 Kafka or the registry does not answer; 78 a topic differs, settings are wrong, a right is missing, or the
-    brokers or the registry refuse a change.
+    They cover all streams and batch runs, used or not; `check` looks only at what `run` needs. Compatibility levels of
+    the subjects are set too. A topic that exists and differs from the settings is reported and left alone; what the
+    brokers do not report of a topic is named and not compared. Exit codes: 0; 64 an option is wrong; 69 Kafka or the
+    registry does not answer; 78 a topic differs, settings are wrong, a right is missing, or the brokers or the registry
+    refuse a change.
     """
     from connector.kafka.cluster import Cluster
     from connector.kafka.registry import RegistryClient

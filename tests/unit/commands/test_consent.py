@@ -47,7 +47,7 @@ def test_person_is_asked_and_only_yes_counts(typed: str, code: int, said: str) -
         os.close(ours)
         os.close(theirs)
     assert (asking.returncode, output) == (code, said)
-    assert errors.startswith("Begin? Type yes to go on:\n")
+    assert errors.startswith("Begin? Type yes to continue:\n")
     assert errors.endswith("nothing was changed\n") == bool(code)
 
 
@@ -57,5 +57,5 @@ def test_without_a_terminal_only_the_option_counts() -> None:
         [sys.executable, "-c", _PROGRAM], input="yes\n", capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
     )
     assert (refused.returncode, refused.stdout) == (os.EX_USAGE, "")
-    assert "--yes does it without asking" in refused.stderr
+    assert "--yes skips the question" in refused.stderr
     await_consent("Begin?", yes=True)

@@ -12,9 +12,9 @@ _USAGE = 2
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["tail", "--since", "1h", "--from-beginning"], "both say where to start"),
+        (["tail", "--since", "1h", "--from-beginning"], "both set the start"),
         (["tail", "--since", "1h", "--until", "2h"], "is not before --until"),
-        (["tail", "--to-end", "--until", "1m"], "both say where to stop"),
+        (["tail", "--to-end", "--until", "1m"], "both set the end"),
         (["tail", "--since", "2999-01-01"], "is in the future"),
         (["tail", "--since", "yesterday"], "give a time with its zone"),
         (["tail", "-n", "0"], "greater than or equal to 1"),
@@ -28,7 +28,7 @@ _USAGE = 2
         (["find", "7", "--from", "1h", "--to", "2h"], "is not before the end of the range"),
         (["dead-letters", "list", "--id", "all"], "32 hexadecimal digits"),
         (["dead-letters", "replay", "--from", "1h", "--to", "2h"], "is not before the end of the range"),
-        (["dead-letters", "show", "00" * 16, "--raw", "--output", "json"], "cannot go with --output json"),
+        (["dead-letters", "show", "00" * 16, "--raw", "--output", "json"], "cannot be combined with --output json"),
     ],
 )
 def test_what_contradicts_itself_or_is_none_is_refused(arguments: list[str], says: str) -> None:
