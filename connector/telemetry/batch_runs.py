@@ -1,4 +1,4 @@
-"""What the records of batch runs say about the newest run of each type. Pure: records in, values out."""
+"""The newest batch run of each type, from the records of runs. Pure: records in, values out."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ import msgspec
 from connector.events.batch import BY_JOB_TYPE
 
 DONE, FAILED = "done", "failed"
-"""The states of a run that are looked for, as the contract has them."""
+"""The states of a run that matter here, as in the contract."""
 
 
 class Outcome(StrEnum):
-    """What a run found out about an id: a closed set, public. Any other action of X's is `other`."""
+    """What a run found about an id: a closed set, public. Any other action from X is `other`."""
 
     CLEAN = "clean"
     UNCLEAR = "unclear"
@@ -50,7 +50,7 @@ class _Record(msgspec.Struct, frozen=True):
 class BatchRun:
     """A run of one type of job; instants are milliseconds since 1970.
 
-    `done_ms` is when it was done, None where it is not. `ids` are all that it asked about, by outcome.
+    `done_ms` is when it was done, or None. `ids` counts all ids that it asked about, by outcome.
     """
 
     job_type: str
@@ -77,9 +77,9 @@ class LastRuns:
 
 
 def read_run(record: Mapping[str, Any]) -> BatchRun | None:
-    """Return what a decoded record says, None for a type of job that is not known here.
+    """Return the run in a decoded record, None for an unknown type of job.
 
-    Raises `ValueError` for one that is no record of a run.
+    Raises `ValueError` for a record of anything else.
     """
     read = msgspec.convert(record, _Record)
     if read.type not in BY_JOB_TYPE:
@@ -89,7 +89,7 @@ def read_run(record: Mapping[str, Any]) -> BatchRun | None:
 
 
 def last_runs(runs: Iterable[BatchRun]) -> dict[str, LastRuns]:
-    """Return the newest runs by type: by their start, those that are done by their end; no type without a run."""
+    """Return the newest runs by type: the newest by start, done ones by end; types without a run are left out."""
     by_type: dict[str, list[BatchRun]] = {}
     for run in runs:
         by_type.setdefault(run.job_type, []).append(run)
@@ -106,7 +106,7 @@ def _last_done(runs: Iterable[BatchRun]) -> DoneRun | None:
 
 
 def _by_outcome(record: _Record) -> dict[Outcome, int]:
-    """Return the number of ids of each outcome: the unclear ones, which a record counts as clean, by themselves."""
+    """Return the number of ids of each outcome; unclear ones, which a record counts as clean, are counted apart."""
     ids = dict.fromkeys(Outcome, 0)
     for each in record.counts:
         ids[_ACTIONS.get(each.action, Outcome.OTHER)] += each.count

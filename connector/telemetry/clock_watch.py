@@ -1,6 +1,6 @@
-"""Whether the wall clock of the host steps: compared with the monotonic clock at each tick, whatever X does.
+"""Detects steps of the host's wall clock, by comparing it with the monotonic clock at each tick.
 
-Must not know X's time: that a step is harmless is for those who keep it.
+Must not know X's time: the modules that keep it make a step harmless.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class ClockWatch:
         self._ahead_us = wall() - monotonic()
 
     def tick(self) -> None:
-        """Compare the clocks; one that cannot be read beside the other is compared at the next tick."""
+        """Compare the clocks; if they cannot be read close together, wait for the next tick."""
         before_us, wall_us_, after_us = self._monotonic(), self._wall(), self._monotonic()
         if after_us - before_us > _READING_LIMIT_US:
             return

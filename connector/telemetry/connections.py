@@ -1,7 +1,7 @@
-"""The connections to the HTTP port, and what strangers may cost. Must not know what there is to ask for.
+"""The connections to the HTTP port, and bounds on what clients may cost. Must not know what the port serves.
 
-One thread serves all of them, and holds no more of each than a head: bytes are read when there is a use for them, and
-an answer is sent from the one copy that all share.
+One thread serves all of them, and buffers no more than a request head of each: bytes are read only when needed, and an
+answer is sent from a copy that all share.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _ACCEPT_PAUSE_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What strangers may cost.
+    """Bounds on what clients may cost.
 
     A request has `request_s` from its connect, or from its first byte on a connection that is kept, until its answer is
     sent. A kept connection is idle for at most `idle_s`, longer than the usual minute between two scrapes.
@@ -39,7 +39,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent; `headers` beside those that every answer has."""
+    """An answer to send; `headers` are in addition to those of every answer."""
 
     status: HTTPStatus
     content: bytes
@@ -71,12 +71,11 @@ class _Place(NamedTuple):
 
 
 class Connections:
-    """Answers what is asked through `listener`: `answer` receives the path, and is to return at once.
+    """Answers requests through `listener`: `answer` receives the path, and must return at once.
 
-    Where there are as many connections as may be, a new one takes the place of another, which is closed at once: of the
-    address that has the most, the one that has waited longest since its connect or its latest answer. So a flood from
-    one address costs no other its place; and a client that asks as soon as it is connected, as probes do, has its
-    answer before its turn to go comes, no matter who holds all places.
+    At the limit of connections a new one replaces another, which is closed at once: of the address with the most
+    connections, the one that is oldest by its connect or its latest answer. So a flood from one address displaces no
+    other address; and a client that sends its request right away, as probes do, has its answer before it is displaced.
     """
 
     def __init__(self, listener: socket.socket, answer: Callable[[str], Answer], bounds: Bounds) -> None:
@@ -95,7 +94,7 @@ class Connections:
             await asyncio.sleep(0)  # a flood of connects does not keep those before from being served
 
     async def _next(self) -> tuple[socket.socket, str] | None:
-        """Return the next connection and the address that it comes from, or None once there will be none."""
+        """Return the next connection and its address, or None after shutdown."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -119,7 +118,7 @@ class Connections:
         return next(client for client, place in self._open.items() if place.address == crowded)
 
     async def _serve(self, client: socket.socket) -> None:
-        """Answer one request after the other, until the client is gone or too slow."""
+        """Answer requests until the client is gone or too slow."""
         loop, bounds = asyncio.get_running_loop(), self._bounds
         http = h11.Connection(h11.SERVER)
         with client, suppress(OSError):
@@ -147,9 +146,9 @@ class Connections:
         return True
 
     async def _read(self, client: socket.socket, http: h11.Connection) -> h11.Request | None:
-        """Return the next head, or None where the client is gone. A body is not read.
+        """Return the next head, or None if the client is gone. A body is not read.
 
-        Raises `h11.RemoteProtocolError` for what is not HTTP, or too long.
+        Raises `h11.RemoteProtocolError` for a head that is not HTTP, or too long.
         """
         loop = asyncio.get_running_loop()
         left = self._bounds.head_bytes - len(http.trailing_data[0])

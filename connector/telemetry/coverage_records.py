@@ -1,4 +1,4 @@
-"""How far each stream partition is complete, as the replicas write it on the coverage topic. Pure.
+"""Records of the coverage topic: how far each stream partition is complete. Pure.
 
 Instants are microseconds since 1970.
 """
@@ -16,13 +16,13 @@ from connector.kafka.reading import ReadRecord
 from connector.quoting import shown
 
 SILENT_US = 60 * US_PER_S
-"""A stream partition of which nothing was written for longer has no owner, as the contract has it."""
+"""A stream partition without a record for longer has no owner, as in the contract."""
 LATE_US = 4 * 60 * US_PER_S
-"""Coverage that is further behind is said loudly, as the objective has it."""
+"""Coverage that is further behind needs attention, as in the objective."""
 _LATE_WITHOUT_X_US = 2 * 60 * US_PER_S
-"""The same of a stream partition that is not connected."""
+"""The same for a stream partition that is not connected."""
 AHEAD_US = 5 * 60 * US_PER_S
-"""A record whose instants are later than that after a clock was not dated by a right one."""
+"""A record that is further ahead of a clock was dated by a wrong one."""
 _DISCONNECTED = "disconnected"
 _US_PER_MS = 1000
 
@@ -41,8 +41,8 @@ class _Record(msgspec.Struct, frozen=True):
 class Covered:
     """The newest coverage record of a stream partition.
 
-    `since_us` is the coverage of the first record that is kept of it: the least that is known of where coverage begins.
-    `dated_us` is when Kafka took the record, by its clock, None where that is not known.
+    `since_us` is the coverage of its oldest kept record: coverage begins there or earlier. `dated_us` is Kafka's
+    timestamp of the record, None if unknown.
     """
 
     partition: StreamPartition
@@ -53,7 +53,7 @@ class Covered:
     dated_us: int | None = None
 
     def behind_us(self, now_us: int) -> int:
-        """Return how far coverage is behind, 0 where it is not."""
+        """Return how far coverage is behind, 0 if it is not."""
         return max(0, now_us - self.covered_until_us)
 
     def is_late(self, now_us: int) -> bool:
@@ -61,24 +61,24 @@ class Covered:
         return self.behind_us(now_us) > (_LATE_WITHOUT_X_US if self.mode == _DISCONNECTED else LATE_US)
 
     def ahead_us(self, now_us: int) -> int:
-        """Return by how much its instants are later than `now_us`, or than Kafka's date; 0 where they are not."""
+        """Return how far its instants are ahead of `now_us` or of Kafka's timestamp, 0 if they are not."""
         earliest_us = now_us if self.dated_us is None else min(now_us, self.dated_us)
         return max(0, max(self.covered_until_us, self.written_at_us) - earliest_us)
 
     def is_ahead(self, now_us: int) -> bool:
-        """Return whether it is ahead by more than 5 minutes: then nothing that follows from its instants holds."""
+        """Return whether it is ahead by more than 5 minutes: then its instants prove nothing."""
         return self.ahead_us(now_us) > AHEAD_US
 
     def is_silent(self, now_us: int) -> bool:
-        """Return whether nothing was written for so long that no replica can own the stream partition."""
+        """Return whether the newest record is so old that no replica can own the stream partition."""
         return now_us - self.written_at_us > SILENT_US
 
 
 def read_covered(fields: Mapping[str, Any], record: ReadRecord) -> Covered | None:
-    """Return what the fields of a record say, None for a stream partition that is not known here.
+    """Return the coverage in the fields of a record, None for an unknown stream partition.
 
-    Raises `ValueError` for one that is no record of coverage, is under another's key, or has an instant that no clock
-    can have shown.
+    Raises `ValueError` if it is no record of coverage, has another key, or has an instant that no clock can have
+    shown.
     """
     read = msgspec.convert(fields, _Record)
     partition = StreamPartition(read.stream, read.stream_partition)

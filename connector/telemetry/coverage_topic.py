@@ -1,6 +1,6 @@
-"""The coverage topic, read for the page and for people: its newest records, and since when there are any.
+"""Reads the coverage topic for the page and for commands: its newest records, and where they begin.
 
-A month of it holds millions of records, of which ten matter: reading begins where each stream partition still has one.
+A month of it holds millions of records, of which ten matter: reading begins at the newest of each stream partition.
 """
 
 from collections.abc import Callable, Collection
@@ -27,13 +27,13 @@ from connector.x.clock import wall_us
 _AGES_US = tuple(minutes * 60 * US_PER_S for minutes in (10, 24 * 60, 8 * 24 * 60))
 """How far back reading begins: further only where a stream partition has no newer record."""
 _MOST_FROM_BEGINNING = 100_000
-"""How many records are looked at for the first one of a stream partition."""
+"""How many records are searched for the first one of a stream partition."""
 
 
 class CoverageTopic:
-    """The newest coverage of stream partitions, inside a `with`; `on_foreign` receives what is wrong with a record.
+    """The newest coverage of stream partitions, inside a `with`; `on_foreign` receives the problem of a foreign record.
 
-    `wanted` are those whose newest record is looked for however far back it is, up to eight days.
+    For those in `wanted` the newest record is searched for up to eight days back.
 
     Making one raises as `NewestRecords` does.
     """
@@ -52,7 +52,7 @@ class CoverageTopic:
     def read(self, should_stop: Callable[[], bool]) -> Collection[Covered]:
         """Read on to the end, and return the newest record of each stream partition.
 
-        Raises `ConnectorError` where Kafka or the registry does not give what is needed; it must not be called again.
+        Raises `ConnectorError` if Kafka or the registry fails; then it must not be called again.
         """
         found = self._newest.read(should_stop)
         if new := {covered.partition for covered in found} - self._since_us.keys():
@@ -60,7 +60,7 @@ class CoverageTopic:
         return [replace(covered, since_us=self._since_us[covered.partition]) for covered in found]
 
     def _open(self, wanted: frozenset[StreamPartition]) -> NewestRecords[Covered]:
-        """Return a reader that begins no further back than it must."""
+        """Return a reader that begins as late as possible."""
         now_us = wall_us()
         for age_us in _AGES_US:
             start_us = max(0, now_us - age_us)

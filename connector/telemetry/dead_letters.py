@@ -1,4 +1,4 @@
-"""Dead letters as their headers have them; never their bytes, which may hold anything. Pure."""
+"""Dead letters, read from their headers; never their bytes, which may hold anything. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -11,7 +11,7 @@ from connector.quoting import shown
 DAYS = 7
 """How far back dead letters are shown."""
 MOST_RECORDS = 10_000
-"""Of more, the newest are kept."""
+"""Most dead letters kept: the newest."""
 _MOST_DETAIL = 120
 _MOST_WORD = 40
 
@@ -20,7 +20,7 @@ _MOST_WORD = 40
 class DeadLetter:
     """A record of a line that could not be published; `at_us` is when Kafka took it, microseconds since 1970.
 
-    `is_mark` says that it marks the dead letter as replayed, and is none itself.
+    With `is_mark` it marks a dead letter as replayed, and is not one itself.
     """
 
     at_us: int
@@ -37,9 +37,9 @@ class DeadLetter:
 
 
 def read_dead_letter(record: ReadRecord) -> DeadLetter:
-    """Return what the headers of a record say; one that another has written may say anything, or nothing.
+    """Return the dead letter in the headers of a record; in a foreign one they may hold anything, or be absent.
 
-    Raises `ForeignRecordError` where they cannot be read.
+    Raises `ForeignRecordError` if they cannot be read.
     """
     headers = record.headers
 
@@ -52,12 +52,12 @@ def read_dead_letter(record: ReadRecord) -> DeadLetter:
 
 
 def open_letters(records: Collection[DeadLetter], since_us: int) -> list[DeadLetter]:
-    """Return the newest record since then of each dead letter that was not replayed, the newest first."""
+    """Return the newest record since then of each dead letter not yet replayed, newest first."""
     replayed = {record.key for record in records if record.is_mark}
     newest = {record.key: record for record in records if record.at_us >= since_us and record.key not in replayed}
     return sorted(newest.values(), key=lambda letter: letter.at_us, reverse=True)
 
 
 def by_reason(letters: Iterable[DeadLetter]) -> list[tuple[str, int]]:
-    """Return how many there are of each reason, the most frequent first."""
+    """Return the count for each reason, the most frequent first."""
     return Counter(letter.reason for letter in letters).most_common()

@@ -1,7 +1,7 @@
-"""How long events were under way, as histograms that are filled a transaction at a time. Pure: no clock.
+"""Delays of events, as histograms that are filled a transaction at a time. Pure: no clock.
 
-Owns the buckets and how a whole transaction falls into them at once. Must not know Prometheus.
-All instants and delays are microseconds; what a histogram gives away is seconds.
+Owns the buckets, and sorts a whole transaction into them at once. Must not know Prometheus.
+All instants and delays are microseconds; a histogram returns seconds.
 """
 
 import threading
@@ -14,14 +14,14 @@ from typing import NamedTuple
 from connector.events.times import US_PER_S
 
 BOUNDS_S = (0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0, 600.0, 3600.0)
-"""Upper bounds of the buckets; 5 and 240 are what the objectives are measured at."""
+"""Upper bounds of the buckets; the objectives are measured at 5 and 240."""
 
 _BOUNDS_US = tuple(int(bound_s * US_PER_S) for bound_s in BOUNDS_S)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """New events read at the same moment, `at_us` in X's time, with the dates X gave them."""
+    """New events read at the same moment, `at_us` by X's clock, with the dates X gave them."""
 
     at_us: int
     monotonic_us: int
@@ -30,7 +30,7 @@ class Arrival:
 
 
 class Filled(NamedTuple):
-    """What a histogram holds: how many delays were at most each bound and any, and their sum in seconds."""
+    """Contents of a histogram: the number of delays up to each bound, the number of all, and their sum in seconds."""
 
     counts: Sequence[int]
     sum_s: float
@@ -45,16 +45,16 @@ class DelayHistogram:
         self._lock = threading.Lock()
 
     def add(self, delay_us: int, count: int) -> None:
-        """Count `count` events that were all under way for `delay_us`; below zero counts as zero."""
+        """Count `count` events with the delay `delay_us`; below zero counts as zero."""
         delay_us = max(0, delay_us)
         with self._lock:
             self._counts[bisect_left(_BOUNDS_US, delay_us)] += count
             self._sum_us += delay_us * count
 
     def add_since(self, since_us: Sequence[int], until_us: int) -> None:
-        """Count one event for each instant of `since_us`, which is sorted; later ones than `until_us` count as zero.
+        """Count one event for each instant of `since_us`, which is sorted; instants after `until_us` count as zero.
 
-        A walk over the bounds, not over the events.
+        Iterates over the bounds, not over the events.
         """
         past = bisect_right(since_us, until_us)
         at_most = [len(since_us) - bisect_left(since_us, until_us - bound_us) for bound_us in _BOUNDS_US]
@@ -64,7 +64,7 @@ class DelayHistogram:
             self._sum_us += until_us * past - sum(since_us[:past])
 
     def read(self) -> Filled:
-        """Return what was counted so far."""
+        """Return the counts so far."""
         with self._lock:
             return Filled(tuple(accumulate(self._counts)), self._sum_us / US_PER_S)
 
@@ -80,8 +80,8 @@ class Delays:
     def add(self, arrivals: Sequence[Arrival], committed_at_us: int) -> None:
         """Count the events of a transaction committed at `committed_at_us` by the monotonic clock.
 
-        A wall clock that steps under a connection delays nothing: how long we took is measured by the monotonic
-        clock alone. What a replay brings is late by nature: only how long we took ourselves counts.
+        A step of the wall clock changes nothing: our own delay is measured by the monotonic clock alone. Events of a
+        replay are late by nature: only our own delay counts.
         """
         for arrival in arrivals:
             self.received_to_committed.add(committed_at_us - arrival.monotonic_us, len(arrival.event_at_us))

@@ -1,4 +1,4 @@
-"""Which unknown names of X's were seen so far, by stream: the first few of them, so that labels stay few."""
+"""The unknown names from X seen so far, by stream: only the first few, to bound the labels."""
 
 import threading
 from collections import defaultdict
@@ -15,7 +15,7 @@ class Names:
         self._seen: defaultdict[str, set[str]] = defaultdict(set)
 
     def meet(self, stream: str, name: str) -> tuple[str, bool]:
-        """Return `name`, or `OTHER` when there are too many already, and whether it is met for the first time."""
+        """Return `name`, or `OTHER` once there are too many, and whether it is new."""
         with self._lock:
             seen = self._seen[stream]
             if name in seen:

@@ -1,7 +1,7 @@
 """The text of a scrape, written ahead of time by a thread of its own.
 
-Writing it takes many milliseconds of Python, which under full load has to be shared with all who read and commit. A
-scrape that finds it written does not wait.
+Writing it takes many milliseconds of Python, which under full load compete with the threads that read and commit. A
+scrape finds it written and does not wait.
 """
 
 import threading
@@ -20,7 +20,7 @@ STALE_S = 10.0
 
 
 class Exposition:
-    """Writes what is in `registry` again and again, inside a `with`; reports a failure to `on_trouble`."""
+    """Writes the contents of `registry` periodically, inside a `with`; reports a failure to `on_trouble`."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Exposition:
         self._thread = threading.Thread(target=self._run, name="exposition", daemon=True)
 
     def text(self) -> bytes | None:
-        """Return the latest text, or None where that is too old."""
+        """Return the latest text, or None if it is too old."""
         return self._text if self._monotonic() - self._written_at <= STALE_S else None
 
     def write(self) -> None:

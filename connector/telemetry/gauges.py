@@ -1,6 +1,6 @@
-"""What is read only when a scrape asks for it, so that nothing is set while events flow.
+"""Metrics that are read at the scrape, so that nothing is set while events flow.
 
-A stream partition that is not owned has no sample but `partition_owned`, `partition_corrupt`,
+A stream partition that is not owned has samples only of `partition_owned`, `partition_corrupt`,
 `partition_topics_changed` and `partition_mode`, all of them 0: only its owner knows the rest.
 """
 
@@ -34,18 +34,18 @@ def _gauge(name: str, documentation: str, labels: Iterable[str] = PARTITION_LABE
 
 
 class StatusCollector(Collector):
-    """One sample a gauge and stream partition, where a value is known."""
+    """One sample per gauge and stream partition with a known value."""
 
     def __init__(self, statuses: Mapping[StreamPartition, PartitionStatus]) -> None:
         self._statuses = statuses
 
     def collect(self) -> Iterable[Metric]:
-        """Yield one family a gauge."""
+        """Yield one family per gauge."""
         owned = _gauge("partition_owned", "1 where this process owns the stream partition.")
         corrupt = _gauge("partition_corrupt", "1 where the ledger cannot be trusted and the partition stopped.")
         changed = _gauge(
             "partition_topics_changed",
-            "1 where a topic has another number of partitions than it must have and the partition stopped.",
+            "1 where a topic has the wrong number of partitions and the stream partition stopped.",
         )
         mode = _gauge(
             "partition_mode",
@@ -68,12 +68,12 @@ class StatusCollector(Collector):
 
 _VALUES = {
     "covered_until_timestamp_seconds": "Everything before this instant is committed, or recorded as a gap.",
-    "watermark_timestamp_seconds": "What covered_until is once all that has been read is committed.",
+    "watermark_timestamp_seconds": "Value of covered_until once all that has been read is committed.",
     "last_byte_timestamp_seconds": "When the latest byte came from X.",
     "last_event_timestamp_seconds": "When the latest new event was received.",
     "sequence": "Sequence of the last committed event.",
     "channel_bytes": "Bytes read from X that wait for the committer.",
-    "known_ids": "Event ids that are known, to recognise duplicates.",
+    "known_ids": "Event ids kept to recognise duplicates.",
 }
 _PRODUCER_VALUES = {
     "kafka_queue_messages": "Records that the producer has not yet delivered.",
@@ -109,25 +109,25 @@ def _seconds(instant_us: int | None) -> float | None:
 
 
 class ServiceCollector(Collector):
-    """What concerns the process, or a stream as a whole."""
+    """Gauges of the process, or of a stream as a whole."""
 
     def __init__(self, status: ServiceStatus) -> None:
         self._status = status
 
     def collect(self) -> Iterable[Metric]:
-        """Yield one family a gauge."""
+        """Yield one family per gauge."""
         status = self._status
         ready = _gauge("ready", "1 while /readyz answers 200.", ())
         ready.add_metric((), status.is_ready)
         joined = _gauge("group_joined", "1 while this process is a member of the consumer group.", ())
         joined.add_metric((), status.has_joined)
-        limit = _gauge("channel_limit_bytes", "Most bytes that wait for the committer of a stream partition.", ())
+        limit = _gauge("channel_limit_bytes", "Most bytes that may wait for the committer of a stream partition.", ())
         limit.add_metric((), status.channel_limit_bytes)
         registry_away = _gauge(
-            "registry_away", "1 while the schema registry, away at the start, has not answered yet.", ()
+            "registry_away", "1 while a schema registry that was away at the start has not answered yet.", ()
         )
         registry_away.add_metric((), status.is_registry_away)
-        offset = _gauge("clock_offset_seconds", "By how much X's clock is ahead of the wall clock, to a second.", ())
+        offset = _gauge("clock_offset_seconds", "How far X's clock is ahead of the wall clock, to a second.", ())
         offset.add_metric((), status.clock_offset_s())
         enabled = _gauge("stream_enabled", "1 where the settings switch the stream on.", ("stream",))
         for stream in STREAMS:
@@ -154,22 +154,22 @@ class ServiceCollector(Collector):
 
 
 class BatchCollector(Collector):
-    """What batch runs and gaps amount to; no sample where it is not known. `wall_s` is a clock in seconds."""
+    """Gauges of batch runs and gaps; no sample of unknown values. `wall_s` is a clock in seconds."""
 
     def __init__(self, status: ServiceStatus, wall_s: Callable[[], float] = time.time) -> None:
         self._status = status
         self._wall_s = wall_s
 
     def collect(self) -> Iterable[Metric]:
-        """Yield one family a gauge."""
+        """Yield one family per gauge."""
         return *self._runs(), self._gaps()
 
     def _runs(self) -> Iterable[Metric]:
-        failed = _gauge("batch_last_run_failed", "1 where the newest batch run of the type failed, else 0.", ("type",))
-        done = _gauge("batch_last_done_timestamp_seconds", "When the last batch run that is done finished.", ("type",))
+        failed = _gauge("batch_last_run_failed", "1 if the newest batch run of the type failed, else 0.", ("type",))
+        done = _gauge("batch_last_done_timestamp_seconds", "When the last successful batch run finished.", ("type",))
         ids = _gauge(
             "batch_last_done_ids",
-            "Ids that the last batch run that is done asked about, by outcome.",
+            "Ids that the last successful batch run asked about, by outcome.",
             ("type", "outcome"),
         )
         for job_type, last in (self._status.last_runs or {}).items():
@@ -192,9 +192,9 @@ class BatchCollector(Collector):
 
 
 class GroupCollector(Collector):
-    """What watched consumer groups have not processed; `wall_us` is a clock in microseconds.
+    """Gauges of the backlog of watched consumer groups; `wall_us` is a clock in microseconds.
 
-    No sample where it is not known, and in a replica that does not watch them.
+    No samples of unknown values, nor in a replica that does not watch them.
     """
 
     def __init__(self, status: ServiceStatus, wall_us: Callable[[], int] = wall_us) -> None:
@@ -202,12 +202,12 @@ class GroupCollector(Collector):
         self._wall_us = wall_us
 
     def collect(self) -> Iterable[Metric]:
-        """Yield one family a gauge."""
-        watched = _gauge("consumer_groups_watched", "Consumer groups that the settings have watched.", ())
+        """Yield one family per gauge."""
+        watched = _gauge("consumer_groups_watched", "Consumer groups to watch, by the settings.", ())
         watched.add_metric((), len(self._status.watched_groups))
         lag = _gauge(
             "consumer_group_lag_records",
-            "Records of the topic that the watched consumer group has not processed; over 500 in a partition, at most.",
+            "Records of the topic that the watched group has not processed; an upper bound above 500 in a partition.",
             ("group", "topic"),
         )
         age = _gauge(
@@ -237,7 +237,7 @@ class DelayCollector(Collector):
         self._delays = delays
 
     def collect(self) -> Iterable[Metric]:
-        """Yield one family a kind of delay."""
+        """Yield one family per kind of delay."""
         yield self._family(
             "event_received_delay_seconds",
             "From X's date of an event to its receipt; live only.",

@@ -1,7 +1,7 @@
-"""What a look at a consumer group comes to: its state, and how much of X's 24 hours is left. Pure.
+"""Judges a watched consumer group: its state, and how much of X's 24 hours is left. Pure.
 
-One look cannot tell a group that works slowly from one that is stuck: what earlier looks found is handed in. Instants
-and lengths are microseconds.
+A single look cannot tell a slow group from a stuck one, so the findings of earlier looks are passed in. Instants and
+lengths are microseconds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,19 +13,19 @@ from connector.kafka.consumer_groups import MARKER, GroupLook, Place, Unprocesse
 
 HOUR_US = 3_600 * US_PER_S
 DEADLINE_US = 24 * HOUR_US
-"""X asks all who store its content to act on an event within this time."""
+"""X asks everyone who stores its content to act on an event within this time."""
 WARN_US = 12 * HOUR_US
-"""An event that is unprocessed for this long is no longer well, as the first alert has it."""
+"""A group with an event unprocessed for this long needs attention, as in the first alert."""
 STALL_US = 5 * 60 * US_PER_S
-"""How long a group may leave all of its offsets where they are, with something unprocessed."""
+"""How long a group with unprocessed records may go without moving any offset."""
 STUCK_US = HOUR_US
-"""The same of one topic partition: a group that catches up may leave it for later."""
+"""The same for one topic partition: a group that catches up may leave it for later."""
 REMEMBERED_US = HOUR_US
 """How long a group that was reset, or that retention has overtaken, is shown as such."""
 
 
 class GroupState(StrEnum):
-    """What a group is doing, the gravest first: public, and an open set."""
+    """What a group is doing, the gravest first: public, an open set."""
 
     GONE = "gone"
     BEHIND_RETENTION = "behind-retention"
@@ -47,7 +47,7 @@ IN_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class TopicLag:
-    """What a group has not processed of a topic, as `Unprocessed` has it of each of its partitions."""
+    """What a group has not processed of a topic: the sum of `Unprocessed` over its partitions."""
 
     topic: str
     records: int
@@ -57,7 +57,7 @@ class TopicLag:
 
 @dataclass(frozen=True, slots=True)
 class WatchedGroup:
-    """A group as it was judged; `members` is None where there is no such group."""
+    """A judged group; `members` is None if there is no such group."""
 
     group: str
     state: GroupState
@@ -67,17 +67,17 @@ class WatchedGroup:
 
     @property
     def is_known(self) -> bool:
-        """Whether it has read anything, so that there is something to say of what it has not processed."""
+        """Whether it has read anything, so that its backlog is known."""
         return bool(self.topics)
 
     @property
     def behind(self) -> tuple[TopicLag, ...]:
-        """The topics of which something is unprocessed."""
+        """The topics with something unprocessed."""
         return tuple(topic for topic in self.topics if topic.records)
 
     @property
     def records(self) -> int:
-        """How many records are unprocessed, or at most."""
+        """The number of unprocessed records, or an upper bound."""
         return sum(topic.records for topic in self.topics)
 
     @property
@@ -87,15 +87,15 @@ class WatchedGroup:
 
     @property
     def oldest_event_us(self) -> int | None:
-        """The date of the oldest unprocessed event that is known."""
+        """The date of the oldest known unprocessed event."""
         return _least(topic.oldest_event_us for topic in self.topics)
 
     def age_us(self, now_us: int) -> int:
-        """Return how old that event is, 0 where nothing is unprocessed."""
+        """Return the age of that event, 0 if nothing is unprocessed."""
         return age_us(self.oldest_event_us, now_us)
 
     def left_us(self, now_us: int) -> int | None:
-        """Return how much of X's time is left for it, None where nothing is unprocessed; below 0 it is over."""
+        """Return how much of X's time is left for it, None if nothing is unprocessed; negative once it is over."""
         return None if self.oldest_event_us is None else DEADLINE_US - self.age_us(now_us)
 
     def is_well(self, now_us: int) -> bool:
@@ -116,8 +116,8 @@ class Seen:
 class History:
     """What earlier looks at a group found.
 
-    `moved_us` is when it last committed another offset, or had nothing to do. `overtaken` is where retention was ahead
-    of it. `incidents` are when it last came into a state that is remembered.
+    `moved_us` is when it last moved an offset, or had nothing to do. `overtaken` are the topic partitions where
+    retention was ahead of it. `incidents` holds when it last entered each state that is remembered.
     """
 
     moved_us: int = 0
@@ -128,7 +128,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a look came to; `history` is for the next one. `news` are the places where an incident is new, by state."""
+    """The result of a look; `history` is for the next one. `news` are the places of new incidents, by state."""
 
     group: WatchedGroup
     history: History
@@ -136,7 +136,7 @@ class Judgement:
 
 
 def judge(look: GroupLook, before: History, now_us: int) -> Judgement:
-    """Return what a look at a group comes to at `now_us`, after what earlier looks found."""
+    """Return the judgement of a look at a group at `now_us`, given the history of earlier looks."""
     overtaken = frozenset(each.place for each in look.partitions if _is_overtaken(each, before.seen.get(each.place)))
     news = {
         GroupState.BEHIND_RETENTION: tuple(sorted(overtaken - before.overtaken)),
@@ -157,7 +157,7 @@ def judge(look: GroupLook, before: History, now_us: int) -> Judgement:
 
 
 def age_us(event_us: int | None, now_us: int) -> int:
-    """Return how old the oldest unprocessed event is, 0 where there is none or its date is ahead."""
+    """Return the age of the oldest unprocessed event, 0 if there is none or its date is in the future."""
     return 0 if event_us is None else max(0, now_us - event_us)
 
 

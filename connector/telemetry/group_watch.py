@@ -1,7 +1,7 @@
-"""The watched consumer groups, looked at again and again by one replica: the owner of the first stream partition.
+"""Polls the watched consumer groups, in one replica: the owner of the first stream partition.
 
-What goes wrong here is logged, leaves absent what it would show, and must do nothing else: streams, health and start do
-not depend on it.
+A failure here is logged and leaves the values absent, and must do nothing else: streams, health and start do not depend
+on it.
 """
 
 import threading
@@ -20,20 +20,20 @@ from connector.x.clock import wall_us
 
 LOOK_S = 30.0
 _TURN_S = 1.0
-"""How soon a replica notices that it is its turn."""
+"""How soon a replica notices that it has become the one to watch."""
 
 
 class Reader(Protocol):
-    """What looks at groups."""
+    """Looks at groups."""
 
     def read(self, group: str, should_stop: Callable[[], bool]) -> GroupLook | None:
-        """Return what there is now, None when asked to stop."""
+        """Return the present backlog, None when asked to stop."""
 
 
 class GroupWatch:
-    """Shows what the groups that `status` names have not processed, while it is this replica that watches them.
+    """Shows the backlog of the groups in `status`, while this replica is the one that watches them.
 
-    `open_reader` begins to read, and does so again after a failure. Between two looks are `look_s` seconds.
+    `open_reader` starts a reader, and another one after a failure. A look follows every `look_s` seconds.
     `wall_us` is a clock in microseconds.
     """
 
@@ -54,7 +54,7 @@ class GroupWatch:
         self._unreadable: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
-        """Look whenever it is this replica's turn, until `stop` is set; whatever fails is tried again."""
+        """Look while this replica is the one to watch, until `stop` is set; retry after any failure."""
         while not stop.is_set():
             if not self._status.watches_groups:
                 self._status.groups = None
@@ -69,7 +69,7 @@ class GroupWatch:
                 stop.wait(self._look_s)
 
     def _follow(self, stop: threading.Event) -> None:
-        """Show the groups until `stop` is set, or another replica watches them. Raises whatever a look does."""
+        """Show the groups until `stop` is set, or another replica watches them. Raises what a look raises."""
 
         def should_stop() -> bool:
             return stop.is_set() or not self._status.watches_groups
@@ -83,7 +83,7 @@ class GroupWatch:
                 stop.wait(self._look_s)
 
     def _look(self, reader: Reader, group: str, should_stop: Callable[[], bool]) -> WatchedGroup | None:
-        """Return what a group is doing, None where it may not be looked at, or when asked to stop."""
+        """Return what a group is doing, None if access is denied, or when asked to stop."""
         try:
             look = reader.read(group, should_stop)
         except NotProvisionedError as error:
@@ -118,7 +118,7 @@ class GroupWatch:
 
 
 def group_watch(settings: Settings, status: ServiceStatus, telemetry: ServiceTelemetry) -> GroupWatch:
-    """Return what keeps up to date what `status` has of consumer groups."""
+    """Return the watch that updates the consumer groups in `status`."""
     return GroupWatch(partial(GroupReader, settings, telemetry.foreign_record), status, telemetry, LOOK_S)
 
 

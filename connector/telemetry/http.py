@@ -1,4 +1,4 @@
-"""The HTTP port: a page at /, /metrics, /livez, /readyz and /status, a list of these elsewhere, and how to ask it.
+"""The HTTP port: a page at /, /metrics, /livez, /readyz and /status, a list of these elsewhere; and a client for it.
 
 An answer depends on the state of this process alone and waits for nothing else.
 """
@@ -25,7 +25,7 @@ _BOUNDS = Bounds()
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What there is to show; `metrics` is None where the numbers are too old, `on_failure` receives what went wrong."""
+    """What the port serves; `metrics` is None when the numbers are too old, `on_failure` receives the exception."""
 
     metrics: Callable[[], bytes | None]
     is_live: Callable[[], bool]
@@ -62,9 +62,9 @@ class HttpServer:
 
 
 def ask(host: str, port: int, path: str) -> str:
-    """Return the text that a service answers with 200 at `path`.
+    """Return the text of a 200 answer of a service at `path`.
 
-    Raises `DependencyUnavailableError` with what it says when it answers otherwise, or with why it does not.
+    Raises `DependencyUnavailableError` with the text of any other answer, or with why there is none.
     """
     connection = HTTPConnection(host, port, timeout=_TIMEOUT_S)  # ignores proxy variables, unlike urllib
     try:
@@ -81,7 +81,7 @@ def ask(host: str, port: int, path: str) -> str:
 
 
 def _why(error: OSError | HTTPException) -> str:
-    """Return why there is no answer: in the system's words, or by the name of what is wrong with it."""
+    """Return why there is no answer: the system's message, or the name of the exception."""
     if isinstance(error, HTTPException):
         return f"not HTTP: {type(error).__name__}"
     return (error.strerror or str(error)).lower()

@@ -1,6 +1,6 @@
 """Logs: one renderer for ours, the standard library's, httpx's and librdkafka's; UTC; always on stderr.
 
-A line of ours has an event name that stays as it is; a line with a `logger` is a library's, in its words.
+A line of ours has a stable event name; a line with a `logger` is a library's, in its own words.
 """
 
 import logging
@@ -38,7 +38,7 @@ _ONE_LINE_A_REQUEST = ("httpx", "httpx2", "httpcore", "httpcore2")
 
 
 class WarningLimit:
-    """Holds back a warning of ours that was just shown: an attempt that fails for the 500th time is no news.
+    """Holds back a warning of ours that was just shown: the 500th failure of an attempt is not news.
 
     Errors and the life cycle are always shown.
     """
@@ -71,9 +71,9 @@ class HiddenEvents:
 
 
 class LibrdkafkaLimit(logging.Filter):
-    """Holds back what librdkafka repeats by the hundred, and lets none of it be more than a warning.
+    """Limits what librdkafka repeats by the hundred, and lowers all of it to a warning at most.
 
-    To it, that a newer producer fenced ours is critical. What really is lost or needs a human, we say ourselves.
+    It calls being fenced by a newer producer critical. We log ourselves what is lost or needs a person.
     """
 
     def __init__(self, repeats: Repeats) -> None:
@@ -94,7 +94,7 @@ class LibrdkafkaLimit(logging.Filter):
 
 
 def _without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Hide secrets in the words of a library, which may quote what it was given and what it was answered."""
+    """Hide secrets in the messages of a library, which may quote its arguments and the answers it got."""
     return {name: value if name == "exc_info" else _hidden(value) for name, value in event.items()}
 
 
@@ -103,7 +103,7 @@ def _without_secrets_in_exception(_: WrappedLogger, __: str, event: EventDict) -
 
 
 def _hidden(value: object) -> object:
-    """Return a value of JSON with the secrets in all its texts hidden."""
+    """Return a JSON value with the secrets hidden in all of its strings."""
     if isinstance(value, dict):
         return {name: _hidden(member) for name, member in value.items()}
     if isinstance(value, list):
@@ -112,12 +112,12 @@ def _hidden(value: object) -> object:
 
 
 def _in_order(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Put what every line has first."""
+    """Put the fields that every line has first."""
     return {**{name: event[name] for name in _FIRST}, **event}
 
 
 class _Readable:
-    """A value as it is to be shown: the renderer takes the `repr` of what is no text."""
+    """A value ready to be shown: the renderer uses the `repr` of anything but a string."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -127,7 +127,7 @@ class _Readable:
 
 
 def _visible(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Make visible what a terminal would obey, in names and values; exceptions are left to `_show_exception`."""
+    """Make control characters visible, in names and values; exceptions are left to `_show_exception`."""
     return {visible(name): value if name == "exc_info" else _readable(name, value) for name, value in event.items()}
 
 
@@ -149,7 +149,7 @@ def _thread_failed(failed: threading.ExceptHookArgs) -> None:
 
 
 def _unraisable(failed: "sys.UnraisableHookArgs") -> None:
-    """An exception came where nothing can catch it, such as while an object is deleted."""
+    """An exception was raised where nothing can catch it, such as during the deletion of an object."""
     structlog.get_logger().error("unraisable_exception", exc_info=failed.exc_value)
 
 
@@ -157,8 +157,8 @@ def configure_logs(settings: LogSettings, *, hidden: Collection[str] = (), is_se
     """Send all logs to stderr, as JSON or readable, and what else Python would print there too.
 
     Readable ones are coloured on a terminal, unless `NO_COLOR` is set to anything (no-color.org).
-    Events of ours that are `hidden` are left out. Where it is no service that logs, librdkafka does so at level debug
-    alone: a command says itself what keeps it from its work.
+    Our events in `hidden` are left out. In a command librdkafka logs only at level debug: the command itself reports
+    what stops it.
     """
     is_console = settings.format == "console" or (settings.format is None and sys.stderr.isatty())
     renderer: list[Processor] = (

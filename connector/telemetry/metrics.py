@@ -1,6 +1,6 @@
 """Every counter, and the registry that a scrape reads. With `gauges` the only place that knows prometheus_client.
 
-Labels come from closed sets and start at zero, so that the first time is seen as an increase.
+Labels come from closed sets and start at zero, so that the first count shows as an increase.
 """
 
 import sys
@@ -44,7 +44,7 @@ from connector.x.errors import FailureReason
 
 
 class RefusalOutcome(StrEnum):
-    """What a refusal of a request's parameters leads to: a closed set, public."""
+    """The consequence of refused request parameters: a closed set, public."""
 
     ASKED_AGAIN = "asked-again"
     BELIEVED = "believed"
@@ -87,7 +87,7 @@ class Metrics:
         self._count_drift()
         self.clock_steps = Counter(
             f"{NAMESPACE}_clock_steps",
-            "Times that the wall clock of the host was seen to step.",
+            "Detected steps of the host's wall clock.",
             registry=self.registry,
         )
         self.delays = {partition: Delays() for partition in STREAM_PARTITIONS}
@@ -101,7 +101,7 @@ class Metrics:
         self.registry.register(StatusCollector(status.partitions))
 
     def _count_connections(self) -> None:
-        self.connects = self._counter("connects", "Connections that X granted, but for those given up at once.")
+        self.connects = self._counter("connects", "Connections that X granted, except those given up at once.")
         self.backfills = self._counter("backfills", "Connections that X granted with a backfill.")
         self.connect_failures = self._counter(
             "connect_failures", "Attempts to connect that failed.", ("reason",), _values(FailureReason)
@@ -118,7 +118,7 @@ class Metrics:
         )
         self.plans_refused = self._counter(
             "plans_refused",
-            "Requests whose parameters X refused or ignored; after a believed refusal less is asked for.",
+            "Requests whose parameters X refused or ignored; a believed refusal makes the next request smaller.",
             ("plan", "outcome"),
             product(REFUSABLE, RefusalOutcome),
         )
@@ -172,17 +172,17 @@ class Metrics:
             self.transaction_duration.labels(*labels_of(partition))
         self.start_failures = self._counter(
             "start_failures",
-            "Times that a partition could not start, usually because Kafka did not provide what it needs.",
+            "Failed starts of a partition, usually because Kafka did not provide what it needs.",
         )
         self.restarts = self._counter(
             "partition_restarts",
-            "Times that a stream partition dropped what it had not committed and restarted from its ledger.",
+            "Restarts of a stream partition from its ledger, without its uncommitted work.",
             ("cause",),
             _values(RestartCause),
         )
         self.producers_replaced = Counter(
             f"{NAMESPACE}_producers_replaced",
-            "Times that the producer of the process was replaced.",
+            "Replacements of the producer of the process.",
             ("cause",),
             registry=self.registry,
         )

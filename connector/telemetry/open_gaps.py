@@ -1,4 +1,4 @@
-"""Recorded gaps: what the page shows of them, and which of them a batch run can still make up for.
+"""Recorded gaps, for the page, and which of them a batch run can still make up for.
 
 Pure: records in, values out.
 """
@@ -16,7 +16,7 @@ from connector.quoting import shown
 
 _ANSWERED = frozenset().union(*(batch_type.answers for batch_type in BATCH_TYPES))
 RECONCILABLE = tuple(dict.fromkeys(each.stream for each in EVENT_TYPES if each.name in _ANSWERED))
-"""The streams with an event type that some batch run answers for."""
+"""The streams with an event type that a batch run can reconcile."""
 _US_PER_MS = 1000
 _MOST_REMAINING = len(EVENT_TYPES)
 
@@ -46,7 +46,7 @@ class RecordedGap:
 
 
 def read_gap(fields: Mapping[str, Any], record: ReadRecord) -> RecordedGap:
-    """Return the gap in the fields of a record. Raises `ValueError` for one that is no record of a gap."""
+    """Return the gap in the fields of a record. Raises `ValueError` if it is no record of a gap."""
     read = read_gap_record(fields, record.key)
     return RecordedGap(
         shown(read.gap_id),
@@ -63,9 +63,9 @@ def read_gap(fields: Mapping[str, Any], record: ReadRecord) -> RecordedGap:
 
 
 def oldest_gaps(gaps: Iterable[RecordedGap]) -> dict[str, int | None]:
-    """Return when the oldest gap of each stream in `RECONCILABLE` was recorded that a batch run can make up for.
+    """Return when the oldest gap that a batch run can make up for was recorded, of each stream in `RECONCILABLE`.
 
-    In milliseconds since 1970, None where there is none.
+    In milliseconds since 1970, None without one.
     """
     oldest: dict[str, int | None] = dict.fromkeys(RECONCILABLE)
     for gap in gaps:

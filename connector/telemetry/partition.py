@@ -1,8 +1,8 @@
 """What can happen to a stream partition: one function each, which logs it, counts it and shows it in the status.
 
 Levels: INFO the life cycle; WARNING something went wrong and is retried or worked around; ERROR something is lost or
-may be, or the connector itself failed or stopped. Nothing here is called for each event. A docstring says what has
-happened: docs/logs.md is made from them.
+may be, or the connector itself failed or stopped. Nothing here is called for each event. The docstrings say what
+happened: docs/logs.md is generated from them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ from connector.x.errors import FailureReason
 
 CLOCK_OFFSET_WARNING_US = 5 * US_PER_S
 _ERROR_INTERVAL_S = 60.0
-"""How often an error is logged that may come with every line."""
+"""Least time between two logs of an error that may come with every line."""
 _FOREIGN = frozenset({FailureReason.NOT_A_STREAM, FailureReason.FOREIGN_ANSWER})
 """Answers that are not X's: an intermediary gave them."""
 
@@ -73,7 +73,7 @@ class PartitionTelemetry:
         self._log.info("partition_assigned")
 
     def is_new(self, log_begin: int, log_end: int) -> None:
-        """The ledger holds no entry and no coverage is recorded: entry 0 is written at `log_end`, or not at all."""
+        """The ledger is empty and no coverage is recorded: entry 0 is written at `log_end`, or not at all."""
         self._log.info("partition_is_new", log_begin=log_begin, log_end=log_end)
 
     def restored(self, restored: Restored, ids: int, covered_until_us: int, duration_s: float) -> None:
@@ -94,9 +94,9 @@ class PartitionTelemetry:
         self._count_reset(restored.placed[0].entry, restored.placed[-1].entry)
 
     def _count_reset(self, oldest: LedgerEntry, newest: LedgerEntry) -> None:
-        """Count the gap of a reset of the ledger, once: by the first process that restores it, before it commits.
+        """Count the gap of a ledger reset once: in the first process that restores it, before it commits.
 
-        Later the newest entry is another one; a process that restores it again knows its writer.
+        Later the newest entry is another one; a process that restores the same entry again knows its writer.
         """
         counted = self._metrics.counted_resets
         if newest.mode is not Mode.RESET or newest.writer_id in counted:
@@ -111,7 +111,7 @@ class PartitionTelemetry:
         self._log.warning("ledger_was_reset")
 
     def began_to_read(self, channel_bytes: Callable[[], int], has_own_producer: Callable[[], bool]) -> None:
-        """A reader started to fill a channel, in which `channel_bytes` wait for the committer."""
+        """A reader started to fill a channel; `channel_bytes` returns how much waits for the committer."""
         self._status.channel_bytes, self._status.has_own_producer = channel_bytes, has_own_producer
 
     def released(self) -> None:
@@ -133,7 +133,7 @@ class PartitionTelemetry:
             self._clock_differs(clock_offset_us)
 
     def _clock_differs(self, offset_us: int) -> None:
-        """X's clock and the wall clock of this host differ by more than 5 s; the connector goes by X's."""
+        """X's clock and the wall clock of this host differ by more than 5 s; the connector uses X's."""
         self._log.warning("clock_offset", x_is_ahead_by_s=round(offset_us / US_PER_S))
 
     def connect_failed(self, reason: str, detail: str, delay_s: float) -> None:
@@ -147,7 +147,7 @@ class PartitionTelemetry:
             self._log.warning("connect_failed", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
 
     def _answered_by_another(self, reason: str, detail: str, delay_s: float) -> None:
-        """An attempt to connect got an answer that is not X's: a proxy or another intermediary gave it."""
+        """An attempt to connect was answered by a proxy or another intermediary instead of X."""
         self._log.warning("foreign_answer", reason=reason, detail=detail, next_attempt_s=round(delay_s, 2))
 
     def postponed(self, delay_s: float) -> None:
@@ -156,7 +156,7 @@ class PartitionTelemetry:
         self._status.next_attempt_us = wall_us() + int(delay_s * US_PER_S)
 
     def disconnected(self, reason: EndReason, tail_bytes: int) -> None:
-        """A connection ended; with `replanned` and `out-of-reach` it was given up before it was `connected`."""
+        """A connection ended; `replanned` and `out-of-reach` mean that it was given up before `connected`."""
         self._metrics.disconnects.labels(*self._where, reason.value).inc()
         if tail_bytes:
             self._metrics.truncated_tails.labels(*self._where).inc()
@@ -164,7 +164,7 @@ class PartitionTelemetry:
         self._log.info("disconnected", reason=reason.value, tail_bytes=tail_bytes)
 
     def slice_ended(self, verdict: Verdict) -> None:
-        """A replay slice ended: whole, interrupted, suspected to be incomplete, or of another range than asked for."""
+        """A replay slice ended: whole, interrupted, suspected of being incomplete, or of the wrong range."""
         self._metrics.replay_slices.labels(*self._where, verdict.value).inc()
         self._log.info("replay_slice_ended", verdict=verdict.value)
 
@@ -176,7 +176,7 @@ class PartitionTelemetry:
         self._log.warning("plan_refused", plan=describe(plan), detail=detail, is_believed=is_believed)
 
     def waiting_to_connect(self, reason: WaitReason | None, at_least_s: float | None, waited_s: float) -> None:
-        """An attempt to connect has waited `waited_s` more for its permit; called about once a second."""
+        """An attempt to connect has waited another `waited_s` for its permit; called about once a second."""
         self._status.waits_for = None if reason is None else reason.value
         self._status.next_attempt_us = None if at_least_s is None else wall_us() + int(at_least_s * US_PER_S)
         if reason is not None:
@@ -275,11 +275,11 @@ class PartitionTelemetry:
         self._log.error("gap_recorded", start=start, end=end, cause=cause)
 
     def _gap_suspected(self, start: str, end: str, cause: str) -> None:
-        """A gap was recorded as suspected: X's answers leave the range in doubt; it may be there as a whole or not."""
+        """A gap was recorded as suspected: X's answers leave it in doubt whether the range is complete."""
         self._log.error("gap_suspected", start=start, end=end, cause=cause)
 
     def start_failed(self, detail: str) -> None:
-        """The partition could not start, usually because Kafka gave no producer, limits or ledger; it retries."""
+        """The partition could not start, usually because Kafka provided no producer, limits or ledger; it retries."""
         self._metrics.start_failures.labels(*self._where).inc()
         self._note_error(detail)
         self._log.warning("partition_start_failed", detail=detail)
@@ -305,14 +305,14 @@ class PartitionTelemetry:
         self._log.error("ledger_corrupt", detail=detail)
 
     def topics_changed(self, detail: str) -> None:
-        """A topic has another number of partitions than it must have; the partition stopped and needs a person."""
+        """A topic has the wrong number of partitions; the stream partition stopped and needs a person."""
         self._status.state = State.TOPICS_CHANGED
         self._status.idle()
         self._note_error(detail)
         self._log.error("topics_changed", detail=detail)
 
     def failed(self, error: Exception) -> None:
-        """An unexpected exception ended an attempt or a life of the partition; it retries."""
+        """An unexpected exception ended an attempt or stopped the partition; it retries."""
         self._metrics.unexpected_errors.labels(*self._where).inc()
         self._note_error(shown(f"{type(error).__name__}: {error}"))
         self._log.error("unexpected_error", exc_info=error)
@@ -322,5 +322,5 @@ class PartitionTelemetry:
 
 
 def _counted_without_secrets(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    """Yield what X calls something, as a log and a label may show it: a short secret may be in there yet."""
+    """Yield names from X as a log and a label may show them: they may still hold a short secret."""
     return ((without_secrets(name), count) for name, count in counts.items())

@@ -1,8 +1,8 @@
-"""What metrics and the page have from topics: batch runs, gaps, coverage and dead letters, looked at again and again.
+"""Polls the topics behind metrics and the page: batch runs, gaps, coverage and dead letters.
 
-A batch run is a process of its own that ends before anyone scrapes it, and other replicas write of what they own. What
-goes wrong here is logged, leaves absent what it would show, and must do nothing else: streams, health and start do not
-depend on it.
+A batch run is a separate process that ends before anyone scrapes it, and other replicas write about what they own. A
+failure here is logged and leaves the values absent, and must do nothing else: streams, health and start do not depend
+on it.
 """
 
 import threading
@@ -35,17 +35,17 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Records(Protocol[T_co]):
-    """What is on a topic."""
+    """The records of a topic."""
 
     def read(self, should_stop: Callable[[], bool]) -> Collection[T_co]:
-        """Return what is there now, or less when asked to stop."""
+        """Return the present records, or fewer when asked to stop."""
 
 
 class RecordWatch(Generic[T]):
-    """Shows what is on `topic`: `show` receives it after each look, or None from a look that fails to the next.
+    """Shows the records of `topic`: `show` receives them after each look, or None after a look that failed.
 
-    Between two looks are `look_s` seconds.
-    `open_records` begins to read the topic, and does so again after a failure.
+    A look follows every `look_s` seconds.
+    `open_records` starts a reader of the topic, and another one after a failure.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RecordWatch(Generic[T]):
         self._is_failing = False
 
     def run(self, stop: threading.Event) -> None:
-        """Look now, and again and again until `stop` is set; whatever fails is tried again."""
+        """Look periodically until `stop` is set; retry after any failure."""
         while not stop.is_set():
             try:
                 self._follow(stop)
@@ -73,7 +73,7 @@ class RecordWatch(Generic[T]):
                 stop.wait(self._look_s)
 
     def _follow(self, stop: threading.Event) -> None:
-        """Show the topic until `stop` is set. Raises whatever a look does."""
+        """Show the topic until `stop` is set. Raises what a look raises."""
         with self._open_records() as records:
             while not stop.is_set():
                 found = records.read(stop.is_set)
@@ -99,7 +99,7 @@ class RecordWatch(Generic[T]):
 def record_watches(
     settings: Settings, status: ServiceStatus, telemetry: ServiceTelemetry
 ) -> tuple[RecordWatch[BatchRun], RecordWatch[RecordedGap], RecordWatch[Covered], RecordWatch[DeadLetter]]:
-    """Return what keeps up to date what `status` has from topics."""
+    """Return the watches that update `status` from topics."""
     names = TopicNames(settings.kafka.topic_prefix)
 
     def show_runs(runs: Collection[BatchRun] | None) -> None:

@@ -1,4 +1,4 @@
-"""What is logged again and again: shown at most once in an interval, with the count of what was held back. Pure."""
+"""Repeated log lines: shown at most once in an interval, with the count of those held back. Pure."""
 
 import re
 import time
@@ -21,7 +21,7 @@ class Repeats:
         self._held_back: Counter[_Key] = Counter()
 
     def held_back_before(self, text: str, place: Hashable = None) -> int | None:
-        """Return how many like `text` were held back since the last one shown; None says to hold this one back too."""
+        """Return how many like `text` were held back since the last one shown; None to hold this one back too."""
         key, now = (place, _NUMBERS.sub("", text)), self._monotonic()
         if now - self._shown.get(key, -self._interval_s) < self._interval_s:
             self._held_back[key] += 1

@@ -37,11 +37,11 @@ class ServiceTelemetry:
         self._log.warning("waiting_for_dependencies", detail=detail)
 
     def topic_at_risk(self, topic: str, detail: str) -> None:
-        """The settings of a topic protect it less than its replicas could; the process goes on."""
+        """The settings of a topic protect it less than its replicas could; the process continues."""
         self._log.warning("topic_at_risk", topic=topic, detail=detail)
 
     def failed(self, detail: str, exit_code: int) -> None:
-        """The process ends by itself: the exit code says what must be done, the detail what is wrong."""
+        """The process ends with an error: the exit code says what must be done, the detail what is wrong."""
         self._log.error("failed", detail=detail, exit_code=exit_code)
 
     def stopped(self) -> None:
@@ -58,12 +58,12 @@ class ServiceTelemetry:
         self._log.info("waiting_for_group", waited_s=round(waited_s), reason=reason)
 
     def partitions_lost(self, count: int) -> None:
-        """The process missed its session and the consumer group reassigned its partitions: it commits nothing more."""
+        """The process missed its session and the consumer group reassigned its partitions: it stops committing."""
         self._note_error(f"the consumer group reassigned {count} partitions: this process missed its session")
         self._log.warning("partitions_lost", count=count)
 
     def drain_incomplete(self, partition: StreamPartition) -> None:
-        """A stream partition was released before its last transaction had ended; its next owner waits for that."""
+        """A stream partition was released before its last transaction ended; its next owner waits for the end."""
         self._log.warning("drain_incomplete", stream=partition.stream, partition=partition.number)
 
     def answered(self, stream: str, status_code: int, rate_limit: RateLimit | None) -> None:
@@ -106,7 +106,7 @@ class ServiceTelemetry:
         self._log.warning("producer_replaced", cause=cause.value, detail=detail)
 
     def topic_unreadable(self, topic: str, detail: str) -> None:
-        """A topic behind metrics and the page cannot be read: they are absent until it can. No stream depends on it."""
+        """A topic behind metrics and the page cannot be read: its values are absent until then. Streams go on."""
         self._log.warning("topic_unreadable", topic=topic, detail=shown(detail))
 
     def topic_readable(self, topic: str) -> None:
@@ -114,21 +114,21 @@ class ServiceTelemetry:
         self._log.info("topic_readable", topic=topic)
 
     def foreign_record(self, topic: str, detail: str) -> None:
-        """A record on a topic behind metrics and the page is foreign or damaged: it is ignored. Logged once a topic."""
+        """A record on a topic behind metrics and the page is foreign or damaged: ignored. Logged once per topic."""
         if topic not in self._topics_with_foreign:
             self._topics_with_foreign.add(topic)
             self._log.warning("foreign_record", topic=topic, detail=shown(detail))
 
     def groups_unreadable(self, groups: Sequence[str], detail: str) -> None:
-        """Watched consumer groups cannot be looked at: metrics and page leave them out. No stream depends on it."""
+        """Watched consumer groups cannot be read: metrics and page leave them out. Streams go on."""
         self._log.warning("groups_unreadable", groups=list(groups), detail=shown(detail))
 
     def groups_readable(self, groups: Sequence[str]) -> None:
-        """Watched consumer groups can be looked at again."""
+        """Watched consumer groups can be read again."""
         self._log.info("groups_readable", groups=list(groups))
 
     def group_reset(self, group: str, topics: Sequence[str], partitions: int) -> None:
-        """A watched consumer group went backwards: it processes events of these topics once more."""
+        """A watched consumer group went backwards: it processes events of these topics again."""
         self._log.warning("group_reset", group=group, topics=list(topics), partitions=partitions)
 
     def group_overtaken(self, group: str, topics: Sequence[str], partitions: int) -> None:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class State(StrEnum):
-    """Which part of its life in this process a stream partition is in."""
+    """State of a stream partition in this process."""
 
     NOT_OWNED = "not-owned"
     RESTORING = "restoring"
@@ -38,7 +38,7 @@ class State(StrEnum):
 
 
 STOPPED = frozenset({State.CORRUPT, State.TOPICS_CHANGED})
-"""States from which a stream partition goes on only after something was put right."""
+"""States that a stream partition leaves only after a person has fixed something."""
 
 MODES = ("live", "replay", "disconnected")
 
@@ -60,7 +60,7 @@ class PartitionStatus:
     """One stream partition since it was assigned; instants are microseconds since 1970.
 
     `waits_for` is why an attempt to connect has no permit yet. `has_own_producer` returns whether it commits apart from
-    the others, since its part of a transaction failed on its own.
+    the others, because its part of a transaction failed on its own.
     """
 
     state: State = State.NOT_OWNED
@@ -88,7 +88,7 @@ class PartitionStatus:
         return self.state is not State.NOT_OWNED
 
     def idle(self) -> None:
-        """Record that nothing is read or committed for now; what is known of coverage stays."""
+        """Record that nothing is read or committed for now; keep the known coverage."""
         self.mode, self.plan, self.waits_for = "disconnected", None, None
         self.channel_bytes, self.has_own_producer = _nothing, _no
 
@@ -110,8 +110,8 @@ _SHOWN = tuple(member.name for member in fields(PartitionStatus))
 class Statuses(Mapping[StreamPartition, PartitionStatus]):
     """The statuses of all stream partitions that this process may be given.
 
-    Each starts empty when the partition is assigned or released: what a late thread writes of an earlier life is not
-    shown. Only the last error stays, with its time, for a later look.
+    Each is replaced by an empty one when the partition is assigned or released, so that late writes of an earlier
+    thread are not shown. Only the last error is kept, with its time.
     """
 
     def __init__(self, partitions: Iterable[StreamPartition]) -> None:
@@ -153,7 +153,7 @@ class Group(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look(Generic[T]):
-    """What a look at a topic found, at `at_us`, microseconds since 1970; the values of other replicas among it."""
+    """What a look at a topic found, at `at_us`, microseconds since 1970; includes the values of other replicas."""
 
     at_us: int
     found: tuple[T, ...]
@@ -163,8 +163,8 @@ class Look(Generic[T]):
 class ServiceStatus:
     """What concerns the process as a whole; `rate_limits` are from X's latest answer for each stream.
 
-    `producer` is what it reported last. `clock_offset_s` returns by how much X's clock is ahead of the wall clock now,
-    in seconds. `last_runs` are the newest batch runs by type, and `oldest_gaps` says by stream when the oldest gap was
+    `producer` is its last report. `clock_offset_s` returns how far X's clock is ahead of the wall clock now, in
+    seconds. `last_runs` are the newest batch runs by type, and `oldest_gaps` says by stream when the oldest gap was
     recorded that a batch run can make up for, in milliseconds since 1970; None where that is not known. `coverage`,
     `gaps` and `dead_letters` are what the latest look at their topics found, of all replicas; None from a look that
     failed to the next. `watched_groups` are the consumer groups that the settings name, and `groups` is what the latest
@@ -251,7 +251,7 @@ def _waiting_as_json(waiting: Waiting) -> dict[str, Any]:
 
 
 def describe(plan: Plan) -> str:
-    """Return what is asked of X, in words."""
+    """Return what is requested from X, in words."""
     if isinstance(plan, Replay):
         return f"replay of {format_us(plan.start_us)} to {format_us(plan.end_us)}"
     return f"live, {plan.backfill_minutes} min of backfill" if plan.backfill_minutes else "live"
