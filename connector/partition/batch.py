@@ -35,7 +35,7 @@ class PendingBatch:
     refetches: list[Refetch] = field(default_factory=list)
 
     def add(self, id_: bytes, record: Record) -> None:
-        """Add the record of a line, which is known by its id from now on."""
+        """Add the record of a line, whose id is known from now on."""
         self.ids[id_] = None
         self.records.append(record)
         self.size_bytes += len(record.value)
@@ -46,7 +46,7 @@ class PendingBatch:
         return [*(id_ for id_ in self.ids if id_ not in letters), *self.letter_ids] if letters else self.ids
 
     def published(self) -> Counter[str]:
-        """Return how many events there are of each type, by name."""
+        """Return the number of events of each type, by name."""
         return Counter({event_type.name: count for event_type, count in Counter(self.types).items()})
 
 

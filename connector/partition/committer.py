@@ -1,4 +1,4 @@
-"""The committer of one stream partition: applies what the reader reads and commits it, a transaction at a time."""
+"""The committer of one stream partition: applies the reader's messages and commits them, a transaction at a time."""
 
 import threading
 import time
@@ -21,8 +21,8 @@ _MAX_BYTES = 16 * 1024 * 1024
 class Committer:
     """Commits one stream partition's state until it is stopped.
 
-    `monotonic_s` is a clock in seconds. All committers of a process commit at the same moments of it, the multiples of
-    the commit interval, so that they share their transactions.
+    `monotonic_s` is a clock in seconds. All committers of a process commit at the same moments, multiples of the commit
+    interval, so that they share their transactions.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a committer, wired in one place
@@ -49,7 +49,7 @@ class Committer:
         self._has_news = False
 
     def run(self, must_stop: Callable[[], bool]) -> None:
-        """Commit until `must_stop`, which is asked at least every second or two, returns True.
+        """Commit until `must_stop`, which is called at least every second or two, returns True.
 
         Raises `WriterLostError` when the outcome of a commit is unknown.
         """
@@ -69,7 +69,7 @@ class Committer:
         self._commit()
 
     def _apply(self, message: Message) -> None:
-        """Apply a message; commit where a transaction would grow too large with it, or a connection has ended."""
+        """Apply a message; commit if the transaction would grow too large with it, or a connection has ended."""
         if isinstance(message, LinesRead) and self._state.pending + len(message.lines) > self._max_events:
             self._commit()
         with self._turn:
@@ -96,7 +96,7 @@ class Committer:
         self._report(transaction, committed.duration_s)
 
     def _be_idle(self) -> None:
-        """Commit coverage the next time, unless something comes before."""
+        """Schedule a commit of coverage alone, unless a message comes first."""
         self._be_due(self._moment_after(self._now_ms + self._idle_wait_ms))
 
     def _be_due(self, due_at_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Kafka records of everything one stream partition publishes. Pure: values in, records out."""
+"""Builds the Kafka records of everything that one stream partition publishes. Pure: values in, records out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from connector.kafka.transaction import Headers, Record
 _GAP_DETAIL = {
     GapCause.OUTAGE_TOO_LONG: "the connector had no connection to X for longer than the 24 hours that X can replay",
     GapCause.REPLAY_REFUSED: "X refused the replay, or returned a different range",
-    GapCause.REPLAY_INTERRUPTED: "X broke off every attempt to replay this range, or took too long over it",
-    GapCause.BACKFILL_REFUSED: "X refused a backfill when the connection was made again",
-    GapCause.CONNECT_TOO_SLOW: "X took so long to answer that the backfill asked for no longer reached back far enough",
+    GapCause.REPLAY_INTERRUPTED: "X interrupted every attempt to replay this range, or took too long over it",
+    GapCause.BACKFILL_REFUSED: "X refused a backfill on reconnect",
+    GapCause.CONNECT_TOO_SLOW: "X took so long to answer that the requested backfill no longer reached back far enough",
     GapCause.LEDGER_RESET: "the ledger was reset, and what was committed of this range is not accounted for",
     GapCause.REPLAY_INCOMPLETE: "a replay that X ended as complete omitted events, and X could not deliver it again",
     GapCause.REPLAY_UNCONFIRMED: "a replay omitted events already seen, or returned nothing after another had done so",
@@ -67,7 +67,7 @@ class RecordBuilder:
         own = (id_text, event.event_at_ns // 1_000_000, received_at_us // 1000, sequence, delivered_by)
         try:
             value = route.encoder.encode(own + event.values)
-        except Exception as error:  # whatever the encoder dislikes is this event's matter alone
+        except Exception as error:  # whatever the encoder rejects concerns this event alone
             raise UnencodableError(f"{type(error).__name__}: {error}") from error
         key = event.key.encode()
         size = route.fixed_bytes + len(value) + 2 * len(key) + len(event.event_at)
@@ -79,7 +79,7 @@ class RecordBuilder:
         return Record(route.topic, key, value, headers)
 
     def dead_letter(self, letter: DeadLetter, received_at_us: int) -> Record:
-        """Return the record of a dead letter, its value cut to what the topic takes."""
+        """Return the record of a dead letter, its value cut to the limit of the topic."""
         id_text = letter.id.hex()
         headers: Headers = {
             "reason": letter.reason.value,
@@ -94,7 +94,7 @@ class RecordBuilder:
         return dead_letter(topic, id_text, letter.line, headers, self._limits[topic])
 
     def replayed(self, event_id: bytes, received_at_us: int, sequence: int, replayed_at_us: int) -> Record:
-        """Return the mark of a dead letter that is published as an event with this `sequence`."""
+        """Return the mark of a dead letter that was published as an event with this `sequence`."""
         id_text = event_id.hex()
         headers: Headers = {
             "reason": REPLAYED,
@@ -108,7 +108,7 @@ class RecordBuilder:
         return Record(self._names.dead_letter, id_text.encode(), b"", headers)
 
     def coverage(self, covered_until_us: int, sequence: int, mode: Mode, written_at_us: int) -> Record:
-        """Return the record that says how far this stream partition is complete."""
+        """Return the record of how far this stream partition is complete."""
         fields = {
             "stream": self.partition.stream,
             "stream_partition": self.partition.number,
@@ -140,12 +140,12 @@ class RecordBuilder:
         return Record(self._names.gap, gap_id.encode(), self._gap.encode(fields))
 
     def _gap_fields(self, gap: Gap, written_at_us: int) -> tuple[str, int, int, str, int]:
-        """Return what stays the same of a gap however often it is written: its id, bounds, cause and time of record."""
+        """Return the constant fields of a gap, the same in all of its records: id, bounds, cause and time of record."""
         gap_id = f"{self.partition}/{format_us(gap.start_us)}/{format_us(gap.end_us)}"
         return gap_id, gap.start_us // 1000, -(-gap.end_us // 1000), gap.cause.value, written_at_us // 1000
 
     def sets(self, records: Sequence[Record], gaps: Sequence[Gap], written_at_us: int) -> dict[str, RecordSet]:
-        """Return what `records` hold by kind, as a ledger entry accounts for them; `gaps` are those among them."""
+        """Return the sets of `records` by kind, as a ledger entry accounts for them; `gaps` are those among them."""
         sets = record_sets(records, self._names.prefix)
         if gaps:
             sets[GAP_RECORD] = number_set(gap_number(*self._gap_fields(gap, written_at_us)) for gap in gaps)
@@ -177,7 +177,7 @@ class RecordBuilder:
 class _Route:
     """What all records of an event type have in common.
 
-    `fixed_bytes` is a record's size without its value, and without its key and time, which stand in the headers too.
+    `fixed_bytes` is the size of a record without value, key and time; the latter two are in the headers, too.
     """
 
     topic: str

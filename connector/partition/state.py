@@ -1,9 +1,8 @@
 """One stream partition since its last restore: messages of the reader in, transactions out.
 
-Owns sequence, known ids, coverage and the batch in the making; what a connection proves is for its session. Pure but
-for its own state: no clock, thread, network or Kafka. After a transaction that could not be committed the state is
-discarded and a new one restored. Instants are microseconds since 1970 in X's time, but for `written_at`, which is the
-wall clock's.
+Owns sequence, known ids, coverage and the pending batch; what a connection proves is up to its session. Pure except for
+its own state: no clock, thread, network or Kafka. After a failed commit the state is discarded and a new one restored.
+Instants are microseconds since 1970 in X's time, except `written_at`, which is from the wall clock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +42,7 @@ _NS_PER_US = 1000
 
 
 class PartitionState:
-    """Applies messages in order and prepares the transactions that make them last."""
+    """Applies messages in order and prepares the transactions that persist them."""
 
     def __init__(
         self,
@@ -54,7 +53,7 @@ class PartitionState:
         *,
         window_us: int,
     ) -> None:
-        """`restored` are the ledger entries whose ids matter, the newest last; ids are known for `window_us`."""
+        """`restored` are the ledger entries whose ids matter, the newest last; ids are kept for `window_us`."""
         newest = restored[-1].entry
         self._previous = restored[-1].digest
         self._partition = partition
@@ -63,7 +62,7 @@ class PartitionState:
         self._entry = newest.entry
         self._sequence = newest.sequence
         self.has_begun = newest.entry > 0
-        """Whether X was ever reached: before that, coverage is a guess of the wall clock and nothing to commit."""
+        """Whether X was ever reached: before that, coverage is a guess by the wall clock and must not be committed."""
         self.covered_until_us = self._position_us = newest.covered_until_us
         self._recovery = newest.recovery
         self._known_ids = KnownIds(window_us)
@@ -90,17 +89,17 @@ class PartitionState:
 
     @property
     def pending(self) -> int:
-        """How many lines wait for the next commit."""
+        """The number of lines waiting for the next commit."""
         return self._batch.received
 
     @property
     def pending_bytes(self) -> int:
-        """How many bytes of records wait for the next commit."""
+        """The bytes of records waiting for the next commit."""
         return self._batch.size_bytes
 
     @property
     def known_ids(self) -> int:
-        """How many ids are known."""
+        """The number of known ids."""
         return len(self._known_ids)
 
     @property
@@ -112,11 +111,11 @@ class PartitionState:
 
     @property
     def progress(self) -> Progress:
-        """What the reader has to know, true of the last commit."""
+        """What the reader needs to know, as of the last commit."""
         return Progress(self.covered_until_us, self._recovery, self._last)
 
     def apply(self, message: Message) -> EndReason | None:
-        """Apply a message; return why the connection has to end now, if it has to.
+        """Apply a message; return the reason to end the connection now, or None.
 
         Raises `OwnCorruptionError` when X's time shows that what was restored cannot be true.
         """
@@ -201,7 +200,7 @@ class PartitionState:
         return mode is not self.mode or not 0 <= written_at_us - last_us < COVERAGE_INTERVAL_US
 
     def _forgettable_until_us(self, covered_until_us: int) -> int:
-        """Return what coverage is to count as when ids are forgotten: what may have to come again stays known."""
+        """Return the coverage up to which ids may be forgotten; those that may have to come again are kept."""
         ranges = (self._recovery.refetch, self._recovery.last_slice)
         return min([covered_until_us, *(each.start_us + FIRST_OVERLAP_US for each in ranges if each is not None)])
 
@@ -218,9 +217,9 @@ class PartitionState:
             self._session = LiveSession(opened, opened.plan, before)
 
     def _hold_against_x(self, opened: Opened) -> None:
-        """Hold what was restored against X's first answer: before it, a fast wall clock may have vouched for anything.
+        """Check what was restored against X's first answer: before it, a fast wall clock may have vouched for anything.
 
-        A `Date` of X's that is slow refuses nothing that Kafka's date vouches for.
+        A slow `Date` from X rejects nothing that Kafka's timestamp vouches for.
         """
         if self._unconfirmed is not None:
             _, entry, dated_us, _ = self._unconfirmed
@@ -241,7 +240,7 @@ class PartitionState:
         self._end_reason = self._end_reason or reason
 
     def _collect(self) -> None:
-        """Take over what the session has found out, so that the next commit makes it last."""
+        """Take over the findings of the session, so that the next commit persists them."""
         session = self._session
         if session is None:
             return
@@ -254,7 +253,7 @@ class PartitionState:
             session.gaps = []
 
     def _apply_lines(self, read: LinesRead, session: LiveSession | ReplaySession) -> EndReason | None:
-        """Apply lines up to the first one that the session refuses: what is in doubt has to come again first."""
+        """Apply lines up to the first one that the session refuses: a range in doubt has to come again first."""
         replayed = self._plan if isinstance(self._plan, Replay) else None
         delivered_by = "replay" if replayed else "stream"
         best_us, latest_us = read.at.best_us, self._latest_date_us(read)
@@ -264,7 +263,7 @@ class PartitionState:
             decoded = decode(self._partition.stream, line)
             if isinstance(decoded, Event):
                 date_us = decoded.event_at_ns // _NS_PER_US
-                is_dated = date_us <= latest_us  # a later date says nothing of when the event happened
+                is_dated = date_us <= latest_us  # a later date does not show when the event happened
                 if self._is_known(decoded.id):
                     if is_dated and decoded.id not in self._batch.ids:  # these came over this connection
                         session.repeated(date_us)
@@ -295,9 +294,9 @@ class PartitionState:
     def _keep_known(self, read: LinesRead, dates_us: Sequence[int], replayed: Replay | None) -> None:
         """Record how long the ids of these lines must stay known.
 
-        By the later of the slice's end and the dates that came, since X may select by emission or by date. Dates are
-        believed up to the wall clock here: a machine that slept is behind X's time by more than any lead allows for,
-        and what it reads on waking comes again when it catches up. No replay reaches back further than a day.
+        Until the later of the slice's end and the dates that came, since X may select by emission or by date. Here
+        dates are believed up to the wall clock: after a suspend, our idea of X's time is behind by more than any
+        tolerance, and what is read on waking comes again during catch-up. No replay reaches back further than a day.
         """
         limit_us = self._latest_date_us(read, min(read.at.wall_us, read.at.latest_us + REPLAY_REACH_US))
         latest_us = max((date_us for date_us in dates_us if date_us <= limit_us), default=0)
@@ -305,7 +304,7 @@ class PartitionState:
         self._batch.covers_to_us = max(self._batch.covers_to_us, covers_to_us)
 
     def _latest_date_us(self, read: LinesRead, clock_us: int = 0) -> int:
-        """Return the latest date that is believed of an event; a later one says nothing of when it happened."""
+        """Return the latest believable date of an event; a later one does not show when it happened."""
         answer_us = self._opened.answer_us if self._opened else 0
         return max(read.at.latest_us, clock_us) + answer_us + FUTURE_TOLERANCE_US
 
@@ -315,7 +314,7 @@ class PartitionState:
         self._known_dates.add(date_us for date_us in new_us if date_us <= limit_us)
 
     def _is_known(self, id_: bytes) -> bool:
-        """Count a line that is known; return whether it is."""
+        """Return whether a line is known; count it if so."""
         if id_ in self._batch.ids or id_ in self._known_ids:
             self._batch.received += 1
             self._batch.duplicate += 1
@@ -323,7 +322,7 @@ class PartitionState:
         return False
 
     def _publish(self, event: Event, line: bytes | LongLine, at_us: int, delivered_by: str) -> bool:
-        """Add the record of a new event, or of its dead letter; return whether it is published."""
+        """Add the record of a new event, or of its dead letter; return whether it is an event."""
         batch = self._batch
         try:
             record = self._records.event(event, at_us, self._sequence + 1, delivered_by)
@@ -359,7 +358,7 @@ class PartitionState:
 
 
 def _is_dated(entry: LedgerEntry) -> bool:
-    """Return whether coverage tells when events of `entry` happened.
+    """Return whether coverage shows when the events of `entry` happened.
 
     Rests on a live connection moving coverage by the dates of its events: one that published and did not move it
     brought a backfill or stragglers, and dead letters have no date.

@@ -1,7 +1,7 @@
-"""One stream partition at work: a reader thread, a channel, a committer thread, and one way out of every failure.
+"""The worker of one stream partition: a reader thread, a channel, a committer thread, and one way out of every failure.
 
-A life is: restore from the ledger, read and commit. Whatever ends a life but a stop, the next one begins in the same
-way; only a ledger that cannot be trusted ends them all.
+A life is: restore from the ledger, read and commit. After any failure the next life begins in the same way; only a stop
+or an untrusted ledger ends the worker.
 """
 
 import random
@@ -40,15 +40,15 @@ from connector.x.transport import Wire
 HUNG_S = 120.0
 """A committer without a heartbeat for this long hangs.
 
-It gives none while it commits: at worst it waits for a transaction of others that fails and is resolved, and then for
-its own. Each takes `RESOLVE_S` and what was begun by then, a new producer and an attempt: a minute at the very worst.
+It does not beat while it commits: at worst it waits for a transaction of others that fails and is resolved, and then
+for its own. Each takes `RESOLVE_S` plus what was started by then, a new producer and an attempt: a minute at worst.
 """
 CORRUPT_WAIT_S = 60.0
-"""How often a ledger that cannot be trusted, or a topic that changed, is looked at again: a person may have acted."""
+"""How often an untrusted ledger or a changed topic is checked again: a person may have acted."""
 FENCED_WAIT = Exponential(6.0, 96.0)
-"""A fenced worker leaves the partition to the other owner for so long, give or take a quarter.
+"""A fenced worker leaves the partition to the other owner for this long, give or take a quarter.
 
-Two that wait equally long would meet again and again.
+Two that wait equally long would collide again and again.
 """
 TROUBLE_WAIT = Exponential(0.5, 30.0)
 
@@ -58,8 +58,8 @@ class SharedResources:
     """What all partition workers of a process share.
 
     `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may change while the
-    process runs, so each life reads them again. `turn` is for one committer at a time to apply messages, and never to
-    wait for Kafka: threads that all want to run at once take Python's interpreter from each other again and again.
+    process runs, so each life reads them again. `turn` lets one committer at a time apply messages, and is never held
+    while waiting for Kafka: threads that all want to run at once keep taking Python's interpreter from each other.
     `check_topics` raises `TopicsChangedError` where those of a stream are not what they were.
     """
 
@@ -115,7 +115,7 @@ class PartitionWorker:
         self._thread.start()
 
     def stop(self, *, may_commit: bool = True) -> None:
-        """Ask for the end: reading ends at once; the transaction in hand is finished, unless it may not be."""
+        """Request the end: reading ends at once; the transaction in hand is finished, if it still may be."""
         self._may_commit = may_commit
         self._stop.set()
         reader, writer = self._reader, self._writer
@@ -125,7 +125,7 @@ class PartitionWorker:
             reader.stop()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end; return whether it has come."""
+        """Wait for the end; return whether it came."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -147,7 +147,7 @@ class PartitionWorker:
         self._telemetry.released()
 
     def _live_until_stopped(self) -> None:
-        """Live again and again. Raises `OwnCorruptionError`."""
+        """Start one life after another. Raises `OwnCorruptionError`."""
         troubles = fencings = 0
         while not self._stop.is_set():
             began = self._monotonic_s()
@@ -187,7 +187,7 @@ class PartitionWorker:
             self._telemetry.start_failed(str(error))
 
     def _live(self) -> None:
-        """Process the partition until it is stopped. Raises whatever ends it otherwise."""
+        """Process the partition until it is stopped. Raises any failure that ends it before."""
         began, self._is_restored = self._monotonic_s(), False
         self._shared.check_topics(self.partition.stream)
         limits = self._shared.read_limits_bytes()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from connector.coverage.messages import Ended, EndReason, Message, Progress
 
 _ENOUGH_BYTES = 256 * 1024
-"""Worth waking a committer for that is gathering a transaction: it works on while the reader reads on."""
+"""Enough bytes to wake a committer that is gathering a transaction; the reader reads on meanwhile."""
 
 
 class ChannelClosedError(Exception):
@@ -20,7 +20,7 @@ class ChannelClosedError(Exception):
 class Channel:
     """Messages in order, up to `limit_bytes`; one message is always let in.
 
-    A message counts as settled when the transaction that holds it is committed.
+    A message is settled once its transaction is committed.
     """
 
     def __init__(self, limit_bytes: int, progress: Progress) -> None:
@@ -41,12 +41,12 @@ class Channel:
 
     @property
     def waiting_bytes(self) -> int:
-        """How many bytes wait to be taken."""
+        """The number of bytes waiting to be taken."""
         return self._bytes
 
     @property
     def end_reason(self) -> EndReason | None:
-        """Why the current connection was hung up, None while nothing speaks against it."""
+        """Why the current connection was hung up, None if it was not."""
         return self._end_reason
 
     def begin(self, close: Callable[[], None]) -> None:
@@ -83,7 +83,7 @@ class Channel:
                 self._filled.notify()
 
     def wait(self, timeout_s: float, *, is_gathering: bool = False) -> None:
-        """Wait for a message, `timeout_s` at most; when gathering, until a connection ends or enough has come."""
+        """Wait for a message, `timeout_s` at most; when gathering, until a connection ends or enough has arrived."""
         with self._filled:
             self._is_gathering = is_gathering
             if not (self._is_urgent if is_gathering else self._waiting):
@@ -91,7 +91,7 @@ class Channel:
             self._is_urgent = False
 
     def take(self) -> Iterator[Message]:
-        """Yield what waits now, oldest first; what comes meanwhile is left for the next time."""
+        """Yield the messages waiting now, oldest first; later ones are left for the next call."""
         for _ in range(len(self._waiting)):
             with self._emptied:
                 if not self._waiting:
@@ -103,14 +103,14 @@ class Channel:
             yield message
 
     def settle(self, progress: Progress) -> None:
-        """Report that everything taken is committed, and what became of it."""
+        """Report that everything taken is committed, with the resulting progress."""
         with self._emptied:
             self._progress = progress
             self._taken = 0
             self._emptied.notify()
 
     def drained(self) -> Progress:
-        """Wait until everything put is committed; return what became of it. Raises `ChannelClosedError`."""
+        """Wait until everything put is committed; return the progress. Raises `ChannelClosedError`."""
         with self._emptied:
             while not self._is_closed and (self._waiting or self._taken):
                 self._emptied.wait()

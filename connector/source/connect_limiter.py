@@ -2,8 +2,8 @@
 
 Owns who waits, who goes first, and how many replays run at the same time; what an endpoint grants is in `rate_budget`.
 Attempts that have waited longer than their fair share go first, the longest wait first; among the others the oldest
-coverage does, since it is the next that X cannot bring any more. Live and replay are alike in this. An attempt that
-cannot go yet, because of its budget or of `max_replays`, delays no other.
+coverage, since it is the next to leave X's reach. Live and replay are treated alike. An attempt that cannot go yet,
+because of its budget or of `max_replays`, delays no other.
 Must not know readers, sockets, or how coverage is reached.
 """
 
@@ -22,9 +22,9 @@ from connector.x.clock import monotonic_us
 from connector.x.errors import RateLimit
 
 PLACE_S = 5.0
-"""A reader that has not asked for so long (it restores, or waits for Kafka) keeps its place, and delays no other."""
+"""A reader that has not asked for this long (it restores, or waits for Kafka) keeps its place, and delays no other."""
 LOOK_AGAIN_S = 1.0
-"""How long a thread sleeps at most, in real seconds, before it looks again whether its attempt may go."""
+"""How long a thread sleeps at most, in real seconds, before it checks again whether its attempt may go."""
 
 
 class WaitReason(StrEnum):
@@ -101,7 +101,7 @@ def _obstacle(attempt: Attempt, budgets: Mapping[str, Budget], replays: Replays,
 
 
 def _is_rival(other: Attempt, attempt: Attempt, now_s: float) -> bool:
-    """Return whether both want what only one can have: a connect of the endpoint, or a place among the replays."""
+    """Return whether both compete: for a connect of the endpoint, or for a place among the replays."""
     if other.partition == attempt.partition or now_s - other.asked_at_s > PLACE_S:
         return False
     return other.partition.stream == attempt.partition.stream or (other.is_replay and attempt.is_replay)
@@ -135,7 +135,7 @@ class Permit:
         self._is_answered = False
 
     def answered(self, limit: RateLimit | None, *, is_sent: bool = True) -> None:
-        """Record how the attempt came out: what X's answer says of the rate limit, and whether X can have got it.
+        """Record the result of the attempt: the rate limit in X's answer, and whether X can have received it.
 
         Only the first call counts.
         """
@@ -164,9 +164,9 @@ class ConnectLimiter:
         self._replays = Replays(0, max_replays)
 
     def acquire(self, partition: StreamPartition, plan: Plan, covered_until_us: int, timeout_s: float) -> Permit | None:
-        """Return a permit to ask X for `plan`, or None when there was none within `timeout_s`.
+        """Return a permit to ask X for `plan`, or None after `timeout_s` without one.
 
-        The caller then plans again and comes back; it keeps its place until it gets a permit or releases it.
+        The caller then plans again and retries; it keeps its place until it gets a permit or releases it.
         """
         until_s = self._now_s + timeout_s
         with self._changed:
@@ -188,7 +188,7 @@ class ConnectLimiter:
             self._changed.notify_all()
 
     def record_answer(self, partition: StreamPartition, sent: Sent, limit: RateLimit | None, *, is_sent: bool) -> None:
-        """Record how an attempt came out; for `Permit`."""
+        """Record the result of an attempt; for `Permit`."""
         with self._changed:
             budget = self._budgets[partition.stream]
             self._budgets[partition.stream] = budget.answer(sent, self._now_s, limit, is_sent=is_sent)
@@ -210,17 +210,17 @@ class ConnectLimiter:
             return [waiting for attempt in attempts if (waiting := self._as_waiting(attempt, now_s)) is not None]
 
     def wait_reason(self, partition: StreamPartition) -> WaitReason | None:
-        """Return what a stream partition waits for, or None where it does not wait."""
+        """Return what a stream partition waits for, or None if it does not wait."""
         waiting = self._waiting_of(partition)
         return None if waiting is None else waiting.reason
 
     def wait_s(self, partition: StreamPartition) -> float | None:
-        """Return how long a stream partition has to wait at least, or None where it does not or that is not known."""
+        """Return the least time a stream partition has to wait, or None if it does not or that is unknown."""
         waiting = self._waiting_of(partition)
         return None if waiting is None else waiting.wait_s
 
     def remaining(self) -> dict[str, int]:
-        """Return how many connects are left, by stream, where X has said so."""
+        """Return how many connects are left, by stream, as far as X has reported it."""
         with self._changed:
             left = {stream: budget.remaining(self._now_s) for stream, budget in self._budgets.items()}
             return {stream: number for stream, number in left.items() if number is not None}
@@ -247,7 +247,7 @@ class ConnectLimiter:
             return None if attempt is None else self._as_waiting(attempt, self._now_s)
 
     def _as_waiting(self, attempt: Attempt, now_s: float) -> Waiting | None:
-        """Return an attempt with what it waits for; None where it may go as soon as its reader asks."""
+        """Return an attempt with what it waits for; None if it may go as soon as its reader asks."""
         decision = decide(attempt, self._attempts.values(), self._budgets, self._replays, now_s)
         if isinstance(decision, Go):
             return None

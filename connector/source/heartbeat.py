@@ -1,11 +1,11 @@
-"""A heartbeat of one thread, by which another sees whether it hangs."""
+"""A heartbeat of one thread, from which another detects a hang."""
 
 import time
 from collections.abc import Callable
 
 
 class Heartbeat:
-    """Beaten by one thread, looked at by others. `monotonic_s` is in seconds."""
+    """Beaten by one thread, read by others. `monotonic_s` is in seconds."""
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._monotonic_s = monotonic_s
@@ -21,5 +21,5 @@ class Heartbeat:
 
     @property
     def age_s(self) -> float:
-        """How long ago the latest beat was, or was expected; negative while none is expected."""
+        """The time since the latest beat, or since one was expected; negative while none is expected."""
         return self._monotonic_s() - self._beaten_at_s

@@ -1,4 +1,4 @@
-"""What a reader reports: one call for each thing that happens between it and X. Must not know logs or metrics."""
+"""What a reader reports: one call for each event between it and X. Must not know logs or metrics."""
 
 from typing import Protocol
 
@@ -20,7 +20,7 @@ class ReaderObserver(Protocol):
         """X refused the parameters of a plan, or ignored them; a refusal is believed the second time in a row."""
 
     def waiting_to_connect(self, reason: WaitReason | None, at_least_s: float | None, waited_s: float) -> None:
-        """The attempt has waited `waited_s` seconds more for a permit, and waits on; called about once a second."""
+        """The attempt has waited another `waited_s` seconds for a permit; called about once a second."""
 
     def postponed(self, delay_s: float) -> None:
         """The next attempt comes after `delay_s` seconds or more."""

@@ -1,10 +1,10 @@
-"""How many connects one endpoint of X still grants, and when the next one may go. Pure; instants are monotonic seconds.
+"""The connects that one endpoint of X still grants, and when the next may start. Pure; instants are monotonic seconds.
 
-X grants an endpoint a number of connects in each window of 15 minutes and says in every answer how many are left,
-whichever partition or replica has used the others. A few may go at once; the rest go evenly, on a line that falls from
-there to a small reserve at the end of the window. A stream partition that has already had its fair share (one connect
-in 36 s for four partitions and 100 connects) stays a margin above that line, so that one that has not can go at once.
-Where X says nothing of a limit, each stream partition has its share of the limit that X once published: half at once,
+X grants an endpoint a number of connects in each window of 15 minutes and returns with every answer how many are left,
+whichever partition or replica used the others. A few may start at once; the rest are spread evenly, along a line that
+falls from there to a small reserve at the end of the window. A stream partition that has had its fair share (one
+connect in 36 s for four partitions and 100 connects) keeps a margin above that line, so that one that has not can start
+at once. Without a limit from X, each stream partition has its share of the limit that X once published: half at once,
 and the rest evenly.
 """
 
@@ -15,27 +15,27 @@ from connector.x.errors import RateLimit
 
 WINDOW_S = 15 * 60.0
 ASSUMED_LIMIT = 100
-"""What X once published (X API v1.1 and v2, "Compliance streams"); used where answers say nothing."""
+"""What X once published (X API v1.1 and v2, "Compliance streams"); used when answers have no limit."""
 ASSUMED_RESERVE = 0.2
-"""The share of it that is not spent: a stream partition that has changed hands has spent what its owner cannot know."""
+"""The share of it held back: connects that a previous owner of a stream partition spent are unknown here."""
 ASSUMED_AT_ONCE = 0.5
-"""The part of a stream partition's share of it that may go at once; no other partition spends it."""
+"""The part of a stream partition's share of it that may be spent at once; no other partition spends it."""
 AT_ONCE = 0.15
-"""The share of the limit that may go at once: each of four partitions starts, drops and moves to another replica."""
+"""The share of the limit that may be spent at once: enough for each of four partitions to start, drop and move."""
 RESERVE = 0.05
-"""The share that is never spent: each replica may believe once that there is one more left than there is."""
+"""The share that is never spent: each replica may once believe that one more is left than there is."""
 MARGIN = 0.05
-"""The share that stream partitions which have had their fair share leave to those that have not."""
+"""The share that partitions beyond their fair share leave to the others."""
 ANSWER_S = 5.0
-"""How long an attempt waits for the answer to the one before it, where little is known."""
+"""How long an attempt waits for the answer to the previous one, while little is known."""
 FRESH_S = 60.0
-"""What X said longer ago may be wrong by now, since other replicas spend too: then one attempt at a time."""
+"""An older figure from X may be wrong by now, since other replicas spend too: then one attempt at a time."""
 _PRECISION_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """X's latest word: `remaining` of `limit` until `resets_at_s`."""
+    """X's latest figures: `remaining` of `limit` until `resets_at_s`."""
 
     limit: int
     remaining: int
@@ -59,12 +59,12 @@ class Budget:
     word: _Word | None = None
     in_flight: tuple[Sent, ...] = ()
     unanswered: tuple[Sent, ...] = ()
-    """Attempts that X may have counted, and whose answers said nothing of what is left; `at_s` is when they ended."""
+    """Attempts that X may have counted and whose answers had no figures; `at_s` is when they ended."""
     latest_s: Mapping[int, float] = field(default_factory=dict)
     """When each stream partition last made an attempt."""
 
     def wait_s(self, now_s: float, partition: int) -> float:
-        """Return how long an attempt of a stream partition has to wait at least; 0 means that it may go now."""
+        """Return the least time that an attempt of a stream partition has to wait; 0 if it may start now."""
         word = self._current(now_s)
         if self.in_flight and (word is None or now_s - word.at_s > FRESH_S):
             answer_due_s = max(sent.at_s for sent in self.in_flight) + ANSWER_S
@@ -79,7 +79,7 @@ class Budget:
         return self.partitions * WINDOW_S / (ASSUMED_LIMIT if word is None else word.limit)
 
     def remaining(self, now_s: float) -> int | None:
-        """Return how many connects are left by X's latest word, or None where it says nothing of this window."""
+        """Return how many connects are left by X's latest figures, or None without any for this window."""
         word = self._current(now_s)
         return None if word is None else self._left(word, now_s)
 
@@ -89,7 +89,7 @@ class Budget:
         return replace(self, in_flight=(*self.in_flight, sent), latest_s=latest_s)
 
     def answer(self, sent: Sent, now_s: float, limit: RateLimit | None, *, is_sent: bool) -> "Budget":
-        """Return the budget after the attempt `sent` came out: with X's word, or without; perhaps it never left."""
+        """Return the budget after the attempt `sent`: with X's figures or without; perhaps it never left."""
         at = self.in_flight.index(sent)
         landed = replace(self, in_flight=(*self.in_flight[:at], *self.in_flight[at + 1 :]))
         if not is_sent:
@@ -101,7 +101,7 @@ class Budget:
         return replace(landed, word=word, unanswered=())
 
     def _hear(self, now_s: float, limit: RateLimit) -> _Word | None:
-        """Return what an answer says; None where its reset is past or too far away, which says nothing of now."""
+        """Return the figures of an answer; None if its reset is past or too far away to be true."""
         before, ahead_s = self._current(now_s), limit.reset_s - limit.said_at_s
         if not 0 < ahead_s <= WINDOW_S + FRESH_S:
             return None
@@ -111,11 +111,11 @@ class Budget:
         return _Word(limit.limit, remaining, resets_at_s, now_s)
 
     def _current(self, now_s: float) -> _Word | None:
-        """Return X's word on the window that `now_s` is in, where there is one."""
+        """Return X's figures for the window of `now_s`, if there are any."""
         return self.word if self.word is not None and now_s < self.word.resets_at_s else None
 
     def _counted(self, now_s: float) -> tuple[Sent, ...]:
-        """Return the unanswered attempts that X may still count: not older than a window, or than a known reset."""
+        """Return the unanswered attempts that X may still count: none older than a window, or than a known reset."""
         since_s = now_s - WINDOW_S
         if self.word is not None and now_s >= self.word.resets_at_s:
             since_s = max(since_s, self.word.resets_at_s)
@@ -125,7 +125,7 @@ class Budget:
         return max(0, word.remaining - len(self.in_flight) - len(self._counted(now_s)))
 
     def _line_wait_s(self, word: _Word, now_s: float, partition: int) -> float:
-        """Return the time until the line is down to what would be left, with the margin while that is asked for."""
+        """Return the time until the line falls to what would be left, plus the margin where it applies."""
         within_share_s = self.latest_s.get(partition, -WINDOW_S) + self.share_s(now_s) - now_s
         wait_s = self._time_to_line_s(word, now_s, 0.0)
         if within_share_s <= 0:
@@ -142,7 +142,7 @@ class Budget:
         return max(0.0, window_left_s - spare / slope) if slope else 0.0
 
     def _assumed_wait_s(self, now_s: float, partition: int) -> float:
-        """Return the wait where X says nothing: no stream partition spends more than its share in any 15 minutes."""
+        """Return the wait without figures from X: no stream partition spends more than its share in any 15 minutes."""
         asked_s = [sent.at_s for sent in self._counted(now_s) if sent.partition == partition]
         share = ASSUMED_LIMIT * (1 - ASSUMED_RESERVE) / self.partitions
         at_once = int(ASSUMED_AT_ONCE * share)

@@ -1,7 +1,7 @@
 """The reader of one stream partition: asks X for what is missing, reads it, waits, and asks again until it is stopped.
 
-A connection is made only when everything received over the one before is committed, so a request always starts from
-what is true. Owns the order of things; what to ask for is in `coverage`, when in `connect_limiter` and `backoff`,
+A connection is made only when everything received over the previous one is committed, so a request always starts from
+committed facts. Owns the sequence of steps; what to ask for is in `coverage`, when in `connect_limiter` and `backoff`,
 bytes in `response`.
 """
 
@@ -29,10 +29,10 @@ from connector.x.framing import Framer
 from connector.x.transport import Wire
 
 PERMIT_WAIT_S = 1.0
-"""A plan that waits longer than this for its permit is made again."""
+"""A plan that waits longer than this for its permit is replaced by a new one."""
 _LINE_TIMEOUT = 2.0
-"""How many times the longest silence a line may take to end."""
-_UNPROVEN = Failure(Curve.NETWORK, EndReason.CLOSED.value, "the connection brought nothing that proves it a stream")
+"""Limit for a line to end, in multiples of the longest silence."""
+_UNPROVEN = Failure(Curve.NETWORK, EndReason.CLOSED.value, "the connection brought no line or keep-alive of a stream")
 _TOO_MANY = Failure(Curve.TOO_MANY_CONNECTIONS, "too-many-connections", "X counts too many connections")
 _UNEXPECTED = Failure(Curve.HTTP, EndReason.INTERNAL_ERROR.value, "an unexpected exception")
 
@@ -144,9 +144,9 @@ class Reader:
         return delay_s
 
     def _refused(self, failure: Failure, plan: Plan) -> float:
-        """Ask for the same again after a refusal, and for less at once after the second one.
+        """After a first refusal ask for the same again, after a second at once for less.
 
-        A plan that X cannot have granted at the time of its answer says nothing of the contract: our clock was wrong.
+        A plan that X could not grant at the time of its answer proves nothing about the contract: our clock was wrong.
         """
         if not is_grantable(plan, self._clock.read().earliest_us):
             return self._back_off(replace(failure, curve=Curve.NETWORK))
@@ -189,7 +189,7 @@ class Reader:
         return self._conclude(plan, progress, failure)
 
     def _read(self, response: ResponseReader) -> Failure | None:
-        """Read to the end, which the committer is to learn of whatever ends the reading."""
+        """Read to the end, and report the end to the committer in any case."""
         try:
             return response.read()
         except ChannelClosedError:
@@ -214,7 +214,7 @@ class Reader:
             self._contract = Contract()
         elif last is not None and last.verdict is Verdict.IGNORED:
             self._contract = self._contract.refused(plan)
-            detail = "X ignored the range that was asked for"
+            detail = "X ignored the requested range"
             self._observer.plan_refused(plan, detail, is_believed=not self._contract.allows(plan))
         elif last is not None and last.verdict is Verdict.WHOLE:
             self._contract = self._contract.granted(plan)

@@ -1,6 +1,6 @@
 """The body of one connection: bytes in, messages into the channel, until it ends.
 
-Owns what a keep-alive and the moment of a read say, and the watch on a body that brings bytes and no line.
+Owns the meaning of keep-alives and read times, and the watch for a body that brings bytes but no line.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from connector.x.errors import ConnectFailedError, Failure
 from connector.x.framing import Framer
 
 MAX_LINES = 500
-"""Most lines handed on at once, so that a transaction can be closed between them."""
+"""Most lines put at once, so that a transaction can be closed between groups."""
 LINE_OVERHEAD_BYTES = 100
 MIN_WAIT_US = 5 * US_PER_S
-"""A keep-alive says something of time only to a reader that waited at least this long for it."""
+"""A keep-alive is evidence about time only to a reader that waited at least this long for it."""
 _MAX_BYTES = 1024 * 1024
 
 
@@ -53,11 +53,11 @@ class ResponseReader:
 
     @property
     def tail_bytes(self) -> int:
-        """How many bytes of an unfinished line have come."""
+        """The number of bytes of an unfinished line."""
         return self._framer.tail_bytes
 
     def read(self) -> Failure | None:
-        """Read to the end; return why it is not a proper one, or None. Raises `ChannelClosedError`."""
+        """Read to the end; return why the end is not a proper one, or None. Raises `ChannelClosedError`."""
         try:
             with self._stall_watch.each_tick(self._tick):
                 self._read()
@@ -101,12 +101,12 @@ class ResponseReader:
             began = self._clock.read()
 
     def _waited_since_us(self, began: Reading, at: Reading) -> int | None:
-        """Return since when the reader has waited, undisturbed, for a keep-alive; None where it has not."""
+        """Return since when the reader has waited, undisturbed, for a keep-alive; None if it has not."""
         has_waited = at.monotonic_us - began.monotonic_us >= MIN_WAIT_US and not self._framer.tail_bytes
         return began.earliest_us if has_waited and not self._stall_watch.was_stalled_since(began.monotonic_us) else None
 
     def _without_secrets(self, lines: list[bytes | LongLine], chunk: bytes) -> list[bytes | LongLine]:
-        """Return the lines with what X repeats of the request's secrets hidden: all that is read may be published.
+        """Return the lines with secrets of the request hidden that X repeats: all lines may be published.
 
         Of these lines only the first may have begun in an earlier chunk.
         """
@@ -133,7 +133,7 @@ class ResponseReader:
 
 
 def _content(line: bytes | LongLine) -> bytes:
-    """Return what is kept of a line."""
+    """Return the part of a line that is kept."""
     return line if isinstance(line, bytes) else line.head
 
 

@@ -1,4 +1,4 @@
-"""Whether this process was kept from running: a clock that ticks by itself and remembers where it was late."""
+"""Detects that this process was kept from running: a clock in its own thread records when its ticks were late."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ class StallWatch:
 
     @contextmanager
     def each_tick(self, act: Callable[[], None]) -> Iterator[None]:
-        """Have `act` called at each tick: time in which the process does not run does not count."""
+        """Call `act` at each tick: time in which the process does not run does not count."""
         with self._lock:
             self._each_tick = (*self._each_tick, act)
         try:
@@ -47,5 +47,5 @@ class StallWatch:
             self.tick()
 
     def was_stalled_since(self, since_us: int) -> bool:
-        """Return whether the process has been kept from running at some time since `since_us`, or is late now."""
+        """Return whether the process was kept from running at any time since `since_us`, or is late now."""
         return self._late_until_us >= since_us or self._monotonic() - self.last_tick_us > LATE_US
