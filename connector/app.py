@@ -87,8 +87,8 @@ class Service:
     def run(self, stop: threading.Event, on_listening: Callable[[int], None] = lambda _: None) -> None:
         """Work until `stop` is set; `on_listening` receives the HTTP port.
 
-        Raises `DependencyUnavailableError` or `NotProvisionedError` when what is needed is not there within the start
-        deadline, `SettingsError` and `OwnCorruptionError` as their names say.
+        Raises `DependencyUnavailableError` or `NotProvisionedError` if a dependency is missing after the start
+        deadline; also `SettingsError` and `OwnCorruptionError`.
         """
         try:
             self._run(stop, on_listening)
@@ -166,7 +166,7 @@ class Service:
             supervisor.run(stop)
 
     def _is_live(self) -> bool:
-        """Return whether our own threads tick: never what X, Kafka or the registry do."""
+        """Return whether our own threads tick; independent of X, Kafka and the registry."""
         group = self._status.group
         is_ticking = monotonic_us() - self._stall_watch.last_tick_us < _LIVE_LIMIT_US
         return is_ticking and not (group is not None and group.is_hung)
@@ -178,9 +178,9 @@ def _commits(
     limits: TopicLimits,
     telemetry: ServiceTelemetry,
 ) -> Commits:
-    """Return what commits for the stream partitions of this process.
+    """Return the group commit of this process.
 
-    A replica that comes back under its instance id ends at once what it left open; any other has an id of its own.
+    A replica with an instance id ends the transaction that it left open, as soon as it is back; others get a new id.
     """
     names = TopicNames(settings.topic_prefix)
 
@@ -206,7 +206,7 @@ def _commits(
 
 @contextmanager
 def _beside(run: Callable[[threading.Event], None], name: str) -> Iterator[None]:
-    """Run in a thread beside what is in the `with`."""
+    """Run in a thread for the duration of the `with`."""
     stop = threading.Event()
     threading.Thread(target=run, args=(stop,), name=name, daemon=True).start()
     try:
@@ -227,11 +227,11 @@ def _client(
 
 
 def wait_for_dependencies(settings: Settings, stop: threading.Event, telemetry: ServiceTelemetry) -> Provisioned | None:
-    """Return what the registry and the topics say once all is there, or None when stopped before.
+    """Return what `look_up` finds once everything is there, or None when stopped before.
 
-    Raises at once what waiting cannot change: `SettingsError` where librdkafka refuses what a client would be made of
-    later on, and `UnfitTopicsError`. Raises the last `DependencyUnavailableError` or other `NotProvisionedError` once
-    the start deadline has passed: what is missing may be on its way.
+    Raises at once what waiting cannot change: `UnfitTopicsError`, and `SettingsError` if librdkafka refuses a property
+    of a later client. Raises the last `DependencyUnavailableError` or other `NotProvisionedError` after the start
+    deadline: what is missing may be created meanwhile.
     """
     try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
     deadline = time.monotonic() + settings.pipeline.start_deadline_s
@@ -251,7 +251,7 @@ def wait_for_dependencies(settings: Settings, stop: threading.Event, telemetry: 
 def _unless_stopped(call: Callable[[], T], stop: threading.Event) -> T | None:
     """Return or raise as `call` does, or return None once stopped.
 
-    A silent broker or registry holds a call up for many seconds, so it runs in a thread that may be left behind.
+    A silent broker or registry blocks a call for many seconds, so it runs in a thread that can be abandoned.
     """
     result: Future[T] = Future()
 
@@ -269,7 +269,7 @@ def _unless_stopped(call: Callable[[], T], stop: threading.Event) -> T | None:
 
 
 def _prepare(settings: Settings) -> Provisioned:
-    """Look everything up, and record the schema ids that the registry has confirmed for the first time."""
+    """Look everything up, and record the schema ids that the registry confirms for the first time."""
     provisioned = look_up(settings)
     if provisioned.unrecorded:
         SchemaIds(settings.kafka, settings.schema_registry).record(provisioned.unrecorded)
@@ -277,7 +277,7 @@ def _prepare(settings: Settings) -> Provisioned:
 
 
 def look_up(settings: Settings) -> Provisioned:
-    """Return what the registry and the topics say. Raises `DependencyUnavailableError` or `NotProvisionedError`."""
+    """Return schema ids and topic limits. Raises `DependencyUnavailableError` or `NotProvisionedError`."""
     recorded = SchemaIds(settings.kafka, settings.schema_registry)
     with RegistryClient(settings.schema_registry) as registry:
         return verify(
@@ -304,7 +304,7 @@ def _writer_schema(settings: Settings, schema_id: int) -> dict[str, Any]:
 
 
 def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yield a name and a check for each thing that `run` needs.
+    """Yield a name and a check for each dependency of `run`.
 
     A check returns what it found, or raises a `ConnectorError` that says what is wrong.
     """
@@ -318,7 +318,7 @@ def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str
             window_minutes=settings.pipeline.duplicate_window_minutes,
         )
         warnings = "".join(f"; at risk: topic {topic}: {risk}" for topic, risk in at_risk.items())
-        return f"{count} topics are there{warnings}"
+        return f"{count} topics exist{warnings}"
 
     def check_subjects() -> str:
         with RegistryClient(settings.schema_registry) as registry:
@@ -340,7 +340,7 @@ def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str
 def stopping_on_signals() -> Iterator[threading.Event]:
     """Yield an event that SIGTERM and SIGINT set; a second one ends the process at once.
 
-    A thread sets it: a handler that did could find the event locked by the very code it interrupts.
+    A thread sets it: a signal handler could find the event locked by the code that it interrupts.
     """
     stop = threading.Event()
     reading_end, writing_end = socket.socketpair()

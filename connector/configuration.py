@@ -1,4 +1,4 @@
-"""Where settings come from, and how wrong ones are explained.
+"""Reads settings from their sources, and explains wrong ones.
 
 Sources, the first wins: environment (`CONNECTOR_…`, nesting `__`), the YAML file of `--config`. Proxies are named by
 the environment alone (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`): `x.proxy` reads them for X, the registry's
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Settings)
 
 _ALIKE = 0.9
-"""How alike two variables must be, most of whose letters are the same anyway."""
+"""How similar two variables must be, most of whose letters are the same anyway."""
 _CA_VARIABLE = "SSL_CERT_FILE"
 _CONFIG_LIMIT_BYTES = 1024 * 1024
 _PORTS = {None, *range(1, 65536)}
@@ -41,13 +41,13 @@ _PROXY_EXAMPLE = "http://proxy.example.com:3128"
 _SENT_BY = {"PLAIN": "the password", "OAUTHBEARER": "the access token"}
 _TOO_DEEP = "nested too deeply"
 _UNCHECKED = {"enable.ssl.certificate.verification": "false", "ssl.endpoint.identification.algorithm": "none"}
-"""Properties and values with which a certificate says nothing."""
+"""Properties and values that leave the certificate unchecked."""
 
 
 def load_settings(kind: type[S], config_file: Path | None = None) -> S:
     """Read settings of `kind` from the environment and, below it, from the YAML file.
 
-    Raises `SettingsError` with every problem found, each naming the setting and what would be right.
+    Raises `SettingsError` with every problem found, each with the setting and how to correct it.
     """
     content: Mapping[str, Any] = {}
 
@@ -78,7 +78,7 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
 
 
 def _given_name(path: tuple[str, ...], config_file: Path | None, content: Mapping[str, Any]) -> str:
-    """Return what a user calls the setting at `path`: file and key where the file gives it and no variable does."""
+    """Return the name of the setting at `path` for its user: file and key if the file sets it and no variable does."""
     variables = {name.upper() for name in os.environ}
     is_variable = any(variable_name(path[:length]) in variables for length in range(1, len(path) + 1))
     node: Any = content
@@ -92,7 +92,7 @@ def _given_name(path: tuple[str, ...], config_file: Path | None, content: Mappin
 
 
 def risks(settings: Settings) -> Iterator[str]:
-    """Yield what is allowed and gives a secret away on the network, or to those who may read the settings."""
+    """Yield settings that are allowed but expose a secret on the network, or to those who may read the settings."""
     kafka, registry = settings.kafka, settings.schema_registry
     sent = _SENT_BY.get(kafka.sasl.mechanism or "")
     if kafka.security_protocol == "SASL_PLAINTEXT" and sent is not None:
@@ -113,7 +113,7 @@ def risks(settings: Settings) -> Iterator[str]:
 
 
 def read_config(kind: type[Settings], config_file: Path | None) -> Mapping[str, Any]:
-    """Return what the YAML file holds. Raises `SettingsError`, which never quotes the file, as it may hold a secret."""
+    """Return the content of the YAML file. Raises `SettingsError`, which never quotes it: it may hold a secret."""
     if config_file is None:
         return {}
     name = f"--config {config_file}"
@@ -141,14 +141,14 @@ def read_config(kind: type[Settings], config_file: Path | None) -> Mapping[str, 
 
 
 def _otherwise_cased(kind: type[Settings], content: Mapping[str, Any]) -> Iterator[str]:
-    """Yield sections of the file that pydantic-settings drops without a word, since only their case is wrong."""
+    """Yield sections of the file that pydantic-settings drops silently because their case is wrong."""
     for name in content:
         if name not in kind.model_fields and name.lower() in kind.model_fields:
             yield f"{shown(name)}: unknown setting; did you mean {name.lower()}?"
 
 
 def _given_twice(node: yaml.Node | None) -> Iterator[str]:
-    """Yield what a file gives twice: YAML keeps the last of them, and says nothing of the others."""
+    """Yield keys that a file has twice: YAML silently keeps the last of them."""
     waiting: deque[tuple[yaml.Node | None, str]] = deque([(node, "")])
     seen: set[int] = set()
     while waiting:
@@ -164,15 +164,15 @@ def _given_twice(node: yaml.Node | None) -> Iterator[str]:
                 waiting.append((value, f"{name}."))
         for name, found in lines.items():
             if len(found) > 1:
-                yield f"{name} is given at lines {' and '.join(map(str, found))}: make them one, or remove one"
+                yield f"{name} is given at lines {' and '.join(map(str, found))}: merge them, or remove one"
 
 
 def _unusable_files(
     section: BaseModel, name_of: Callable[[tuple[str, ...]], str], path: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    """Find files that settings name and that cannot be read, but for those of X where no access to X is needed.
+    """Find unreadable files in settings; those for X only if the command needs access to X.
 
-    CA certificates may be in a folder, as OpenSSL has it.
+    CA certificates may be in a folder, as for OpenSSL.
     """
     for name, value in section:
         if isinstance(value, BaseModel) and type(value) is not XSettings:
@@ -182,13 +182,13 @@ def _unusable_files(
 
 
 def as_path(path: Path) -> str:
-    """Return a path as it may be shown: what does not begin as one may be the secret that belongs into the file."""
+    """Return a path as it may be shown: text that does not look like one may be the secret that belongs in the file."""
     text = str(path)
-    return text if text.startswith(("/", ".", "~")) else "what is given, which does not begin with / or ."
+    return text if text.startswith(("/", ".", "~")) else "the value given, which does not begin with / or ."
 
 
 def _unusable_certificates(environment: Mapping[str, str]) -> Iterator[str]:
-    """Find the file with CA certificates that the HTTP library takes from the environment, should it be none."""
+    """Find the file of CA certificates that the HTTP library takes from the environment, if it is unusable."""
     path = environment.get(_CA_VARIABLE)
     if path and (problem := why_not_a_file(Path(path))):
         yield f"{_CA_VARIABLE}: {path}: {problem}"
@@ -214,7 +214,7 @@ def describe_settings(
 def _flat_sections(
     model: type[BaseModel], content: Mapping[str, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, ...]]:
-    """Yield where the file has a value in place of a section: a variable of that section would hide it."""
+    """Yield sections for which the file has a value: a variable of that section would hide the mistake."""
     for name, field in model.model_fields.items():
         section, value = field.annotation, content.get(name)
         if value is None or not (isinstance(section, type) and issubclass(section, BaseModel)):
@@ -244,10 +244,10 @@ def _misspelt_variables(kind: type[Settings], environment: Mapping[str, str]) ->
 
 
 def read_proxy(scheme: str, address: str) -> "httpx.Proxy":
-    """Return the proxy for `scheme`, which may be `all`, that has this address; without a scheme it speaks HTTP.
+    """Return the proxy for `scheme`, which may be `all`, at this address; an address without a scheme means HTTP.
 
-    Raises `SettingsError`, which does not show the address, as it may hold a password, for what the HTTP library
-    refuses, now or when it connects.
+    Raises `SettingsError` for an address that the HTTP library would refuse, now or when it connects; never shows the
+    address, as it may hold a password.
     """
     import httpx  # noqa: PLC0415 - a command starts without it where no proxy is named
 
@@ -291,7 +291,7 @@ def _explain(kind: type[Settings], problem: ErrorDetails, name_of: Callable[[tup
 
 
 def _meant(kind: type[Settings], path: tuple[str, ...]) -> str:
-    """Return what to say of the setting that an unknown one may stand for, by the name that its source has for it."""
+    """Return a hint at the setting that an unknown one may stand for, by its name in that source."""
     right = _right_path(kind, path)
     if right is None:
         return f"; sections are {', '.join(kind.model_fields)}" if len(path) == 1 else ""
@@ -300,7 +300,7 @@ def _meant(kind: type[Settings], path: tuple[str, ...]) -> str:
 
 
 def _right_path(kind: type[Settings], path: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the setting or section that is spelt alike in the same section, or alone has that name elsewhere."""
+    """Return the setting or section with a similar name in the same section, or the only one of that name elsewhere."""
     *above, name = path
     section: type[BaseModel] = kind
     for each in above:

@@ -4,12 +4,12 @@
     ├── SettingsError              the operator must correct settings (78)
     ├── MissingExtraError          the operator must install an extra of the package (78)
     ├── NotProvisionedError        the operator must run `connector provision`, or grant a right (78)
-    │   └── UnfitTopicsError       the same, and waiting cannot help: what is there is not what it must be
+    │   └── UnfitTopicsError       the same, and waiting cannot help: something has the wrong form
     ├── DependencyUnavailableError wait and try again; past the start deadline, give up (69)
     ├── OwnCorruptionError         stop that partition; a person must look (70)
     │   └── TopicsChangedError     the same, but the ledger is sound: a topic has changed
     ├── HungError                  end the process, so that others take over (70)
-    └── WriterLostError            drop the producer and all it knew, and start again from the ledger
+    └── WriterLostError            drop the producer and its state, and restart from the ledger
         └── FencedError            the same, but another replica may be the owner: wait first
 
 Foreign exceptions become one of these at the seam where the foreign library is called.
@@ -19,7 +19,7 @@ import os
 
 
 class ConnectorError(Exception):
-    """Base of all errors raised on purpose: `lines` are its text, each of which is to be shown as one line."""
+    """Base of all errors raised on purpose: `lines` are its text, each shown as one line."""
 
     exit_code = os.EX_SOFTWARE
 
@@ -58,11 +58,11 @@ class NotProvisionedError(ConnectorError):
 
 
 class UnfitTopicsError(NotProvisionedError):
-    """A topic or a schema id is there and is not what it must be, which only a person can change."""
+    """A topic or a schema id exists in the wrong form, which only a person can change."""
 
 
 class DependencyUnavailableError(ConnectorError):
-    """Kafka, the registry, or the service whose health is asked for does not answer as it should."""
+    """Kafka, the registry, or the probed service does not answer as it should."""
 
     exit_code = os.EX_UNAVAILABLE
 
@@ -74,7 +74,7 @@ class OwnCorruptionError(ConnectorError):
 
 
 class TopicsChangedError(OwnCorruptionError):
-    """Topics that a stream partition writes to have changed so that a promise would break."""
+    """Topics of a stream partition have changed in a way that would break a guarantee."""
 
 
 class HungError(ConnectorError):
@@ -90,5 +90,5 @@ class WriterLostError(ConnectorError):
 class FencedError(WriterLostError):
     """Another process may own the stream partition.
 
-    Its entry stands in our place, Kafka refused our producer, or this process was paused.
+    Its entry is in our place, Kafka refused our producer, or this process was paused.
     """

@@ -1,6 +1,6 @@
-"""Files: those that settings name, which are read without ever waiting, and those that only their owner may read.
+"""Files: reads those in settings without ever blocking, and writes those that only their owner may read.
 
-A symbolic link counts as what it leads to: Kubernetes mounts secrets as links.
+Symbolic links are followed: Kubernetes mounts secrets as links.
 """
 
 import os
@@ -16,7 +16,7 @@ _FOLDER = "is a folder, not a file"
 
 
 def why_not_a_file(path: Path, *, may_be_folder: bool = False) -> str | None:
-    """Return why `path` is no regular file that can be read, or None where it is one."""
+    """Return why `path` is not a readable regular file, or None if it is."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -47,7 +47,7 @@ def _forbidden(path: Path) -> str:
 
 
 def read_small_file(path: Path, limit_bytes: int) -> bytes:
-    """Return what a regular file holds. Raises `OSError` for any other, and where it holds more than the limit."""
+    """Return the content of a regular file. Raises `OSError` for any other, and above the limit."""
     try:
         descriptor = os.open(path, _AT_ONCE)
     except PermissionError:
@@ -62,11 +62,11 @@ def read_small_file(path: Path, limit_bytes: int) -> bytes:
 
 
 def open_private(path: Path) -> BinaryIO:
-    """Open a file to write it from its beginning; one that is made is for its owner alone. Raises `OSError`."""
+    """Open a file for writing from its beginning; a new one is private to its owner. Raises `OSError`."""
     return os.fdopen(os.open(path, _TO_WRITE | os.O_TRUNC, _OWNER_ONLY), "wb")
 
 
 def replace_private(path: Path) -> BinaryIO:
-    """Open a new file for its owner alone, in place of what is at `path`, be it a link. Raises `OSError`."""
+    """Open a new private file that replaces whatever is at `path`, even a link. Raises `OSError`."""
     path.unlink(missing_ok=True)
     return os.fdopen(os.open(path, _TO_WRITE | os.O_EXCL, _OWNER_ONLY), "wb")

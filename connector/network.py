@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or an address is this machine's own; of names only `localhost` is, by any resolver."""
+    """Return whether a host name or an address is this machine's own; the only such name is `localhost`."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -13,7 +13,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_plain_http(url: str) -> bool:
-    """Return whether what is sent to `url` crosses a network unencrypted; what is no URL is sent nowhere."""
+    """Return whether requests to `url` cross a network unencrypted; False if it is not a URL."""
     try:
         parts = urlsplit(url)
         return parts.scheme == "http" and not is_loopback(parts.hostname or "")

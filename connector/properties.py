@@ -1,4 +1,4 @@
-"""librdkafka properties that an operator gives: which of them are refused, which are secret, and a file of them."""
+"""librdkafka properties from the operator: which are refused, which are secret, and how a file of them is read."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _OIDC_PAIRS = (
     ("sasl.oauthbearer.client.id", "sasl.oauthbearer.client.secret"),
     ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.credentials.client.secret"),
 )
-"""What librdkafka sends as a pair, under both of its names."""
+"""Pairs that librdkafka sends together, under both of their names."""
 _TOKEN_ENDPOINT = "sasl.oauthbearer.token.endpoint.url"  # noqa: S105 - a name
 _CLIENT_CREDENTIALS = "client_credentials"
 _OWNED_PROPERTIES = frozenset(
@@ -88,7 +88,7 @@ _SETTING_OF = {
 
 
 def parse_map(value: object) -> object:
-    """Return what a text holds as JSON, or what is no text as it is. Raises `ValueError`."""
+    """Return a string parsed as JSON, and any other value as it is. Raises `ValueError`."""
     if not isinstance(value, str):
         return value
     try:
@@ -112,7 +112,7 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def read_properties(path: Path) -> Properties:
-    """Return what a file holds as a JSON map. Raises `OSError` and `ValueError`, which do not quote it."""
+    """Return the JSON map in a file. Raises `OSError` and `ValueError`, which do not quote it."""
     content = parse_map(read_small_file(path, _FILE_LIMIT_BYTES).decode())
     if not isinstance(content, dict) or not all(isinstance(value, str | int | float) for value in content.values()):
         raise ValueError("must hold a JSON map of librdkafka properties to texts, numbers, true and false")
@@ -120,7 +120,7 @@ def read_properties(path: Path) -> Properties:
 
 
 def check_not_owned(properties: Properties) -> Properties:
-    """Return the properties. Raises `ValueError` for one that a promise rests on or that has a setting of its own."""
+    """Return the properties. Raises `ValueError` for one that a guarantee depends on or that has its own setting."""
     if owned := sorted(_OWNED_PROPERTIES.intersection(properties)):
         settings = [_SETTING_OF[name] for name in owned if name in _SETTING_OF]
         hint = f"; use {', '.join(dict.fromkeys(settings))}" if settings else ""
@@ -158,7 +158,7 @@ def check_token_source(properties: Mapping[str, object]) -> None:
 
 
 def secret_values(properties: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield each secret among the properties, in each form in which librdkafka sends it, by its name."""
+    """Yield each secret among the properties with its name, in every form in which librdkafka sends it."""
     for name, value in properties.items():
         text = str(value)
         if is_secret(name):

@@ -1,8 +1,7 @@
-r"""Words of others as they may be shown: bounded, on one line, and without a secret of ours.
+r"""Makes text from outside safe to show: bounded, on one line, and without a secret of ours.
 
-An answer may repeat what was sent with its request, and a library may quote what it was given. So each secret is kept
-here before it leaves the process, and every text that comes from outside passes `shown` before it is logged, raised or
-published.
+An answer may repeat parts of its request, and a library may quote its arguments. So each secret is registered here
+before it leaves the process, and every text from outside passes `shown` before it is logged, raised or published.
 """
 
 import base64
@@ -15,27 +14,27 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote, unquote
 
 QUOTE_LIMIT = 300
-"""The most characters of anyone's words in a log, an error or the status."""
+"""Most characters of quoted text in a log, an error or the status."""
 LEAST_IN_DATA = 12
-"""A shorter secret may be in what people write, and to hide it there would change their words."""
+"""A shorter secret may occur in ordinary text, and hiding it there would alter the text."""
 
 _LOOKED_AT = 8 * 1024
-"""How many characters are looked at to show `QUOTE_LIMIT`: what is hidden or left out may be longer than what stays."""
+"""How many characters are read to show `QUOTE_LIMIT`: what is hidden may be longer than what stays."""
 _HIDDEN = "[secret]"
 _LEAST_KEPT = 4
-"""A shorter secret is in too many words: to hide it would leave nothing to read."""
+"""A shorter secret occurs in too many words: hiding it would leave nothing readable."""
 _MOST_KEPT = 8
-"""How many of one kind are kept: one that was rotated may still be in answers on their way."""
+"""How many of one kind are kept: a rotated one may still be in answers in flight."""
 _LEAST_CUT, _BEGINNING = 24, (16, 32)
-"""From that length on a secret is known by its beginning, since what is quoted may end within it."""
+"""A secret of at least this length is recognised by its beginning, since a quote may end within it."""
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _ESCAPED = re.compile(r"\\u00(?!22|5[cC])([2-7][0-9a-fA-F])")
-"""ASCII characters as JSON may write them, but for those that must be escaped."""
+"""ASCII characters that JSON may escape but need not."""
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 class Secrets:
-    r"""Secrets in every form in which they leave us or may come back, whole, or cut off after a good part.
+    r"""Secrets in every form in which they are sent or may come back, whole or truncated.
 
     That is: as they are, percent-encoded, percent-decoded, in JSON, in HTML, and as Python shows bytes. Forms of fewer
     than `least` characters do not count.
@@ -47,7 +46,7 @@ class Secrets:
         self._exact = tuple({_beginning(form).encode(errors="replace") for form in forms})
 
     def are_in(self, data: bytes) -> bool:
-        """Return whether one is in `data`, in the case in which it left us."""
+        """Return whether one is in `data`, case-sensitively."""
         if rb"\u00" in data:
             data += _unescaped(data.decode("latin-1")).encode("latin-1")
         return any(beginning in data for beginning in self._exact)
@@ -62,14 +61,14 @@ class Secrets:
         return hidden
 
     def hide_in(self, data: bytes) -> bytes:
-        """Return the same of bytes, whatever they are."""
+        """Return the same for bytes of any encoding."""
         return self.hide(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
     def _hide(self, text: str) -> str:
         return "".join(_without(text, sorted(self._spans(text.translate(_LOWER)))))
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where each form begins and ends in a text in lower case, whole ones and those that are cut off."""
+        """Yield the start and end of each form in a lower-case text, whole or truncated."""
         for form, beginning in self._forms:
             start = text.find(form)
             while start >= 0:
@@ -88,7 +87,7 @@ _secrets = Secrets(())
 
 
 def keep_secret(kind: str, *values: str) -> None:
-    """Have these hidden from now on wherever words of others are shown, until there are newer ones of their `kind`."""
+    """Hide these secrets from now on in all text that is shown, until newer ones of their `kind` replace them."""
     global _secrets  # noqa: PLW0603 - what this process must not show lives as long as the process
     with _lock:
         kept = _kept.setdefault(kind, deque(maxlen=_MOST_KEPT))
@@ -98,7 +97,7 @@ def keep_secret(kind: str, *values: str) -> None:
 
 
 def forget_secrets() -> None:
-    """Forget what was kept, as a new process has."""
+    """Forget all secrets, as in a new process."""
     global _secrets  # noqa: PLW0603 - see `keep_secret`
     with _lock:
         _kept.clear()
@@ -106,7 +105,7 @@ def forget_secrets() -> None:
 
 
 def basic_credentials(name: str, password: str) -> str:
-    """Return a pair as a header with HTTP Basic authentication holds it (RFC 7617)."""
+    """Return a pair as in the header of HTTP Basic authentication (RFC 7617)."""
     return base64.b64encode(f"{name}:{password}".encode(errors="surrogateescape")).decode()
 
 
@@ -120,7 +119,7 @@ def shown(text: str | bytes, limit: int = QUOTE_LIMIT) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return `text` with `[secret]` in place of each secret that was kept."""
+    """Return `text` with `[secret]` in place of each registered secret."""
     return _secrets.hide(text)
 
 
@@ -145,13 +144,13 @@ def _forms(value: str) -> Iterator[str]:
 
 
 def _beginning(form: str) -> str:
-    """Return what of a form is enough to know it by."""
+    """Return the beginning of a form that is enough to recognise it."""
     least, most = _BEGINNING
     return form if len(form) < _LEAST_CUT else form[: min(max(least, len(form) // 2), most)]
 
 
 def _without(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
-    """Yield `text` in pieces, with what stands for a secret in place of each run of spans, which come in order."""
+    """Yield `text` in pieces, with a placeholder for each run of spans, which are in order."""
     end = 0
     for start, its_end in spans:
         if start > end or not end:
@@ -162,7 +161,7 @@ def _without(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
 
 
 def _length_in_common(form: str, text: str, known: int) -> int:
-    """Return how far two texts agree, which they do in the first `known` characters."""
+    """Return the length of the common beginning of two texts, which is at least `known`."""
     if form == text:
         return len(form)
     low, high = known, min(len(form), len(text))

@@ -41,7 +41,7 @@ from connector.quoting import keep_secret
 
 ENV_PREFIX = "CONNECTOR_"
 FORM = "form"
-"""Where a setting with a `pattern` says in words what it must be."""
+"""Key of the error message for a setting with a `pattern`."""
 
 DUPLICATE_WINDOW_MINUTES = 10
 
@@ -69,7 +69,7 @@ class _SecretPair(_Section):
     def secret(self, name: str) -> str | None:
         """Return the secret `name`, from its value or its file's content as of now, without the last line break.
 
-        From now on it is hidden in all that is shown. Raises `SettingsError` when the file cannot be read, is no
+        From now on it is hidden in all text that is shown. Raises `SettingsError` if the file cannot be read, is not a
         regular file or holds more than 64 KiB.
         """
         given = self._given(name)
@@ -99,7 +99,7 @@ def _is_given(secret: str, values: Mapping[str, object]) -> bool:
 
 
 class SettingValueError(ValueError):
-    """A value that is wrong in another setting of the same section than the one that is being checked."""
+    """A wrong value in another setting of the section than the one being checked."""
 
     def __init__(self, setting: str, problem: str) -> None:
         super().__init__(problem)
@@ -143,7 +143,7 @@ class XSettings(_SecretPair):
         validate_default=True,
         description="Accept a base_url with http:// on another machine: the token crosses the network unencrypted.",
     )
-    gzip: bool = Field(default=True, description="Ask X for gzip.")
+    gzip: bool = Field(default=True, description="Ask X for gzip compression.")
     ca_file: Path | None = Field(None, description="CA certificates for X, when a proxy re-signs TLS.")
     connect_timeout_s: float = Field(10.0, gt=0, le=60, description="Limit for TCP and TLS set-up, in seconds.")
     silence_timeout_s: float = Field(
@@ -154,8 +154,8 @@ class XSettings(_SecretPair):
         ge=0,
         le=1000,
         description=(
-            "Pause after a read of less than 16 KiB, so that the next one brings more: "
-            "fewer wake-ups, at the price of that much delay."
+            "Pause after a read of less than 16 KiB, so that the next one returns more: "
+            "fewer wake-ups for that much delay."
         ),
     )
     max_replays: int = Field(2, ge=1, le=10, description="Stream partitions that may catch up at the same time.")
@@ -202,7 +202,7 @@ class XSettings(_SecretPair):
 
 
 class XAccessSettings(XSettings):
-    """How X is reached, by a command that cannot do without a token."""
+    """How X is reached, by a command that needs a token."""
 
     @field_validator("bearer_token_file")
     @classmethod
@@ -267,7 +267,7 @@ class RetentionSettings(_Section):
 
 
 class KafkaSettings(_Section):
-    """How Kafka is reached, and what `provision` makes there."""
+    """How Kafka is reached, and what `provision` creates there."""
 
     bootstrap_servers: str = Field(
         description="Brokers, comma-separated host:port.",
@@ -288,11 +288,9 @@ class KafkaSettings(_Section):
     properties: Annotated[Properties, NoDecode, BeforeValidator(parse_map), AfterValidator(check_not_owned)] = Field(
         default_factory=dict,
         repr=False,
-        description="More librdkafka properties, as a JSON map; those we own are refused.",
+        description="More librdkafka properties, as a JSON map; those that the connector sets itself are refused.",
     )
-    properties_file: Path | None = Field(
-        None, description="File holding more of them, as a JSON map: for those that are secret."
-    )
+    properties_file: Path | None = Field(None, description="File with more of them, as a JSON map; for secret ones.")
     group_instance_id: str | None = Field(
         None,
         description=(
@@ -305,8 +303,8 @@ class KafkaSettings(_Section):
     watched_groups: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
         (),
         description=(
-            "Consumer groups to watch, comma-separated: how much of the events each has not processed, and how old it "
-            "is. X gives 24 hours to act."
+            "Consumer groups to watch, comma-separated: how many events each has not processed, and how old they "
+            "are. X gives 24 hours to act."
         ),
     )
     headers: bool = Field(default=True, description="CloudEvents headers on event records.")
@@ -316,7 +314,7 @@ class KafkaSettings(_Section):
     replication_factor: int = Field(3, ge=1, le=32767, description="Replicas of the topics that provision creates.")
     min_insync_replicas: int = Field(2, ge=1, description="min.insync.replicas of the topics that provision creates.")
     partitions: int = Field(
-        6, ge=1, le=10_000, description="Partitions of each event topic; provision makes them, run insists on them."
+        6, ge=1, le=10_000, description="Partitions of each event topic; provision creates them, run requires them."
     )
     retention: RetentionSettings = RetentionSettings()
 
@@ -378,11 +376,11 @@ class KafkaSettings(_Section):
         return minimum
 
     def all_properties(self) -> Properties:
-        """Return `properties`, and what the file of more holds as of now.
+        """Return `properties` and the present content of `properties_file`.
 
-        From now on the secret ones are hidden in all that is shown. Raises `SettingsError` where the file cannot be
-        read, is no JSON map, or holds a property that is owned or given twice; and where OAUTHBEARER lacks what it gets
-        a token by.
+        From now on the secret ones are hidden in all text that is shown. Raises `SettingsError` if the file cannot be
+        read, is not a JSON map, or holds a property that is owned or given twice; and if OAUTHBEARER lacks what it
+        needs to get a token.
         """
         given = dict(self.properties)
         if self.properties_file is not None:
@@ -447,7 +445,7 @@ class PipelineSettings(_Section):
     start_deadline_s: float = Field(
         60.0,
         ge=0,
-        description="How long `run` waits at start for Kafka, registry, and topics and subjects that are missing.",
+        description="How long `run` waits at start for Kafka, the registry, and missing topics and subjects.",
     )
     commit_interval_ms: int = Field(
         200,
@@ -455,7 +453,7 @@ class PipelineSettings(_Section):
         le=5000,
         description=(
             "Time between commits; all stream partitions of a process commit together. "
-            "An event waits up to this long, and longer while the transaction before is still being committed."
+            "An event waits up to this long, and longer while the previous transaction is still being committed."
         ),
     )
     commit_max_events: int = Field(
@@ -467,7 +465,7 @@ class PipelineSettings(_Section):
     channel_limit_bytes: int = Field(
         8 * 1024**2,
         ge=1024**2,
-        description="Most bytes that wait for the committer of a stream partition; then the reader waits.",
+        description="Most bytes that may wait for the committer of a stream partition; then the reader waits.",
     )
     duplicate_window_minutes: int = Field(
         DUPLICATE_WINDOW_MINUTES,

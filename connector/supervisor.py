@@ -1,6 +1,6 @@
-"""Which stream partitions this process owns, and when it starts and stops processing them.
+"""Starts and stops the processing of stream partitions as the group assigns and revokes them.
 
-Two replicas that both take a partition for theirs are kept apart by its ledger, not by the group.
+Two replicas that both believe they own a partition are kept apart by its ledger, not by the group.
 """
 
 import threading
@@ -22,15 +22,15 @@ DRAIN_S = 8.0
 
 
 JOIN_TOLD_S = 4.0
-"""How long joining the group may take without a word: a first member waits for others, by default 3 s."""
+"""How long joining the group may take before it is logged: a first member waits for others, by default 3 s."""
 JOIN_TOLD_AGAIN_S = 30.0
 
 HUNG_S = 60.0
-"""How long the group may go without a poll, releases included; it gives our partitions to others after as long."""
+"""How long the group may go without a poll, releases included; then it reassigns our partitions."""
 
 
 class JoinWait:
-    """How long the group has let this process wait, and when that is to be said: after 4 s, then every 30 s."""
+    """How long this process has waited for the group, and when to report it: after 4 s, then every 30 s."""
 
     def __init__(self, session_timeout_ms: int, monotonic_s: Callable[[], float]) -> None:
         self._session_timeout_s = session_timeout_ms / 1000
@@ -44,11 +44,11 @@ class JoinWait:
         self._trouble = detail
 
     def joined(self) -> None:
-        """Start over with the next wait."""
+        """Record that the group was joined: the next wait starts at zero."""
         self._since_s, self._told_after_s, self._trouble = None, JOIN_TOLD_S, None
 
     def due(self) -> tuple[float, str] | None:
-        """Return for how many seconds it waits and why, where that is to be said now."""
+        """Return how many seconds it has waited and why, if it is time to report that."""
         now_s = self._monotonic_s()
         self._since_s = now_s if self._since_s is None else self._since_s
         waited_s = now_s - self._since_s
@@ -89,10 +89,10 @@ class Supervisor:
         self._join_wait = JoinWait(settings.pipeline.session_timeout_ms, monotonic_s)
 
     def run(self, stop: threading.Event) -> None:
-        """Process what is assigned until `stop` is set, or `check` raises what ends the process.
+        """Process the assigned partitions until `stop` is set, or `check` raises.
 
         Raises `SettingsError` when another process has the same group instance id, `OwnCorruptionError` when all owned
-        partitions stopped for a ledger that cannot be trusted, and `HungError` when one gives no sign of life.
+        partitions stopped because of an untrusted ledger, and `HungError` when one gives no sign of life.
         """
         with self._membership as membership:
             try:
@@ -162,7 +162,7 @@ class Supervisor:
             self._telemetry.waiting_for_group(*due)
 
     def _check_none_hangs(self) -> None:
-        """End a process that does not know what its own threads do, so that others take its partitions over."""
+        """End a process with a hung thread, so that others take over its partitions."""
         if hung := [str(partition) for partition, worker in self._workers.items() if worker.is_hung]:
             raise HungError(f"no sign of life from {', '.join(hung)}")
 

@@ -1,7 +1,7 @@
-"""What may reach a terminal: text of anyone, with all that a terminal would obey made visible.
+"""Makes text safe for a terminal: control characters become visible.
 
-Pure. Every command's output, the console log and the demo go through `visible`, a line at a time: a line break within
-a line is someone else's, and would begin a line that looks like ours.
+Pure. Every command's output, the console log and the demo go through `visible`, a line at a time: a line break within a
+line comes from outside, and could fake a line of ours.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from traceback import TracebackException
 from connector.quoting import without_secrets
 
 _FRAME = '  File "'
-"""How the lines begin that Python makes of a frame; they end within it, too."""
+"""The beginning of the lines that Python prints for a frame; their line breaks are Python's."""
 
 
 def visible(text: str) -> str:
@@ -25,7 +25,7 @@ def visible(text: str) -> str:
 
 
 def traceback_lines(error: BaseException) -> Iterator[str]:
-    """Yield the lines of a traceback, without local variables; what an exception says takes one, whatever it says."""
+    """Yield the lines of a traceback, without local variables; the text of an exception always takes one line."""
     for part in TracebackException.from_exception(error, compact=True).format():
         text = part.strip("\n")
         hidden = without_secrets(text)

@@ -435,7 +435,7 @@ def test_what_the_file_gives_twice_is_an_error_that_names_the_lines(tmp_path: Pa
     )
     file = _yaml(tmp_path, text)
     assert sorted(_problems(config=file)) == [
-        f"--config {file}: {name} is given at lines {lines}: make them one, or remove one"
+        f"--config {file}: {name} is given at lines {lines}: merge them, or remove one"
         for name, lines in (
             ("http.port", "5 and 7"),
             ("kafka", "2 and 10"),
@@ -627,7 +627,7 @@ def test_secret_that_is_given_in_place_of_its_file_is_not_shown(monkeypatch: pyt
     monkeypatch.delenv("CONNECTOR_X__BEARER_TOKEN")
     [problem] = _problems()
     assert problem.startswith(
-        "CONNECTOR_X__BEARER_TOKEN_FILE: what is given, which does not begin with / or .: no such"
+        "CONNECTOR_X__BEARER_TOKEN_FILE: the value given, which does not begin with / or .: no such"
     )
 
 
