@@ -1,4 +1,4 @@
-"""What cannot be vouched for: why a time range is asked for again, and why one is recorded as a gap. Pure.
+"""Doubts and gaps: why a time range is requested again, and why one is recorded as a gap. Pure.
 
 Instants are microseconds since 1970 in X's time.
 """
@@ -22,7 +22,7 @@ class GapState(StrEnum):
 
 
 CLOSED = frozenset({GapState.RECONCILED, GapState.WITHDRAWN})
-"""States in which no event of a gap is missing any more; one that is not known here is open."""
+"""States in which no event of a gap is missing any more; an unknown state is open."""
 
 
 class Suspicion(StrEnum):
@@ -52,7 +52,7 @@ class GapCause(StrEnum):
 
 
 class GapRecord(msgspec.Struct, frozen=True):
-    """A record of the gap topic, as `Gap.avsc` has it; instants are milliseconds since 1970."""
+    """A record of the gap topic (`Gap.avsc`); instants are milliseconds since 1970."""
 
     gap_id: str
     stream: str
@@ -70,7 +70,7 @@ class GapRecord(msgspec.Struct, frozen=True):
 
 
 def read_gap_record(fields: Mapping[str, Any], key: bytes) -> GapRecord:
-    """Return the record with these fields under `key`. Raises `ValueError` for one that the connector did not write."""
+    """Return the record with these fields under `key`. Raises `ValueError` if the connector did not write it."""
     read = msgspec.convert(fields, GapRecord)
     if read.gap_id.encode() != key:
         raise ValueError("the key is not the gap_id")
@@ -82,7 +82,7 @@ _SUSPECTED = frozenset(suspicion.value for suspicion in Suspicion)
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time range whose events the streams cannot bring, or not in a way that can be vouched for."""
+    """A time range whose events the streams cannot deliver, or not verifiably."""
 
     start_us: int
     end_us: int

@@ -1,4 +1,4 @@
-"""When known events happened, to ten seconds: what must come again where an overlap is delivered. Pure.
+"""Dates of known events, to ten seconds: these must come again when an overlap is delivered. Pure.
 
 Instants are microseconds since 1970 in X's time.
 """
@@ -12,7 +12,7 @@ _MOST_BUCKETS = 1000
 
 
 class KnownDates:
-    """The dates of committed and pending events of late; the oldest buckets are dropped first."""
+    """The dates of recent events, committed and pending; the oldest buckets are dropped first."""
 
     def __init__(self) -> None:
         self._buckets: dict[int, None] = {}

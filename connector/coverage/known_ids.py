@@ -1,7 +1,7 @@
-"""Which ids have been committed lately. Pure.
+"""The ids committed lately. Pure.
 
-An id is forgotten by covered time, never by the clock on the wall, so a long outage forgets nothing. Coverage never
-stands still for long, which is what bounds the memory: ids are kept for the age of coverage plus the window.
+An id is forgotten by covered time, never by the wall clock, so a long outage forgets nothing. Coverage never stops for
+long, which bounds the memory: ids are kept for the age of coverage plus the window.
 """
 
 import sys
@@ -19,7 +19,7 @@ _SHIFTED = bytes(byte >> _SHIFT for byte in range(256))
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A ledger entry; `buckets` says where its ids are, in the order in which they came."""
+    """A ledger entry; `buckets` are the buckets of its ids, in order of arrival."""
 
     offset: int
     covers_to_us: int
@@ -29,8 +29,8 @@ class _Entry:
 class KnownIds:
     """The ids of the ledger entries that still matter, oldest first.
 
-    An id is kept until coverage is `window_us` past the latest time its event can belong to. Ids are evenly spread, as
-    hashes are, over buckets of plain bytes, each with the oldest in front: to forget is to cut off the front.
+    An id is kept until coverage is `window_us` past the latest time its event can belong to. Ids are hashes,
+    so they spread evenly over buckets of plain bytes, each with the oldest in front: forgetting cuts off the front.
     """
 
     def __init__(self, window_us: int) -> None:
@@ -45,7 +45,7 @@ class KnownIds:
     def __contains__(self, event_id: bytes) -> bool:
         bucket = self._buckets[_bucket_of(event_id)]
         at = bucket.find(event_id)
-        while at >= 0 and at % ID_BYTES:  # the end of one id and the beginning of the next are no id
+        while at >= 0 and at % ID_BYTES:  # a match across two ids is not an id
             at = bucket.find(event_id, at + 1)
         return at >= 0
 
@@ -55,7 +55,7 @@ class KnownIds:
         return self._entries[0].offset if self._entries else None
 
     def remember(self, offset: int, covers_to_us: int, ids: bytes) -> None:
-        """Add the ids, packed and none of them known, of the ledger entry committed at `offset`."""
+        """Add the packed ids, all unknown so far, of the ledger entry committed at `offset`."""
         if ids:
             buckets, places = self._buckets, _buckets_of(ids)
             for place, event_id in zip(places, unpack_ids(ids), strict=True):
@@ -64,7 +64,7 @@ class KnownIds:
             self._count += len(places)
 
     def forget(self, covered_until_us: int) -> None:
-        """Drop what coverage has left far enough behind, from the oldest on."""
+        """Drop ids, oldest first, that coverage has left far enough behind."""
         buckets = self._buckets
         while self._entries and self._entries[0].covers_to_us + self._window_us < covered_until_us:
             places = self._entries.popleft().buckets
@@ -78,7 +78,7 @@ def _bucket_of(event_id: bytes) -> int:
 
 
 def _buckets_of(ids: bytes) -> "array[int]":
-    """Return the bucket of each of the packed ids: `_bucket_of` for all of them at once, in a tenth of the time."""
+    """Return the bucket of each of the packed ids: `_bucket_of` for all at once, in a tenth of the time."""
     pairs = bytearray(2 * len(ids) // ID_BYTES)
     pairs[0::2] = ids[0::ID_BYTES]
     pairs[1::2] = ids[1::ID_BYTES].translate(_SHIFTED)

@@ -1,4 +1,4 @@
-"""A live connection, as far as coverage goes: what its events and keep-alives prove, and how a backfill holds it."""
+"""Coverage of a live connection: what its events and keep-alives prove, and how a backfill holds it."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ class LiveSession(Session):
         self._seen_before_us = before.seen_until_us
 
     def _open_gaps(self, plan: Live, at: Reading) -> None:
-        """Record what this connection does not reach; a range still in doubt can no longer be asked for."""
+        """Record a gap for what this connection does not reach; a range still in doubt can no longer be requested."""
         if gap := unreached(plan, self._owed_since_us(plan), at.estimate_us):
             self.gaps.append(gap)
             self.position_us = max(self.position_us, min(gap.end_us, self._reach_us))
@@ -42,10 +42,10 @@ class LiveSession(Session):
         self.gaps += gaps
 
     def _owed_since_us(self, plan: Live) -> int:
-        """Return since when events may be dated that are still to come.
+        """Return the earliest date of events that are still to come.
 
-        Rests on coverage; and on how late events are, where a backfill stands in for a replay, which X refuses or has
-        just answered: X may select by date, and what was emitted since and is dated before the backfill does not come.
+        Rests on coverage; and on how late events are, when a backfill replaces a replay, which X refuses or has just
+        answered: X may select by date, and then an event emitted since and dated before the backfill does not come.
         """
         recovery, since_us = self.recovery, self.position_us
         if plan.backfill_minutes and plan.cause is GapCause.REPLAY_REFUSED:
@@ -55,17 +55,17 @@ class LiveSession(Session):
         return since_us
 
     def _settle_unreached_slice(self, plan: Live) -> None:
-        """Stop doubting the last slice where this connection brings nothing of it.
+        """Stop doubting the last slice if this connection brings nothing of it.
 
-        Rests on the backfill asked for: what is new on a connection without one, or with one that begins behind the
-        slice, was not emitted within the slice. Until then the ids of the slice, and all since, must stay known.
+        Rests on the requested backfill: new events on a connection without one, or with one that begins after the
+        slice, were not emitted within the slice. Until then the ids of the slice, and all since, must stay known.
         """
         last = self.recovery.last_slice
         if last is not None and (not plan.backfill_minutes or last.end_us <= self._reach_us):
             self.recovery = replace(self.recovery, last_slice=None)
 
     def repeated(self, date_us: int) -> None:
-        """Record that a known event came again: the backfill does what was asked, and the last slice held."""
+        """Record that a known event came again: the backfill is honoured, and the last slice was complete."""
         self._has_data = True
         self._count_repeated(date_us)
         if date_us < self._connected_us:
@@ -74,13 +74,13 @@ class LiveSession(Session):
                 self.recovery = replace(self.recovery, distrusts_backfill=False)
 
     def refuses(self, date_us: int) -> EndReason | None:
-        """Judge an event that is not known: should it have been, the slice that coverage ends with was incomplete."""
+        """Judge an unknown event: if it should be known, the slice that coverage ends with was incomplete."""
         return self._doubt_last_slice(date_us, self._reach_us)
 
     def lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
-        """Take the dates of events that came at once.
+        """Record the dates of events that came together.
 
-        Rests on X's order, older generally before newer: what was emitted before the newest of them is in our hands.
+        Rests on X's order, older generally before newer: what was emitted before the newest of them is here.
         """
         self._has_data = self._has_data or bool(dates_us)
         latest_us = self._latest_credible(dates_us, at, self._answer_us)
@@ -95,7 +95,7 @@ class LiveSession(Session):
         return self._overdue(at)
 
     def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
-        """Take a keep-alive.
+        """Record a keep-alive.
 
         Rests on X sending one when nothing waits to be sent: what was emitted before the reader began to wait is here.
         """
@@ -111,17 +111,17 @@ class LiveSession(Session):
             self.position_us, self._moved_at_us = to_us, at.monotonic_us
 
     def _is_of_backfill(self, date_us: int) -> bool:
-        """Return whether an event may be part of the backfill; one dated before its reach is a straggler.
+        """Return whether an event may be part of the backfill; one dated before its start is a straggler.
 
-        Rests on how late events may be: X may select by emission, and what it brings may be dated that much earlier.
+        Rests on how late events may be: X may select by emission, and the events may be dated that much earlier.
         """
         return self._reach_us - LATENESS_LIMIT_US <= date_us < self._connected_us
 
     def learn_lateness(self, dates_us: Sequence[int], at: Reading) -> None:
         """Learn how late events are emitted.
 
-        Rests on events that come for the first time and cannot be the backfill's: one that comes again says nothing of
-        when it was emitted. Stragglers, which no overlap can wait for, hide nothing.
+        Rests on new events that cannot be part of the backfill: one that comes again does not show when it was emitted.
+        Stragglers, which no overlap can wait for, hide nothing.
         """
         earliest_us = min(
             (
@@ -136,13 +136,13 @@ class LiveSession(Session):
             self.recovery = self.recovery.late(at.earliest_us - earliest_us, at.earliest_us)
 
     def _confirm(self, date_us: int) -> None:
-        """Win coverage across short connections, none of which lives for a quiet minute.
+        """Advance coverage across short connections, none of which lasts for a quiet minute.
 
         Rests on two deliveries: an earlier connection brought everything up to its newest event in one run, and this
-        backfill, which began before that, has brought that event again, and what is known from before it too. What the
-        first left out came with the second.
+        backfill, which began before that, has brought that event again, and known ones before it. What the first left
+        out came with the second.
         """
-        is_that_event = 0 <= date_us - self._seen_before_us <= US_PER_S  # seen to a whole second of X's time
+        is_that_event = 0 <= date_us - self._seen_before_us <= US_PER_S  # observed in whole seconds of X's time
         has_all = self._reach_us <= self.position_us and not self._has_repeated_nothing
         if self._is_held and is_that_event and has_all:
             self.position_us = max(self.position_us, self._seen_before_us)
@@ -164,10 +164,10 @@ class LiveSession(Session):
         self.recovery = replace(self.recovery.caught_up(), last_slice=None, settled_us=0, settled_at_us=0)
 
     def _doubt_backfill(self) -> EndReason | None:
-        """Ask once more for what a backfill left out; where X was caught at it before, a gap is all that can be said.
+        """Refetch what a backfill left out; if X did so before, record a gap instead.
 
-        Rests on events that are known, dated within the backfill's range, of which none came again. X tells its time in
-        whole seconds: the gap ends with the latest that the connect can have been, coverage with the earliest.
+        Rests on known events dated within the backfill's range, of which none came again. X gives its time in whole
+        seconds: the gap ends at the latest possible time of the connect, coverage at the earliest.
         """
         recovery, end_us = self.recovery, max(self._connected_us, self.position_us)
         is_settled = recovery.settled_us == self.position_us
@@ -185,11 +185,11 @@ class LiveSession(Session):
         return None
 
     def _overdue(self, at: Reading) -> EndReason | None:
-        """Hang up where coverage stood still for too long: a replay can vouch for what a live connection cannot.
+        """Hang up if coverage did not move for too long: a replay can vouch for what a live connection cannot.
 
-        Rests on nothing but the bound, by X's time and by the monotonic clock: neither stragglers nor old dates nor a
-        `Date` that is wrong must hold coverage for ever. Where X grants no replay the held range becomes a gap, and the
-        connection goes on.
+        Rests on the bound alone, by X's time and by the monotonic clock: neither stragglers nor old dates nor a wrong
+        `Date` must hold coverage for ever. If X grants no replay, the held range becomes a gap, and the connection goes
+        on.
         """
         behind_us = at.estimate_us - max(self.position_us, self._connected_us)
         if max(behind_us, at.monotonic_us - self._moved_at_us) <= HOLD_LIMIT_US:
@@ -203,5 +203,5 @@ class LiveSession(Session):
         return None
 
     def end(self, _ended: Ended) -> LastConnection:
-        """Return what the connection was good for; how it ended says nothing about what it brought."""
+        """Return what the connection achieved; how it ended does not matter."""
         return LastConnection(self.has_proved, None, self.system_message)

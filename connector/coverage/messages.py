@@ -1,4 +1,4 @@
-"""What crosses between a reader and its committer: frozen values, in the order in which things happened.
+"""The messages between a reader and its committer: frozen values, in the order of events.
 
 Instants are microseconds since 1970 in X's time unless their name says otherwise.
 """
@@ -13,7 +13,7 @@ from connector.events.decode import LongLine, SystemMessage
 
 
 class EndReason(StrEnum):
-    """Why a connection ended: a closed set, public. The first reason is the one that counts."""
+    """Why a connection ended: a closed set, public. The first reason counts."""
 
     CLOSED = "closed"
     NETWORK = "network"
@@ -43,9 +43,9 @@ class Verdict(StrEnum):
 class Reading:
     """One look at the clocks: the bounds of X's time, and the monotonic clock.
 
-    `earliest_us` is X's latest `Date`, a whole second cut off, carried on by the monotonic clock; `estimate_us` is that
+    `earliest_us` is X's latest `Date`, truncated to a second, continued by the monotonic clock; `estimate_us` is that
     rounded up; `latest_us` allows for a machine that was suspended; `best_us` is the most precise clock that agrees.
-    `wall_us` is the wall clock, where it is known: nothing is claimed by it.
+    `wall_us` is the wall clock, if known: no claim rests on it.
     """
 
     earliest_us: int
@@ -58,7 +58,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """X granted `plan`. Its time may be later than its answer says by as much as that was on its way: `answer_us`."""
+    """X granted `plan`. Its time may be later than in its answer by the travel time of that: `answer_us`."""
 
     plan: Plan
     at: Reading
@@ -67,7 +67,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class LinesRead:
-    """Lines that were read at once, without their ends."""
+    """Lines that were read together, without line ends."""
 
     lines: Sequence[bytes | LongLine]
     at: Reading
@@ -75,7 +75,7 @@ class LinesRead:
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """A keep-alive; `waited_since_us` is since when the reader had waited for it, None where it had hardly waited."""
+    """A keep-alive; the reader had waited for it since `waited_since_us`, None if it had hardly waited."""
 
     at: Reading
     waited_since_us: int | None
@@ -83,7 +83,7 @@ class KeepAlive:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The connection is over since `at_us`; `is_proper` says that X ended the body properly, not within a line."""
+    """The connection ended at `at_us`; `is_proper` if X ended the body properly, not within a line."""
 
     reason: EndReason
     is_proper: bool
@@ -95,9 +95,9 @@ Message = Opened | LinesRead | KeepAlive | Ended
 
 @dataclass(frozen=True, slots=True)
 class LastConnection:
-    """What the connection that ended last was good for.
+    """What the last connection achieved.
 
-    `has_proved` says that X spoke on it as a stream does; `verdict` is None for a live connection.
+    `has_proved` if X behaved like a stream on it; `verdict` is None for a live connection.
     """
 
     has_proved: bool
@@ -107,7 +107,7 @@ class LastConnection:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What became of everything that was read, as committed: all that the next request depends on."""
+    """The committed result of everything that was read: all that the next request depends on."""
 
     covered_until_us: int
     recovery: Recovery = NOTHING_LEARNED

@@ -1,4 +1,4 @@
-"""What to ask X for next, and what the connection it grants does not reach. Pure.
+"""What to request from X next, and what the granted connection does not reach. Pure.
 
 Limits are X's: a backfill reaches back 5 minutes, a replay 24 hours (X API v2, "Recovery and redundancy features").
 Instants are microseconds since 1970 in X's time.
@@ -24,7 +24,7 @@ REFUSALS_BELIEVED = 2
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """One live connection that first delivers the last `backfill_minutes` (0: none is asked for).
+    """One live connection that first delivers the last `backfill_minutes` (0: no backfill is requested).
 
     `cause` is why it may not reach back far enough.
     """
@@ -37,7 +37,7 @@ class Live:
 class Replay:
     """One slice of catching up: what X emitted from `start_us` to `end_us`, both whole seconds.
 
-    A refetch is asked for because the completeness of its range is in doubt.
+    A refetch is requested because the completeness of its range is in doubt.
     """
 
     start_us: int
@@ -50,9 +50,9 @@ Plan = Live | Replay
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What the contract with X seems to include: how often in a row X refused a backfill, and a replay.
+    """What X seems to grant: how often in a row it refused a backfill, and a replay.
 
-    One refusal proves nothing, since it may be a moment's answer; the second in a row is believed until the next live
+    One refusal proves nothing, since it may be momentary; the second in a row is believed until the next live
     connection has ended.
     """
 
@@ -61,22 +61,22 @@ class Contract:
 
     @property
     def has_backfill(self) -> bool:
-        """Whether a backfill is worth asking for."""
+        """Whether a backfill is worth requesting."""
         return self.backfill_refusals < REFUSALS_BELIEVED
 
     @property
     def has_replay(self) -> bool:
-        """Whether a replay is worth asking for."""
+        """Whether a replay is worth requesting."""
         return self.replay_refusals < REFUSALS_BELIEVED
 
     def allows(self, plan: Plan) -> bool:
-        """Return whether what `plan` asks for beyond a plain connection is worth asking for again."""
+        """Return whether what `plan` requests beyond a plain connection is worth requesting again."""
         return self.has_replay if isinstance(plan, Replay) else self.has_backfill
 
     def refused(self, plan: Plan) -> "Contract":
         """Count X's refusal of `plan`.
 
-        When X refuses even a plain connection, the fault is not in the parameters: all is worth asking for again.
+        When X refuses even a plain connection, the parameters are not at fault: all may be requested again.
         """
         if isinstance(plan, Replay):
             return Contract(self.backfill_refusals, self.replay_refusals + 1)
@@ -85,17 +85,17 @@ class Contract:
         return Contract()
 
     def granted(self, plan: Plan) -> "Contract":
-        """Forget what a plan that X has honoured disproves."""
+        """Forget refusals that a honoured plan disproves."""
         if isinstance(plan, Replay):
             return Contract(self.backfill_refusals, 0)
         return Contract(0, self.replay_refusals) if plan.backfill_minutes else self
 
 
 def next_plan(covered_until_us: int, recovery: Recovery, now_us: int, contract: Contract) -> Plan:
-    """Return what to ask for: the range in doubt first, then what follows coverage.
+    """Return what to request: the range in doubt first, then what follows coverage.
 
-    X may select by `event_at`: what is late comes only when that is asked for, so overlaps allow for it, and beside it
-    for clocks that differ.
+    X may select by `event_at`: a late event comes only if its date is requested, so overlaps allow for that, and for
+    clocks that differ.
     """
     if contract.has_replay and (refetch := _refetch(recovery, now_us)) is not None:
         return refetch
@@ -104,7 +104,7 @@ def next_plan(covered_until_us: int, recovery: Recovery, now_us: int, contract: 
     is_settled = recovery.settled_us == covered_until_us
     is_enough = is_settled and _is_fresh(recovery, now_us) and away_us + BACKFILL_MARGIN_US <= BACKFILL_MAX_US
     if minutes > BACKFILL_MAX_MINUTES and is_enough:
-        minutes = BACKFILL_MAX_MINUTES  # a replay has just brought what is late; another one would bring no more
+        minutes = BACKFILL_MAX_MINUTES  # a replay has just brought late events; another one would bring no more
     if minutes <= BACKFILL_MAX_MINUTES:
         return Live(minutes) if contract.has_backfill else Live(0, GapCause.BACKFILL_REFUSED)
     if contract.has_replay:
@@ -115,8 +115,8 @@ def next_plan(covered_until_us: int, recovery: Recovery, now_us: int, contract: 
 def _is_fresh(recovery: Recovery, now_us: int) -> bool:
     """Return whether a backfill reaches all that was emitted since X answered the last replay.
 
-    Rests on how late events are, whatever came between: a restart, a wait for a permit, a live connection. A minute is
-    always fresh, since going live must not wait for a replay that takes no time at all.
+    Rests on how late events are, whatever happened since: a restart, a wait for a permit, a live connection. A minute
+    is always fresh, since going live must not wait for a replay that takes no time at all.
     """
     return now_us - recovery.settled_at_us <= max(BACKFILL_MAX_US - recovery.lateness_us, MINUTE_US)
 
@@ -151,9 +151,9 @@ def unreached(plan: Plan, covered_until_us: int, answered_at_us: int) -> Gap | N
 
 
 def is_outdated(plan: Plan, covered_until_us: int, recovery: Recovery, answered_at_us: int, contract: Contract) -> bool:
-    """Return whether the granted live `plan` does not reach back, with some margin, where a better one can be made.
+    """Return whether the granted live `plan` does not reach back, with some margin, while a better one can be made.
 
-    Judged by the time of X's answer, as the plan was made by an earlier one.
+    Judged by the time of X's answer, since the plan was made by an earlier one.
     """
     needed_us = covered_until_us - recovery.lateness_us - LEAST_MARGIN_US
     is_short = isinstance(plan, Live) and unreached(plan, needed_us, answered_at_us) is not None

@@ -1,6 +1,6 @@
-"""What a batch run can make up for of a gap, and what it cannot. Pure: gaps are records as `Gap.avsc` has them.
+"""What a batch run can make up for in a gap, and what it cannot. Pure: gaps are records of `Gap.avsc`.
 
-A job sees how things are now (integration guide of batch compliance, "Results"): what it cannot see remains.
+A job sees the present state (integration guide of batch compliance, "Results"): what it cannot see remains.
 """
 
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ _OPEN = frozenset({GapState.LOST, GapState.SUSPECTED, GapState.PARTLY_RECONCILED
 
 
 def can_reconcile(gap: Mapping[str, Any], batch_type: BatchType) -> bool:
-    """Return whether a run of this type answers for an event type that is missing from the gap."""
+    """Return whether a run of this type reconciles an event type that is missing from the gap."""
     answers = batch_type.answers.intersection(_of_stream(gap))
     return gap["state"] in _OPEN and not answers.isdisjoint(_missing(gap))
 
 
 def withdrawn(gap: Mapping[str, Any], reason: str, now_ms: int) -> dict[str, Any]:
-    """Return the gap as it is once an operator has found, at `now_ms` since 1970, that nothing of it is missing."""
+    """Return the gap after an operator has found, at `now_ms` since 1970, that nothing of it is missing."""
     state = GapState.WITHDRAWN.value
     return {**gap, "state": state, "withdrawn_at": now_ms, "withdrawn_because": reason}
 
 
 def reconciled(gap: Mapping[str, Any], batch_type: BatchType, run_id: str) -> dict[str, Any]:
-    """Return the gap as it is after a run that can reconcile it."""
+    """Return the gap after a run that can reconcile it."""
     remaining = [name for name in _missing(gap) if name not in batch_type.answers]
     state = GapState.PARTLY_RECONCILED if remaining else GapState.RECONCILED
     runs = [*(gap["reconciled_by"] or ()), run_id]

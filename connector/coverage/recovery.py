@@ -1,7 +1,7 @@
-"""What the next connection must know of the ones before it: one value, committed with every ledger entry. Pure.
+"""What the next connection must know of earlier ones: one value, committed with every ledger entry. Pure.
 
-Owns what becomes of a replay that was cut, contradicts what is known, or never ends. Must not know sessions, sockets
-or Kafka. Instants are microseconds since 1970 in X's time, durations are microseconds.
+Owns what follows from a replay that was interrupted, contradicts known events, or never ends. Must not know sessions,
+sockets or Kafka. Instants are microseconds since 1970 in X's time, durations are microseconds.
 """
 
 from typing import NamedTuple
@@ -17,23 +17,23 @@ SLICE_US = 15 * MINUTE_US
 SHORTEST_SLICE_US = MINUTE_US
 TRIES_AT_SHORTEST = 3
 PATIENCE_US = 5 * MINUTE_US
-"""How long the same range is tried before it is given up: an incident of X's passes."""
+"""How long the same range is tried before it is given up: incidents at X pass."""
 PATIENCE_WITH_NOTHING_US = 30 * MINUTE_US
-"""The same where not a line came: then X delivers nothing at all, and that says nothing of the range."""
+"""The same if not a line came: then X delivers nothing at all, and the range is not at fault."""
 LATENESS_LIMIT_US = 5 * MINUTE_US
 """X may emit an event this long after its `event_at`; later ones are stragglers, which no overlap can wait for."""
 LATENESS_KEPT_US = 60 * MINUTE_US
 
 
 class Range(msgspec.Struct, frozen=True):
-    """A time range: `start_us` belongs to it, `end_us` does not."""
+    """A time range from `start_us`, included, to `end_us`, excluded."""
 
     start_us: int
     end_us: int
 
 
 class Refetch(msgspec.Struct, frozen=True):
-    """A time range whose completeness is in doubt, to be asked for once more before anything else."""
+    """A time range whose completeness is in doubt, to be requested again before anything else."""
 
     start_us: int
     end_us: int
@@ -46,8 +46,8 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     `slice_us` is how much new time the next replay may ask for; `tries` counts its interruptions, the first of them at
     `trying_since_us`, and `lost_in_row` the ranges given up since the last whole slice. `last_slice` is the whole slice
     that coverage ends with, and the empty ones before it, while a later event may still show that it was incomplete;
-    `is_last_refetched` whether it had come once more. `settled_us` is where coverage stood when it ended,
-    `settled_at_us` when X had answered it. `lateness_us` is how long after its date an event was emitted at most, in
+    `is_last_refetched` whether it was a refetch. `settled_us` is the coverage when it ended, `settled_at_us` when X
+    had answered it. `lateness_us` is the longest time from an event's date to its emission in
     the hour since `lateness_since_us` and in the one before it, `lateness_lately_us` in this hour alone.
     """
 
@@ -72,7 +72,7 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @staticmethod
     def from_text(text: str | None) -> "Recovery":
-        """Return the value of a ledger entry; one without starts from the defaults. Raises `ValueError`."""
+        """Return the value in a ledger entry; an entry without one gives the defaults. Raises `ValueError`."""
         if text is None:
             return Recovery()
         try:
@@ -82,7 +82,7 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def latest_us(self) -> int:
-        """The latest of all instants in it; 0 where there is none."""
+        """The latest of all instants in it; 0 without any."""
         ranges = (self.refetch, self.last_slice)
         ends_us = (each.end_us for each in ranges if each is not None)
         return max(*ends_us, self.trying_since_us, self.settled_us, self.settled_at_us, self.lateness_since_us, 0)
@@ -90,7 +90,7 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
     def late(self, lateness_us: int, now_us: int) -> "Recovery":
         """Record that an event was emitted `lateness_us` after its date; the largest of the last hour counts.
 
-        An hour begins with the first late event after the one before has passed.
+        An hour begins with the first late event after the end of the previous one.
         """
         if now_us - self.lateness_since_us < LATENESS_KEPT_US:
             before_us, lately_us, since_us = self.lateness_us, self.lateness_lately_us, self.lateness_since_us
@@ -104,15 +104,15 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     def caught_up(self) -> "Recovery":
-        """Forget what interruptions have taught: a live connection has brought what the replays were to bring."""
+        """Forget interruptions: a live connection has brought what the replays were to bring."""
         return replace(self, slice_us=SLICE_US, tries=0, trying_since_us=0, lost_in_row=0)
 
     def suspected(self, start_us: int, end_us: int, suspicion: Suspicion) -> "Recovery":
-        """Ask for a time range once more."""
+        """Request a time range again."""
         return replace(self, refetch=Refetch(start_us, end_us, suspicion), last_slice=None)
 
     def without_refetch(self) -> tuple["Recovery", list[Gap]]:
-        """Give up the range in doubt: it is out of reach, or X no longer grants replays. Never in silence."""
+        """Give up the range in doubt: it is out of reach, or X no longer grants replays; return its gap."""
         if self.refetch is None:
             return self, []
         gap = Gap(self.refetch.start_us, self.refetch.end_us, GapCause(self.refetch.suspicion.value))
@@ -120,11 +120,11 @@ class Recovery(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 NOTHING_LEARNED = Recovery()
-"""What a stream partition begins with."""
+"""The initial value of a stream partition."""
 
 
 class Asked(NamedTuple):
-    """A replay that has ended: what was asked for, from where on it is new, and when X had answered it."""
+    """A replay that has ended: the range requested, where it becomes new, and when X had answered it."""
 
     start_us: int
     end_us: int
@@ -133,7 +133,7 @@ class Asked(NamedTuple):
     answered_us: int
 
     def gaps(self, cause: GapCause) -> list[Gap]:
-        """Return the gap that giving up this replay leaves: what it would have brought beyond coverage, if anything."""
+        """Return the gap left by giving up this replay: the part beyond coverage, if any."""
         start_us = self.start_us if self.is_refetch else max(self.start_us, self.covered_until_us)
         return [Gap(start_us, self.end_us, cause)] if start_us < self.end_us else []
 
@@ -147,10 +147,10 @@ class Settled(NamedTuple):
 
 
 def whole(recovery: Recovery, asked: Asked, *, has_brought: bool) -> Settled:
-    """Take a replay as complete: it ended properly, within its bounds, and contradicts nothing that is known.
+    """Accept a replay as complete: it ended properly, within its bounds, and contradicts no known event.
 
-    One that brought events of its range shows that X replays again what it is asked for, and vouches for the slice
-    before it. One that brought nothing vouches for nothing: both are in doubt together from then on.
+    One that brought events of its range shows that X replays the requested range again, and vouches for the slice
+    before it. An empty one vouches for nothing: both are in doubt together from then on.
     """
     covered_us = max(asked.covered_until_us, asked.end_us)
     before = None if has_brought else recovery.last_slice
@@ -168,10 +168,10 @@ def whole(recovery: Recovery, asked: Asked, *, has_brought: bool) -> Settled:
 
 
 def interrupted(recovery: Recovery, asked: Asked, now_us: int, *, has_brought: bool) -> Settled:
-    """Ask for less after a replay that was cut while it brought lines; give up the shortest one after some tries.
+    """Ask for less after a replay that was interrupted while it brought lines; give up the shortest after some tries.
 
-    Rests on nothing but the count and the time: what X has not delivered in `TRIES_AT_SHORTEST` tries and `PATIENCE_US`
-    is recorded as a gap, and the rest goes on. Each range given up in a row is twice as long as the one before it.
+    Rests on the count and the time alone: what X has not delivered in `TRIES_AT_SHORTEST` tries and `PATIENCE_US` is
+    recorded as a gap, and the rest continues. Each range given up in a row is twice as long as the previous one.
     """
     since_us = min(recovery.trying_since_us or now_us, now_us)  # X's time may have been set back since
     recovery = replace(recovery, tries=recovery.tries + 1, trying_since_us=since_us)
@@ -188,7 +188,7 @@ def interrupted(recovery: Recovery, asked: Asked, now_us: int, *, has_brought: b
 
 
 def doubted(recovery: Recovery, asked: Asked, suspicion: Suspicion) -> Settled:
-    """Ask once more for a replay that contradicts what is known; the second time it becomes a gap.
+    """Request a replay again that contradicts known events; the second time it becomes a gap.
 
     While replays are distrusted, because one was in doubt twice, the first time is enough: X would only repeat itself.
     """
@@ -216,7 +216,7 @@ def _give_up(recovery: Recovery, asked: Asked, *, slice_us: int) -> Settled:
 
 
 def _past(recovery: Recovery, asked: Asked, covered_us: int) -> Recovery:
-    """Move on behind a replay: what is left of a refetch begins where the replay ended."""
+    """Move on past a replay: the rest of a refetch begins where the replay ended."""
     refetch = recovery.refetch
     if asked.is_refetch and refetch is not None:
         is_over = asked.end_us >= refetch.end_us

@@ -1,4 +1,4 @@
-"""A replay of one slice, as far as coverage goes: when it is whole, and what becomes of one that is not."""
+"""Coverage of a replay of one slice: when it is whole, and what follows when it is not."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from connector.events.times import US_PER_S
 
 REPLAY_IDLE_US = 2 * MINUTE_US
 REPLAY_FITS_BEHIND_LOSS = 6
-"""How often a slice behind one that was given up must fit into its own length: so three tries of it still catch up."""
+"""How often the slice after a lost one must fit into its own length, so that three tries still catch up."""
 OVERSHOOT_US = 5 * MINUTE_US
 OVERSHOOT_AT_FIRST_US = 30 * US_PER_S
 
@@ -36,7 +36,7 @@ class ReplaySession(Session):
         self._has_undated = False
 
     def _open_gaps(self, plan: Replay, at: Reading) -> None:
-        """Record what this replay does not reach: beyond the 24 hours, or the beginning of a range in doubt."""
+        """Record a gap for what this replay does not reach: beyond 24 hours, or the beginning of a range in doubt."""
         if gap := unreached(plan, self.position_us, at.estimate_us):
             self.gaps.append(gap)
             self.position_us = max(self.position_us, gap.end_us)
@@ -61,14 +61,14 @@ class ReplaySession(Session):
             self._has_event_far_outside = True
 
     def data(self) -> None:
-        """Record that a line with `data` came that cannot be read: it has no date, but the slice is not empty."""
+        """Record an undecodable line with `data`: it has no date, but shows that the slice is not empty."""
         self._has_data = self._has_undated = True
 
     def refuses(self, date_us: int) -> EndReason | None:
         """Judge an event that is not known, by its date.
 
-        Rests on the parameters: an event that X emitted before the end of the slice is not dated far beyond it. Where
-        one is, X ignores what was asked for. Before any event of the slice itself the smallest sign is enough.
+        Rests on the parameters: an event that X emitted before the end of the slice is not dated far beyond it. If one
+        is, X ignores the parameters. Before any event of the slice itself the smallest sign is enough.
         """
         self._has_events = True
         beyond_us = date_us - self._plan.end_us
@@ -83,7 +83,7 @@ class ReplaySession(Session):
         self._newest_inside_us = max(self._newest_inside_us, date_us)
 
     def lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
-        """Record when lines came; in a replay dates do not move coverage, only its end does."""
+        """Record the time of lines; in a replay only its end moves coverage, not dates."""
         self._has_data = self._has_data or bool(dates_us)
         self._line_at_us = at.monotonic_us
         return self._overdue(at)
@@ -95,16 +95,16 @@ class ReplaySession(Session):
         return EndReason.REPLAY_IDLE if is_idle else self._overdue(keep_alive.at)
 
     def _overdue(self, at: Reading) -> EndReason | None:
-        """Hang up a replay that takes too long: it holds up those of others, and a shorter one may come through.
+        """Hang up a replay that takes too long: it delays those of others, and a shorter one may succeed.
 
-        Rests on nothing but its length: a slice that takes as long as the time it covers does not catch up.
+        Rests on its length alone: a slice that takes as long as the time it covers does not catch up.
         """
         fits = REPLAY_FITS_BEHIND_LOSS if self.recovery.lost_in_row else 1
         limit_us = max(REPLAY_IDLE_US, self.recovery.slice_us // fits)
         return EndReason.REPLAY_SLOW if at.monotonic_us - self._opened_at_us > limit_us else None
 
     def end(self, ended: Ended) -> LastConnection:
-        """Settle what the replay leaves behind, and return what it was good for."""
+        """Settle the result of the replay, and return what it achieved."""
         asked = Asked(
             self._plan.start_us, self._plan.end_us, self.position_us, self._plan.is_refetch, self._answered_us
         )
@@ -115,7 +115,7 @@ class ReplaySession(Session):
         return LastConnection(verdict is Verdict.WHOLE, verdict, self.system_message)
 
     def _judge(self, asked: Asked, ended: Ended) -> tuple[Verdict, Settled | None]:
-        """Judge the slice by how it ended and by what it brought.
+        """Judge the slice by its end and its content.
 
         A proper end within its own bounds makes it whole; a message or a line outside `data` in it does not, and
         neither does an overlap in which known events should have come again and did not.
@@ -138,7 +138,7 @@ class ReplaySession(Session):
         return ended.is_proper and self.system_message is None and not has_foreign
 
     def _suspicion(self, ended: Ended) -> Suspicion | None:
-        """Return what speaks against a slice that was not cut."""
+        """Return why a slice is suspected although it was not interrupted, or None."""
         if ended.reason is EndReason.REPLAY_IDLE:
             return Suspicion.REPLAY_NOT_CLOSED
         is_empty_again = self.recovery.distrusts_replay and not (self._has_events or self._has_undated)
@@ -149,7 +149,7 @@ class ReplaySession(Session):
     def _has_left_out_known(self) -> bool:
         """Whether the slice ended before known events of it came again.
 
-        Rests on events that are known, dated behind everything that came and well before the end of the slice.
+        Rests on known events dated after everything that came and well before the end of the slice.
         """
         lateness_us = max(LATENESS_US, self.recovery.lateness_us)
         return self.known_dates.has_any(self._newest_inside_us + LATENESS_US, self._plan.end_us - lateness_us)

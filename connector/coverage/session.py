@@ -1,7 +1,7 @@
-"""One connection to a stream partition, as far as coverage goes: what live and replay sessions share.
+"""Coverage of one connection to a stream partition: what live and replay sessions share.
 
-The rules of evidence are methods of the sessions, each with the sentence that says what it rests on. A session is told
-of everything that came, in order, and answers with the reason to hang up, or None. Pure: no socket, clock or Kafka.
+The rules of evidence are methods of the sessions, each with a sentence on what it rests on. A session receives
+everything that came, in order, and returns the reason to hang up, or None. Pure: no socket, clock or Kafka.
 Instants are microseconds since 1970 in X's time.
 """
 
@@ -18,14 +18,14 @@ from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
 
 FUTURE_TOLERANCE_US = 5 * US_PER_S
-"""An `event_at` further ahead of the latest that X's time can be says nothing about time."""
+"""An `event_at` further ahead of the latest possible time of X is no evidence about time."""
 LATENESS_US = 10 * US_PER_S
-"""X may emit an event this long after its date; only what is dated earlier must be known."""
+"""X may emit an event this long after its date; only earlier ones must be known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What a session begins with: how far coverage reaches, what recovery has learned, and which dates are known.
+    """The input of a session: how far coverage reaches, what recovery has learned, and the known dates.
 
     `seen_until_us` is the newest date that an earlier live connection brought, in one run from coverage on.
     """
@@ -37,7 +37,7 @@ class Coverage:
 
 
 class Session:
-    """What live and replay sessions share. `position_us` is how far coverage reaches, `gaps` wait to be committed."""
+    """Base of live and replay sessions. Coverage reaches `position_us`, `gaps` wait to be committed."""
 
     def __init__(self, before: Coverage) -> None:
         self.position_us = before.until_us
@@ -54,23 +54,23 @@ class Session:
 
     @property
     def has_proved(self) -> bool:
-        """Whether X spoke as a stream does: a keep-alive, or a line with `data`. Anything else proves nothing."""
+        """Whether X behaved like a stream: a keep-alive, or a line with `data`. Anything else proves nothing."""
         return self._has_data or self._has_keep_alive
 
     @property
     def _has_repeated_nothing(self) -> bool:
-        """Whether events that are known must come again, and none has."""
+        """Whether known events must come again, and none has."""
         return self._overlap is not None and not self._has_repeated
 
     def _expect(self, start_us: int, end_us: int) -> None:
-        """Record the range that is delivered again, where an event of it is known: it must come again."""
+        """Record the range to be delivered again, if an event of it is known: that must come again."""
         if self.known_dates.has_any(start_us + LATENESS_US, end_us):
             self._overlap = Range(start_us, end_us)
 
     def _count_repeated(self, date_us: int) -> None:
         """Record that an event of an earlier connection came again.
 
-        Rests on its date: an event that is not of the range says nothing of whether X brings what is known of it.
+        Rests on its date: an event outside the range does not show whether X delivers the known ones inside.
         """
         overlap = self._overlap
         if overlap is not None and overlap.start_us <= date_us < overlap.end_us:
@@ -81,37 +81,37 @@ class Session:
         self._has_data = True
 
     def foreign_line(self, *, is_known: bool) -> None:
-        """Record that a line without `data` came that is no known message: X speaks of the connection.
+        """Record an unknown line without `data`: it is about the connection.
 
-        One that is known came with an earlier delivery too: it belongs to the stream, if events came beside it.
+        If it is known from an earlier delivery, it belongs to the stream, provided that events came with it.
         """
         self._has_foreign_line = self._has_foreign_line or not is_known
         self._has_known_foreign_line = self._has_known_foreign_line or is_known
 
     def learn_lateness(self, dates_us: Sequence[int], at: Reading) -> None:
-        """Take the dates of new events that came at once; of a replay they say nothing."""
+        """Record the dates of new events that came together; in a replay they are no evidence."""
 
     def message(self, message: SystemMessage) -> EndReason:
-        """Hang up after a system message: X speaks of closing the connection, and does not always do it."""
+        """Hang up after a system message: X announces the end of the connection, but does not always close it."""
         self.system_message = self.system_message or message
         return EndReason.SYSTEM_MESSAGE
 
     def _latest_credible(self, dates_us: Sequence[int], at: Reading, answer_us: int) -> int | None:
         """Return the latest date that X's time allows.
 
-        Rests on X dating events by its own clock, which is at most `latest_us` and what the answer was on its way.
+        Rests on X dating events by its own clock, which is at most `latest_us` plus the travel time of the answer.
         """
         limit_us = at.latest_us + answer_us + FUTURE_TOLERANCE_US
         return max((date_us for date_us in dates_us if date_us <= limit_us), default=None)
 
     def _doubt_last_slice(self, date_us: int, reach_us: int) -> EndReason | None:
-        """Hang up before an event that the last slice should have brought, so that the slice comes first again.
+        """Hang up before an event that the last slice should have brought, so that the slice is fetched again first.
 
         Rests on the date: an event dated well before the end of the slice, by more than events are late here, was
-        emitted within what X had ended as complete; short connections may have moved coverage on since. Where the slice
-        had come once more, it was delivered twice: the event is late, and an overlap that allows for it brings the next
-        such events. Where others of the slice are known behind it, that is all; where none is, X may also have ended
-        the slice early both times, and the slice is a gap.
+        emitted within what X had ended as complete; short connections may have moved coverage on since. If the slice
+        was refetched already, it was delivered twice: the event is late, and an overlap that allows for it brings the
+        next such events. If later events of the slice are known, that is all; if none is, X may also have ended the
+        slice early both times, and the slice is a gap.
         """
         recovery = self.recovery
         last = recovery.last_slice

@@ -1,6 +1,6 @@
-"""What the page of the service says, taken from what the process knows at one moment. Pure: a status in, values out.
+"""The content of the service page, from the status of the process at one moment. Pure: a status in, values out.
 
-Everything is bounded, whatever is on the topics: rows that are left out are counted. Must not know HTML.
+Everything is bounded, whatever is on the topics: omitted rows are counted. Must not know HTML.
 """
 
 from collections import Counter
@@ -20,21 +20,21 @@ from connector.telemetry.open_gaps import RecordedGap
 from connector.telemetry.status import STOPPED, Look, PartitionStatus, ServiceStatus, describe
 
 MOST_GAPS = 20
-"""Gaps that are shown of each state, the newest first."""
+"""Gaps shown for each state, the newest first."""
 MOST_STATES = 8
 MOST_DEAD_LETTERS = 20
 MOST_REASONS = 12
 _DAY_US = 86_400 * US_PER_S
 _RECENT_US = 10 * 60 * US_PER_S
-"""An error that is older explains nothing where all is well."""
+"""An older error is not shown while all is well."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionRow:
-    """A stream partition, whichever replica owns it; `trouble` is what is said loudly, None where all is well.
+    """A stream partition, whichever replica owns it; `trouble` is what needs attention, None if all is well.
 
-    What only its owner knows is None where that is another replica; so is `next_attempt_us`, the instant of the next
-    attempt to connect, where none is planned. Instants and lengths are microseconds.
+    What only its owner knows is None if that is another replica; so is `next_attempt_us`, the instant of the next
+    attempt to connect, if none is planned. Instants and lengths are microseconds.
     """
 
     partition: StreamPartition
@@ -52,7 +52,7 @@ class PartitionRow:
 
     @property
     def has_notes(self) -> bool:
-        """Whether there is anything to say beside the figures."""
+        """Whether there are notes in addition to the figures."""
         return bool(self.trouble or self.waits_for or self.next_attempt_us or self.last_error)
 
 
@@ -66,7 +66,7 @@ class GapGroup:
 
     @property
     def more(self) -> int:
-        """How many there are beside those listed."""
+        """How many there are in addition to those listed."""
         return self.count - len(self.newest)
 
 
@@ -74,7 +74,7 @@ class GapGroup:
 class DeadLetters:
     """The dead letters of the last days that were not replayed, by reason, and the newest of them.
 
-    `is_least` says that there may be more than those that are counted.
+    `is_least` if there may be more than those counted.
     """
 
     count: int
@@ -84,13 +84,13 @@ class DeadLetters:
 
     @property
     def more(self) -> int:
-        """How many there are beside those listed."""
+        """How many there are in addition to those listed."""
         return self.count - len(self.newest)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A watched consumer group; `left_us` is what is left of X's time, None where nothing is unprocessed."""
+    """A watched consumer group; `left_us` is what is left of X's time, None if nothing is unprocessed."""
 
     found: WatchedGroup
     words: str
@@ -101,9 +101,9 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The consumer groups that the settings name; `unknown` are those that could not be looked at.
+    """The consumer groups in the settings; `unknown` are those that could not be read.
 
-    `is_elsewhere` says that another replica watches them. `age_us` is None where nothing is known at present.
+    `is_elsewhere` if another replica watches them. `age_us` is None if nothing is known at present.
     """
 
     watched: tuple[str, ...]
@@ -115,9 +115,9 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the page says; an age is that of what a part rests on, None where it is not known at present.
+    """The content of the page; each age is that of the data of a part, None if unknown at present.
 
-    `are_gaps_least` says that there may be more gaps than those that are counted.
+    `are_gaps_least` if there may be more gaps than those counted.
     """
 
     now_us: int
@@ -137,7 +137,7 @@ class Overview:
 
 
 def make_overview(status: ServiceStatus, now_us: int) -> Overview:
-    """Return what is known at `now_us`, microseconds since 1970."""
+    """Return the overview at `now_us`, microseconds since 1970."""
     coverage, gaps, letters = status.coverage, status.gaps, status.dead_letters
     covered = {each.partition: each for each in coverage.found} if coverage else {}
     rows = tuple(
@@ -190,7 +190,7 @@ def _row(
 
 
 def _next_attempt_us(status: PartitionStatus, now_us: int) -> int | None:
-    """Return when the next attempt to connect comes, None where it is due or none is planned."""
+    """Return the instant of the next attempt to connect, None if it is due or none is planned."""
     at_us = status.next_attempt_us
     return None if at_us is None or at_us <= now_us else at_us
 
@@ -204,7 +204,7 @@ def _owner(status: PartitionStatus, covered: Covered | None, now_us: int) -> str
 
 
 def _trouble(status: PartitionStatus, covered: Covered | None, now_us: int, *, is_known: bool) -> str | None:
-    """Return what is wrong with a stream partition, the gravest first."""
+    """Return the gravest problem of a stream partition, or None."""
     if status.state in STOPPED:
         return f"stopped: {status.state.value}"
     if covered is None:
@@ -224,12 +224,14 @@ def _verdict(
         found = "; ".join(f"{row.partition}: {row.trouble}" for row in troubled)
         return f"{len(troubled)} of {counted(len(rows), 'stream partition')} need attention. {found}."
     if status.coverage is None:
-        joined = "" if status.has_joined else " This replica is not in the consumer group, and reads nothing of X now."
+        joined = (
+            "" if status.has_joined else " This replica is not in the consumer group, and reads nothing from X now."
+        )
         return f"Coverage is not known at present: the coverage topic cannot be read, or has not been yet.{joined}"
     count = sum(gap.is_open for gap in gaps)
     open_gaps = f" {counted(count, 'gap')} in which events may be missing: see below." if count else ""
     late = sum(not group.is_well for group in groups)
-    late_groups = f" {counted(late, 'consumer group')} to look at: see below." if late else ""
+    late_groups = f" {counted(late, 'consumer group')} to check: see below." if late else ""
     whole = f"All {counted(len(rows), 'stream partition')} are owned, and complete to within 4 minutes."
     return f"{whole}{open_gaps}{late_groups}"
 
@@ -258,7 +260,7 @@ def _picture_row(
 
 
 def _grouped(gaps: Sequence[RecordedGap]) -> tuple[GapGroup, ...]:
-    """Return the gaps by state, the state that has most of them first."""
+    """Return the gaps by state, the most frequent state first."""
     counts = Counter(gap.state for gap in gaps)
     newest = sorted(gaps, key=lambda gap: gap.recorded_us, reverse=True)
     return tuple(

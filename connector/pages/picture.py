@@ -16,7 +16,7 @@ from connector.pages.words import instant
 
 _MOST_GAPS = 24
 _CELLS = 48
-"""Of more gaps, a row shows the gravest in each of so many equal parts of the range."""
+"""With more gaps, a row shows the gravest in each of this many equal parts of the range."""
 _MOST_TICKS = 5
 _STEPS_S = (60, 300, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000, 31_536_000)
 _DAY_S = 86_400
@@ -24,7 +24,7 @@ _LEAST_SHARE, _EDGE_SHARE = 0.4, 4.0
 
 
 class BandKind(StrEnum):
-    """What is known of a part of the range, the gravest first: of what overlaps, the gravest is drawn."""
+    """What is known of a part of the range, the gravest first: where kinds overlap, the gravest is drawn."""
 
     LOST = "lost"
     SUSPECTED = "suspected"
@@ -44,7 +44,7 @@ WORDS = {
     BandKind.NOT_YET: "not covered yet",
     BandKind.UNKNOWN: "no record of coverage",
 }
-"""What each kind means, in the order of a legend."""
+"""The meaning of each kind, in the order of a legend."""
 
 _OF_STATE = {
     "lost": BandKind.LOST,
@@ -59,7 +59,7 @@ _GRAVITY = {kind: rank for rank, kind in enumerate(BandKind)}
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A part of a row, from `start_us` up to `end_us`, and what it says."""
+    """A part of a row, from `start_us` up to `end_us`, and its text."""
 
     start_us: int
     end_us: int
@@ -68,7 +68,7 @@ class Band:
 
 
 class DrawnGap(Protocol):
-    """A gap as a picture needs it; a state that is not known here counts as the gravest."""
+    """A gap to draw; an unknown state counts as the gravest."""
 
     @property
     def start_us(self) -> int:
@@ -97,7 +97,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A mark on the time axis, at that many percent of the width."""
+    """A mark on the time axis, its position in percent of the width."""
 
     share: float
     text: str
@@ -105,7 +105,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Rows over a range of time, with what a picture is called."""
+    """Rows over a time range, with the title of the picture."""
 
     title: str
     start_us: int
@@ -119,11 +119,11 @@ class Picture:
 
     @property
     def words(self) -> str:
-        """What it shows, for those who do not see it."""
+        """Its content in words, for screen readers."""
         return " ".join(f"{row.label}: {_summary(row.bands)}." for row in self.rows)
 
     def place(self, band: Band) -> tuple[float, float]:
-        """Return where a band begins and how wide it is, in percent of the width; no gap is too narrow to be seen."""
+        """Return the start and width of a band, in percent of the width; every gap is wide enough to be seen."""
         start = _share(band.start_us, self.start_us, self.end_us)
         least = _LEAST_SHARE if band.kind in _OF_GAPS else 0
         width = max(least, _share(band.end_us, self.start_us, self.end_us) - start)
@@ -135,8 +135,8 @@ def make_bands(
 ) -> tuple[Band, ...]:
     """Return bands that fill the range without overlap, in the order of time.
 
-    What lies before `covered_from_us` is unknown, and what lies after `complete_until_us` not complete yet; both are
-    None where nothing is known. Gaps may overlap each other and the edges of the range.
+    Time before `covered_from_us` is unknown, and time after `complete_until_us` not complete yet; both are None if
+    nothing is known. Gaps may overlap each other and the edges of the range.
     """
     ground = list(_ground(start_us, end_us, covered_from_us, complete_until_us))
     pieces = [
@@ -152,9 +152,9 @@ _Piece = tuple[int, int, BandKind, str]
 
 
 def _ground(start_us: int, end_us: int, covered_from_us: int | None, complete_until_us: int | None) -> Iterator[_Piece]:
-    """Yield what there is below the gaps."""
+    """Yield the bands below the gaps."""
     if covered_from_us is None or complete_until_us is None:
-        yield start_us, end_us, BandKind.UNKNOWN, "nothing is known of it"
+        yield start_us, end_us, BandKind.UNKNOWN, "unknown"
         return
     begin_us = min(covered_from_us, complete_until_us)
     yield start_us, begin_us, BandKind.UNKNOWN, WORDS[BandKind.UNKNOWN]
@@ -188,7 +188,7 @@ def _flattened(pieces: Iterable[_Piece], start_us: int, end_us: int) -> Iterator
 
 
 def _coarse(pieces: Iterable[_Piece], start_us: int, end_us: int) -> Iterator[Band]:
-    """Yield the gravest kind in each of `_CELLS` parts of the range, those alike next to each other as one band."""
+    """Yield the gravest kind in each of `_CELLS` parts of the range, with equal neighbours merged."""
     length_us = end_us - start_us
     kinds = [BandKind.COVERED] * _CELLS
     for piece_start, piece_end, kind, _ in pieces:
@@ -199,9 +199,7 @@ def _coarse(pieces: Iterable[_Piece], start_us: int, end_us: int) -> Iterator[Ba
     for kind, cells in groupby(range(_CELLS), key=kinds.__getitem__):
         numbers = list(cells)
         begin_us, stop_us = (start_us + length_us * edge // _CELLS for edge in (numbers[0], numbers[-1] + 1))
-        yield _band(
-            begin_us, stop_us, kind, f"here and there {WORDS[kind]}" if kind in _OF_STATE.values() else WORDS[kind]
-        )
+        yield _band(begin_us, stop_us, kind, f"in places {WORDS[kind]}" if kind in _OF_STATE.values() else WORDS[kind])
 
 
 def _band(start_us: int, end_us: int, kind: BandKind, text: str) -> Band:
@@ -209,7 +207,7 @@ def _band(start_us: int, end_us: int, kind: BandKind, text: str) -> Band:
 
 
 def _summary(bands: Sequence[Band]) -> str:
-    """Return what a row shows in one sentence: all of it if it is of one kind, else all that is not complete."""
+    """Return a row in one sentence: its kind if it has only one, else all that is not complete."""
     others = [band for band in bands if band.kind is not BandKind.COVERED]
     if not others:
         return "complete"

@@ -1,6 +1,6 @@
-"""HTML from templates: every text escaped, its odd characters made visible, and one style sheet known by its hash.
+"""HTML from templates: all text escaped, control characters made visible, one style sheet allowed by its hash.
 
-Must not know what a page is about.
+Must not know the content of a page.
 """
 
 import base64
@@ -18,9 +18,9 @@ _STYLE = "style.css"
 
 
 def render(template: str, **values: object) -> str:
-    """Return the HTML that a template of this package makes of values.
+    """Return the HTML of a template of this package, filled with values.
 
-    Raises `jinja2.UndefinedError` where it names what is not there.
+    Raises `jinja2.UndefinedError` if it names a missing value.
     """
     return _environment().get_template(template).render(style=style(), policy=content_policy(), **values)
 
@@ -36,7 +36,7 @@ def style() -> Markup:
 
 @cache
 def content_policy() -> str:
-    """Return the Content-Security-Policy of all pages: nothing is loaded or run, and no style but ours applies."""
+    """Return the Content-Security-Policy of all pages: nothing is loaded or run, and only our style applies."""
     digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -56,5 +56,5 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:  # noqa: ANN401 - whatever a template shows
-    """Return what is shown of a value, before it is escaped."""
+    """Return the text of a value, before it is escaped."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,4 +1,4 @@
-"""The page at `/`: made from memory when it is asked for, and kept for a moment, so that many who ask cost no more."""
+"""The page at `/`: rendered from memory on request, and cached for a moment, so that many requests cost no more."""
 
 import socket
 import time
@@ -15,13 +15,13 @@ from connector.telemetry.status import ServiceStatus
 from connector.x.clock import wall_us
 
 KEPT_S = 2.0
-"""How long a page is given again as it is."""
+"""How long a rendered page is served again."""
 _REFRESH_S = 30
 _LINKS = ("/metrics", "/status", "/livez", "/readyz")
 
 
 class ServicePage:
-    """Answers with what `status` says."""
+    """Serves the page of `status`."""
 
     def __init__(self, status: ServiceStatus, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._status = status

@@ -1,4 +1,4 @@
-"""Instants and durations as people read them. Pure: microseconds in, words out."""
+"""Instants and durations in words. Pure: microseconds in, text out."""
 
 from connector.events.times import US_PER_S, format_us
 

@@ -65,14 +65,14 @@ def test_groups_that_are_not_well_are_said_beside_a_service_that_is() -> None:
     groups = [WatchedGroup(f"{each}", state, 1, (), ()) for each, state in enumerate(GroupState)]
     overview = _overview(_watched(_well(), *groups))
     assert overview.is_well
-    assert overview.verdict.endswith(" within 4 minutes. 5 consumer groups to look at: see below.")
+    assert overview.verdict.endswith(" within 4 minutes. 5 consumer groups to check: see below.")
 
 
 def test_replica_outside_the_group_says_that_it_reads_nothing() -> None:
     """As while Kafka is away."""
     status = _status()
     status.coverage = None
-    assert "This replica is not in the consumer group, and reads nothing of X now." in _overview(status).verdict
+    assert "This replica is not in the consumer group, and reads nothing from X now." in _overview(status).verdict
 
 
 def test_old_error_is_not_shown_where_all_is_well() -> None:
