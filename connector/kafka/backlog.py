@@ -1,7 +1,7 @@
-"""Where what a consumer group has not processed begins: the lowest sequence of each stream partition.
+"""Where the backlog of a consumer group begins: the lowest sequence of each stream partition.
 
-Of each topic partition no more is read than it takes to have met every stream partition, since sequences rise with
-offsets. Must not know what coverage the ledger had then.
+Each topic partition is read only until every stream partition has occurred, since sequences rise with offsets. Must not
+know what coverage the ledger had then.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,10 +23,10 @@ Decode = Callable[[ReadRecord], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What a group has left of all event topics; `lowest` has no stream partition of which it has processed all.
+    """The backlog of a group on all event topics; `lowest` omits stream partitions that it has processed completely.
 
-    Of the event types in `unread` it has committed nothing: all that is kept counts as unprocessed. Of those in
-    `overtaken` retention has removed what it had not processed.
+    For the event types in `unread` it has committed nothing: all that is kept counts as unprocessed. For those in
+    `overtaken` retention has removed events that it had not processed.
     """
 
     group: str
@@ -36,10 +36,10 @@ class Backlog:
 
 
 def read_backlog(settings: Settings, group: str, decode: Decode, on_foreign: Callable[[str], None]) -> Backlog:
-    """Return what a group has left of the streams that are on, up to where their topics end now.
+    """Return the backlog of a group on the enabled streams, up to the present ends of their topics.
 
-    An open transaction hides what was committed behind it, so it is waited for. `on_foreign` receives what is wrong
-    with a record. Raises `DependencyUnavailableError` or `NotProvisionedError` for what Kafka does not give.
+    An open transaction hides what was committed after it, so it is waited for. `on_foreign` receives the problem of a
+    record. Raises `DependencyUnavailableError` or `NotProvisionedError` if Kafka fails.
     """
     names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
     topics = {names.event(each): each for each in EVENT_TYPES if each.stream in settings.x.streams}
@@ -65,7 +65,7 @@ def read_backlog(settings: Settings, group: str, decode: Decode, on_foreign: Cal
 
 @dataclass(slots=True)
 class _Scan:
-    """What is read of a topic partition that ends at `end`: the first event of each stream partition."""
+    """The reading of a topic partition that ends at `end`: the first event of each stream partition."""
 
     event_type: EventType
     end: int
@@ -74,7 +74,7 @@ class _Scan:
     first: dict[StreamPartition, int] = field(default_factory=dict)
 
     def is_done(self, message: Message) -> bool:
-        """Take a record or an end; return whether no more is needed."""
+        """Process a record or an end; return whether no more is needed."""
         offset = message.offset() or 0
         if is_end(message) or offset >= self.end:
             return offset >= self.end
@@ -104,7 +104,7 @@ def _lowest(scans: Mapping[Place, _Scan]) -> dict[StreamPartition, int]:
 
 
 def _is_unread(topic: str, spans: Mapping[Place, Span]) -> bool:
-    """Return whether there has been anything on the topic, and the group has committed nothing of it."""
+    """Return whether the topic has had records, and the group has committed no offset on it."""
     of_topic = list(_of(topic, spans))
     return any(span.end for span in of_topic) and all(span.committed is None for span in of_topic)
 

@@ -1,8 +1,8 @@
-"""What each stream partition commits through: the group of the process, or for a while a group of its own.
+"""Gives each stream partition what it commits through: the group of the process, or for a while a group of its own.
 
-A stream partition whose part failed by itself, as one may whose ledger partition has no leader, would hold up all
-others with each attempt. It is suspected: from its next life on it has a producer of its own, until it has committed
-for some minutes. What keeps two owners apart is the place of an entry, whichever producer writes it.
+A stream partition whose part failed alone, for example because its ledger partition has no leader, would delay all
+others with each attempt. It becomes a suspect: from its next life on it has its own producer, until it has committed
+for some minutes. Two owners are kept apart by the place of an entry, whichever producer writes it.
 """
 
 import time
@@ -17,7 +17,7 @@ from connector.kafka.group_commit import GroupCommit
 from connector.kafka.transaction import TAKEN_BY_A_TRANSACTION, Committed, Part, Record
 
 SUSPECTED_S = 300.0
-"""How long a suspect has a producer of its own, if it commits."""
+"""How long a suspect keeps its own producer, if it commits."""
 
 
 class Commits:
@@ -66,12 +66,12 @@ class Commits:
         return PartitionWriter(partition, self._common, own, is_trusted, partial(self._suspects.discard, partition))
 
     def check(self) -> None:
-        """Raise `HungError` where nothing can be committed any more."""
+        """Raise `HungError` if nothing can be committed any more."""
         self._common.check()
 
 
 class PartitionWriter:
-    """What one stream partition commits through, from a restore on; of no more use after an error."""
+    """What one stream partition commits through, from a restore on; must not be used after an error."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class PartitionWriter:
         is_trusted: Callable[[], bool] = lambda: True,
         on_trusted: Callable[[], None] = lambda: None,
     ) -> None:
-        """Commit through the `common` group, but through its `own` until `is_trusted`, which `on_trusted` is told."""
+        """Commit through the `common` group, but through its `own` until `is_trusted`; then call `on_trusted`."""
         self._partition = partition
         self._common = common
         self._own = own
@@ -89,7 +89,7 @@ class PartitionWriter:
         self._on_trusted = on_trusted
         self._is_lost = False
         self.next_offset: int | None = None
-        """Where the next ledger entry must stand; None until it is set."""
+        """The place of the next ledger entry; None until it is set."""
 
     @property
     def has_own_producer(self) -> bool:
@@ -97,9 +97,9 @@ class PartitionWriter:
         return self._own is not None
 
     def expect_entry_at(self, offset: int) -> None:
-        """Set where the log ends as far as it was read: the first ledger entry is committed only there.
+        """Set the end of the log as it was read: the first ledger entry is committed only there.
 
-        Each later one is committed only behind the one before.
+        Each later one is committed only directly after the previous one.
         """
         self.next_offset = offset
 
@@ -110,8 +110,8 @@ class PartitionWriter:
     def commit(self, records: Sequence[Record], entry: Record) -> Committed:
         """Commit `records` and the ledger's `entry`, in one transaction with what others commit now.
 
-        Raises `WriterLostError`: `FencedError` where the entry does not stand where it must; and the errors of reading
-        the ledger where it is unclear what became of it.
+        Raises `WriterLostError`: `FencedError` if the entry is out of place; and the errors of reading the ledger if
+        its outcome is unclear.
         """
         if self.next_offset is None:
             raise WriterLostError("it is not known where the ledger ends")
@@ -120,17 +120,17 @@ class PartitionWriter:
         committed = group.commit(part, lambda: not self._is_lost)
         self.next_offset = committed.ledger_offset + TAKEN_BY_A_TRANSACTION
         if self._own is not None and self._is_trusted():
-            self._own.renew()  # Kafka may write a marker after its answer: behind it is the place of the next entry
+            self._own.renew()  # Kafka may write a marker after its answer: the place of the next entry is after it
             self._leave_own()
             self._on_trusted()
         return committed
 
     def lose(self) -> None:
-        """Begin no attempt any more, from any thread: another process owns the stream partition."""
+        """Stop starting attempts, from any thread: another process owns the stream partition."""
         self._is_lost = True
 
     def leave(self) -> None:
-        """Commit nothing more."""
+        """Stop committing."""
         self._common.leave(self._partition)
         self._leave_own()
 

@@ -1,7 +1,7 @@
-"""What other programs' consumer groups have left unprocessed of the events: read, never changed.
+"""The backlog of other programs' consumer groups on the event topics: read, never changed.
 
-A group commits an offset once it has processed what lies before it. Of the rest the first records of each topic
-partition are read, since offsets alone also count transaction markers and what was aborted. Must not know what is too
+A group commits an offset once it has processed everything before it. Of the rest the first records of each topic
+partition are read, since offsets alone also count transaction markers and aborted records. Must not know what is too
 much, or too old.
 """
 
@@ -34,22 +34,22 @@ from connector.kafka.topics import TopicNames
 from connector.settings import Settings
 
 MOST_RECORDS = 500
-"""Unprocessed records of a topic partition that are read; those behind them are counted by their offsets."""
+"""Unprocessed records of a topic partition that are read; later ones are counted by offsets."""
 MARKER = 1
-"""Behind the last record of a transaction is one offset that is no record: retention removes it with the record."""
+"""The offset after the last record of a transaction is not a record: retention removes it with the record."""
 _US_PER_MS = 1000
 
 Place = tuple[str, int]
-"""A topic and the number of one of its partitions."""
+"""A topic and a partition number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unprocessed:
-    """What a group has left of a topic partition.
+    """The backlog of a group on a topic partition.
 
-    `committed` is None where it has committed nothing: then all that is kept counts. `begin` is the offset from which
+    `committed` is None if it has committed nothing: then all that is kept counts. `begin` is the offset from which
     records are kept. No unprocessed record lies before `clear_until`. `records` is exact, or with `is_exact` false an
-    upper bound. `oldest_event_us` is the least `event_at` of those that were read, microseconds since 1970, None where
+    upper bound. `oldest_event_us` is the least `event_at` of those that were read, microseconds since 1970, None if
     nothing is unprocessed.
     """
 
@@ -72,8 +72,8 @@ class Unprocessed:
 class GroupLook:
     """A group at one moment; `partitions` are all those of the event topics that it reads, or has read.
 
-    `members` is None where there is no such group. `is_manual` says that its consumers choose partitions themselves,
-    so that it has no members. `not_read` are the other event topics.
+    `members` is None if there is no such group. With `is_manual` its consumers choose partitions themselves, so that it
+    has no members. `not_read` are the other event topics.
     """
 
     group: str
@@ -84,7 +84,7 @@ class GroupLook:
 
 
 class Span(NamedTuple):
-    """What a group has committed in a topic partition that is kept from `begin`, included, to `end`, excluded."""
+    """The committed offset of a group in a topic partition that is kept from `begin`, included, to `end`, excluded."""
 
     offset: int | None
     begin: int
@@ -102,13 +102,13 @@ class Span(NamedTuple):
 
     @property
     def is_overtaken(self) -> bool:
-        """Whether records may have been removed before the group processed them, or before it was there."""
+        """Whether records may have been removed before the group processed them, or before it existed."""
         return self.begin - (self.committed or 0) > MARKER
 
 
 @dataclass(slots=True)
 class _Scan:
-    """What is behind the offset `start` of a topic partition, read up to `reached`; `first` is its first record."""
+    """The records of a topic partition from `start`, read up to `reached`; `first` is the first of them."""
 
     start: int
     reached: int
@@ -118,11 +118,11 @@ class _Scan:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more is to be read."""
+        """Whether enough has been read."""
         return self.records >= MOST_RECORDS
 
     def goes_on(self, span: Span) -> bool:
-        """Return whether what was read still holds."""
+        """Return whether the earlier reading still holds."""
         return self.start == span.start and self.reached <= span.end
 
     def add(self, record: ReadRecord, event_us: int) -> None:
@@ -134,10 +134,10 @@ class _Scan:
 
 
 class GroupReader:
-    """Looks at consumer groups again and again, inside a `with`; `on_foreign` receives a topic and what is wrong there.
+    """Reads consumer groups repeatedly, inside a `with`; `on_foreign` receives a topic and the problem there.
 
-    Of a group that has not moved only what is new is read. Making one, and `read`, raise `DependencyUnavailableError`
-    or `NotProvisionedError` for what Kafka and the registry do not give.
+    For a group that has not moved only new records are read. Making one, and `read`, raise `DependencyUnavailableError`
+    or `NotProvisionedError` if Kafka or the registry fails.
     """
 
     def __init__(self, settings: Settings, on_foreign: Callable[[str, str], None]) -> None:
@@ -153,7 +153,7 @@ class GroupReader:
             self._clients = stack.pop_all()
 
     def read(self, group: str, should_stop: Callable[[], bool]) -> GroupLook | None:
-        """Return what there is now, None when asked to stop."""
+        """Return the present backlog, None when asked to stop."""
         found = self._cluster.consumer_group(group)
         offsets = self._cluster.committed(group)
         members = () if found is None else found.members
@@ -170,7 +170,7 @@ class GroupReader:
         )
 
     def _scan(self, group: str, spans: Mapping[Place, Span], should_stop: Callable[[], bool]) -> bool:
-        """Read on in each place as far as is needed; return False when asked to stop."""
+        """Read on in each place as far as needed; return False when asked to stop."""
         scans = {place: self._scan_of(group, place, span) for place, span in spans.items()}
         pending = {place for place, scan in scans.items() if scan.reached < spans[place].end and not scan.is_full}
         if not pending:
@@ -195,7 +195,7 @@ class GroupReader:
         return scan.is_full
 
     def _event_us(self, record: ReadRecord) -> int:
-        """Return the date of an event, or Kafka's of a record that is none: that is later than X's would be."""
+        """Return the date of an event, or Kafka's date of a foreign record, which is later than X's would be."""
         try:
             with foreign_records_refused(record):
                 return int(self._decoder.decode(record)["event_at"]) * _US_PER_MS
@@ -213,9 +213,9 @@ class GroupReader:
 
 
 def find_spans(cluster: Cluster, offsets: Mapping[Place, int], topics: Collection[str]) -> dict[Place, Span]:
-    """Return where a group that has committed `offsets` is in each partition of `topics`, as far as they exist.
+    """Return the span of a group with the committed `offsets` in each partition of `topics` that exists.
 
-    Raises as `Cluster` does. The ends are looked up last, so that none lies before what it is compared with.
+    Raises as `Cluster` does. The ends are looked up last, so that none is before what it is compared with.
     """
     counts = cluster.count_partitions(topics) if topics else {}
     places = [TopicPartition(topic, number) for topic in topics for number in range(counts.get(topic, 0))]
@@ -231,10 +231,9 @@ def read_each(
     is_done: Callable[[Place, Message], bool],
     should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Read each place from its offset until `is_done` says so of a record or an end; return False when asked to stop.
+    """Read each place from its offset until `is_done` is true of a record or an end; return False when asked to stop.
 
-    Raises `DependencyUnavailableError` where nothing comes of what is there, `NotProvisionedError` where a right is
-    missing.
+    Raises `DependencyUnavailableError` if existing records do not arrive, `NotProvisionedError` if a right is missing.
     """
     pending = set(starts)
     consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])

@@ -1,12 +1,12 @@
-"""Digests by which the ledger accounts for the content of records. Pure; frozen, as what is written is compared later.
+"""Digests by which the ledger accounts for the content of records. Pure; frozen, since written ones are compared later.
 
-A record's digest is BLAKE2b, 32 bytes, over topic, key and value, each of the first two behind its length (4 bytes,
-big-endian). That of a set is the sum of its members' digests as big-endian numbers, modulo 2^256, so their order does
-not count, and sets can be put together by adding. Bellare and Micciancio, "A New Paradigm for Collision-Free Hashing:
+A record's digest is BLAKE2b, 32 bytes, over topic, key and value, the first two preceded by their length (4 bytes,
+big-endian). That of a set is the sum of its members' digests as big-endian numbers, modulo 2^256, so order does not
+matter, and sets are merged by addition. Bellare and Micciancio, "A New Paradigm for Collision-Free Hashing:
 Incrementality at Reduced Cost" (1997), call this AdHash: it finds what was altered, moved, added or lost, by
-accident or by hand; against one who may rewrite the ledger as well, no digest in it helps.
+accident or by hand; against an attacker who can rewrite the ledger as well, no digest in it helps.
 
-A gap is written again when it is made up for or withdrawn, so its digest is over what stays: `gap_number`.
+A gap is written again when it is reconciled or withdrawn, so its digest covers the constant fields: `gap_number`.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def record_number(topic: bytes, key: bytes, value: bytes) -> int:
 
 
 def gap_number(gap_id: str, start_ms: int, end_ms: int, cause: str, recorded_ms: int) -> int:
-    """Return the digest of a gap as a number: of what stays as it is however often the gap is written again.
+    """Return the digest of a gap as a number, over the fields that stay the same in all of its records.
 
     Instants are milliseconds since 1970.
     """
@@ -44,7 +44,7 @@ def entry_digest(value: bytes) -> bytes:
 
 
 def record_set(records: Iterable[Record]) -> RecordSet:
-    """Return how many records there are, and the digest of them all."""
+    """Return the number of the records, and the digest of them all."""
     return number_set(record_number(each.topic.encode(), each.key, each.value) for each in records)
 
 
@@ -58,7 +58,7 @@ def number_set(numbers: Iterable[int]) -> RecordSet:
 
 
 def record_sets(records: Iterable[Record], prefix: str) -> dict[str, RecordSet]:
-    """Return what `records` hold by kind: their topic without `prefix` and the character behind it."""
+    """Return the sets of `records` by kind: their topic without `prefix` and the character after it."""
     by_topic: dict[str, list[Record]] = {}
     for record in records:
         by_topic.setdefault(record.topic, []).append(record)

@@ -1,13 +1,12 @@
-"""One transaction for all that a process owns: stream partitions hand in their parts, one thread commits them together.
+"""One transaction for all that a process owns: stream partitions submit their parts, one thread commits them together.
 
-It is what databases call a group commit. While a transaction is on its way, the parts for the next one come together;
-a transaction that is due waits a moment for everyone else who is due at the same time.
+Databases call this a group commit. While a transaction is being committed, the parts for the next one gather; a
+transaction that is due waits a moment for all parts that are due at the same time.
 
-A transaction that fails makes as few stream partitions fail as possible. A new producer ends what the old one left
-open; then the tail of each ledger tells whether its part was committed. A part that was not is tried again by itself,
-so that a record which Kafka refuses, or an entry that is out of place, is the trouble of its own stream partition
-alone. One whose part failed by itself commits through a producer of its own when it restarts, and cannot hold the
-others up any more.
+A failed transaction fails as few stream partitions as possible. A new producer ends what the old one left open; then
+the tail of each ledger shows whether its part was committed. A part that was not is retried alone, so that a record
+that Kafka refuses, or an entry that is out of place, affects only its own stream partition. A partition whose part
+failed alone commits through its own producer when it restarts, and no longer delays the others.
 """
 
 import threading
@@ -32,9 +31,9 @@ from connector.kafka.transaction import (
 )
 
 GATHER_S = 0.05
-"""How long a transaction waits for the parts of others that are due as well."""
+"""How long a transaction waits for other parts that are due as well."""
 RESOLVE_S = 20.0
-"""How long after its beginning the parts of a transaction that failed are still resolved.
+"""How long after its beginning the parts of a failed transaction are still resolved.
 
 After that a stream partition restores, which resolves it in any case.
 """
@@ -45,15 +44,15 @@ librdkafka lacks KIP-890: a delayed end of this transaction must find an old epo
 is sent a second time only after the producer's retry back-off, which is longer than this.
 """
 TRANSACTION_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1000
-"""How long Kafka keeps a transaction open that is not committed: so long a new owner waits for its end."""
+"""How long Kafka keeps an uncommitted transaction open; a new owner waits that long for its end."""
 _LONG_S = 5.0
-"""An attempt that took longer may have been paused with the whole process, which may have lost stream partitions."""
+"""During a longer attempt the whole process may have been paused, and may have lost stream partitions."""
 _NEWS_S = 1.0
-"""How long the consumer group is given to say so, before anything else is tried."""
+"""How long to wait for the consumer group to report that, before the next attempt."""
 _RETRY_S = 0.5
-"""How long after a producer could not be made it is tried again."""
+"""How long after a failure to make a producer the next one is tried."""
 _IDLE_POLL_S = 1.0
-"""How often an idle producer is polled: its statistics pile up until then."""
+"""How often an idle producer is polled: its statistics queue up until then."""
 _CLOSED = "the process ends"
 
 
@@ -74,14 +73,14 @@ class ReadTail(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A part that is to be committed, as long as it `is_wanted`."""
+    """A part to be committed, as long as it `is_wanted`."""
 
     part: Part
     is_wanted: Callable[[], bool]
     done: "Future[Committed]"
 
     def refuse(self) -> bool:
-        """Fail the part where another process owns its stream partition by now; return whether it does."""
+        """Fail the part if another process owns its stream partition by now; return whether it does."""
         if self.is_wanted():
             return False
         self.done.set_exception(WriterLostError("the stream partition was lost to another process"))
@@ -92,7 +91,7 @@ class GroupCommit:
     """Commits parts in a thread of its own, from `start` to `close`.
 
     `make_writer` and `read_tail` raise a `ConnectorError`; `on_replaced` receives why a producer was replaced, and the
-    details. The stream partitions whose part failed by itself are added to `suspects`. `monotonic_s` is a clock in
+    details. The stream partitions whose part failed alone are added to `suspects`. `monotonic_s` is a clock in
     seconds, `pause` waits for some.
     """
 
@@ -123,31 +122,31 @@ class GroupCommit:
         self._has_died = False
 
     def start(self) -> None:
-        """Begin, in a thread of its own."""
+        """Start the thread."""
         threading.Thread(target=self._run, name="group-commit", daemon=True).start()
 
     def check(self) -> None:
-        """Raise `HungError` where the thread has died."""
+        """Raise `HungError` if the thread has died."""
         if self._has_died:
             raise HungError("the thread that commits has died")
 
     def close(self) -> None:
-        """Commit nothing more; an attempt under way is finished, what waits or is being resolved fails."""
+        """Stop committing; an attempt under way is finished, waiting and unresolved parts fail."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
 
     @property
     def waiting(self) -> int:
-        """How many parts wait for the next transaction."""
+        """The number of parts that wait for the next transaction."""
         return len(self._parts)
 
     def join(self) -> None:
-        """Wait until there is a producer. Raises a `ConnectorError` where none can be made."""
+        """Wait until there is a producer. Raises a `ConnectorError` if none can be made."""
         self._open_anew(is_outdated=False)
 
     def renew(self) -> None:
-        """Replace the producer: Kafka has then written the last marker of the one before. Raises a `ConnectorError`."""
+        """Replace the producer, so that Kafka has written the last marker of the old one. Raises a `ConnectorError`."""
         self._open_anew(is_outdated=True)
 
     def _open_anew(self, *, is_outdated: bool) -> None:
@@ -160,7 +159,7 @@ class GroupCommit:
         opening.result()
 
     def leave(self, partition: StreamPartition) -> None:
-        """Wait for `partition` no longer."""
+        """Stop waiting for `partition`."""
         with self._changed:
             self._due_at_s.pop(partition, None)
 
@@ -170,9 +169,9 @@ class GroupCommit:
             self._due_at_s[partition] = due_at_s
 
     def commit(self, part: Part, is_wanted: Callable[[], bool] = lambda: True) -> Committed:
-        """Commit a part together with others. Raises `WriterLostError`, and whatever keeps it from being resolved.
+        """Commit a part together with others. Raises `WriterLostError`, and any error that prevents its resolution.
 
-        No attempt is begun once it is no longer wanted: it would take the place of the next owner's entry.
+        No attempt begins once it is no longer wanted: it would take the place of the next owner's entry.
         """
         waiting = _Waiting(part, is_wanted, Future())
         with self._changed:
@@ -188,7 +187,7 @@ class GroupCommit:
             raise WriterLostError(_CLOSED)
 
     def _run(self) -> None:
-        """Make a producer, which ends what the process left open when it was last here, and commit until closed."""
+        """Make a producer, which ends what an earlier run of the process left open, and commit until closed."""
         try:
             self._make_writer_if_none()
             while self._await_work():
@@ -222,7 +221,7 @@ class GroupCommit:
             return bool(self._parts or self._openings or self._is_closed)
 
     def _poll(self) -> None:
-        """Have the idle producer call back; one that cannot even do that is of no more use."""
+        """Poll the idle producer for callbacks; one that fails at that is dropped."""
         if self._writer is not None:
             try:
                 self._writer.poll()
@@ -230,12 +229,12 @@ class GroupCommit:
                 self._lose(ReplacementCause.FAILED, error)
 
     def _is_someone_due(self) -> bool:
-        """Whether a part is expected by now; one that is long overdue is not waited for."""
+        """Whether a part is due by now; a long overdue one is not waited for."""
         now_s = self._monotonic_s()
         return any(now_s - GATHER_S < due_s <= now_s for due_s in self._due_at_s.values())
 
     def _take(self) -> "tuple[list[Future[None]], list[_Waiting]]":
-        """Take what waits, at most one part for each stream partition: that of an earlier owner may wait as well."""
+        """Take the waiting parts, at most one for each stream partition: that of an earlier owner may wait as well."""
         with self._changed:
             openings, self._openings = self._openings, []
             group: dict[StreamPartition, _Waiting] = {}
@@ -270,7 +269,7 @@ class GroupCommit:
                 opening.set_result(None)
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
-        """Commit all parts at once; resolve each by itself where that fails, and leave a producer for the next."""
+        """Commit all parts at once; if that fails, resolve each alone; leave a producer for the next."""
         until_s = self._monotonic_s() + RESOLVE_S
         self._ensure_writer(until_s)
         began_s = self._monotonic_s()
@@ -284,7 +283,7 @@ class GroupCommit:
         self._ensure_writer(until_s)
 
     def _clear_up(self, group: Sequence[_Waiting], error: Exception, began_s: float, until_s: float) -> None:
-        """Answer the parts of a transaction that failed; where others may own them by now, back off for a while."""
+        """Answer the parts of a failed transaction; if others may own them by now, back off for a while."""
         if self._failure[0] is FencedError:
             for waiting in group:
                 waiting.done.set_exception(self._lost())
@@ -297,17 +296,17 @@ class GroupCommit:
         self._resolve([waiting for waiting in group if not waiting.done.done()], began_s, until_s)
 
     def _isolate(self, late: Sequence[_Waiting], group: Sequence[_Waiting]) -> None:
-        """Fail the parts that alone kept a transaction from its end: to try them again would hold all others up."""
+        """Fail the parts that alone blocked a transaction: retrying them would delay all others."""
         if len(late) < len(group):
             for waiting in late:
                 self._suspects.add(waiting.part.partition)
                 waiting.done.set_exception(UndeliveredError([waiting.part.partition]))
 
     def _attempt(self, parts: Sequence[Part]) -> float:
-        """Commit these parts, and drop the producer where that fails or takes long.
+        """Commit these parts, and drop the producer if that fails or takes long.
 
         An attempt has `DEADLINE_S`. One that took as long as Kafka keeps a transaction open was paused, with the whole
-        process, and others may own by now what it owned: it counts as fenced.
+        process, and its partitions may have other owners by now: it counts as fenced.
         """
         writer, began_s = self._writer, self._monotonic_s()
         if writer is None:
@@ -316,7 +315,7 @@ class GroupCommit:
             duration_s = writer.commit(parts)
         except Exception as error:
             if (stood_s := self._monotonic_s() - began_s) >= TRANSACTION_TIMEOUT_S:
-                fenced = FencedError(f"the process stood still for {stood_s:.0f} s within a transaction: {error}")
+                fenced = FencedError(f"the process was paused for {stood_s:.0f} s within a transaction: {error}")
                 self._lose(ReplacementCause.FENCED, fenced)
                 raise fenced from None
             is_fenced = isinstance(error, FencedError)
@@ -330,7 +329,7 @@ class GroupCommit:
         return duration_s
 
     def _resolve(self, group: Iterable[_Waiting], began_s: float, until_s: float) -> None:
-        """Find out of each part whether it was committed, and commit what was not."""
+        """Find out whether each part was committed, and commit those that were not."""
         for waiting in group:
             if waiting.refuse():
                 continue
@@ -341,7 +340,7 @@ class GroupCommit:
                 waiting.done.set_exception(error)
 
     def _resolve_one(self, part: Part, until_s: float) -> int:
-        """Return where the entry of `part` stands, once it is committed."""
+        """Return the offset of the entry of `part`, once it is committed."""
         self._ensure_writer(until_s)
         kind, text = self._failure
         if kind is FencedError:
@@ -367,7 +366,7 @@ class GroupCommit:
         return tail.end
 
     def _ensure_writer(self, until_s: float) -> None:
-        """Make a producer if there is none, trying until then; not when another process has our id."""
+        """Make a producer if there is none, trying until then; give up if another process has our id."""
         while self._writer is None and self._failure[0] is not FencedError:
             if self._is_closed or self._monotonic_s() >= until_s:
                 return
@@ -376,7 +375,7 @@ class GroupCommit:
                 self._pause(_RETRY_S)
 
     def _make_writer_if_none(self) -> None:
-        """Make a producer where there is none; where that fails, `_failure` says why."""
+        """Make a producer if there is none; on failure set `_failure`."""
         if self._writer is None:
             try:
                 self._writer = self._make_writer()
@@ -386,7 +385,7 @@ class GroupCommit:
                 self._failure = WriterLostError, f"{type(error).__name__}: {error}"
 
     def _lose(self, cause: ReplacementCause, error: Exception) -> None:
-        """Drop the producer, and of the error all but its kind and text: its traceback would hold on to everything."""
+        """Drop the producer; of the error keep only kind and text, since its traceback would keep everything alive."""
         self._writer = None
         self._failure = FencedError if cause is ReplacementCause.FENCED else WriterLostError, str(error)
         self._on_replaced(cause, str(error))

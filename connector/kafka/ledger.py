@@ -1,4 +1,4 @@
-"""The ledger: one entry a transaction, which says what it held and how far coverage then reached.
+"""The ledger: one entry per transaction, with its content and the coverage after it.
 
 Owns the entry and what makes a row of entries consistent. Must not know how entries are read from or sent to Kafka.
 Instants are microseconds since 1970 in X's time.
@@ -20,16 +20,16 @@ from connector.events.times import US_PER_S, format_us
 from connector.quoting import shown
 
 CLOCKS_APART_US = 49 * 60 * 60 * US_PER_S
-"""No instant is recorded this far beyond every clock there is, however wrong some of them are.
+"""No instant is recorded this far beyond every clock involved, even if some of them are wrong.
 
 Coverage goes by X's time, `written_at` and entry 0 by a replica's wall clock, the date of a record by a broker's clock.
-Each may be two days off and still harm nothing, a wrong `Date` of X's too; so an honest entry may be two days ahead of
-the clocks that are asked. The hour is for what is added to a clock: the time that an answer was on its way, the minutes
-by which a wall clock is believed to be ahead of X, a machine that was suspended.
+Each may be two days off without harm, as may X's `Date`; so an honest entry may be two days ahead of the clocks that
+are consulted. The hour is for what is added to a clock: the travel time of an answer, the minutes by which a wall clock
+is believed to be ahead of X, a machine that was suspended.
 """
 DEAD_LETTER, COVERAGE_RECORD, GAP_RECORD, REPLAYED = "dead-letter", "coverage", "gap", "replayed"
 OWN_KINDS = frozenset((DEAD_LETTER, COVERAGE_RECORD, GAP_RECORD, REPLAYED))
-"""Kinds of records that are no events. `REPLAYED` is on the dead-letter topic: the mark of one that became an event.
+"""Kinds of records other than events. `REPLAYED`, on the dead-letter topic, marks one that became an event.
 
 A later version may write more: `is_event` distinguishes those of any version.
 """
@@ -47,7 +47,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of the lines received."""
+    """Counts of the lines received, by outcome."""
 
     received: int = 0
     published: int = 0
@@ -62,7 +62,7 @@ class Counts:
 
     @property
     def balance(self) -> int:
-        """Lines that are unaccounted for: anything but zero is a fault of the connector."""
+        """Lines that are unaccounted for: anything but zero is a bug of the connector."""
         return self.received - self.published - self.duplicate - self.dead_lettered - self.control
 
 
@@ -75,7 +75,7 @@ class Writer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordSet:
-    """How many records of one kind a transaction holds, and the digest of them all, as `digests` makes it."""
+    """The number of records of one kind in a transaction, and the digest of them all (`digests`)."""
 
     count: int
     digest: bytes
@@ -86,9 +86,9 @@ class LedgerEntry:
     """One transaction of one stream partition.
 
     `sequence` is that of the last event so far; `ids` are those of this transaction's events, then of its dead letters,
-    packed; `oldest_offset` is where the oldest entry is whose ids still matter, None for this one itself. Entry 0 is
-    written by the wall clock, before X's time is known; entry 1 may therefore set coverage back. All entries that
-    a reset writes are number 0.
+    packed; `oldest_offset` is the offset of the oldest entry whose ids still matter, None for this one itself. Entry 0
+    is written by the wall clock, before X's time is known; entry 1 may therefore set coverage back. All entries that a
+    reset writes are number 0.
 
     `records` are those of this transaction by kind: an event type, `dead-letter`, `coverage`, `gap` or `replayed`.
     `previous` is the digest of the entry before, and `owner` the replica that wrote this one. All three are None in
@@ -115,7 +115,7 @@ class LedgerEntry:
 
     @property
     def id_count(self) -> int:
-        """How many ids there are."""
+        """The number of ids."""
         return len(self.ids) // ID_BYTES
 
     def check(self) -> None:
@@ -140,9 +140,9 @@ class LedgerEntry:
     def check_plausible(self, latest_us: int, wall_us: int = 0) -> None:
         """Raise `OwnCorruptionError` when an instant of the entry is beyond `latest_us` by more than clocks differ.
 
-        `latest_us` is the latest that clocks show which a writer of entries cannot set, such as Kafka's date of the
-        record: one that is right is enough, so another that is slow refuses nothing. `written_at` vouches for nothing,
-        being forged as easily; it alone may also be by a wall clock that shows `wall_us`.
+        `latest_us` is the latest of the clocks that a writer of entries cannot set, such as Kafka's date of the record:
+        one right clock is enough, so a slow one refuses nothing. `written_at` vouches for nothing, being as easy to
+        forge; it alone may also be by a wall clock that shows `wall_us`.
         """
         for name, instant_us, limit_us in (
             ("covered_until", self.covered_until_us, latest_us),
@@ -159,14 +159,14 @@ class LedgerEntry:
 
     @property
     def _expected_ids(self) -> int:
-        """A reset counts nothing; its ids are those that must stay known."""
+        """The number of ids expected; a reset counts no lines, and holds the ids that must stay known."""
         if self.mode is Mode.RESET:
             return self.id_count
         return self.counts.published + self.counts.dead_lettered
 
     @property
     def _records_agree(self) -> bool:
-        """Return whether the sets of records are as large as the counts say, where there are any."""
+        """Whether the record sets, if any, are as large as the counts."""
         if self.records is None:
             return True
         sizes = {kind: each.count for kind, each in self.records.items()}
@@ -174,7 +174,7 @@ class LedgerEntry:
         return published == self.counts.published and sizes.get(DEAD_LETTER, 0) == self.counts.dead_lettered
 
     def check_follows(self, before: "LedgerEntry") -> None:
-        """Raise `OwnCorruptionError` when this entry cannot come right after `before`."""
+        """Raise `OwnCorruptionError` if this entry cannot directly follow `before`."""
         faults = [
             fault
             for fault, is_there in (
@@ -189,11 +189,11 @@ class LedgerEntry:
 
     @property
     def lacks_reference(self) -> bool:
-        """Whether it does not say which entry it was written after, though its release says so of all but resets."""
+        """Whether it lacks the reference to the previous entry, although its release writes one except in resets."""
         return self.previous is None and self.records is not None and self.mode is not Mode.RESET
 
     def skips_time(self, before: "LedgerEntry | None") -> bool:
-        """Return whether this entry of a reset moves coverage on, so that a gap must be accounted for with it.
+        """Return whether this entry of a reset advances coverage, so that it must account for a gap.
 
         A release without digests accounts for none: neither its entry nor the one before has records.
         """
@@ -201,10 +201,11 @@ class LedgerEntry:
         return self.covered_until_us > self.covered_until_before_us and not is_of_older_release
 
     def check_refers_to(self, digest: bytes | None, *, is_due: bool = False) -> None:
-        """Raise `OwnCorruptionError` when this entry says that another one came before it than that with `digest`.
+        """Raise `OwnCorruptionError` if this entry refers to another previous entry than the one with `digest`.
 
-        What has no digest to compare passes, and what refers to nothing, unless that `is_due`: the entry before is of
-        a release that wrote digests. A reset starts over, and an entry without digests at all is of an older release.
+        An entry without a digest to compare passes, as does one without a reference, unless that `is_due`: the entry
+        before is of a release that wrote digests. A reset starts over, and an entry without digests at all is of an
+        older release.
         """
         if is_due and self.lacks_reference:
             raise OwnCorruptionError(
@@ -256,22 +257,22 @@ def is_event(kind: str) -> bool:
 
 
 def is_plausible(instant_us: int, latest_us: int) -> bool:
-    """Return whether what was recorded may be true, where the latest that any clock shows is `latest_us`."""
+    """Return whether a recorded instant may be true, if `latest_us` is the latest of all clocks."""
     return instant_us <= latest_us + CLOCKS_APART_US
 
 
 def decode_shipped(value: bytes) -> Mapping[str, Any]:
-    """Return a ledger record, as the schema shipped here. Raises `ValueError` for bytes that do not fit it."""
+    """Return a ledger record, decoded with the shipped schema. Raises `ValueError` for bytes that do not fit it."""
     _, body = split_prefix(value)
     return _DECODER.decode(body)
 
 
 class EntryDecoder:
-    """Decodes ledger records with the schema shipped here, and those that it does not fit with the schema they name.
+    """Decodes ledger records with the shipped schema, or else with the schema that they name.
 
-    So a restore needs the registry only for what another version of the connector has written. None of that fits the
-    shipped schema by chance: schemas grow only at their end (ADR 27). `writer_schema` asks the registry for the schema
-    of an id; `shipped` is another schema for another ledger.
+    So a restore needs the registry only for entries of another version of the connector. None of those fits the shipped
+    schema by chance: schemas grow only at their end (ADR 27). `writer_schema` asks the registry for the schema of an
+    id; `shipped` is another schema for another ledger.
     """
 
     def __init__(self, writer_schema: Callable[[int], Mapping[str, Any]], shipped: AvroSchema = LEDGER) -> None:
@@ -283,7 +284,7 @@ class EntryDecoder:
     def decode(self, value: bytes) -> Mapping[str, Any]:
         """Return the record.
 
-        Raises `ValueError` for bytes that are none, `DependencyUnavailableError` when the registry has to be asked and
+        Raises `ValueError` for bytes that are not a record, `DependencyUnavailableError` if the registry is needed and
         does not answer.
         """
         schema_id, body = split_prefix(value)

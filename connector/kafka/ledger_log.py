@@ -1,6 +1,6 @@
-"""The ledger topic read in part: the oldest and the newest entries of a stream partition, and those of a time range.
+"""Reads parts of the ledger topic: the oldest and the newest entries of a stream partition, and those of a time range.
 
-Owns where reading begins and ends. Must not know what is made of the entries. Instants are microseconds since 1970.
+Owns where reading begins and ends. Must not know how the entries are used. Instants are microseconds since 1970.
 """
 
 import time
@@ -24,9 +24,9 @@ from connector.settings import KafkaSettings
 _TIMEOUT_S = 10.0
 _FIRST_STEP_BACK = 16
 _NO_WAIT = {"fetch.wait.max.ms": 10}
-"""The end of a log is told after this wait for more, and each look here meets one."""
+"""Kafka reports the end of a log after this wait for more, and each reading here meets one."""
 _EARLIER_US = 10 * 60 * US_PER_S
-"""An entry is rarely dated this long before the time that it covers: brokers and X go by different clocks."""
+"""An entry is rarely dated this long before the time that it covers: brokers and X have different clocks."""
 
 
 class Bounds(NamedTuple):
@@ -40,8 +40,8 @@ class LedgerLog:
     """The committed entries of all stream partitions, inside a `with`.
 
     No entry may be from long after both its date and `now_us`. Making one and every method raise
-    `DependencyUnavailableError` when Kafka does not answer, and `NotProvisionedError` where the topic or a right on it
-    is missing.
+    `DependencyUnavailableError` if Kafka does not answer, and `NotProvisionedError` if the topic or a right on it is
+    missing.
     """
 
     def __init__(self, settings: KafkaSettings, decode: Callable[[bytes], Mapping[str, Any]], now_us: int) -> None:
@@ -54,7 +54,7 @@ class LedgerLog:
         self._consumer = make(Consumer, ClientProperties(reader_config(settings) | _NO_WAIT))
 
     def bounds(self, partitions: Collection[StreamPartition]) -> dict[StreamPartition, Bounds]:
-        """Return where the ledgers begin and end now, open transactions or not."""
+        """Return the present bounds of the ledgers, including open transactions."""
         places = {partition: TopicPartition(self._topic, partition.ledger_partition) for partition in partitions}
         begins, ends = self._cluster.begins(places.values()), self._cluster.ends(places.values())
         return {
@@ -63,11 +63,11 @@ class LedgerLog:
         }
 
     def oldest(self, partition: StreamPartition, bounds: Bounds, count: int) -> list[ReadRecord]:
-        """Return the first `count` records within `bounds`, or fewer where there are no more."""
+        """Return the first `count` records within `bounds`, or fewer if there are no more."""
         return list(islice(self.read(partition, bounds.begin, bounds.end), count))
 
     def newest(self, partition: StreamPartition, bounds: Bounds) -> ReadRecord | None:
-        """Return the last record within `bounds`, None where there is none."""
+        """Return the last record within `bounds`, None if there is none."""
         start, step = bounds.end, _FIRST_STEP_BACK
         while start > bounds.begin:
             start = max(bounds.begin, bounds.end - step)
@@ -79,7 +79,7 @@ class LedgerLog:
     def find(self, partition: StreamPartition, bounds: Bounds, covered_us: int) -> ReadRecord | None:
         """Return the record within `bounds` from which to read for coverage after `covered_us`.
 
-        It begins at or before that, or is the oldest one; None where there is none. Dates are only where the search
+        It begins at or before that, or is the oldest one; None if there is none. Dates only decide where the search
         begins, so no clock of a broker can hide an entry.
         """
         start, step = self._dated(partition, bounds, covered_us - _EARLIER_US), _FIRST_STEP_BACK
@@ -91,7 +91,7 @@ class LedgerLog:
             step *= 2
 
     def before(self, partition: StreamPartition, bounds: Bounds, sequence: int) -> LedgerEntry | None:
-        """Return the last entry within `bounds` whose events all lie before `sequence`, None where there is none.
+        """Return the last entry within `bounds` whose events all come before `sequence`, None if there is none.
 
         Raises `OwnCorruptionError` for an entry that cannot be trusted.
         """
@@ -107,9 +107,9 @@ class LedgerLog:
         return found
 
     def read(self, partition: StreamPartition, start: int, end: int) -> Iterator[ReadRecord]:
-        """Yield the records from offset `start` to `end`, the latter excluded, waiting for open transactions there.
+        """Yield the records from offset `start` to `end`, excluded, waiting for open transactions there.
 
-        Only one such row is read at a time: the next call ends the one before.
+        Only one range is read at a time: the next call ends the previous one.
         """
         if start >= end:
             return
@@ -137,7 +137,7 @@ class LedgerLog:
         return entry
 
     def _dated(self, partition: StreamPartition, bounds: Bounds, dated_us: int) -> int:
-        """Return the offset of the first record that Kafka dates so or later, within `bounds`."""
+        """Return the offset of the first record within `bounds` with that date or a later one."""
         wanted = TopicPartition(self._topic, partition.ledger_partition, max(0, dated_us) // 1000)
         try:
             [found] = self._consumer.offsets_for_times([wanted], timeout=_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""What is newest on a topic, kept up to date by reading on. Must not know what a record means."""
+"""The newest records of a topic, kept up to date by reading on. Must not know what a record means."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -20,16 +20,16 @@ from connector.settings import KafkaSettings, Settings
 T = TypeVar("T")
 
 MOST_KEYS = 10_000
-"""Of more keys, those that were written to last are kept."""
+"""Most keys kept: those written last."""
 _MOST_KEY_BYTES = 200
 
 
 class NewestRecords(Generic[T]):
-    """What `read_value` makes of the newest record of each key of `topic`, inside a `with`.
+    """The result of `read_value` for the newest record of each key of `topic`, inside a `with`.
 
-    `read_value` receives the fields of a record, times as the integers they are written as, and the record itself, and
-    returns None where there is nothing to keep; it raises `ValueError` or the like for a record that the connector did
-    not write, such as one without a value. Such a record is left out, and `on_foreign` receives what is wrong with it.
+    `read_value` receives the fields of a record, times as raw integers, and the record itself, and returns None to keep
+    nothing; it raises `ValueError` or the like for a record that the connector did not write, such as one without a
+    value. Such a record is left out, and `on_foreign` receives the problem.
     Records before `start` are not read: microseconds since 1970, or the beginning.
 
     Making one raises as `TopicReader` and `RegistryClient` do.
@@ -52,9 +52,9 @@ class NewestRecords(Generic[T]):
             self._clients = stack.pop_all()
 
     def read(self, should_stop: Callable[[], bool]) -> Collection[T]:
-        """Read on to the end, and return what is kept; it is incomplete if asked to stop.
+        """Read on to the end, and return what is kept; incomplete when asked to stop.
 
-        Raises `ConnectorError` where Kafka or the registry does not give what is needed; it must not be called again.
+        Raises `ConnectorError` if Kafka or the registry fails; then it must not be called again.
         """
         for record in self._reader.to_end(should_stop):
             try:
@@ -64,7 +64,7 @@ class NewestRecords(Generic[T]):
         return list(self._newest.values())
 
     def _take(self, record: ReadRecord) -> None:
-        """Keep what the record says. Raises `ForeignRecordError`."""
+        """Keep the value of a record. Raises `ForeignRecordError`."""
         with foreign_records_refused(record):
             if len(record.key) > _MOST_KEY_BYTES:
                 raise ValueError(f"a key of {len(record.key)} bytes")
@@ -85,9 +85,9 @@ class NewestRecords(Generic[T]):
 
 
 class LatestRecords(Generic[T]):
-    """What `read_value` makes of the latest `most` records of `topic` since `start`, inside a `with`; none is decoded.
+    """The results of `read_value` for the latest `most` records of `topic` since `start`, inside a `with`, undecoded.
 
-    A record for which it raises `ForeignRecordError` is left out, and `on_foreign` receives what is wrong with it.
+    A record for which it raises `ForeignRecordError` is left out, and `on_foreign` receives the problem.
 
     Making one raises as `TopicReader` does.
     """
@@ -109,9 +109,9 @@ class LatestRecords(Generic[T]):
         self._reader = self._clients.enter_context(TopicReader(settings, [topic], start))
 
     def read(self, should_stop: Callable[[], bool]) -> Collection[T]:
-        """Read on to the end, and return what is kept, the oldest first; it is incomplete if asked to stop.
+        """Read on to the end, and return what is kept, oldest first; incomplete when asked to stop.
 
-        Raises `ConnectorError` where Kafka does not give what is needed; it must not be called again.
+        Raises `ConnectorError` if Kafka fails; then it must not be called again.
         """
         for record in self._reader.to_end(should_stop):
             try:

@@ -1,4 +1,4 @@
-"""Why Kafka does not answer, from the words of librdkafka's errors. Pure."""
+"""Why Kafka does not answer, from the text of librdkafka's errors. Pure."""
 
 import re
 from typing import Final
@@ -14,7 +14,7 @@ _SAYS_NOTHING: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, 
 
 
 def cause(text: str) -> str:
-    """Return what an error says, such as `connection refused`, without broker, thread and state of the connection."""
+    """Return the cause in an error text, such as `connection refused`, without broker, thread and connection state."""
     bare = _STATE.sub("", _CONNECT.sub("", _BROKER.sub("", text)))
     return bare[:1].lower() + bare[1:] if _CAPITALISED.match(bare) else bare
 

@@ -1,7 +1,7 @@
 """Which stream partitions are ours: one consumer group, joined for its assignment alone. Nothing is consumed.
 
-The group shares the partitions of ownership topics, one topic for each stream that is on, so that the assignor, which
-only counts, counts what there is to do. Owns the group's protocol. Must not know what owning a partition entails.
+The group shares the partitions of ownership topics, one topic for each enabled stream, so that the assignor, which
+balances by count, balances the actual work. Owns the group's protocol. Must not know what owning a partition entails.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -18,11 +18,11 @@ from connector.quoting import shown
 from connector.settings import KafkaSettings, variable_name
 
 _TWIN = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
-"""Where a consumer's error is fatal, only its text names the cause."""
+"""If a consumer's error is fatal, only its text names the cause."""
 
 
 class Owner(Protocol):
-    """What acts on changes of ownership; each call returns before the group goes on."""
+    """Acts on changes of ownership; each call returns before the group continues."""
 
     def assigned(self, partitions: Collection[StreamPartition]) -> None:
         """Own these stream partitions from now on."""
@@ -35,7 +35,7 @@ class Owner(Protocol):
 
 
 class Membership:
-    """A member of the group, inside a `with`. Callbacks come from within `poll` and the leaving."""
+    """A member of the group, inside a `with`. Callbacks come from within `poll` and on leaving."""
 
     def __init__(self, settings: KafkaSettings, streams: Iterable[str], session_timeout_ms: int, owner: Owner) -> None:
         self._instance_id = settings.group_instance_id
@@ -51,8 +51,8 @@ class Membership:
     def poll(self, timeout_s: float, on_trouble: Callable[[str], None]) -> None:
         """Take part in the group for up to `timeout_s`; report passing errors to `on_trouble`.
 
-        Raises `SettingsError` when another process has our instance id, else `DependencyUnavailableError` when the
-        membership is beyond repair. Nothing is owned any more then, and no callback says so.
+        Raises `SettingsError` if another process has our instance id, else `DependencyUnavailableError` if the
+        membership is lost for good. Then nothing is owned any more, without a callback.
         """
         message = self._consumer.poll(timeout_s)
         while self._errors:

@@ -1,4 +1,4 @@
-"""The partition that a key names: murmur2, as Java's default partitioner and librdkafka's `murmur2_random` place it."""
+"""The partition of a key: murmur2, as in Java's default partitioner and librdkafka's `murmur2_random`."""
 
 from struct import iter_unpack
 
@@ -10,9 +10,9 @@ _POSITIVE = 0x7FFFFFFF
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Return the number of the partition, from 0, on which a record with `key` is, of a topic with `partitions`.
+    """Return the partition of a record with `key`, from 0, of a topic with `partitions`.
 
-    An empty key, unlike none, has its place, too.
+    An empty key, unlike a missing one, has its partition, too.
     """
     return (_murmur2(key) & _POSITIVE) % partitions
 

@@ -1,6 +1,6 @@
 """Topics read back as a downstream reader sees them: committed records only, decoded by the writer's schema.
 
-For commands, checks and metrics; the service works by its ledger, and by coverage only where it has none.
+For commands, checks and metrics; the service relies on its ledger, and on coverage records only without one.
 """
 
 import time
@@ -39,19 +39,19 @@ _TIMEOUT_S = 10.0
 _POLL_S = 0.2
 _AT_ONCE = 1000
 SILENCE_S = 45.0
-"""How long Kafka may bring nothing of what it says is there: longer than the transaction of a dead writer is open."""
+"""How long existing records may fail to arrive: longer than the transaction of a dead writer stays open."""
 BEGINNING, NOW = OFFSET_BEGINNING, OFFSET_END
-"""Starts that are no instant."""
+"""Starts other than an instant."""
 Place = tuple[str | None, int | None]
 """Topic and partition, as the client types them."""
 _US_PER_UNIT = {"timestamp-millis": 1000, "timestamp-micros": 1}
 
 
 class ReadRecord(NamedTuple):
-    """A committed record, dated by the clock that all its topic's records are dated by; header values are bytes.
+    """A committed record, with the date that its topic uses; header values are bytes.
 
-    `value` is empty for a tombstone, too. Access to `headers` may raise `ForeignRecordError`: a program may have
-    written names that cannot be read.
+    `value` is empty for a tombstone, too. Access to `headers` may raise `ForeignRecordError`: a foreign program may
+    have written unreadable names.
     """
 
     topic: str
@@ -65,7 +65,7 @@ class ReadRecord(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where the record is, in words."""
+        """The position of the record, in words."""
         return f"{self.topic} partition {self.partition} offset {self.offset}"
 
 
@@ -75,7 +75,7 @@ class ForeignRecordError(ValueError):
 
 @contextmanager
 def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
-    """Raise `ForeignRecordError` for anything that goes wrong in reading a record."""
+    """Raise `ForeignRecordError` for any error in reading a record."""
     try:
         yield
     except ForeignRecordError:
@@ -85,14 +85,13 @@ def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
 
 
 class TopicReader:
-    """Reads some topics, from their beginning, from an instant or from now on, and up to the instant `end_us` if given.
+    """Reads topics from their beginning, an instant or their end, and up to the instant `end_us` if given.
 
     `start` is microseconds since 1970, or `BEGINNING` or `NOW`; `offsets` has partitions that start elsewhere. `choose`
-    receives the number of partitions of a topic
-    and returns which of them are read; the default is all.
+    receives the number of partitions of a topic and returns which of them to read; by default all.
 
-    Making one raises `NotProvisionedError` when a topic is missing; it and every method raise the same where a right is
-    missing, and `DependencyUnavailableError` when Kafka does not answer.
+    Making one raises `NotProvisionedError` if a topic is missing; it and every method raise the same if a right is
+    missing, and `DependencyUnavailableError` if Kafka does not answer.
     """
 
     def __init__(  # noqa: PLR0913 - one for each way to say what is read
@@ -123,7 +122,7 @@ class TopicReader:
         return self._reached
 
     def follow(self, should_stop: Callable[[], bool]) -> Iterator[ReadRecord]:
-        """Yield records as they come, until asked to stop."""
+        """Yield records as they arrive, until asked to stop."""
         while not should_stop():
             message = self._poll()
             if message is not None:
@@ -132,11 +131,11 @@ class TopicReader:
                     yield as_record(message)
 
     def to_end(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[ReadRecord]:
-        """Yield everything that is committed by now and was not yielded before, or less when asked to stop.
+        """Yield everything committed by now that was not yielded before, or less when asked to stop.
 
-        Of what Kafka dates later than `end_us`, some may be yielded as well. An open transaction hides what others
-        committed behind it, so it is waited for until it is over. Raises `DependencyUnavailableError` where a topic was
-        cut short or created again since it was read.
+        Some records that Kafka dates after `end_us` may be yielded as well. An open transaction hides what others
+        committed after it, so its end is awaited. Raises `DependencyUnavailableError` if a topic was truncated or
+        created again since it was read.
         """
         ends = self._cluster.ends(self._consumer.assignment())
         for place, end in ends.items():
@@ -171,7 +170,7 @@ class TopicReader:
         self._consumer.close()
 
     def _note(self, message: Message) -> tuple[Place, int]:
-        """Record how far a partition is read, and return both."""
+        """Record how far a partition was read, and return both."""
         place, offset = (message.topic(), message.partition()), message.offset() or 0
         self._reached[place] = reached = offset if is_end(message) else offset + 1
         return place, reached
@@ -182,7 +181,7 @@ class TopicReader:
         return self._at(self._places(topics), start)
 
     def _at(self, places: Iterable[Place], instant_us: int) -> list[TopicPartition]:
-        """Return the offset of each partition's first record from then on, or `NOW` where there is none."""
+        """Return the offset of each partition's first record from then on, or `NOW` if there is none."""
         times = [TopicPartition(topic or "", partition or 0, instant_us // 1000) for topic, partition in places]
         try:
             return self._consumer.offsets_for_times(times, timeout=_TIMEOUT_S)
@@ -190,7 +189,7 @@ class TopicReader:
             raise unavailable(error) from error
 
     def _bounded(self, ends: dict[Place, int]) -> dict[Place, int]:
-        """Return where to end: at the first record from `end_us` on, where there is one."""
+        """Return where to end: at the first record from `end_us` on, if there is one."""
         if self._end_us is None:
             return ends
         return {
@@ -205,7 +204,7 @@ class TopicReader:
         return [(topic, partition) for topic in topics for partition in self._choose(known[topic])]
 
     def _poll(self) -> Message | None:
-        """Return the next record or end of a partition, waiting a little for it; take all that has come by then."""
+        """Return the next record or end of a partition, waiting a little for it; fetch all that has arrived by then."""
         if not self._taken:
             self._taken.extend(take(self._consumer))
             if not self._taken:
@@ -220,7 +219,7 @@ def _moved(start: TopicPartition, offsets: Mapping[Place, int]) -> TopicPartitio
 
 
 def take(consumer: Consumer) -> list[Message]:
-    """Return what comes next of records, ends and errors, waiting a little for the first of it."""
+    """Return the next records, ends and errors, waiting a little for the first."""
     first = consumer.poll(_POLL_S)
     return [] if first is None else [first, *consumer.consume(_AT_ONCE, 0)]
 
@@ -228,7 +227,7 @@ def take(consumer: Consumer) -> list[Message]:
 def entry_decoder(
     registry: RegistryClient, topic: str, shipped: AvroSchema = LEDGER
 ) -> Callable[[bytes], Mapping[str, Any]]:
-    """Return what decodes the entries of `topic` by any release: by `shipped`, or the schema that they name."""
+    """Return a decoder for the entries of `topic` of any release: by `shipped`, or by the schema that they name."""
     return EntryDecoder(partial(registry.writer_schema, subject=subject(topic)), shipped).decode
 
 
@@ -244,10 +243,10 @@ class AvroReader:
         self._refused: dict[tuple[str, int], str] = {}
 
     def decode(self, record: ReadRecord) -> dict[str, Any]:
-        """Return the value of `record`, times as the integers they are written as.
+        """Return the value of `record`, times as raw integers.
 
-        Raises `ValueError` for bytes that are none, `NotProvisionedError` for a schema that the registry does not have
-        under the topic's subject, or that must not be followed.
+        Raises `ValueError` for bytes that are not a value, `NotProvisionedError` for a schema that the registry does
+        not have under the topic's subject, or that must not be used.
         """
         schema_id, body = split_prefix(record.value)
         return self._look_up(record.topic, schema_id)[0].decode(body)
@@ -277,14 +276,14 @@ class AvroReader:
 
 
 def _us_per_unit(avro_type: object) -> int | None:
-    """Return how many microseconds an instant's unit has, or None for what is no instant."""
+    """Return how many microseconds an instant's unit has, or None if it is not an instant."""
     if isinstance(avro_type, list):
         return next((unit for part in avro_type if (unit := _us_per_unit(part))), None)
     return _US_PER_UNIT.get(avro_type.get("logicalType", "")) if isinstance(avro_type, dict) else None
 
 
 def is_of_use(message: Message) -> bool:
-    """Return whether it is a record or the end of a partition. Raises what an error that does not pass calls for."""
+    """Return whether it is a record or the end of a partition. Raises for an error that will not pass."""
     error = message.error()
     if error is None or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public name
         return True
@@ -301,9 +300,9 @@ def is_end(message: Message) -> bool:
 
 
 class _Headers(Mapping[str, bytes]):
-    """The headers of a message, which are read when they are first asked for.
+    """The headers of a message, read on first access.
 
-    Every access raises `ForeignRecordError` where a name is not UTF-8.
+    Every access raises `ForeignRecordError` if a name is not UTF-8.
     """
 
     __slots__ = ("_is_read", "_message", "_read")
@@ -334,13 +333,13 @@ class _Headers(Mapping[str, bytes]):
 
 
 _headers_of = methodcaller("headers")
-"""The client makes a null pointer of a name that is not UTF-8, sets an error, and returns the list all the same. Once
+"""The client makes a null pointer of a name that is not UTF-8, sets an error, and still returns the list. Once
 it is hot, a call written as `message.headers()` does not check for the error, and reading the list crashes the process;
 a call that C makes checks each time, and raises `SystemError`."""
 
 
 def _read_headers(message: Message) -> dict[str, bytes] | None:
-    """Return the headers of a message, None where a name is not UTF-8."""
+    """Return the headers of a message, None if a name is not UTF-8."""
     try:
         headers: Any = _headers_of(message) or ()
     except (SystemError, UnicodeError):
@@ -349,7 +348,7 @@ def _read_headers(message: Message) -> dict[str, bytes] | None:
 
 
 def as_record(message: Message) -> ReadRecord:
-    """Return a record of the client's as ours."""
+    """Return a record of the client as a `ReadRecord`."""
     _, timestamp_ms = message.timestamp()
     return ReadRecord(
         message.topic() or "",
@@ -364,7 +363,7 @@ def as_record(message: Message) -> ReadRecord:
 
 
 def silent(topic: str | None, partition: int | None) -> DependencyUnavailableError:
-    """Return the error for a partition of which nothing comes for `SILENCE_S`, though something is there."""
+    """Return the error for a partition whose existing records have not arrived for `SILENCE_S`."""
     return DependencyUnavailableError(
         f"Kafka does not answer: nothing came for {SILENCE_S:.0f} s from {topic} partition {partition}, "
         "unless a transaction stays open there"
@@ -374,10 +373,10 @@ def silent(topic: str | None, partition: int | None) -> DependencyUnavailableErr
 def _cut_short(place: Place, reached: int, end: int) -> DependencyUnavailableError:
     topic, partition = place
     return DependencyUnavailableError(
-        f"{topic} partition {partition} was read up to {reached}, but ends at {end}: it was cut short or created again"
+        f"{topic} partition {partition} was read up to {reached}, but ends at {end}: it was truncated or created again"
     )
 
 
 def unavailable(error: KafkaException) -> DependencyUnavailableError:
-    """Return what a failed request comes to."""
+    """Return the error for a failed request."""
     return DependencyUnavailableError(f"Kafka does not answer: {cause(shown(error.args[0].str()))}")

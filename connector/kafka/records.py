@@ -1,13 +1,13 @@
-"""What records of all kinds have in common: CloudEvents headers, and a size that their topic must take. Pure."""
+"""What records of all kinds have in common: CloudEvents headers, and a size limit. Pure."""
 
 from connector.kafka.transaction import Headers, Record
 
 _BATCH_OVERHEAD_BYTES = 512
-"""More than Kafka's record batch adds to a lone record (KIP-98: 61 bytes, and a few a header)."""
+"""More than Kafka's record batch adds to a single record (KIP-98: 61 bytes, and a few per header)."""
 
 
 class UnencodableError(ValueError):
-    """What was read of X cannot be written; the message says why."""
+    """A line from X cannot be written; the message says why."""
 
 
 def cloud_event(ce_type: str, ce_source: str, ce_id: str, ce_time: str, ce_subject: str) -> Headers:
@@ -34,7 +34,7 @@ def over_limit(size: int, limit: int) -> UnencodableError:
 
 
 def dead_letter(topic: str, id_text: str, line: bytes, headers: Headers, limit_bytes: int) -> Record:
-    """Return the record of a dead letter under its id, its value cut to what the topic takes."""
+    """Return the record of a dead letter under its id, its value cut to the limit of the topic."""
     key = id_text.encode()
     excess = len(key) + len(line) + size_bytes(headers) - limit_bytes
     return Record(topic, key, line[:-excess] if excess > 0 else line, headers)

@@ -1,7 +1,7 @@
-"""Reading a stream partition's ledger back: where it stands, and which ids still matter.
+"""Reads a stream partition's ledger back: its newest entry, and the ids that still matter.
 
-Offsets are no count of entries: markers and aborted records take some too, and an open transaction hides what was
-committed behind it. So the end is the log's own end, and reading is done only at an end-of-partition at or beyond it.
+Offsets do not count entries: markers and aborted records take some too, and an open transaction hides what was
+committed after it. So the end is the log's own end, and reading is done only at an end-of-partition at or beyond it.
 """
 
 import time
@@ -29,14 +29,14 @@ STABLE_DEADLINE_S = 60.0
 _FIRST_STEP_BACK = 16
 _POLL_S = 1.0
 _AT_ONCE = {"fetch.wait.max.ms": 10}
-"""The end of a log is told after this wait for more; by default half a second, and a restore meets two ends."""
+"""Kafka reports the end of a log after this wait for more; by default half a second, and a restore meets two ends."""
 
 _OF_NO_CONCERN = {KafkaError.GROUP_AUTHORIZATION_FAILED}
 """librdkafka looks for its group whether or not it is used; a reader needs no right on it."""
 
 
 class OffsetEntry(NamedTuple):
-    """A ledger entry, its offset, and when Kafka dates it: microseconds since 1970, 0 where it was not read back.
+    """A ledger entry, its offset, and its date by Kafka: microseconds since 1970, 0 if it was not read back.
 
     `digest` is the entry's, to which the next one refers.
     """
@@ -48,7 +48,7 @@ class OffsetEntry(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """The entries whose ids matter, and the offsets between which the log was read; the next record comes at `end`."""
+    """The entries whose ids matter, and the bounds of the log as it was read; the next record is at `end`."""
 
     placed: list[OffsetEntry]
     begin: int
@@ -56,7 +56,7 @@ class Restored(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """The end of a ledger: offset and value of what is committed there, and the offset of the next record."""
+    """The end of a ledger: offset and value of the committed records there, and the offset of the next record."""
 
     entries: list[tuple[int, bytes | None]]
     end: int
@@ -95,16 +95,17 @@ class LedgerReader:
     def restore(self, known_end: int = 0, known_entry: int = 0) -> Restored:
         """Return the entries whose ids matter, oldest first, the newest last; none for a new partition.
 
-        To be called once this process has a producer; `known_end` is how far the log is known to have reached, and
-        `known_entry` the number of the newest entry that is known to be committed. Raises
-        `OwnCorruptionError` where the ledger cannot be trusted, and `DependencyUnavailableError` where Kafka does not
-        answer, or not with what can be so.
+        To be called once this process has a producer; the log is known to have reached `known_end`, and `known_entry`
+        to be the number of the newest committed entry. Raises `OwnCorruptionError` if the ledger cannot be trusted, and
+        `DependencyUnavailableError` if Kafka does not answer, or answers something impossible.
         """
         try:
             admin = AdminClient(admin_config(self._settings))
             begin, end = self._edge(admin, OffsetSpec.earliest()), self._edge(admin, OffsetSpec.latest())
             if begin > end:
-                raise DependencyUnavailableError(f"ledger {self._partition}: said to begin at {begin}, to end at {end}")
+                raise DependencyUnavailableError(
+                    f"ledger {self._partition}: Kafka reports that it begins at {begin} and ends at {end}"
+                )
             placed, end = self._restore(begin, end) if begin < end else ([], end)
             self._check_not_shorter(placed, end, known_end, known_entry)
             if not placed:
@@ -123,7 +124,7 @@ class LedgerReader:
     def tail(self, place: int) -> Tail:
         """Return what is committed at offset `place` and beyond, once no transaction is open there any more.
 
-        Raises `DependencyUnavailableError`, and `OwnCorruptionError` where a transaction stays open.
+        Raises `DependencyUnavailableError`, and `OwnCorruptionError` if a transaction stays open.
         """
         end = self.end()
         if end <= place:
@@ -169,7 +170,7 @@ class LedgerReader:
         needed = [self._placed(raw) for raw in tail if raw.offset >= oldest]
         if not needed or needed[0].offset != oldest:
             raise OwnCorruptionError(
-                f"ledger {self._partition}: ids of offset {oldest} are needed, but no entry stands there"
+                f"ledger {self._partition}: ids of offset {oldest} are needed, but there is no entry"
             )
         check_contiguous(placed.entry for placed in needed)
         for before, placed in pairwise(needed):
@@ -190,10 +191,10 @@ class LedgerReader:
         return entry
 
     def _check_not_shorter(self, placed: list[OffsetEntry], end: int, known_end: int, known_entry: int) -> None:
-        """Refuse a log that ends before an entry which was committed: offsets only grow, whatever is removed.
+        """Refuse a log that ends before a committed entry: offsets only grow, whatever is removed.
 
-        What was cut off may have been written over, so the number of the newest entry is looked at, too. A log that
-        begins with a reset is as short as a person wanted it.
+        A truncated log may have been written over, so the number of the newest entry is checked, too. A log that begins
+        with a reset is short on purpose.
         """
         if placed and placed[0].entry.mode is Mode.RESET:
             return
@@ -201,11 +202,11 @@ class LedgerReader:
         if end < known_end or newest < known_entry:
             raise OwnCorruptionError(
                 f"ledger {self._partition}: its log ends at {end} with entry {newest}, but reached {known_end} and "
-                f"entry {known_entry} before: the topic was created again or cut short"
+                f"entry {known_entry} before: the topic was created again or truncated"
             )
 
     def _check_never_held(self, begin: int, end: int) -> None:
-        """Distinguish a partition that never held a committed entry from one that lost them, or that hides them."""
+        """Distinguish a partition that never held a committed entry from one that lost or hides them."""
         if begin > 0:
             raise OwnCorruptionError(
                 f"ledger {self._partition}: empty, but its log begins at {begin}: entries were deleted"
@@ -222,10 +223,10 @@ class LedgerReader:
                     )
 
     def _read(self, consumer: Consumer, start: int, end: int) -> tuple[list[_Raw], int]:
-        """Return the entries of offsets `start` to `end`, the latter excluded, as far as the consumer is shown them.
+        """Return the entries from offset `start` to `end`, excluded, that are visible to the consumer.
 
-        With them comes the offset that was reached: beyond `end` where a transaction was open there, since the marker
-        that ended it stands behind it.
+        Also returns the offset that was reached: beyond `end` if a transaction was open there, since the marker that
+        ended it follows it.
         """
         found: list[_Raw] = []
         ledger_partition = self._partition.ledger_partition
@@ -267,7 +268,7 @@ class LedgerReader:
         )
         offset: int = futures[where].result().offset
         if offset < 0:
-            raise DependencyUnavailableError(f"ledger {self._partition}: Kafka does not say where it begins or ends")
+            raise DependencyUnavailableError(f"ledger {self._partition}: Kafka does not report where it begins or ends")
         return offset
 
 
@@ -275,7 +276,7 @@ def check_is_new(settings: KafkaSettings, partition: StreamPartition, should_sto
     """Distinguish a stream partition that has no ledger yet from one whose ledger topic was deleted and created again.
 
     Raises `OwnCorruptionError` for the latter: there are records of its coverage. Raises `DependencyUnavailableError`
-    where Kafka does not answer, or when asked to stop.
+    if Kafka does not answer, or when asked to stop.
     """
     key = str(partition).encode()
     with TopicReader(settings, [TopicNames(settings.topic_prefix).coverage]) as reader:

@@ -1,4 +1,4 @@
-"""What librdkafka reports of a producer at each `statistics.interval.ms` (librdkafka, STATISTICS.md). Pure."""
+"""What librdkafka reports about a producer at each `statistics.interval.ms` (librdkafka, STATISTICS.md). Pure."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from connector.events.times import US_PER_S
 class ProducerStatistics:
     """One producer at one moment; the counts are since it was made.
 
-    `round_trip_s` is the average of the slowest broker, of the latest interval; 0 where no request was made.
+    `round_trip_s` is the average of the slowest broker in the latest interval; 0 without requests.
     """
 
     queue_messages: int = 0
@@ -41,7 +41,7 @@ _DECODER = msgspec.json.Decoder(_Client)
 
 
 def read_statistics(text: str | bytes) -> ProducerStatistics | None:
-    """Return what concerns us in librdkafka's JSON, or None where it cannot be read: no reason to stop a producer."""
+    """Return the figures from librdkafka's JSON, or None if it cannot be read: no reason to stop a producer."""
     try:
         client = _DECODER.decode(text)
     except msgspec.DecodeError:

@@ -2,11 +2,11 @@
 
 A transaction is a compare-and-set on the ledger partitions it touches. Each of them has one writer, whose transactions
 take two offsets: the entry and the marker of its commit. So the place of every entry is known before it is written, and
-an entry that comes to stand anywhere else says that the log is not the one that was read: it was created again or cut
-short, or has another writer. Kafka gives an offset once, so of two writers at most one finds its entry in its place.
+an entry that lands anywhere else shows that the log is not the one that was read: it was created again or truncated, or
+has another writer. Kafka assigns an offset once, so of two writers at most one finds its entry in its place.
 
-Nothing is aborted or repaired here. Whatever goes wrong, the producer is of no more use: its successor's
-`init_transactions` ends what it left open, and the ledger tells what was committed. A producer is dropped, never
+Nothing is aborted or repaired here. After any failure the producer is dropped: its successor's `init_transactions` ends
+what it left open, and the ledger shows what was committed. A producer is dropped, never
 closed: closing aborts the transaction, which is wrong while the outcome of its commit is unknown.
 """
 
@@ -27,7 +27,7 @@ DEADLINE_S = 10.0
 INIT_DEADLINE_S = 5.0
 """How long a producer may take to end what its predecessor left open: a few of librdkafka's attempts."""
 TAKEN_BY_A_TRANSACTION = 2
-"""Offsets of a ledger partition: Kafka writes a marker behind the entry, before it lets the next transaction begin."""
+"""Offsets of a ledger partition: Kafka writes a marker after the entry, before the next transaction can begin."""
 _QUEUE_FULL_POLL_S = 0.01
 _BY_KEY = -1
 """librdkafka's RD_KAFKA_PARTITION_UA."""
@@ -45,9 +45,9 @@ Headers = dict[str, str | bytes | None]
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One Kafka record to be produced; `partition` is left as it is where the key decides.
+    """One Kafka record to be produced; `partition` keeps its default if the key decides.
 
-    A batch holds thousands: neither they nor their headers are anything that Python's collector has to look at.
+    A batch holds thousands: neither they nor their headers are tracked by Python's garbage collector.
     """
 
     topic: str
@@ -59,7 +59,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one stream partition has in a transaction: its records, and a ledger entry that must stand at `place`."""
+    """The share of one stream partition in a transaction: its records, and a ledger entry that must land at `place`."""
 
     partition: StreamPartition
     records: Sequence[Record]
@@ -68,7 +68,7 @@ class Part:
 
 
 class Committed(NamedTuple):
-    """A transaction that is known to be committed: where its ledger entry stands, and how long the commit took."""
+    """A transaction that is known to be committed: the offset of its ledger entry, and how long the commit took."""
 
     ledger_offset: int
     duration_s: float
@@ -84,7 +84,7 @@ class UndeliveredError(WriterLostError):
 
 
 class MisplacedError(WriterLostError):
-    """Ledger entries that were written, and not committed, do not stand where they must; by stream partition."""
+    """Ledger entries, written and not committed, are out of place; by stream partition."""
 
     def __init__(self, misplaced: Mapping[StreamPartition, str]) -> None:
         super().__init__("; ".join(misplaced.values()))
@@ -92,9 +92,9 @@ class MisplacedError(WriterLostError):
 
 
 class TransactionalWriter:
-    """Makes a producer and fences its predecessors. Every method raises `WriterLostError`, after which it is useless.
+    """Makes a producer and fences its predecessors. After a `WriterLostError`, from any method, it must not be used.
 
-    `FencedError` says that a newer producer has the same transactional id.
+    `FencedError` means that a newer producer has the same transactional id.
     """
 
     def __init__(self, properties: Mapping[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -106,9 +106,9 @@ class TransactionalWriter:
         self._resume("init_transactions", self._producer.init_transactions, monotonic() + INIT_DEADLINE_S)
 
     def commit(self, parts: Sequence[Part]) -> float:
-        """Commit the parts in one transaction, if each entry stands where it must; return how many seconds it took.
+        """Commit the parts in one transaction, if each entry is in its place; return how many seconds it took.
 
-        Raises `MisplacedError` where one does not, and `UndeliveredError`.
+        Raises `MisplacedError` if one is not, and `UndeliveredError`.
         """
         started = self._monotonic()
         deadline = started + DEADLINE_S
@@ -120,7 +120,7 @@ class TransactionalWriter:
         return self._monotonic() - started
 
     def poll(self) -> None:
-        """Have the client call back what waits for that; to be called now and then on an idle producer."""
+        """Run pending callbacks of the client; to be called now and then on an idle producer."""
         self._producer.poll(0)
 
     def write(self, record: Record) -> None:
@@ -135,7 +135,7 @@ class TransactionalWriter:
             raise UndeliveredError([])
 
     def _write(self, parts: Sequence[Part], deadline: float) -> dict[StreamPartition, int]:
-        """Begin a transaction and produce; return what will hold the offsets of the entries once they are written."""
+        """Begin a transaction and produce; return a mapping that will hold the offsets of the written entries."""
         offsets: dict[StreamPartition, int] = {}
         try:
             self._producer.begin_transaction()
@@ -163,10 +163,10 @@ class TransactionalWriter:
                 return
 
     def _check_places(self, parts: Sequence[Part], offsets: Mapping[StreamPartition, int], deadline: float) -> None:
-        """Raise unless the entries, which are written and not yet committed, stand in their places.
+        """Raise unless the entries, which are written and not yet committed, are in their places.
 
-        Committing flushes first in any case, so to flush here costs nothing. An entry that nothing was noted of could
-        not be written: then the commit fails, with the reason.
+        Committing flushes first in any case, so flushing here costs nothing. An entry without a note could not be
+        written: then the commit fails, with the reason.
         """
         if not self._flush(deadline):
             raise UndeliveredError([part.partition for part in parts if part.partition not in offsets])
@@ -183,7 +183,7 @@ class TransactionalWriter:
         return self._producer.flush(max(0.1, deadline - self._monotonic())) == 0
 
     def _resume(self, name: str, call: Callable[[float], None], end: float) -> None:
-        """Call, and call again while the client says that the same call may go on."""
+        """Call, and call again while the client reports that the same call may be resumed."""
         while True:
             try:
                 call(max(0.1, end - self._monotonic()))
@@ -207,9 +207,9 @@ class WriterFactory:
     def make(self) -> TransactionalWriter:
         """Return a new producer, which has ended what its predecessor left open.
 
-        A transaction that Kafka cannot end, since one of its partitions cannot be written to, blocks its id. It is on
-        its way to its end by then wherever it can be; what fences is the place of an entry, whatever the id. Raises
-        `WriterLostError`, and what asking for the properties raises.
+        A transaction that Kafka cannot end, since one of its partitions cannot be written to, blocks its id. By then it
+        is ending on all other partitions; the place of an entry fences, not the id. Raises `WriterLostError`, and what
+        asking for the properties raises.
         """
         try:
             return TransactionalWriter(self._properties_of(self._id))
@@ -223,7 +223,7 @@ class WriterFactory:
 def _noting(
     partition: StreamPartition, offsets: dict[StreamPartition, int]
 ) -> Callable[[KafkaError | None, Message], None]:
-    """Return what notes where an entry stands: nowhere, if it was written and Kafka did not say where."""
+    """Return a callback that notes the offset of a written entry: `_NOWHERE` if Kafka did not report it."""
 
     def note(error: KafkaError | None, message: Message) -> None:
         offset = message.offset()

@@ -1,6 +1,6 @@
-"""The check at start: whether all is there that will be written to, and what a writer has to know about it.
+"""The check at start: whether all topics and subjects to write to exist, and what a writer has to know about them.
 
-Needs Describe and DescribeConfigs on the topics and read access to the subjects. Changes nothing, ever.
+Needs Describe and DescribeConfigs on the topics and read access to the subjects. Never changes anything.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -39,9 +39,9 @@ _MEND = "Create what is missing with: connector provision"
 class Provisioned:
     """What the writers need to know, each by topic; `max_message_bytes` is never over the producer's own limit.
 
-    `at_risk` says which topics promise less than they could, and why: no reason to refuse them. `registry_problem` says
-    why the registry did not confirm the ids, which are then those that were recorded; `unrecorded` are ids that it
-    confirmed for the first time, by the key under which they are recorded.
+    `at_risk` says which topics are less safe than they could be, and why; they are accepted. `registry_problem` says
+    why the registry did not confirm the ids, which are then the recorded ones; `unrecorded` are ids that it confirmed
+    for the first time, by the key under which to record them.
     """
 
     schema_ids: Mapping[str, int]
@@ -62,9 +62,9 @@ def verify(  # noqa: PLR0913 - where everything is, and what of it is needed
 ) -> Provisioned:
     """Check the topics and subjects of `streams` and the connector's own.
 
-    The ledger must hold the ids of `window_minutes`. A registry that does not answer is no obstacle where all ids are
-    recorded. Raises `NotProvisionedError` with everything that is missing, and how to correct it; it is an
-    `UnfitTopicsError`, with everything that is unfit as well, where waiting cannot help.
+    The ledger must hold the ids of `window_minutes`. A registry that does not answer is no obstacle if all ids are
+    recorded. Raises `NotProvisionedError` with everything that is missing, and how to correct it; an
+    `UnfitTopicsError`, with everything that is unfit as well, if waiting cannot help.
     """
     names = TopicNames(settings.topic_prefix)
     topics = _find_topics(rules_of_streams(settings, streams, window_minutes), cluster)
@@ -92,10 +92,10 @@ def verify(  # noqa: PLR0913 - where everything is, and what of it is needed
 def confirm_schema_ids(
     names: TopicNames, streams: Collection[str], registry: RegistryClient, recorded: SchemaIds
 ) -> bool:
-    """Return whether the registry has the recorded id for every schema; False where it lacks one.
+    """Return whether the registry has the recorded id for every schema; False if it lacks one.
 
-    Raises `NotProvisionedError` where it has another id, and `DependencyUnavailableError` or `SettingsError` where it
-    cannot be asked.
+    Raises `NotProvisionedError` if it has another id, and `DependencyUnavailableError` or `SettingsError` if it cannot
+    be queried.
     """
     schemas = _schemas(names, streams)
     subjects = _find_subjects(schemas, registry)
@@ -106,7 +106,7 @@ def confirm_schema_ids(
 
 
 def _contradictions(found: Mapping[bytes, int], known: Mapping[bytes, int], topic: str) -> list[str]:
-    """Return where the registry gives another id than was recorded: records were written with the recorded one."""
+    """Return contradictions of the registry to recorded ids, with which records were written."""
     return [
         f"the registry gives id {schema_id} to {key.decode()}, and records were written with id {known[key]}: bring "
         f"the registry's old content back; or, if readers know both, delete topic {topic} and run: connector provision"
@@ -122,14 +122,14 @@ def verify_topics(
     *,
     window_minutes: int = DUPLICATE_WINDOW_MINUTES,
 ) -> tuple[int, Mapping[str, str]]:
-    """Return how many topics there are, all of those that `verify` wants, and those at risk. Raises as it does."""
+    """Return the number of topics, all that `verify` requires, and those at risk. Raises as `verify`."""
     topics = _find_topics(rules_of_streams(settings, streams, window_minutes), cluster)
     _insist(topics)
     return len(topics.found), topics.at_risk
 
 
 def verify_subjects(names: TopicNames, streams: Collection[str], registry: RegistryClient) -> int:
-    """Return how many subjects there are, all of those that `verify` wants. Raises as it does."""
+    """Return the number of subjects, all that `verify` requires. Raises as `verify`."""
     subjects = _find_subjects(_schemas(names, streams), registry)
     _insist(subjects)
     return len(subjects.found)
@@ -145,10 +145,10 @@ class BatchProvisioned:
 
 
 def verify_batch(settings: KafkaSettings, cluster: Cluster, registry: RegistryClient) -> BatchProvisioned:
-    """Check the topics and subjects of batch results and runs, which `run` does without.
+    """Check the topics and subjects of batch results and runs, which `run` does not need.
 
-    Raises `NotProvisionedError` as `verify` does, and `DependencyUnavailableError` or `SettingsError` where Kafka or
-    the registry cannot be asked.
+    Raises `NotProvisionedError` as `verify` does, and `DependencyUnavailableError` or `SettingsError` if Kafka or the
+    registry cannot be queried.
     """
     rules = rules_of_batch(settings)
     topics = _find_topics(rules, cluster)
@@ -159,15 +159,15 @@ def verify_batch(settings: KafkaSettings, cluster: Cluster, registry: RegistryCl
 
 
 def verify_holdings(settings: KafkaSettings, cluster: Cluster) -> None:
-    """Check the topic of what is held. Raises as `verify_batch` does."""
+    """Check the holdings topic. Raises as `verify_batch` does."""
     _insist(_find_topics(rules_of_holdings(settings), cluster))
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What there is, by topic, and what to say of the rest: a line for each problem, by topic where it is unfit.
+    """What was found, by topic, and a line for each problem, by topic if it is unfit.
 
-    `what` is the plural of what was looked for.
+    `what` is the plural noun for what was checked.
     """
 
     what: str
@@ -217,7 +217,7 @@ def _schemas(names: TopicNames, streams: Collection[str]) -> dict[str, AvroSchem
 
 
 def _insist(*looks: _Look) -> None:
-    """Raise what ends or delays a start: `UnfitTopicsError` where something there is wrong, whatever is missing."""
+    """Raise what ends or delays a start: `UnfitTopicsError` if something is wrong, even if more is missing."""
     missing = [problem for look in looks for problem in look.missing]
     unfit = [problem for look in looks for problems in look.unfit.values() for problem in problems]
     if missing or unfit:
@@ -227,14 +227,14 @@ def _insist(*looks: _Look) -> None:
 
 
 def read_limits(names: TopicNames, streams: Collection[str], cluster: Cluster) -> dict[str, int]:
-    """Return the largest record, in bytes, that each topic of `streams` and each of our own takes now."""
+    """Return the present limit for a record, in bytes, of each topic of `streams` and each of our own."""
     wanted = [*events_of(names, streams), *_own(names)]
     topics = cluster.describe(wanted)
     return {topic: max_message_bytes(topics[topic]) if topic in topics else MESSAGE_MAX_BYTES for topic in wanted}
 
 
 class TopicLimits:
-    """The largest record that each topic takes, in bytes, as `read_limits` has it."""
+    """The limit for a record of each topic, in bytes, by `read_limits`."""
 
     def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
         self._read = read
@@ -246,7 +246,7 @@ class TopicLimits:
         return self._known
 
     def least_bytes(self) -> int:
-        """Return the least of them, as Kafka said last where it does not answer now; raises where it never did."""
+        """Return the least limit, the last known one if Kafka does not answer now; raises if it never did."""
         try:
             self.read()
         except ConnectorError:
@@ -256,10 +256,10 @@ class TopicLimits:
 
 
 def changed_partitions(settings: KafkaSettings, streams: Collection[str], cluster: Cluster) -> dict[str, str]:
-    """Return what is wrong with the number of partitions of event topics, by stream; nothing where all is as it was.
+    """Return changes in the number of partitions of event topics, by stream; empty if there are none.
 
-    A topic that is gone is not among them: what is produced to it fails. Raises `DependencyUnavailableError`, and
-    `NotProvisionedError` where the right to look is missing.
+    Ignores a deleted topic: producing to it fails anyway. Raises `DependencyUnavailableError`, and
+    `NotProvisionedError` if the right to describe it is missing.
     """
     names = TopicNames(settings.topic_prefix)
     stream_by_topic = {names.event(each): each.stream for each in EVENT_TYPES if each.stream in streams}

@@ -1,6 +1,6 @@
-"""What may change about topics and registry while the connector runs, looked at now and then for the whole process.
+"""Watches topics and the registry for changes while the connector runs, for the whole process.
 
-Owns what was found last. Must not know who asks for it, nor what a stream partition does about it.
+Owns the latest findings. Must not know who reads them, nor what a stream partition does about them.
 """
 
 import threading
@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from connector.errors import DependencyUnavailableError, NotProvisionedError, SettingsError, TopicsChangedError
 
 LOOK_S = 30.0
-"""How often topics are looked at: what has changed is known well within a minute."""
+"""How often topics are checked: a change is known well within a minute."""
 
 
 class TopicWatch:
-    """Whether the event topics still have the partitions they must have; `check` may be called from any thread.
+    """Watches whether the event topics keep their partitions; `check` may be called from any thread.
 
-    `changed_partitions` returns what is wrong, by stream. What was found stays until a look finds otherwise: Kafka
-    being away is no evidence.
+    `changed_partitions` returns the changes, by stream. Findings stay until a look finds otherwise: an outage of Kafka
+    is no evidence.
     """
 
     def __init__(self, changed_partitions: Callable[[], Mapping[str, str]]) -> None:
@@ -24,7 +24,7 @@ class TopicWatch:
         self._problems: Mapping[str, str] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Look again and again until `stop` is set."""
+        """Look periodically until `stop` is set."""
         while not stop.wait(LOOK_S):
             self.look()
 
@@ -36,7 +36,7 @@ class TopicWatch:
             return
 
     def check(self, stream: str) -> None:
-        """Raise `TopicsChangedError` where topics of the stream are not what they were, by the latest look."""
+        """Raise `TopicsChangedError` if the latest look found changed topics of the stream."""
         if problem := self._problems.get(stream):
             raise TopicsChangedError(problem)
 
@@ -53,12 +53,12 @@ class RegistryWatch:
         self._contradiction: NotProvisionedError | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Ask until `stop` is set or there is nothing more to ask."""
+        """Ask until `stop` is set or all is answered."""
         while not stop.wait(LOOK_S) and not self.look():
             pass
 
     def look(self) -> bool:
-        """Ask once; return whether there is nothing more to ask."""
+        """Ask once; return whether all is answered."""
         try:
             is_confirmed = self._confirm()
         except NotProvisionedError as error:
@@ -71,6 +71,6 @@ class RegistryWatch:
         return is_confirmed
 
     def check(self) -> None:
-        """Raise `NotProvisionedError` where the registry has contradicted a recorded id."""
+        """Raise `NotProvisionedError` if the registry has contradicted a recorded id."""
         if self._contradiction is not None:
             raise self._contradiction

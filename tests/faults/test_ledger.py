@@ -123,7 +123,7 @@ def test_ledger_created_again_under_a_running_replica_stops_every_partition_at_o
     assert replica.process.wait(_READ_AGAIN_S) == 70
     corrupt = replica.process.logged("ledger_corrupt")
     assert len({(entry["stream"], entry["partition"]) for entry in corrupt}) == len(STREAM_PARTITIONS)
-    assert all("created again or cut short" in entry["detail"] for entry in corrupt)
+    assert all("created again or truncated" in entry["detail"] for entry in corrupt)
 
     successor = stage.start("successor")
     assert successor.process.wait() == 70

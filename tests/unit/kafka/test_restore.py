@@ -187,7 +187,7 @@ def _value(entry: LedgerEntry) -> bytes:
 def test_edges_that_cannot_be_are_no_empty_ledger(kafka: _Kafka, edges: list[int]) -> None:
     """A broker that does not know yet, or two that disagree: to be asked again, and never a new partition."""
     kafka.edges = edges
-    with pytest.raises(DependencyUnavailableError, match=r"Kafka does not say where|said to begin at 5, to end at 0"):
+    with pytest.raises(DependencyUnavailableError, match=r"Kafka does not report where|begins at 5 and ends at 0"):
         kafka.restore()
 
 
@@ -320,7 +320,7 @@ def test_entry_that_needs_what_is_not_there_is_corruption(kafka: _Kafka, oldest_
     """As in a ledger that was copied to other offsets: it is neither new nor to be trusted."""
     kafka.log = {5: _value(_RESET), 7: _value(replace(_NEXT, oldest_offset=oldest_offset))}
     kafka.answer = _EndOfPartition(10)
-    with pytest.raises(OwnCorruptionError, match=f"ids of offset {oldest_offset} are needed, but no entry stands"):
+    with pytest.raises(OwnCorruptionError, match=f"ids of offset {oldest_offset} are needed, but there is no entry"):
         kafka.restore()
 
 
