@@ -179,7 +179,7 @@ def test_groups_that_are_not_known_here_are_said_to_be_so() -> None:
     assert "None is watched: name them in kafka.watched_groups ." in _text(_well())
     unread = _watched(_well())
     unread.groups = None
-    assert "The groups cannot be looked at, or have not been yet" in _text(unread)
+    assert "The groups cannot be read, or have not been yet" in _text(unread)
     elsewhere = _watched(_well(), WatchedGroup("deletes", GroupState.OK, 1, (), ()))
     elsewhere.partitions.renew(_ONE)
     assert "Another replica watches deletes, edits: the one that owns the first stream partition." in _text(elsewhere)
