@@ -217,8 +217,7 @@ def test_waits_after_refusals_are_those_of_the_curves() -> None:
     assert f"{network.step_s * 1000:g} ms more at each attempt, up to {network.max_s:g} seconds" in ACCESS
     assert f"waits {http.first_s:g} seconds, doubling up to {http.max_s:g}" in ACCESS
     assert (
-        f"tries again after a minute, then less and less often,\ndown to every {configuration.max_s / 60:g} min"
-        in ACCESS
+        f"retries after a minute, then less and less often,\ndown to every {configuration.max_s / 60:g} min" in ACCESS
     )
     assert (configuration.first_s, rate.first_s, MIN_RATE_LIMIT_WAIT_S, crowd.max_s) == (60, 60, 60, 60)
 
