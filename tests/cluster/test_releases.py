@@ -158,6 +158,25 @@ def test_rollback_conflicts_as_an_upgrade_does_and_helm_then_forgets_the_job(rel
     assert release.upgrade().error == ""
 
 
+def test_rollback_on_failure_meets_the_same_conflict(release: Release) -> None:
+    """Pods keep what they have; the Job of the failed upgrade is left, as after any rollback that conflicts."""
+    _installed(release)
+    release.kubectl("scale", "statefulset", release.full_name, "--replicas=3")
+    with pytest.raises(CommandError, match=rf"error occurred while rolling back.*{re.escape(_SCALED)}"):
+        release.upgrade(*_OTHER, "--rollback-on-failure", "--timeout=5s")
+    assert release.revisions() == 1
+    assert len(release.get("jobs")) == 2
+
+
+def test_rollback_on_failure_takes_a_stalled_rollout_back(release: Release) -> None:
+    """It does what it is for where nothing conflicts: the new pod never became ready."""
+    _installed(release)
+    with pytest.raises(CommandError, match="not ready"):
+        release.upgrade(*_OTHER, "--rollback-on-failure", "--timeout=5s")
+    wait_until(lambda: _prefixes(release) == {"0": "x.compliance", "1": "x.compliance"}, "all have what they had")
+    assert len(release.get("jobs")) == 1
+
+
 def test_image_that_kubectl_set_conflicts_and_a_restart_by_kubectl_does_not(release: Release) -> None:
     """Only a field that the manifests hold can conflict."""
     _installed(release)
