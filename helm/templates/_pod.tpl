@@ -5,8 +5,8 @@
 serviceAccountName: {{ include "connector.serviceAccountName" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- $pullSecrets := .Values.imagePullSecrets | default list -}}
-{{- range .Values.global.imagePullSecrets -}}
+{{- $pullSecrets := list -}}
+{{- range concat (.Values.imagePullSecrets | default list) (.Values.global.imagePullSecrets | default list) -}}
 {{- $pullSecrets = append $pullSecrets (kindIs "string" . | ternary (dict "name" .) .) -}}
 {{- end -}}
 {{- with $pullSecrets | uniq }}

@@ -16,7 +16,7 @@
       (include "connector.validate.pods" .)
       (include "connector.validate.monitoring" .)
       (include "connector.validate.alerts" .)) -}}
-{{- if $problems }}{{ printf "these values need a hand:\n%s" (join "\n" $problems) | fail }}{{ end -}}
+{{- if $problems }}{{ printf "invalid values:\n%s" (join "\n" $problems) | fail }}{{ end -}}
 {{- end -}}
 
 {{- define "connector.validate.required" -}}
@@ -26,6 +26,11 @@
 {{- $problems = append $problems (printf "- image.repository: is required. There is no public image: run `docker build -t REPOSITORY:%s .` at the root of the source and `docker push REPOSITORY:%s`, then set image.repository to REPOSITORY" .Chart.AppVersion .Chart.AppVersion) -}}
 {{- else if regexMatch ":[^/]*$" .Values.image.repository -}}
 {{- $problems = append $problems "- image.repository: ends with a tag: set that by image.tag" -}}
+{{- end -}}
+{{- range $value, $text := dict "image.repository" .Values.image.repository "image.registry" .Values.image.registry "global.imageRegistry" .Values.global.imageRegistry -}}
+{{- if contains "://" (toString $text) -}}
+{{- $problems = append $problems (printf "- %s: %s is a URL: leave out what is before the host" $value $text) -}}
+{{- end -}}
 {{- end -}}
 {{- if not $config.kafka.bootstrap_servers -}}
 {{- $problems = append $problems "- kafka.bootstrapServers: is required: set it to your brokers, such as kafka-bootstrap:9092" -}}

@@ -8,9 +8,11 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
 
 from connector.configuration import describe_settings
 from connector.settings import Settings
@@ -20,6 +22,7 @@ VALUES = CHART / "values.yaml"
 SCHEMA = CHART / "values.schema.json"
 README = CHART / "README.md"
 
+_LIMITS = ("type", "enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _BLOCK = re.compile(r"(<!-- generated: values -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -106,15 +109,28 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def config_schema() -> dict[str, Any]:
-    """Return the members that `config` may have, by the names of the settings; what they may be, the service says."""
+    """Return the members that `config` may have, by the names of the settings, each with the form of a single value.
+
+    Those of `http` are refused by a template, whatever they are.
+    """
     sections: dict[str, Any] = {}
     for (*way, name), field in describe_settings(Settings):
         members = sections
         for section in way:
             empty = {"type": "object", "additionalProperties": False, "properties": {}}
             members = members.setdefault(section, empty)["properties"]
-        members[name] = {"description": field.description}
+        members[name] = {"description": field.description} | ({} if "http" in way else _form(field))
     return sections
+
+
+def _form(field: FieldInfo) -> dict[str, Any]:
+    """Return type and limits of a setting that is a single value; nothing of a list or a map, which have two forms."""
+    adapter = TypeAdapter(Annotated[field.annotation, *field.metadata, None])  # type: ignore[arg-type] # made here
+    schema = adapter.json_schema()
+    [form, *others] = [each for each in schema.get("anyOf", [schema]) if each["type"] != "null"]
+    if others or form["type"] in {"array", "object"}:
+        return {}
+    return _or_null({key: value for key, value in form.items() if key in _LIMITS})
 
 
 def schema_text() -> str:

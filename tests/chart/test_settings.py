@@ -173,6 +173,8 @@ _SAMPLES: dict[str, object] = {
     "kafka.watched_groups": ["deletes"],
     "kafka.min_insync_replicas": 3,
     "schema_registry.url": "http://other",
+    "kafka.compression": "gzip",
+    "pipeline.idle_commit_interval_s": 2,
     "log.level": "error",
     "log.format": "console",
     "pipeline.commit_max_events": 4000,

@@ -74,7 +74,7 @@ def test_pull_secrets_for_all_charts_come_after_ours_and_none_twice(parent: Path
     shared = {"imagePullSecrets": ["mirror", {"name": "registry"}, {"name": "other"}]}
     wanted = [{"name": "registry"}, {"name": "mirror"}, {"name": "other"}]
     for manifests in (
-        render("defaults", {"global": shared, "imagePullSecrets": [{"name": "registry"}]}),
+        render("defaults", {"global": shared, "imagePullSecrets": ["registry"]}),
         _render(parent, {"imagePullSecrets": [{"name": "registry"}]}, shared),
     ):
         assert [pod["spec"]["imagePullSecrets"] for pod in pods(manifests).values()] == [wanted] * 3

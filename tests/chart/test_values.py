@@ -18,15 +18,16 @@ _SCHEMA: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
 _MAKES_WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
     "additionalProperties": lambda node: {"unknown": 1} if node["additionalProperties"] is False else {"wrong": {}},
     "enum": lambda _: "unknown",
-    "pattern": lambda _: " @\n/?",
+    "pattern": lambda node: " ," if re.search(node["pattern"], " @\n/?") else " @\n/?",
     "minimum": lambda node: node["minimum"] - 1,
+    "exclusiveMinimum": lambda node: node["exclusiveMinimum"],
     "maximum": lambda node: node["maximum"] + 1,
     "maxLength": lambda node: "a" * (node["maxLength"] + 1),
     "minLength": lambda _: "",
     "minItems": lambda _: [],
     "uniqueItems": lambda _: ["tweet", "tweet"],
     "required": lambda node: dict.fromkeys(node["required"]),
-    "type": lambda node: {"wrong": 1} if "integer" in node["type"] else 1,
+    "type": lambda node: {"wrong": 1} if "integer" in node["type"] or "number" in node["type"] else 1,
 }
 """For each keyword of the schema, what makes a value that breaks it."""
 _NO_RULES = {"$schema", "description", "items", "properties"}
@@ -204,6 +205,8 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ({"kafka": {"tls": {"ca": {"configMap": "c", "secret": "s"}}}}, "kafka.tls.ca: set configMap or secret, not both"),
     ({"schemaRegistry": {"ca": {"configMap": "c", "secret": "s"}}}, "schemaRegistry.ca: set configMap or secret, not"),
     ({"image": {"repository": "example.com:5000/a/b:1.0"}}, "image.repository: ends with a tag: set that by image.tag"),
+    ({"image": {"registry": "https://m"}}, "image.registry: https://m is a URL: leave out what is before the host"),
+    ({"global": {"imageRegistry": "oci://m"}}, "global.imageRegistry: oci://m is a URL: leave out what is before the"),
     ({"commonLabels": {"team": "trust-"}}, "commonLabels: team cannot be trust-: a label is at most 63 letters"),
     ({"podLabels": {"team": "a" * 64}}, f"podLabels: team cannot be {'a' * 64}: a label is at most 63 letters"),
     ({"podLabels": {"our team": "a"}}, "podLabels: our team is no name of a label: letters, digits, `-`, `_` and `.`"),
@@ -358,6 +361,32 @@ def test_release_whose_name_no_service_can_have_is_refused(release: str) -> None
     assert "name: compliance\n" in helm(*arguments, "--set", "fullnameOverride=compliance")
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("log.level", "loud", "value must be one of 'debug', 'info', 'warning', 'error'"),
+        ("pipeline.commit_interval_ms", "500ms", "got string, want null or integer"),
+        ("pipeline.session_timeout_ms", 500_000, "maximum: got 500,000, want 120,000"),
+        ("x.gzip", "yes", "got string, want null or boolean"),
+        ("x.base_url", "ftp://x.example.com", "'ftp://x.example.com' does not match pattern '^https?://"),
+        ("kafka.compression", "brotli", "value must be one of 'none', 'gzip', 'lz4', 'snappy', 'zstd'"),
+    ],
+)
+def test_config_of_a_wrong_type_or_beyond_a_limit_is_refused(path: str, value: object, message: str) -> None:
+    """By the schema, so before anything is applied and not by pods that end with 78."""
+    with pytest.raises(HelmError) as refused:
+        render("defaults", {"config": nested(path, value)})
+    assert f"at '/config/{path.replace('.', '/')}': {message}" in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [None, 500])
+def test_config_takes_what_the_settings_take(value: object) -> None:
+    """A value within its limits, and none for the default; lists also as text with commas."""
+    config = {"pipeline": {"commit_interval_ms": value}, "x": {"streams": ["tweet"]}}
+    assert render("defaults", {"config": config})
+    assert render("defaults", {"config": {"x": {"streams": "tweet,user"}}})
+
+
 def test_what_is_required_may_come_from_config() -> None:
     """The setting is there, whichever way."""
     config = {"kafka": {"bootstrap_servers": "kafka:9092"}, "schema_registry": {"url": "http://registry"}}
@@ -370,7 +399,7 @@ _SECRETS = sorted(path for path in _PATHS if f"{path}_file" in _PATHS and path !
 
 @pytest.mark.parametrize("path", [*_SECRETS, "kafka.group_instance_id", "http.host", "http.port"])
 def test_config_with_what_the_chart_owns_is_refused(path: str) -> None:
-    """No secret comes into a ConfigMap, and nothing the manifests rely on is taken away."""
+    """No secret comes into an annotation, and nothing the manifests rely on is taken away."""
     with pytest.raises(HelmError, match=rf"\n- config\.{path}: does not belong there; set "):
         render("defaults", {"config": nested(path, "hush")})
 
