@@ -51,8 +51,8 @@ check: lint ## Run lint, types and the tests of the pure core: what to run befor
 unit: curl $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for the property-based ones
 	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 3 $(EXAMPLES) tests/unit tests/connections)
 
-versions: curl ## Run the unit tests on every supported Python version that is found here
-	$(call step,Python versions,scripts/test-versions)
+versions: curl ## Run the unit tests on every supported Python version that is found here, or on VERSIONS
+	$(call step,Python versions,scripts/test-versions $(VERSIONS))
 
 stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies, on two cores; SEED=n repeats a run
 	$(call step,stories,STORIES=$(or $(N),20000) CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=new-examples tests/unit/partition/stories)

@@ -94,6 +94,7 @@ def build_image(podman: Podman) -> None:
 
 def build(podman: Podman, context: Path, image: str) -> None:
     """Build an image of a source tree, as `make image` does, with every label."""
+    podman.must("podman", "rmi", "--force", "--ignore", image)
     mounts = [f"--volume={path}:{path}:ro" for path in _REACHES_PACKAGES if path.exists()]
     variables = {
         "IMAGE": image,
