@@ -18,6 +18,8 @@ from connector.quoting import shown
 from connector.settings import KafkaSettings
 
 _INTERVAL_S = 5.0
+_RENEWAL_S = 3600.0
+"""How old a position may be in Kafka, which forgets one that was not committed for `offsets.retention.minutes`."""
 
 
 class Resumption(NamedTuple):
@@ -39,7 +41,7 @@ class KeptPosition:
         self._cluster = Cluster(settings)
         self._consumer = make(Consumer, ClientProperties(reader_config(settings) | {"group.id": group}))
         self._kept: dict[Place, int] = {}
-        self._kept_at = time.monotonic()
+        self._kept_at = self._renewed_at = time.monotonic()
 
     def resume(self, topics: Collection[str]) -> Resumption:
         """Return where to go on; what is no longer in Kafka, or not yet again, is passed over."""
@@ -72,13 +74,17 @@ class KeptPosition:
             self.keep(reached)
 
     def keep(self, reached: Mapping[Place, int]) -> None:
-        """Keep the offsets of the next records to read, by topic and partition."""
+        """Keep the offsets of the next records to read, by topic and partition; once an hour all of them."""
+        self._kept_at = time.monotonic()
+        if self._kept_at - self._renewed_at >= _RENEWAL_S:
+            self._kept = {}
+        if not self._kept:
+            self._renewed_at = self._kept_at
         changed = [
             TopicPartition(topic or "", number or 0, at)
             for (topic, number), at in reached.items()
             if self._kept.get((topic, number)) != at
         ]
-        self._kept_at = time.monotonic()
         if not changed:
             return
         try:

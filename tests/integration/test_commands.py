@@ -11,10 +11,12 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from connector.events.catalog import StreamPartition
+from connector.kafka import kept_position
 from connector.kafka.cluster import Cluster
+from connector.kafka.kept_position import KeptPosition
 from connector.settings import KafkaSettings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken, Drop, InvalidBody, UnknownType
@@ -207,6 +209,27 @@ def test_tail_with_a_group_goes_on_where_it_ended(config: Config, simulator: Sim
     again = _run(tmp_path, [*tail, "--to-end"], config)
     assert f"{topic} partition {partition}: printed-deletes had read up to offset 0, Kafka has 1 to " in again.stderr
     assert {line["partition"] for line in _printed(again)} == {partition}
+
+
+def test_position_on_a_quiet_partition_is_kept_again_before_kafka_forgets_it(
+    kafka: Kafka, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It forgets each offset that was not committed for a while, also while its reader runs."""
+    topic, group = f"{prefix}.quiet", f"{prefix}.reader"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    settings = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)
+    reached: dict[tuple[str | None, int | None], int] = {(topic, 0): 0}
+    with KeptPosition(settings, group) as position:
+        position.keep(reached)
+        assert Cluster(settings).committed(group) == reached
+        admin.delete_consumer_groups([group])[group].result(30)
+        position.keep(reached)
+        assert Cluster(settings).committed(group) == {}
+        monkeypatch.setattr(kept_position, "_RENEWAL_S", 0.0)
+        position.keep(reached)
+        assert Cluster(settings).committed(group) == reached
+    admin.delete_topics([topic])[topic].result(30)
 
 
 def _behind(config: Config, group: str, topic: str) -> int:
