@@ -137,6 +137,18 @@ def test_conflict_is_left_by_a_repeated_upgrade(release: Release, options: tuple
     assert release.stateful_set()["spec"]["replicas"] == replicas
 
 
+@pytest.mark.parametrize("option", ["--reuse-values", "--reset-then-reuse-values"])
+def test_reused_values_are_those_of_the_revision_before_the_failed_one(release: Release, option: str) -> None:
+    """As docs/deploy.md warns: the upgrade succeeds, and goes back."""
+    _conflicting(release)
+    release.upgrade(option, "--force-conflicts")
+    assert release.status() == "deployed"
+    assert (
+        "topic_prefix: x.compliance"
+        in release.stateful_set()["spec"]["template"]["metadata"]["annotations"][CONFIG_ANNOTATION]
+    )
+
+
 def test_conflict_is_left_by_a_rollback(release: Release) -> None:
     """If it is forced; the Job of the failed upgrade goes, too."""
     _conflicting(release)
