@@ -87,16 +87,16 @@ def commit(root: Path, version: str) -> None:
 
 
 def release(root: Path, version: str, today: dt.date, derive: Callable[[Path], None] = generate) -> None:
-    """Make a release. Raises `RefusedError`, before or after files have changed: nothing is committed then."""
+    """Make a release. Raises `RefusedError`, before or after files have changed; then it says how to take that back."""
     check(root, version)
+    before = _git(root, "rev-parse", "HEAD")
     try:
         write(root, version, today)
         derive(root)
         commit(root, version)
-    except subprocess.CalledProcessError as error:
-        raise RefusedError(
-            f"{' '.join(error.cmd)} failed; nothing is committed, and `git reset --hard` takes the changes back"
-        ) from error
+    except (RefusedError, subprocess.CalledProcessError) as error:
+        what = f"{' '.join(error.cmd)} failed" if isinstance(error, subprocess.CalledProcessError) else str(error)
+        raise RefusedError(f"{what}; to take all changes back: git reset --hard {before} && git clean -fd") from error
 
 
 def check_tag(root: Path, tag: str) -> None:

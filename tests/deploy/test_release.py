@@ -150,14 +150,47 @@ def test_release_is_refused(
     assert (_git(clone, "rev-parse", "HEAD"), _git(clone, "tag"), _git(clone, "status", "--porcelain")) == before
 
 
-def test_what_cannot_be_generated_stops_the_release_and_says_how_to_go_back(clone: Path) -> None:
-    """Nothing is committed."""
+def _fail(root: Path) -> None:
+    """Write a file as a generator does, and fail as the next one does."""
+    (root / "generated").touch()
+    raise subprocess.CalledProcessError(1, ["python", "-m", "generate"])
 
-    def fail(_: Path) -> None:
-        raise subprocess.CalledProcessError(1, ["python", "-m", "generate"])
 
-    with pytest.raises(release.RefusedError, match=r"python -m generate failed; nothing is committed, .* --hard"):
-        release.release(clone, _NEW, _TODAY, fail)
+def _lose_a_place(root: Path) -> None:
+    (root / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+    _git(root, "commit", "--quiet", "--all", "--message", "Empty")
+
+
+def _refuse_tags(root: Path) -> None:
+    _git(root, "config", "tag.gpgSign", "true")
+    _git(root, "config", "gpg.program", "false")
+
+
+def _succeed(_: Path) -> None:
+    """Generate nothing."""
+
+
+@pytest.mark.parametrize(
+    ("prepare", "derive", "fault"),
+    [
+        (_succeed, _fail, "python -m generate failed"),
+        (_lose_a_place, _succeed, "Dockerfile does not have image.version"),
+        (_refuse_tags, _succeed, f"git tag --annotate v{_NEW} .* failed"),
+    ],
+    ids=["generator", "place", "tag"],
+)
+def test_release_that_stops_half_way_says_how_to_go_back(
+    clone: Path, prepare: Callable[[Path], None], derive: Callable[[Path], None], fault: str
+) -> None:
+    """By commands that leave everything as it was: new files go, and so does the commit."""
+    prepare(clone)
+    before = _git(clone, "rev-parse", "HEAD")
+    with pytest.raises(release.RefusedError, match=rf"{fault}.*; to take all changes back: ") as refused:
+        release.release(clone, _NEW, _TODAY, derive)
+    command = str(refused.value).partition("changes back: ")[2]
+    subprocess.run(["sh", "-c", command], cwd=clone, check=True, capture_output=True)  # noqa: S603, S607 - ours
+    assert _git(clone, "rev-parse", "HEAD") == before
+    assert _git(clone, "status", "--porcelain") == ""
     assert _git(clone, "tag") == ""
 
 
