@@ -28,7 +28,7 @@ class Tree:
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self.root / name)
         (self.root / "requirements").mkdir()
-        for name in ("sh", "sed", "grep", "dirname", "date", "git", "make"):
+        for name in ("sh", "cat", "sed", "grep", "dirname", "date", "git", "make"):
             (self._programs / name).symlink_to(str(shutil.which(name)))
         self.git("init", "--quiet")
         self.git("add", ".")
@@ -175,6 +175,35 @@ def test_image_is_refused_on_the_digest_of_another_tag(tree: Tree) -> None:
     done = tree.make("image")
     assert done.returncode != 0
     assert f"requirements/base.digest is of docker.io/library/python:3.9, not of {_BASE}: run make base." in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "\n", f"{_BASE}\n", f"{_BASE}@sha256:abc\n"])
+def test_image_is_refused_where_the_lock_holds_no_digest(tree: Tree, text: str) -> None:
+    """As after a disk that was full; without a message, nobody would know why."""
+    tree.lock.write_text(text, encoding="utf-8")
+    tree.add_program("buildah")
+    done = tree.make("image")
+    assert done.returncode != 0
+    assert "requirements/base.digest holds no digest: run make base." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("PUSH=0", "PUSH=1 pushes; without PUSH nothing is pushed. It is 0."),
+        ("PUSH=no", "It is no."),
+        ("BUILDER=podman", "BUILDER is docker or buildah, not podman."),
+    ],
+)
+def test_image_is_neither_built_nor_pushed_where_a_variable_is_wrong(tree: Tree, wrong: str, told: str) -> None:
+    """Nothing is taken for what it does not say."""
+    tree.lock.write_text(f"{_BASE}@{_DIGEST}\n", encoding="utf-8")
+    tree.add_program("docker", '#!/bin/sh\n[ "$2" = version ] || echo "$@" >"$0.arguments"\n')
+    done = tree.make("image", wrong)
+    assert done.returncode != 0
+    assert told in done.stderr
+    with pytest.raises(FileNotFoundError):
+        tree.arguments("docker")
 
 
 def test_image_without_a_digest_has_to_be_asked_for(tree: Tree) -> None:
