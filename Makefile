@@ -22,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test check lint unit versions stories integration chart cluster-test deploy image-test monitoring faults \
-  bench audit image base release check-tag image-push image-sbom image-sign image-digest chart-push chart-sign \
+  bench audit image base release check-tag image-push image-start image-sbom image-sign image-digest chart-push chart-sign \
   chart-digest format venv lock clean chromium curl java jq postgres prometheus
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
@@ -111,10 +111,17 @@ release: $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Release VERSION: wri
 check-tag:
 	@$(PYTHON) -m scripts.release --check-tag "$$TAG"
 
+# A registry takes names in lower case only, and those of a forge's repositories may have capitals.
+image-push image-start image-sbom image-sign: export REPOSITORY := $(shell printf '%s' "$$REPOSITORY" | tr '[:upper:]' '[:lower:]')
+chart-push chart-sign: export CHARTS := $(shell printf '%s' "$$CHARTS" | tr '[:upper:]' '[:lower:]')
+
 image-push: ## Build the image for PLATFORMS and push it to REPOSITORY, such as registry.example.com/x-compliance-connector
 	@mkdir -p dist
 	@$(MAKE) image PUSH=1 IMAGE="$$REPOSITORY:$(WRITTEN)" PLATFORMS="$$PLATFORMS" BUILD_OPTIONS="--metadata-file dist/image.json"
 	@$(call digest,dist/image.json,"containerimage.digest": "\(.*\)",dist/image.digest)
+
+image-start: ## Start the pushed image, locked in: it says its version
+	@docker run --rm --network none --read-only --cap-drop ALL "$$REPOSITORY@$$(cat dist/image.digest)" --version
 
 image-sbom: ## Take the bill of materials out of the pushed image, into dist/sbom.cdx.json
 	@docker run --rm --network none --entrypoint cat "$$REPOSITORY@$$(cat dist/image.digest)" /opt/connector/sbom.cdx.json >dist/sbom.cdx.json

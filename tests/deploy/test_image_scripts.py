@@ -28,7 +28,7 @@ class Tree:
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self.root / name)
         (self.root / "requirements").mkdir()
-        for name in ("sh", "cat", "sed", "grep", "dirname", "date", "git", "make"):
+        for name in ("sh", "cat", "sed", "grep", "dirname", "date", "git", "make", "mkdir", "tr"):
             (self._programs / name).symlink_to(str(shutil.which(name)))
         self.git("init", "--quiet")
         self.git("add", ".")
@@ -63,12 +63,12 @@ class Tree:
         """Return the arguments that a program got."""
         return (self._programs / f"{name}.arguments").read_text(encoding="utf-8").splitlines()
 
-    def make(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run make with nothing but these programs."""
+    def make(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """Run make with nothing but these programs, and these variables in its environment."""
         return subprocess.run(  # noqa: S603 - our own arguments
             [self._programs / "make", *arguments],
             cwd=self.root,
-            env={"PATH": str(self._programs)},
+            env={"PATH": str(self._programs), **variables},
             capture_output=True,
             text=True,
             check=False,
@@ -122,6 +122,30 @@ def test_image_for_several_platforms_is_pushed_with_attestations(tree: Tree) -> 
     assert _given(arguments, "--output") == ["type=image,push=true,rewrite-timestamp=true"]
     assert _given(arguments, "--platform") == ["linux/amd64,linux/arm64"]
     assert {"--provenance=mode=max", "--sbom=true"} < set(arguments)
+
+
+_BUILDX = f"""#!/bin/sh
+echo "$@" >>"$0.arguments"
+[ "$2" != build ] || printf "%s\\n" '{{"containerimage.digest": "{_DIGEST}",' '"image.name": "x"}}' >dist/image.json
+"""
+"""What writes the metadata of an image as buildx does."""
+
+
+def test_pushed_image_is_started_and_signed_by_its_digest(tree: Tree) -> None:
+    """By the name that a registry takes, whatever the forge's is."""
+    tree.lock.write_text(f"{_BASE}@{_DIGEST}\n", encoding="utf-8")
+    tree.add_program("docker", _BUILDX)
+    tree.add_program("cosign")
+    for target in ("image-push", "image-start", "image-sbom", "image-sign"):
+        done = tree.make(target, REPOSITORY="r.example/An-Example/C", PLATFORMS="linux/amd64")
+        assert done.returncode == 0, done.stderr
+    image = f"r.example/an-example/c@{_DIGEST}"
+    assert tree.make("image-digest").stdout == f"digest={_DIGEST}\n"
+    built, started, read = (line for line in tree.arguments("docker") if line != "buildx version")
+    assert " --tag r.example/an-example/c:" in built
+    assert started.endswith(f" {image} --version")
+    assert read.endswith(f" {image} /opt/connector/sbom.cdx.json")
+    assert tree.arguments("cosign").count(image) == 2
 
 
 def test_docker_without_buildx_is_passed_over(tree: Tree) -> None:
