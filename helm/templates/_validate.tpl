@@ -154,7 +154,7 @@
 {{- join "\n" $problems -}}
 {{- end -}}
 
-{{/* `config` must not take away what the manifests rely on, nor put a secret into a ConfigMap. */}}
+{{/* `config` must not take away what the manifests rely on, nor put a secret into an annotation, which everyone who lists pods sees. */}}
 {{- define "connector.validate.config" -}}
 {{- $problems := list -}}
 {{- range $path, $instead := dict
@@ -175,6 +175,11 @@
 {{- end -}}
 {{- if hasKey $node (last $names) -}}
 {{- $problems = append $problems (printf "- config.%s: does not belong there; set %s" $path $instead) -}}
+{{- end -}}
+{{- end -}}
+{{- range $path, $url := dict "x.base_url" (dig "x" "base_url" "" (.Values.config | default dict)) "schema_registry.url" (dig "schema_registry" "url" "" (.Values.config | default dict)) -}}
+{{- if contains "@" (toString $url) -}}
+{{- $problems = append $problems (printf "- config.%s: must hold no user name: everyone who lists pods would see it" $path) -}}
 {{- end -}}
 {{- end -}}
 {{- join "\n" $problems -}}

@@ -404,6 +404,13 @@ def test_config_with_what_the_chart_owns_is_refused(path: str) -> None:
         render("defaults", {"config": nested(path, "hush")})
 
 
+@pytest.mark.parametrize("path", ["x.base_url", "schema_registry.url"])
+def test_config_with_a_password_in_an_address_is_refused(path: str) -> None:
+    """The connector would refuse it, too, but only once it is in the pods' annotations."""
+    with pytest.raises(HelmError, match=rf"\n- config\.{path}: must hold no user name"):
+        render("defaults", {"config": nested(path, "https://reader:hush@registry.example")})
+
+
 def test_spool_of_ones_own_is_accepted_while_batch_runs_are_off() -> None:
     """Only what is rendered can collide."""
     volumes = [{"name": "spool", "emptyDir": {}}]
