@@ -16,6 +16,12 @@ from connector.signals import end_at_once_on_sigterm
 
 _SWITCH_INTERVAL_S = 0.002
 """How long a busy thread may hold the interpreter: an HTTP answer needs it several times, behind a few others."""
+_LOOPBACK = "127.0.0.1"
+
+
+def _where_to_ask(host: str) -> str:
+    """Return where a service answers that listens at `host`; one that listens everywhere does so here, too."""
+    return _LOOPBACK if host in {"0.0.0.0", "::"} else host  # noqa: S104 - nothing is bound to it
 
 
 def run(config: ConfigFile = None) -> None:
@@ -88,7 +94,15 @@ def check(
 def health(
     *,
     ready: Annotated[bool, typer.Option("--ready", help="Also ask whether it is ready.")] = False,
-    host: Annotated[str, typer.Option(help="Where the service runs.")] = "127.0.0.1",
+    host: Annotated[
+        str,
+        typer.Option(
+            envvar=variable_name(("http", "host")),
+            parser=_where_to_ask,
+            metavar="ADDRESS",
+            help="Where the service runs.",
+        ),
+    ] = _LOOPBACK,
     port: Annotated[
         int, typer.Option(envvar=variable_name(("http", "port")), min=1, max=65535, help="Its HTTP port.")
     ] = HttpSettings.model_fields["port"].default,

@@ -229,6 +229,20 @@ def test_health_prints_what_a_service_answers_on_one_line(
     assert printed("health") == [f"/livez: {_SEEN}"]
 
 
+@pytest.mark.parametrize(
+    ("listens", "asked"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("10.0.0.7", "10.0.0.7"), ("::1", "::1")],  # noqa: S104 - only asked
+)
+def test_health_asks_where_the_service_listens(
+    listens: str, asked: str, monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
+) -> None:
+    """So the image's check fits the variable that the service goes by; --host wins."""
+    monkeypatch.setenv("CONNECTOR_HTTP__HOST", listens)
+    monkeypatch.setattr(health, "ask", lambda host, *_: host)
+    assert printed("health") == [f"/livez: {asked}"]
+    assert printed("health", "--host", "service") == ["/livez: service"]
+
+
 def test_health_as_json_says_which_answer_is_bad(
     monkeypatch: pytest.MonkeyPatch, printed: Callable[..., list[str]]
 ) -> None:
