@@ -125,8 +125,8 @@ def config_schema() -> dict[str, Any]:
 
 def _form(field: FieldInfo) -> dict[str, Any]:
     """Return type and limits of a setting that is a single value; nothing of a list or a map, which have two forms."""
-    adapter = TypeAdapter(Annotated[field.annotation, *field.metadata, None])  # type: ignore[arg-type] # made here
-    schema = adapter.json_schema()
+    kind: Any = Annotated[field.annotation, *field.metadata, None]
+    schema = TypeAdapter[Any](kind).json_schema()
     [form, *others] = [each for each in schema.get("anyOf", [schema]) if each["type"] != "null"]
     if others or form["type"] in {"array", "object"}:
         return {}
