@@ -112,31 +112,39 @@ check-tag:
 	@$(PYTHON) -m scripts.release --check-tag "$$TAG"
 
 # A registry takes names in lower case only, and those of a forge's repositories may have capitals.
+NEED_REPOSITORY = @: "$${REPOSITORY:?must name the image: REPOSITORY=registry.example.com/$(NAME)}"
+NEED_CHARTS = @: "$${CHARTS:?must say where charts are: CHARTS=registry.example.com/charts}"
 image-push image-start image-sbom image-sign: export REPOSITORY := $(shell printf '%s' "$$REPOSITORY" | tr '[:upper:]' '[:lower:]')
 chart-push chart-sign: export CHARTS := $(shell printf '%s' "$$CHARTS" | tr '[:upper:]' '[:lower:]')
 
 image-push: ## Build the image for PLATFORMS and push it to REPOSITORY, such as registry.example.com/x-compliance-connector
+	$(NEED_REPOSITORY)
 	@mkdir -p dist
 	@$(MAKE) image PUSH=1 IMAGE="$$REPOSITORY:$(WRITTEN)" PLATFORMS="$$PLATFORMS" BUILD_OPTIONS="--metadata-file dist/image.json"
 	@$(call digest,dist/image.json,"containerimage.digest": "\(.*\)",dist/image.digest)
 
 image-start: ## Start the pushed image, locked in: it says its version
+	$(NEED_REPOSITORY)
 	@docker run --rm --network none --read-only --cap-drop ALL "$$REPOSITORY@$$(cat dist/image.digest)" --version
 
 image-sbom: ## Take the bill of materials out of the pushed image, into dist/sbom.cdx.json
+	$(NEED_REPOSITORY)
 	@docker run --rm --network none --entrypoint cat "$$REPOSITORY@$$(cat dist/image.digest)" /opt/connector/sbom.cdx.json >dist/sbom.cdx.json
 
 image-sign: ## Sign the pushed image with cosign, and attest its bill of materials
+	$(NEED_REPOSITORY)
 	@cosign sign --yes "$$REPOSITORY@$$(cat dist/image.digest)"
 	@cosign attest --yes --type cyclonedx --predicate dist/sbom.cdx.json "$$REPOSITORY@$$(cat dist/image.digest)"
 
 chart-push: $(HELM)-$(HELM_VERSION).stamp ## Package the chart and push it to CHARTS, such as registry.example.com/charts
+	$(NEED_CHARTS)
 	@mkdir -p dist
 	@$(HELM) package --destination dist helm
 	@$(HELM) push "dist/$(NAME)-$(WRITTEN).tgz" "oci://$$CHARTS" $(CHART_OPTIONS) >dist/chart.txt 2>&1 || { cat dist/chart.txt >&2; exit 1; }
 	@$(call digest,dist/chart.txt,Digest: *\(sha256:[0-9a-f]*\),dist/chart.digest)
 
 chart-sign: ## Sign the pushed chart with cosign
+	$(NEED_CHARTS)
 	@cosign sign --yes "$$CHARTS/$(NAME)@$$(cat dist/chart.digest)"
 
 image-digest chart-digest:

@@ -25,8 +25,9 @@ _PLACES = (
     (Path("helm/Chart.yaml"), "\nversion: {}\n"),
     (Path("helm/Chart.yaml"), "\nappVersion: {}\n"),
 )
-_IMAGE = "x-compliance-connector:{}"
-"""How compose, the Dockerfile and the commands of the docs name the image."""
+_BASE = Path("requirements/base.digest")
+_NAMES = ("x-compliance-connector:{}", ": v{}")
+"""How compose, the Dockerfile and the docs name the image, and the examples of the docs a tag."""
 _UNRELEASED = "## [Unreleased]\n"
 
 
@@ -60,6 +61,8 @@ def check(root: Path, version: str) -> None:
         raise RefusedError(f"{version} is not after {'.'.join(map(str, newest))}")
     if not _unreleased(root).strip():
         raise RefusedError(f"{_CHANGELOG} has nothing under [Unreleased]: say what users will notice")
+    if not (root / _BASE).exists():
+        raise RefusedError(f"{_BASE} is missing, so the tag would not say what the image is built on: run make base")
 
 
 def write(root: Path, version: str, today: dt.date) -> None:
@@ -67,8 +70,9 @@ def write(root: Path, version: str, today: dt.date) -> None:
     before = written_version(root)
     for path, pattern in _PLACES:
         _replace(root / path, pattern.format(before), pattern.format(version))
-    for name in _git(root, "grep", "--files-with-matches", "--fixed-strings", _IMAGE.format(before)).splitlines():
-        _replace(root / name, _IMAGE.format(before), _IMAGE.format(version))
+    for pattern in _NAMES:
+        for name in _git(root, "grep", "--files-with-matches", "--fixed-strings", pattern.format(before)).splitlines():
+            _replace(root / name, pattern.format(before), pattern.format(version))
     _replace(root / _CHANGELOG, _UNRELEASED, f"{_UNRELEASED}\n## [{version}] - {today.isoformat()}\n")
 
 

@@ -34,7 +34,9 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     changelog = root / "CHANGELOG.md"
     text = changelog.read_text(encoding="utf-8")
     changelog.write_text(text.replace("## [Unreleased]\n", "## [Unreleased]\n\n- It is new.\n"), encoding="utf-8")
-    _git(root, "commit", "--quiet", "--all", "--message", "Prepare")
+    (root / "requirements/base.digest").write_text(f"example@sha256:{'0' * 64}\n", encoding="utf-8")
+    _git(root, "add", "--all")
+    _git(root, "commit", "--quiet", "--message", "Prepare")
     return root
 
 
@@ -65,7 +67,7 @@ def test_release_writes_the_version_everywhere_commits_and_tags(clone: Path) -> 
     minor = _NEW.rpartition(".")[0]
     assert changed >= {"connector/__init__.py", "docs/asyncapi.yaml", f"tests/unit/state/released/{minor}.json"}
     with pytest.raises(subprocess.CalledProcessError):  # finds nothing
-        _git(clone, "grep", "--word-regexp", "--fixed-strings", _OLD, "--", ":!CHANGELOG.md", ":!tests")
+        _git(clone, "grep", "-E", rf"\bv?{re.escape(_OLD)}\b", "--", ":!CHANGELOG.md", ":!tests")
     agreement = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/deploy/test_agreement.py"]
     checked = subprocess.run(agreement, cwd=clone, check=False, capture_output=True, text=True)  # noqa: S603 - ours
     assert checked.returncode == 0, checked.stdout
@@ -115,6 +117,11 @@ def _empty_the_changelog(root: Path) -> None:
     _git(root, "commit", "--quiet", "--all", "--message", "Empty")
 
 
+def _unlock_the_base(root: Path) -> None:
+    _git(root, "rm", "--quiet", "requirements/base.digest")
+    _git(root, "commit", "--quiet", "--message", "Unlock")
+
+
 def _lose_the_section(root: Path) -> None:
     (root / "CHANGELOG.md").write_text("# Changelog\n", "utf-8")
     _git(root, "commit", "--quiet", "--all", "--message", "Empty")
@@ -135,6 +142,7 @@ def _lose_the_section(root: Path) -> None:
         (_detach, _NEW, "releases are made from main, not from a detached HEAD"),
         (_tag_a_later_version, _NEW, f"{_NEW} is not after 100.0.0"),
         (_empty_the_changelog, _NEW, "CHANGELOG.md has nothing under [Unreleased]"),
+        (_unlock_the_base, _NEW, "requirements/base.digest is missing"),
         (_lose_the_section, _NEW, "CHANGELOG.md must have one heading [Unreleased]"),
     ],
 )
