@@ -37,6 +37,10 @@ from tests.unit.x.fakes import NOW_US, FakeTime
 Piece = bytes | Failure | Exception | Callable[[], None]
 Answer = ConnectFailedError | Exception | Sequence[Piece]
 DOWN = ConnectFailedError(Failure(Curve.NETWORK, "network", "down"))
+AT_US = NOW_US + US_PER_S
+OPERATIONAL = b'{"errors":[{"title":"t","disconnect_type":"OperationalDisconnect","detail":"d"}]}\r\n'
+NETWORK_S, HTTP_S, CONFIGURATION_S = 0.25, 5.0, 60.0
+"""The first delay after a failure of each kind."""
 HOUR_S = 3600.0
 TOKEN = "AAAA-token-of-the-app/%2Bx"
 """What goes out with each request."""
