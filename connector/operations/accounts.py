@@ -1,4 +1,4 @@
-"""What identifies an event or a dead letter that is read back: its stream partition and its id."""
+"""The identity of an event or a dead letter that is read back: its stream partition and its id."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ TRANSACTION_US = 60 * US_PER_S
 """Records of a transaction are dated this close to its ledger entry: no transaction stays open for longer."""
 
 BATCH_STREAMS = frozenset(batch_type.name.encode() for batch_type in BATCH_TYPES)
-"""What dead letters of batch runs have in the header `stream`."""
+"""The header `stream` of dead letters of batch runs."""
 
 
 class Account(NamedTuple):
@@ -27,9 +27,9 @@ class Account(NamedTuple):
 def account_of(
     record: ReadRecord, decode: Callable[[ReadRecord], Mapping[str, Any]], *, is_dead_letter: bool
 ) -> Account | None:
-    """Return what a record accounts for.
+    """Return the account of a record.
 
-    That is None for a dead letter of a batch run, which is of no stream partition, and for the mark of a replayed one,
+    None for a dead letter of a batch run, which belongs to no stream partition, and for the mark of a replayed one,
     whose event accounts for itself. Raises `ForeignRecordError`.
     """
     if is_dead_letter and (record.headers.get("stream") in BATCH_STREAMS or is_mark(record)):
@@ -42,7 +42,7 @@ def account_of(
 
 
 def is_mark(record: ReadRecord) -> bool:
-    """Return whether a record of the dead-letter topic says that a dead letter was replayed.
+    """Return whether a record of the dead-letter topic marks a dead letter as replayed.
 
     Raises `ForeignRecordError`.
     """

@@ -1,9 +1,9 @@
-"""The auditor: one stream partition's ledger, and everything that it accounts for, held against each other. Pure.
+"""The auditor: checks one stream partition's ledger against everything that it accounts for. Pure.
 
 Nothing here trusts what the service remembers; all is recomputed from what was read. Instants are microseconds since
 1970, by the dates that Kafka gives records unless it says otherwise. Memory is needed for blocks of entries, for the
-ids of a duplicate window, and for what is rare: dead letters, coverage and gaps. Only of entries without digests, which
-earlier releases wrote, each id is kept.
+ids of a duplicate window, and for rare records: dead letters, coverage and gaps. Each id is kept only for entries
+without digests, which earlier releases wrote.
 """
 
 from collections import Counter
@@ -39,9 +39,9 @@ _AUDITED = OWN_KINDS | BY_NAME.keys() | {ANY_EVENT}
 
 @dataclass(frozen=True, slots=True)
 class AuditRange:
-    """What is audited: entries that Kafka dates from `start_us`, included, to `end_us`, excluded.
+    """The audited range: entries that Kafka dates from `start_us`, included, to `end_us`, excluded.
 
-    `kept_since_us` is by kind of record from when on their topics still have all of them. No entry may be from long
+    `kept_since_us` is, by kind of record, since when their topics still have all of them. No entry may be from long
     after both its date and `now_us`.
     """
 
@@ -51,11 +51,11 @@ class AuditRange:
     kept_since_us: Mapping[str, int] = field(default_factory=dict)
 
     def holds(self, dated_us: int) -> bool:
-        """Return whether what has that date is in the range."""
+        """Return whether a record with that date is in the range."""
         return self.start_us <= dated_us < self.end_us
 
     def is_kept(self, kind: str, dated_us: int) -> bool:
-        """Return whether records of that kind and date must still be there."""
+        """Return whether records of that kind and date must still exist."""
         if kind == ANY_EVENT:
             return all(dated_us >= since_us for since_us in self.kept_since_us.values())
         return dated_us >= self.kept_since_us.get(kind, 0)
@@ -63,7 +63,7 @@ class AuditRange:
 
 @dataclass(frozen=True, slots=True)
 class SeenEvent:
-    """An event that was read: where, under which id and sequence, and the number that its digest is."""
+    """An event that was read: its place, id and sequence, and its digest as a number."""
 
     kind: str
     topic: str
@@ -76,7 +76,7 @@ class SeenEvent:
 
 @dataclass(frozen=True, slots=True)
 class SeenGap:
-    """The newest record of a gap, instants in milliseconds; `problem` says what is wrong with its state."""
+    """The newest record of a gap, instants in milliseconds; `problem` is what is wrong with its state."""
 
     id: str
     start_ms: int
@@ -89,11 +89,11 @@ class SeenGap:
 
 @dataclass(slots=True)
 class Figures:
-    """What was read of the range. `first` is number and date of its first entry.
+    """Counts of what was read in the range. `first` is number and date of its first entry.
 
-    `head` is the digest of its newest entry, to which all before are chained; `entries_by_id` had no digests of their
-    records, and `unchecked` records are no longer kept. `unknown` records are of kinds that only a later version writes
-    and can read. `unaccounted` events lie where a ledger was reset.
+    `head` is the digest of its newest entry, to which all earlier ones are chained; `entries_by_id` had no digests of
+    their records, and `unchecked` records are no longer kept. `unknown` records are of kinds that only a later version
+    writes and can read. `unaccounted` events are where a ledger was reset.
     """
 
     entries: int = 0
@@ -111,10 +111,9 @@ class Figures:
 
 
 class PartitionAudit:
-    """Takes what was read of one stream partition, the ledger first, and tells what does not fit.
+    """Receives what was read of one stream partition, the ledger first, and finds what does not fit.
 
-    Recent entries are taken last, before `findings` is asked. `problems` is also for what is wrong with a record by
-    itself.
+    Recent entries are passed last, before `findings` is called. `problems` is also for problems of a single record.
     """
 
     def __init__(self, partition: StreamPartition, audited: AuditRange) -> None:
@@ -138,9 +137,9 @@ class PartitionAudit:
         self._last_at: dict[tuple[str, int], int] = {}
 
     def entry(self, entry: LedgerEntry, offset: int, dated_us: int, digest: bytes, *, is_recent: bool = False) -> None:
-        """Take the next ledger entry; `digest` is that of its value.
+        """Process the next ledger entry; `digest` is that of its value.
 
-        Of one that is recent, committed while the records were read, they may or may not have been seen.
+        The records of a recent one, committed during the reading, may or may not have been seen.
         """
         self._check(entry, dated_us)
         for event_id in self._window.add(entry, offset):
@@ -163,7 +162,7 @@ class PartitionAudit:
         self._digest = None
 
     def event(self, event: SeenEvent) -> None:
-        """Take an event that was read."""
+        """Process an event that was read."""
         self.figures.events += self._range.holds(event.dated_us)
         self._check_order(event)
         block = self._blocks.of_sequence(event.sequence)
@@ -178,7 +177,7 @@ class PartitionAudit:
             self.figures.unaccounted += self._range.holds(event.dated_us)
 
     def dead_letter(self, letter_id: bytes, number: int, dated_us: int) -> None:
-        """Take a dead letter that was read, whose digest is `number`."""
+        """Process a dead letter that was read, whose digest is `number`."""
         self.figures.dead_letters += self._range.holds(dated_us)
         if letter_id in self._by_id:
             self._found_id(letter_id)
@@ -186,16 +185,16 @@ class PartitionAudit:
             self._find(number, _Stray(DEAD_LETTER, letter_id, f"dead letter {letter_id.hex()}", dated_us))
 
     def mark(self, letter_id: bytes, number: int, dated_us: int) -> None:
-        """Take the mark of a dead letter that was published as an event."""
+        """Process the mark of a dead letter that was published as an event."""
         self._find(number, _Stray(REPLAYED, letter_id, f"mark of dead letter {letter_id.hex()}", dated_us))
 
     def coverage(self, number: int, written_us: int, dated_us: int) -> None:
-        """Take a coverage record, written at `written_us` by the clock of the replica."""
+        """Process a coverage record, written at `written_us` by the clock of the replica."""
         name = f"coverage of {format_us(written_us)}"
         self._find(number, _Stray(COVERAGE_RECORD, number, name, dated_us))
 
     def gap(self, gap: SeenGap) -> None:
-        """Take the newest record of a gap; its digest is over what stays however often it is written."""
+        """Process the newest record of a gap; its digest covers the fields that stay the same."""
         number = gap_number(gap.id, gap.start_ms, gap.end_ms, gap.cause, gap.recorded_ms)
         self._find(number, _Stray(GAP_RECORD, gap.recorded_ms, f"gap {gap.id}", gap.dated_us))
         if gap.problem is not None:
@@ -206,12 +205,12 @@ class PartitionAudit:
 
     @property
     def has_seen_anything(self) -> bool:
-        """Whether there was anything of this stream partition in the range."""
+        """Whether the range has any records of this stream partition."""
         figures = self.figures
         return figures.entries + figures.events + figures.dead_letters > 0 or bool(self.problems)
 
     def findings(self) -> Iterator[str]:
-        """Yield everything that does not fit; nothing means that all is accounted for."""
+        """Yield everything that does not fit; nothing if all is accounted for."""
         self._tell_unexplained()
         yield from self.problems
         yield from self._late_findings()
@@ -229,12 +228,12 @@ class PartitionAudit:
                 entry.check_follows(self._newest)
                 entry.check_refers_to(self._digest)
                 if entry.lacks_reference and self._newest.records is not None:
-                    self.problems.add("entries that do not say after which they were written", f"entry {entry.entry}")
+                    self.problems.add("entries without a reference to the previous one", f"entry {entry.entry}")
         except OwnCorruptionError as error:
-            self.problems.add("entries that cannot stand where they are", str(error))
+            self.problems.add("entries out of place", str(error))
 
     def _check_reset(self, entry: LedgerEntry) -> None:
-        """Check one of the entries with which a ledger begins again: what it skips must be a gap."""
+        """Check an entry of a reset: the time it skips must be a gap."""
         start_us, end_us = entry.covered_until_before_us, entry.covered_until_us
         when, before = f"that of {format_us(entry.written_at_us)}", self._newest
         if before is not None and start_us > before.covered_until_us:
@@ -273,7 +272,7 @@ class PartitionAudit:
         self._last_at[place] = event.sequence
 
     def _unplaced(self, event: SeenEvent) -> None:
-        """Take an event that no entry accounts for that was read so far."""
+        """Process an event that no entry read so far accounts for."""
         first = self._blocks.first
         if not self._range.holds(event.dated_us):
             return
@@ -298,10 +297,10 @@ class PartitionAudit:
         elif self._repeats_by_id[event_id] > 0:
             self._repeats_by_id[event_id] -= 1
         else:
-            self.problems.add("there twice", event_id.hex())
+            self.problems.add("duplicated", event_id.hex())
 
     def _find(self, number: int, stray: "_Stray") -> None:
-        """Take a record that is no event; its entry may come later, if it was committed meanwhile."""
+        """Process a record other than an event; its entry may come later, if it was committed meanwhile."""
         ordinals = self._ordinals[stray.kind].get(stray.key)
         if ordinals is not None:  # records with one key are in the order of their entries
             self._blocks.of_ordinal(ordinals.pop(0) if len(ordinals) > 1 else ordinals[0]).found(stray.kind, number)
@@ -309,7 +308,7 @@ class PartitionAudit:
             self._strays.append(stray)
 
     def _late_findings(self) -> Iterator[str]:
-        """Yield what can be told only once all is read."""
+        """Yield findings that are known only once all is read."""
         newest = self._newest.sequence if self._newest is not None else 0
         if self._beyond > newest:
             yield f"sequence {self._beyond} is beyond the ledger's {newest}"
@@ -344,7 +343,7 @@ _Key = bytes | int
 
 
 class _Stray(NamedTuple):
-    """A record that no entry accounts for that was read so far."""
+    """A record that no entry read so far accounts for."""
 
     kind: str
     key: _Key
@@ -353,7 +352,7 @@ class _Stray(NamedTuple):
 
 
 def _keys(kind: str, entry: LedgerEntry, records: RecordSet) -> Iterable[_Key]:
-    """Return by what the records of one kind are found that an entry accounts for: ids, digest or time of writing."""
+    """Return the keys by which to find the records of one kind of an entry: ids, digest or time of writing."""
     if kind == COVERAGE_RECORD:
         return (int.from_bytes(records.digest),)
     if kind == GAP_RECORD:
@@ -362,14 +361,14 @@ def _keys(kind: str, entry: LedgerEntry, records: RecordSet) -> Iterable[_Key]:
 
 
 class _IdWindow:
-    """The ids that were known to the writer of the newest entry, packed as the writer has them."""
+    """The ids known to the writer of the newest entry, packed as in the entry."""
 
     def __init__(self) -> None:
         self._ids = KnownIds(0)
-        """Forgets by ledger offsets in place of instants: an entry says which is the oldest that its writer knew."""
+        """Forgets by ledger offsets instead of instants: an entry has the oldest that its writer knew."""
 
     def add(self, entry: LedgerEntry, offset: int) -> list[bytes]:
-        """Add an entry; return its ids that were known, and so must not have been published again."""
+        """Add an entry; return those of its ids that were known, and so must not have been published again."""
         self._ids.forget(offset if entry.oldest_offset is None else entry.oldest_offset)
         is_new = entry.mode is not Mode.RESET and REPLAYED not in (entry.records or {})
         repeated = [event_id for event_id in unpack_ids(entry.ids) if event_id in self._ids] if is_new else []
@@ -378,7 +377,7 @@ class _IdWindow:
 
 
 def _difference(kind: str, balance: Balance, block: Block) -> Iterator[str]:
-    """Yield what is wrong with the records of one kind in a block."""
+    """Yield the problems with the records of one kind in a block."""
     first, last = block.first_entry, block.last_entry
     entries = f"entry {first}" if first == last else f"entries {first} to {last}"
     when = f"committed by {format_us(block.last_us)}"

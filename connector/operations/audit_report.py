@@ -1,4 +1,4 @@
-"""What an audit found, for people and for programs. Pure."""
+"""The report of an audit, for people and for programs. Pure."""
 
 import json
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from connector.operations.audit import Figures, PartitionAudit
 from connector.pages.words import counted
 
 _LATE_BEGIN_US = 10 * 60 * US_PER_S
-"""A ledger that begins this much after the range was cut, or not written."""
+"""A ledger that begins this much later than the range was truncated, or not written."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionReport:
-    """The audit of one stream partition: what was read, what does not fit, and what could not be audited."""
+    """The audit of one stream partition: counts, findings, and what could not be audited."""
 
     partition: StreamPartition
     figures: Figures
@@ -26,7 +26,7 @@ class PartitionReport:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """An audit of a range, microseconds since 1970, and what is wrong with each foreign record."""
+    """An audit of a range, microseconds since 1970, and the problem of each foreign record."""
 
     start_us: int
     end_us: int
@@ -40,7 +40,7 @@ class AuditReport:
 
 
 def partition_report(audit: PartitionAudit, start_us: int) -> PartitionReport:
-    """Return what an audit of a range that begins at `start_us` found, once it has taken everything."""
+    """Return the report of an audit of a range that begins at `start_us`, once everything is read."""
     findings = tuple(audit.findings())
     return PartitionReport(audit.partition, audit.figures, findings, tuple(_notes(audit.figures, start_us)))
 

@@ -1,6 +1,6 @@
-"""What the ledger accounts for, by blocks of neighbouring entries, and what was found of it. Pure.
+"""Expected and found records, by blocks of neighbouring ledger entries. Pure.
 
-Digests of record sets add up, so entries can be put together: a partition's audit needs memory for a bounded number of
+Digests of record sets add up, so entries can be merged: a partition's audit needs memory for a bounded number of
 blocks, however many entries and events there are.
 """
 
@@ -12,15 +12,15 @@ from enum import Enum, auto
 from connector.kafka.ledger import LedgerEntry, RecordSet
 
 MOST_BLOCKS = 4096
-"""Beyond this, neighbours are put together, two by two."""
+"""Beyond this, neighbours are merged in pairs."""
 
 
 ANY_EVENT = "event"
-"""Stands for the kinds of an entry without digests: in their place, its events' sequences are added up."""
+"""The kind used for an entry without digests: the sequences of its events are added up instead."""
 
 
 class Basis(Enum):
-    """By what the records of an entry are held against it."""
+    """How the records of an entry are checked against it."""
 
     DIGEST = auto()
     IDS = auto()  # the entry is of a release that wrote no digests
@@ -29,7 +29,7 @@ class Basis(Enum):
 
 @dataclass(slots=True)
 class Balance:
-    """Records expected less records found, and the same of the numbers that their digests are."""
+    """Records expected minus records found, and the same for the sums of their digests."""
 
     count: int = 0
     total: int = 0
@@ -39,8 +39,8 @@ class Balance:
 class Block:
     """Neighbouring entries: numbers of the first and last, their dates in microseconds since 1970, the last sequence.
 
-    `is_context` is set where the entries are outside the range that is audited: what is found of them belongs to them,
-    and what is not found is not missed.
+    `is_context` is set if the entries are outside the audited range: records found for them are theirs, and missing
+    ones do not matter.
     """
 
     basis: Basis
@@ -62,7 +62,7 @@ class Block:
         balance.total += int.from_bytes(records.digest)
 
     def found(self, kind: str, number: int) -> None:
-        """Take off a record that was read, whose digest is `number`."""
+        """Subtract a record that was read, whose digest is `number`."""
         balance = self.balances.get(kind)
         if balance is None:
             balance = self.balances[kind] = Balance()
@@ -70,7 +70,7 @@ class Block:
         balance.total -= number
 
     def absorb(self, after: "Block") -> None:
-        """Become both blocks."""
+        """Merge the other block into this one."""
         self.last_entry, self.last_us = after.last_entry, after.last_us
         self.last_sequence, self.last_ordinal = after.last_sequence, after.last_ordinal
         self.entries += after.entries
@@ -83,8 +83,8 @@ class Block:
 class Blocks:
     """The blocks of one stream partition, in the order of its ledger.
 
-    Beyond `most` blocks, neighbours are put together, so that all hold about as many entries; never across one of the
-    `boundaries`, dates in microseconds since 1970 on both sides of which different records are kept.
+    Beyond `most` blocks, neighbours are merged, so that all hold about as many entries; never across one of the
+    `boundaries`, dates in microseconds since 1970 at which the set of kept records changes.
     """
 
     def __init__(self, boundaries: Iterable[int] = (), most: int = MOST_BLOCKS) -> None:
@@ -123,7 +123,7 @@ class Blocks:
         return ordinal
 
     def of_sequence(self, sequence: int) -> Block | None:
-        """Return the block whose entries account for an event, None where none does."""
+        """Return the block whose entries account for an event, or None."""
         at = bisect_left(self._sequences, sequence)
         if at == len(self._blocks) or sequence < self._blocks[at].first_sequence:
             return None
@@ -145,7 +145,7 @@ class Blocks:
             self._put_together()
 
     def _put_together(self) -> None:
-        """Double how many entries a block may hold, and fill blocks up with their neighbours."""
+        """Double the capacity of a block, and merge neighbours accordingly."""
         self._capacity *= 2
         merged: list[Block] = []
         for block in self._blocks:

@@ -1,4 +1,4 @@
-"""What `connector check` does: each thing that `run` needs, and what was found of it."""
+"""The checks of `connector check`: each dependency of `run`, and the result."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from connector.x.client import try_client
 
 
 class Result(StrEnum):
-    """What came of a check."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -25,7 +25,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: `details` are lines of text, and `exit_code` is that of what failed, or 0."""
+    """One check: `details` are lines of text, and `exit_code` is that of its failure, or 0."""
 
     name: str
     result: Result
@@ -37,16 +37,16 @@ class Check:
         return {"name": self.name, "result": self.result.value, "details": list(self.details)}
 
     def lines(self) -> Iterator[str]:
-        """Yield it as text: a line, and one more for each further detail."""
+        """Yield it as text: a line, and another for each further detail."""
         first, *more = self.details or ("",)
         yield f"{self.result}: {self.name}{f': {first}' if first else ''}"
         yield from more
 
 
 def all_checks(settings: RunSettings, *, online: bool) -> Iterator[Check]:
-    """Yield what came of each check; without `online` nothing outside this machine is asked.
+    """Yield the result of each check; without `online` nothing outside this machine is contacted.
 
-    Raises `SettingsError` where a client cannot be made of the settings: nothing else can be checked then.
+    Raises `SettingsError` if the settings do not give a client: then nothing else can be checked.
     """
     try_secrets(settings.x)
     try_client(settings.x)
@@ -64,11 +64,11 @@ def all_checks(settings: RunSettings, *, online: bool) -> Iterator[Check]:
 
 
 def failed(error: ConnectorError) -> Check:
-    """Return what came of the settings where nothing else can be checked."""
+    """Return the failed check of the settings, after which nothing else can be checked."""
     return Check("settings", Result.FAILED, error.lines, error.exit_code)
 
 
 def summary(checks: Sequence[Check]) -> str:
-    """Return how many checks had which result."""
+    """Return the number of checks by result."""
     counts = {result: sum(each.result is result for each in checks) for result in Result}
     return f"{len(checks)} checks: {', '.join(f'{count} {result}' for result, count in counts.items() if count)}"

@@ -1,4 +1,4 @@
-"""What consumer groups have not processed, looked at from the command line."""
+"""The backlog of consumer groups, for the command line."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ from connector.x.clock import wall_us
 
 @dataclass(frozen=True, slots=True)
 class Consumers:
-    """What was found at `at_us`, microseconds since 1970; `foreign` says what is wrong with records that are none."""
+    """The findings at `at_us`, microseconds since 1970; `foreign` has the problems of foreign records."""
 
     at_us: int
     groups: tuple[WatchedGroup, ...]
@@ -24,7 +24,7 @@ class Consumers:
 
     @property
     def is_well(self) -> bool:
-        """Whether every group is ok, and has nothing unprocessed for too long."""
+        """Whether every group is ok, with nothing unprocessed for too long."""
         return all(group.is_well(self.at_us) for group in self.groups)
 
     def as_json(self) -> dict[str, Any]:
@@ -67,10 +67,10 @@ class Consumers:
 
 
 class ConsumersReader:
-    """Looks at groups again and again, inside a `with`; a look knows what the earlier ones found.
+    """Reads groups repeatedly, inside a `with`; each look knows the findings of the earlier ones.
 
-    Making one, and `read`, raise `DependencyUnavailableError` or `NotProvisionedError` for what Kafka and the registry
-    do not give; `read` may be called again.
+    Making one, and `read`, raise `DependencyUnavailableError` or `NotProvisionedError` if Kafka or the registry fails;
+    `read` may be called again.
     """
 
     def __init__(self, settings: Settings, groups: Sequence[str]) -> None:

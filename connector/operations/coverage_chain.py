@@ -1,8 +1,8 @@
 """Whether the ledger entries of one stream partition can follow one another, and which gaps they account for. Pure.
 
-All entries of a reset are number 0 and refer to no entry before, so any program that may write to the ledger could move
-coverage on by one. It is believed only where it goes on from the coverage before, and what it skips is accounted for as
-a gap.
+All entries of a reset are number 0 and refer to no previous entry, so any program with access to the ledger could use
+one to advance coverage. A reset is believed only if it continues from the previous coverage, and accounts for the time
+it skips as a gap.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +20,7 @@ _US_PER_MS = 1000
 
 
 class Link(NamedTuple):
-    """An entry, the digest of its record's value, where that is, in words, and how Kafka dates it."""
+    """An entry, the digest of its record's value, its place in words, and its date by Kafka."""
 
     entry: LedgerEntry
     digest: bytes
@@ -38,7 +38,7 @@ class GapAccount(NamedTuple):
 
 @dataclass(slots=True)
 class _Reset:
-    """The entries of one reset: from which to which instant they cover, and what is known of the gap between."""
+    """The entries of one reset: the instants between which they move coverage, and the gap they account for."""
 
     writer_id: str
     place: str
@@ -69,7 +69,7 @@ class Chain:
         return self._reset is not None
 
     def take(self, link: Link, *, is_of_range: bool) -> None:
-        """Take the next entry; `is_of_range` is whether it concerns the range of the report."""
+        """Process the next entry; `is_of_range` is whether it concerns the range of the report."""
         if link.entry.mode is Mode.RESET:
             self._take_reset(link, is_of_range=is_of_range)
         else:
@@ -81,17 +81,17 @@ class Chain:
         self._before = link
 
     def skip(self) -> None:
-        """Take what is no sound entry: nothing can be said of how the next one follows."""
+        """Skip an unsound entry: the link of the next one cannot be judged."""
         self.cut()
         self._before = None
 
     def cut(self) -> None:
-        """Say that no entry of the same reset follows."""
+        """End the reset: no further entry of it follows."""
         reset, self._reset = self._reset, None
         if reset is None:
             return
         if reset.skips_time and not reset.accounts:
-            self._blame(f"{reset.place}: the ledger was reset, and what was skipped is not accounted for as a gap")
+            self._blame(f"{reset.place}: the ledger was reset, and the skipped time is not accounted for as a gap")
         if reset.is_of_range:
             self.resets.append(reset.dated_us)
             self.accounts.extend(reset.accounts)
@@ -127,7 +127,7 @@ class Chain:
         except OwnCorruptionError as error:
             self._blame(f"{link.place}: {error}")
         if link.entry.lacks_reference and before.entry.records is not None:
-            self._blame(f"{link.place}: entry {link.entry.entry} does not say after which one it was written")
+            self._blame(f"{link.place}: entry {link.entry.entry} does not refer to the previous one")
 
 
 def _accounts(link: Link) -> Iterator[GapAccount]:
@@ -138,9 +138,9 @@ def _accounts(link: Link) -> Iterator[GapAccount]:
 
 
 def gap_faults(accounts: Iterable[GapAccount], gaps: Iterable[GapEvidence]) -> Iterator[str]:
-    """Yield where the gaps on their topic are not those that the ledger accounts for; all are of one stream partition.
+    """Yield differences between the gaps on their topic and in the ledger; all are of one stream partition.
 
-    More gaps than that are no fault here: the entries of others may be out of the range.
+    Additional gaps are no fault here: their entries may be outside the range.
     """
     there: dict[int, list[int]] = {}
     for each in gaps:

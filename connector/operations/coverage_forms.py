@@ -1,6 +1,6 @@
 """A coverage report as a table for people, as CSV and as JSON. Pure.
 
-What comes from Kafka is given as it is; who prints it makes it harmless to a terminal.
+Values from Kafka are left as they are; the caller makes them safe for a terminal.
 """
 
 import csv
@@ -27,12 +27,12 @@ from connector.pages.words import counted, duration
 from connector.terminal import visible
 
 _MOST_LINES = 100
-"""Of more gaps or dead letters, a table shows as many; the other forms have all."""
+"""Most gaps or dead letters in a table; the other formats have all."""
 _FORMULA = ("=", "+", "-", "@")
-"""A spreadsheet takes a cell that begins so for a formula."""
+"""A spreadsheet treats a cell that begins like this as a formula."""
 _HEADINGS = ("partition", "verdict", "complete until", "behind now", "events", "dead letters", "written by")
 _PROCESSED_HEADING = "processed until"
-"""A column that is there where groups were asked about."""
+"""A column that exists only if groups were requested."""
 _PROCESSED_COLUMN = "processed_until"
 _COLUMNS = (
     "stream",
@@ -62,24 +62,24 @@ _SECONDS = re.compile(r"(T\d\d:\d\d):\d\d(?:\.\d+)?Z", re.ASCII)
 
 
 def words(found: PartitionCoverage | CoverageReport, open_gaps: int) -> str:
-    """Return a verdict in words, with the number of open gaps where they are what it says."""
+    """Return a verdict in words, with the number of open gaps if it is about gaps."""
     return f"complete but for {counted(open_gaps, 'gap')}" if found.verdict is Verdict.GAPS else found.words
 
 
 def total_words(report: CoverageReport) -> str:
-    """Return the verdict in all in words."""
+    """Return the overall verdict in words."""
     return words(report, sum(_open_gaps(each) for each in report.partitions))
 
 
 def behind_us(report: CoverageReport, partition: PartitionCoverage) -> int | None:
-    """Return how far a stream partition is behind the time of the report; None where it was never read."""
+    """Return how far a stream partition is behind the time of the report; None if it was never read."""
     if partition.complete_until_us is None:
         return None
     return max(0, report.made_at_us - partition.complete_until_us)
 
 
 def as_table(report: CoverageReport) -> Iterator[str]:
-    """Yield the lines of a report for people, the verdict in all first."""
+    """Yield the lines of a report for people, the overall verdict first."""
     start, end = format_us(report.start_us), format_us(report.end_us)
     yield f"{total_words(report)}: {report.topic_prefix} from {start} to {end} (X's clock)"
     yield ""
@@ -119,7 +119,7 @@ def _processed_until(partition: PartitionCoverage) -> str:
 
 
 def _remarks(report: CoverageReport) -> Iterator[str]:
-    """Yield what must be said of stream partitions, once for all of which it is true."""
+    """Yield the remarks about stream partitions, each once for all that share it."""
     named = [(str(each.partition), each) for each in report.partitions]
     not_yet = ((name, text) for name, each in named for text in why_not_yet(report, each, _to_the_second))
     short = ((name, text) for name, each in named for text in why_unprocessed(report, each, _to_the_second))
@@ -132,9 +132,9 @@ def _remarks(report: CoverageReport) -> Iterator[str]:
 
 
 def _folded(remarks: Iterable[tuple[str, str]], pick: Callable[[Iterable[str]], str]) -> Iterator[str]:
-    """Yield each remark behind all the names that it belongs to.
+    """Yield each remark after all the names that it belongs to.
 
-    Those that differ by the seconds of a time alone count as the same; `pick` says which of their times is given.
+    Remarks that differ only in the seconds of a time count as the same; `pick` chooses the time to show.
     """
     names, texts = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for name, text in remarks:

@@ -1,4 +1,4 @@
-"""The coverage report as one HTML file that can be kept: nothing in it is loaded from elsewhere, and nothing runs.
+"""The coverage report as one HTML file to keep: it loads nothing from elsewhere, and has no script.
 
 Pure. Must not know how coverage is audited.
 """
@@ -17,7 +17,7 @@ from connector.pages.words import counted, instant
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """What the file says of a stream partition, in words where they need thought."""
+    """The content of the file for a stream partition, with its sentences."""
 
     found: PartitionCoverage
     sentence: str
@@ -69,7 +69,7 @@ def _is_complete(verdict: Verdict) -> bool:
 
 
 def _overall(report: CoverageReport) -> str:
-    """Return the verdict in all as a sentence."""
+    """Return the overall verdict as a sentence."""
     undecoded = _undecoded(report)
     if _is_complete(report.verdict) and undecoded:
         lines = counted(sum(undecoded.values()), "line")
@@ -86,7 +86,7 @@ def _overall(report: CoverageReport) -> str:
 
 
 def _undecoded(report: CoverageReport) -> dict[str, int]:
-    """Return by stream partition how many lines could not be decoded and were not published since."""
+    """Return the number of lines by stream partition that could not be decoded and were not published since."""
     counts = {
         str(found.partition): sum(not letter.is_replayed for letter in found.dead_letters)
         for found in report.partitions
@@ -110,11 +110,11 @@ def _sentences(found: PartitionCoverage) -> Iterator[str]:
     else:
         yield f"Covered from {instant(found.covered_from_us)}, complete until {instant(found.complete_until_us)}."
     if (since_us := _known_from_us(found)) != found.covered_from_us:
-        yield f"What lies before {instant(since_us)} cannot be checked any more: retention has removed what is needed."
+        yield f"Time before {instant(since_us)} can no longer be checked: retention has removed what is needed."
     for each in found.processed:
         yield f"Processed by {each.group} until {instant(each.until_us)}."
     if found.has_owner is False:
-        yield "When the report was made no replica owned it: it was not being read."
+        yield "No replica owned it when the report was made: it was not being read."
     is_open = [gap for gap in found.gaps if gap.is_open]
     yield f"{counted(len(is_open), 'open gap')} in the range." if is_open else "No open gap in the range."
     if withdrawn := [gap for gap in found.gaps if gap.withdrawn_because is not None]:
@@ -127,7 +127,7 @@ def _sentences(found: PartitionCoverage) -> Iterator[str]:
 
 
 def _known_from_us(found: PartitionCoverage) -> int | None:
-    """Return since when coverage can be vouched for, None where there is none."""
+    """Return since when coverage can be vouched for, None without any."""
     if found.covered_from_us is None or found.known_from_us is None:
         return found.covered_from_us
     return max(found.covered_from_us, found.known_from_us)

@@ -1,6 +1,6 @@
-"""Since when the event topics still have all that was published. Instants are microseconds since 1970, as Kafka dates.
+"""Since when the event topics still have everything published. Instants are microseconds since 1970, by Kafka's dates.
 
-Where records begin is asked for, none is read: that events are there one by one is for `ledger verify` to say.
+Only the first offsets are looked up, no record is read: `ledger verify` checks the events one by one.
 """
 
 from collections.abc import Collection
@@ -15,10 +15,10 @@ from connector.settings import Settings
 
 
 def events_kept_since_us(settings: Settings, now_us: int) -> dict[str, int]:
-    """Return by event type of the streams switched on before when its events may be gone.
+    """Return for each event type of the enabled streams the instant before which its events may be gone.
 
-    Raises `NotProvisionedError` where a topic or a right on it is missing, `DependencyUnavailableError` when Kafka does
-    not answer.
+    Raises `NotProvisionedError` if a topic or a right on it is missing, `DependencyUnavailableError` if Kafka does not
+    answer.
     """
     names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
     topics = {names.event(each): each.name for each in EVENT_TYPES if each.stream in settings.x.streams}
@@ -33,11 +33,11 @@ def events_kept_since_us(settings: Settings, now_us: int) -> dict[str, int]:
 
 
 def kept_since_us(oldest: Collection[Oldest], now_us: int, kept_us: int) -> int:
-    """Return before when events of a topic may be gone, by what is oldest in each of its partitions.
+    """Return the instant before which events of a topic may be gone, by the oldest record of each of its partitions.
 
-    What is older than the first record of all is gone. A partition from which records were removed, and in which none
-    is as old, may have had others, too; but retention removes none that is younger than `kept_us`, and a partition
-    of a rare type may be empty for that long.
+    Events older than the first record of all are gone. A partition from which records were removed, and in which none
+    is as old, may have had others, too; but retention removes none younger than `kept_us`, and a partition of a rare
+    type may be empty for that long.
     """
     removed_before_us = [now_us if each.dated_us is None else each.dated_us for each in oldest if each.begin > 0]
     first_us = min((each.dated_us for each in oldest if each.dated_us is not None), default=now_us)

@@ -1,4 +1,4 @@
-"""Until when consumer groups have processed what a coverage report covers. Pure: what was read in, a report out.
+"""Until when consumer groups have processed the range of a coverage report. Pure: readings in, a report out.
 
 Instants are microseconds since 1970.
 """
@@ -36,7 +36,7 @@ def find_processed(
 
 
 def with_groups(found: PartitionCoverage, processed: Sequence[Processed], end_us: int) -> PartitionCoverage:
-    """Return the coverage of a stream partition, `not yet` also where a group has not processed all before `end_us`."""
+    """Return the coverage of a stream partition, `not yet` also if a group has not processed all before `end_us`."""
     is_short = any(each.is_short(end_us) for each in processed)
     return replace(
         found,

@@ -1,9 +1,9 @@
 """The coverage report of a time range, read from the ledger, and from the topics of gaps, dead letters and coverage.
 
-Owns which topics are read, from where and in which order: what may be committed meanwhile must never look better or
-worse than it is. So coverage claims are read before the ledger that bears them out, what groups have not processed
-after the ledger's end is known, dead letters after that and before its entries, and gaps last: coverage passes one only
-in the transaction that records it.
+Owns which topics are read, from where and in which order: commits during the reading must never make the report better
+or worse than the truth. So coverage claims are read before the ledger that supports them, the backlog of groups once
+the ledger's end is known, dead letters after that and before its entries, and gaps last: coverage passes one only in
+the transaction that records it.
 Instants are microseconds since 1970.
 """
 
@@ -41,7 +41,7 @@ _HELD_US = 15 * 60 * US_PER_S
 
 @dataclass(slots=True)
 class _Ledger:
-    """What was read of the ledger of a stream partition beside the entries of the range."""
+    """What was read of a ledger in addition to the entries of the range."""
 
     bounds: Bounds
     began: Beginning | None = None
@@ -50,11 +50,11 @@ class _Ledger:
     faults: dict[str, None] = field(default_factory=dict)
 
     def blame(self, fault: str) -> None:
-        """Record what cannot be trusted, once."""
+        """Record an untrusted record, once."""
         self.faults[fault] = None
 
     def newest(self, claimed_us: int | None) -> Newest:
-        """Return how far it reaches, beside what the coverage topic claims."""
+        """Return how far it reaches, next to the claim of the coverage topic."""
         return Newest(self.covered_until_us, self.dated_us, claimed_us)
 
 
@@ -67,10 +67,10 @@ def read_coverage(  # noqa: PLR0913 - what is asked, and of whom
     on_progress: Callable[[str], None],
     groups: Sequence[str] = (),
 ) -> CoverageReport:
-    """Return the report of the range from `start_us`, included, to `end_us`, excluded, for the streams switched on.
+    """Return the report of the range from `start_us`, included, to `end_us`, excluded, for the enabled streams.
 
-    It is complete only as far as all consumer `groups` have processed it. `on_progress` receives what is being read, in
-    words. Raises what Kafka and the registry come to; what of the ledgers cannot be trusted is in the report.
+    It is complete only as far as all consumer `groups` have processed it. `on_progress` receives the current step, in
+    words. Raises the errors of Kafka and the registry; untrusted parts of ledgers are in the report.
     """
     with RegistryClient(settings.schema_registry) as registry:
         decode = entry_decoder(registry, TopicNames(settings.kafka.topic_prefix).ledger)
@@ -100,7 +100,7 @@ class _Reading:
         self._foreign: list[str] = []
 
     def report(self, start_us: int, end_us: int, made_at_us: int) -> CoverageReport:
-        """Read all that the report says."""
+        """Read everything for the report."""
         asked = f"{self._settings.kafka.topic_prefix} {start_us} {end_us}"
         self._digest.update(asked.encode())
         partitions = self._settings.x.stream_partitions
@@ -109,7 +109,7 @@ class _Reading:
         backlogs = [self._backlog(group) for group in self._groups]
         starts = {each: self._log.find(each, ledger.bounds, start_us - _HELD_US) for each, ledger in ledgers.items()}
         letters = self._dead_letters([start for start in starts.values() if start is not None])
-        self._on_progress("reading where the events begin")
+        self._on_progress("reading the start of the event topics")
         kept_since_us = events_kept_since_us(self._settings, made_at_us)
         sums = {each: PartitionSum(each, start_us, end_us, kept_since_us) for each in partitions}
         accounts = {
@@ -152,7 +152,7 @@ class _Reading:
         )
 
     def _backlog(self, group: str) -> Backlog:
-        self._on_progress(f"reading what {group} has not processed")
+        self._on_progress(f"reading the backlog of {group}")
         return read_backlog(self._settings, group, self._decode, self._foreign.append)
 
     def _processed(
@@ -163,7 +163,7 @@ class _Reading:
         return [find_processed(partition, backlog, until_us, covered_before, gone) for backlog in backlogs]
 
     def _covered_before(self, partition: StreamPartition, ledger: _Ledger, sequence: int) -> int | None:
-        """Return how far coverage reached before an event, None where nothing that can be trusted says so.
+        """Return how far coverage reached before an event, None without trusted evidence.
 
         Entry 0 is by a wall clock, and covers nothing.
         """
@@ -176,7 +176,7 @@ class _Reading:
 
     def _ledgers(self, partitions: Collection[StreamPartition]) -> dict[StreamPartition, _Ledger]:
         """Return both ends of each ledger."""
-        self._on_progress("reading where the ledgers begin and end")
+        self._on_progress("reading the bounds of the ledgers")
         return {partition: self._ends(partition, bounds) for partition, bounds in self._log.bounds(partitions).items()}
 
     def _ends(self, partition: StreamPartition, bounds: Bounds) -> _Ledger:
@@ -198,7 +198,7 @@ class _Reading:
         return [entry for record in records if (entry := self._entry(partition, ledger, record)) is not None]
 
     def _entry(self, partition: StreamPartition, ledger: _Ledger, record: ReadRecord) -> LedgerEntry | None:
-        """Return the entry in a record; None, and a fault of the ledger, where it cannot be trusted."""
+        """Return the entry in a record; None, with a fault of the ledger, if it cannot be trusted."""
         try:
             return self._log.entry(record, partition)
         except OwnCorruptionError as error:
@@ -229,7 +229,7 @@ class _Reading:
         return chain.accounts
 
     def _end_reset(self, total: PartitionSum, ledger: _Ledger, chain: Chain) -> None:
-        """Read on where a reset may go on behind the end of the ledger as it was: only its last entry has the gap."""
+        """Read on if a reset may continue after the earlier end of the ledger: only its last entry has the gap."""
         [bounds] = self._log.bounds([total.partition]).values()
         for record in self._log.read(total.partition, ledger.bounds.end, bounds.end):
             entry = self._entry(total.partition, ledger, record)
@@ -285,7 +285,7 @@ class _Reading:
 
 
 def worst(partitions: Collection[PartitionCoverage]) -> Verdict:
-    """Return the verdict in all."""
+    """Return the overall verdict."""
     return max((each.verdict for each in partitions), key=list(Verdict).index)
 
 

@@ -1,4 +1,4 @@
-"""The gaps, dead letters and coverage claims that a coverage report shows, read back from their topics.
+"""Reads the gaps, dead letters and coverage claims for a coverage report from their topics.
 
 Owns how a record becomes one of them. Must not know which of them concern a time range. Instants are microseconds
 since 1970.
@@ -21,12 +21,12 @@ from connector.operations.coverage_report import ReportedDeadLetter, ReportedGap
 
 Decode = Callable[[ReadRecord], Mapping[str, Any]]
 _MARK = REPLAYED.encode()
-"""The `reason` of the mark that the dead letter before it, of the same origin and id, was published as an event."""
+"""The `reason` of a mark: the earlier dead letter of the same origin and id was published as an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was read, with the digest of the records that say so."""
+    """Something read, with the digest of its records."""
 
     digest: bytes
 
@@ -41,14 +41,14 @@ class GapEvidence(Evidence):
 
 @dataclass(frozen=True, slots=True)
 class LetterEvidence(Evidence):
-    """A dead letter and the mark that it was replayed, if there is one, as Kafka dates the former."""
+    """A dead letter with its date by Kafka, and the mark of its replay, if any."""
 
     letter: ReportedDeadLetter
     dated_us: int
 
 
 def record_digest(record: ReadRecord, headers: Mapping[str, bytes] | None = None) -> bytes:
-    """Return a digest of key, value and those headers that count, 32 bytes: only a dead letter has any."""
+    """Return a digest of key, value and relevant headers, 32 bytes: only a dead letter has such headers."""
     hashed = blake2b(digest_size=32)
     counted = sorted((headers or {}).items())
     parts = [record.key, *(part for name, value in counted for part in (name.encode(), value))]
@@ -58,7 +58,7 @@ def record_digest(record: ReadRecord, headers: Mapping[str, bytes] | None = None
 
 
 def read_gaps(records: Iterable[ReadRecord], decode: Decode) -> tuple[list[GapEvidence], list[str]]:
-    """Return the gaps by start, and what is wrong with each record that the connector did not write.
+    """Return the gaps by start, and the problem of each record that the connector did not write.
 
     A gap is never erased, so a record without a value is foreign and leaves it as it was.
     """
@@ -111,14 +111,14 @@ def read_claims(records: Iterable[ReadRecord], decode: Decode) -> tuple[dict[Str
 
 
 class DeadLetters:
-    """The dead letters of the streams, to be found by the ids in ledger entries."""
+    """The dead letters of the streams, indexed by the ids in ledger entries."""
 
     def __init__(self) -> None:
         self.foreign: list[str] = []
         self._letters: defaultdict[tuple[StreamPartition, bytes], deque[LetterEvidence]] = defaultdict(deque)
 
     def read(self, records: Iterable[ReadRecord]) -> None:
-        """Take all records of the topic from some place on."""
+        """Read all records of the topic from an offset on."""
         for record in records:
             try:
                 with foreign_records_refused(record):
@@ -130,9 +130,9 @@ class DeadLetters:
                 self.foreign.append(str(error))
 
     def of_entry(self, partition: StreamPartition, ids: Collection[bytes], dated_us: int) -> list[LetterEvidence]:
-        """Return the letters of a ledger entry with these ids, as Kafka dates it, each once.
+        """Return the letters of a ledger entry with these ids, by its date, each once.
 
-        Entries are to be asked for in their order: an id may come again, and each time is a letter of its own.
+        Entries must be passed in order: an id may recur, and each occurrence is a separate letter.
         """
         found = []
         for each in ids:

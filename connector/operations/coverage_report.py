@@ -1,4 +1,4 @@
-"""What a coverage report says: one verdict for each stream partition and one in all, and what they rest on. Pure.
+"""A coverage report: a verdict for each stream partition, an overall one, and the evidence. Pure.
 
 Must not know where it was read, nor how it is printed. Instants are microseconds since 1970.
 """
@@ -23,13 +23,13 @@ class Verdict(StrEnum):
 
     @property
     def words(self) -> str:
-        """What a person reads."""
+        """The verdict in words."""
         return "not covered yet" if self is Verdict.NOT_YET else self.value
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedGap:
-    """A gap as its newest record has it; `start_us` is included, `end_us` excluded."""
+    """A gap, by its newest record; `start_us` is included, `end_us` excluded."""
 
     gap_id: str
     partition: StreamPartition
@@ -46,7 +46,7 @@ class ReportedGap:
 
     @property
     def is_open(self) -> bool:
-        """Whether events of it may still be missing; so it is for a state that this release does not know."""
+        """Whether events of it may still be missing, as for a state that this release does not know."""
         return self.state not in CLOSED
 
     @property
@@ -64,9 +64,9 @@ class ReportedGap:
 
 @dataclass(frozen=True, slots=True)
 class ReportedDeadLetter:
-    """A line of X's that could not be published, at `offset` of the dead-letter topic.
+    """A line from X that could not be published, at `offset` of the dead-letter topic.
 
-    `is_replayed` says that it was published as an event since.
+    With `is_replayed` it was published as an event since.
     """
 
     event_id: str
@@ -81,7 +81,7 @@ class ReportedDeadLetter:
 class Ownership:
     """The replica `owner` wrote the entries that Kafka dates from `start_us` to `end_us`, both included.
 
-    `owner` is `unknown` where the entries do not name it.
+    `owner` is `unknown` if the entries do not name it.
     """
 
     owner: str
@@ -93,7 +93,7 @@ class Ownership:
 class Processed:
     """How far a consumer group has processed a stream partition: all events before `until_us`, None for none.
 
-    Of the event types in `unread` it has committed nothing, so none of their events counts as processed. Of those in
+    For the event types in `unread` it has committed nothing, so none of their events counts as processed. For those in
     `overtaken` retention has removed events of the range that it may not have processed.
     """
 
@@ -111,12 +111,12 @@ class Processed:
 class PartitionCoverage:
     """One stream partition in the range.
 
-    `covered_from_us` is since when there is any coverage, None if there never was. `known_from_us` is since when
-    everything that a verdict needs is still kept: the latest of `covered_from_us` and where ledger and dead letters
-    begin. `complete_until_us` is the newest coverage in the ledger, which may lie beyond the range. `has_owner` says
-    whether an entry was written in the minute before the report was made; None where the newest one cannot be read.
-    `events` are counts by event type; the other counts are of lines. `processed` is of each group that was asked about,
-    and `is_unprocessed` says that the verdict is `not yet` for want of a group alone.
+    `covered_from_us` is where coverage begins, None if there never was any. `known_from_us` is since when everything
+    that a verdict needs is still kept: the latest of `covered_from_us` and where ledger and dead letters begin.
+    `complete_until_us` is the newest coverage in the ledger, which may lie beyond the range. `has_owner` is whether an
+    entry was written in the minute before the report was made; None if the newest one cannot be read. `events` are
+    counts by event type; the other counts are of lines. `processed` has each requested group, and with `is_unprocessed`
+    the verdict is `not yet` only because of a group.
     """
 
     partition: StreamPartition
@@ -138,11 +138,11 @@ class PartitionCoverage:
 
     @property
     def words(self) -> str:
-        """Its verdict as a person reads it."""
+        """Its verdict in words."""
         return _UNPROCESSED if self.is_unprocessed else self.verdict.words
 
     def processed_until_us(self) -> int | None:
-        """Return until when all groups asked about have processed it, None where one has processed nothing."""
+        """Return until when all requested groups have processed it, None if one has processed nothing."""
         return min((each.until_us or 0 for each in self.processed), default=0) or None
 
 
@@ -150,9 +150,9 @@ class PartitionCoverage:
 class CoverageReport:
     """The range from `start_us`, included, to `end_us`, excluded; `verdict` is the worst of its partitions.
 
-    `foreign` says what is wrong with each record that the connector did not write. `digest` is the hex BLAKE2b over
-    topic prefix, range and everything that was read for the report, but for what the `groups` asked about have
-    committed: asked again of the same topics, it is the same.
+    `foreign` has the problem of each record that the connector did not write. `digest` is the hex BLAKE2b over topic
+    prefix, range and everything read for the report, except the commits of `groups`: the same topics give the same
+    digest again.
     """
 
     start_us: int
@@ -168,6 +168,6 @@ class CoverageReport:
 
     @property
     def words(self) -> str:
-        """The verdict in all as a person reads it."""
+        """The overall verdict in words."""
         short = [each for each in self.partitions if each.verdict is Verdict.NOT_YET]
         return _UNPROCESSED if short and all(each.is_unprocessed for each in short) else self.verdict.words

@@ -1,4 +1,4 @@
-"""What the ledger entries of one stream partition say of a time range, summed up as they are read. Pure.
+"""Sums up the ledger entries of one stream partition over a time range, as they are read. Pure.
 
 Memory grows with dead letters and changes of owner, never with events. Instants are microseconds since 1970.
 """
@@ -22,7 +22,7 @@ from connector.pages.words import counted
 OWNER_AGE_US = 60 * US_PER_S
 """A replica that reads a stream partition writes an entry at least this often."""
 UNKNOWN = "unknown"
-"""The event type, and the owner, of entries of releases that did not name them."""
+"""The event type, and the owner, in entries of releases that did not record them."""
 
 _MOST_RESETS = 10
 """More are counted, not named."""
@@ -30,7 +30,7 @@ _MOST_RESETS = 10
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Since when there is coverage; `note` says why that is not since the stream partition was first read."""
+    """Where coverage begins; `note` says why that is later than the first reading of the stream partition."""
 
     covered_from_us: int
     note: str | None = None
@@ -39,7 +39,7 @@ class Beginning:
 def beginning(oldest: Sequence[LedgerEntry], begin: int) -> Beginning | None:
     """Return where coverage begins, by the first one or two entries of a ledger that is kept from offset `begin`.
 
-    Entry 0 is by a wall clock that may have been ahead, so entry 1 may set it back. None where there is no entry.
+    Entry 0 is by a wall clock that may have been ahead, so entry 1 may set it back. None without an entry.
     """
     if not oldest:
         return None
@@ -61,7 +61,7 @@ def _cut(covered_from_us: int, number: int) -> Beginning:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest ledger entry, as Kafka dates it, and what the coverage topic claims by its newest record, if any."""
+    """The newest ledger entry, its date by Kafka, and the claim of the newest coverage record, if any."""
 
     covered_until_us: int | None = None
     dated_us: int | None = None
@@ -69,18 +69,18 @@ class Newest:
 
     @property
     def is_readable(self) -> bool:
-        """Return whether the entry says how far coverage reaches, or there is none."""
+        """Return whether the entry shows how far coverage reaches, or there is none."""
         return (self.dated_us is None) == (self.covered_until_us is None)
 
 
 @dataclass(slots=True)
 class PartitionSum:
-    """Takes the entries of `partition` in their order, and sums up those that belong to the range.
+    """Receives the entries of `partition` in order, and sums up those that belong to the range.
 
     The range is from `start_us`, included, to `end_us`, excluded. An entry belongs to it if it covers any of it, or if
     its lines may be from it though coverage was held: whole transactions, so those at the bounds count in full, and a
     line that may be of two ranges is in both. `resets` are the dates of those that belong to it,
-    and `unlinked` entries do not say after which one they were written.
+    and `unlinked` entries do not refer to the previous one.
     Before `kept_since_us`, by Kafka's dates, events of a type may be gone; not of types that it leaves out.
     """
 
@@ -144,7 +144,7 @@ class PartitionSum:
         faults: Sequence[str],
         now_us: int,
     ) -> PartitionCoverage:
-        """Return what all that was read comes to; `faults` say what in the ledger cannot be trusted."""
+        """Return the result of everything read; `faults` are the untrusted parts of the ledger."""
         touching = tuple(gap for gap in gaps if gap.touches(self.start_us, self.end_us))
         known_from_us = max(began.covered_from_us, self.missing_until_us) if began else None
         has_owner = newest.dated_us is not None and newest.dated_us >= now_us - OWNER_AGE_US
@@ -186,20 +186,20 @@ class PartitionSum:
         if newest.dated_us is not None and not has_owner:
             yield f"no owner, or no connection to X: nothing was written since {format_us(newest.dated_us)}"
         if newest.claimed_us is not None and newest.claimed_us > (newest.covered_until_us or 0) // 1000 * 1000:
-            yield f"the coverage topic claims {format_us(newest.claimed_us)}, which the ledger does not bear out"
+            yield f"the coverage topic claims {format_us(newest.claimed_us)}, which the ledger does not support"
         yield from self._range_notes()
 
     def _range_notes(self) -> Iterable[str]:
-        """Yield what the entries of the range alone call for."""
+        """Yield the notes that follow from the entries of the range alone."""
         for reset_us in self.resets[:_MOST_RESETS]:
             yield f"the ledger was reset at {format_us(reset_us)}"
         if len(self.resets) > _MOST_RESETS:
             yield f"the ledger was reset {len(self.resets)} times"
         if self.unlinked:
-            entries = "1 entry does not say after which one it was"
+            entries = "1 entry does not refer to the previous one"
             if self.unlinked > 1:
-                entries = f"{self.unlinked:,} entries do not say after which one they were"
-            yield f"{entries} written: an older release was at work, or another program"
+                entries = f"{self.unlinked:,} entries do not refer to the previous one"
+            yield f"{entries}: an older release was running, or another program wrote"
         if self.missing_letters:
             kept = "is no longer on its topic" if self.missing_letters == 1 else "are no longer on their topic"
             yield f"{counted(self.missing_letters, 'dead letter')} of the range {kept} and cannot be shown"

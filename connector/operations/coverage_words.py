@@ -1,6 +1,6 @@
 """Why a stream partition does not cover a range, in words. Pure.
 
-Must not know in what form they are printed: an instant, microseconds since 1970, is written as the caller writes it.
+Must not know the output format: the caller formats instants, microseconds since 1970.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ Instant = Callable[[int], str]
 
 
 def why_not_yet(report: CoverageReport, partition: PartitionCoverage, instant: Instant) -> Iterator[str]:
-    """Yield from when on a stream partition does not cover the range, where its verdict is `not yet`."""
+    """Yield since when a stream partition does not cover the range, if its verdict is `not yet`."""
     until_us = partition.complete_until_us
     if partition.verdict is not Verdict.NOT_YET or partition.is_unprocessed:
         return
@@ -23,23 +23,23 @@ def why_not_yet(report: CoverageReport, partition: PartitionCoverage, instant: I
         yield "the ledger cannot be trusted"
     elif report.end_us > report.made_at_us:
         ago = duration(report.made_at_us - until_us)
-        yield f"not covered from {instant(until_us)} on ({ago} ago; the range ends in the future)"
+        yield f"not covered since {instant(until_us)} ({ago} ago; the range ends in the future)"
     else:
         short = duration(report.end_us - until_us)
-        yield f"not covered from {instant(until_us)} on ({short} short of the end of the range)"
+        yield f"not covered since {instant(until_us)} ({short} short of the end of the range)"
 
 
 def why_unprocessed(report: CoverageReport, partition: PartitionCoverage, instant: Instant) -> Iterator[str]:
-    """Yield of each group that was asked about from when on it has not processed the range, and why."""
+    """Yield for each requested group since when it has not processed the range, and why."""
     for each in partition.processed:
         if not each.is_short(report.end_us):
             continue
         if each.until_us is None:
-            yield f"group {each.group} cannot be said to have processed anything"
+            yield f"group {each.group} has not provably processed anything"
         else:
             short = duration(report.end_us - each.until_us)
             until = instant(each.until_us)
-            yield f"group {each.group} has not processed all from {until} on ({short} short of the end of the range)"
+            yield f"group {each.group} has not processed all since {until} ({short} short of the end of the range)"
         if each.unread:
             yield f"group {each.group} has committed nothing of {', '.join(each.unread)}"
         if each.overtaken:
@@ -47,7 +47,7 @@ def why_unprocessed(report: CoverageReport, partition: PartitionCoverage, instan
 
 
 def why_later(partition: PartitionCoverage, instant: Instant) -> Iterator[str]:
-    """Yield since when all that a verdict needs is there, to the next second, where the verdict is `begins later`."""
+    """Yield since when the data for a verdict exists, to the next second, if the verdict is `begins later`."""
     if partition.verdict is not Verdict.BEGINS_LATER or partition.known_from_us is None:
         return
     since = instant(partition.known_from_us + US_PER_S - 1)

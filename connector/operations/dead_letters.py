@@ -1,6 +1,7 @@
-"""The dead-letter topic read back: what could not be understood, and the marks of what was replayed since.
+"""Reads the dead-letter topic: the dead letters, and the marks of those replayed since.
 
-Owns which records are one dead letter. Must not know what a line would be today. Instants are microseconds since 1970.
+Owns which records are one dead letter. Must not know how a line would be decoded today. Instants are microseconds since
+1970.
 """
 
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ _NS_PER_US = 1000
 
 
 class LetterKey(NamedTuple):
-    """What is the same for all records of a dead letter: where it came from, and its id.
+    """The key of a dead letter, the same in all of its records: where it came from, and its id.
 
     One line that X delivers on two stream partitions is two dead letters.
     """
@@ -47,9 +48,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter without its bytes, of which `kept` out of `length` are there, by its first and last record.
+    """A dead letter without its bytes, of which `kept` of `length` exist, by its first and last record.
 
-    `run_id` and `job_id` are those of the batch run that it came from, else None; `records` is how many records it has.
+    `run_id` and `job_id` are those of its batch run, else None; `records` is the number of its records.
     """
 
     key: LetterKey
@@ -72,7 +73,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which dead letters are asked for: those received from `start_us` to before `end_us`, of a reason, with an id."""
+    """Which dead letters are wanted: those received from `start_us` to before `end_us`, with a reason, with an id."""
 
     start_us: int = 0
     end_us: int | None = None
@@ -80,7 +81,7 @@ class Wanted:
     ids: frozenset[bytes] = frozenset()
 
     def has(self, letter: Letter) -> bool:
-        """Return whether this one is asked for."""
+        """Return whether this one is wanted."""
         return (
             self.start_us <= letter.received_us
             and (self.end_us is None or letter.received_us < self.end_us)
@@ -91,14 +92,14 @@ class Wanted:
 
 @dataclass(slots=True)
 class Letters:
-    """What the topic holds, in its order: some 500 bytes for each dead letter, whatever its length."""
+    """The content of the topic, in its order: about 500 bytes of memory for each dead letter, whatever its length."""
 
     letters: dict[LetterKey, Letter] = field(default_factory=dict)
     marks: dict[LetterKey, Mark] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
 
     def take(self, record: ReadRecord) -> Letter | None:
-        """Take the next record; return the dead letter it holds, as this record alone has it."""
+        """Process the next record; return its dead letter, as in this record alone."""
         try:
             read = read_record(record)
         except ForeignRecordError as error:
@@ -113,12 +114,12 @@ class Letters:
         return read
 
     def chosen(self, wanted: Wanted) -> list[Letter]:
-        """Return the dead letters that are asked for."""
+        """Return the dead letters that are wanted."""
         return [letter for letter in self.letters.values() if wanted.has(letter)]
 
 
 def read_letters(settings: KafkaSettings) -> Letters:
-    """Return all that is on the dead-letter topic. Raises as `TopicReader` does."""
+    """Return the content of the dead-letter topic. Raises as `TopicReader` does."""
     letters = Letters()
     with TopicReader(settings, [TopicNames(settings.topic_prefix).dead_letter]) as reader:
         for record in reader.to_end():
@@ -127,7 +128,7 @@ def read_letters(settings: KafkaSettings) -> Letters:
 
 
 class Shown(NamedTuple):
-    """A dead letter with its bytes, and the mark that it was replayed, if it was."""
+    """A dead letter with its bytes, and the mark of its replay, if any."""
 
     letter: Letter
     mark: Mark | None
@@ -137,7 +138,7 @@ class Shown(NamedTuple):
 def read_lines(settings: KafkaSettings, event_id: bytes) -> list[Shown]:
     """Return the dead letters with this id: one for each place they came from. Raises as `TopicReader` does.
 
-    Of several records of a dead letter the bytes are those of the first that has most of the line.
+    If a dead letter has several records, the bytes are from the first with the longest part of the line.
     """
     letters, lines = Letters(), dict[LetterKey, bytes]()
     with TopicReader(settings, [TopicNames(settings.topic_prefix).dead_letter]) as reader:
@@ -148,7 +149,7 @@ def read_lines(settings: KafkaSettings, event_id: bytes) -> list[Shown]:
 
 
 def read_record(record: ReadRecord) -> Letter | Mark:
-    """Return what a record of the dead-letter topic says. Raises `ForeignRecordError`."""
+    """Return the content of a record of the dead-letter topic. Raises `ForeignRecordError`."""
     with foreign_records_refused(record):
         return _mark(record) if is_mark(record) else _letter(record)
 
@@ -177,7 +178,7 @@ def _mark(record: ReadRecord) -> Mark:
 
 
 class _Headers:
-    """The headers of a record; each access raises what a missing or malformed one comes to."""
+    """The headers of a record; each access raises the error for a missing or malformed one."""
 
     def __init__(self, record: ReadRecord) -> None:
         self._record = record
@@ -190,11 +191,11 @@ class _Headers:
 
     @cached_property
     def key(self) -> LetterKey:
-        """The key, if it is one and is that of the record. Raises `ValueError`."""
+        """The key, if it is valid and equals the record's. Raises `ValueError`."""
         text = self.text("event-id")
         key = LetterKey(StreamPartition(self.text("stream"), int(self.text("stream-partition"))), bytes.fromhex(text))
         if len(key.id) != ID_BYTES or self._record.key != key.id.hex().encode():
-            raise ValueError(f"the event-id {text} is none, or not the key")
+            raise ValueError(f"the event-id {text} is invalid, or not the key")
         if not (key.is_of_batch or key.origin in STREAM_PARTITIONS):
             raise ValueError(f"there is no stream partition {key.origin}")
         return key

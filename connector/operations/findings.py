@@ -1,4 +1,4 @@
-"""What an audit found, in sentences, however much it is: memory and output are bounded. Pure."""
+"""Findings of an audit, in sentences, with bounded memory and output. Pure."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,13 @@ _EXAMPLES = 3
 
 
 class Findings:
-    """Counts findings by what they say, and keeps the first examples of each."""
+    """Counts findings by wording, and keeps the first examples of each."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, list[str]]] = {}
 
     def add(self, what: str, example: str) -> None:
-        """Add a finding; `what` is how it is said of one or more, as in `1 out of order, such as …`."""
+        """Add a finding; `what` is worded to follow a count, as in `1 out of order, such as …`."""
         count, examples = self._found.get(what, (0, []))
         if len(examples) < _EXAMPLES:
             examples.append(example)

@@ -1,4 +1,4 @@
-"""Whether a running service is well, by its own answers, and why it is not."""
+"""The health of a running service, by its own answers, with reasons."""
 
 from collections.abc import Iterator, Mapping
 
@@ -23,10 +23,9 @@ class ServiceStatus(msgspec.Struct, frozen=True):
 
 
 def probe(host: str, port: int, path: str) -> str:
-    """Return what a service answers with 200 at `path`.
+    """Return the text of a service's 200 answer at `path`.
 
-    Raises `DependencyUnavailableError` with the reasons that its /status gives when it answers otherwise, or with why
-    it does not answer.
+    Raises `DependencyUnavailableError` with the reasons in its /status for any other answer, or with why there is none.
     """
     try:
         return ask(host, port, path)
@@ -39,7 +38,7 @@ def probe(host: str, port: int, path: str) -> str:
 
 
 def reasons(status: ServiceStatus) -> Iterator[str]:
-    """Yield why a service is not ready, as far as its status says."""
+    """Yield why a service is not ready, as far as its status shows."""
     if not status.has_joined_group:
         yield "not a member of the consumer group"
     well = {State.RUNNING.value, State.NOT_OWNED.value}

@@ -1,4 +1,4 @@
-"""Recorded gaps, read back for people."""
+"""Reads recorded gaps for display."""
 
 from operator import itemgetter
 from typing import Any
@@ -11,9 +11,9 @@ from connector.settings import Settings
 
 
 def read_gaps(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the recorded gaps by start, times as RFC 3339 text; of several records of a gap the latest.
+    """Return the recorded gaps by start, times as RFC 3339 text; if a gap has several records, the latest.
 
-    With them what is wrong with each record that the connector did not write.
+    Also returns the problem of each record that the connector did not write.
     """
     names = TopicNames(settings.kafka.topic_prefix)
     with (

@@ -1,4 +1,4 @@
-"""What a ledger that is refused still says: its newest entry that fits those before it, and the ids that it needs.
+"""The credible part of a refused ledger: its newest entry that fits the earlier ones, and the ids that it needs.
 
 Owns which entries are believed. Must not know the other topics. Instants are microseconds since 1970.
 """
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     record: ReadRecord
 
     def may_follow(self, before: "Place") -> bool:
-        """Return whether this entry can come right after `before`; a reset, which begins a row, only with its gap."""
+        """Return whether this entry can directly follow `before`; a reset, which begins a row, only with its gap."""
         if self.entry.mode is Mode.RESET:
             moves_on = self.entry.covered_until_us > before.entry.covered_until_us
             return not moves_on or GAP_RECORD in (self.entry.records or {})
@@ -48,7 +48,7 @@ class Place(NamedTuple):
 
 
 def newest_that_fits(places: Iterable[Place]) -> tuple[Place | None, bool]:
-    """Return the newest entry of the row that the first one begins, and whether another one confirms it."""
+    """Return the newest entry of the contiguous row from the first one, and whether another one confirms it."""
     newest, is_confirmed = None, False
     for each in places:
         if newest is None:
@@ -59,7 +59,7 @@ def newest_that_fits(places: Iterable[Place]) -> tuple[Place | None, bool]:
 
 
 def read_last_known(log: LedgerLog, partition: StreamPartition) -> LastKnown | None:
-    """Return what the ledger of `partition` still says, None where no entry can be believed.
+    """Return the credible part of the ledger of `partition`, None if no entry can be believed.
 
     Raises as `LedgerLog` does.
     """

@@ -1,4 +1,4 @@
-"""The topics and subjects as text, for those who manage them by other means than `connector provision`.
+"""The topics and subjects as text, to manage them by other means than `connector provision`.
 
 Pure. Must not know what exists already.
 """
@@ -42,7 +42,7 @@ def as_json(settings: KafkaSettings) -> str:
 def as_strimzi(settings: KafkaSettings, cluster: str) -> str:
     """Return all topics as `KafkaTopic` resources (API version v1, Strimzi 0.49 or newer) of the Kafka named `cluster`.
 
-    Subjects are not among them: Strimzi knows no schema registry.
+    Subjects are not included: Strimzi has no schema registry.
     """
     resources = [_kafka_topic(spec, cluster) for spec in topic_specs(settings)]
     return yaml.safe_dump_all(resources, sort_keys=False, explicit_start=True)

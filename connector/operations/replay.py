@@ -1,10 +1,10 @@
-"""Publishing dead letters as the events that they are, once a release knows their type: each exactly once.
+"""Publishes dead letters as events, once a release knows their type: each exactly once.
 
-A transaction is a compare-and-set on the ledger of a stream partition. It is read where the ledger ends, and then which
+A transaction is a compare-and-set on the ledger of a stream partition. First the end of the ledger is read, then which
 dead letters are marked as replayed; events, marks and the next ledger entry are committed only if that entry follows
-directly. Whoever committed in between, the owner or another replay, makes it start over. The owner then finds its own
-next entry misplaced, and restarts from the ledger after some seconds. One that commits all the time would win each
-time: where it has won once it is stopped first, by taking the place of its next entry with one that is never committed.
+directly. If another writer, the owner or another replay, commits in between, the transaction starts over. The owner
+then finds its own next entry misplaced, and restarts from the ledger after some seconds. A busy owner would win each
+time: once it has won it is stopped first, by taking the place of its next entry with one that is never committed.
 Between bursts of transactions an owner gets time to work (`replay_pace`).
 Instants are microseconds since 1970.
 """
@@ -44,10 +44,10 @@ from connector.x.clock import wall_us
 DELIVERED_BY = "dead-letter"
 MOST_EVENTS = 5_000
 _MOST_BYTES = 8 * 1024**2
-"""Bytes of lines in one transaction, which has to be over in 10 s."""
+"""Bytes of lines in one transaction, which must end within 10 s."""
 _ATTEMPTS = 10
 _PAUSE_S = 0.5
-"""Replays that meet again and again need to get out of step; a stopped owner waits for longer than that."""
+"""Replays that collide repeatedly must get out of step; a stopped owner waits longer than that."""
 _NOT_BEGUN = "its ledger is new or was reset: run the connector until this stream partition is connected"
 _OWNER = "dead-letters replay"
 _NS_PER_US = 1000
@@ -55,10 +55,10 @@ _NS_PER_US = 1000
 
 @dataclass(slots=True)
 class Survey:
-    """What can be replayed: the type of each dead letter that is an event now, and why the others stay as they are.
+    """What can be replayed: the type of each dead letter that now decodes, and why the others stay.
 
     `places` are the offsets of the first whole record of each candidate; `replayed` were replayed before. `ids` are
-    those of all that is there of what was asked for.
+    those of all existing dead letters that are wanted.
     """
 
     types: dict[LetterKey, EventType] = field(default_factory=dict)
@@ -87,14 +87,14 @@ class _Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Composed:
-    """A transaction in the making: the part that it commits, if any, and why some of the lines are not in it."""
+    """A prepared transaction: the part that it commits, if any, and why some of the lines are not in it."""
 
     part: Part | None
     refused: Mapping[LetterKey, str]
 
 
 def survey(settings: Settings, wanted: Wanted) -> Survey:
-    """Return what of the dead letters that are asked for can be replayed. Raises as `TopicReader` does."""
+    """Return which of the wanted dead letters can be replayed. Raises as `TopicReader` does."""
     found, letters = Survey(), Letters()
     whys: dict[LetterKey, str] = {}
     with TopicReader(settings.kafka, [TopicNames(settings.kafka.topic_prefix).dead_letter]) as reader:
@@ -118,7 +118,7 @@ def survey(settings: Settings, wanted: Wanted) -> Survey:
 
 
 def judge(letter: Letter, line: bytes, streams: Iterable[str]) -> Event | str:
-    """Return the event that a dead letter is by now, or why it is none."""
+    """Return the event to which a dead letter now decodes, or why it does not."""
     if letter.key.is_of_batch:
         return "is a result of a batch run: start a run of its kind again"
     if letter.key.origin.stream not in streams:
@@ -129,17 +129,17 @@ def judge(letter: Letter, line: bytes, streams: Iterable[str]) -> Event | str:
         case DeadLetter(reason=reason, detail=detail):
             return f"still {reason}: {detail}"
         case Event() as event:
-            return event if event.id == letter.key.id else f"is event {event.id.hex()}, which is not its id"
+            return event if event.id == letter.key.id else f"decodes to event {event.id.hex()}, which is not its id"
         case _:
-            return "is a message of X's about a connection, and no event"
+            return "is a system message from X, not an event"
 
 
 class Replay:
     """Publishes what a survey found, inside a `with`.
 
-    Making one raises the errors of Kafka and the registry, and `SettingsError`. Then `published` says how many events
-    there are, `replayed_meanwhile` how many others published, and `refused` what could not be published, and why.
-    A transaction has at most `most_events`. `pause` waits for some seconds, `jitter` gives numbers from 0 to 1, and
+    Making one raises the errors of Kafka and the registry, and `SettingsError`. `published` counts the published
+    events, `replayed_meanwhile` those that others published, and `refused` has what could not be published, and why. A
+    transaction has at most `most_events`. `pause` waits for some seconds, `jitter` gives numbers from 0 to 1, and
     `monotonic_s` is a clock in seconds.
     """
 
@@ -176,8 +176,8 @@ class Replay:
     def run(self) -> None:
         """Publish everything, in the order of the topic within each stream partition.
 
-        Raises `DependencyUnavailableError`, also where others keep committing, and `OwnCorruptionError` for a ledger
-        that cannot be trusted; what was published until then stays.
+        Raises `DependencyUnavailableError`, also if others keep committing, and `OwnCorruptionError` for an untrusted
+        ledger; events published until then stay.
         """
         missing = set(self._keys.values())
         for batch in self._batches():
@@ -207,7 +207,7 @@ class Replay:
         return _Line(letter.key, letter.received_us, event, len(record.value)) if isinstance(event, Event) else None
 
     def _publish(self, batch: Sequence[_Line]) -> None:
-        """Publish lines of one stream partition in one transaction, but for those that are replayed by then."""
+        """Publish lines of one stream partition in one transaction, except those replayed by then."""
         replaying = self._partition(batch[0].key.origin)
         self._pause(replaying.pace.begin(self._monotonic_s()))
         lost: WriterLostError | None = None
@@ -217,7 +217,7 @@ class Replay:
                 return self._attempt(replaying, batch, has_lost=isinstance(lost, MisplacedError))
             except WriterLostError as error:  # whether it was committed, ledger and marks tell the next attempt
                 lost = error
-        what = "others kept committing to it, stop its owner first" if isinstance(lost, MisplacedError) else str(lost)
+        what = "others kept committing, stop its owner first" if isinstance(lost, MisplacedError) else str(lost)
         raise DependencyUnavailableError(
             f"{batch[0].key.origin}: nothing was published in {_ATTEMPTS} attempts: {what}"
         )
@@ -242,7 +242,7 @@ class Replay:
             pace.saw_owner(self._monotonic_s() - (wall_us() - newest.written_at_us) / US_PER_S)
 
     def _read_marks(self) -> None:
-        """Read on which dead letters are replayed, all that is committed by now."""
+        """Read the marks of replayed dead letters that are committed by now."""
         for record in self._marks.to_end():
             with suppress(ForeignRecordError):
                 if is_mark(record):
@@ -272,7 +272,7 @@ class Replay:
 
 
 class _PartitionReplay:
-    """The ledger of one stream partition, what makes producers that write to it, and when they may."""
+    """The ledger of one stream partition, a factory for producers that write to it, and their pace."""
 
     def __init__(self, records: RecordBuilder, ledger: LedgerReader, properties: ClientProperties) -> None:
         self._records = records
@@ -282,7 +282,7 @@ class _PartitionReplay:
         self.pace = Pace()
 
     def begin(self, *, has_lost: bool) -> tuple[TransactionalWriter, Restored]:
-        """Return a new producer, which ends what the one before left open, and what the ledger says and where it ends.
+        """Return a new producer, which ends what the previous one left open, and the content and end of the ledger.
 
         An owner that has won is stopped first; another replay is not, since it moves on. Raises `WriterLostError`, and
         as `LedgerReader.restore` does.
@@ -295,10 +295,10 @@ class _PartitionReplay:
         return writer, restored
 
     def compose(self, lines: Sequence[_Line], restored: Restored) -> _Composed:
-        """Return the transaction that publishes `lines` behind the newest entry.
+        """Return the transaction that publishes `lines` after the newest entry.
 
-        Entry 1 is left to the owner: what covers a ledger that is new or was reset is a wall clock, until that entry
-        corrects it by X's.
+        Entry 1 is left to the owner: a new or reset ledger is covered by a wall clock until that entry corrects it by
+        X's.
         """
         if not restored.placed or restored.placed[-1].entry.entry == 0:
             return _Composed(None, dict.fromkeys((line.key for line in lines), _NOT_BEGUN))
@@ -309,7 +309,7 @@ class _PartitionReplay:
             try:
                 event = self._records.event(line.event, _received_us(line), sequence + 1, DELIVERED_BY)
             except UnencodableError as error:
-                refused[line.key] = f"is an event, and still unencodable: {error}"
+                refused[line.key] = f"decodes to an event, which is still unencodable: {error}"
                 continue
             sequence += 1
             events.append(event)
@@ -328,9 +328,9 @@ class _PartitionReplay:
 def entry_after(
     newest: OffsetEntry, ids: Sequence[bytes], records: Mapping[str, RecordSet], writer: Writer, now_us: int
 ) -> LedgerEntry:
-    """Return the entry of a transaction that publishes events with `ids`, and neither reads of X nor moves coverage.
+    """Return the entry of a transaction that publishes events with `ids`, and neither reads from X nor moves coverage.
 
-    What the newest entry needs stays needed, and the newest itself, whose ids the owner may still have to know.
+    It keeps what the newest entry needs, and the newest itself, whose ids the owner may still have to know.
     """
     before = newest.entry
     return LedgerEntry(
@@ -355,6 +355,6 @@ def entry_after(
 
 
 def _received_us(line: _Line) -> int:
-    """Return when a line was received; the clock may be as coarse as X's `Date`: not before it happened."""
+    """Return when a line was received, but not before its date: the clock may be as coarse as X's `Date`."""
     date_us = line.event.event_at_ns // _NS_PER_US
     return date_us if line.received_us < date_us <= line.received_us + US_PER_S else line.received_us

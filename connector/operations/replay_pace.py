@@ -1,7 +1,7 @@
 """When a replay of dead letters may commit, so that the owner of the stream partition gets to work in between. Pure.
 
-Each transaction puts the owner's next entry out of place, so it restarts, after a delay that grows unless it lived for
-a while. So transactions come in bursts no longer than an owner waits the first time, and then it gets time to live.
+Each transaction misplaces the owner's next entry, so the owner restarts, after a delay that grows unless it ran for a
+while. So transactions come in bursts no longer than the owner's first delay, and then it gets time to run.
 Instants are seconds of a clock that never goes back.
 """
 
@@ -13,7 +13,7 @@ from connector.partition.worker import FENCED_WAIT, TROUBLE_WAIT
 
 BURST_S = FENCED_WAIT.first_s / 3
 REST_S = 2.5 * FENCED_WAIT.first_s + TROUBLE_WAIT.max_s + 5.0
-"""Until the owner is back, even if a burst met it twice, and has lived for so long that its delays start over."""
+"""Until the owner is back, even if a burst hit it twice, and has run long enough to reset its delays."""
 _OWNER_AGE_S = OWNER_AGE_US / US_PER_S
 
 
@@ -45,5 +45,5 @@ class Pace:
 
     @property
     def _has_owner(self) -> bool:
-        """Whether there was an owner when the burst began: one that reads writes an entry at least once a minute."""
+        """Whether there was an owner when the burst began: a reading one writes an entry at least once a minute."""
         return self.owner_s is not None and self.burst_s is not None and self.burst_s - self.owner_s < _OWNER_AGE_S

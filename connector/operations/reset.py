@@ -1,14 +1,14 @@
-"""Starting a new ledger for one stream partition, after corruption stopped it.
+"""Starts a new ledger for one stream partition, after corruption stopped it.
 
-A ledger that restores is left alone, unless an operator insists. How far coverage reached say the coverage topic and
-what can still be believed of the ledger; the earlier of both counts, and from there up to now a gap is recorded. Events
-and ledger say which sequence came last and which ids must stay known. Reading all that may take minutes, so it is read
-first; then the owner is stopped, and what came meanwhile is read. To stop an owner is to take the place of its next
-ledger entry, with an entry that is never committed: it finds its own misplaced, and restarts from the ledger after some
-seconds. The new ledger is committed only where the old one ended before the second reading, and if it is still refused
-then: another reset may have been faster. If an owner was faster, all that is repeated, and less has to be read each
-time.
-Where to begin follows from the records' own dates: no local clock need agree with those of brokers and replicas.
+A ledger that restores is left alone, unless an operator insists. The coverage topic and the credible part of the ledger
+show how far coverage reached; the earlier of both counts, and from there to the present a gap is recorded. Events and
+ledger show the last sequence and the ids that must stay known. Reading them may take minutes, so they are read first;
+then the owner is stopped, and the records written meanwhile are read. An owner is stopped by taking the place of its
+next ledger entry with an entry that is never committed: it finds its own misplaced, and restarts from the ledger after
+some seconds. The new ledger is committed only where the old one ended before the second reading, and only if that is
+still refused: another reset may have been faster. If an owner was faster, everything is repeated, with less to read
+each time.
+Where to begin follows from the records' own dates: no local clock has to agree with those of brokers and replicas.
 Instants are microseconds since 1970.
 """
 
@@ -50,18 +50,18 @@ from connector.settings import Settings
 from connector.x.clock import wall_us
 
 KNOWN_US = 20 * 60 * US_PER_S
-"""Ids of the last covered time stay known, this much: more than X brings again to a partition covered until now."""
+"""Ids of this much covered time stay known: more than X delivers again to a partition covered until now."""
 _IDS_PER_ENTRY = 50_000
 _ATTEMPTS = 10
 
 
 @dataclass(slots=True)
 class Found:
-    """What the topics hold of a stream partition.
+    """What the topics hold about a stream partition.
 
-    `covered_until_us` is by the coverage topic, None where it holds nothing, and `ledger` by the ledger; `gap_from_us`
-    is from when on an operator knows of no coverage. Coverage from long after both its date and `now_us` is foreign:
-    with it no gap would be recorded.
+    `covered_until_us` is from the coverage topic, None if it holds nothing, and `ledger` from the ledger; `gap_from_us`
+    is the start of the gap that an operator gave. Coverage long after both its date and `now_us` is foreign: with it no
+    gap would be recorded.
     """
 
     partition: StreamPartition
@@ -92,7 +92,7 @@ class Found:
                 self.foreign.append(str(error))
 
     def _date(self, covered_until_us: int, dated_us: int) -> None:
-        """Keep how Kafka dates the coverage of the last `KNOWN_US`, and the one with which that time begins."""
+        """Keep Kafka's dates of the coverage of the last `KNOWN_US`, and of the record at the start of that time."""
         dates = self.coverage_dates
         dates.append((covered_until_us, dated_us))
         while len(dates) > 1 and dates[1][0] <= covered_until_us - KNOWN_US:
@@ -100,25 +100,25 @@ class Found:
 
     @property
     def since_us(self) -> int:
-        """From when on Kafka dates what must stay known: the earliest date, whatever clocks the replicas went by."""
+        """The earliest Kafka date of records that must stay known, whatever clocks the replicas used."""
         by_ledger_us = self.ledger.dated_us if self.ledger else 0
         return max(0, min((dated_us for _, dated_us in self.coverage_dates), default=by_ledger_us) - TRANSACTION_US)
 
     @property
     def gap_start_us(self) -> int:
-        """Where coverage is known to end, the earliest of all that is said. Raises `CoverageUnknownError`."""
+        """The known end of coverage, the earliest by all sources. Raises `CoverageUnknownError`."""
         by_ledger_us = self.ledger.covered_until_us if self.ledger else None
         said_us = [each for each in (self.covered_until_us, by_ledger_us, self.gap_from_us) if each is not None]
         if not said_us:
             raise CoverageUnknownError(
                 f"neither the ledger of {self.partition} nor the coverage topic says how far coverage reached: nothing "
                 "was changed",
-                "Find out from when on events may be missing, and say it with --gap-from.",
+                "Find out since when events may be missing, and give it with --gap-from.",
             )
         return max(0, min(said_us))
 
     def take_ledger(self, known: LastKnown | None) -> None:
-        """Record what the ledger still says."""
+        """Record the credible part of the ledger."""
         if known is not None:
             self.ledger = known
             self.sequence = max(self.sequence, known.sequence)
@@ -146,14 +146,14 @@ class SoundLedgerError(ConnectorError):
 
 
 class CoverageUnknownError(ConnectorError):
-    """Nothing says how far coverage of a stream partition reached, so its gap cannot be recorded."""
+    """It is unknown how far coverage of a stream partition reached, so its gap cannot be recorded."""
 
     exit_code = os.EX_CONFIG
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """How a ledger restores: why it does not, None if it does, and then until when it covers, None for a new one."""
+    """How a ledger restores: why it does not, or None; and if it does, its coverage, None for a new one."""
 
     problem: str | None
     covered_until_us: int | None = None
@@ -174,7 +174,7 @@ class LedgerState:
 class ResetPlan:
     """What a reset would record now; `problem` is why the ledger is refused, None for one that is sound.
 
-    `covered_until_us` is how far coverage is known to have reached, or what an operator says of it.
+    `covered_until_us` is how far coverage is known to have reached, or what an operator gave.
     """
 
     partition: StreamPartition
@@ -225,10 +225,10 @@ def _gap(found: Found, now_us: int) -> Gap | None:
 class LedgerReset:
     """A reset of the ledger of `partition`, inside a `with`: first planned, then carried out.
 
-    Planning changes nothing and disturbs nobody. `is_forced` is whether to reset a sound ledger, too; `gap_from_us` is
-    where the gap begins at the latest.
+    Planning changes nothing and disturbs no replica. `is_forced` resets even a sound ledger; `gap_from_us` is the
+    latest possible start of the gap.
 
-    Making one raises `SettingsError` when the stream is not among `x.streams`, and the errors of Kafka and the
+    Making one raises `SettingsError` if the stream is not among `x.streams`, and the errors of Kafka and the
     registry, as every method does.
     """
 
@@ -273,7 +273,7 @@ class LedgerReset:
 
     @property
     def foreign(self) -> list[str]:
-        """What is wrong with each record read so far that the connector did not write."""
+        """The problem of each record read so far that the connector did not write."""
         return self._found.foreign
 
     def plan(self) -> ResetPlan:
@@ -286,11 +286,11 @@ class LedgerReset:
         return plan_of(self._found, ledger, wall_us())
 
     def carry_out(self) -> Gap | None:
-        """Start the new ledger; return the gap that was recorded, if any, computed again from what is there now.
+        """Start the new ledger; return the recorded gap, if any, computed again from the present records.
 
-        Stops the owner of the partition, which goes on from the new beginning. Raises `SoundLedgerError` for a ledger
-        that has become sound meanwhile, unless forced, `CoverageUnknownError`, and `WriterLostError` also where the
-        owner committed in each of several attempts.
+        Stops the owner of the partition, which resumes from the new ledger. Raises `SoundLedgerError` for a ledger
+        that has become sound meanwhile, unless forced, `CoverageUnknownError`, and `WriterLostError` also if the owner
+        committed in each of several attempts.
         """
         self._examine()
         self._read_on()
@@ -304,17 +304,17 @@ class LedgerReset:
             self._read_on()
             with suppress(MisplacedError):
                 return _start_new_ledger(writer, self._records, self._found, end)
-        raise WriterLostError(f"{partition} was committed to again and again meanwhile: stop its owner, then try again")
+        raise WriterLostError(f"{partition} kept being committed to: stop its owner, then try again")
 
     def _examine(self) -> LedgerState:
-        """Restore the ledger as the service would. Raises `SoundLedgerError` where that succeeds, unless forced."""
+        """Restore the ledger as the service would. Raises `SoundLedgerError` if that succeeds, unless forced."""
         ledger = examine(self._settings, self._found.partition, self._registry)
         if not self._is_forced:
             ledger.check_is_refused(self._found.partition)
         return ledger
 
     def _read_on(self) -> None:
-        """Read what the ledger says now, and what of coverage, events and dead letters was not read before."""
+        """Read the ledger again, and the coverage, events and dead letters not read before."""
         self._found.take_ledger(read_last_known(self._ledger, self._found.partition))
         self._found.take_coverage(self._coverage.to_end(), self._decode)
         if self._accounts is None:
@@ -340,18 +340,18 @@ def examine(settings: Settings, partition: StreamPartition, registry: RegistryCl
 def _stop_owner(
     properties: ClientProperties, records: RecordBuilder, ledger: LedgerReader
 ) -> tuple[TransactionalWriter, int]:
-    """Take the place of the owner's next entry; return a new producer, and where the ledger ends once all is over."""
+    """Take the place of the owner's next entry; return a new producer, and the end of the ledger after that."""
     end = ledger.end()
     TransactionalWriter(properties).write(records.ledger(first_entry(records.partition, uuid.uuid4().hex, wall_us())))
-    writer = TransactionalWriter(properties)  # ends the transaction of the one before, which is not committed
+    writer = TransactionalWriter(properties)  # ends the uncommitted transaction of the previous one
     return writer, ledger.tail(end).end
 
 
 def _start_new_ledger(writer: TransactionalWriter, records: RecordBuilder, found: Found, end: int) -> Gap | None:
-    """Commit gap, coverage, and as many entries as the ids need: one beginning, in one transaction.
+    """Commit gap, coverage, and as many entries as the ids need, in one transaction.
 
-    `end` is where the log of the ledger ended when the owner was stopped, which is the place of the first of the
-    entries. The first of them accounts for gap and coverage. Raises `MisplacedError` if something was committed there
+    `end` is the end of the ledger's log when the owner was stopped, and so the place of the first entry, which
+    accounts for gap and coverage. Raises `MisplacedError` if something was committed there
     meanwhile, `WriterLostError` for other reasons, and `CoverageUnknownError`.
     """
     now_us, writer_id = wall_us(), uuid.uuid4().hex

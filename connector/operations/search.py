@@ -1,7 +1,7 @@
-"""Everything that the topics hold about one id of X's.
+"""Finds everything that the topics hold about one id.
 
-A key names the partition that it is on, so an id that is the key costs one partition of each topic. Where it is not,
-everything must be read. Instants are microseconds since 1970.
+A key determines its partition, so an id that is the key costs one partition of each topic. If it is not, everything
+must be read. Instants are microseconds since 1970.
 """
 
 import re
@@ -52,7 +52,7 @@ class Found:
 
 @dataclass(slots=True)
 class Search:
-    """What was found, by its time, and by topic when the oldest record is dated that was read, None where none was."""
+    """The findings by time, and by topic the date of the oldest record read, None if none was."""
 
     oldest_us: dict[str, int | None]
     found: list[Found] = field(default_factory=list)
@@ -62,9 +62,9 @@ class Search:
 def search(
     settings: Settings, id_text: str, start: int = BEGINNING, end_us: int | None = None, *, everywhere: bool
 ) -> Search:
-    """Return what the topics hold about an id, of what Kafka dates from `start` to before `end_us`.
+    """Return what the topics hold about an id, dated by Kafka from `start` to before `end_us`.
 
-    Types with lists of ids and dead letters are read whole, and so is everything with `everywhere`. Raises the errors
+    Types with lists of ids and dead letters are read in full, and everything is with `everywhere`. Raises the errors
     of `TopicReader` and the registry.
     """
     names = TopicNames(settings.kafka.topic_prefix)
@@ -106,7 +106,7 @@ def _look_at(
 
 
 def unsearched(*, everywhere: bool) -> list[str]:
-    """Return where an id may be that is not looked for there, as text."""
+    """Return places where an id may be that are not searched, as text."""
     if everywhere:
         return []
     fields: dict[str, list[str]] = {}

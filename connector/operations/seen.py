@@ -1,4 +1,4 @@
-"""Records that are read back for an audit: what each is of, and what is wrong with it by itself. Pure."""
+"""Records read for an audit: the partition of each, and problems visible in the record alone. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ from connector.operations.audit import SeenEvent
 
 @dataclass(frozen=True, slots=True)
 class _Topic:
-    """An event topic: its type, how many partitions it has, and the fields whose texts are the key."""
+    """An event topic: its type, its number of partitions, and the fields that form the key."""
 
     event_type: EventType
     partitions: int
 
     def problems(self, record: ReadRecord, event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield what is wrong, in the words of findings, and where."""
+        """Yield each problem, worded as a finding, and its place."""
         place = record.place
         if (event["event_type"], event["stream"]) != (self.event_type.name, self.event_type.stream):
-            yield f"of another event type than their topic, {record.topic}", f"{event['event_type']} at {place}"
+            yield f"of a different event type than their topic, {record.topic}", f"{event['event_type']} at {place}"
         if record.key != ":".join([event[name] for name in self.event_type.key]).encode():
-            yield "with a key that is not in their body", place
+            yield "with a key that does not match their body", place
         if partition_of(record.key, self.partitions) != record.partition:
             yield "in a Kafka partition that is not their key's", place
         header = record.headers.get("ce_id")
         if header is not None and header != event["event_id"].encode():
-            yield "with another id in their headers", place
+            yield "with a different id in their headers", place
 
 
 class EventReader:
-    """Reads events of all types; `partitions` is how many each topic has, `decode` returns a record's fields."""
+    """Reads events of all types; `partitions` is the number for each topic, `decode` returns a record's fields."""
 
     def __init__(
         self, names: TopicNames, partitions: Mapping[str, int], decode: Callable[[ReadRecord], Mapping[str, Any]]
@@ -47,7 +47,7 @@ class EventReader:
         }
 
     def read(self, record: ReadRecord) -> tuple[StreamPartition, SeenEvent, list[tuple[str, str]]]:
-        """Return of which stream partition an event is, the event, and what is wrong with it by itself.
+        """Return the stream partition of an event, the event, and its own problems.
 
         Raises `ForeignRecordError`.
         """
@@ -70,5 +70,5 @@ class EventReader:
 
 
 def number_of(record: ReadRecord) -> int:
-    """Return the number that the digest of a record is."""
+    """Return the digest of a record as a number."""
     return record_number(record.topic.encode(), record.key, record.value)

@@ -1,6 +1,6 @@
-"""What `connector config example` prints: a YAML file of every setting, with what each means and its default.
+"""The output of `connector config example`: a YAML file of every setting, with its meaning and default.
 
-Pure. What must be given is given, as an example; the rest is commented out, so that defaults stay those of the release.
+Pure. Required settings have example values; the rest is commented out, so that defaults stay those of the release.
 """
 
 import json
@@ -25,7 +25,7 @@ _HEAD = (
 
 
 def settings_example() -> Iterator[str]:
-    """Yield the lines of a file that `connector check --config` accepts once the file with the token is there."""
+    """Yield the lines of a file that `connector check --config` accepts once the token file exists."""
     yield from _HEAD
     for name, field in Settings.model_fields.items():
         section = _section(field)

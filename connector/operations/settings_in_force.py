@@ -1,4 +1,4 @@
-"""What `connector config show` finds: each setting's value in force and where it comes from, with secrets masked."""
+"""The output of `connector config show`: each setting's value in force and its origin, with secrets masked."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from connector.quoting import without_secrets
 from connector.settings import Settings, variable_name
 
 MASK = "***"
-"""What is shown in place of a secret: neither its length nor a part of it."""
+"""Shown in place of a secret: reveals neither its length nor a part of it."""
 
 
 class Origin(StrEnum):
@@ -30,7 +30,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SettingInForce:
-    """One setting: `value` is as JSON can hold it, None where there is none; `place` names the file or variable."""
+    """One setting: `value` is representable in JSON, None if not set; `place` names the file or variable."""
 
     path: tuple[str, ...]
     value: Any
@@ -49,7 +49,7 @@ class SettingInForce:
 
 
 def settings_in_force(settings: Settings, config_file: Path | None) -> Iterator[SettingInForce]:
-    """Yield every setting of what `load_settings` returned for this file and the present environment, in order."""
+    """Yield every setting that `load_settings` returned for this file and the present environment, in order."""
     kind = type(settings)
     given = {
         Origin.VARIABLE: EnvSettingsSource(kind)(),

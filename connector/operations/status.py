@@ -1,6 +1,7 @@
 """All stream partitions of all replicas, from the consumer group, the coverage topic and the gap topic.
 
-What only a replica knows, its latest errors and what X's window has left, is asked of those whose address is given.
+Facts that only a replica knows, its latest errors and the connects left in X's window, are requested from the given
+addresses.
 """
 
 import json
@@ -33,7 +34,7 @@ _PORT: int = HttpSettings.model_fields["port"].default
 
 
 class ReplicaPartition(msgspec.Struct, frozen=True):
-    """What a replica says of a stream partition."""
+    """A stream partition, according to a replica."""
 
     state: str
     last_error: str | None = None
@@ -50,7 +51,7 @@ class Replica(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What group, topics and replicas say; `owners` are names of replicas."""
+    """The input from group, topics and replicas; `owners` are names of replicas."""
 
     owners: Mapping[StreamPartition, str]
     coverage: Mapping[StreamPartition, Covered]
@@ -60,9 +61,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """One stream partition; `trouble` is what must be looked at, None where all is well.
+    """One stream partition; `trouble` is what needs attention, None if all is well.
 
-    What is not known is None: all from `state` on where its owner was not asked.
+    Unknown values are None: all from `state` on if its owner was not asked.
     """
 
     partition: StreamPartition
@@ -79,7 +80,7 @@ class PartitionState:
 
     @property
     def details(self) -> str:
-        """What its owner says of it, as far as it was asked and says anything."""
+        """Details from its owner, if it was asked and has any."""
         said = {"waits for": self.waits_for, "next attempt": self.next_attempt, "last error": self.last_error}
         return "; ".join(f"{name}: {text}" for name, text in said.items() if text)
 
@@ -102,7 +103,7 @@ class PartitionState:
 
 @dataclass(frozen=True, slots=True)
 class FleetStatus:
-    """What was found at `at_us`; `unreachable` are replicas that were asked and did not answer, with why."""
+    """The findings at `at_us`; `unreachable` are replicas that did not answer, with the reason."""
 
     at_us: int
     members: tuple[str, ...]
@@ -132,10 +133,9 @@ class FleetStatus:
 
 
 class FleetReader:
-    """Reads the status of all replicas again and again, inside a `with`; `urls` are those of replicas to ask, too.
+    """Reads the status of all replicas repeatedly, inside a `with`; `urls` are replicas to ask directly.
 
-    Making one, and `read`, raise `DependencyUnavailableError` or `NotProvisionedError` for what Kafka and the registry
-    do not give.
+    Making one, and `read`, raise `DependencyUnavailableError` or `NotProvisionedError` if Kafka or the registry fails.
     """
 
     def __init__(self, settings: Settings, urls: Sequence[str]) -> None:
@@ -202,7 +202,7 @@ def judge(partition: StreamPartition, evidence: Evidence, at_us: int) -> Partiti
 
 
 def ask_replicas(urls: Sequence[str]) -> tuple[dict[str, Replica], list[str]]:
-    """Return what each replica says, by its address, and why others say nothing."""
+    """Return the answer of each replica, by address, and why others did not answer."""
     found: dict[str, Replica] = {}
     unreachable = []
     for url in urls:
@@ -212,7 +212,7 @@ def ask_replicas(urls: Sequence[str]) -> tuple[dict[str, Replica], list[str]]:
         except DependencyUnavailableError as error:
             unreachable.append(f"{url}: {shown(str(error))}")
         except ValueError as error:
-            unreachable.append(f"{url}: what answers is no connector: {shown(str(error))}")
+            unreachable.append(f"{url}: not a connector: {shown(str(error))}")
     return found, unreachable
 
 
@@ -227,7 +227,7 @@ def _said(replica: ReplicaPartition | None) -> dict[str, str]:
 
 
 def _trouble(owner: str | None, covered: Covered | None, replica: ReplicaPartition | None, at_us: int) -> str | None:
-    """Return what is wrong with a stream partition, the gravest first."""
+    """Return the gravest problem of a stream partition, or None."""
     if owner is None:
         return "NO OWNER"
     if replica is not None and replica.state in STOPPED:

@@ -1,4 +1,4 @@
-"""The audit of what is in Kafka: reads the ledger, and then everything that it accounts for.
+"""The audit of Kafka's content: reads the ledger, and then everything that it accounts for.
 
 Owns which topics are read, how far and in which order. Must not know what makes an audit fail.
 """
@@ -33,7 +33,7 @@ from connector.operations.seen import EventReader, number_of
 from connector.settings import Settings
 
 _EXPIRY_US = 10 * 60 * US_PER_S
-"""Records this close to the end of their retention may go while they are read."""
+"""Records this close to the end of their retention may be removed while they are read."""
 _SHOWN_EVERY = 50_000
 _NEVER_US = 1 << 62
 
@@ -45,10 +45,10 @@ def verify(
 
     Without an end it is all that is committed by now.
 
-    The records of a transaction are not dated alike: they are read from a little earlier and to a little later than the
-    entries that account for them, and entries further still. The ledger is read on once the records are read: what was
-    committed meanwhile may be among them. What is older than the retention of a topic is not missed. `show` receives
-    how far it is, now and then.
+    The records of a transaction have different dates: they are read from a little earlier and to a little later than
+    the entries that account for them, and entries further still. The ledger is read on after the records, which may
+    include commits made meanwhile. Records older than the retention of a topic are not missed. `show` receives the
+    progress.
     """
     kept_since_us = {kind: now_us - kept_us + _EXPIRY_US for kind, kept_us in retention_us(settings).items()}
     audited = AuditRange(start_us, _NEVER_US if end_us is None else end_us, now_us, kept_since_us)
@@ -71,7 +71,7 @@ def verify(
 
 
 def retention_us(settings: Settings) -> dict[str, int]:
-    """Return by kind of record how long its topic keeps them at least, by the settings; not of those kept for ever."""
+    """Return by kind of record the retention of its topic in the settings, without those kept for ever."""
     names = TopicNames(settings.kafka.topic_prefix)
     kinds = {names.event(event_type): event_type.name for event_type in EVENT_TYPES}
     kinds |= {names.dead_letter: DEAD_LETTER, names.coverage: COVERAGE_RECORD}
@@ -101,7 +101,7 @@ class _Reading:
         self._ledger = self._reader([self._names.ledger], 2 * TRANSACTION_US)
 
     def take_ledger(self, *, is_recent: bool) -> None:
-        """Take the entries that were not taken before."""
+        """Read the entries not read before."""
         decode = entry_decoder(self._registry, self._names.ledger)
         for record in self._counted("entries", self._ledger.to_end()):
             if record.partition >= len(STREAM_PARTITIONS):
@@ -116,7 +116,7 @@ class _Reading:
                 audit.entry(entry, record.offset, record.timestamp_us, entry_digest(record.value), is_recent=is_recent)
 
     def take_events(self) -> None:
-        """Take the events of all types."""
+        """Read the events of all types."""
         topics = [self._names.event(event_type) for event_type in EVENT_TYPES]
         partitions = Cluster(self._settings.kafka).count_partitions(topics)
         read = EventReader(self._names, partitions, self._decode).read
@@ -132,7 +132,7 @@ class _Reading:
                 audit.problems.add(*problem)
 
     def take_own_records(self) -> None:
-        """Take dead letters, coverage and gaps."""
+        """Read dead letters, coverage and gaps."""
         take = {
             self._names.dead_letter: self._take_dead_letter,
             self._names.coverage: self._take_coverage,
@@ -193,7 +193,7 @@ class _Reading:
             self._gaps[record.key] = audit, seen, frozenset(gap.get("reconciled_by") or ())
 
     def _take_newest_gaps(self) -> None:
-        """Take each gap as it is now; which runs are done is read last, since a run writes both at once."""
+        """Process each gap in its present state; the done runs are read last, since a run writes both at once."""
         self._read_runs()
         for audit, gap, runs in self._gaps.values():
             audit.gap(gap)
@@ -201,9 +201,9 @@ class _Reading:
                 audit.problems.add("gaps reconciled by a run that is not on record as done", gap.id)
 
     def _audit_of(self, fields: Mapping[str, Any], record: ReadRecord, key: str) -> PartitionAudit:
-        """Return the audit of the stream partition that a record names. Raises `ValueError` where its key is wrong."""
+        """Return the audit of the stream partition that a record names. Raises `ValueError` if its key is wrong."""
         if record.key != key.encode():
-            raise ValueError(f"has another key than {key}")
+            raise ValueError(f"has a different key than {key}")
         return self.audits[StreamPartition(fields["stream"], fields["stream_partition"])]
 
     def _reader(self, topics: list[str], margin_us: int) -> TopicReader:
@@ -221,7 +221,7 @@ class _Reading:
 
 
 def _problem(gap: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the state of a gap, in the words of findings."""
+    """Return the problem with the state of a gap, worded as a finding."""
     match gap["state"]:
         case GapState.LOST | GapState.SUSPECTED:
             is_right = gap["cause"] not in set(GapCause) or gap["state"] == Gap(0, 0, GapCause(gap["cause"])).state
@@ -231,4 +231,4 @@ def _problem(gap: Mapping[str, Any]) -> str | None:
             is_right = bool(gap.get("withdrawn_at") and gap.get("withdrawn_because"))
         case _:
             is_right = False
-    return None if is_right else "gaps in a state that nothing of them bears out"
+    return None if is_right else "gaps in a state without evidence"

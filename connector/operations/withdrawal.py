@@ -1,7 +1,7 @@
-"""Withdrawing a gap that proved false: its newest record is written again with the reason, and never erased.
+"""Withdraws a gap that proved false: writes its newest record again with the reason, and never erases it.
 
-It is written only where the gap topic ended when it was read: what a batch run or another operator wrote meanwhile is
-read first.
+It is written only at the end of the gap topic as read: what a batch run or another operator wrote meanwhile is read
+first.
 """
 
 import os
@@ -34,20 +34,20 @@ _ATTEMPTS = 10
 
 
 class WithdrawalError(ConnectorError):
-    """There is no such gap, it is withdrawn already, or the reason is none."""
+    """There is no such gap, it is withdrawn already, or the reason is invalid."""
 
     exit_code = os.EX_USAGE
 
 
 def check_reason(reason: str) -> str:
-    """Return the reason without blanks around it. Raises `WithdrawalError` unless it is a line for people to read."""
+    """Return the reason without surrounding blanks. Raises `WithdrawalError` unless it is a readable line."""
     text = reason.strip()
     if not text:
-        raise WithdrawalError("--reason is empty: say what shows that nothing is missing")
+        raise WithdrawalError("--reason is empty: state what shows that nothing is missing")
     if len(text) > LONGEST_REASON:
         raise WithdrawalError(f"--reason has {len(text)} characters, more than {LONGEST_REASON}")
     if not text.isprintable():
-        raise WithdrawalError("--reason holds control characters, or others that cannot be seen: give a line of text")
+        raise WithdrawalError("--reason holds control characters or invisible ones: give a line of text")
     if without_secrets(text) != text:
         raise WithdrawalError("--reason holds a secret of the settings")
     return text
@@ -57,21 +57,21 @@ class Withdrawal:
     """A withdrawal of the gap `gap_id`: first looked up, then carried out. Raises as Kafka and the registry do."""
 
     def __init__(self, settings: Settings, gap_id: str, reason: str) -> None:
-        """Raise `WithdrawalError` where the reason is none."""
+        """Raise `WithdrawalError` if the reason is invalid."""
         self._settings = settings
         self._gap_id = gap_id
         self._reason = check_reason(reason)
 
     def look_up(self) -> Mapping[str, Any]:
-        """Return the gap as its newest record has it. Raises `WithdrawalError` unless it can be withdrawn."""
+        """Return the gap, by its newest record. Raises `WithdrawalError` unless it can be withdrawn."""
         with RegistryClient(self._settings.schema_registry) as registry:
             return find(GapTopic(self._settings.kafka, registry).read().gaps, self._gap_id).gap
 
     def carry_out(self) -> Mapping[str, Any]:
-        """Write the gap, as it is now, as withdrawn, and return it.
+        """Write the gap, in its present state, as withdrawn, and return it.
 
-        Raises `WithdrawalError` where it cannot be withdrawn any more, and `WriterLostError` also where the topic was
-        written to in each of several attempts.
+        Raises `WithdrawalError` if it can no longer be withdrawn, and `WriterLostError` also if the topic was written
+        to in each of several attempts.
         """
         kafka = self._settings.kafka
         names, provisioned = TopicNames(kafka.topic_prefix), look_up(self._settings)
@@ -80,7 +80,7 @@ class Withdrawal:
         with RegistryClient(self._settings.schema_registry) as registry:
             topic = GapTopic(kafka, registry)
             for _ in range(_ATTEMPTS):
-                writer = TransactionalWriter(properties)  # ends what the one before left open
+                writer = TransactionalWriter(properties)  # ends what the previous one left open
                 gaps = topic.read()
                 found = find(gaps.gaps, self._gap_id)
                 gap = withdrawn(found.gap, self._reason, wall_us() // 1000)
@@ -89,7 +89,7 @@ class Withdrawal:
                 with suppress(MisplacedError):
                     writer.commit([Part(label, [], record, gaps.ends[found.partition])])
                     return gap
-        raise WriterLostError(f"{names.gap} was written to again and again meanwhile: try again")
+        raise WriterLostError(f"{names.gap} kept being written to: try again")
 
 
 def find(gaps: Iterable[RecordedGap], gap_id: str) -> RecordedGap:

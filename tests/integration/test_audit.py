@@ -232,9 +232,9 @@ def _dead_letter_altered(vandal: Vandal) -> None:
 
 _TAMPERINGS: tuple[tuple[Callable[[Vandal], None], str], ...] = (
     (_moved, "is not one of subject"),
-    (_moved_and_encoded, "of another event type than their topic"),
+    (_moved_and_encoded, "of a different event type than their topic"),
     (_altered, "user.profile-modification records of"),
-    (_rekeyed, "with a key that is not in their body"),
+    (_rekeyed, "with a key that does not match their body"),
     (_reversed, "out of order"),
     (_repeated, "like.delete records more than"),
     (_renamed, "label.notice records of"),

@@ -348,7 +348,7 @@ def test_damage_is_said_and_never_counted_as_clean(story: _Story) -> None:
     claimed = story.whole()
     assert claimed["digest"] == digest
     [note] = [note for each in claimed["partitions"] for note in each["notes"] if "claims" in note]
-    assert note == "the coverage topic claims 2100-01-01T00:00:00.000000Z, which the ledger does not bear out"
+    assert note == "the coverage topic claims 2100-01-01T00:00:00.000000Z, which the ledger does not support"
 
     story.delete(f"{story.prefix}-dead-letter", 0)
     emptied = story.whole()

@@ -128,7 +128,7 @@ def test_missing_entry_is_found_by_the_next(at: int) -> None:
 
 @pytest.mark.parametrize(
     ("previous", "expected"),
-    [(b"?" * 32, "is not the one that it was written after"), (None, "do not say after which they were written")],
+    [(b"?" * 32, "is not the one that it was written after"), (None, "without a reference to the previous one")],
 )
 def test_entry_that_is_not_chained_to_the_one_before_is_found(previous: bytes | None, expected: str) -> None:
     """It may be sound in itself, whatever it claims."""

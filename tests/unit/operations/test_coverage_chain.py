@@ -57,7 +57,7 @@ def test_entry_without_digests_behind_one_with_them_is_counted() -> None:
 @pytest.mark.parametrize(
     ("second", "fault"),
     [
-        (replace(_SECOND, previous=None), "offset 1: entry 5 does not say after which one it was written"),
+        (replace(_SECOND, previous=None), "offset 1: entry 5 does not refer to the previous one"),
         (replace(_SECOND, previous=b"another"), "not the one that it was written after"),
         (replace(_SECOND, entry=6), "follows entry 4"),
         (replace(_SECOND, covered_until_before_us=201), "begins at another coverage"),

@@ -59,7 +59,7 @@ def test_table_says_loudly_what_is_not_covered() -> None:
     lines = list(as_table(_report(behind)))
     assert lines[0].startswith("not covered yet: ")
     assert lines[3].split()[-1] == "-"
-    said = "NOT COVERED YET  tweet/1: not covered from 2026-03-14T08:20:00Z on "
+    said = "NOT COVERED YET  tweet/1: not covered since 2026-03-14T08:20:00Z "
     assert f"{said}(2 h short of the end of the range)" in lines
     future = replace(_report(behind), end_us=ENDED_US + 9 * _DAY_US)
     assert f"{said}(2 h ago; the range ends in the future)" in list(as_table(future))
@@ -108,8 +108,8 @@ def test_table_says_once_what_is_true_of_several_stream_partitions() -> None:
     ]
     lines = list(as_table(replace(REPORT, partitions=tuple(short))))
     assert [line for line in lines if line.startswith("NOT COVERED YET")] == [
-        "NOT COVERED YET  user/1: not covered from 2026-03-14T07:20:00Z on (3 h short of the end of the range)",
-        "NOT COVERED YET  user/2: not covered from 2026-03-14T07:19:56Z on (3 h short of the end of the range)",
+        "NOT COVERED YET  user/1: not covered since 2026-03-14T07:20:00Z (3 h short of the end of the range)",
+        "NOT COVERED YET  user/2: not covered since 2026-03-14T07:19:56Z (3 h short of the end of the range)",
     ]
 
 

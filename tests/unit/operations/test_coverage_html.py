@@ -66,7 +66,7 @@ def test_partition_without_owner_or_coverage_is_named() -> None:
     )
     words = _words(replace(REPORT, verdict=Verdict.NOT_YET, partitions=(FOUND, user)))
     assert "Some events may be missing. See tweet/1, user/1 below." in words
-    assert "There is no coverage of it. When the report was made no replica owned it: it was not being read." in words
+    assert "There is no coverage of it. No replica owned it when the report was made: it was not being read." in words
 
 
 def test_section_of_a_partition_says_why_it_is_not_covered_yet() -> None:
@@ -81,7 +81,7 @@ def test_section_of_a_partition_says_why_it_is_not_covered_yet() -> None:
     lost = replace(GAP, state="lost", remaining=None)
     words = _words(replace(REPORT, verdict=Verdict.NOT_YET, partitions=(replace(FOUND, gaps=(lost,)), user)))
     assert "<strong>Not covered yet.</strong>" in words
-    reason = "Not covered from 2023-11-15 22:12:01 UTC on (1 min 19 s short of the end of the range)."
+    reason = "Not covered since 2023-11-15 22:12:01 UTC (1 min 19 s short of the end of the range)."
     assert words.count(reason) == 2
     assert f"<h2>user/1</h2> <p>{reason}</p>" in words
     assert f"May lack: {', '.join(event for event in EVENTS if event.startswith('tweet.'))}." in words
@@ -91,7 +91,7 @@ def test_time_of_which_too_little_is_kept_is_unknown() -> None:
     """In words and in the picture: a ledger that was cut proves nothing of what it no longer has."""
     found = replace(FOUND, known_from_us=START + 3_600 * 10**6, gaps=(), verdict=Verdict.BEGINS_LATER)
     words = _words(replace(REPORT, partitions=(found,), verdict=Verdict.BEGINS_LATER))
-    assert "What lies before 2023-11-14 23:13:20 UTC cannot be checked any more" in words
+    assert "Time before 2023-11-14 23:13:20 UTC can no longer be checked" in words
     assert "tweet/1: unknown from 2023-11-14 22:13:20 UTC to 2023-11-14 23:13:20 UTC." in words
 
 

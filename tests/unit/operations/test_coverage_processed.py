@@ -85,8 +85,8 @@ def test_every_form_says_how_far_each_group_is() -> None:
     assert (table[2].split()[-2:], table[3].split()[-1]) == (["processed", "until"], "never")
     start = "NOT PROCESSED YET  tweet/1: "
     assert [line.removeprefix(start) for line in table if line.startswith(start)] == [
-        "group g has not processed all from 2026-03-14T09:50:00Z on (30 min short of the end of the range)",
-        "group h cannot be said to have processed anything",
+        "group g has not processed all since 2026-03-14T09:50:00Z (30 min short of the end of the range)",
+        "group h has not provably processed anything",
         "group h has committed nothing of tweet.edit",
         "retention removed events that group h had not processed: tweet.drop",
     ]

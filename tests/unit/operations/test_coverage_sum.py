@@ -202,7 +202,7 @@ def test_entries_of_an_older_release_behind_newer_ones_are_noted() -> None:
     found = _close(total)
     assert found.verdict is Verdict.COMPLETE
     [note] = found.notes
-    assert note.startswith("2 entries do not say after which one they were written: ")
+    assert note.startswith("2 entries do not refer to the previous one: ")
 
 
 def test_coverage_begins_with_entry_0_or_where_entry_1_sets_it_back() -> None:

@@ -39,7 +39,7 @@ def test_a_whole_line_of_a_type_that_is_known_now_is_an_event() -> None:
         (_letter(_LINE, bytes(16)), _LINE, "which is not its id"),
         (_letter(b"no json", bytes(16)), b"no json", "still not-json"),
         (_letter(b'{"data":{"moon":{}}}', bytes(16)), b'{"data":{"moon":{}}}', "still unknown-type: type moon"),
-        (_letter(b'{"title":"t","type":"u"}', bytes(16)), b'{"title":"t","type":"u"}', "message of X's"),
+        (_letter(b'{"title":"t","type":"u"}', bytes(16)), b'{"title":"t","type":"u"}', "system message from X"),
         (_letter(_LINE, bytes(16), "like"), _LINE, "not among x.streams"),
         (_letter(_LINE, bytes(16), "batch.user"), _LINE, "batch run"),
     ],

@@ -47,10 +47,10 @@ def test_event_as_the_connector_writes_it_has_no_problem() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"event_type": "tweet.delete"}, "of another event type than their topic, p.like.delete"),
-        ({"user_id": "8"}, "with a key that is not in their body"),
+        ({"event_type": "tweet.delete"}, "of a different event type than their topic, p.like.delete"),
+        ({"user_id": "8"}, "with a key that does not match their body"),
         ({"partition": (_PLACE + 1) % _PARTITIONS}, "in a Kafka partition that is not their key's"),
-        ({"ce_id": b"cd" * 16}, "with another id in their headers"),
+        ({"ce_id": b"cd" * 16}, "with a different id in their headers"),
     ],
 )
 def test_problem_is_named_with_its_place(changes: dict[str, Any], expected: str) -> None:

@@ -122,7 +122,7 @@ def test_what_answers_and_is_no_connector_is_said(answer: bytes) -> None:
     found, unreachable = ask_replicas([url])
     join()
     assert found == {}
-    assert unreachable[0].startswith(f"{url}: what answers is no connector: ")
+    assert unreachable[0].startswith(f"{url}: not a connector: ")
 
 
 def test_replica_that_answers_is_known_by_its_address() -> None:
