@@ -1,7 +1,7 @@
-"""Joins the ids of a shard with what X answered about them, and accounts for every id and every line.
+"""Joins the ids of a shard with X's answers, and accounts for every id and every line.
 
 A merge join: both sides are sorted, and neither is held in memory. Everything is counted where it happens, and the sums
-are checked against what was sent and what was read.
+are checked against the ids sent and the lines read.
 """
 
 from collections import Counter
@@ -44,7 +44,7 @@ class UnaccountedError(ConnectorError):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of a shard: its `submitted` ids are `clean`, acted on or `rejected`.
+    """The outcome of a shard: its `submitted` ids are `clean`, acted on or `rejected`.
 
     `by_action` counts the ids acted on, by action and reason. Of the clean ids, `unclear` have only dead results, so it
     is not known whether they are clean. `dead` and `repeated` count result lines.
@@ -74,10 +74,10 @@ class Sent(Protocol):
 
 
 def join(shard: Sent, results: Results) -> Generator[Finding | DeadResult, None, Tally]:
-    """Yield what X answered about the ids of `shard`, then return its tally.
+    """Yield X's answers about the ids of `shard`, then return its tally.
 
     Findings are in the order of their ids, at most one for each id. The same ids and lines give the same sequence, in
-    whatever order the lines came. Raises `UnaccountedError`.
+    any order of the lines. Raises `UnaccountedError`.
     """
     with shard.path.open("rb") as file:
         account = _Account(file)
@@ -95,7 +95,7 @@ class _Account:
         self._rejected = self._unclear = self._dead = self._repeated = 0
 
     def enter(self, id_: bytes, lines: Iterator[bytes]) -> Iterator[Finding | DeadResult]:
-        """Yield what the lines about one id amount to; the lines without an id come under an empty one."""
+        """Yield the outcome of the lines about one id; lines without an id come under an empty one."""
         if not id_:
             yield from map(self._dead_counted, map(dead_row, lines))
         elif self._sent.holds(id_):

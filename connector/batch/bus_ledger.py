@@ -1,8 +1,8 @@
-"""The ledger of the batch runs as a runner writes it: who runs, how far, and what is on the bus, in one transaction.
+"""Writes the ledger of the batch runs: the runner, its progress, and what is on the bus, in one transaction.
 
-There is one producer for each type of ids, with a fixed transactional id: a new runner ends what the one before it left
-open, and fences it. Each transaction holds an entry that must stand in its place, as those of stream partitions do: a
-zombie's does not, nor does one that is sent twice. So what the ledger says is what is on the bus, however a run ends.
+There is one producer for each type of ids, with a fixed transactional id: a new runner ends what the previous one left
+open, and fences it. Each transaction holds an entry that must be in its place, like those of stream partitions: a
+zombie's is not, nor is one sent twice. So the ledger matches the bus, however a run ends.
 """
 
 import os
@@ -35,11 +35,11 @@ from connector.x.batch_api import JobType
 from connector.x.clock import wall_us
 
 HEARTBEAT_S = 20.0
-"""How often a runner that waits says that it is there."""
+"""How often a waiting runner writes an entry, as a sign of life."""
 SILENT_S = 90.0
-"""A runner that says nothing for so long is gone, and another takes its place; if not, it is fenced by that."""
+"""A runner silent for this long counts as gone and is replaced; if it is alive, that fences it."""
 LONG_AGO_US = 10 * 60 * US_PER_S
-"""What is as old by the clock of this machine was not written just now, however far apart the clocks are."""
+"""An entry this old by the local clock was not written just now, however far apart the clocks are."""
 _LOOK_S = 5.0
 _MOST_TRIES = 5
 _RETRY_S = 2.0
@@ -52,14 +52,14 @@ class AnotherRunnerError(ConnectorError):
 
 
 def nothing_more() -> Sequence[Part]:
-    """Return nothing more to commit."""
+    """Return no more records to commit."""
     return ()
 
 
 class BusLedger:
-    """The entries of one type of ids. Every method raises `AnotherRunnerError`, and what Kafka's clients come to.
+    """The entries of one type of ids. Every method may raise `AnotherRunnerError`, and the errors of Kafka's clients.
 
-    `report` is told what is waited for; `sleep` and `monotonic_s` wait and tell the time.
+    `report` receives what is waited for; `sleep` and `monotonic_s` are the clock.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, and what a test plays
@@ -90,9 +90,9 @@ class BusLedger:
         self._state: RunState | None = None
 
     def load(self) -> RunState | None:
-        """Take the place of the runner before, and return the state of its run, unless that is over.
+        """Replace the previous runner, and return the state of its run, unless that is over.
 
-        Waits until it is known whether that runner is at work, and raises `AnotherRunnerError` if it is.
+        Waits until it is known whether that runner is alive, and raises `AnotherRunnerError` if it is.
         """
         self._last = self._read()
         state = None if self._last is None else unfinished(self._last)
@@ -101,9 +101,9 @@ class BusLedger:
         try:
             self._open()
         except WriterLostError as error:
-            raise DependencyUnavailableError(f"Kafka does not let a producer begin: {error}") from error
+            raise DependencyUnavailableError(f"Kafka did not accept a producer: {error}") from error
         if state is not None:
-            self.save(state)  # from now on another runner sees this one
+            self.save(state)  # from now on other runners see this one
         return state
 
     def _await_silence_of(self, last: BatchLedgerEntry) -> None:
@@ -121,7 +121,7 @@ class BusLedger:
                 )
 
     def _has_ended(self, runner: str) -> bool:
-        """Return whether a runner was a process of this machine that is no more."""
+        """Return whether a runner was a process of this machine that no longer exists."""
         host, _, number = runner.rpartition("/")
         if runner == self._runner:
             return True
@@ -136,7 +136,7 @@ class BusLedger:
     def save(
         self, state: RunState, records: Sequence[Record] = (), more: Callable[[], Sequence[Part]] = nothing_more
     ) -> None:
-        """Keep the state, in one transaction with records and what `more` returns at each attempt to commit."""
+        """Save the state, in one transaction with `records` and what `more` returns at each attempt to commit."""
         entry = BatchLedgerEntry(
             entry=0 if self._last is None else self._last.entry + 1,
             kind=self._kind,
@@ -151,25 +151,25 @@ class BusLedger:
         self._last, self._state, self._beat_at_s = entry, state, self._monotonic_s()
 
     def rest(self, seconds: float) -> None:
-        """Wait, and say now and then that this runner is there."""
+        """Wait, with signs of life of this runner."""
         until_s = self._monotonic_s() + seconds
         while (left_s := until_s - self._monotonic_s()) > 0:
             self._sleep(min(left_s, HEARTBEAT_S / 4))
             self.beat()
 
     def beat(self) -> None:
-        """Say that this runner is there, if it is time to."""
+        """Write a sign of life, if it is due."""
         if self._state is not None and self._monotonic_s() - self._beat_at_s >= HEARTBEAT_S:
             self.save(self._state)
 
     def _commit(self, records: Sequence[Record], entry: BatchLedgerEntry, more: Callable[[], Sequence[Part]]) -> None:
-        """Commit records with an entry; what became of a commit that fails is read from the ledger."""
+        """Commit records with an entry; the outcome of a failed commit is read from the ledger."""
         for _ in range(_MOST_TRIES):
             try:
                 self._attempt(records, entry, more)
             except FencedError as error:
                 raise AnotherRunnerError(
-                    f"another runner of {self._kind.value} jobs has taken over, or this one stood still for too long"
+                    f"another runner of {self._kind.value} jobs has taken over, or this one was paused for too long"
                 ) from error
             except AnotherRunnerError:
                 raise
@@ -178,7 +178,7 @@ class BusLedger:
             else:
                 return
             self._sleep(_RETRY_S)
-        raise DependencyUnavailableError(f"Kafka does not take the results: {shown(str(problem))}") from problem
+        raise DependencyUnavailableError(f"Kafka did not accept the results: {shown(str(problem))}") from problem
 
     def _attempt(self, records: Sequence[Record], entry: BatchLedgerEntry, more: Callable[[], Sequence[Part]]) -> None:
         """Commit, unless a failed attempt has done so."""
@@ -198,14 +198,14 @@ class BusLedger:
             self._writer = writer
 
     def _read_own(self, entry: BatchLedgerEntry) -> BatchLedgerEntry | None:
-        """Return the last entry that is committed: the one before, or this one. Raises `AnotherRunnerError`."""
+        """Return the last committed entry: the previous one, or this one. Raises `AnotherRunnerError`."""
         last = self._read()
         if last not in {self._last, entry}:
             raise AnotherRunnerError(f"{last.runner if last else 'another'} has taken over {self._kind.value} jobs")
         return last
 
     def _open(self) -> TransactionalWriter:
-        """Return a new producer, once what the one before left open is over, and find the place of the next entry."""
+        """Return a new producer, after the end of the previous one's transaction; find the place of the next entry."""
         transactional_id = self._names.transactional_id(f"batch.{self._kind.value}")
         self._writer = TransactionalWriter(producer_config(self._settings, transactional_id))
         place = TopicPartition(self._names.batch_ledger, self._partition)
@@ -222,9 +222,9 @@ def batch_entry_decode(registry: RegistryClient, settings: KafkaSettings) -> Ent
 
 
 def last_entry(settings: KafkaSettings, kind: JobType, decode: EntryDecode) -> BatchLedgerEntry | None:
-    """Return the last entry of a type that is committed.
+    """Return the last committed entry of a type.
 
-    Raises what Kafka and the registry come to, and `OwnCorruptionError`.
+    Raises the errors of Kafka and the registry, and `OwnCorruptionError`.
     """
     last = None
     with TopicReader(settings, [TopicNames(settings.topic_prefix).batch_ledger]) as reader:
@@ -246,7 +246,7 @@ def unfinished(entry: BatchLedgerEntry) -> RunState | None:
 
 
 class BeatingReporter:
-    """Reports as `reporter` does, and keeps a ledger's runner known while something takes long."""
+    """Reports like `reporter`, and keeps a ledger's runner alive during long steps."""
 
     def __init__(self, reporter: Reporter, ledger: BusLedger) -> None:
         self._ledger = ledger
@@ -254,6 +254,6 @@ class BeatingReporter:
         self.say = reporter.say
 
     def show(self, text: str) -> None:
-        """Show what changes all the time."""
+        """Show the status line."""
         self._reporter.show(text)
         self._ledger.beat()

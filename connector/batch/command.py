@@ -27,10 +27,10 @@ from connector.x.transfers import TransferNotAllowedError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What an operator asks for: which ids to check, and where the results go: to a file, to the bus, or to both.
+    """An operator's request: which ids to check, and where the results go: to a file, to the bus, or to both.
 
-    Without `ids` it is the unfinished run `run_id` that is to go on. `folder` keeps what an interrupted run needs to
-    resume, but for what the `keeper` does, if there is one. `covers_all` is whether the ids are all that is held.
+    Without `ids` the unfinished run `run_id` resumes. `folder` keeps what an interrupted run needs to resume, except
+    what the `keeper` keeps, if there is one. `covers_all` is whether the ids are all held ones.
     """
 
     kind: JobType
@@ -45,9 +45,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a finished run has found; `dead_letters` is the file of the result lines that were not understood.
+    """The result of a finished run; `dead_letters` is the file of the result lines that were not understood.
 
-    `notes` are lines of text about what else came of it.
+    `notes` are further lines of text.
     """
 
     run_id: str
@@ -153,7 +153,7 @@ def _work(step: Callable[[], None], keeper: Keeper, state: RunState) -> None:
 
 
 def _writable(output: Path) -> Path:
-    """Return the file for the results, where a link may lead. Raises `OSError` unless there can be one."""
+    """Return the file for the results, following a link. Raises `OSError` if it cannot be one."""
     target = output.resolve() if output.is_symlink() else output
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(output))
@@ -194,7 +194,7 @@ def _asked_for(request: Request, kept: RunState | None) -> RunState:
 
 
 def check_same(kept: RunState, request: Request, ids: Ids) -> None:
-    """Raise `UnusableRunError` unless a run is about what is asked for now."""
+    """Raise `UnusableRunError` unless a run matches the request."""
     unfinished = f"run {kept.run_id} is unfinished"
     if (kept.kind, kept.source) != (request.kind, ids.identity()):
         raise UnusableRunError(f"{unfinished}, and was started with other ids; --fresh discards it")
@@ -204,7 +204,7 @@ def check_same(kept: RunState, request: Request, ids: Ids) -> None:
 
 
 def check_usable(kept: RunState, request: Request, *, is_whole: bool) -> RunState:
-    """Return a run. Raises `UnusableRunError` unless its files are there as a whole."""
+    """Return a run. Raises `UnusableRunError` unless all its files are present."""
     if not is_whole:
         remedy = "--fresh discards it" if request.ids else "give its ids to: connector batch run"
         raise UnusableRunError(f"run {kept.run_id} is unfinished, and files of it are gone; {remedy}")
@@ -299,7 +299,7 @@ def _put(target: Path, lines: Iterable[bytes]) -> None:
 
 
 def _new(target: Path) -> BinaryIO:
-    """Return a new file that takes the place of `target` once it is whole."""
+    """Yield a new file that replaces `target` once it is complete."""
     return replace_private(_beside(target))
 
 

@@ -1,4 +1,4 @@
-"""What `connector batch` would do with `--dry-run`: it reads ids, state, Kafka and X's jobs, and changes nothing.
+"""The `--dry-run` of `connector batch`: reads ids, state, Kafka and X's jobs, and changes nothing.
 
 No job is created, nothing is uploaded, fetched or published, and no file of a run is written.
 """
@@ -32,7 +32,7 @@ _OVER = frozenset({JobStatus.FAILED, JobStatus.EXPIRED})
 def show_run(asked: Request, settings: Settings, folder: Path, *, publish: bool, due_us: int | None = None) -> None:
     """Print what a run, new or unfinished, would ask X and where its results would go.
 
-    Raises as the run does where ids, state, topics or rights are not as they must be.
+    Raises as the run does if ids, state, topics or rights are wrong.
     """
     progress, ids = Progress(), asked.ids
     if ids is None:
@@ -45,7 +45,7 @@ def show_run(asked: Request, settings: Settings, folder: Path, *, publish: bool,
         kept = next((state for state in runs if state.kind is asked.kind), None)
         if kept is not None and not asked.is_fresh:
             check_same(kept, asked, ids)
-            if not publish:  # what a run that publishes needs is made again
+            if not publish:  # the tools of a run that publishes are created again
                 check_usable(kept, asked, is_whole=RunFolder(asked.folder).holds(kept, with_results=True))
     say(*run_lines(asked, counted, kept), *goal)
 
@@ -53,7 +53,7 @@ def show_run(asked: Request, settings: Settings, folder: Path, *, publish: bool,
 def _goal(
     asked: Request, settings: Settings, progress: Progress, *, publish: bool, due_us: int | None
 ) -> Sequence[str]:
-    """Return where results would go, as text; ends the command where no run is due."""
+    """Return where results would go, as text; ends the command if no run is due."""
     if not publish or not isinstance(settings, RunSettings):
         return [] if asked.results is None else [f"results would replace: {asked.results}"]
     with publishing(asked, settings, progress) as bus:
@@ -70,7 +70,7 @@ def _goal(
 
 
 def run_lines(asked: Request, counted: Counted, kept: RunState | None) -> Iterator[str]:
-    """Yield what a run would ask X, as text, where `kept` is unfinished."""
+    """Yield what a run would ask X, as text; `kept` is an unfinished run."""
     yield (
         f"{asked.kind.value} to check: {counted.ids:,}; jobs that X would be asked for, one after the other: "
         f"{counted.parts:,}; to upload: {counted.size_bytes:,} bytes"
@@ -83,7 +83,7 @@ def run_lines(asked: Request, counted: Counted, kept: RunState | None) -> Iterat
 
 
 def gap_lines(gaps: Sequence[RecordedGap], *, covers_all: bool) -> Iterator[str]:
-    """Yield which gaps a run could reconcile, as text: those that are open now, if all its results are clear."""
+    """Yield the gaps that a run could reconcile, as text: those open now, if all its results are clear."""
     if not covers_all and gaps:
         yield f"gaps that would stay open, as the ids are not said to be all that is held: {len(gaps)}"
         return
@@ -92,7 +92,7 @@ def gap_lines(gaps: Sequence[RecordedGap], *, covers_all: bool) -> Iterator[str]
 
 
 def show_fetch(asked: Request, state: RunState, settings: Settings) -> None:
-    """Print what X has ready of an unfinished run. Raises as fetching does, where files of it are gone."""
+    """Print which parts of an unfinished run are ready at X. Raises as fetching does if its files are gone."""
     folder = RunFolder(asked.folder)
     with resumable(Progress(), asked.folder):
         check_usable(state, asked, is_whole=folder.holds(state, with_results=asked.results is not None))
@@ -103,7 +103,7 @@ def show_fetch(asked: Request, state: RunState, settings: Settings) -> None:
 
 
 def fetch_lines(state: RunState, jobs: dict[int, Job | None]) -> Iterator[str]:
-    """Yield what would become of each part of a run, as text; `jobs` are X's by the number of the part."""
+    """Yield what would happen to each part of a run, as text; `jobs` are X's by the number of the part."""
     yield f"run {state.run_id}; {state.kind.value} to check: {state.ids:,}, parts done: {_done(state)}"
     for number, shard in enumerate(state.shards, 1):
         fate = "done" if shard.outcome is not None else _fate(shard, jobs.get(shard.number))

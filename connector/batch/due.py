@@ -1,6 +1,6 @@
 """Whether a run is due: for a command on a schedule, which does nothing most of the time.
 
-Pure but for `read_runs`. Runs are records as `BatchRun.avsc` has them.
+Pure except `read_runs`. Runs are records of `BatchRun.avsc`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +24,9 @@ _CLOCKS_APART_MS = 5 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the command would run: a run of another type or source does not stand in for it.
+    """What the command would run: a run of another type or source does not replace it.
 
-    Nor does one about a part of what is held, if `covers_all`: files differ. `may_reconcile` is whether the run can
+    Nor does one about a part of the held ids, if `covers_all`: files differ. `may_reconcile` is whether the run can
     close gaps; `every_us` is how often it is wanted.
     """
 
@@ -46,10 +46,10 @@ class Due:
 
 
 def decide(wanted: Wanted, runs: Iterable[Mapping[str, Any]], open_gaps: Sequence[RecordedGap], now_us: int) -> Due:
-    """Return whether a run is due, where no run is unfinished.
+    """Return whether a run is due, if no run is unfinished.
 
-    It is if the answers of all that stand in for it are too old, or if a gap is open that it can reconcile, and that
-    the last one did not find: what a run leaves open, the next one would most likely leave open, too.
+    It is if the answers of all equivalent runs are too old, or if a gap is open that it can reconcile and that the last
+    run did not find: a gap left open by one run would most likely be left open by the next.
     """
     last = max((run for run in runs if _stands_in(run, wanted, now_us)), key=_as_of_ms, default=None)
     new = (gap for gap in open_gaps if last is None or gap.gap["recorded_at"] > last["started_at"] - _CLOCKS_APART_MS)
@@ -66,13 +66,13 @@ def decide(wanted: Wanted, runs: Iterable[Mapping[str, Any]], open_gaps: Sequenc
 
 
 def _as_of_ms(run: Mapping[str, Any]) -> int:
-    """Return when the answers of a run are from: it may finish much later."""
+    """Return the time of a run's answers: it may finish much later."""
     as_of: int = run["checked_from"] or run["started_at"]
     return as_of
 
 
 def _stands_in(run: Mapping[str, Any], wanted: Wanted, now_us: int) -> bool:
-    """Return whether a run makes another one unnecessary for a while; one from the future is not believed."""
+    """Return whether a run makes another one unnecessary for a while; one dated in the future is not believed."""
     return (
         run["state"] == RunStatus.DONE
         and _as_of_ms(run) * 1000 <= now_us + _CLOCKS_APART_MS * 1000
@@ -82,9 +82,9 @@ def _stands_in(run: Mapping[str, Any], wanted: Wanted, now_us: int) -> bool:
 
 
 def read_runs(settings: KafkaSettings, registry: RegistryClient) -> list[dict[str, Any]]:
-    """Return the newest record of each run, by start. A record that the connector did not write counts as none.
+    """Return the newest record of each run, by start. Foreign records are ignored.
 
-    Raises what Kafka and the registry come to.
+    Raises the errors of Kafka and the registry.
     """
     decode = AvroReader(registry).decode
     runs: dict[bytes, dict[str, Any]] = {}

@@ -1,6 +1,6 @@
-"""How long jobs took, for the operator who waits for the next one: a file beside the folders of the runs.
+"""How long jobs took, for the operator who waits for the next one: a file next to the folders of the runs.
 
-A file that cannot be read or written is no error: nothing depends on it.
+A file that cannot be read or written is not an error: nothing depends on it.
 """
 
 from contextlib import suppress
@@ -25,7 +25,7 @@ class Durations:
         return self._read().get(_size(kind, ids))
 
     def record(self, kind: JobType, ids: int, seconds: float) -> None:
-        """Keep how long a job took."""
+        """Record how long a job took."""
         with suppress(OSError), replace_private(self._path) as file:
             file.write(msgspec.json.encode(self._read() | {_size(kind, ids): seconds}))
 

@@ -1,7 +1,7 @@
-"""The topic of the gaps, as a run reads it and writes to it.
+"""The gap topic, as a run reads and writes it.
 
-A gap is written again only where the topic ended when it was read, so of two runs that end at once none undoes what the
-other has written.
+A gap is written again only at the end of the topic as it was read, so of two runs that end at once neither undoes the
+other's records.
 """
 
 from collections import defaultdict
@@ -30,7 +30,7 @@ from connector.x.batch_api import JobType
 
 @dataclass(frozen=True, slots=True)
 class RecordedGap:
-    """A gap as its newest record has it, on its partition; `first_offset` is that of its first record."""
+    """A gap, by its newest record, and its partition; `first_offset` is that of its first record."""
 
     partition: int
     first_offset: int
@@ -39,17 +39,17 @@ class RecordedGap:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """The gaps on the topic, and where it ended before they were read, by partition."""
+    """The gaps on the topic, and its end before they were read, by partition."""
 
     gaps: Sequence[RecordedGap]
     ends: Mapping[int, int]
 
     def open_for(self, kind: JobType) -> list[RecordedGap]:
-        """Return those for which a run of this type can make up, at least in part."""
+        """Return those that a run of this type can make up for, at least in part."""
         return [each for each in self.gaps if can_reconcile(each.gap, BY_JOB_TYPE[kind])]
 
     def closed_by(self, state: RunState, checked_from_us: int) -> list[RecordedGap]:
-        """Return those for which a run makes up that is done, has no result in doubt, and covers all that is held.
+        """Return those that a run makes up for that is done, has no result in doubt, and covers all held ids.
 
         They were recorded before the run read its ids, and all of its jobs, the earliest of them at `checked_from_us`,
         were created after their end.
@@ -63,7 +63,7 @@ class Gaps:
 
 
 class GapTopic:
-    """Every method raises what Kafka and the registry come to."""
+    """Every method raises the errors of Kafka and the registry."""
 
     def __init__(self, settings: KafkaSettings, registry: RegistryClient) -> None:
         self._settings = settings
@@ -71,14 +71,14 @@ class GapTopic:
         self._decode = entry_decoder(registry, self._topic, GAP)
 
     def ends(self) -> dict[int, int]:
-        """Return where the topic ends, by partition."""
+        """Return the ends of the topic, by partition."""
         cluster = Cluster(self._settings)
         count = cluster.count_partitions([self._topic]).get(self._topic, 0)
         ends = cluster.ends([TopicPartition(self._topic, number) for number in range(count)])
         return {number or 0: end for (_, number), end in ends.items()}
 
     def read(self) -> Gaps:
-        """Return the gaps. A record that the connector did not write counts as none, and no record erases a gap."""
+        """Return the gaps. Foreign records are ignored, and no record erases a gap."""
         ends = self.ends()
         found: dict[tuple[int, bytes], RecordedGap] = {}
         with TopicReader(self._settings, [self._topic]) as reader:
@@ -96,7 +96,7 @@ class GapTopic:
 
 
 def reconciling_parts(gaps: Gaps, closed: Sequence[RecordedGap], state: RunState, records: BatchRecords) -> list[Part]:
-    """Return what a transaction must hold to say that a run makes up for gaps, each in the place that was read."""
+    """Return the parts of a transaction that record a run's reconciliations, each in the place that was read."""
     by_partition: defaultdict[int, list[Record]] = defaultdict(list)
     for each in closed:
         gap = reconciled(each.gap, BY_JOB_TYPE[state.kind], state.run_id)
@@ -108,7 +108,7 @@ def reconciling_parts(gaps: Gaps, closed: Sequence[RecordedGap], state: RunState
 
 
 def described(each: RecordedGap) -> str:
-    """Return which gap it is, as text."""
+    """Return the identity of a gap, as text."""
     gap = each.gap
     start, end = (format_us(gap[name] * 1000) for name in ("gap_start", "gap_end"))
     return f"{gap['stream']}/{gap['stream_partition']} from {start} to {end}"

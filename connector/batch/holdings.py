@@ -1,6 +1,6 @@
-"""The ids on the topic of what is held: those of one type whose last record is not null.
+"""Reads the ids on the holdings topic: those of one type whose last record is not null.
 
-Must not know what is done with them.
+Must not know how they are used.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -20,13 +20,13 @@ from connector.x.batch_api import JobType
 
 _PREFIXES = tuple(f"{each.entity}:".encode() for each in BY_JOB_TYPE.values())
 _MOST_INVALID = 100_000
-"""Invalid keys that are remembered, so that a null takes one back; more of them are an error, or skipped for good."""
+"""Invalid keys remembered, so that a null can withdraw one; more of them are an error, or skipped for good."""
 
 _EXAMPLE_BYTES = 60
 
 
 class HeldIds:
-    """The ids of one type that are held, as their topic says.
+    """The held ids of one type, from their topic.
 
     A key that is neither `tweet:ID` nor `user:ID` is an error, unless `skip_invalid` or a null follows it.
     """
@@ -47,7 +47,7 @@ class HeldIds:
     def distinct(self, folder: Path, on_progress: Callable[[int], None]) -> Generator[bytes, None, None]:
         """Yield the ids, as `Ids` has it; needs up to twice the size of the records' ids as text in `folder`.
 
-        Raises `NotProvisionedError` where topic or right is missing, and `DependencyUnavailableError`.
+        Raises `NotProvisionedError` if topic or right is missing, and `DependencyUnavailableError`.
         """
         with TopicReader(self._settings, [self._topic]) as reader:
             changes = self._changes(reader.to_end(), on_progress)
@@ -57,7 +57,7 @@ class HeldIds:
                     yield held
 
     def identity(self) -> str:
-        """Return the topic's name: what it holds changes all the time, and an unfinished run goes on all the same."""
+        """Return the topic's name: its content changes all the time, but an unfinished run still resumes."""
         return self._topic
 
     def _changes(self, records: Iterable[ReadRecord], on_progress: Callable[[int], None]) -> Iterator[bytes]:
@@ -80,7 +80,7 @@ class HeldIds:
             raise _error(self.invalid, self._invalid.values())
 
     def _reject(self, record: ReadRecord) -> None:
-        """Count a key that is invalid, or no longer held. A key is told from others by its hash: it may be long."""
+        """Count a key that is invalid, or no longer held. Keys are distinguished by hash: they may be long."""
         known = digest(b"%d " % record.partition, record.key)
         if record.is_tombstone:
             self._invalid.pop(known, None)

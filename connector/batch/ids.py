@@ -36,7 +36,7 @@ _EXAMPLE_BYTES = 60
 
 
 class InvalidIdsError(ConnectorError):
-    """The operator must correct the ids."""
+    """Ids that the operator must correct."""
 
     exit_code = os.EX_DATAERR
 
@@ -54,7 +54,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What became of the input: distinct `ids` in shards, `duplicates` of them, and lines without a valid id."""
+    """The result of the input: distinct `ids` in shards, `duplicates` of them, and lines without a valid id."""
 
     shards: tuple[Shard, ...]
     ids: int
@@ -72,7 +72,7 @@ class IdSource(StrEnum):
 class Ids(Protocol):
     """The ids to ask X about. They are read once.
 
-    `valid` and `invalid` count what has been read, in what `unit` says; `source` is where they come from.
+    `valid` and `invalid` count what has been read, in units of `unit`; `source` is where they come from.
     """
 
     source: IdSource
@@ -81,14 +81,14 @@ class Ids(Protocol):
     invalid: int
 
     def distinct(self, folder: Path, on_progress: Callable[[int], None]) -> Generator[bytes, None, None]:
-        """Yield each id once, in byte order; what does not fit into memory is in `folder`, without a name.
+        """Yield each id once, in byte order; ids beyond the memory are in an unnamed file in `folder`.
 
         `on_progress` gets the count of lines or records read, every 100,000. Raises `InvalidIdsError` once all are
         read, and `OSError` if the disk is full.
         """
 
     def identity(self) -> str:
-        """Return what is the same if the same input is given again, and reads it to its end if need be."""
+        """Return a value that identifies the input, reading it to its end if necessary."""
 
 
 def prepare(
@@ -106,7 +106,7 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What `prepare` would make of ids: how many are distinct, in how many parts of how many bytes in all."""
+    """What `prepare` would write: the distinct ids, the parts, and the total bytes."""
 
     ids: int
     parts: int
@@ -139,7 +139,7 @@ def split(shard: Shard, folder: Path, *, number: int) -> tuple[Shard, Shard]:
 
 
 def _decompressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield what the gzip members in `blocks` hold, in bounded blocks. Raises `InvalidIdsError` if one is corrupt."""
+    """Yield the decompressed gzip members in `blocks`, in bounded blocks. Raises `InvalidIdsError` if corrupt."""
     member = zlib.decompressobj(_GZIP)
     for block in blocks:
         rest = block
@@ -185,7 +185,7 @@ class FileIds:
         self._examples: list[str] = []
 
     def distinct(self, folder: Path, on_progress: Callable[[int], None]) -> Generator[bytes, None, None]:
-        """Yield the ids, as `Ids` has it; needs up to the size of the ids as text in `folder`."""
+        """Yield the ids, as in `Ids`; needs up to the size of the ids as text in `folder`."""
         with closing(sorted_lines(self._read(on_progress), folder)) as ordered:
             yield from map(itemgetter(0), groupby(ordered))
 
@@ -196,7 +196,7 @@ class FileIds:
         return self._digest.hexdigest()
 
     def _read(self, on_progress: Callable[[int], None]) -> Iterator[bytes]:
-        """Yield the id of each line that holds one. Raises `InvalidIdsError` after the last line."""
+        """Yield the id of each line that has one. Raises `InvalidIdsError` after the last line."""
         for number, line in enumerate(_lines(self._content()), 1):
             found = line if is_id(line) else _unwrapped(line, is_first=number == 1)
             if found:

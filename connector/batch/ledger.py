@@ -1,4 +1,4 @@
-"""The ledger of the batch runs: one entry a transaction, with what is published and what resuming the run needs.
+"""The ledger of the batch runs: one entry per transaction, with what is published and what a resume needs.
 
 Owns the entry, and what makes a record that is read back a valid one. Must not know how entries are read from or sent
 to Kafka, nor what is in the state of a run. Instants are microseconds since 1970.

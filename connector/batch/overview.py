@@ -1,4 +1,4 @@
-"""The runs that there are: the unfinished ones, in a folder or on the bus, and those that the bus has records of."""
+"""All runs: the unfinished ones, in a folder or on the bus, and those recorded on the bus."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def _unfinished_on(bus: Settings, kind: JobType) -> RunState | None:
 
 @dataclass(frozen=True, slots=True)
 class JobOfPart:
-    """The job under way of a part of a run, as X describes it; `job` is None where X does not know it."""
+    """The active job of a part of a run, as described by X; `job` is None if X does not know it."""
 
     part: int
     job_id: str
@@ -50,7 +50,7 @@ class JobOfPart:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An unfinished run, and what X says of its jobs under way."""
+    """An unfinished run, and the state of its active jobs at X."""
 
     state: RunState
     jobs: Sequence[JobOfPart]
@@ -85,7 +85,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A run as its record says, which is that of `BatchRun.avsc`."""
+    """A run, by its record of `BatchRun.avsc`."""
 
     record: Mapping[str, Any]
 

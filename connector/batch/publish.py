@@ -1,4 +1,4 @@
-"""A run whose results go on the bus, exactly once: Kafka holds how far it is, in the transactions with the results."""
+"""Publishes the results of a run, exactly once: its progress is in Kafka, in the transactions with the results."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ _ANSWERS_A_TRANSACTION = 1000
 
 
 class Publisher:
-    """Puts what a run finds on the bus, and keeps its state there."""
+    """Publishes the findings of a run, and keeps its state on the bus."""
 
     def __init__(self, ledger: BusLedger, records: BatchRecords, folder: RunFolder, gaps: GapTopic) -> None:
         self._ledger = ledger
@@ -48,13 +48,13 @@ class Publisher:
         self._gaps_end: dict[int, int] = {}
 
     def load(self) -> RunState | None:
-        """Return the state of the run that is not over. Raises as `BusLedger.load` does."""
+        """Return the state of the unfinished run. Raises as `BusLedger.load` does."""
         state = self._ledger.load()
         self._gaps_end = self._gaps.ends()
         return state
 
     def resume(self, state: RunState) -> None:
-        """Publish that a run goes on."""
+        """Publish that a run resumes."""
         self._publish(state, RunStatus.RUNNING)
 
     def save(self, state: RunState) -> None:
@@ -91,10 +91,10 @@ class Publisher:
         return [*(f"partly reconciled: gap of {described(each)}" for each in closed), *_left_open(state, account)]
 
     def deliver(self, state: RunState, shard: ShardState, outcome: Outcome) -> None:
-        """Publish what X answered about a shard, from where it was left.
+        """Publish X's answers about a shard, from where it stopped.
 
-        Answers are in the same order whenever they are read. Raises `ChangedResultsError` if X's results are not the
-        ones of which a part is published.
+        Answers are always in the same order. Raises `ChangedResultsError` if X's results differ from the ones that are
+        partly published.
         """
         if shard.digest not in {None, outcome.digest}:
             raise ChangedResultsError(f"X's results of job {outcome.job_id}", shard.published)
@@ -119,7 +119,7 @@ class Publisher:
 
 
 def _left_open(state: RunState, account: RunAccount) -> list[str]:
-    """Return why a run that is done makes up for no gap, though it was meant to be about all that is held, as text."""
+    """Return why a done run about all held ids makes up for no gap, as text."""
     if account.status is not RunStatus.DONE or not state.covers_all:
         return []
     skipped = [f"skipped as invalid: {state.invalid:,}"] if state.invalid else []
@@ -128,7 +128,7 @@ def _left_open(state: RunState, account: RunAccount) -> list[str]:
 
 
 def _leave_out(state: RunState, finding: Finding, outcome: Outcome) -> None:
-    """Count a finding that no record takes, under the kind under which the outcome counts it."""
+    """Count a finding that fits no record, under its kind in the outcome."""
     kinds = {(action, reason) for action, reason, _ in outcome.by_action}
     kind = finding.action, finding.reason
     unwritten = Counter({(action, reason): count for action, reason, count in state.unwritten})
@@ -137,7 +137,7 @@ def _leave_out(state: RunState, finding: Finding, outcome: Outcome) -> None:
 
 
 def _account(state: RunState, outcome: Outcome, status: RunStatus) -> RunAccount:
-    """Return the account of a run. An id whose finding no record takes is in doubt, not acted on."""
+    """Return the account of a run. An id whose finding fits no record is in doubt, not acted on."""
     counts = Counter({(action, reason): count for action, reason, count in outcome.by_action})
     counts.subtract({(action, reason): count for action, reason, count in state.unwritten})
     unwritten = sum(count for *_, count in state.unwritten)
@@ -153,7 +153,7 @@ def _account(state: RunState, outcome: Outcome, status: RunStatus) -> RunAccount
         by_action=[(action, reason, count) for (action, reason), count in counts.items() if count],
         shards=len(state.shards),
         checked_from_us=outcome.checked_us or None,
-        covers_all=state.covers_all and not state.invalid,  # what is skipped may stand for an id
+        covers_all=state.covers_all and not state.invalid,  # a skipped line may be an id
         last_sequence=state.sequence,
         dead_letters=outcome.dead + unwritten,
     )
@@ -161,9 +161,9 @@ def _account(state: RunState, outcome: Outcome, status: RunStatus) -> RunAccount
 
 @contextmanager
 def publishing(request: Request, settings: RunSettings, reporter: Reporter) -> Iterator["Bus"]:
-    """Give the request with its results going on the bus.
+    """Yield the request with its results published on the bus.
 
-    Raises what Kafka and the registry come to, and `NotProvisionedError`.
+    Raises the errors of Kafka and the registry, and `NotProvisionedError`.
     """
     kafka, kind, names = settings.kafka, request.kind, TopicNames(settings.kafka.topic_prefix)
     with RegistryClient(settings.schema_registry) as registry:
@@ -177,7 +177,7 @@ def publishing(request: Request, settings: RunSettings, reporter: Reporter) -> I
 
 @dataclass(frozen=True, slots=True)
 class Bus:
-    """A request whose results go on the bus, and what that takes."""
+    """A request whose results are published, with the tools for it."""
 
     request: Request
     _ledger: BusLedger
@@ -186,11 +186,11 @@ class Bus:
     _settings: KafkaSettings
 
     def tools(self, api: BatchApi, time_s: float, reporter: Reporter) -> Tools:
-        """Return tools with which the runner stays known while it waits."""
+        """Return tools that keep the runner alive while it waits."""
         return Tools(api, Pace(time_s, sleep=self._ledger.rest), BeatingReporter(reporter, self._ledger))
 
     def open_gaps(self) -> Sequence[RecordedGap]:
-        """Return the gaps that a run of this type can make up for now. Raises what Kafka and the registry come to."""
+        """Return the gaps that a run of this type can make up for now. Raises the errors of Kafka and the registry."""
         return self._gaps.read().open_for(self.request.kind)
 
     def due(self, wanted: Wanted, now_us: int) -> Due:

@@ -1,6 +1,6 @@
 """Kafka records of everything that a batch run publishes. Pure: values in, records out.
 
-Owns how X's words are written into a record. Must not know files, jobs or producers.
+Owns how X's results become records. Must not know files, jobs or producers.
 """
 
 import json
@@ -29,9 +29,9 @@ from connector.x.batch_api import JobType
 FIRST_SEQUENCE = 1
 _NS_PER_MS = 1_000_000
 _NO_PARTITION = "1"
-"""The stream partition in a dead letter, as streams without partitions have it."""
+"""The stream partition in a dead letter, as for streams without partitions."""
 _ALIAS = {"redacted_at": "deleted_at"}
-"""Another name of X's for the same time."""
+"""Another name that X uses for the same time."""
 _CONTENT = tuple(field.name for field in fields(Finding))
 
 
@@ -56,11 +56,11 @@ class JobContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunAccount:
-    """The outcome of a run so far, counted in ids but for `dead_letters`, which are lines of X's.
+    """The outcome of a run so far, counted in ids, except `dead_letters`, which are lines from X.
 
-    `by_action` counts the ids with a published finding by action and reason. Of the `clean` ids, `unclear` have dead
-    letters alone, among them findings that could not be written. `checked_from_us` is when the earliest job was
-    created, None until there is one; `last_sequence` is 0 until there is a finding.
+    `by_action` counts the ids with a published finding by action and reason. Of the `clean` ids, `unclear` have only
+    dead letters, among them findings that could not be written. `checked_from_us` is when the earliest job was created,
+    None until there is one; `last_sequence` is 0 until there is a finding.
     """
 
     run_id: str
@@ -81,7 +81,7 @@ class RunAccount:
 
     @property
     def vouches_for_all(self) -> bool:
-        """Whether it is known of every id that is held what X asks of it."""
+        """Whether X's request is known for every held id."""
         return (
             self.status is RunStatus.DONE
             and self.covers_all
@@ -90,7 +90,7 @@ class RunAccount:
         )
 
     def doubts(self) -> list[str]:
-        """Return what keeps a run about all that is held from vouching for it, as text."""
+        """Return why a run about all held ids does not vouch for them, as text."""
         if not self.ids:
             return ["no ids"]
         counts = {"rejected by X": self.rejected, "in doubt": self.unclear, "dead letters": self.dead_letters}
@@ -194,7 +194,7 @@ class BatchRecords:
         return self._fitting(Record(self._names.batch_run, account.run_id.encode(), value))
 
     def gap(self, gap: Mapping[str, Any], partition: int) -> Record:
-        """Return the record of a gap, fields as `Gap.avsc` has them, on a partition of the topic of the gaps.
+        """Return the record of a gap, with the fields of `Gap.avsc`, on a partition of the gap topic.
 
         Raises `UnencodableError`.
         """
@@ -246,7 +246,7 @@ def _times_and_rest(finding: Finding) -> tuple[int | None, int | None, str | Non
 
 
 def _read_ms(name: str, text: str | None, odd: dict[str, str]) -> int | None:
-    """Return the instant of a text of X's, rounded down; a text that is not RFC 3339 goes to `odd`."""
+    """Return the instant in a text from X, rounded down; a text that is not RFC 3339 goes to `odd`."""
     if text is None:
         return None
     try:
@@ -257,7 +257,7 @@ def _read_ms(name: str, text: str | None, odd: dict[str, str]) -> int | None:
 
 
 def _with(unknown_fields: str | None, odd: Mapping[str, str]) -> str:
-    """Return unknown fields, a sorted JSON object, with more members; the values in it stay as they are spelt."""
+    """Return unknown fields, a sorted JSON object, with more members; its values keep their spelling."""
     members = msgspec.json.decode(unknown_fields or "{}", type=dict[str, msgspec.Raw])
     for name, text in odd.items():
         members[_ALIAS.get(name, name) if name in members else name] = msgspec.Raw(msgspec.json.encode(text))
@@ -265,7 +265,7 @@ def _with(unknown_fields: str | None, odd: Mapping[str, str]) -> str:
 
 
 def _counts(by_action: Iterable[tuple[str, str | None, int]]) -> list[dict[str, Any]]:
-    """Return the largest counts, and the sum of the others: X's words must not outgrow the record."""
+    """Return the largest counts, and the sum of the others, so that they fit the record."""
     counts: Counter[tuple[str, str | None]] = Counter()
     for action, reason, count in by_action:
         counts[action, reason] += count

@@ -1,6 +1,6 @@
-"""X's results for a shard: a download of result lines, read to its end, and what each line is.
+"""X's results for a shard: reads a download to its end, and classifies each line.
 
-A download is believed only when whole. Must not know how it is fetched, nor which ids were sent: `accounting` joins
+A download is believed only if complete. Must not know how it is fetched, nor which ids were sent: `accounting` joins
 the two.
 """
 
@@ -34,7 +34,7 @@ _UNREADABLE = (ValueError, msgspec.MsgspecError, RecursionError)
 
 
 class NotWholeError(Exception):
-    """A download is truncated or holds something else than results; the text quotes the line that shows it."""
+    """A download is truncated or is not results; the text quotes the line that shows it."""
 
     def __init__(self, problem: str, line: bytes) -> None:
         super().__init__(f"{problem}: {shown(line)}")
@@ -110,9 +110,9 @@ def read_results(
     secrets: Secrets = _NO_SECRETS,
     line_limit_bytes: int = LINE_LIMIT_BYTES,
 ) -> Iterator[Results]:
-    """Read a decoded `download` to its end, and give its results, which can be read inside the context.
+    """Read a decoded `download` to its end, and yield its results, which can be read inside the context.
 
-    In each line `secrets` are hidden before it is looked at, should X have repeated one. Temporary files in the folder
+    `secrets` that X may have repeated are hidden in each line first. Temporary files in the folder
     `spool` are removed on exit. Raises `NotWholeError`, and what `download` and `sort` raise.
     """
     reading = _Reading(download, line_limit_bytes, secrets)
@@ -122,7 +122,7 @@ def read_results(
 
 
 def read_line(line: bytes, id_: str) -> Finding | Rejection | DeadResult:
-    """Return what a line about `id_` is. Raises nothing."""
+    """Return the class of a line about `id_`. Never raises."""
     try:
         typed = _typed(line)
     except _UNREADABLE:

@@ -27,7 +27,7 @@ class JobsFailedError(ConnectorError):
 
 
 class ChangedResultsError(ConnectorError):
-    """The operator must decide: a part of other results is published."""
+    """Results have changed since a part was published; the operator must decide."""
 
     exit_code = os.EX_UNAVAILABLE
 
@@ -72,7 +72,7 @@ class Run:
         return next((shard for shard in self._state.shards if shard.outcome is None), None)
 
     def _after(self, step: Callable[[ShardState], T], shard: ShardState) -> T | None:
-        """Return what a step comes to, or None if the shard needs another job, or to be split."""
+        """Return the result of a step, or None if the shard needs another job, or to be split."""
         try:
             return step(shard)
         except SplitShardError as error:

@@ -1,6 +1,6 @@
-"""What the commands about batches share: the ids, the request and the tools that options name, and what is printed.
+"""What the batch commands share: ids, request and tools from the options, and the output.
 
-Every function raises what ends a command: `ConnectorError`, `typer.BadParameter` or `typer.Exit`.
+Every function raises the exceptions that end a command: `ConnectorError`, `typer.BadParameter` or `typer.Exit`.
 """
 
 import os
@@ -52,7 +52,7 @@ class UnusableFileError(ConnectorError):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A request and what it takes to carry it out; `calls` counts those to X by method."""
+    """A request and the tools to carry it out; `calls` counts those to X by method."""
 
     request: Request
     tools: Tools
@@ -73,7 +73,7 @@ def check_files(source: str | None, results: Path | None) -> None:
 
 
 def check_ids(source: str | None, *, from_topic: bool, covers_all: bool, publish: bool) -> None:
-    """Check that ids come from one place, and that what is claimed of them is of use."""
+    """Check that ids come from one place, and that the claims about them make sense."""
     if from_topic and source is not None:
         raise typer.BadParameter("give either FILE or --from-topic")
     if covers_all and not publish:
@@ -81,13 +81,13 @@ def check_ids(source: str | None, *, from_topic: bool, covers_all: bool, publish
 
 
 def configured(config: Path | None, *, publish: bool) -> Settings:
-    """Return the settings: without Kafka, only what is needed to ask X is looked at."""
+    """Return the settings: without Kafka, only those for X are checked."""
     return configure(RunSettings, config) if publish else configure(BatchSettings, config)
 
 
 @contextmanager
 def ids(kind: str, source: str | None, settings: Settings, *, from_topic: bool, skip_invalid: bool) -> Iterator[Ids]:
-    """Give the ids that the options name."""
+    """Yield the ids that the options name."""
     if not from_topic:
         with _file(source or "-") as file:
             yield FileIds(file, skip_invalid=skip_invalid)
@@ -120,7 +120,7 @@ def request(  # noqa: PLR0913 - what the options say of the run
     covers_all: bool = False,
     fresh: bool = False,
 ) -> Request:
-    """Return what is asked for; the ids on the topic of what is held are all of it.
+    """Return the request; ids from the holdings topic cover everything held.
 
     Runs that publish have folders of their own: neither kind knows the state of the other.
     """
@@ -145,7 +145,7 @@ def opened(  # noqa: PLR0913 - what the options say of the run
     due_us: int | None = None,
     as_json: bool = False,
 ) -> Iterator[Given]:
-    """Give what a request takes; with `due_us`, end here unless no such run finished in that time."""
+    """Yield the tools for a request; with `due_us`, end the command if such a run finished in that time."""
     progress, calls, time_s = Progress(), Counter[str](), timeout_h * _HOUR_S
     with resumable(progress, asked.folder), BatchApi(settings.x, lambda method, _: calls.update([method])) as api:
         if not publish or not isinstance(settings, RunSettings):
@@ -162,7 +162,7 @@ def opened(  # noqa: PLR0913 - what the options say of the run
 
 
 def wanted(asked: Request, due_us: int) -> Wanted:
-    """Return what is to run; a topic holds all, whatever of it was skipped."""
+    """Return what to run; a topic covers everything, even with skipped keys."""
     source = IdSource.FILE if asked.ids is None else asked.ids.source
     must_cover_all = asked.covers_all and source is IdSource.FILE
     return Wanted(asked.kind, source, must_cover_all, may_reconcile=asked.covers_all, every_us=due_us)
@@ -170,7 +170,7 @@ def wanted(asked: Request, due_us: int) -> Wanted:
 
 @contextmanager
 def resumable(progress: Progress, folder: Path) -> Iterator[None]:
-    """Turn what ends a run into what an operator can use."""
+    """Turn the errors of a run into messages for the operator."""
     try:
         yield
     except KeyboardInterrupt:
@@ -204,7 +204,7 @@ def submit(given: Given, options: str, *, as_json: bool) -> None:
 
 
 def abandon(given: Given, *, as_json: bool) -> None:
-    """Discard a run, and say so."""
+    """Discard a run, and report it."""
     abandon_batch(given.request, given.tools)
     run_id = given.request.run_id
     if as_json:
@@ -214,7 +214,7 @@ def abandon(given: Given, *, as_json: bool) -> None:
 
 
 def cancel_job(job_id: str, folder: Path, settings: Settings, *, publish: bool, as_json: bool) -> None:
-    """Cancel a job, and say so. Raises `UnusableRunError` if X does not know it."""
+    """Cancel a job, and report it. Raises `UnusableRunError` if X does not know it."""
     with BatchApi(settings.x) as api:
         calls = Calls(Tools(api, Pace(_HOUR_S), Progress()))
         if not job_id.isdecimal() or calls.find(job_id) is None:
@@ -233,7 +233,7 @@ def unfinished(folder: Path, settings: Settings, *, publish: bool) -> dict[str, 
 
 
 def find(run_id: str, folder: Path, settings: Settings, *, publish: bool) -> RunState:
-    """Return an unfinished run. Raises `UnusableRunError` if it is none."""
+    """Return an unfinished run. Raises `UnusableRunError` for any other."""
     state = unfinished(folder, settings, publish=publish).get(run_id)
     if state is None:
         raise unknown_run(run_id, folder, publish=publish)
@@ -241,7 +241,7 @@ def find(run_id: str, folder: Path, settings: Settings, *, publish: bool) -> Run
 
 
 def unknown_run(run_id: str, folder: Path, *, publish: bool) -> UnusableRunError:
-    """Return the error for a run or a job that is not there."""
+    """Return the error for a missing run or job."""
     where = "Kafka" if publish else f"{folder}, without --publish,"
     option = " --publish" if publish else ""
     return UnusableRunError(f"{where} holds no unfinished run {shown(run_id)}; see: connector batch status{option}")

@@ -1,6 +1,6 @@
 """The run of one shard: create a job, upload the ids, wait for X, download the results, account for them.
 
-What X may have done although its answer was lost is found out by the job's name before a call is repeated.
+If an answer was lost, the job's name shows what X has done before a call is repeated.
 """
 
 import math
@@ -23,16 +23,16 @@ from connector.x.transfers import TransferNotAllowedError, Transfers
 
 _MOST_DOWNLOADS = 5
 _SUSPICIOUSLY_MANY = 10_000
-"""The results of this many ids, if empty, are fetched twice: an empty file may be a fault of X."""
+"""Empty results for this many ids are fetched twice: an empty file may be a fault of X."""
 _OVERDUE_US = 30 * 60 * US_PER_S
-"""A job that still waits for its ids this long after its creation has lost them: its window is 15 minutes."""
+"""A job still waiting for its ids this long after its creation has lost them: its window is 15 minutes."""
 _LEAST_MEASURED_S = 1.0
 _WINDOW_IS_OVER = {HTTPStatus.FORBIDDEN, HTTPStatus.GONE}
 _OVER = {JobStatus.FAILED, JobStatus.EXPIRED}
 
 
 class RetryShardError(Exception):
-    """The job of a shard is no longer of use; the message says why."""
+    """The job of a shard is no longer usable; the message says why."""
 
 
 class SplitShardError(Exception):
@@ -63,7 +63,7 @@ class ShardRun:
         return self._upload(shard, self._job_of(shard))
 
     def finish(self, shard: ShardState) -> Outcome:
-        """Return the outcome of a shard, whose findings are in the folder by then."""
+        """Return the outcome of a shard, with its findings in the folder."""
         return self._take_results(shard, self._await_results(shard, self.submit(shard)))
 
     # --- the job
@@ -164,7 +164,7 @@ class ShardRun:
     # --- the wait
 
     def _await_results(self, shard: ShardState, job: Job) -> Job:
-        """Return the job once it is complete; wait also while X gives it a status that it does not document."""
+        """Return the job once it is complete; also wait during undocumented statuses."""
         looks, told = 0, ""
         while job.status != JobStatus.COMPLETE:
             if job.status in _OVER:
@@ -248,18 +248,18 @@ class ShardRun:
     # --- all of it
 
     def _window(self, job: Job) -> str:
-        """Return the time left of the upload's window, as text, if X says."""
+        """Return the time left of the upload's window, as text, if known."""
         left_s = self._left_s(job.upload)
         return "" if math.isinf(left_s) else f", {max(0.0, left_s) / 60:.0f} min left of its window"
 
     def _left_s(self, transfer: Transfer | None) -> float:
-        """Return the seconds left for a transfer, as far as X says."""
+        """Return the seconds left for a transfer, as far as known."""
         if transfer is None or transfer.expires_us is None:
             return math.inf
         return (transfer.expires_us - self._now_us()) / US_PER_S
 
     def _age_s(self, job: Job) -> float:
-        """Return how long ago a job was created, 0 if X does not say."""
+        """Return the age of a job, 0 if unknown."""
         now_us = self._now_us()
         return max(0, now_us - (job.created_us or now_us)) / US_PER_S
 

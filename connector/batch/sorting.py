@@ -1,7 +1,7 @@
 r"""Sorts more lines than fit into memory: sorts chunks, writes each as a run, and merges the runs.
 
-Must not know what a line means. All runs are in one file without a name: nothing is left of it however the process
-ends, and any number of runs takes one open file.
+Must not know what a line means. All runs are in one unnamed file: nothing is left of it however the process ends, and
+any number of runs takes one open file.
 """
 
 import os

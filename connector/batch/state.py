@@ -23,11 +23,11 @@ from connector.x.batch_api import JobType
 _FILE = "run.json"
 _LOCK = "lock"
 _PREFIX = "xcc"
-"""Begins the name of every job that the connector creates, so that an orphan shows where it came from."""
+"""Prefix of the name of every job that the connector creates, so that an orphan shows its origin."""
 
 
 class UnusableRunError(ConnectorError):
-    """The operator must decide what to do with an unfinished run."""
+    """An unfinished run about which the operator must decide."""
 
     exit_code = os.EX_CONFIG
 
@@ -39,7 +39,7 @@ class FolderInUseError(ConnectorError):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a shard with whole results: its tally, and when X created the job, in X's time.
+    """The outcome of a shard with complete results: its tally, and when X created the job, in X's time.
 
     `by_action` counts ids by action and reason; `digest` is of the result lines.
     """
@@ -77,10 +77,10 @@ class ShardState(msgspec.Struct):
 
 
 class RunState(msgspec.Struct):
-    """A run: its ids, and what became of each shard. `source` is the identity of the ids as given.
+    """A run: its ids, and the outcome of each shard. `source` is the identity of the ids as given.
 
-    `sequence` is that of the last finding on the bus; `unwritten` counts what no record takes, by action and reason.
-    `covers_all` is whether the ids are all that is held; `gaps_end` is where the topic of the gaps ended before the ids
+    `sequence` is that of the last finding on the bus; `unwritten` counts findings that fit no record, by action and
+    reason. `covers_all` is whether the ids are all held ones; `gaps_end` is the end of the gap topic before the ids
     were read, by partition.
     """
 
@@ -100,7 +100,7 @@ class RunState(msgspec.Struct):
     has_failed: bool = False
 
     def name_of(self, shard: ShardState) -> str:
-        """Return the name of a shard's job, by which one is found whose creation was never confirmed."""
+        """Return the name of a shard's job, by which one with an unconfirmed creation is found."""
         return f"{self.prefix}{shard.number}-{shard.attempt}"
 
     @property
@@ -125,28 +125,28 @@ class RunState(msgspec.Struct):
 
 
 class Keeper(Protocol):
-    """Keeps how far a run is, and takes what it finds. Each method raises what keeping it comes to."""
+    """Keeps the progress of a run, and receives its findings. Each method raises the errors of its storage."""
 
     def load(self) -> RunState | None:
         """Return the state of the run to resume, or None if there is none."""
 
     def begin(self, state: RunState) -> None:
-        """Keep the state of a new run."""
+        """Save the state of a new run."""
 
     def resume(self, state: RunState) -> None:
-        """Keep that a failed run goes on."""
+        """Record that a failed run resumes."""
 
     def save(self, state: RunState) -> None:
-        """Keep the state: the new one or the old one is kept, whatever happens."""
+        """Save the state; after any failure either the old or the new one is there."""
 
     def deliver(self, state: RunState, shard: ShardState, outcome: Outcome) -> None:
-        """Take the answers about a shard, which are in the folder."""
+        """Process the answers about a shard, which are in the folder."""
 
     def fail(self, state: RunState) -> None:
-        """Keep that a run has failed: X refused its jobs, or its results are not to be trusted; it can be resumed."""
+        """Record that a run has failed: X refused its jobs, or its results cannot be trusted; it can be resumed."""
 
     def end(self, state: RunState, outcome: Outcome, *, is_done: bool) -> Sequence[str]:
-        """Keep that the run is over, done or abandoned, and return what to report of that."""
+        """Record that the run is over, done or abandoned, and return what to report."""
 
 
 class RunFolder:
@@ -190,7 +190,7 @@ class RunFolder:
         return ()
 
     def save(self, state: RunState) -> None:
-        """Save the state: the new one or the old one is kept, whatever happens. Raises `OSError`."""
+        """Save the state; after any failure either the old or the new one is there. Raises `OSError`."""
         new = self.path / f"{_FILE}.new"
         with open_private(new) as file:
             file.write(msgspec.json.encode(state))
@@ -213,9 +213,9 @@ class RunFolder:
         )
 
     def holds(self, state: RunState, *, with_results: bool) -> bool:
-        """Return whether the files that a run needs are there, and are its own. Raises `OSError`.
+        """Return whether the files of a run are present, and its own. Raises `OSError`.
 
-        A state that is kept elsewhere comes without them, or with those of another run.
+        With a state kept elsewhere they may be missing, or those of another run.
         """
         results = (self.findings(shard) for shard in state.shards if shard.outcome is not None and with_results)
         shards = (shard for shard in state.shards if shard.outcome is None)
@@ -246,7 +246,7 @@ class RunFolder:
         return self.path / f"dead-{shard.number:05}.jsonl"
 
     def answers(self, shard: ShardState) -> Iterator[Finding | DeadResult]:
-        """Yield what X answered about a shard, dead results first; each time in the same order."""
+        """Yield X's answers about a shard, dead results first; always in the same order."""
         for path, kind in ((self.dead(shard), DeadResult), (self.findings(shard), Finding)):
             decode = msgspec.json.Decoder(kind).decode
             with path.open("rb") as file:
@@ -267,13 +267,13 @@ class RunFolder:
             yield
 
     def clear(self) -> None:
-        """Remove everything of a run but the lock: without it, another process would take the folder for free."""
+        """Remove everything of a run except the lock: without it, another process would think the folder free."""
         for pattern in (_FILE, f"{_FILE}.new", "shard-*.ids", "results-*", "findings-*", "dead-*"):
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the folder, which is locked, as the last thing that is done to it; what is not of a run stays."""
+        """Remove the locked folder, as the last operation on it; files that are not of a run stay."""
         self.clear()
         (self.path / _LOCK).unlink()
         with suppress(OSError):

@@ -53,7 +53,7 @@ class EventEncoder:
         self._writers = tuple(writers)
 
     def encode(self, values: Sequence[Any]) -> bytes:
-        """Return a record as prefix and Avro body: `values` are those of the fields that are no constants, in order.
+        """Return a record as prefix and Avro body: `values` are those of the fields other than constants, in order.
 
         Times are in the unit of their field. Raises `AttributeError`, `OverflowError`, `TypeError` or `UnicodeError`
         when they do not fit.
@@ -62,12 +62,12 @@ class EventEncoder:
 
 
 def _literally(part: bytes) -> bytes:
-    """Return `part` as a template has to hold it."""
+    """Return `part` escaped for a template."""
     return part.replace(b"%", b"%%")
 
 
 def _writer(avro_type: object) -> Callable[[Any], bytes]:
-    """Return what writes a value of `avro_type` (Avro specification, "Binary encoding")."""
+    """Return the writer for a value of `avro_type` (Avro specification, "Binary encoding")."""
     match avro_type:
         case "string":
             return _text
@@ -101,7 +101,7 @@ def _texts(values: Sequence[str]) -> bytes:
 
 
 def _long(value: int) -> bytes:
-    """Zigzag, then seven bits a byte. Of times and counts the lowest bits change with each, the rest only at times."""
+    """Zigzag, then seven bits a byte. In times and counts the lowest bits always change, the rest rarely."""
     rest = value << 1 ^ value >> 63
     if rest < 1 << 14:
         return _varint(rest)
@@ -145,7 +145,7 @@ class AvroDecoder:
     def decode(self, body: bytes) -> dict[str, Any]:
         """Return the record of an Avro `body`.
 
-        Raises `ValueError` when the body is not a record of the schema, whole and alone.
+        Raises `ValueError` if the body is not exactly one record of the schema.
         """
         buffer = BytesIO(body)
         try:
@@ -158,7 +158,7 @@ class AvroDecoder:
 
 
 def without_logical_types(schema: Any) -> Any:  # noqa: ANN401 - a schema is any JSON
-    """Return a copy of `schema` whose times are plain integers, which no calendar can fail to hold."""
+    """Return a copy of `schema` with times as plain integers, beyond any calendar's limits."""
     if isinstance(schema, Mapping):
         return {name: without_logical_types(value) for name, value in schema.items() if name != "logicalType"}
     if isinstance(schema, list):

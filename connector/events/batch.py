@@ -1,6 +1,6 @@
 """What batch compliance asks about: Tweets or users. Topics, schemas, ids and ledger partitions follow from one table.
 
-Must not know jobs, runs or how X is asked.
+Must not know jobs, runs or requests to X.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class BatchType:
     """One type of batch compliance job: what X calls it, and what its results are called here.
 
     `ledger_partition` is the partition of the batch ledger that belongs to its runs. `answers` are the event types
-    whose effect on what is held shows in the results of a run about all of it, or in the absence of an id from them.
+    whose effect shows in the results of a run about all held ids, or in the absence of an id from them.
     """
 
     job_type: str
@@ -46,7 +46,7 @@ _OF_USERS = frozenset(
 )
 BATCH_TYPES = (BatchType("tweets", "tweet", 0, _OF_TWEETS), BatchType("users", "user", 1, _OF_USERS))
 """X documents an action and a reason for each of these (integration guide of batch compliance, "Results"); for no other
-event, and whether a dropped Tweet is among the results it does not say. An event that undoes another is seen by the id
-that has no result any more.
+event, and it does not document whether dropped Tweets are among the results. An event that undoes another shows in the
+id having no result any more.
 """
 BY_JOB_TYPE = {batch_type.job_type: batch_type for batch_type in BATCH_TYPES}

@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One of X's compliance streams; `partitions` is None where the request takes no `partition` parameter."""
+    """One of X's compliance streams; `partitions` is None if the request has no `partition` parameter."""
 
     name: str
     path: str
@@ -30,7 +30,7 @@ STREAMS = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class StreamPartition:
-    """One connection's worth of a stream; `number` counts from 1 and is 1 where X has no partitions."""
+    """One connection's share of a stream; `number` counts from 1 and is 1 if X has no partitions."""
 
     stream: str
     number: int
@@ -81,7 +81,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventType:
-    """One type of event: what X calls it, where it goes, what it holds; each there is stands once in `EVENT_TYPES`.
+    """One type of event: its name at X, its topic, its fields; each is once in `EVENT_TYPES`.
 
     `key` names the record fields that, joined with a colon, are the record key.
     """

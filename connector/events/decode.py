@@ -1,6 +1,6 @@
-"""What one line of a compliance stream is: an event, a system message of X, or a dead letter.
+"""Classifies one line of a compliance stream: an event, a system message from X, or a dead letter.
 
-Pure, and total: whatever the bytes are, `decode` answers. Shapes: X API v2 reference, compliance streams.
+Pure and total: `decode` returns a result for any bytes. Shapes: X API v2 reference, compliance streams.
 """
 
 import re
@@ -42,7 +42,7 @@ class Reason(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """A line that is an event of a known type, whole and well formed.
+    """A complete and well-formed event of a known type.
 
     `values` are those of the type's own record fields, in their order, and of `unknown_fields`; `event_at` is X's text
     for `event_at_ns`; `unknown_names` are the first of the members that the type does not have, as dotted paths.
@@ -59,10 +59,10 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A line that is kept as bytes: `line` is its beginning where `length`, in bytes, is more.
+    """A line kept as bytes: `line` is only its beginning if `length`, in bytes, is more.
 
     `unknown_type` is X's name of a type that the catalog does not have. A line that `has_data` looks like an event: one
-    object, of one type, under `data`. In any other X, or a box on the way, speaks of the connection.
+    object, of one type, under `data`. Any other is about the connection, from X or an intermediary.
     """
 
     id: bytes
@@ -76,7 +76,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class SystemMessage:
-    """A line in which X speaks of the connection, not of content; `problem` is X's most specific word for it."""
+    """A line from X about the connection, not about content; `problem` is X's most specific word for it."""
 
     problem: str
     detail: str
@@ -92,7 +92,7 @@ class LongLine:
 
 
 def decode(stream: str, line: bytes | LongLine) -> Event | DeadLetter | SystemMessage:
-    """Return what `line`, without its line end, is."""
+    """Return the class of `line`, given without its line end."""
     if isinstance(line, LongLine):
         detail, has_data = f"{line.length} bytes", _begins_with_data(line.head)
         return DeadLetter(line.id, Reason.TOO_LONG, detail, line.head, line.length, has_data)
@@ -100,9 +100,9 @@ def decode(stream: str, line: bytes | LongLine) -> Event | DeadLetter | SystemMe
 
 
 def decode_typed(stream: str, line: bytes) -> Event | None:
-    """Return the event that `decode_any` would return, at a lower cost, or None where that has to tell.
+    """Return the event that `decode_any` would return, at a lower cost, or None if that has to decide.
 
-    An event it is, then, of known members alone.
+    Such an event has known members only.
     """
     try:
         body = typed.read(stream, line)
@@ -119,7 +119,7 @@ def decode_typed(stream: str, line: bytes) -> Event | None:
 
 
 def decode_any(stream: str, line: bytes) -> Event | DeadLetter | SystemMessage:
-    """Return what any `line` is."""
+    """Return the class of any `line`."""
     try:
         return _decode(stream, line)
     except Exception as error:  # noqa: BLE001 - one bad line must never be more than its own dead letter
@@ -163,7 +163,7 @@ def _decode(stream: str, line: bytes) -> Event | DeadLetter | SystemMessage:
 
 
 def _any_id(stream: str, x_type: str, body: object, line: bytes) -> bytes:
-    """Return the event's id where type and body can be read, else the line's."""
+    """Return the event's id if type and body can be read, else the line's."""
     if not x_type or "\0" in x_type or not isinstance(body, dict):
         return line_id(stream, line)
     try:
@@ -227,7 +227,7 @@ def _names(unknown: Mapping[str, Any], known: Mapping[str, Any], path: str = "")
 
 
 def _system_message(message: Mapping[str, Any]) -> SystemMessage | None:
-    """X sends problems bare, or as the first of a list of errors."""
+    """Return the system message in a line, if any: X sends problems bare, or as the first of a list of errors."""
     errors = message.get("errors")
     if isinstance(errors, list) and errors:
         problem = errors[0]

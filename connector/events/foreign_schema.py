@@ -1,4 +1,4 @@
-"""Which schemas of others a decoder may follow: those with which a record's bytes bound what decoding makes of them.
+"""Checks which foreign schemas a decoder may use: those with which a record's size bounds the cost of decoding it.
 
 Must not know where a schema comes from, nor what it describes.
 """
@@ -11,11 +11,11 @@ _PRIMITIVES = frozenset({"boolean", "int", "long", "float", "double", "bytes", "
 
 
 def check_decodable(schema: Any) -> None:  # noqa: ANN401 - a schema is any JSON
-    """Raise `ValueError` unless each value of `schema` takes a byte at least, at a depth that the schema itself bounds.
+    """Raise `ValueError` unless each value of `schema` takes at least a byte, at a depth bounded by the schema itself.
 
     A type that takes no bytes, such as null beside a union, may be repeated without end in a few bytes. A type that is
-    used by its name may contain itself, which the decoder follows until the stack is used up, or others that contain
-    others, which multiplies what few bytes make. An event, a gap and a ledger entry need neither.
+    used by its name may contain itself, which exhausts the decoder's stack, or others that contain others, which
+    multiplies the output of few bytes. An event, a gap and a ledger entry need neither.
     """
     _check(schema, MOST_LEVELS)
 

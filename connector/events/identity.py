@@ -15,7 +15,7 @@ from connector.events.times import parse_ns
 ID_BYTES = 16
 _ID = f"{ID_BYTES}s"
 MAX_DEPTH = 64
-"""Deeper nesting counts as unreadable, so that what is readable does not depend on the stack at hand."""
+"""Deeper nesting counts as unreadable, so that readability does not depend on the available stack."""
 
 
 class UnreadableTimeError(ValueError):
@@ -52,7 +52,7 @@ def canonical_body(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def id_prefix(stream: str, x_type: str) -> bytes:
-    """Return what stands before the canonical body in the bytes that are hashed."""
+    """Return the bytes hashed before the canonical body."""
     return b"%b\0%b\0" % (stream.encode(), x_type.encode())
 
 
@@ -87,7 +87,7 @@ def pack_ids(ids: Iterable[bytes]) -> bytes:
 
 
 def unpack_ids(packed: bytes) -> tuple[bytes, ...]:
-    """Return the ids that were packed. Raises `struct.error` for bytes that are no row of ids."""
+    """Return the ids that were packed. Raises `struct.error` for any other bytes."""
     return struct.unpack(_ID * (len(packed) // ID_BYTES), packed)
 
 

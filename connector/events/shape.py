@@ -1,4 +1,4 @@
-"""What each event type's body has to look like: worked out once from the catalog, for it is asked for with every line.
+"""The shape of each event type's body: computed once from the catalog, since it is needed for every line.
 
 Pure. Must not know how a body is read from a line.
 """
@@ -17,7 +17,7 @@ _ID_LENGTH = 19
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A field, what tells whether a value fits it, and in words what would."""
+    """A field, the check of its values, and its expected form in words."""
 
     field: Field
     fits: Callable[[object], bool]
@@ -25,10 +25,10 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """An event type, with what reading its bodies takes.
+    """An event type, with what is needed to read its bodies.
 
-    `read` gives the members of a typed body: its time, then the values of the fields. `checks` are for those of these
-    values, by place, that are more than text; `key_of` gives the one that is the key, or those that are. `known` is the
+    `read` returns the members of a typed body: its time, then the values of the fields. `checks` are for those values,
+    by position, that are more than text; `key_of` returns the value or values of the key. `known` is the
     tree of the type's members, None its leaves.
     """
 

@@ -17,7 +17,7 @@ _LATEST_S = int(datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp())
 def parse_ns(text: str) -> int:
     """Return the instant of an RFC 3339 `text` as nanoseconds since 1970-01-01T00:00:00Z.
 
-    Raises `ValueError` when it is not one, or lies outside the years 1 to 9999 in UTC.
+    Raises `ValueError` if it is not one, or lies outside the years 1 to 9999 in UTC.
     """
     fraction_ns, offset_s = _fraction_and_offset(text[_TO_THE_SECOND_LENGTH:])
     seconds = _seconds(text[:_TO_THE_SECOND_LENGTH]) - offset_s
@@ -38,7 +38,7 @@ def _seconds(to_the_second: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _fraction_and_offset(rest: str) -> tuple[int, int]:
-    """Return the nanoseconds, and by how many seconds the zone is ahead of UTC."""
+    """Return the nanoseconds, and the seconds by which the zone is ahead of UTC."""
     match = _FRACTION_AND_ZONE.fullmatch(rest)
     if match is None:
         raise ValueError("not an RFC 3339 time")
@@ -50,7 +50,7 @@ def _fraction_and_offset(rest: str) -> tuple[int, int]:
 def format_us(instant_us: int) -> str:
     """Return an instant, microseconds since 1970, as `2026-01-31T12:00:00.123456Z`.
 
-    An instant beyond what the calendar holds is given as its number.
+    An instant beyond the calendar is returned as its number.
     """
     try:
         to_the_second = datetime.fromtimestamp(instant_us // US_PER_S, UTC).replace(tzinfo=None).isoformat()

@@ -1,8 +1,8 @@
-"""Lines of exactly a known shape, read in one go: the short way for what most of X's lines are.
+"""Reads lines of exactly a known shape in one step: the fast path for most lines.
 
-The catalog's types become msgspec structs that take no member but those the catalog names. So reading a line is to
-check its shape, and writing the struct gives the canonical body: members sorted, none of them null. What the texts have
-to hold, and what a line of another shape is, is found out in `decode`.
+The catalog's types become msgspec structs that take no member but those the catalog names. So reading a line checks
+its shape, and writing the struct gives the canonical body: members sorted, none of them null. `decode` checks the
+texts, and classifies lines of other shapes.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ _TYPES: dict[Kind, Any] = {Kind.ID: str, Kind.IDS: list[str], Kind.TEXT: str, Ki
 def read(stream: str, line: bytes) -> Any:  # noqa: ANN401 - one of `BODIES`, which are made below
     """Return the body of the event on `line`, an instance of its type's struct.
 
-    Raises `msgspec.MsgspecError` or `ValueError` for a line that holds anything else, or anything more.
+    Raises `msgspec.MsgspecError` or `ValueError` for a line with anything else, or anything more.
     """
     [body] = filter(None, msgspec.structs.astuple(_READERS[stream](line).data))
     return body
 
 
 def member_tree(event_type: EventType, event_at: object, leaf: Callable[[Field], object]) -> dict[str, Any]:
-    """Return the members of the type's body as X nests them: `event_at`, and of each field what `leaf` makes of it."""
+    """Return the members of the type's body, nested as by X: `event_at`, and `leaf` of each field."""
     tree: dict[str, Any] = {"event_at": event_at}
     for field in event_type.fields:
         node = tree

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt, as X asks for it (X API v2, "Consuming streaming data": back-off).
+"""Delays before the next attempt, as X asks (X API v2, "Consuming streaming data": back-off).
 
 Policies are values, delays are seconds; the caller waits.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 JITTER = 0.1
-"""Delays are stretched by up to this share, so that partitions and replicas do not march in step."""
+"""Delays are stretched by up to this share, so that partitions and replicas do not synchronise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Exponential:
 
 
 class Curve(Enum):
-    """Which delays a kind of failure gets."""
+    """The delays for a kind of failure."""
 
     NETWORK = Linear(0.25, 16)
     HTTP = Exponential(5, 320)
@@ -62,5 +62,5 @@ class Backoff:
         return delay_s * (1 + JITTER * self._jitter())
 
     def delivered(self) -> None:
-        """Begin again with the first delays: a connection was proved. A granted request alone proves nothing."""
+        """Reset the delays: a connection has proved itself. A granted request alone proves nothing."""
         self._failures.clear()

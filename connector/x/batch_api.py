@@ -1,4 +1,4 @@
-"""What all batch compliance calls share: the connection to X, the token, and what an answer means.
+"""What all batch compliance calls share: the connection to X, the token, and the classification of answers.
 
 Facts: X API v2, "Compliance" (OpenAPI 2.168) and its integration guide; X replaced the back end in September 2026.
 """
@@ -37,7 +37,7 @@ class JobType(StrEnum):
 
 
 class JobStatus(StrEnum):
-    """The status of a job, in the words that X documents; others may come."""
+    """The status of a job, as documented by X; others may come."""
 
     CREATED = "created"
     IN_PROGRESS = "in_progress"
@@ -48,7 +48,7 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Where ids are uploaded or results downloaded, until `expires_us` (None: X does not say). The URL is a secret."""
+    """Where ids are uploaded or results downloaded, until `expires_us` (None: unknown). The URL is a secret."""
 
     url: str = field(repr=False)
     expires_us: int | None
@@ -68,7 +68,7 @@ class Job:
 
 
 class CallFailedError(ConnectorError):
-    """A call failed: `status` is that of X's answer, or what its words amount to; None if there is none.
+    """A call failed: `status` is that of X's answer, or what its body amounts to; None if there is none.
 
     `at_least_s` is how long X asks to wait.
     """
@@ -100,7 +100,7 @@ class BatchApi:
 
     @property
     def sent_secrets(self) -> Secrets:
-        """What has gone to X, transfer URLs included, and must not be published, should a result line repeat it."""
+        """The secrets sent to X, transfer URLs included, which must not be published if a result line repeats them."""
         return Secrets((*self._token.sent, *self.way.proxy_secrets, *self.transfer_secrets), LEAST_IN_DATA)
 
     def bearer(self, wire: Wire) -> dict[str, str]:
@@ -112,9 +112,9 @@ class BatchApi:
             raise CallFailedError(shown(error.failure.detail), status, error.failure.at_least_s) from None
 
     def read_head(self, response: httpx.Response, method: str) -> Head:
-        """Return what the head of an answer says; the next call after a 401 has another token, if there is one.
+        """Return the parsed head of an answer; the next call after a 401 has another token, if there is one.
 
-        Who was not sent the token is not X: it tells neither X's time nor anything of the token.
+        A host that was not sent the token is not X: its answer is no evidence of X's time or about the token.
         """
         head = read_head(response.status_code, response.headers, wall_us())
         if "authorization" in response.request.headers:
@@ -136,7 +136,7 @@ class BatchApi:
 
 
 def refused(head: Head, body: bytes) -> CallFailedError:
-    """Return the error for an unsuccessful answer, in X's words if it has any."""
+    """Return the error for an unsuccessful answer, with X's message if it has one."""
     problem = read_problem(body)
     words = shown(body if problem is None else problem.said) or "X gives no reason"
     at_least_s = head.retry_after_s
@@ -150,6 +150,6 @@ def refused(head: Head, body: bytes) -> CallFailedError:
 def unanswered(error: HttpFailure) -> CallFailedError:
     """Return the error for a call without an answer, or with one that breaks off.
 
-    To be raised `from None`: the words of the HTTP library may hold what was sent, should the other end repeat it.
+    To be raised `from None`: the HTTP library's message may hold parts of the request that the other end repeated.
     """
     return CallFailedError(shown(f"{type(error).__name__}: {error}"))

@@ -1,7 +1,7 @@
 r"""Many small chunks of an HTTP/1.1 body in, one large one out, whenever some have arrived. Pure: bytes to bytes.
 
-X may send every event as a chunk of its own, and a chunk costs the HTTP client more than all that is done with the
-event. What the body holds, and when, stays the same; so does everything but a chunked body. Chunks: RFC 9112, 7.1.
+X may send every event as its own chunk, and a chunk costs the HTTP client more than all processing of the event. The
+content and timing of the body stay the same; so does everything but a chunked body. Chunks: RFC 9112, 7.1.
 """
 
 import re
@@ -17,10 +17,10 @@ _BEGINNING_OF_BETWEEN = re.compile(rb"(\r(\n([0-9A-Fa-f]{1,8}\r?)?)?)?")
 
 
 class ChunkMerger:
-    """Fed all bytes of one connection, from the first of the response's head on.
+    """Receives all bytes of one connection, from the first of the response's head on.
 
-    From the first thing on that it does not understand, and from the last chunk on, it hands on what it is fed: the
-    line end of a chunk that it has handed on comes with what follows, so the client sees what stands in its place.
+    After anything that it does not understand, and after the last chunk, it passes bytes through unchanged: the line
+    end of a chunk passed on comes with what follows, so the client sees whatever is in its place.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class ChunkMerger:
         """Bytes of that which the client has seen."""
 
     def feed(self, data: bytes) -> bytes:
-        """Return what the client is to see of `data`; nothing where it ends between two chunks."""
+        """Return the bytes for the client from `data`; nothing if it ends between two chunks."""
         if self._passes_on or not data:
             return data
         if not self._is_in_head:

@@ -23,7 +23,7 @@ from connector.x.transport import Wire
 from connector.x.way import Way, base_url_of
 
 _LITTLE_BYTES = 16 * 1024
-"""After so little was read, more is left to come for a while: waking up for an event costs more than the event."""
+"""After a smaller read, wait for more to arrive: waking up for an event costs more than the event."""
 _UNGRANTABLE = {"backfill_minutes": "99"}
 
 
@@ -40,13 +40,13 @@ class Connection:
         """X's time of the answer, or None where its `Date` is missing or garbage."""
         self.rate_limit: RateLimit | None = head.rate_limit
         self.secrets = secrets
-        """What went out with the request, and must not be published, should X repeat it."""
+        """Secrets of the request, which must not be published if X repeats them."""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body's bytes as they arrive, decompressed.
 
-        Ends when X ends the body properly. Raises `ConnectFailedError` for every other end, and where a proper one
-        cannot be told from a cut.
+        Ends when X ends the body properly. Raises `ConnectFailedError` for every other end, and if a proper one cannot
+        be distinguished from a cut.
         """
         try:
             for chunk in self._response.iter_raw():
@@ -61,11 +61,11 @@ class Connection:
             raise ConnectFailedError(network_failure(error)) from error
         if not self._is_delimited:
             raise ConnectFailedError(
-                Failure(Curve.NETWORK, FailureReason.NETWORK, "the body ended, and nothing says that it is whole")
+                Failure(Curve.NETWORK, FailureReason.NETWORK, "the body ended, and nothing shows that it is complete")
             )
 
     def close(self) -> None:
-        """End the connection at once, also under a read that waits in another thread."""
+        """End the connection at once, even during a read in another thread."""
         self._wire.close()
 
     def __enter__(self) -> Self:
@@ -98,16 +98,16 @@ class XClient:
         self._token = Token(settings, exchange_over(self._way.client))
 
     def open(self, partition: StreamPartition, plan: Plan, wire: Wire | None = None) -> Connection:
-        """Ask X for `plan`; who holds the `wire` can end the wait for the answer, too.
+        """Ask X for `plan`; closing the `wire` also ends the wait for the answer.
 
-        Raises `ConnectFailedError`; `PlanRefusedError` where X itself objects to the request.
+        Raises `ConnectFailedError`; `PlanRefusedError` if X itself refuses the request.
         """
         wire = wire or Wire()
         with self._way.attempt(wire, self._attempt_time_s):
             return self._open(partition, plan, wire)
 
     def _open(self, partition: StreamPartition, plan: Plan, wire: Wire) -> Connection:
-        # A compressed body may be cut where no one notices; of a replay the end is all that says it is whole.
+        # A truncated compressed body may go unnoticed; only its end shows that a replay is complete.
         is_gzip_asked = self._is_gzip and not isinstance(plan, Replay)
         response, head, secrets = self._get(partition, _parameters(plan), wire, is_gzip=is_gzip_asked)
         if head.is_stream(is_gzip_asked=is_gzip_asked):
@@ -120,7 +120,7 @@ class XClient:
     def check_access(self, stream: str) -> None:
         """Ask X for `stream` in a way it cannot grant, so that no connection is made or disturbed.
 
-        Raises `ConnectFailedError` unless X then objects to the request itself: to neither token nor access.
+        Raises `ConnectFailedError` unless X then refuses the request itself, and neither token nor access.
         """
         wire = Wire()
         with self._way.attempt(wire, self._attempt_time_s):
@@ -134,7 +134,7 @@ class XClient:
     def _get(
         self, partition: StreamPartition, parameters: Mapping[str, str], wire: Wire, *, is_gzip: bool
     ) -> tuple[httpx.Response, Head, Secrets]:
-        """Return the answer, what its head says, and what of the request must not be shown."""
+        """Return the answer, its parsed head, and the secrets of the request."""
         token = self._token.value(wire)
         secrets = Secrets((*self._token.sent, *self._way.proxy_secrets), LEAST_IN_DATA)
         if STREAMS[partition.stream].partitions is not None:
@@ -160,7 +160,7 @@ class XClient:
 
 
 def try_client(settings: XSettings) -> None:
-    """Raise `SettingsError` where no client can be made of the settings and the environment."""
+    """Raise `SettingsError` if the settings and the environment do not give a client."""
     XClient(settings).close()
 
 
@@ -175,7 +175,7 @@ def _to_the_second(instant_us: int) -> str:
 
 
 def _error(response: httpx.Response, head: Head) -> ConnectFailedError:
-    """Return the error for an answer that is no stream."""
+    """Return the error for an answer that is not a stream."""
     body = read_beginning(response, head)
     if head.status == httpx.codes.OK:
         return ConnectFailedError(not_a_stream(head, body))

@@ -1,4 +1,4 @@
-"""X's time, as far as it can be known: the `Date` header of an answer and the monotonic time since.
+"""X's time, as far as it is known: the `Date` header of an answer and the monotonic time since.
 
 All instants are microseconds since 1970, UTC; all durations are microseconds where their name ends in `_us`.
 """
@@ -15,9 +15,9 @@ AGREEMENT_US = 60 * US_PER_S
 WINDOW_US = 15 * 60 * US_PER_S
 """X's rate-limit windows: a reset is never further ahead (X API v2, "Rate limits")."""
 MAX_LEAD_US = 5 * 60 * US_PER_S
-"""How far a wall clock that is ahead of X's answers is believed: so long must ids stay known for its sake."""
+"""How far ahead of X's answers a wall clock is believed: ids must stay known for that long because of it."""
 PRECISION_US = 2 * US_PER_S
-"""A wall clock this close to X's date, which is cut to the second, is the better clock; its answer's way is added."""
+"""A wall clock this close to X's date, truncated to the second, is the better clock; the travel time is added."""
 
 
 def wall_us() -> int:
@@ -41,13 +41,13 @@ class XClock:
         self._odd_offset_us: int | None = None
 
     def synchronise(self, date_us: int | None, reset_us: int | None = None, taken_us: int = 0) -> None:
-        """Take the `Date` of an answer that has just arrived, a whole second cut off, unless nothing speaks for it.
+        """Adopt the `Date` of an answer that has just arrived, truncated to a second, unless nothing supports it.
 
-        It was on its way for `taken_us` at most: so long ago was the request sent.
+        It travelled for `taken_us` at most: the request was sent that long ago.
 
-        Rests on a second witness: our wall clock, the rate-limit reset of the same answer, the time that earlier
-        answers told, or the next answer that tells the same, where neither the reset nor a wall clock that agrees with
-        earlier answers speaks against it. A first answer is believed, as X's own word, unless its reset contradicts it.
+        Rests on a second witness: our wall clock, the rate-limit reset of the same answer, the time by earlier answers,
+        or a next answer with the same time, if neither the reset nor a wall clock that agrees with earlier answers
+        contradicts it. A first answer is believed unless its reset contradicts it.
         """
         if date_us is None:
             return
@@ -68,7 +68,7 @@ class XClock:
                 self._known = offset_us, taken_us
 
     def read(self) -> Reading:
-        """Look at the clocks."""
+        """Read the clocks."""
         wall_us_, monotonic_us_ = self._wall(), self._monotonic()
         known = self._known
         if known is None:
@@ -87,7 +87,7 @@ class XClock:
         )
 
     def offset_us(self) -> int:
-        """Return by how much X's time is ahead of the wall clock now, to a second's precision; 0 before any answer."""
+        """Return how far X's time is ahead of the wall clock now, to a second; 0 before any answer."""
         known = self._known
         return 0 if known is None else known[0] + self._monotonic() - self._wall()
 

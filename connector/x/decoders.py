@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from typing import Protocol
 
 PIECE_BYTES = 256 * 1024
-"""The most that is decoded at once, since a body may inflate a thousandfold and without end."""
+"""Most bytes decoded at once, since a body may inflate a thousandfold and without end."""
 _GZIP_WBITS = 31
 
 
@@ -23,7 +23,7 @@ class Decoder(Protocol):
         """Yield all that `chunk` makes decodable. Raises `CorruptGzipError`."""
 
     def flush(self) -> None:
-        """End the body. Raises `CorruptGzipError` where its end is missing."""
+        """End the body. Raises `CorruptGzipError` if its end is missing."""
 
 
 class IdentityDecoder:
@@ -47,7 +47,7 @@ class GzipDecoder:
     def decode(self, chunk: bytes) -> Iterator[bytes]:
         """Yield all that `chunk` makes decodable, in pieces of at most `PIECE_BYTES`. Raises `CorruptGzipError`.
 
-        What small members hold comes together, as a piece costs its reader more than a member costs here.
+        Small members are merged into one piece, as a piece costs its reader more than a member costs here.
         """
         held = bytearray()
         try:
@@ -77,7 +77,7 @@ class GzipDecoder:
             chunk = yield from self._inflate(self._member, chunk)
 
     def _inflate(self, member: "zlib._Decompress", chunk: bytes) -> Generator[bytes, None, bytes]:
-        """Yield what `member` makes of `chunk`, and return what follows the member, if it ends within the chunk."""
+        """Yield the decoded `chunk`, and return the bytes after the member, if it ends within the chunk."""
         is_more_to_come = True
         while is_more_to_come:
             try:

@@ -1,4 +1,4 @@
-"""What can go wrong on the way to X or with its answer, as what the caller must do. Classified in `failures`."""
+"""Failures of requests to X, by what the caller must do. Classified in `failures`."""
 
 import os
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ TOO_MANY_CONNECTIONS = "TooManyConnections"
 
 
 class FailureReason(StrEnum):
-    """Why an attempt to connect failed, as it is logged and counted."""
+    """Why an attempt to connect failed, for logs and metrics."""
 
     NETWORK = "network"
     SILENT = "silent"
@@ -31,9 +31,9 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """What X says is left of an endpoint's connects until `reset_s`, UNIX seconds, at most a window after `said_at_s`.
+    """X's figures of an endpoint's connects until `reset_s`, UNIX seconds, at most a window after `said_at_s`.
 
-    `said_at_s` is the answer's `Date`; the wall clock where there is none, or where the reset fits that alone.
+    `said_at_s` is the answer's `Date`; the wall clock if there is none, or if the reset fits only that.
     """
 
     limit: int
@@ -44,10 +44,9 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no connection; `reason` is a `FailureReason` where an attempt failed, `detail` is for people.
+    """Why there is no connection; `reason` is a `FailureReason` if an attempt failed, `detail` is for people.
 
-    `rate_limit` and `date_us` are what X's answer says of them; `is_sent` is False where the request cannot have
-    reached X.
+    `rate_limit` and `date_us` are from X's answer; `is_sent` is False if the request cannot have reached X.
     """
 
     curve: Curve
@@ -60,7 +59,7 @@ class Failure:
 
 
 class ConnectFailedError(ConnectorError):
-    """An attempt to connect to X did not succeed: wait as `failure` says, then ask for the same again."""
+    """An attempt to connect to X did not succeed: wait as in `failure`, then repeat the request."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.detail)

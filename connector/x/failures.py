@@ -1,4 +1,4 @@
-"""The one place where exceptions of the HTTP library and answers that are no stream become failures. Pure."""
+"""Turns exceptions of the HTTP library and answers that are not a stream into failures. Pure."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -53,13 +53,13 @@ def network_failure(error: HttpFailure) -> Failure:
 
 
 def not_a_stream(head: Head, body: bytes) -> Failure:
-    """Return the failure for a 200 that is no stream; `body` is the beginning of what came with it."""
+    """Return the failure for a 200 that is not a stream; `body` is the beginning of its body."""
     detail = f"HTTP {head.status} is not a stream of X's: {_described(head, body)}"
     return _failure(head, FailureReason.NOT_A_STREAM, Curve.HTTP, detail)
 
 
 def refusal(head: Head, body: bytes) -> ConnectFailedError:
-    """Return the error for an answer that is not 200: `PlanRefusedError` where X itself objects to the request."""
+    """Return the error for an answer that is not 200: `PlanRefusedError` if X itself refuses the request."""
     problem = read_problem(body)
     words = shown(body if problem is None else problem.said)
     is_about_connections = problem is not None and TOO_MANY_CONNECTIONS in problem.issues
@@ -78,7 +78,7 @@ def refusal(head: Head, body: bytes) -> ConnectFailedError:
 
 
 def _judge(status: int, problem: Problem | None, *, has_body: bool) -> tuple[FailureReason, Curve]:
-    """Return what an answer is, and whether it passes by itself: only X's own words call for a person."""
+    """Return the class of an answer, and whether it is temporary: only X's own answers call for a person."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return FailureReason.HTTP_5XX, Curve.HTTP
     reason = _REASONS.get(status, FailureReason.HTTP_OTHER)
@@ -105,14 +105,14 @@ def _too_many(head: Head, problem: Problem | None, words: str) -> Failure:
 
 
 def _failure(head: Head, reason: FailureReason, curve: Curve, detail: str, at_least_s: float = 0.0) -> Failure:
-    """Return a failure with all that the answer says of time; `Retry-After` counts where waiting is what helps."""
+    """Return a failure with the times in the answer; `Retry-After` counts if waiting helps."""
     is_asked_to_wait = head.status in _RETRY_LATER or head.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     at_least_s = max(at_least_s, head.retry_after_s if is_asked_to_wait else 0.0)
     return Failure(curve, reason, detail, at_least_s, head.rate_limit, date_us=head.date_us)
 
 
 def _described(head: Head, body: bytes) -> str:
-    """Return what came in place of X's answer: its type, its encoding, and how it begins."""
+    """Return a description of what came instead of X's answer: type, encoding, and beginning."""
     types, encodings = (
         shown(", ".join(values), _HEADER_LIMIT) or "none" for values in (head.content_types, head.encodings)
     )
@@ -120,7 +120,7 @@ def _described(head: Head, body: bytes) -> str:
 
 
 def _redirect(head: Head) -> str:
-    """Return where an answer points, its host alone: a path or query may hold what is secret."""
+    """Return the host that a redirect points to; path or query may hold a secret."""
     if not head.location:
         return ""
     try:

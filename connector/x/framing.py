@@ -1,6 +1,6 @@
 r"""Chunks of a response body in, lines out. X ends lines with `\r\n`, sometimes `\n`; an empty line is a keep-alive.
 
-A chunk boundary is never a line boundary, and what is left when a connection ends is never a line.
+A chunk boundary is not a line boundary, and bytes left at the end of a connection are not a line.
 """
 
 from connector.events.decode import LongLine
@@ -21,7 +21,7 @@ class Framer:
 
     @property
     def tail_bytes(self) -> int:
-        """How many bytes of an unfinished line have come."""
+        """The number of bytes of an unfinished line."""
         return self._long.length if self._long else len(self._tail)
 
     def feed(self, chunk: bytes) -> list[bytes | LongLine]:
@@ -68,7 +68,7 @@ class _LongTail:
         self.length = 0
 
     def grow(self, part: bytes) -> None:
-        """Take more of the line."""
+        """Add more of the line."""
         if part:
             self._digest.update(self._last)
             self._digest.update(part[:-1])
@@ -76,7 +76,7 @@ class _LongTail:
             self.length += len(part)
 
     def finish(self) -> LongLine:
-        """Return the line, now that its end has come."""
+        """Return the line, once its end has come."""
         if self._last == b"\r":
             return LongLine(self._head, self._digest.digest(), self.length - 1)
         self._digest.update(self._last)

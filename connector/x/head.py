@@ -1,6 +1,6 @@
-"""The head of an answer: what it says of the time, the connect budget, the next attempt and the body that follows.
+"""The head of an answer: its time, the connect budget, the next attempt and the kind of body.
 
-Pure, and raises for nothing that a header may hold: what makes no sense says nothing.
+Pure, and never raises: nonsense in a header is ignored.
 """
 
 import re
@@ -15,22 +15,22 @@ from connector.events.times import US_PER_S
 from connector.x.errors import RateLimit
 
 MAX_WAIT_S = 16 * 60.0
-"""X's windows last 15 minutes; a moment further away than that and a little is no time to wait for."""
+"""X's windows last 15 minutes; a moment much further away is not worth waiting for."""
 _PAST_S = 60.0
-"""How long ago a window may have ended that an answer still speaks of: clocks and edges differ by seconds."""
+"""How long ago the window of an answer may have ended: clocks and edges differ by seconds."""
 _MILLISECONDS = 10**11
-"""A UNIX time from here on is one in milliseconds: in seconds it would be after the year 5000."""
+"""A UNIX time from here on is in milliseconds: in seconds it would be after the year 5000."""
 _MOST_CONNECTS = 10**9
-"""More than that is no number of connects, and may fit no metric."""
+"""Most connects believed; more may not fit a metric."""
 _NUMBER = re.compile(r"[0-9]{1,15}")
-"""More digits than that are no number of anything here, and may fit no float."""
+"""Most digits of a number believed; more may not fit a float."""
 _JSON_TYPES = {"application/json", "application/x-ndjson"}
 _GZIP_NAMES = {"gzip", "x-gzip"}
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the head of an answer says; times are None where it does not, or says nonsense.
+    """The parsed head of an answer; times are None if missing or nonsense.
 
     `rate_limit` is None unless all of it is there and fits; `is_spent` is its `remaining` alone.
     """
@@ -52,15 +52,15 @@ class Head:
     def is_stream(self, *, is_gzip_asked: bool) -> bool:
         """Return whether a stream of X's follows.
 
-        Rests on the status, on a type that is JSON where one is given, as X documents it, and on an encoding that was
-        asked for: a page of an intermediary is text, and what cannot be decoded cannot be cut into lines.
+        Rests on the status, on a JSON type if one is given, as X documents it, and on a requested encoding: a page of
+        an intermediary is text, and an undecodable body cannot be cut into lines.
         """
         is_decodable = not self.encodings or (self.is_gzip and is_gzip_asked)
         return self.status == HTTPStatus.OK and is_decodable and all(map(_is_json, self.content_types))
 
 
 def read_head(status: int, headers: httpx.Headers, wall_us: int) -> Head:
-    """Return what the head of an answer says that came when the wall clock stood at `wall_us`."""
+    """Return the parsed head of an answer that came at `wall_us` by the wall clock."""
     date_us = _date_us(headers)
     return Head(
         status=status,
@@ -104,7 +104,7 @@ def _rate_limit(headers: httpx.Headers, date_us: int | None, wall_us: int) -> Ra
 
 
 def _retry_after_s(headers: httpx.Headers, now_us: int) -> float:
-    """Return how long X asks to wait, in seconds or until a date (RFC 9110, 10.2.3); 0 where it does not."""
+    """Return how long X asks to wait, in seconds or until a date (RFC 9110, 10.2.3); 0 if it does not."""
     return max((_wait_s(text.strip(), now_us) for text in headers.get_list("retry-after")), default=0.0)
 
 

@@ -20,9 +20,9 @@ from connector.x.transport import Wire
 _PATH = "/2/compliance/jobs"
 _LIST_LIMIT_BYTES = 16 * 1024**2
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-"""X's ids are decimal; whatever else one may be, it must not alter the path that it is put into."""
+"""X's ids are decimal; in any case an id must not alter the path that contains it."""
 _UNKNOWN = "resource-not-found"
-"""The type of X's problem with what it does not know; it may come with status 200 (X API v2, "Partial errors")."""
+"""The type of X's problem for an unknown resource; it may come with status 200 (X API v2, "Partial errors")."""
 _NS_PER_US = 1000
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class _Many(msgspec.Struct):
     errors: list[msgspec.Raw] | None = None
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` for a problem in the place of the list, which is no empty one."""
+        """Raise `ValueError` for a problem instead of a list: it does not mean an empty list."""
         if self.data is None and self.errors:
             raise ValueError("a problem")
 
@@ -87,7 +87,7 @@ class Jobs:
                 return None
             raise
         if job.id != job_id:
-            raise CallFailedError(f"X answers with job {job.id} to what was asked about job {job_id}")
+            raise CallFailedError(f"X answered with job {job.id} to a request for job {job_id}")
         return job
 
     def active(self, kind: JobType) -> list[Job]:
@@ -132,17 +132,17 @@ class Jobs:
 
 
 def _path_of(job_id: str) -> str:
-    """Return where a job is. Raises `CallFailedError`, as X answers for a job that it does not know."""
+    """Return the path of a job. Raises `CallFailedError` as for a job that X does not know."""
     if not _ID.fullmatch(job_id):
         raise CallFailedError(f"no job has the id {shown(job_id)}", HTTPStatus.NOT_FOUND)
     return f"{_PATH}/{job_id}"
 
 
 def _not_as_documented(method: str, head: Head, body: bytes) -> CallFailedError:
-    """Return the error for a success that holds no job, in X's words where it names a problem in its place."""
+    """Return the error for a success without a job, with X's message if it holds a problem instead."""
     problem = read_problem(body)
     if problem is None or not problem.said:
-        return CallFailedError(f"X's answer to {method} {_PATH} is not as X documents it", head.status)
+        return CallFailedError(f"X's answer to {method} {_PATH} is not as documented", head.status)
     status = HTTPStatus.NOT_FOUND if _UNKNOWN in problem.kinds else head.status
     return CallFailedError(f"HTTP {head.status}: {shown(problem.said)}", status)
 

@@ -1,4 +1,4 @@
-"""X's error bodies, and what tells them from those of others. Pure.
+"""X's error bodies, and how they differ from those of intermediaries. Pure.
 
 They come in three shapes (X API v2, "Response codes & errors"): a problem, a list of errors, a bare code and message.
 """
@@ -29,7 +29,7 @@ _OF_THE_REQUEST = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What X says is wrong: the last path segments of its types, its codes, its `connection_issue`s, its words."""
+    """A problem from X: the last path segments of its types, its codes, its `connection_issue`s, its message."""
 
     kinds: frozenset[str]
     codes: frozenset[int]
@@ -39,7 +39,7 @@ class Problem:
 
     @property
     def refuses_the_request(self) -> bool:
-        """Whether X speaks of the request or of the contract, and not of the state of a connection, which passes.
+        """Whether it is about the request or the contract, and not about the temporary state of a connection.
 
         Rests on X's own types and on `parameters`: an intermediary knows neither.
         """
@@ -47,12 +47,12 @@ class Problem:
 
     @property
     def refuses_the_credentials(self) -> bool:
-        """Whether X speaks of the token, or of the key and its secret."""
+        """Whether it is about the token, or the key and its secret."""
         return not self.codes.isdisjoint(_CREDENTIAL_CODES)
 
 
 def read_problem(body: bytes) -> Problem | None:
-    """Return what X says is wrong, or None where `body` has none of X's shapes."""
+    """Return the problem in `body`, or None if it has none of X's formats."""
     try:
         answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

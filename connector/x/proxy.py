@@ -1,7 +1,8 @@
-"""The HTTP proxy on the way to X, as the environment names it. Pure; what may be a password is in no error.
+"""The HTTP proxy for X, from the environment. Pure; no error shows what may be a password.
 
-`NO_PROXY` lists, with commas, what is reached directly: `*`, a host name (its subdomains too; with a leading dot those
-alone), an address, a network such as `10.0.0.0/8` or `fd00::/8`; a scheme before it and a port after it narrow it down.
+`NO_PROXY` is a comma-separated list of what is reached directly: `*`, a host name (its subdomains too; with a leading
+dot those alone), an address, a network such as `10.0.0.0/8` or `fd00::/8`; a scheme before it and a port after it
+narrow it down.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def find_proxy(url: httpx.URL, proxies: Mapping[str, str]) -> httpx.Proxy | None:
-    """Return the proxy that leads to `url`, or None where it is reached directly.
+    """Return the proxy for `url`, or None to connect directly.
 
     `proxies` is what `urllib.request.getproxies_environment` returns: values by scheme, `all` and `no`. Raises
     `SettingsError` for a proxy, or an entry of `NO_PROXY`, that cannot be used.
@@ -35,7 +36,7 @@ def find_proxy(url: httpx.URL, proxies: Mapping[str, str]) -> httpx.Proxy | None
 
 
 def secrets_of(proxy: httpx.Proxy) -> tuple[str, ...]:
-    """Return what of the way to the proxy must not be shown, should an answer repeat it."""
+    """Return the secrets of the proxy connection, which must not be shown if an answer repeats them."""
     return () if proxy.auth is None else (proxy.auth[1], basic_credentials(*proxy.auth))
 
 

@@ -1,6 +1,6 @@
-"""The body of an answer that is not a stream, bounded in size; in time it is by the attempt that waits for it.
+"""The body of an answer that is not a stream, bounded in size; its attempt bounds the time.
 
-The limit holds for what comes and for what that inflates to; an encoding that was not asked for is left as it is.
+The limit applies to the bytes received and to the inflated ones; an encoding that was not requested is left as it is.
 """
 
 from collections.abc import Iterator
@@ -16,25 +16,25 @@ _DELIMITERS = {"content-length", "transfer-encoding"}
 
 
 def decoder_of(head: Head) -> Decoder:
-    """Return what decodes the body that follows `head`; one in any other encoding stays as it is."""
+    """Return the decoder of the body that follows `head`; one in any other encoding stays as it is."""
     return GzipDecoder() if head.is_gzip else IdentityDecoder()
 
 
 def is_delimited(response: httpx.Response) -> bool:
-    """Return whether the end of the body can be told from a cut."""
+    """Return whether the end of the body can be distinguished from a cut."""
     return not _DELIMITERS.isdisjoint(response.headers)
 
 
 def read_body(response: httpx.Response, head: Head, limit_bytes: int = BODY_LIMIT) -> bytes:
-    """Return what came of the body within the limit, and close the response.
+    """Return the body up to the limit, and close the response.
 
-    Raises one of `HTTP_FAILURES` where the body breaks off or takes too long.
+    Raises one of `HTTP_FAILURES` if the body breaks off or takes too long.
     """
     return b"".join(_bounded(response, head, limit_bytes))
 
 
 def read_beginning(response: httpx.Response, head: Head) -> bytes:
-    """Return the same, or what came until the body breaks off: it is read to judge and to quote an answer."""
+    """Return the same, or the part before the body breaks off: enough to judge and to quote an answer."""
     body = bytearray()
     try:
         for piece in _bounded(response, head, BODY_LIMIT):

@@ -1,7 +1,7 @@
 """The two transfers of a batch job: ids up, results down.
 
 Today a transfer URL is on X's own host and needs the bearer token as well; before September 2026 it was a signed URL of
-Google's storage, which refused any other authorization. Where the token and the ids may go is decided here.
+Google's storage, which refused any other authorization. This module decides where the token and the ids may go.
 """
 
 import os
@@ -35,7 +35,7 @@ Progress = Callable[[int], None]
 _BLOCK_BYTES = 256 * 1024
 _LEAST_UPLOAD_S = 1.0
 _NO_RESULTS = ("text/html", "application/problem+json")
-"""Content types of answers that come in place of results; for results themselves X documents none."""
+"""Content types of answers other than results; X documents none for results."""
 
 
 class TransferNotAllowedError(ConnectorError):
@@ -46,7 +46,7 @@ class TransferNotAllowedError(ConnectorError):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a transfer goes, and the way there."""
+    """The target of a transfer, and the client for it."""
 
     way: Way
     url: httpx.URL
@@ -54,7 +54,7 @@ class _Place:
 
 
 class _Blocks:
-    """A file of `size_bytes` as it is sent: `sent_bytes` of it have gone."""
+    """A file of `size_bytes` being sent: `sent_bytes` are gone."""
 
     def __init__(self, file: BinaryIO, on_progress: Progress) -> None:
         self._file = file
@@ -63,7 +63,7 @@ class _Blocks:
         self.sent_bytes = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield what was there at first. Raises `CallFailedError` where that is no longer all there."""
+        """Yield the file at its initial size. Raises `CallFailedError` if it has become shorter."""
         while left_bytes := self.size_bytes - self.sent_bytes:
             block = self._file.read(min(left_bytes, _BLOCK_BYTES))
             if not block:
@@ -123,7 +123,7 @@ class Transfers:
 
     @contextmanager
     def _place(self, job: Job, transfer: Transfer | None) -> Iterator[_Place]:
-        """Give where a transfer goes, and the way there."""
+        """Yield the target of a transfer, and the client for it."""
         if transfer is None:
             raise CallFailedError("X gave no URL for the transfer")
         url = self._allowed(job, transfer)
@@ -166,7 +166,7 @@ class Transfers:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """Raise `CallFailedError` where there is no answer, or one that breaks off."""
+    """Raise `CallFailedError` if there is no answer, or one that breaks off."""
     try:
         yield
     except HTTP_FAILURES as error:
@@ -183,7 +183,7 @@ def _parsed(text: str) -> httpx.URL:
 
 
 def _secrets_of(url: httpx.URL) -> Iterator[str]:
-    """Yield what of a URL must not be shown, should an answer repeat it, as it is sent and as a form has it."""
+    """Yield the secrets of a URL, raw and form-encoded, which must not be shown if an answer repeats them."""
     yield url.raw_path.decode()
     for value in (pair.split("=", 1)[-1] for pair in url.query.decode().split("&")):
         yield from (value, unquote_plus(value))
@@ -217,7 +217,7 @@ def _check_results(response: httpx.Response, head: Head) -> None:
 
 
 def _write(response: httpx.Response, head: Head, target: Path, on_progress: Progress) -> None:
-    """Write what is left of an answer. Raises `CallFailedError` where it breaks off."""
+    """Write the rest of an answer. Raises `CallFailedError` if it breaks off."""
     file = replace_private(target)
     try:
         with file:

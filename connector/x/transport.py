@@ -1,6 +1,6 @@
-"""What is between httpx and the sockets of one attempt: merged chunks, one limit in time, and an end at once.
+"""The layer between httpx and the sockets of one attempt: merged chunks, one time limit, and an immediate end.
 
-Sits on httpcore's seam for sockets, `NetworkBackend` and `NetworkStream`. Knows nothing of streams of X's.
+Uses httpcore's seam for sockets, `NetworkBackend` and `NetworkStream`. Knows nothing of X's streams.
 """
 
 import socket
@@ -41,7 +41,7 @@ _AS_HTTPX: Mapping[type[Exception], type[httpx.TransportError]] = {
 
 
 class Wire:
-    """The way to X of one attempt, from before there is a socket. `close` may be called from any thread."""
+    """The connection of one attempt, from before there is a socket. `close` may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -50,15 +50,15 @@ class Wire:
         self._until_us: int | None = None
 
     def limit(self, time_s: float) -> None:
-        """Let all that is done over it from now on take that time together, in however many pieces X answers."""
+        """Limit the total time of everything done over it from now on, in however many pieces X answers."""
         self._until_us = monotonic_us() + int(time_s * US_PER_S)
 
     def unlimit(self) -> None:
-        """Let what comes over it from now on take any time."""
+        """Remove the limit."""
         self._until_us = None
 
     def within(self, timeout_s: float | None, error: type[httpcore.TimeoutException]) -> float | None:
-        """Return how long the next step may take that may take `timeout_s` by itself. Raises `error` for no time."""
+        """Return the time for the next step, at most `timeout_s`. Raises `error` if none is left."""
         if self._until_us is None:
             return timeout_s
         left_s = (self._until_us - monotonic_us()) / US_PER_S
@@ -67,7 +67,7 @@ class Wire:
         return left_s if timeout_s is None else min(timeout_s, left_s)
 
     def close(self) -> None:
-        """End what waits for X to answer or to send; where there is no socket yet, as soon as there is one."""
+        """End any wait for X to answer or to send; if there is no socket yet, as soon as there is one."""
         with self._lock:
             self._is_closed = True
             self._shut_down()
@@ -91,8 +91,8 @@ class Wire:
 class WireTransport(httpx.BaseTransport):
     """Sends each request over connections of its own, by the `wire` in its extensions.
 
-    No connection is kept, so each request looks up the host afresh. `release` closes what is still open of a wire,
-    `close` all that is.
+    No connection is kept, so each request looks up the host afresh. `release` closes the open connections of a wire,
+    `close` all.
     """
 
     def __init__(self, trust: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
@@ -230,7 +230,7 @@ class _Body(httpx.SyncByteStream):
 class _Answer(httpx.Response):
     @property
     def has_redirect_location(self) -> bool:
-        """No: httpx would build the next request even of a redirect that it does not follow, and may fail at that."""
+        """Return False: httpx would build the next request even of a redirect that it does not follow, and may fail."""
         return False
 
 
@@ -244,7 +244,7 @@ def _place(host: str, port: int) -> str:
 
 @contextmanager
 def _naming(place: str) -> Iterator[None]:
-    """Say in what is raised where there is no connection to: that of the proxy, if there is one."""
+    """Name the unreachable place in what is raised: the proxy, if there is one."""
     try:
         yield
     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:

@@ -24,7 +24,7 @@ class Way:
     """An HTTP client for one host.
 
     Redirects are not followed, so that a token goes nowhere else; cookies are not kept; the proxy comes from the
-    environment; each request has a connection of its own.
+    environment; each request has its own connection.
     """
 
     def __init__(self, settings: XSettings, url: httpx.URL) -> None:
@@ -42,7 +42,7 @@ class Way:
 
     @contextmanager
     def attempt(self, wire: Wire, time_s: float) -> Iterator[None]:
-        """Give an attempt one time limit, and close its connection if it fails, whatever is raised."""
+        """Give an attempt one time limit, and close its connection on any failure."""
         wire.limit(time_s)
         try:
             yield

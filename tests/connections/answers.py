@@ -321,7 +321,7 @@ ANSWERS = (
     ),
     Row(
         "429-untold",
-        "429 without a word of the budget",
+        "429 without budget headers",
         "a minute at least, doubling",
         _answering("429 Too Many Requests", problem("usage-capped", 429)),
         (RATE_LIMIT_S,),

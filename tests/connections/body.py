@@ -138,7 +138,7 @@ BODY = (
     ),
     Row(
         "no-chunk",
-        "what should be a chunk is none",
+        "an invalid chunk",
         "the same",
         lambda: Bare(Peer(cutting(events(1, 2), b"no chunk\r\n"), good(3)), events=3),
         (0.0,),
@@ -170,7 +170,7 @@ BODY = (
     ),
     Row(
         "x-gzip",
-        "a compressed body that is called `x-gzip`",
+        "a compressed body labelled `x-gzip`",
         "the same: that is gzip",
         lambda: Bare(Peer(then_silent(sending(gzip_head("x-gzip"), compressed(in_lines(event(1)))))), events=1),
         (),
@@ -244,7 +244,7 @@ BODY = (
     ),
     Row(
         "half-open",
-        "its end of the connection is gone without a word",
+        "its end of the connection vanishes silently",
         "the same",
         lambda: Bare(Peer(vanishing(events(1, 2)), good(3)), events=3),
         (0.0,),
@@ -253,8 +253,8 @@ BODY = (
     ),
     Row(
         "dripping-line",
-        "bytes come one by one, and no line ever ends",
-        "close after twice that time, in which time that we ourselves keep X waiting does not count",
+        "bytes trickle in, and no line ever ends",
+        "close after twice that time, without the time in which we keep X waiting",
         lambda: Bare(
             Peer(
                 dripping(head("200 OK", ("Transfer-Encoding", "chunked")) + events(1, 2), chunk(b"x"), pause_s=0.05),

@@ -49,7 +49,7 @@ CLOCKS = (
     ),
     Row(
         "garbage-date",
-        "a `Date` that is no date",
+        "an invalid `Date`",
         "the same",
         lambda: Bare(Peer(_dated("yesterday, or so", 1)), events=1),
         (),
@@ -66,7 +66,7 @@ CLOCKS = (
     Row(
         "date-behind-at-first",
         "a first `Date` that is an hour behind",
-        "ignore it: neither our clock nor the rate-limit reset of the same answer speaks for it",
+        "ignore it: neither our clock nor the rate-limit reset of the same answer supports it",
         _behind_at_first,
         (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
         (*[ended("closed")] * 6,),

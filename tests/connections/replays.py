@@ -56,7 +56,7 @@ REPLAYS = (
     Row(
         "replay-kept-open",
         "a replay that brings keep-alives instead of its end",
-        "close it after two minutes of nothing else, and ask once more for what it was to bring",
+        "close it after two minutes of nothing else, and request its range again",
         _kept_open,
         (NETWORK_S, 0.0, 0.0),
         (
@@ -69,8 +69,8 @@ REPLAYS = (
     ),
     Row(
         "replay-kept-open-again",
-        "the same when it is asked for once more",
-        "record what it was to bring as a suspected gap, and go on",
+        "the same on the second request",
+        "record its range as a suspected gap, and go on",
         _kept_open_twice,
         (NETWORK_S, 2 * NETWORK_S, 0.0),
         (
@@ -83,7 +83,7 @@ REPLAYS = (
     ),
     Row(
         "replay-cut-again",
-        "a replay that breaks off again and again, for minutes",
+        "a replay that keeps breaking off, for minutes",
         "ask for half each time, down to a minute; then that minute is a gap, and the rest goes on",
         _cut_again_and_again,
         tuple(NETWORK_S * number for number in range(1, 8)),
@@ -96,7 +96,7 @@ REPLAYS = (
     ),
     Row(
         "replay-empty",
-        "a replay that ends properly without known events of its range, and again when asked once more",
+        "a replay that ends properly without known events of its range, and again on the second request",
         "record the range as a suspected gap, and go on",
         _empty_where_known_events_must_come,
         (0.0, NETWORK_S, 2 * NETWORK_S, 0.0),

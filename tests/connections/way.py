@@ -95,7 +95,7 @@ WAY = (
     ),
     Row(
         "refused",
-        "nothing listens at its address",
+        "nothing listens on its address",
         "the same",
         lambda: Bare(Peer(good(1), is_listening=False), events=1, good=2),
         (NETWORK_S,),
@@ -112,7 +112,7 @@ WAY = (
     ),
     Row(
         "no-tls",
-        "it speaks no TLS",
+        "it does not speak TLS",
         "the same",
         lambda: _Secure(lambda folder: Peer(greeting(b"220 mail.invalid ESMTP\r\n"), over_tls(folder, good(1)))),
         (NETWORK_S,),
@@ -120,7 +120,7 @@ WAY = (
     ),
     Row(
         "not-trusted",
-        "its certificate is not one that we trust",
+        "its certificate is not trusted",
         "the same; the token is not sent",
         lambda: _Secure(lambda folder: Peer(over_tls(_of_strangers(folder), good(9)), over_tls(folder, good(1)))),
         (NETWORK_S,),
@@ -181,8 +181,8 @@ WAY = (
             ),
             (
                 "interim-answers",
-                "interim answers (1xx) come again and again, and no other",
-                "close at that time all the same",
+                "only interim answers (1xx) come, without end",
+                "close at that time anyway",
                 b"",
                 b"HTTP/1.1 102 Processing\r\n\r\n",
             ),

@@ -21,7 +21,7 @@ _INIT_PRODUCER_ID = 22
 _BRIEFLY_S = 0.5
 _LONGER_THAN_AN_ATTEMPT_S = hasty.ATTEMPT_S + 1.0
 _FEW_TRIES = {hasty.TRIES_VARIABLE: "2"}
-_AWAY = "Kafka does not take the results: "
+_AWAY = "Kafka did not accept the results: "
 
 
 @pytest.mark.long

@@ -46,10 +46,10 @@ _ROWS = {
     "a page of HTML in place of a job": Row(
         faults=(BatchAnswer(call="get", status=200, body="<html>hello</html>", content_type="text/html"),),
         more={"get": 1},
-        says="not as X documents it",
+        says="not as documented",
     ),
     "a job without an id is made": Row(
-        faults=(BatchDocument(call="create", without=("id",)),), more=_ADOPTED, says="not as X documents it"
+        faults=(BatchDocument(call="create", without=("id",)),), more=_ADOPTED, says="not as documented"
     ),
     "a job whose id is a number is made": Row(faults=(BatchDocument(call="create", number_id=True),), more=_ADOPTED),
     "a job whose id is null is seen": Row(faults=(BatchDocument(call="get", null=("id",)),), more={"get": 1}),

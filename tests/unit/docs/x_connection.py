@@ -11,8 +11,8 @@ from tests.unit.source.lifecycle import MEANINGS, MOVES, Step
 _CURVES = {
     Curve.NETWORK: "the network fails, or a connection ends that has delivered nothing",
     Curve.HTTP: (
-        "5xx, 408, 425; 200 that is no stream; 400, 403, 404 that are not in X's words; 400, 403 of a state that "
-        "passes by itself; a first refusal"
+        "5xx, 408, 425; 200 that is not a stream; 400, 403, 404 not in X's format; 400, 403 for a temporary state; "
+        "a first refusal"
     ),
     Curve.RATE_LIMIT: "429, the budget is spent; never before `x-rate-limit-reset`",
     Curve.TOO_MANY_CONNECTIONS: "429 or a message, `TooManyConnections`, with budget left",
@@ -55,10 +55,10 @@ def budget() -> Iterator[tuple[str, str]]:
         f"{limits.MARGIN:.0%} of the limit",
     )
     yield "fair share of one of four partitions, with a limit of 100", f"a connect in {limits.Budget(4).share_s(0):g} s"
-    yield "one attempt at a time while X's latest word is older than", _seconds(limits.FRESH_S)
+    yield "one attempt at a time while X's latest figures are older than", _seconds(limits.FRESH_S)
     yield "and then the next attempt waits for an answer at most", _seconds(limits.ANSWER_S)
     assumed = limits.ASSUMED_LIMIT * (1 - limits.ASSUMED_RESERVE)
-    yield "where X says nothing of a limit, attempts in any window, over all partitions", f"{assumed:.0f}"
+    yield "without a limit from X, attempts in any window, across all partitions", f"{assumed:.0f}"
 
 
 def rows(name: str) -> Iterator[tuple[str, str, str, str]]:

@@ -179,7 +179,7 @@ _NO_LIST = {"no-list": {"data": {}}, "null-listed": {"data": [None]}, "nothing-l
 def test_answer_that_holds_no_job_is_an_error_that_shows_none_of_it(call: str, body: object) -> None:
     """It may hold a URL."""
     error = error_of_call(call, answer(200, body))
-    assert str(error).endswith("/2/compliance/jobs is not as X documents it")
+    assert str(error).endswith("/2/compliance/jobs is not as documented")
     assert (error.status, error.exit_code) == (200, os.EX_UNAVAILABLE)
 
 
@@ -215,4 +215,4 @@ def test_id_that_can_be_none_is_an_error(job_id: str) -> None:
 def test_answer_about_another_job_is_an_error() -> None:
     """Its ids would go where others are asked about."""
     error = error_of_call("find", answer(200, _one(id="7")))
-    assert str(error) == f"X answers with job 7 to what was asked about job {JOB_ID}"
+    assert str(error) == f"X answered with job 7 to a request for job {JOB_ID}"
