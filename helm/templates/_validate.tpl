@@ -177,11 +177,6 @@
 {{- $problems = append $problems (printf "- config.%s: does not belong there; set %s" $path $instead) -}}
 {{- end -}}
 {{- end -}}
-{{- range $path, $url := dict "x.base_url" (dig "x" "base_url" "" (.Values.config | default dict)) "schema_registry.url" (dig "schema_registry" "url" "" (.Values.config | default dict)) -}}
-{{- if contains "@" (toString $url) -}}
-{{- $problems = append $problems (printf "- config.%s: must hold no user name: everyone who lists pods would see it" $path) -}}
-{{- end -}}
-{{- end -}}
 {{- join "\n" $problems -}}
 {{- end -}}
 
