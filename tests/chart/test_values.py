@@ -411,6 +411,13 @@ def test_config_with_a_password_in_an_address_is_refused(path: str) -> None:
         render("defaults", {"config": nested(path, "https://reader:hush@registry.example")})
 
 
+@pytest.mark.parametrize("name", ["minAvailable", "maxUnavailable"])
+def test_share_of_more_than_all_replicas_is_refused(name: str) -> None:
+    """Kubernetes would refuse it after everything else has been applied."""
+    with pytest.raises(HelmError, match=rf"\n- at '/podDisruptionBudget/{name}': '150%' does not match pattern"):
+        render("defaults", {"podDisruptionBudget": {name: "150%"}})
+
+
 def test_spool_of_ones_own_is_accepted_while_batch_runs_are_off() -> None:
     """Only what is rendered can collide."""
     volumes = [{"name": "spool", "emptyDir": {}}]
