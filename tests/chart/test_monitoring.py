@@ -31,6 +31,14 @@ def test_runbook_of_ones_own_takes_the_place_of_ours() -> None:
     assert _rules(runbookUrl="https://example.com/runbook") == moved
 
 
+@pytest.mark.parametrize("address", ["Runbook: in the wiki", "{{ wiki }}", "[a]", 'it\'s "here" # and there'])
+def test_runbook_that_is_not_a_url_is_taken_as_it_is(address: str) -> None:
+    """It takes no alert away, whatever it would mean in YAML."""
+    rules = [rule for group in _rules(runbookUrl=address)["groups"] for rule in group["rules"] if "alert" in rule]
+    assert len(rules) == len(_ALERTS)
+    assert all(rule["annotations"]["runbook_url"].startswith(f"{address}#") for rule in rules)
+
+
 def test_hours_of_ones_own_take_the_place_of_ours_in_their_two_alerts() -> None:
     """Whatever they are, even each other's; no other alert changes."""
     usual = _rules()
