@@ -1,4 +1,4 @@
-"""What gaps and batch runs say of an event that did not arrive, and whether a run has published what is true.
+"""What gaps and batch runs record about events that did not arrive, and whether the results of a run are true.
 
 Pure. Believes a gap only as far as the runs it names have published each result once, and nothing else.
 """
@@ -16,7 +16,7 @@ _NS_PER_MS = 1_000_000
 
 
 class Fate(Enum):
-    """What becomes of an event that did not arrive."""
+    """The fate of an event that did not arrive."""
 
     MADE_UP_FOR = auto()
     """A run answers for its type: what X asks because of it is among the results, or is not asked any more."""
@@ -28,7 +28,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RecordedGap:
-    """A gap as its newest record has it: `runs` make up for all event types of it but `remaining`."""
+    """A gap, by its newest record: `runs` make up for all of its event types except `remaining`."""
 
     partition: StreamPartition
     start_ms: int
@@ -53,7 +53,7 @@ class RecordedGap:
 
 
 class Result(NamedTuple):
-    """One record of a run: what X asks of everyone who stores what has this id."""
+    """One record of a run: X's request to everyone who stores this id."""
 
     run_id: str
     id: str
@@ -87,7 +87,7 @@ class Accounts:
     results: Sequence[Result] = ()
 
     def wrong_results(self) -> tuple[str, ...]:
-        """Return what the results lack, and what is too many among them, a line each."""
+        """Return missing and surplus results, a line each."""
         missing, surplus = self._differences()
         return tuple(
             f"{result} is {what} in run {result.run_id}{'' if times == 1 else f', {times} times'}"
@@ -96,7 +96,7 @@ class Accounts:
         )
 
     def fates(self, events: Iterable[tuple[StreamPartition, str, int]]) -> list[Fate]:
-        """Return what becomes of events that did not arrive, each with its stream partition, type and date in ns."""
+        """Return the fates of events that did not arrive, each with its stream partition, type and date in ns."""
         missing, surplus = self._differences()
         wrong = {result.run_id for result in (*missing, *surplus)}
         answers = {run.run_id: run.answers for run in self.runs if run.run_id not in wrong}
@@ -105,14 +105,14 @@ class Accounts:
     def _fate(
         self, answers: Mapping[str, frozenset[str]], partition: StreamPartition, type_name: str, at_ns: int
     ) -> Fate:
-        """Return what becomes of an event; where several gaps hold it, all of them have to account for it."""
+        """Return the fate of an event; if several gaps hold it, all of them must account for it."""
         fates = {_fate_in(gap, answers, type_name) for gap in self.gaps if gap.holds(partition, at_ns)}
         if not fates or Fate.LOST in fates:
             return Fate.LOST
         return Fate.REMAINS if Fate.REMAINS in fates else Fate.MADE_UP_FOR
 
     def _differences(self) -> tuple[Counter[Result], Counter[Result]]:
-        """Return the results that are missing, and those that are too many."""
+        """Return the missing results, and the surplus ones."""
         expected = Counter(result for run in self.runs for result in run.truth)
         found = Counter(self.results)
         return expected - found, found - expected

@@ -1,4 +1,4 @@
-"""The demo's store, which says what it holds, and the batch runs about it, as `connector batch run` makes them.
+"""The demo's store, which publishes what it holds, and the batch runs about it, as `connector batch run` makes them.
 
 Must not know what was lost, or what the results should be.
 """
@@ -27,7 +27,7 @@ _MOST_WAITING = 50_000
 
 
 class _Silent:
-    """The demo shows what came of a run, not how it goes."""
+    """The demo shows the result of a run, not its progress."""
 
     def say(self, text: str) -> None:
         pass
@@ -37,7 +37,7 @@ class _Silent:
 
 
 def hold(settings: KafkaSettings, ids: Mapping[JobType, Iterable[str]]) -> None:
-    """Write to the topic of what is held, as a store does. Raises `DependencyUnavailableError`."""
+    """Write to the holdings topic, as a store does. Raises `DependencyUnavailableError`."""
     topic = TopicNames(settings.topic_prefix).holdings
     producer = make(Producer, recorder_config(settings))
     for number, key in enumerate((f"{BY_JOB_TYPE[kind].entity}:{each}" for kind in ids for each in ids[kind]), 1):
@@ -49,7 +49,7 @@ def hold(settings: KafkaSettings, ids: Mapping[JobType, Iterable[str]]) -> None:
 
 
 def run_batch_of(kind: JobType, settings: RunSettings, limit_s: float) -> Report:
-    """Ask X about everything that is held, publish the results and the gaps they make up for, and return the report.
+    """Ask X about all held ids, publish the results and the gaps they make up for, and return the report.
 
     Raises what `run_batch` and `publishing` do.
     """

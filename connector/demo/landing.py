@@ -1,4 +1,4 @@
-"""The demo's reading side: what lands on the topics, read and decoded as any downstream team would.
+"""The demo's reading side: reads and decodes the topics as any downstream team would.
 
 Owns how a record becomes a `Landed` and a sample to show. Must not know who shows it, or what was emitted.
 """
@@ -23,7 +23,7 @@ _SAMPLE_BYTES = 60
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What landed on one topic so far: how many records, and the last one's key and content."""
+    """The records of one topic so far: their number, and the last one's key and content."""
 
     topic: str
     count: int = 0
@@ -32,7 +32,7 @@ class Row:
 
 
 class Decoder:
-    """Turns records of the event topics and the dead letters into what the verdict and the view take."""
+    """Turns records of the event topics and the dead letters into input of the verdict and the view."""
 
     def __init__(self, prefix: str, registry: RegistryClient) -> None:
         names = TopicNames(prefix)
@@ -91,7 +91,7 @@ class ReadBack:
 
 
 def read_back(settings: Settings) -> ReadBack:
-    """Return what is committed by now. Raises as `Watcher.run` does."""
+    """Return everything committed by now. Raises as `Watcher.run` does."""
     kafka, names = settings.kafka, TopicNames(settings.kafka.topic_prefix)
     with RegistryClient(settings.schema_registry) as registry:
         decoder, avro = Decoder(kafka.topic_prefix, registry), AvroReader(registry)

@@ -1,7 +1,7 @@
 """The demo: the real service between a simulated X and a small broker, some trouble on the way, and a verdict.
 
-Owns what is started, and what a verdict comes to. The service is the one that `connector run` runs, and the batch runs
-are those of `connector batch run`; nothing here helps them along.
+Owns what is started, and the result of the verdict. The service is that of `connector run`, and the batch runs are
+those of `connector batch run`; nothing here helps them along.
 """
 
 import os
@@ -38,11 +38,11 @@ NEXT = (
     "  connector simulate                the simulated X alone, to point a connector at",
     "  connector config example          all settings, to run it against your Kafka and X: see README.md",
 )
-"""What a reader may do who has seen that it works."""
+"""What to try after the demo."""
 
 
 class DemoSettings(RunSettings):
-    """The settings of the demo: what it is given, and nothing from the environment."""
+    """The settings of the demo: only arguments, nothing from the environment."""
 
     @classmethod
     def settings_customise_sources(
@@ -59,8 +59,8 @@ class DemoSettings(RunSettings):
 def run_demo(seconds: float) -> int:
     """Run the demo for `seconds`, or until SIGTERM or SIGINT; return 0 when every event is accounted for, else 1.
 
-    Every event must arrive exactly once, but for a stretch that X loses near the end, unless the demo is ended before:
-    batch runs make up for a part of that, and gaps name the rest.
+    Every event must arrive exactly once, except in a time range that X loses near the end, unless the demo ends before:
+    batch runs make up for a part of it, and gaps name the rest.
 
     Raises `DependencyUnavailableError` when the broker does not start, or the service does not connect.
     """
@@ -103,7 +103,7 @@ def _provision(settings: DemoSettings) -> None:
 
 
 def _perform(x: Simulator, settings: DemoSettings, view: View, stop: Event, seconds: float) -> Stage:
-    """Let X emit for `seconds` and the service work until all has landed that can; return what has happened."""
+    """Let X emit for `seconds` and the service run until everything possible has arrived; return what has happened."""
     watcher, service = Watcher(settings), Service(settings)
     with view, Worker("reader", watcher.run) as reading, Worker("service", service.run) as serving:
         stage = Stage(x, settings, service, watcher, view, stop, (reading, serving))

@@ -1,4 +1,4 @@
-"""What happens while the service runs: the trouble that X makes, a stretch that it loses, and batch runs after it.
+"""The script of the demo: the trouble that X makes, a time range that it loses, and batch runs after it.
 
 Owns what goes wrong when. Must not know how the service or a batch run works.
 """
@@ -53,7 +53,7 @@ TROUBLES = (
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A stretch that X holds back for `away_s` of its time, and does not replay, when the fraction `at` has passed.
+    """A time range that X holds back for `away_s` of its time, and does not replay, when the fraction `at` has passed.
 
     That is longer than the 5 minutes of a backfill. `events` are lost on each of `partitions`.
     """
@@ -65,7 +65,7 @@ class Loss:
 
     @property
     def text(self) -> str:
-        """What the demo says about it."""
+        """The demo's line about it."""
         names = " and ".join(map(str, self.partitions))
         return (
             f"X holds back events of {names} for {self.away_s / 60:.0f} minutes of its time, and replays none of them"
@@ -77,7 +77,7 @@ class Loss:
             yield Stall(stream=each.stream, partition=each.number, mode="live")
 
     def giving_up(self) -> Iterator[Fault]:
-        """Yield the faults that make it final: connections end, and X ignores which replay it is asked for."""
+        """Yield the faults that make it final: connections end, and X ignores the parameters of replays."""
         for each in self.partitions:
             yield IgnoreReplay(stream=each.stream, partition=each.number, times=None)
             yield Close(stream=each.stream, partition=each.number)
@@ -85,7 +85,7 @@ class Loss:
 
 LOSS = Loss(0.9, (StreamPartition("tweet", 3), StreamPartition("user", 1)), events=40, away_s=6 * 60.0)
 _LATENESS_S = 10.0
-"""No event is dated so long before X emits it."""
+"""No event is dated this long before X emits it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Stage:
             self._make_up()
 
     def did_not_happen(self, verdict: Verdict) -> Iterator[str]:
-        """Yield the texts of what X was to do and did not."""
+        """Yield the texts of troubles that did not happen."""
         yield from (trouble.text for trouble in self.happened if not self.x.fired[trouble.fault.kind])
         if self.lost and not (verdict.made_up_for and verdict.remaining):
             yield LOSS.text
@@ -139,7 +139,7 @@ class Stage:
             self._pause(f"{seconds - elapsed_s:.0f} s left")
 
     def _lose_a_stretch(self) -> None:
-        """Let X lose a stretch, and wait until the gaps say so.
+        """Let X lose a time range, and wait until the gaps show it.
 
         X is silent when it begins, and its clock is set forward, so that no event of the stretch is dated before one
         that has landed.
@@ -166,12 +166,12 @@ class Stage:
             x.faults.disarm(fault.kind)
 
     def _drain(self) -> None:
-        """Let X fall silent, and wait until all it emitted has landed that was not lost, at most for a while."""
+        """Silence X, and wait until everything emitted and not lost has arrived, at most for a while."""
         self.x.stop_emitting()
         self._await_landed(_DRAIN_LIMIT_S)
 
     def _make_up(self) -> None:
-        """Let a store hold everything that X knows, and batch runs publish what X asks of its holders."""
+        """Let a store hold everything that X knows, and batch runs publish X's requests about it."""
         self.view.say("A store holds all Tweets and users that X knows of; batch runs ask X what to do about them")
         hold(self.settings.kafka, {kind: self.x.population.ids(kind.value) for kind in JobType})
         for kind in JobType:

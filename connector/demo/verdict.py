@@ -1,9 +1,9 @@
-"""Everything that X emitted against everything that can be read back: what is lost, repeated or out of its place.
+"""Compares everything that X emitted with everything that was read back: lost, repeated or misplaced records.
 
 Pure. Knows lines as the simulator records them and records as any reader decodes them; nothing of Kafka or threads.
 An event that is on no topic is lost, unless gaps and batch runs account for it.
-What makes two lines the same event, and their key, is the connector's own recipe; where a line belongs is told from
-the line itself, or from what the simulator says is wrong with it.
+What makes two lines the same event, and their key, is the connector's own recipe; where a line belongs follows from
+the line itself, or from what the simulator records as wrong with it.
 """
 
 import json
@@ -68,8 +68,8 @@ class Verdict:
     def is_clean(self) -> bool:
         """Return whether every emitted line is accounted for, in its place and order, and nothing else was read.
 
-        It was read exactly once, or is an event for which its gap and the batch runs account. A gap is no fault: it
-        says that something may be missing, and this verdict knows whether it is.
+        It was read exactly once, or is an event for which its gap and the batch runs account. A gap is not a fault: it
+        records that something may be missing, and this verdict knows whether it is.
         """
         return not any(self._faults().values())
 
@@ -85,7 +85,7 @@ class Verdict:
         return [*(f"{name:<26}{figure:>8,}" for name, figure in figures.items()), *examples]
 
     def closing(self) -> list[str]:
-        """Return what a clean verdict comes to, in a sentence or two."""
+        """Return the conclusion of a clean verdict, in a sentence or two."""
         if not self.emitted:
             return ["Stopped before X had emitted anything."]
         dead_letters = "the lines that were not events are dead letters."
@@ -165,7 +165,7 @@ def judge(emitted: Iterable[Emitted], landed: Iterable[Landed], accounts: Accoun
 
 
 def _fates(emitted: Iterable[Emitted], missing: Mapping[str, Place], accounts: Accounts) -> dict[str, Fate]:
-    """Return what becomes of the events among the missing lines, by id; a line that is no event has none."""
+    """Return the fates of the events among the missing lines, by id; a line that is not an event has none."""
     events: dict[str, tuple[StreamPartition, str, int]] = {}
     for line in emitted:
         decoded = decode(line.stream, line.line)

@@ -1,4 +1,4 @@
-"""What the demo shows: a live table on a terminal, plain lines anywhere else. Data comes in, text goes to stdout."""
+"""The output of the demo: a live table on a terminal, plain lines anywhere else. Data in, text to stdout."""
 
 import sys
 import time
@@ -80,7 +80,7 @@ class TableView:
 
 
 class LinesView:
-    """Prints the first record of each topic, how many there are every few seconds, and at the end the counts."""
+    """Prints the first record of each topic, the total every few seconds, and at the end the counts."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A thread that works until it is stopped, and whose failure is never lost."""
+"""A thread that runs until it is stopped, and whose failure is never lost."""
 
 from collections.abc import Callable
 from threading import Event, Thread
@@ -11,7 +11,7 @@ _STOP_LIMIT_S = 15.0
 
 
 class Worker:
-    """Runs `work`, which is given the event that tells it to stop, between `with` and its end.
+    """Runs `work`, which receives the stop event, inside a `with`.
 
     The end raises `ConnectorError` when the work failed, or does not stop in time.
     """

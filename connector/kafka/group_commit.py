@@ -315,7 +315,7 @@ class GroupCommit:
             duration_s = writer.commit(parts)
         except Exception as error:
             if (stood_s := self._monotonic_s() - began_s) >= TRANSACTION_TIMEOUT_S:
-                fenced = FencedError(f"the process was paused for {stood_s:.0f} s within a transaction: {error}")
+                fenced = FencedError(f"the process stood still for {stood_s:.0f} s within a transaction: {error}")
                 self._lose(ReplacementCause.FENCED, fenced)
                 raise fenced from None
             is_fenced = isinstance(error, FencedError)

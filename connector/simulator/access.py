@@ -33,7 +33,7 @@ _MOST_BACKFILL_MINUTES = 5
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """An interval of simulated time, ns since 1970: `start_ns` belongs to it, `end_ns` does not."""
+    """An interval of simulated time, ns since 1970: from `start_ns`, included, to `end_ns`, excluded."""
 
     start_ns: int
     end_ns: int
@@ -50,7 +50,7 @@ class StreamRequest:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request is for, as far as its path and query name it, granted or not."""
+    """The target of a request, by its path and query, granted or not."""
 
     partition: StreamPartition
     mode: Mode
@@ -66,7 +66,7 @@ class Budget:
     is_spent: bool
 
     def headers(self) -> Headers:
-        """Return the headers X says it with."""
+        """Return X's headers for it."""
         return [
             ("x-rate-limit-limit", str(self.limit)),
             ("x-rate-limit-remaining", str(self.remaining)),
@@ -109,7 +109,7 @@ class Tokens:
         return f"{self._config.token}-{self._invalidated + 1}" if self._invalidated else self._config.token
 
     def invalidate(self) -> None:
-        """Replace the token by another, to be had from the token endpoint."""
+        """Replace the token by another, available from the token endpoint."""
         self._invalidated += 1
 
     def check(self, request: HttpRequest) -> Refusal | None:
@@ -132,7 +132,7 @@ class Tokens:
 
 
 def target_of(request: HttpRequest) -> Target | None:
-    """Return what a request for one of the streams' paths is for; None when it names no stream partition."""
+    """Return the target of a request for a stream's path; None if it names no stream partition."""
     stream = STREAM_BY_PATH[request.path]
     partitions = {
         str(number): StreamPartition(stream.name, number) for number in range(1, (stream.partitions or 1) + 1)
@@ -150,7 +150,7 @@ def refuse_future_end(request: HttpRequest) -> Refusal:
 def admit(request: HttpRequest, config: SimulatorConfig, now_ns: int) -> StreamRequest | Refusal:
     """Judge the parameters of a request for one of the streams' paths; nothing is counted or claimed.
 
-    A replay may end in the future here: whether that is granted is for the caller to decide.
+    A replay may end in the future here: the caller decides whether to grant that.
     """
     stream = STREAM_BY_PATH[request.path]
     query = request.query
@@ -209,7 +209,7 @@ def _invalid(query: dict[str, str], message: str, *names: str) -> Refusal:
 
 
 def _parse_time(text: str) -> int | None:
-    """Return ns since 1970, or None when it is not a time as X takes it."""
+    """Return ns since 1970, or None if it is not a time in X's format."""
     if not _TIME.fullmatch(text):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Owns X's answers that are not a stream, as X words them. Knows nothing of when they are given."""
+"""Owns X's answers other than streams, in X's wording. Knows nothing of when they are given."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ PROBLEMS = "https://api.twitter.com/2/problems"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A status other than 200, its JSON body and headers of its own; `kind` says in a word what was wrong."""
+    """A status other than 200, its JSON body and headers of its own; `kind` is a word for what was wrong."""
 
     kind: str
     status: int
@@ -81,7 +81,7 @@ def not_in_contract(what: str, status: int = 403) -> Refusal:
 
 
 def plain(status: int) -> Refusal:
-    """Return the answer X gives with this status when nothing more is to be said."""
+    """Return X's plain answer with this status."""
     match status:
         case 400:
             return invalid_request({}, "The request was invalid")

@@ -1,4 +1,4 @@
-"""Owns which faults are armed on which target, and a count of those that fired. Knows nothing of sockets.
+"""Owns the armed faults of each target, and counts those that fired. Knows nothing of sockets.
 
 A target is a stream partition, or a type of batch jobs.
 
@@ -24,7 +24,7 @@ F = TypeVar("F", bound=BaseFault)
 
 @dataclass(slots=True, eq=False)
 class Armed:
-    """A fault waiting on one target; `times` None is without end, `after_lines` pass before it fires."""
+    """A fault waiting on one target; `times` None means without end, `after_lines` pass before it fires."""
 
     fault: BaseFault
     times: int | None
@@ -55,13 +55,13 @@ class FaultBoard:
         self._at_fire = threading.local()
 
     def arm(self, fault: BaseFault) -> None:
-        """Let `fault` wait on each of its targets."""
+        """Arm `fault` on each of its targets."""
         with self._lock:
             for target in fault.targets:
                 self._armed[target].append(Armed(fault, fault.times, _after_lines(fault)))
 
     def arm_steady(self, fault: EmissionFault, every_s: float, now_ns: int) -> None:
-        """Let `fault` become due on each of its stream partitions every `every_s` seconds of simulated time."""
+        """Make `fault` due on each of its stream partitions every `every_s` seconds of simulated time."""
         every_ns = max(round(every_s * NANOS), 1)
         with self._lock:
             for partition in fault.targets:
@@ -100,12 +100,12 @@ class FaultBoard:
 
     @property
     def reordered(self) -> frozenset[Emitted]:
-        """The lines that some connection got in another order than they were emitted in."""
+        """The lines delivered to some connection in a different order than emitted."""
         with self._lock:
             return frozenset(self._reordered)
 
     def reorder(self, lines: Collection[Emitted]) -> None:
-        """Record that these are delivered in another order."""
+        """Record that these are delivered in a different order."""
         with self._lock:
             self._reordered.update(lines)
 
@@ -131,7 +131,7 @@ class FaultBoard:
         return None
 
     def next_delivery(self, partition: StreamPartition, mode: Mode) -> tuple[Armed, DeliveryFault] | None:
-        """Return the delivery fault whose turn it is, without firing it."""
+        """Return the next delivery fault without firing it."""
         with self._lock:
             for armed in self._armed[partition]:
                 if isinstance(armed.fault, DeliveryFault) and armed.fault.mode in {None, mode}:
@@ -176,12 +176,12 @@ class FaultBoard:
                 self._armed[target].remove(armed)
 
     def release(self) -> None:
-        """End every stall, hold and endless line that is going on."""
+        """End every current stall, hold and endless line."""
         with self._lock:
             self._releases += 1
 
     def wait(self, seconds: float | None, pass_time: Callable[[float], None]) -> None:
-        """Pass the time for `seconds`, or until released since this thread fired a fault, in short pieces."""
+        """Wait for `seconds`, or until released since this thread fired a fault, in short steps."""
         releases = self._at_fire.releases
         until_s = float("inf") if seconds is None else time.monotonic() + seconds
         while self.releases == releases and time.monotonic() < until_s:

@@ -1,4 +1,4 @@
-"""Owns the simulator's settings: what kind of X it plays. Knows nothing of how it is played.
+"""Owns the simulator's settings: the kind of X to simulate. Knows nothing of how that is done.
 
 The descriptions are public: docs/simulator.md shows them.
 """
@@ -29,12 +29,12 @@ _POSITIVE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorConfig:
-    """What the simulator emits, grants and refuses; raises `ValueError` on what makes no sense."""
+    """What the simulator emits, grants and refuses; raises `ValueError` for nonsense."""
 
-    seed: Annotated[int, Meta(description="Same seed, same events.")] = 1
+    seed: Annotated[int, Meta(description="The same seed gives the same events.")] = 1
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(description="Port to listen on; 0 takes any free one.")] = 0
-    rate: Annotated[float, Meta(description="Events a second, over all stream partitions.")] = 0.0
+    rate: Annotated[float, Meta(description="Events a second, across all stream partitions.")] = 0.0
     streams: Annotated[
         tuple[str, ...], Meta(description="Streams in the contract; any other emits nothing and answers 403.")
     ] = tuple(STREAMS)
@@ -43,11 +43,11 @@ class SimulatorConfig:
         Meta(description="Events remembered for each stream partition, for backfill and replay; null: all."),
     ] = None
     token: Annotated[str, Meta(description="The bearer token to accept.")] = "simulator-token"  # noqa: S105 - opens nothing but this simulator
-    api_key: Annotated[str, Meta(description="The API key that buys the token.")] = "simulator-key"
+    api_key: Annotated[str, Meta(description="The API key to exchange for the token.")] = "simulator-key"
     api_key_secret: Annotated[str, Meta(description="Its secret.")] = "simulator-secret"  # noqa: S105 - opens nothing but this simulator
     control_token: Annotated[
         str | None,
-        Meta(description="The bearer token that opens `/control/` to other machines; null: it is for this one alone."),
+        Meta(description="The bearer token that opens `/control/` to other machines; null: only this one may use it."),
     ] = None
     rate_limit: Annotated[
         int, Meta(description="Requests to each endpoint in 15 minutes of simulated time; above, 429.")

@@ -39,7 +39,7 @@ _NOT_FOUND = 404
 
 
 class ControlError(Exception):
-    """A control request that cannot be obeyed; the message says what would be right."""
+    """A control request that cannot be carried out; the message says what would be right."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -99,7 +99,7 @@ class EndpointDescription(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What `call` does with a body of type `takes`; its docstring says so in public."""
+    """What `call` does with a body of type `takes`; its docstring is public."""
 
     method: str
     name: str
@@ -117,7 +117,7 @@ class Endpoint:
 
 
 def obey(world: World, request: HttpRequest) -> object:
-    """Do what is asked and return the JSON to answer with, or the lines of NDJSON. Raises `ControlError`."""
+    """Carry out a request and return the JSON of the answer, or the lines of NDJSON. Raises `ControlError`."""
     if not _may_control(world.config, request):
         raise ControlError(_CLOSED, _FORBIDDEN)
     name = f"{request.path}/".removeprefix(PREFIX).removesuffix("/")
@@ -170,7 +170,7 @@ def _requests(world: World, _body: EmptyRequest) -> Iterator[bytes]:
 
 
 def _population(world: World, _body: EmptyRequest) -> Iterator[bytes]:
-    """Return every Tweet and user that an event names as NDJSON, with what batch compliance says of it now."""
+    """Return every Tweet and user that an event names as NDJSON, with its present state in batch compliance."""
     return _ndjson(world.population.entities())
 
 
@@ -195,13 +195,13 @@ def _id_lines(ids: list[str]) -> bytes:
 
 
 def _faults(world: World, fault: BaseFault) -> object:
-    """Arm a fault, or let one of the emission happen at once; the fields are those of its `kind`."""
+    """Arm a fault, or run an emission fault at once; the fields are those of its `kind`."""
     world.inject(fault)
     return {"armed": world.faults.armed, "fired": world.faults.fired}
 
 
 def _disarm(world: World, wanted: DisarmRequest) -> object:
-    """Forget the armed faults of one `kind`, or of all (null); what has fired stays counted."""
+    """Forget the armed faults of one `kind`, or of all (null); counts of fired ones stay."""
     if wanted.kind is not None and wanted.kind not in FAULTS:
         raise ControlError(no_such_fault(wanted.kind))
     world.faults.disarm(wanted.kind)
@@ -209,7 +209,7 @@ def _disarm(world: World, wanted: DisarmRequest) -> object:
 
 
 def _clock(world: World, wanted: ClockRequest) -> object:
-    """Set the clock forward, with events emitted meanwhile at `rate` (null: the current one), or with none."""
+    """Set the clock forward, with events emitted meanwhile at `rate` (null: the current one), or without."""
     world.advance(wanted.advance_seconds, emitting=wanted.emitting, rate=wanted.rate)
     return {"now": world.clock.http_date()}
 
@@ -226,13 +226,13 @@ def _burst(world: World, wanted: BurstRequest) -> object:
 
 
 def _stop_emitting(world: World, _body: EmptyRequest) -> object:
-    """Emit nothing more by itself: the rate becomes 0, and steady faults are disarmed."""
+    """Stop emitting events: the rate becomes 0, and steady faults are disarmed."""
     world.stop_emitting()
     return world.status()
 
 
 def _release(world: World, _body: EmptyRequest) -> object:
-    """End every stall, held answer and endless line that is going on."""
+    """End every current stall, held answer and endless line."""
     world.release()
     return {"armed": world.faults.armed, "fired": world.faults.fired}
 

@@ -57,7 +57,7 @@ class Emission:
             self._rate = rate
 
     def stop(self) -> None:
-        """Emit nothing more by itself: no rate, and no steady faults. Once this returns, none of it comes any more."""
+        """Stop emitting: no rate, and no steady faults. Once this returns, nothing more comes."""
         with self._lock:
             self._rate = 0
             self._faults.disarm_steady()
@@ -98,7 +98,7 @@ class Emission:
     def run(self, stop: threading.Event) -> None:
         """Emit at `rate`, and what steady faults ask for, until `stop` is set.
 
-        What the machine cannot keep up with for a second is not made up for.
+        If the machine falls behind for a second, that time is not made up for.
         """
         arrears, before = 0.0, time.monotonic()
         while not stop.wait(_TICK_S):

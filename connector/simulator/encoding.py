@@ -1,4 +1,4 @@
-"""Owns how a body becomes chunks: how it is coded, and where it is cut. Knows nothing of events or sockets."""
+"""Owns how a body becomes chunks: its encoding, and where it is cut. Knows nothing of events or sockets."""
 
 import random
 import zlib

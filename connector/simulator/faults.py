@@ -1,4 +1,4 @@
-"""Owns what can be made to go wrong with streams: faults by name, with their fields. Knows nothing of who plays them.
+"""Owns the faults of streams, by name, with their fields. Knows nothing of how they are carried out.
 
 Three families: a delivery fault waits, in the order of arming, for a connection of its stream partition; an answer
 fault waits for the next request it fits; an emission fault happens when armed, or steadily, with or without readers.
@@ -145,7 +145,7 @@ class Truncate(DeliveryFault, frozen=True, kw_only=True, tag="truncate"):
 
 
 class StreamError(DeliveryFault, frozen=True, kw_only=True, tag="stream-error"):
-    """A line that is no event comes down the stream: `body` as given, be it JSON, HTML or anything.
+    """A line that is not an event comes down the stream: `body` as given, JSON, HTML or anything.
 
     Without a `body` it is one of X's system messages: a disconnect `wrapped` in `errors`, or a bare exception.
     """
@@ -184,7 +184,7 @@ class Refuse(AnswerFault, frozen=True, kw_only=True, tag="refuse"):
 
 
 class ForeignAnswer(AnswerFault, frozen=True, kw_only=True, tag="foreign-answer"):
-    """Something on the way to X answers in its place: any `status`, `headers` and body; X never sees the request.
+    """An intermediary answers instead of X: any `status`, `headers` and body; X never sees the request.
 
     Without `body` (text) or `body_bytes` (base64 in JSON) it is an HTML page. `headers` are added to `Date` and
     `Content-Type: text/html`, or replace them. `framing` says how the body ends; 204 and 304 have none.

@@ -1,6 +1,6 @@
 """Owns one client's socket and HTTP/1.1 on it: requests in, answers out, a body in pieces, every kind of ending.
 
-Knows nothing of what is asked or answered. Errors say what became of the client.
+Knows nothing of the content of requests or answers. Errors describe the fate of the client.
 """
 
 import socket
@@ -24,10 +24,10 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 Headers = list[tuple[str, str]]
 
 Origin = Literal["api", "storage", "foreign"]
-"""Which of the simulator's ports: X's own, that of X's storage, or one that is no part of X."""
+"""Which of the simulator's ports: X's own, that of X's storage, or one that is not part of X."""
 
 BODILESS = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
-"""What goes without a body, and so without a length or chunks."""
+"""Statuses without a body, and so without a length or chunks."""
 _TEXT: Headers = [("content-type", "text/plain; charset=utf-8")]
 
 
@@ -36,12 +36,12 @@ class ClientGoneError(Exception):
 
 
 class SlowClientError(Exception):
-    """The client takes nothing from its socket while too much waits for it."""
+    """The client does not read its socket while too much waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request as it came, its body only once that was read; header names are lower case."""
+    """A request; its body only once read; header names are lower case."""
 
     method: str
     path: str
@@ -68,7 +68,7 @@ class HttpConnection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
     def read_head(self) -> HttpRequest | None:
-        """Wait for the next request; None when there will be none. What is not HTTP is answered 400."""
+        """Return the next request, None if there will be none. Anything but HTTP is answered 400."""
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             self._h11.start_next_cycle()
         if self._h11.our_state is not h11.IDLE:
@@ -159,7 +159,7 @@ class HttpConnection:
                 raise ClientGoneError from error
 
     def wait(self, seconds: float) -> None:
-        """Pass the time, with an eye on the client. Raises `ClientGoneError` as soon as it is gone."""
+        """Wait, watching the client. Raises `ClientGoneError` as soon as it is gone."""
         self._socket.settimeout(seconds)
         try:
             if not self._socket.recv(_RECEIVE_BYTES):

@@ -1,6 +1,6 @@
-"""Owns JSON in and what it may hold: reads faults and request bodies, and describes them from their own classes.
+"""Owns the JSON of control: reads faults and request bodies, and describes them from their own classes.
 
-Knows nothing of HTTP: `GET /control/` and docs/simulator.md show what is described here.
+Knows nothing of HTTP: `GET /control/` and docs/simulator.md show these descriptions.
 """
 
 import json

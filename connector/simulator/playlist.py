@@ -1,4 +1,4 @@
-"""Owns which lines one connection gets, and how far it got: a choice of the past, then what is emitted from now on.
+"""Owns the lines of one connection and its position: selected past lines, then those emitted from now on.
 
 Nothing is queued: a line is looked up in the log when its turn comes. Knows nothing of sockets or faults.
 """

@@ -13,7 +13,7 @@ class Emitted(msgspec.Struct, frozen=True):
     """One emitted line without its line ending.
 
     `emitted_at` is simulated time in ns. `kind` is `event` for a well-formed event of a known type, otherwise what is
-    wrong with the line: `unknown-type`, `invalid-body`, `broken` (not JSON), or what the injecting test called it.
+    wrong with the line: `unknown-type`, `invalid-body`, `broken` (not JSON), or a name given by the injecting test.
     """
 
     stream: str

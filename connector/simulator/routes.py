@@ -1,4 +1,4 @@
-"""Owns who answers what: one request in, one answer out, be it JSON or a stream. Knows nothing of threads or ports."""
+"""Owns routing: one request in, one answer out, JSON or a stream. Knows nothing of threads or ports."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Owns all that there is of the simulated X but its ports: clock, events, faults, who is connected, what was asked.
+"""Owns everything of the simulated X except its ports: clock, events, faults, connections, requests.
 
 The library's calls are here; HTTP is elsewhere.
 """
@@ -28,7 +28,7 @@ _REQUESTS_REMEMBERED = 100_000
 class LoggedRequest(msgspec.Struct, frozen=True):
     """A request, `at` simulated ns, the port it came to, and the status it got: 0 when it was cut without an answer.
 
-    Header names are lower case. The query lacks what makes the URL of a transfer a secret.
+    Header names are lower case. The query lacks the secret of a transfer URL.
     """
 
     at: int
@@ -89,7 +89,7 @@ class World:
         self.emission.set_rate(rate)
 
     def stop_emitting(self) -> None:
-        """Emit nothing more by itself; once this returns, the record only grows by what is asked for at once."""
+        """Stop emitting; once this returns, the record grows only by explicit requests."""
         self.emission.stop()
 
     def record(self) -> list[Emitted]:
@@ -104,7 +104,7 @@ class World:
             self.clock.advance(seconds)
 
     def inject(self, fault: BaseFault) -> None:
-        """Let a fault happen: one of the emission at once or steadily, any other when what it fits comes along."""
+        """Arm a fault: an emission fault acts at once or steadily, any other on the next match."""
         if not isinstance(fault, EmissionFault):
             self.faults.arm(fault)
         elif fault.every_s is None:
@@ -113,12 +113,12 @@ class World:
             self.faults.arm_steady(fault, fault.every_s, self.clock.now_ns())
 
     def release(self) -> None:
-        """End every stall, hold and endless line that is going on."""
+        """End every current stall, hold and endless line."""
         self.faults.release()
 
     @property
     def fired(self) -> Counter[str]:
-        """How often faults of each kind fired."""
+        """The number of fired faults by kind."""
         return self.faults.fired
 
     @property
@@ -133,7 +133,7 @@ class World:
             return list(self._requests)
 
     def log_request(self, request: HttpRequest, status: int) -> None:
-        """Remember what was asked and answered."""
+        """Record a request and its answer."""
         logged = LoggedRequest(
             at=self.clock.now_ns(),
             origin=request.origin,

@@ -191,7 +191,7 @@ def test_coverage_believes_a_reset_that_records_its_gap_and_no_forged_entry(
     assert {found[name][0] for name in ("tweet/2", "tweet/3", "tweet/4")} == {"not yet"}
     assert "1 gap is not on the gap topic though this entry accounts for 1" in found["tweet/2"][1]
     assert "does not refer to the previous one" in found["tweet/3"][1]
-    assert "what was skipped is not accounted for as a gap" in found["tweet/4"][1]
+    assert "the skipped time is not accounted for as a gap" in found["tweet/4"][1]
     assert "the ledger was reset at 20" in found["tweet/4"][1]
 
 

@@ -56,12 +56,12 @@ def problem(status: int, detail: str) -> Reply:
 
 
 def plain_problem(call: Call, status: int) -> Reply:
-    """Return the refusal of a call with this status when nothing more is to be said."""
+    """Return the plain refusal of a call with this status."""
     return problem(status, _DETAILS.get((call, status), PHRASES.get(status, "Unknown")))
 
 
 def storage_problem(status: int, code: str) -> Reply:
-    """Return a refusal of X's storage, which has XML for it."""
+    """Return a refusal of X's storage, in XML."""
     body = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>{code}.</Message></Error>"
     return Reply(status, body.encode(), (_XML,))
 

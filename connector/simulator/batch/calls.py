@@ -25,7 +25,7 @@ class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def type_wanted(body: bytes) -> JobType | None:
-    """Return the type of job that a body asks for, be it valid in other respects or not."""
+    """Return the type of job that a body requests, even if it is otherwise invalid."""
     try:
         given: Any = msgspec.json.decode(body)
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""Owns what faults make of a download: of its lines, and of it as a body. Knows nothing of sockets."""
+"""Applies faults to a download: to its lines, and to its body. Knows nothing of sockets."""
 
 import gzip
 import random
@@ -79,7 +79,7 @@ def distort_lines(results: bytes, fault: BatchLines, rng: random.Random, unsent_
 
 
 def _added(fault: BatchLines, unsent_id: str) -> list[bytes]:
-    """Return the lines that `fault` adds whatever the others are."""
+    """Return the lines that `fault` adds, independent of the others."""
     if fault.how == "garbage":
         return [b"upstream connect error\n"] * fault.lines
     if fault.how == "foreign-id":

@@ -1,4 +1,4 @@
-"""Owns one request of batch compliance on its way: which call it is, what faults there are for it, how it is answered.
+"""Owns one request of batch compliance: its call, its faults, its answer.
 
 Knows nothing of what the calls do.
 """
@@ -94,7 +94,7 @@ class Exchange:
         return self.world.tokens.check(self.request) is None
 
     def jobs_as_json(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-        """Return jobs as X shows them to who asks, or as faults have them."""
+        """Return jobs as X shows them to the client, or as faults change them."""
         astray, odd = (self.take(BatchUrl), self.take(BatchDocument)) if jobs else (None, None)
         documents = []
         for job in jobs:
@@ -111,7 +111,7 @@ class Exchange:
         return lead_astray(url, fault.how, job.id, other_id, self.world.origins["foreign"])
 
     def decide(self, act: Callable[["Exchange"], Reply]) -> Reply | None:
-        """Let X `act`, unless a fault is in the way, and return what is sent; None when it is nothing."""
+        """Let X `act`, unless a fault prevents it, and return the reply, None for no reply."""
         self.hold("request")
         reply = self._reply(act)
         self.hold("answer")

@@ -1,4 +1,4 @@
-"""Owns what can be made to go wrong with batch compliance: a family of faults. Knows nothing of who plays them.
+"""Owns the faults of batch compliance. Knows nothing of how they are carried out.
 
 The docstrings are public: `GET /control/` and docs/simulator.md show them.
 """
@@ -74,7 +74,7 @@ NotNegative = Annotated[float, Meta(ge=0)]
 
 
 class BatchFault(BaseFault, frozen=True, kw_only=True):
-    """Hits batch compliance jobs of `job_type` (null: both), and waits for each by itself."""
+    """Hits batch compliance jobs of `job_type` (null: both), and waits for each separately."""
 
     job_type: JobType | None = None
 
@@ -85,11 +85,11 @@ class BatchFault(BaseFault, frozen=True, kw_only=True):
 
 
 class BatchAnswer(BatchFault, frozen=True, kw_only=True, tag="batch-answer"):
-    """A `call` is answered with `status`; X acts on it all the same with `acts`, and otherwise never sees it.
+    """A `call` is answered with `status`; X still acts on it with `acts`, and otherwise never sees it.
 
-    Without `body` it is X's problem document. A status 3xx leads to `location` (null: the port that is no part of X).
-    A 429 says that nothing remains until `reset_in_s` from now (null: the end of the window), which may be in the past,
-    or has no `x-rate-limit` headers, with `has_rate_limit` false. `retry_after_s` adds a `Retry-After`.
+    Without `body` it is X's problem document. A status 3xx leads to `location` (null: the port that is not part of X).
+    A 429 reports that nothing remains until `reset_in_s` from now (null: the end of the window), which may be in the
+    past, or has no `x-rate-limit` headers, with `has_rate_limit` false. `retry_after_s` adds a `Retry-After`.
     """
 
     call: Call = "create"
@@ -126,7 +126,7 @@ class BatchHold(BatchFault, frozen=True, kw_only=True, tag="batch-hold"):
 
 
 class BatchSlow(BatchFault, frozen=True, kw_only=True, tag="batch-slow"):
-    """A transfer, the `call` named, goes at `bytes_per_second`; what the machine buffers on the way goes faster."""
+    """A transfer, the `call` named, runs at `bytes_per_second`; buffered bytes go faster."""
 
     call: Transfer = "upload"
     bytes_per_second: Seconds = 1_000_000.0
@@ -150,7 +150,7 @@ class BatchDocument(BatchFault, frozen=True, kw_only=True, tag="batch-document")
 class BatchUrl(BatchFault, frozen=True, kw_only=True, tag="batch-url"):
     """The answer to a `call` (null: any) has a URL of a `transfer` (null: both) that leads elsewhere.
 
-    `foreign-host` and `host-as-user` lead to the port that is no part of X, the latter with X's host as the user;
+    `foreign-host` and `host-as-user` lead to the port that is not part of X, the latter with X's host as the user;
     `plain-http` to another host over http; `user-info` has a user and a password; `other-job` has another job's path;
     `relative` has no origin, `nonsense` is no URL.
     """
@@ -206,7 +206,7 @@ class BatchLines(BatchFault, frozen=True, kw_only=True, tag="batch-lines"):
 
     All lines are `shuffled`; lines are `doubled`, `dropped`, `contradicted` by another one, or `changed` in action and
     reason; `foreign-id` adds lines about ids never sent, `valid-as-invalid` calls ids that are valid `invalid_id`,
-    `garbage` adds lines that are no JSON. Members: `unknown-action`, `null-action`, `missing-action`, the others as
+    `garbage` adds lines that are not JSON. Members: `unknown-action`, `null-action`, `missing-action`, the others as
     `null-members` or `missing-members`, `extra-members`, `number-id`, `deleted-at` in place of `redacted_at`,
     `old-reasons`; `long` lines have more than 64 KiB.
     """

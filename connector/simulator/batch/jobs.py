@@ -130,7 +130,7 @@ class Jobs:
             return True
 
     def accept(self, job: Job, ids: int, results: bytes) -> bool:
-        """Take what an upload comes to; False when the job does not wait for it."""
+        """Store the result of an upload; False if the job does not wait for it."""
         now_ns = self._clock.now_ns()
         with self._lock:
             if job.uploaded_ns is not None or self.status(job) in ENDED:

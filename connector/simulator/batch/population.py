@@ -1,4 +1,4 @@
-"""Owns the truth that batch compliance tells: every Tweet and user that an event names, and what became of it.
+"""Owns the truth behind batch compliance: every Tweet and user that an event names, and its present state.
 
 Read from the record of what was emitted, as far as that reaches back; knows nothing of jobs or HTTP. X's batch sees
 the present alone, and nothing of withholdings, drops, labels, likes and profile changes.
@@ -19,7 +19,7 @@ _UNDONE = {"user_undelete": "deactivated", "user_unsuspend": "suspended", "user_
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What batch compliance says of an id; `at` is the `event_at` of the event that it goes back to."""
+    """The batch result for an id; `at` is the `event_at` of its event."""
 
     action: str
     reason: str
@@ -27,7 +27,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Entity(msgspec.Struct, frozen=True):
-    """A Tweet or a user; `action` and `reason` are null when batch compliance has nothing to say of it."""
+    """A Tweet or a user; `action` and `reason` are null if it has no batch result."""
 
     job_type: JobType
     id: str
@@ -70,7 +70,7 @@ class _User(msgspec.Struct):
 
 
 class Population:
-    """Every Tweet and user that the record names; what it says holds for the moment of asking."""
+    """Every Tweet and user that the record names, with the state at the time of the call."""
 
     def __init__(self, logs: Mapping[StreamPartition, PartitionLog]) -> None:
         self._logs = logs
@@ -87,7 +87,7 @@ class Population:
             return list(self._tweets if job_type == "tweets" else self._users)
 
     def findings(self, job_type: JobType) -> dict[str, Finding]:
-        """Return what batch compliance says, by id; an id that it has nothing to say of is absent."""
+        """Return the batch results by id; an id without one is absent."""
         with self._lock:
             self._catch_up()
             find = self._of_tweet if job_type == "tweets" else self._of_user
@@ -95,7 +95,7 @@ class Population:
             return {each: finding for each in ids if (finding := find(each)) is not None}
 
     def entities(self) -> list[Entity]:
-        """Return all Tweets, then all users, with what batch compliance says of each."""
+        """Return all Tweets, then all users, each with its batch result."""
         entities = []
         for job_type in JOB_TYPES:
             findings = self.findings(job_type)
@@ -126,7 +126,7 @@ class Population:
         return None
 
     def _catch_up(self) -> None:
-        """Take in what was emitted since, in the order of emission over all stream partitions."""
+        """Process what was emitted since, in the order of emission across all stream partitions."""
         new: list[Emitted] = []
         for partition, log in self._logs.items():
             end = log.end

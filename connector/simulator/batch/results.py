@@ -1,4 +1,4 @@
-"""Owns the answer of a job: the ids that arrived, against what is known of them. Knows nothing of HTTP."""
+"""Owns the answer of a job: the ids that arrived, joined with their results. Knows nothing of HTTP."""
 
 import io
 import re
@@ -16,9 +16,9 @@ _FIRST_SNOWFLAKE = 1 << 32
 
 
 def result_lines(upload: bytes, findings: Mapping[str, Finding]) -> tuple[int, bytes]:
-    """Return how many lines had anything in them, and one line for each id that there is something to say of.
+    """Return the number of non-empty lines, and one line for each id with a result.
 
-    In the order of the ids, each once; what is no id has a line that says so.
+    In the order of the ids, each once; an invalid id has a line with an error.
     """
     count = 0
     told: dict[bytes, bytes] = {}

@@ -1,4 +1,4 @@
-"""Owns how a request of batch compliance is taken: its body, whose faults it meets, who acts on it.
+"""Owns the handling of a batch compliance request: its body, its faults, its action.
 
 Knows nothing of threads or ports.
 """

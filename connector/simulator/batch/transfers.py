@@ -1,4 +1,4 @@
-"""Owns what X does when the ids of a job arrive, or its results are fetched: who may, when, and what is transferred."""
+"""Owns X's rules when the ids of a job arrive, or its results are fetched: who may, when, and what is transferred."""
 
 import random
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def _refuse_signed(exchange: Exchange, transfer: Transfer) -> Reply | None:
 
 
 def _refuse(exchange: Exchange, status: int, code: str, detail: str) -> Reply:
-    """Return a refusal in the words of the port it comes from."""
+    """Return a refusal in the format of its port."""
     return storage_problem(status, code) if exchange.request.origin == "storage" else problem(status, detail)
 
 

@@ -41,7 +41,7 @@ def transfer_urls(job: Job, request: HttpRequest, origins: Mapping[Origin, str])
 
 
 def lead_astray(url: str, how: Url, job_id: str, other_id: str, foreign_origin: str) -> str:
-    """Return what a fault makes of the URL of a job; `other_id` is another job's."""
+    """Return the URL of a job as changed by a fault; `other_id` is another job's."""
     parts = urlsplit(url)
     foreign = urlsplit(foreign_origin).netloc
     match how:
