@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from connector.configuration import describe_settings
 from connector.settings import Settings
-from tests.chart.chart import CHART
+from tests.rig.chart import CHART
 
 VALUES = CHART / "values.yaml"
 SCHEMA = CHART / "values.schema.json"

@@ -6,7 +6,7 @@ Rules and dashboard are left out: they are kept in files of their own, and `test
 import re
 from pathlib import Path
 
-from tests.chart.chart import render_text
+from tests.rig.chart import render_text
 
 _FOLDER = Path(__file__).parent / "golden"
 _RULES = re.compile(r"(?<=\nkind: PrometheusRule\n)(.*?\nspec:\n).*?(?=\n---|\Z)", re.DOTALL)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chart.chart import (
+from tests.rig.chart import (
     VALUES_FILES,
     Manifest,
     Manifests,

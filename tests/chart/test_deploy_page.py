@@ -9,10 +9,9 @@ from confluent_kafka.admin import AclOperation, ResourcePatternType, ResourceTyp
 
 from connector.configuration import describe_settings
 from connector.settings import KafkaSettings, Settings
-from tests.chart.chart import CHART, ROOT
 from tests.chart.documented import README, documented_values
-from tests.integration.test_provision import _RIGHTS
-from tests.integration.test_security import _BATCH_RIGHTS, _GROUP_RIGHTS, _OPERATOR_RIGHTS, _PREFIX, _RUN_RIGHTS
+from tests.rig.chart import CHART, ROOT
+from tests.rig.rights import BATCH_RIGHTS, GROUP_RIGHTS, OPERATOR_RIGHTS, PREFIX, PROVISION_RIGHTS, RUN_RIGHTS
 
 _PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 _DEFAULT_PREFIX: str = KafkaSettings.model_fields["topic_prefix"].default
@@ -36,7 +35,7 @@ def _rights(whose: str) -> set[tuple[ResourceType, str, ResourcePatternType, Acl
     table = _PAGE.partition(f"<!-- rights of {whose} -->\n")[2].partition("\n\n")[0]
     rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return {
-        (_RESOURCES[kind], name.replace(_DEFAULT_PREFIX, _PREFIX), _PATTERNS[pattern], _OPERATIONS[operation])
+        (_RESOURCES[kind], name.replace(_DEFAULT_PREFIX, PREFIX), _PATTERNS[pattern], _OPERATIONS[operation])
         for kind, name, pattern, operations in rows
         for operation in operations.split(", ")
     }
@@ -44,27 +43,27 @@ def _rights(whose: str) -> set[tuple[ResourceType, str, ResourcePatternType, Acl
 
 def test_rights_of_the_service_are_those_that_it_is_tested_with() -> None:
     """On real Kafka it works with exactly these."""
-    assert _rights("the service") == set(_RUN_RIGHTS)
+    assert _rights("the service") == set(RUN_RIGHTS)
 
 
 def test_rights_of_a_watch_over_groups_are_those_that_it_is_tested_with() -> None:
     """On real Kafka `connector consumers` works with exactly these."""
-    assert _rights("a watch over groups") == set(_GROUP_RIGHTS)
+    assert _rights("a watch over groups") == set(GROUP_RIGHTS)
 
 
 def test_rights_of_an_operator_are_those_that_the_commands_are_tested_with() -> None:
     """On real Kafka they work with exactly these."""
-    assert _rights("an operator") == set(_OPERATOR_RIGHTS)
+    assert _rights("an operator") == set(OPERATOR_RIGHTS)
 
 
 def test_rights_of_a_batch_run_are_those_that_it_is_tested_with() -> None:
     """On real Kafka its topics are found with exactly these."""
-    assert _rights("a batch run") == set(_BATCH_RIGHTS)
+    assert _rights("a batch run") == set(BATCH_RIGHTS)
 
 
 def test_rights_of_the_provisioner_are_those_that_it_is_tested_with() -> None:
     """On real Kafka it works with exactly these."""
-    topics = {(ResourceType.TOPIC, _PREFIX, ResourcePatternType.PREFIXED, right) for right in _RIGHTS["provisioner"]}
+    topics = {(ResourceType.TOPIC, PREFIX, ResourcePatternType.PREFIXED, right) for right in PROVISION_RIGHTS}
     assert _rights("the provisioner") == topics
 
 

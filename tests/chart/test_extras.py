@@ -4,7 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from connector.cli import app
-from tests.chart.chart import (
+from tests.chart.rendered import BATCH, FILES, cron_jobs
+from tests.rig.chart import (
     Manifest,
     Manifests,
     only,
@@ -12,7 +13,6 @@ from tests.chart.chart import (
     render,
     service_pod,
 )
-from tests.chart.rendered import BATCH, FILES, cron_jobs
 
 
 def test_spread_constraint_without_a_selector_is_given_the_replicas_own() -> None:

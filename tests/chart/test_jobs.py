@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.chart.chart import (
+from tests.chart.rendered import BATCH, NAME, cron_jobs, sources
+from tests.rig.chart import (
     Manifest,
     job_spec,
     kinds,
@@ -11,7 +12,6 @@ from tests.chart.chart import (
     render,
     service_pod,
 )
-from tests.chart.rendered import BATCH, NAME, cron_jobs, sources
 
 
 def _provision_job(values: Manifest | None = None) -> Manifest:

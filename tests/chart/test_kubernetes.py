@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.chart.chart import CHART, VALUES_FILES, Manifest, only, render
+from tests.rig.chart import CHART, VALUES_FILES, Manifest, only, render
 
 _CRDS = {path.stem: path for path in (Path(__file__).parent / "crds").glob("*.json")}
 _VERSIONS = ("1.29", "1.37")

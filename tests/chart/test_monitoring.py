@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.chart import CHART, kinds, only, render
+from tests.rig.chart import CHART, kinds, only, render
 
 _RULES = (CHART / "monitoring/rules.yaml").read_text(encoding="utf-8")
 _RUNBOOK = "docs/runbook.md"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.chart import pod_security
-from tests.chart.chart import VALUES_FILES, pods, render
-from tests.chart.pod_security import RULES, Rule
+from tests.rig import pod_security
+from tests.rig.chart import VALUES_FILES, pods, render
+from tests.rig.pod_security import RULES, Rule
 
 _BREAKS: dict[str, tuple[str, Any]] = {
     "host_process": ("securityContext", {"windowsOptions": {"hostProcess": True}}),

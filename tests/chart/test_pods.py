@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from connector import __version__
-from tests.chart.chart import (
+from tests.chart.rendered import BATCH, NAME, sources
+from tests.rig.chart import (
     CONFIG_ANNOTATION,
     Manifest,
     config_text,
@@ -16,7 +17,6 @@ from tests.chart.chart import (
     render,
     service_container,
 )
-from tests.chart.rendered import BATCH, NAME, sources
 
 
 def test_probes_ask_the_named_port_for_life_and_readiness() -> None:

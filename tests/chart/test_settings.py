@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from connector.cli import app
 from connector.configuration import describe_settings, load_settings
 from connector.settings import ENV_PREFIX, RunSettings, Settings, variable_name
-from tests.chart.chart import VALUES_FILES, Manifest, Manifests, config_text, nested, pods, render
 from tests.rig.certificates import write_certificates
+from tests.rig.chart import VALUES_FILES, Manifest, Manifests, config_text, nested, pods, render
 
 _PATHS = dict(describe_settings(RunSettings))
 _SECRETS = {path for path in _PATHS if (*path[:-1], f"{path[-1]}_file") in _PATHS}

@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from connector import __version__
-from tests.chart.chart import (
+from tests.chart.rendered import FILES
+from tests.rig.chart import (
     CHART,
     Manifest,
     config_text,
@@ -15,7 +16,6 @@ from tests.chart.chart import (
     render,
     service_pod,
 )
-from tests.chart.rendered import FILES
 
 
 def test_defaults_make_what_a_service_needs_and_no_more() -> None:

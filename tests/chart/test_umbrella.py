@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.chart.chart import CHART, VALUES_FILES, Manifest, Manifests, helm, pods, render
+from tests.rig.chart import CHART, VALUES_FILES, Manifest, Manifests, helm, pods, render
 
 _NAME = "x-compliance-connector"
 

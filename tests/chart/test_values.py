@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from connector.configuration import describe_settings
 from connector.settings import KafkaSettings, LogSettings, SaslSettings, Settings, XSettings
 from connector.supervisor import DRAIN_S
-from tests.chart.chart import CHART, CONFIG_ANNOTATION, VALUES_FILES, HelmError, Manifest, helm, merged, nested, render
 from tests.chart.documented import SCHEMA
+from tests.rig.chart import CHART, CONFIG_ANNOTATION, VALUES_FILES, HelmError, Manifest, helm, merged, nested, render
 
 _SCHEMA: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
 _MAKES_WRONG: dict[str, Callable[[dict[str, Any]], object]] = {

@@ -10,8 +10,8 @@ from typing import Self
 
 import httpx
 
-from tests.chart.chart import ROOT
 from tests.rig.certificates import write_certificates
+from tests.rig.chart import ROOT
 from tests.rig.process import LOOPBACK, Housed, Server, free_port
 
 PROGRAMS = ROOT / ".work/cluster"

@@ -6,9 +6,9 @@ from itertools import count
 
 import pytest
 
-from tests.chart.chart import ROOT
 from tests.cluster.cluster import PROGRAMS, Cluster
 from tests.cluster.release import Release
+from tests.rig.chart import ROOT
 
 _NUMBERS = count(1)
 

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chart.chart import CHART, CONFIG_ANNOTATION, VALUES_FILES, Manifest
 from tests.cluster.cluster import Cluster, Said
+from tests.rig.chart import CHART, CONFIG_ANNOTATION, VALUES_FILES, Manifest
 from tests.rig.process import wait_until
 
 _LEVELS = tuple(f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn"))

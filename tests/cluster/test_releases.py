@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 import yaml
 
-from tests.chart.chart import CONFIG_ANNOTATION, ROOT, VALUES_FILES
 from tests.cluster.cluster import CommandError
 from tests.cluster.release import Release
+from tests.rig.chart import CONFIG_ANNOTATION, ROOT, VALUES_FILES
 from tests.rig.process import wait_until
 
 _OTHER = ("--reuse-values", "--set", "kafka.topicPrefix=other")

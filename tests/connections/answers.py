@@ -9,19 +9,6 @@ from connector.simulator.faults import (
     Refuse,
 )
 from connector.x.clock import wall_us
-from tests.connections.peer import (
-    CHUNKED,
-    LAST_CHUNK,
-    Peer,
-    Script,
-    answering,
-    compressed,
-    dripping,
-    gzip_head,
-    head,
-    sending,
-    then_silent,
-)
 from tests.connections.row import (
     CONFIGURATION_S,
     HTTP_S,
@@ -44,6 +31,19 @@ from tests.connections.row import (
     replayed,
 )
 from tests.connections.x import AFTER, Bare, Simulated, X
+from tests.rig.peer import (
+    CHUNKED,
+    LAST_CHUNK,
+    Peer,
+    Script,
+    answering,
+    compressed,
+    dripping,
+    gzip_head,
+    head,
+    sending,
+    then_silent,
+)
 
 
 def _refusing(status: int, *, times: int = 1, **more: Any) -> Callable[[], X]:  # noqa: ANN401 - of the fault

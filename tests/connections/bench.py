@@ -25,7 +25,7 @@ from connector.x.client import Connection, XClient
 from connector.x.clock import XClock, monotonic_us
 from connector.x.transport import Wire
 from tests.connections.x import X
-from tests.unit.partition.fakes import PARTITION, FakeWriter, state_of
+from tests.fakes.partition import PARTITION, FakeWriter, state_of
 
 _PATIENCE_S = 20.0
 _POLL_S = 0.01

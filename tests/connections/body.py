@@ -10,7 +10,21 @@ from connector.simulator.faults import (
     Stall,
     Truncate,
 )
-from tests.connections.peer import (
+from tests.connections.row import (
+    MINUTE_S,
+    NETWORK_S,
+    WHERE,
+    WHOLE_SLICE,
+    Row,
+    ended,
+    event,
+    events,
+    good,
+    replayed,
+    slice_lines,
+)
+from tests.connections.x import BEFORE, Bare, Simulated, X
+from tests.rig.peer import (
     LAST_CHUNK,
     Peer,
     chunk,
@@ -27,20 +41,6 @@ from tests.connections.peer import (
     then_silent,
     vanishing,
 )
-from tests.connections.row import (
-    MINUTE_S,
-    NETWORK_S,
-    WHERE,
-    WHOLE_SLICE,
-    Row,
-    ended,
-    event,
-    events,
-    good,
-    replayed,
-    slice_lines,
-)
-from tests.connections.x import BEFORE, Bare, Simulated, X
 
 
 def _cut_within_gzip() -> X:

@@ -24,7 +24,7 @@ from connector.telemetry.status import PartitionStatus
 from connector.x.client import Connection, XClient
 from connector.x.clock import XClock
 from connector.x.transport import Wire
-from tests.unit.partition.fakes import Ledger, state_of
+from tests.fakes.partition import Ledger, state_of
 
 PARTITIONS = tuple(StreamPartition("tweet", number) for number in range(1, 5))
 _METRICS = Metrics()

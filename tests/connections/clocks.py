@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from email.utils import formatdate
 
-from tests.connections.peer import Peer, Script, cutting, head, sending, then_silent
 from tests.connections.row import NETWORK_S, Row, answered, ended, events, failed, good, problem
 from tests.connections.timed import Timed
 from tests.connections.x import Bare, Time, X
+from tests.rig.peer import Peer, Script, cutting, head, sending, then_silent
 
 _HOUR_S = 3600.0
 _DAY_S = 24 * _HOUR_S

@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 from connector.events.times import format_us
 from connector.x.clock import wall_us
-from tests.connections.peer import (
+from tests.connections.row import NETWORK_S, Row, ended, event, good
+from tests.connections.x import Bare, X
+from tests.fakes.bodies import line_of
+from tests.rig.peer import (
     LAST_CHUNK,
     Peer,
     chunk,
@@ -12,9 +15,6 @@ from tests.connections.peer import (
     in_lines,
     streaming,
 )
-from tests.connections.row import NETWORK_S, Row, ended, event, good
-from tests.connections.x import Bare, X
-from tests.unit.events.bodies import line_of
 
 _TWEET = {"id": "1", "author_id": "7"}
 

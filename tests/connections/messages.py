@@ -8,7 +8,6 @@ from connector.simulator.faults import (
     Ending,
     StreamError,
 )
-from tests.connections.peer import Peer, chunk, in_lines, streaming
 from tests.connections.row import (
     NETWORK_S,
     PROBLEMS,
@@ -22,6 +21,7 @@ from tests.connections.row import (
     problem,
 )
 from tests.connections.x import BEFORE, Bare, Simulated, X
+from tests.rig.peer import Peer, chunk, in_lines, streaming
 
 DISCONNECT_TYPES = (
     "OperationalDisconnect",

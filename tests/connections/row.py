@@ -11,7 +11,9 @@ from typing import Any
 from connector.events.times import US_PER_S
 from connector.source.stall import TICK_S
 from connector.x.clock import wall_us
-from tests.connections.peer import (
+from tests.connections.x import X
+from tests.fakes.partition import PARTITION, line
+from tests.rig.peer import (
     LAST_CHUNK,
     Script,
     chunk,
@@ -19,8 +21,6 @@ from tests.connections.peer import (
     in_lines,
     streaming,
 )
-from tests.connections.x import X
-from tests.unit.partition.fakes import PARTITION, line
 
 MINUTE_S = 60.0
 PROBLEMS = "https://api.x.com/2/problems"

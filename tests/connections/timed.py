@@ -5,10 +5,10 @@ from email.utils import formatdate
 from socket import socket
 
 from connector.events.times import US_PER_S
-from tests.connections.peer import LAST_CHUNK, Peer, Script, chunk, head, in_lines, sending, then_silent
 from tests.connections.row import MINUTE_S
 from tests.connections.x import Bare, Committed, Time, X
-from tests.unit.partition.fakes import line
+from tests.fakes.partition import line
+from tests.rig.peer import LAST_CHUNK, Peer, Script, chunk, head, in_lines, sending, then_silent
 
 _BUDGET = (
     ("Transfer-Encoding", "chunked"),

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
-from tests.connections.peer import (
+from tests.connections.row import NETWORK_S, Row, failed, good
+from tests.connections.x import Bare, Simulated
+from tests.rig.certificates import write_certificates
+from tests.rig.peer import (
     Peer,
     dripping,
     greeting,
@@ -17,9 +20,6 @@ from tests.connections.peer import (
     then_reset,
     then_silent,
 )
-from tests.connections.row import NETWORK_S, Row, failed, good
-from tests.connections.x import Bare, Simulated
-from tests.rig.certificates import write_certificates
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from connector.events.times import US_PER_S
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.faults import Fault
 from connector.x.clock import monotonic_us, wall_us
-from tests.connections.peer import Peer
-from tests.unit.partition.fakes import PARTITION
+from tests.fakes.partition import PARTITION
+from tests.rig.peer import Peer
 
 _PATIENCE_S = 20.0
 BEFORE, AFTER = 2, 1

@@ -24,9 +24,9 @@ from connector.events.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Drop, Duplicate
 from connector.simulator.server import Simulator
-from tests.faults.points import GROUP_VARIABLE, Deed, Fault
 from tests.faults.truth import findings, without
 from tests.rig.audit import History, Place, read_history
+from tests.rig.fault_points import GROUP_VARIABLE, Deed, Fault
 from tests.rig.process import wait_until
 from tests.rig.service import (
     STREAM_PARTITIONS,
@@ -186,7 +186,7 @@ class Stage:
                 self._folder,
                 ["run"],
                 override(self._config, kafka=kafka, pipeline=pipeline, **sections),
-                module="tests.faults.faulty_connector",
+                module="tests.rig.faulty_connector",
                 more={
                     **(fault.environment(marker) if fault else {}),
                     **({GROUP_VARIABLE: group} if group else {}),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from tests.faults.points import Deed, Fault, Point
 from tests.faults.stage import Replica, Stage
+from tests.rig.fault_points import Deed, Fault, Point
 from tests.rig.kafka import KafkaCluster
 from tests.rig.process import wait_until
 from tests.rig.proxy import KafkaProxy

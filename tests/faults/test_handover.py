@@ -5,9 +5,9 @@ import signal
 import pytest
 
 from connector.simulator.connections import Connections
-from tests.faults.points import Deed, Fault, Point
 from tests.faults.stage import Replica, Stage
 from tests.rig.audit import Place
+from tests.rig.fault_points import Deed, Fault, Point
 from tests.rig.process import wait_until
 from tests.rig.service import STREAM_PARTITIONS
 

@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from tests.faults.points import Fault, Point
 from tests.faults.stage import Replica, Stage
+from tests.rig.fault_points import Fault, Point
 from tests.rig.oracle import EVENTS
 from tests.rig.process import wait_until
 from tests.rig.readback import read_topics

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.faults.ledger_damage import LedgerDamage
 from tests.faults.stage import Replica, Stage
 from tests.rig.audit import check_once_in_order, expected_events
+from tests.rig.ledger_damage import LedgerDamage
 from tests.rig.process import wait_until
 from tests.rig.service import STREAM_PARTITIONS
 

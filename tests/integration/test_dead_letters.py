@@ -17,8 +17,8 @@ from connector.settings import Settings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken
 from connector.simulator.server import Simulator
-from tests.faults.points import Fault, Point
 from tests.rig.audit import History, audit, read_history
+from tests.rig.fault_points import Fault, Point
 from tests.rig.older_connector import VARIABLE
 from tests.rig.oracle import kafka_partition
 from tests.rig.process import wait_until
@@ -74,7 +74,7 @@ class _Commands:
             return ConnectorProcess(self._folder, list(arguments), self._config)
         more = fault.environment(self._folder / "struck")
         return ConnectorProcess(
-            self._folder, list(arguments), self._config, module="tests.faults.faulty_connector", more=more
+            self._folder, list(arguments), self._config, module="tests.rig.faulty_connector", more=more
         )
 
     def run(self, *arguments: str, exit_code: int = 0) -> ConnectorProcess:

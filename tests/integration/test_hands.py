@@ -33,7 +33,7 @@ from connector.settings import RunSettings
 from connector.simulator.server import Simulator
 from connector.x.batch_api import JobType
 from connector.x.clock import wall_us
-from tests.faults.ledger_damage import LedgerDamage
+from tests.rig.ledger_damage import LedgerDamage
 from tests.rig.own_topics import OwnTopics
 from tests.rig.process import wait_until
 from tests.rig.service import Config, ConnectorProcess, Probe

@@ -19,8 +19,8 @@ from connector.operations.coverage_html import render
 from connector.simulator.faults import Broken
 from connector.simulator.server import Simulator
 from connector.telemetry import record_watch
-from tests.faults.ledger_damage import LedgerDamage
 from tests.rig.browser import Browser
+from tests.rig.ledger_damage import LedgerDamage
 from tests.rig.own_topics import OwnTopics
 from tests.rig.process import LOOPBACK, free_port, wait_until
 from tests.rig.proxy import TcpProxy

@@ -32,13 +32,14 @@ from connector.settings import KafkaSettings, SaslSettings, SchemaRegistrySettin
 from tests.rig.kafka import KafkaCluster
 from tests.rig.process import wait_until
 from tests.rig.registry import Registry
+from tests.rig.rights import PROVISION_RIGHTS
 from tests.rig.session import Kafka, SchemaRegistry
 
 _USERS = {name: f"{name}-password" for name in ("run", "provisioner", "blind", "stranger")}
 _RIGHTS = {
     "run": [AclOperation.READ, AclOperation.DESCRIBE_CONFIGS],
     "blind": [AclOperation.DESCRIBE],
-    "provisioner": [AclOperation.CREATE, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS],
+    "provisioner": PROVISION_RIGHTS,
 }
 
 

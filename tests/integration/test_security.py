@@ -11,11 +11,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
-    AclOperation,
     AclPermissionType,
     AdminClient,
-    ResourcePatternType,
-    ResourceType,
 )
 
 from connector.errors import NotProvisionedError
@@ -33,6 +30,7 @@ from tests.rig.kafka import KafkaCluster
 from tests.rig.kafka_properties import Layout, broker_properties
 from tests.rig.own_topics import OwnTopics, done_run
 from tests.rig.process import wait_until
+from tests.rig.rights import BATCH_RIGHTS, GROUP_RIGHTS, OPERATOR_RIGHTS, PREFIX, RUN_RIGHTS, TAIL_RIGHTS, WATCH_RIGHTS
 from tests.rig.service import (
     Config,
     ConnectorProcess,
@@ -44,77 +42,10 @@ from tests.rig.service import (
 )
 from tests.rig.session import SchemaRegistry
 
-_PREFIX = "guarded"
 _PARTITIONS = 2
 _USERS = {
     name: f"{name}-password" for name in ("service", "unwatched", "operator", "batch", "reader", "watcher", "stranger")
 }
-
-_LITERAL, _PREFIXED = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
-_Right = tuple[ResourceType, str, ResourcePatternType, AclOperation]
-
-
-def _topic_rights(ending: str, *operations: AclOperation) -> list[_Right]:
-    """Return rights on topics of that ending, or beginning so with a dot or hyphen, and on their configuration."""
-    pattern = _PREFIXED if ending.endswith((".", "-")) else _LITERAL
-    return [
-        (ResourceType.TOPIC, f"{_PREFIX}{ending}", pattern, operation)
-        for operation in (*operations, AclOperation.DESCRIBE_CONFIGS)
-    ]
-
-
-_WATCH_RIGHTS = (
-    (ResourceType.TOPIC, f"{_PREFIX}-gap", _LITERAL, AclOperation.READ),
-    (ResourceType.TOPIC, f"{_PREFIX}-batch", _LITERAL, AclOperation.READ),
-    (ResourceType.TOPIC, f"{_PREFIX}-dead-letter", _LITERAL, AclOperation.READ),
-)
-"""What `run` needs only for the page and the metrics of batch runs and gaps, and works without."""
-_RUN_RIGHTS = (
-    *_WATCH_RIGHTS,
-    *_topic_rights(".", AclOperation.WRITE),
-    *_topic_rights("-coverage", AclOperation.WRITE, AclOperation.READ),
-    *_topic_rights("-gap", AclOperation.WRITE),
-    *_topic_rights("-dead-letter", AclOperation.WRITE),
-    *_topic_rights("-ledger", AclOperation.WRITE, AclOperation.READ),
-    *_topic_rights("-schema-id", AclOperation.WRITE, AclOperation.READ),
-    *_topic_rights("-owner-", AclOperation.READ),
-    (ResourceType.GROUP, f"{_PREFIX}.connector", _LITERAL, AclOperation.READ),
-    (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
-)
-"""All that `run` needs; Kafka takes Write and Read to include Describe."""
-_OPERATOR_RIGHTS = (
-    *_topic_rights(".", AclOperation.READ),
-    *_topic_rights("-coverage", AclOperation.READ, AclOperation.WRITE),
-    *_topic_rights("-gap", AclOperation.READ, AclOperation.WRITE),
-    *_topic_rights("-dead-letter", AclOperation.READ),
-    *_topic_rights("-ledger", AclOperation.READ, AclOperation.WRITE),
-    *_topic_rights("-batch", AclOperation.READ),
-    *_topic_rights("-batch-ledger", AclOperation.READ),
-    *_topic_rights("-holdings", AclOperation.READ),
-    *_topic_rights("-schema-id", AclOperation.READ),
-    *_topic_rights("-owner-", AclOperation.READ),
-    (ResourceType.GROUP, f"{_PREFIX}.connector", _LITERAL, AclOperation.DESCRIBE),
-    (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
-)
-"""All that the commands of the runbook need."""
-_BATCH_RIGHTS = (
-    *_topic_rights(".batch.", AclOperation.WRITE),
-    *_topic_rights("-dead-letter", AclOperation.WRITE),
-    *_topic_rights("-batch", AclOperation.READ, AclOperation.WRITE),
-    *_topic_rights("-batch-ledger", AclOperation.READ, AclOperation.WRITE),
-    *_topic_rights("-gap", AclOperation.READ, AclOperation.WRITE),
-    *_topic_rights("-holdings", AclOperation.READ),
-    (ResourceType.TRANSACTIONAL_ID, f"{_PREFIX}.", _PREFIXED, AclOperation.WRITE),
-)
-"""All that publishing a batch run needs."""
-_GROUP_RIGHTS = (
-    (ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.READ),
-    (ResourceType.GROUP, "GROUP", _LITERAL, AclOperation.DESCRIBE),
-)
-"""All that a look at the consumer group `GROUP` needs."""
-_TAIL_RIGHTS = ((ResourceType.TOPIC, f"{_PREFIX}.", _PREFIXED, AclOperation.READ),)
-"""All that `tail` needs."""
-
 
 _WATCHED = frozenset(
     {
@@ -140,7 +71,7 @@ class _Guarded:
         listener = "SSL" if way == "SSL" else "SASL_SSL"
         certificates = self.cluster.certificates
         config = make_config(
-            self.cluster.addresses[listener], self.registry.url, _PREFIX, self.simulator.base_url, _PARTITIONS
+            self.cluster.addresses[listener], self.registry.url, PREFIX, self.simulator.base_url, _PARTITIONS
         )
         kafka: dict[str, Any] = {"security_protocol": listener, "tls": {"ca_file": str(certificates / "ca.pem")}}
         if way == "SSL":
@@ -177,12 +108,12 @@ def guarded(registry: SchemaRegistry, seed: int) -> Iterator[_Guarded]:
         cluster = KafkaCluster(users=_USERS)
         with cluster, Simulator(SimulatorConfig(seed=seed)) as simulator:
             rights = {
-                "service": _RUN_RIGHTS,
-                "unwatched": [right for right in _RUN_RIGHTS if right not in _WATCH_RIGHTS],
-                "operator": _OPERATOR_RIGHTS,
-                "batch": _BATCH_RIGHTS,
-                "reader": _TAIL_RIGHTS,
-                "watcher": _GROUP_RIGHTS,
+                "service": RUN_RIGHTS,
+                "unwatched": [right for right in RUN_RIGHTS if right not in WATCH_RIGHTS],
+                "operator": OPERATOR_RIGHTS,
+                "batch": BATCH_RIGHTS,
+                "reader": TAIL_RIGHTS,
+                "watcher": GROUP_RIGHTS,
             }
             admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
             bindings = [
@@ -192,7 +123,7 @@ def guarded(registry: SchemaRegistry, seed: int) -> Iterator[_Guarded]:
             ]
             for created in admin.create_acls(bindings).values():
                 created.result(30)
-            config = make_config(cluster.bootstrap_servers, registry.url, _PREFIX, simulator.base_url, _PARTITIONS)
+            config = make_config(cluster.bootstrap_servers, registry.url, PREFIX, simulator.base_url, _PARTITIONS)
             provision_topics(config)
             topics = OwnTopics.of(config)
             topics.write([topics.runs.run(done_run(1_000_000, 2_000_000))])
@@ -216,7 +147,7 @@ def test_run_with_least_rights_publishes_everything(guarded: _Guarded, way: str)
         assert probe.metric("producers_replaced_total", cause="failed") == 0
         assert probe.metric("partition_restarts_total") == 0
         wait_until(lambda: _watched(probe) == _WATCHED, "batch runs and gaps are shown")
-    history = read_history(guarded.cluster.bootstrap_servers, guarded.registry.url, _PREFIX, _PARTITIONS)
+    history = read_history(guarded.cluster.bootstrap_servers, guarded.registry.url, PREFIX, _PARTITIONS)
     assert audit(history, simulator.record()) == []
 
 
@@ -232,9 +163,9 @@ def test_run_without_rights_for_metrics_works_and_leaves_them_out(guarded: _Guar
         assert _watched(probe) == set()
     reasons = {entry["topic"]: entry["detail"] for entry in run.logged("topic_unreadable")}
     assert reasons == {
-        f"{_PREFIX}-gap": f"no right to read {_PREFIX}-gap: grant Read on this topic",
-        f"{_PREFIX}-batch": f"no right to describe {_PREFIX}-batch: grant Read on these topics",
-        f"{_PREFIX}-dead-letter": f"no right to read {_PREFIX}-dead-letter: grant Read on this topic",
+        f"{PREFIX}-gap": f"no right to read {PREFIX}-gap: grant Read on this topic",
+        f"{PREFIX}-batch": f"no right to describe {PREFIX}-batch: grant Read on these topics",
+        f"{PREFIX}-dead-letter": f"no right to read {PREFIX}-dead-letter: grant Read on this topic",
     }
 
 
@@ -253,7 +184,7 @@ def test_batch_run_with_its_rights_finds_its_topics_and_no_others(guarded: _Guar
         found = verify_batch(settings.kafka, cluster, registry)
     verify_holdings(settings.kafka, cluster)
     assert (len(found.schema_ids), len(found.max_message_bytes)) == (5, 6)
-    for topic in (f"{_PREFIX}.tweet.delete", f"{_PREFIX}-coverage", f"{_PREFIX}-ledger"):
+    for topic in (f"{PREFIX}.tweet.delete", f"{PREFIX}-coverage", f"{PREFIX}-ledger"):
         with pytest.raises(NotProvisionedError, match=f"no right to describe {topic}"):
             cluster.describe([topic])
 
@@ -283,10 +214,10 @@ def test_groups_are_looked_at_with_their_rights_and_no_others(guarded: _Guarded,
         probe.await_sequences(guarded.simulator)
     properties = {"bootstrap.servers": guarded.cluster.bootstrap_servers, "group.id": "GROUP"}
     consumer = Consumer(properties)
-    consumer.commit(offsets=[TopicPartition(f"{_PREFIX}.tweet.delete", 0, 0)], asynchronous=False)
+    consumer.commit(offsets=[TopicPartition(f"{PREFIX}.tweet.delete", 0, 0)], asynchronous=False)
     consumer.close()
     exit_code, said, _ = _run(tmp_path, guarded.config("PLAIN", "watcher"), "consumers", "GROUP")
-    assert (exit_code, f"GROUP: {_PREFIX}.tweet.delete: " in said) == (0, True)
+    assert (exit_code, f"GROUP: {PREFIX}.tweet.delete: " in said) == (0, True)
     exit_code, _, said = _run(tmp_path, guarded.config("PLAIN", "watcher"), "consumers", "GROUP", "other")
     assert (exit_code, "no right to describe the group other: grant Describe on it" in said) == (78, True)
 
@@ -296,7 +227,7 @@ def test_run_without_rights_names_topics_and_right(guarded: _Guarded, tmp_path: 
     config = override(guarded.config("PLAIN", "stranger"), pipeline={"start_deadline_s": 0})
     with ConnectorProcess(tmp_path, ["run"], config) as run:
         assert run.wait() == 78
-        assert f"no right to describe {_PREFIX}.tweet.delete" in run.stderr
+        assert f"no right to describe {PREFIX}.tweet.delete" in run.stderr
 
 
 def _run(folder: Path, config: Config, *arguments: str) -> tuple[int, str, str]:
@@ -308,11 +239,11 @@ def _run(folder: Path, config: Config, *arguments: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("user", "arguments", "missing"),
     [
-        ("unwatched", ("gaps",), f"no right to read {_PREFIX}-gap: grant Read on this topic"),
+        ("unwatched", ("gaps",), f"no right to read {PREFIX}-gap: grant Read on this topic"),
         (
             "service",
             ("tail", "tweet.delete", "--to-end"),
-            f"no right to read {_PREFIX}.tweet.delete: grant Read on this topic",
+            f"no right to read {PREFIX}.tweet.delete: grant Read on this topic",
         ),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

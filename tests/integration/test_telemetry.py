@@ -15,6 +15,8 @@ from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken, Duplicate
 from connector.simulator.server import Simulator
 from tests.rig.kafka import KafkaCluster
+from tests.rig.log_events import log_events
+from tests.rig.metric_table import metric_rows
 from tests.rig.process import wait_until
 from tests.rig.scraper import scrape_times_ms
 from tests.rig.service import (
@@ -28,8 +30,6 @@ from tests.rig.service import (
     provision_topics,
 )
 from tests.rig.session import SchemaRegistry
-from tests.unit.docs.log_events import log_events
-from tests.unit.docs.metric_table import metric_rows
 
 _TWEETS = STREAM_PARTITIONS[:4]
 _LIMIT_MS = 50.0

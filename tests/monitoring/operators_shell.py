@@ -20,12 +20,12 @@ from typer.core import TyperCommand, TyperGroup
 from connector.cli import app
 from connector.events.catalog import STREAM_PARTITIONS
 from connector.telemetry.status import ServiceStatus, Statuses
-from tests.chart.chart import ROOT
 from tests.monitoring.cluster import Cluster, Object
 from tests.monitoring.kubernetes_api import serving
-from tests.monitoring.queries import code_blocks
+from tests.rig.chart import ROOT
 from tests.rig.java import find_java, java_parts
-from tests.unit.docs.log_events import log_events
+from tests.rig.log_events import log_events
+from tests.rig.queries import code_blocks
 
 NAMESPACE = "restricted"
 NAME = "x-compliance-connector"

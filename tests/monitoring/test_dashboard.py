@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.monitoring.queries import OF_PROMETHEUS, filled_in, selectors
-from tests.unit.docs.metric_table import (
+from tests.rig.metric_table import (
     DASHBOARD,
     REASONS,
     MetricRow,
@@ -18,6 +17,7 @@ from tests.unit.docs.metric_table import (
     rules,
     uses,
 )
+from tests.rig.queries import OF_PROMETHEUS, filled_in, selectors
 
 _DASHBOARD: dict[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
 _ANNOTATIONS = [(f"annotation {each['name']}", each["expr"]) for each in _DASHBOARD["annotations"]["list"]]

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from typer.exceptions import TyperException
 
-from tests.chart.chart import ROOT
-from tests.chart.pod_security import RULES
 from tests.monitoring.cluster import Object
 from tests.monitoring.operators_shell import NAME, Done, Shell, chosen, command_lines, filled_in, opened, parse
+from tests.rig.chart import ROOT
+from tests.rig.pod_security import RULES
 
 _RUNBOOK, _DEPLOY, _KUBERNETES, _README, _CHART_README, _BATCH, _ACCESS, _COVERAGE, _PAGE = (
     (ROOT / path).read_text(encoding="utf-8")

@@ -20,17 +20,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from connector.simulator import clock
 from connector.telemetry import group_watch
 from tests.faults.upstream.journey import US_PER_S, Journey, to_us
-from tests.monitoring.queries import OF_PROMETHEUS, code_blocks, commands, filled_in, selectors, selects
 from tests.monitoring.shortened import shortened
 from tests.monitoring.test_runbook import section
 from tests.rig.consumers import worker
 from tests.rig.kafka import KafkaCluster
+from tests.rig.metric_table import RULES, panel_queries, rule_queries, rules
 from tests.rig.own_topics import OwnTopics, done_run
 from tests.rig.process import wait_until
 from tests.rig.prometheus import Prometheus
+from tests.rig.queries import OF_PROMETHEUS, code_blocks, commands, filled_in, selectors, selects
 from tests.rig.registry import Registry
 from tests.rig.service import Config, ConnectorProcess, Probe, make_config
-from tests.unit.docs.metric_table import RULES, panel_queries, rule_queries, rules
 
 _AWAY_S = 30 * 3600.0
 _REACH_S = 24 * 3600.0

@@ -9,8 +9,8 @@ import promql_parser
 import pytest
 import yaml
 
-from tests.monitoring.queries import labels_of
-from tests.unit.docs.metric_table import ROOT, RULES, alerts, metric_rows, rules
+from tests.rig.metric_table import ROOT, RULES, alerts, metric_rows, rules
+from tests.rig.queries import labels_of
 
 CASES = Path(__file__).parent / "rules.test.yaml"
 ALERTS = pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])

@@ -10,9 +10,9 @@ from connector.coverage.messages import Verdict
 from connector.kafka.group_commit import ReplacementCause
 from connector.telemetry.metrics import RestartCause
 from connector.x.errors import FailureReason
-from tests.monitoring.queries import code_blocks, selectors
-from tests.unit.docs.log_events import log_events
-from tests.unit.docs.metric_table import ROOT, alerts, metric_rows, rules
+from tests.rig.log_events import log_events
+from tests.rig.metric_table import ROOT, alerts, metric_rows, rules
+from tests.rig.queries import code_blocks, selectors
 
 PAGE = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
 

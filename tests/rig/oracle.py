@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.unit.docs import event_id_recipe as recipe
+from tests.rig import event_id_recipe as recipe
 
 Body = dict[str, Any]
 Take = Callable[..., Any]

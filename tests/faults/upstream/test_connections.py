@@ -10,9 +10,9 @@ import pytest
 
 from connector.kafka.transaction import Part, TransactionalWriter
 from connector.simulator.faults import Close, Drop, EndReplayEarly, IgnoreBackfill, Mode, SlowBackfill, Stall, Truncate
-from tests.faults.points import Fault, Point
 from tests.faults.stage import Stage
 from tests.faults.upstream.journey import US_PER_S, Expected, Journey
+from tests.rig.fault_points import Fault, Point
 from tests.rig.process import wait_until
 
 _AWAY_S = 120.0

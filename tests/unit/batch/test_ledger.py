@@ -15,7 +15,7 @@ from connector.events.schemas import BATCH_LEDGER, LEDGER, AvroSchema
 from connector.kafka.ledger import EntryDecoder
 from connector.kafka.topics import MESSAGE_MAX_BYTES
 from connector.x.batch_api import JobType
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.x import NOW_US
 
 ENTRY = BatchLedgerEntry(7, JobType.TWEETS, "a1b2c3d4e5f6", "host-0, process 17", '{"a":[1]}', 5, 4, NOW_US)
 COUNTS = st.integers(0, 2**63 - 1)

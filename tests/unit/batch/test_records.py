@@ -25,9 +25,9 @@ from connector.events.batch import BY_JOB_TYPE
 from connector.events.times import format_us, parse_ns
 from connector.kafka.records import UnencodableError
 from connector.x.batch_api import JobType
+from tests.fakes.partition import LIMITS, NAMES, SCHEMA_IDS, header_of, value_of
+from tests.fakes.x import NOW_US
 from tests.unit.batch.joined import line
-from tests.unit.partition.fakes import LIMITS, NAMES, SCHEMA_IDS, header_of, value_of
-from tests.unit.x.fakes import NOW_US
 
 CREATED_AT = "2017-07-04T01:26:50.049Z"
 REDACTED_AT = "2026-11-29T08:27:33.5709+01:00"

@@ -9,8 +9,8 @@ from connector.coverage.plan import Live, Replay
 from connector.coverage.recovery import NOTHING_LEARNED, Recovery
 from connector.coverage.replay_session import ReplaySession
 from connector.coverage.session import Coverage
-from tests.unit.partition.fakes import opened
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.partition import opened
+from tests.fakes.x import NOW_US
 
 CLOSED = Ended(EndReason.CLOSED, is_proper=True, at_us=NOW_US)
 CUT = Ended(EndReason.NETWORK, is_proper=False, at_us=NOW_US)

@@ -4,7 +4,7 @@ import pytest
 
 from connector.coverage.known_dates import BUCKET_US, KnownDates
 from connector.events.times import US_PER_S
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.x import NOW_US
 
 
 @pytest.mark.parametrize(

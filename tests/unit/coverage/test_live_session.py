@@ -10,9 +10,9 @@ from connector.coverage.recovery import LATENESS_LIMIT_US, MINUTE_US, NOTHING_LE
 from connector.coverage.session import FUTURE_TOLERANCE_US, LATENESS_US
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
+from tests.fakes.partition import keep_alive, reading
+from tests.fakes.x import NOW_US
 from tests.unit.coverage.sessions import CUT, coverage, live
-from tests.unit.partition.fakes import keep_alive, reading
-from tests.unit.x.fakes import NOW_US
 
 _S = US_PER_S
 _C = NOW_US - 30 * _S

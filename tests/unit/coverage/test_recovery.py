@@ -24,7 +24,7 @@ from connector.coverage.recovery import (
     whole,
 )
 from connector.events.times import US_PER_S
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.x import NOW_US
 
 _ASKED = Asked(NOW_US - 5 * MINUTE_US, NOW_US + SLICE_US, NOW_US, is_refetch=False, answered_us=NOW_US)
 _AGAIN = Asked(NOW_US - 5 * MINUTE_US, NOW_US + SLICE_US, NOW_US, is_refetch=True, answered_us=NOW_US)

@@ -20,9 +20,9 @@ from connector.coverage.replay_session import OVERSHOOT_AT_FIRST_US, OVERSHOOT_U
 from connector.coverage.session import LATENESS_US
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
+from tests.fakes.partition import keep_alive, reading
+from tests.fakes.x import NOW_US
 from tests.unit.coverage.sessions import CLOSED, CUT, coverage, replaying
-from tests.unit.partition.fakes import keep_alive, reading
-from tests.unit.x.fakes import NOW_US
 
 _C = NOW_US - 60 * MINUTE_US
 _PLAN = Replay(_C - NEXT_OVERLAP_US, _C + SLICE_US)

@@ -28,9 +28,9 @@ from connector.settings import (
 )
 from connector.simulator.manual import FAMILIES
 from tests.connections.rows import TABLES
+from tests.rig.log_events import log_events
+from tests.rig.metric_table import REASONS, alerts, metric_rows, uses
 from tests.unit.docs import asyncapi, decisions, dependencies, simulator, x_connection
-from tests.unit.docs.log_events import log_events
-from tests.unit.docs.metric_table import REASONS, alerts, metric_rows, uses
 
 ROOT = Path(__file__).parents[3]
 PAGES = tuple(

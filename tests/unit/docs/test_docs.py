@@ -23,7 +23,7 @@ from connector.source.connect_limiter import WaitReason
 from connector.telemetry.status import MODES, PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.backoff import Curve
 from connector.x.failures import MIN_RATE_LIMIT_WAIT_S
-from tests.unit.docs.event_id_recipe import event_id
+from tests.rig.event_id_recipe import event_id
 from tests.unit.docs.tables import (
     PAGES,
     PREFIX,

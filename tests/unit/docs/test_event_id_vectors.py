@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.events import identity
-from tests.unit.docs.event_id_recipe import canonical_body, canonical_number, dead_letter_id, event_id
+from tests.rig.event_id_recipe import canonical_body, canonical_number, dead_letter_id, event_id
 from tests.unit.docs.tables import VECTORS
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.docs.log_events import NamelessEventError, log_events
+from tests.rig.log_events import NamelessEventError, log_events
 
 _SOURCE = '''
 class Things:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from tests.unit.events.bodies import EVENT_AT, SAMPLES, Sample
+from tests.fakes.bodies import EVENT_AT, SAMPLES, Sample
 
 by_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 

@@ -15,7 +15,7 @@ from connector.events.batch import BATCH_TYPES
 from connector.events.catalog import EVENT_TYPES
 from connector.events.decode import Event, decode
 from connector.events.schemas import LEDGER, AvroSchema, batch_schema, event_schema
-from tests.unit.events.bodies import SAMPLES, Sample, fields_of
+from tests.fakes.bodies import SAMPLES, Sample, fields_of
 
 _SCHEMA_ID = 0x01020304
 

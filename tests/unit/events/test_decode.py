@@ -18,7 +18,7 @@ from connector.events.decode import (
     unencodable,
 )
 from connector.events.identity import event_id, line_id
-from tests.unit.events.bodies import EVENT_AT, EVENT_AT_NS, SAMPLES, TWEET_DELETE, Sample, fields_of, line_of
+from tests.fakes.bodies import EVENT_AT, EVENT_AT_NS, SAMPLES, TWEET_DELETE, Sample, fields_of, line_of
 from tests.unit.events.mutations import ANY_JSON, by_sample, mutated
 
 _DETAIL_LIMIT = 300

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from connector.events.catalog import BY_X_TYPE, EVENT_TYPES, EventType, Kind
 from connector.events.decode import decode_any, decode_typed
-from tests.unit.events.bodies import EVENT_AT, SAMPLES, TWEET_DELETE, Sample, line_of
+from tests.fakes.bodies import EVENT_AT, SAMPLES, TWEET_DELETE, Sample, line_of
 from tests.unit.events.mutations import ANY_JSON, by_sample, mutated
 
 

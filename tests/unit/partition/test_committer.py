@@ -20,8 +20,8 @@ from connector.settings import PipelineSettings
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus
-from tests.unit.partition.fakes import NAMES, PARTITION, FakeWriter, line, lines_read, opened, reading, state_of
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.partition import NAMES, PARTITION, FakeWriter, line, lines_read, opened, reading, state_of
+from tests.fakes.x import NOW_US
 
 if TYPE_CHECKING:
     from connector.source.channel import Channel

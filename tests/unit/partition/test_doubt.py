@@ -8,7 +8,7 @@ from connector.coverage.messages import Ended, EndReason
 from connector.coverage.plan import Live, Replay
 from connector.coverage.recovery import MINUTE_US, NOTHING_LEARNED, Refetch
 from connector.events.times import US_PER_S
-from tests.unit.partition.fakes import (
+from tests.fakes.partition import (
     CLOSED,
     CUT,
     IN_SLICE_US,
@@ -23,7 +23,7 @@ from tests.unit.partition.fakes import (
     restored,
     state_of,
 )
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.x import NOW_US
 
 _AFTER = Replay(SLICE.end_us - MINUTE_US, SLICE.end_us + 15 * MINUTE_US)
 _IN_OVERLAP_US = _AFTER.start_us + MINUTE_US // 2

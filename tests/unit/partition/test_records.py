@@ -10,9 +10,9 @@ from connector.events.decode import DeadLetter, Event, Reason, decode
 from connector.events.times import format_us
 from connector.kafka.ledger import Mode, decode_shipped, first_entry, read_entry
 from connector.kafka.records import UnencodableError
-from tests.unit.events.bodies import EVENT_AT, EVENT_AT_NS, SAMPLES, TWEET_DELETE, Sample, line_of
-from tests.unit.partition.fakes import LIMITS, NAMES, PARTITION, builder, header_of, value_of
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.bodies import EVENT_AT, EVENT_AT_NS, SAMPLES, TWEET_DELETE, Sample, line_of
+from tests.fakes.partition import LIMITS, NAMES, PARTITION, builder, header_of, value_of
+from tests.fakes.x import NOW_US
 
 by_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 

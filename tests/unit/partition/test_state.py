@@ -18,7 +18,7 @@ from connector.kafka.ledger import CLOCKS_APART_US, Mode, first_entry
 from connector.kafka.restore import OffsetEntry
 from connector.partition.state import COVERAGE_INTERVAL_US, PartitionState
 from connector.telemetry.delays import Arrival
-from tests.unit.partition.fakes import (
+from tests.fakes.partition import (
     CLOSED,
     CUT,
     IN_SLICE_US,
@@ -40,7 +40,7 @@ from tests.unit.partition.fakes import (
     state_of,
     value_of,
 )
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.x import NOW_US
 
 _WINDOW_US = 15 * MINUTE_US
 

@@ -31,9 +31,9 @@ from connector.telemetry.metrics import Metrics
 from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus, State
 from connector.x.clock import XClock
+from tests.fakes.partition import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter, reading
+from tests.fakes.x import NOW_US
 from tests.rig.process import wait_until
-from tests.unit.partition.fakes import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter, reading
-from tests.unit.x.fakes import NOW_US
 
 if TYPE_CHECKING:
     from connector.kafka.commits import Commits

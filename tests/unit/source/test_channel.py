@@ -9,7 +9,7 @@ import pytest
 
 from connector.coverage.messages import Ended, EndReason, KeepAlive, Message, Progress
 from connector.source.channel import Channel, ChannelClosedError
-from tests.unit.partition.fakes import reading
+from tests.fakes.partition import reading
 
 _DEADLINE_S = 30.0
 _NOTHING = Progress(0)

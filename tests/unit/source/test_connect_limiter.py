@@ -25,8 +25,8 @@ from connector.source.connect_limiter import (
 )
 from connector.source.rate_budget import RESERVE, WINDOW_S, Budget, Sent
 from connector.x.errors import RateLimit
+from tests.fakes.x import NOW_US, FakeTime
 from tests.unit.source.flapping import START_S, Endpoint, Flapper, World
-from tests.unit.x.fakes import NOW_US, FakeTime
 
 _ONE, _TWO, _THREE, _FOUR = _PARTITIONS = tuple(StreamPartition("tweet", number) for number in range(1, 5))
 _USER = StreamPartition("user", 1)

@@ -8,8 +8,8 @@ from connector.coverage.recovery import MINUTE_US
 from connector.events.times import US_PER_S
 from connector.x.backoff import Curve
 from connector.x.errors import ConnectFailedError, Failure
+from tests.fakes.x import NOW_US
 from tests.unit.source.world import AT_US, CUT, DOWN, HOUR_S, Piece, World, event, old_event
-from tests.unit.x.fakes import NOW_US
 
 _FOREIGN = b'{"error":{"message":"over capacity"}}\r\n'
 

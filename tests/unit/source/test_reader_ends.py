@@ -5,8 +5,8 @@ from connector.coverage.messages import Ended, EndReason, KeepAlive, Verdict
 from connector.coverage.plan import Live, Replay
 from connector.coverage.recovery import MINUTE_US, Recovery, Refetch
 from connector.events.times import US_PER_S
+from tests.fakes.x import NOW_US
 from tests.unit.source.world import AT_US, HOUR_S, NETWORK_S, OPERATIONAL, TOO_MANY, Piece, World, event, old_event
-from tests.unit.x.fakes import NOW_US
 
 
 def test_system_message_hangs_up_with_its_words() -> None:

@@ -16,7 +16,8 @@ from connector.source.stall import StallWatch
 from connector.x.backoff import Curve
 from connector.x.clock import XClock
 from connector.x.errors import ConnectFailedError, Failure, RateLimit
-from tests.unit.partition.fakes import PARTITION, state_of
+from tests.fakes.partition import PARTITION, state_of
+from tests.fakes.x import NOW_US
 from tests.unit.source.world import (
     AT_US,
     CUT,
@@ -33,7 +34,6 @@ from tests.unit.source.world import (
     event,
     old_event,
 )
-from tests.unit.x.fakes import NOW_US
 
 if TYPE_CHECKING:
     from connector.x.client import Connection

@@ -7,8 +7,8 @@ from connector.settings import XSettings
 from connector.source.response import MAX_LINES
 from connector.x.backoff import Curve
 from connector.x.errors import Failure
+from tests.fakes.x import NOW_US
 from tests.unit.source.world import TOKEN, Piece, World, event
-from tests.unit.x.fakes import NOW_US
 
 _NETWORK_S = 0.25
 

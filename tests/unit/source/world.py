@@ -30,9 +30,9 @@ from connector.x.client import Connection
 from connector.x.clock import XClock
 from connector.x.errors import ConnectFailedError, Failure, PlanRefusedError, RateLimit
 from connector.x.transport import Wire
-from tests.unit.partition.fakes import PARTITION, WINDOW_US, WRITER, builder, line
+from tests.fakes.partition import PARTITION, WINDOW_US, WRITER, builder, line
+from tests.fakes.x import NOW_US, FakeTime
 from tests.unit.source.lifecycle import MOVES, Step
-from tests.unit.x.fakes import NOW_US, FakeTime
 
 Piece = bytes | Failure | Exception | Callable[[], None]
 Answer = ConnectFailedError | Exception | Sequence[Piece]

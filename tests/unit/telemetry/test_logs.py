@@ -21,7 +21,7 @@ from connector.telemetry.logs import (
     configure_logs,
 )
 from connector.telemetry.repeats import Repeats
-from tests.unit.docs.log_events import log_events
+from tests.rig.log_events import log_events
 
 Level = Literal["debug", "info", "warning", "error"]
 

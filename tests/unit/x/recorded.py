@@ -23,7 +23,7 @@ from connector.settings import XSettings
 from connector.x.batch_api import BatchApi, CallFailedError, Job, JobType, Transfer
 from connector.x.clock import wall_us
 from connector.x.jobs import Jobs
-from tests.connections.peer import Peer, Script, head
+from tests.rig.peer import Peer, Script, head
 
 TOKEN = "hush-AAAAAAAAAAAAAAAAAAAAAMLheAAAAAAA0%2BuSeid%2BULvsea4JtiGRiSDSJSI%3DEUifiRBkKG5E2XzMDjRfl76ZC9Ub0wnz-hush"
 URL_SECRET = "hush+AAAA/BBBB%2BCCCC+DDDD/EEEE==hush"

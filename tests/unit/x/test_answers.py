@@ -23,7 +23,7 @@ from connector.x.client import XClient
 from connector.x.errors import ConnectFailedError, FailureReason, PlanRefusedError, RateLimit
 from connector.x.framing import Framer
 from connector.x.response import BODY_LIMIT
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.x import NOW_US
 from tests.unit.x.servers import TWEET_1, answering, make_client, read
 
 

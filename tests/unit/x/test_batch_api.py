@@ -12,7 +12,7 @@ from connector.events.times import US_PER_S
 from connector.x.batch_api import BatchApi, CallFailedError
 from connector.x.head import MAX_WAIT_S
 from connector.x.jobs import Jobs
-from tests.connections.peer import Script, dripping, greeting, head, sending, then_reset, then_silent
+from tests.rig.peer import Script, dripping, greeting, head, sending, then_reset, then_silent
 from tests.unit.x.recorded import (
     CALLS,
     JOB_ID,

@@ -20,8 +20,8 @@ from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.faults import AcceptAndClose, Close, Drop, Truncate
 from connector.x import client as connection_module
 from connector.x.errors import ConnectFailedError, RateLimit
+from tests.fakes.x import NOW_US
 from tests.rig.certificates import write_certificates
-from tests.unit.x.fakes import NOW_US
 from tests.unit.x.servers import DEADLINE_S, TWEET_1, answering, make_client, read
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from connector.events.times import US_PER_S
 from connector.x.clock import AGREEMENT_US, MAX_LEAD_US, PRECISION_US, WINDOW_US, XClock
-from tests.unit.x.fakes import NOW_US, FakeTime
+from tests.fakes.x import NOW_US, FakeTime
 
 _HOUR_S = 3600.0
 _DAY_S = 24 * _HOUR_S

@@ -11,7 +11,7 @@ import pytest
 
 from connector.x.batch_api import BatchApi, CallFailedError
 from connector.x.transfers import Transfers
-from tests.connections.peer import CHUNKED, LAST_CHUNK, Script, chunk, head, sending, then_reset, then_silent
+from tests.rig.peer import CHUNKED, LAST_CHUNK, Script, chunk, head, sending, then_reset, then_silent
 from tests.unit.batch.disk import largest_file
 from tests.unit.x.recorded import (
     JOB_PATH,

@@ -14,7 +14,7 @@ from connector.x.decoders import CorruptGzipError
 from connector.x.errors import ConnectFailedError, FailureReason, PlanRefusedError, RateLimit
 from connector.x.failures import HttpFailure, network_failure, not_a_stream, refusal
 from connector.x.head import MAX_WAIT_S, Head, read_head
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.x import NOW_US
 
 _NOW_S = NOW_US // 1_000_000
 _PROBLEMS = "https://api.x.com/2/problems"

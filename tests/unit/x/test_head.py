@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from connector.events.times import US_PER_S
 from connector.x.errors import RateLimit
 from connector.x.head import MAX_WAIT_S, Head, read_head
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.x import NOW_US
 
 _NOW_S = NOW_US // US_PER_S
 _DATE = ("Date", "Fri, 15 Jan 2027 08:00:00 GMT")

@@ -15,7 +15,7 @@ from connector.events.times import US_PER_S
 from connector.x.batch_api import BatchApi, CallFailedError, Job, Transfer
 from connector.x.jobs import Jobs
 from connector.x.transfers import Transfers
-from tests.connections.peer import Script, dripping, head, then_reset, then_silent
+from tests.rig.peer import Script, dripping, head, then_reset, then_silent
 from tests.unit.x.recorded import (
     JOB_ID,
     JOB_PATH,

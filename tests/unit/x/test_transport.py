@@ -18,7 +18,8 @@ from connector.settings import XSettings
 from connector.x.client import XClient
 from connector.x.errors import ConnectFailedError, Failure
 from connector.x.transport import Wire, WireTransport
-from tests.connections.peer import (
+from tests.rig.certificates import write_certificates
+from tests.rig.peer import (
     CHUNKED,
     LAST_CHUNK,
     Peer,
@@ -30,7 +31,6 @@ from tests.connections.peer import (
     streaming,
     then_silent,
 )
-from tests.rig.certificates import write_certificates
 
 _TWEET_1 = StreamPartition("tweet", 1)
 _DEADLINE_S = 5.0

@@ -18,8 +18,8 @@ from connector.settings import XSettings
 from connector.x.client import Connection, XClient, try_client
 from connector.x.errors import ConnectFailedError
 from connector.x.transport import Wire
-from tests.connections.peer import LAST_CHUNK, Peer, answering, chunk, cutting, head, over_tls, streaming, tunnelling
 from tests.rig.certificates import write_certificates
+from tests.rig.peer import LAST_CHUNK, Peer, answering, chunk, cutting, head, over_tls, streaming, tunnelling
 
 _TWEET_1 = StreamPartition("tweet", 1)
 _BODY = b'{"data": 1}\r\n'

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from connector.x.clock import XClock
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.x import NOW_US
 
 
 @dataclass

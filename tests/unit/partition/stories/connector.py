@@ -19,7 +19,7 @@ from connector.partition.state import PartitionState
 from connector.source.response import MIN_WAIT_US
 from connector.x.backoff import Backoff, Curve
 from connector.x.clock import WINDOW_US
-from tests.unit.partition.fakes import PARTITION, WRITER, builder
+from tests.fakes.partition import PARTITION, WRITER, builder
 from tests.unit.partition.stories.clocks import Clocks
 from tests.unit.partition.stories.x import TRANSIT_US, Lie, Manner, X
 

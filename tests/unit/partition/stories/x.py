@@ -12,8 +12,8 @@ from functools import lru_cache
 from connector.coverage.plan import Live, Replay
 from connector.coverage.recovery import MINUTE_US
 from connector.events.times import US_PER_S
-from tests.unit.partition.fakes import line
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.partition import line
+from tests.fakes.x import NOW_US
 
 KEEP_ALIVE_US = 20 * US_PER_S
 TRANSIT_US = 50_000

@@ -22,8 +22,8 @@ from connector.kafka.transaction import Committed, Record
 from connector.partition.batch import Transaction
 from connector.partition.records import RecordBuilder
 from connector.partition.state import PartitionState
-from tests.unit.events.bodies import line_of
-from tests.unit.x.fakes import NOW_US
+from tests.fakes.bodies import line_of
+from tests.fakes.x import NOW_US
 
 PARTITION = StreamPartition("tweet", 2)
 WRITER = Writer("w", "replica")

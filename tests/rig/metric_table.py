@@ -20,7 +20,7 @@ from connector.telemetry.open_gaps import RECONCILABLE
 from connector.telemetry.status import Look, PartitionStatus, ServiceStatus, State, Statuses
 from connector.x.errors import RateLimit
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 RULES = ROOT / "helm/monitoring/rules.yaml"
 DASHBOARD = ROOT / "helm/monitoring/dashboard.json"
 

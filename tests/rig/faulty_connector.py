@@ -29,7 +29,7 @@ from connector.kafka.transaction import Part, Record, TransactionalWriter
 from connector.partition.batch import Transaction
 from connector.partition.state import PartitionState
 from connector.source.channel import Channel
-from tests.faults.points import GROUP_VARIABLE, Deed, Fault, Point
+from tests.rig.fault_points import GROUP_VARIABLE, Deed, Fault, Point
 
 _FLUSH_S = 5.0
 

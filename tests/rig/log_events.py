@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3] / "connector"
+ROOT = Path(__file__).parents[2] / "connector"
 LEVELS = ("error", "warning", "info", "debug")
 _LOGGERS = ("self._log", "structlog.get_logger()")
 _PARTITIONS = "partition.py"
