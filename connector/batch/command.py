@@ -279,8 +279,8 @@ def _dead_lines(folder: RunFolder, state: RunState) -> Iterator[bytes]:
             if not isinstance(answer, DeadResult):
                 break
             text = answer.line.decode(errors="backslashreplace")
-            told = {"reason": answer.reason.value, "detail": answer.detail, "line": text, "length": answer.length}
-            yield msgspec.json.encode(told | _origin(state, shard)) + b"\n"
+            fields = {"reason": answer.reason.value, "detail": answer.detail, "line": text, "length": answer.length}
+            yield msgspec.json.encode(fields | _origin(state, shard)) + b"\n"
 
 
 def _origin(state: RunState, shard: ShardState) -> dict[str, str]:

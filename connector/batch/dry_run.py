@@ -39,8 +39,8 @@ def show_run(asked: Request, settings: Settings, folder: Path, *, publish: bool,
         raise ValueError("a run without ids is fetched")
     with resumable(progress, asked.folder), TemporaryDirectory(prefix="connector-dry-run-") as spill:
         goal = _goal(asked, settings, progress, publish=publish, due_us=due_us)
-        told = f"{ids.unit} read"
-        counted = count(ids, Path(spill), on_progress=lambda number: progress.show(f"{number:,} {told}"))
+        progress_text = f"{ids.unit} read"
+        counted = count(ids, Path(spill), on_progress=lambda number: progress.show(f"{number:,} {progress_text}"))
         runs = unfinished(folder, settings, publish=publish).values()
         kept = next((state for state in runs if state.kind is asked.kind), None)
         if kept is not None and not asked.is_fresh:

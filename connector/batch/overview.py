@@ -63,8 +63,8 @@ class Unfinished:
             f"{state.kind.value} to check: {state.ids:,}, parts done: {self._done()} of {parts}"
         )
         for each in self.jobs:
-            told = f"job {each.job_id} is unknown to X" if each.job is None else _line_of(each.job)
-            yield f"  part {each.part} of {parts}: {told}"
+            details = f"job {each.job_id} is unknown to X" if each.job is None else _line_of(each.job)
+            yield f"  part {each.part} of {parts}: {details}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""

@@ -81,7 +81,7 @@ class ShardRun:
 
     def _make(self, name: str) -> Job:
         """Create a job once the slot is free: cancel an orphan of this run, wait for any other job."""
-        kind, looks, told = self._state.kind, 0, ""
+        kind, looks, reported = self._state.kind, 0, ""
         cancelled: set[str] = set()
         while (made := self._calls.create(kind, name)) is None:
             active = self._calls.active(kind)
@@ -93,9 +93,9 @@ class ShardRun:
             cancelled |= orphans
             if not orphans:
                 others = "; ".join(map(_description_of, active)) or "one that X does not list"
-                if others != told:
+                if others != reported:
                     self._reporter.say(f"waiting: X allows one active {kind.value} job, and there is {others}")
-                looks, told = looks + 1, others
+                looks, reported = looks + 1, others
                 self._pace.poll(looks)
         return made
 
@@ -165,14 +165,14 @@ class ShardRun:
 
     def _await_results(self, shard: ShardState, job: Job) -> Job:
         """Return the job once it is complete; also wait during undocumented statuses."""
-        looks, told = 0, ""
+        looks, reported = 0, ""
         while job.status != JobStatus.COMPLETE:
             if job.status in _OVER:
                 raise RetryShardError(f"X reports job {job.id} as {job.status}")
             if job.status == JobStatus.CREATED and not self._has_sent(shard, job):
                 raise RetryShardError(f"X lost the ids of job {job.id}")
-            if job.status != told:
-                told = job.status
+            if job.status != reported:
+                reported = job.status
                 self._say(shard, f"job {job.id} is {shown(job.status)}")
             self._reporter.show(self._waiting(shard, job))
             looks += 1

@@ -143,13 +143,13 @@ class GroupCommit:
 
     def join(self) -> None:
         """Wait until there is a producer. Raises a `ConnectorError` if none can be made."""
-        self._open_anew(is_outdated=False)
+        self._replace_writer(is_outdated=False)
 
     def renew(self) -> None:
         """Replace the producer, so that Kafka has written the last marker of the old one. Raises a `ConnectorError`."""
-        self._open_anew(is_outdated=True)
+        self._replace_writer(is_outdated=True)
 
-    def _open_anew(self, *, is_outdated: bool) -> None:
+    def _replace_writer(self, *, is_outdated: bool) -> None:
         opening: Future[None] = Future()
         with self._changed:
             self._check_open()

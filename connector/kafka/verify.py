@@ -193,7 +193,7 @@ def _find_topics(rules: Mapping[str, Rule], cluster: Cluster) -> _Look:
         "topics",
         found={topic: max_message_bytes(state) for topic, state in topics.items()},
         missing=[f"topic {topic} is missing" for topic in rules if topic not in topics],
-        unfit={topic: told for topic, told in problems.items() if told},
+        unfit={topic: texts for topic, texts in problems.items() if texts},
         at_risk={topic: risk for topic in rules if topic in topics and (risk := risk_of(topics[topic]))},
     )
 
@@ -268,7 +268,7 @@ def changed_partitions(settings: KafkaSettings, streams: Collection[str], cluste
         if partitions != settings.partitions:
             problem = f"topic {topic} {partitions_differ(partitions, settings.partitions)}"
             problems.setdefault(stream_by_topic[topic], []).append(problem)
-    return {stream: "; ".join(told) for stream, told in problems.items()}
+    return {stream: "; ".join(texts) for stream, texts in problems.items()}
 
 
 def _own(names: TopicNames) -> list[str]:
