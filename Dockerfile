@@ -2,7 +2,7 @@
 #
 #     docker build --tag x-compliance-connector:0.1.0 .
 #
-# Without PYTHON_DIGEST the tag decides what the base is; docs/deploy.md says how the digest is locked.
+# Without PYTHON_DIGEST the tag decides what the base is; docs/image.md says how the digest is locked.
 ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
 ARG PYTHON_DIGEST=
 # What the build writes has this time, in seconds since 1970, and nothing in it depends on when it was built.

@@ -1,4 +1,4 @@
-"""docs/deploy.md and the chart's README say what is so: rights, versions, values and links."""
+"""docs/deploy.md, docs/kafka.md and the chart's README say what is so: rights, versions, values and links."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.chart.documented import README, documented_values
 from tests.rig.chart import CHART, ROOT
 from tests.rig.rights import BATCH_RIGHTS, GROUP_RIGHTS, OPERATOR_RIGHTS, PREFIX, PROVISION_RIGHTS, RUN_RIGHTS
 
-_PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+_PAGE, _KAFKA = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("deploy.md", "kafka.md"))
 _DEFAULT_PREFIX: str = KafkaSettings.model_fields["topic_prefix"].default
 _PATTERNS = {"prefixed": ResourcePatternType.PREFIXED, "literal": ResourcePatternType.LITERAL}
 _RESOURCES = {
@@ -32,7 +32,7 @@ _OPERATIONS = {
 
 def _rights(whose: str) -> set[tuple[ResourceType, str, ResourcePatternType, AclOperation]]:
     """Return the rights in the table of `whose`, for the prefix that the tests on real Kafka use."""
-    table = _PAGE.partition(f"<!-- rights of {whose} -->\n")[2].partition("\n\n")[0]
+    table = _KAFKA.partition(f"<!-- rights of {whose} -->\n")[2].partition("\n\n")[0]
     rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return {
         (_RESOURCES[kind], name.replace(_DEFAULT_PREFIX, PREFIX), _PATTERNS[pattern], _OPERATIONS[operation])
@@ -71,7 +71,7 @@ def test_rights_of_the_provisioner_are_those_that_it_is_tested_with() -> None:
 def test_versions_said_to_be_tested_are_those_of_the_rig(version: str) -> None:
     """Kafka's and Apicurio's."""
     assert f">{version}</" in (ROOT / "tests/java/pom.xml").read_text(encoding="utf-8")
-    assert version in _PAGE
+    assert version in _KAFKA
 
 
 def test_version_of_helm_said_to_be_tried_is_the_one_that_make_builds() -> None:
@@ -97,7 +97,7 @@ def test_values_and_settings_that_the_page_names_exist() -> None:
     sections = {value.partition(".")[0] for value in [*values, *settings]}
     named = {
         name
-        for name in re.findall(r"`([a-zA-Z_]+(?:\.[a-zA-Z_]+)+)(?:=\w+)?`", _PAGE)
+        for name in re.findall(r"`([a-zA-Z_]+(?:\.[a-zA-Z_]+)+)(?:=\w+)?`", _PAGE + _KAFKA)
         if name.partition(".")[0] in sections and not name.startswith(_DEFAULT_PREFIX)
     }
     assert len(named) > 8
@@ -115,7 +115,11 @@ def test_defaults_that_the_page_names_are_the_defaults() -> None:
             assert f"{field.default} days, `{'.'.join(path)}`" in _PAGE
 
 
-@pytest.mark.parametrize("page", [ROOT / "docs/deploy.md", README], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [*(ROOT / "docs" / name for name in ("deploy.md", "image.md", "kafka.md")), README],
+    ids=lambda page: page.name,
+)
 def test_links_lead_to_files(page: Path) -> None:
     """Every relative link."""
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))

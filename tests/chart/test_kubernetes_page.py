@@ -119,7 +119,9 @@ def _anchors(page: Path) -> set[str]:
     return {_slug(line) for line in re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)}
 
 
-@pytest.mark.parametrize("page", ["kubernetes.md", "runbook.md", "deploy.md"])
+@pytest.mark.parametrize(
+    "page", ["kubernetes.md", "runbook.md", "deploy.md", "image.md", "kafka.md", "upgrade.md", "platforms.md"]
+)
 def test_links_lead_to_sections(page: str) -> None:
     """Every relative link of the pages for operators, with the heading behind its `#`."""
     path = ROOT / "docs" / page

@@ -16,6 +16,11 @@ from tests.deploy.compose import ROOT, every_service, own_services, settings_of
 CHART = ROOT / "helm/Chart.yaml"
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 DEPLOY = ROOT / "docs/deploy.md"
+IMAGE = ROOT / "docs/image.md"
+
+
+def _pages() -> str:
+    return DEPLOY.read_text(encoding="utf-8") + IMAGE.read_text(encoding="utf-8")
 
 
 def _yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -50,7 +55,7 @@ def test_image_has_the_version_of_the_code() -> None:
     """In its label, in compose, and in the commands of the docs."""
     assert f'org.opencontainers.image.version="{__version__}"' in DOCKERFILE
     assert {service["image"] for service in own_services().values()} == {f"x-compliance-connector:{__version__}"}
-    written = re.findall(r"x-compliance-connector:(\d\S*)", DOCKERFILE + DEPLOY.read_text(encoding="utf-8"))
+    written = re.findall(r"x-compliance-connector:(\d\S*)", DOCKERFILE + _pages())
     assert set(written) == {__version__}
 
 
@@ -83,7 +88,7 @@ def test_python_of_the_image_is_the_newest_supported_one() -> None:
     assert versions == sorted(versions, key=lambda version: int(version.removeprefix("3.")))
     assert project["requires-python"] == f">={versions[0]}"
     assert image.startswith(f"docker.io/library/python:{versions[-1]}-slim-")
-    assert set(re.findall(r"docker\.io/library/python:[\w.-]+", DEPLOY.read_text(encoding="utf-8"))) == {image}
+    assert set(re.findall(r"docker\.io/library/python:[\w.-]+", IMAGE.read_text(encoding="utf-8"))) == {image}
 
 
 def test_install_takes_nothing_without_a_hash() -> None:
@@ -106,9 +111,9 @@ def test_install_takes_nothing_without_a_hash() -> None:
 
 
 def test_variables_in_the_deployment_page_are_settings() -> None:
-    """Every `CONNECTOR_…` name is one."""
+    """Every `CONNECTOR_…` name of it and of the image's page is one."""
     known = {variable_name(path) for path, _ in describe_settings(RunSettings)}
-    named = set(re.findall(r"CONNECTOR_[A-Z_0-9]+", DEPLOY.read_text(encoding="utf-8")))
+    named = set(re.findall(r"CONNECTOR_[A-Z_0-9]+", _pages()))
     assert named
     assert named <= known
 

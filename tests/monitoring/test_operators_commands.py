@@ -17,11 +17,13 @@ from tests.monitoring.operators_shell import NAME, Done, Shell, chosen, command_
 from tests.rig.chart import ROOT
 from tests.rig.pod_security import RULES
 
-_RUNBOOK, _DEPLOY, _KUBERNETES, _README, _CHART_README, _BATCH, _ACCESS, _COVERAGE, _PAGE = (
+_RUNBOOK, _DEPLOY, _IMAGE, _KAFKA, _KUBERNETES, _README, _CHART_README, _BATCH, _ACCESS, _COVERAGE, _PAGE = (
     (ROOT / path).read_text(encoding="utf-8")
     for path in (
         "docs/runbook.md",
         "docs/deploy.md",
+        "docs/image.md",
+        "docs/kafka.md",
         "docs/kubernetes.md",
         "README.md",
         "helm/README.md",
@@ -200,7 +202,9 @@ def test_what_is_asked_of_the_status_is_in_it(shell: Shell, line: str) -> None:
     assert json.loads(asked).keys() <= json.loads(whole)["partitions"]["tweet/1"].keys()
 
 
-_PROSE = _spans(_RUNBOOK, _DEPLOY, _KUBERNETES, _README, _CHART_README, _BATCH, _ACCESS, _COVERAGE, _PAGE)
+_PROSE = _spans(
+    _RUNBOOK, _DEPLOY, _IMAGE, _KAFKA, _KUBERNETES, _README, _CHART_README, _BATCH, _ACCESS, _COVERAGE, _PAGE
+)
 
 
 @pytest.mark.parametrize("line", [line for line in _PROSE if _IN_CLUSTER.match(line)])
@@ -217,7 +221,7 @@ def _check_flags(shell: Shell, line: str) -> None:
 _CONNECTOR = sorted(
     {
         re.split(r" [|>&] ?", line)[0]
-        for page in (_RUNBOOK, _DEPLOY, _KUBERNETES, _README, _BATCH, _ACCESS, _COVERAGE, _PAGE)
+        for page in (_RUNBOOK, _DEPLOY, _IMAGE, _KAFKA, _KUBERNETES, _README, _BATCH, _ACCESS, _COVERAGE, _PAGE)
         for block in command_lines(page)
         for line in block
         if line.startswith("connector ")
