@@ -116,9 +116,7 @@ def test_defaults_that_the_page_names_are_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "page",
-    [*(ROOT / "docs" / name for name in ("deploy.md", "image.md", "kafka.md")), README],
-    ids=lambda page: page.name,
+    "page", [*(ROOT / f"docs/{name}.md" for name in ("deploy", "image", "kafka")), README], ids=lambda page: page.name
 )
 def test_links_lead_to_files(page: Path) -> None:
     """Every relative link."""

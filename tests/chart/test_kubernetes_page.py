@@ -119,12 +119,10 @@ def _anchors(page: Path) -> set[str]:
     return {_slug(line) for line in re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)}
 
 
-@pytest.mark.parametrize(
-    "page", ["kubernetes.md", "runbook.md", "deploy.md", "image.md", "kafka.md", "upgrade.md", "platforms.md"]
-)
+@pytest.mark.parametrize("page", ["kubernetes", "runbook", "deploy", "image", "kafka", "upgrade", "platforms"])
 def test_links_lead_to_sections(page: str) -> None:
     """Every relative link of the pages for operators, with the heading behind its `#`."""
-    path = ROOT / "docs" / page
+    path = ROOT / f"docs/{page}.md"
     for target, anchor in _LINK.findall(path.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             linked = path.parent / target if target else path

@@ -217,7 +217,7 @@ def test_command_of_the_page_shows_what_a_pod_is_configured_with(release: Releas
     """As the connector reads it."""
     _installed(release)
     page = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
-    [path] = re.findall(r"^\$ kubectl get pod NAME-0 -o jsonpath='(.*)'$", page, re.MULTILINE)
+    [path] = re.findall(r"""^\$ kubectl get pod "\$NAME-0" -o jsonpath='(.*)'$""", page, re.MULTILINE)
     shown = release.kubectl("get", "pod", f"{release.full_name}-0", f"--output=jsonpath={path}").output
     assert yaml.safe_load(shown)["kafka"]["bootstrap_servers"] == "kafka-bootstrap:9092"
 
