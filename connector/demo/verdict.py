@@ -95,7 +95,10 @@ class Verdict:
         return [
             f"{self.read - self.dead_letters:,} events arrived exactly once; {dead_letters}",
             f"{missing:,} that X did not deliver are in gaps: batch runs made up for {self.made_up_for:,} of them;",
-            f"neither streams nor runs can bring back the other {self.remaining:,}, whose types the gaps name.",
+            (
+                f"neither streams nor runs can bring back the other {self.remaining:,}; "
+                "the gap records list their event types."
+            ),
         ]
 
     def _faults(self) -> dict[str, tuple[str, ...]]:

@@ -331,7 +331,7 @@ def test_closing_counts_what_did_not_arrive(emitted: tuple[Emitted, ...], landed
     assert judge(emitted, landed, _ACCOUNTS).closing() == [
         "2,940 events arrived exactly once; the lines that were not events are dead letters.",
         f"60 that X did not deliver are in gaps: batch runs made up for {60 - remaining} of them;",
-        f"neither streams nor runs can bring back the other {remaining}, whose types the gaps name.",
+        f"neither streams nor runs can bring back the other {remaining}; the gap records list their event types.",
     ]
 
 
