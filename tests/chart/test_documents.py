@@ -1,6 +1,7 @@
 """What is generated from the chart is what it would be now, and Helm finds nothing to say."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from connector import __version__
 from tests.chart.documented import README, SCHEMA, VALUES, documented_values, readme_text, schema_text
 from tests.chart.golden import golden_file, golden_text
 from tests.rig.chart import CHART, ROOT, VALUES_FILES, helm, render_text
+from tests.rig.queries import code_blocks
 
 FILES = pytest.mark.parametrize("name", VALUES_FILES)
 
@@ -135,14 +137,21 @@ def test_notes_say_so_where_everyone_may_reach_the_http_port(
     assert ("may use the HTTP port, without a password" in notes) is is_open
 
 
-def test_install_commands_of_the_readmes_render() -> None:
-    """The `helm install` that the READMEs show is taken as it stands."""
+def test_values_that_pages_show_are_those_that_are_rendered() -> None:
+    """Those for production in the chart's README, and the least in docs/deploy.md, as `helm/ci` has them."""
+    for page, name in ((README, "production"), (ROOT / "docs/deploy.md", "defaults")):
+        first, *_ = code_blocks(page.read_text(encoding="utf-8"), "yaml")
+        assert yaml.safe_load(first) == yaml.safe_load(VALUES_FILES[name].read_text(encoding="utf-8"))
+
+
+def test_installation_is_the_same_on_all_pages() -> None:
+    """`make image` pushes the image, and the values are in a file."""
     for page in (README, ROOT / "README.md", ROOT / "docs/deploy.md"):
-        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        text = page.read_text(encoding="utf-8")
         [line] = [line for line in text.splitlines() if line.startswith("$ helm install ")]
-        _, _, _, release, _, *options = line.split()
-        assert "kind: StatefulSet" in helm("template", release, str(CHART), *options)
-        assert f"/x-compliance-connector:{__version__} ." in text
+        _, _, _, _, folder, *options = line.split()
+        assert (folder, options) == (CHART.name, ["-f", "values.yaml"])
+        assert re.search(f"^\\$ make image IMAGE=\\S+/x-compliance-connector:{__version__} PUSH=1$", text, re.MULTILINE)
 
 
 def test_text_with_templates_of_values_is_taken_as_text() -> None:

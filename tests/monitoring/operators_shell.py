@@ -22,7 +22,7 @@ from connector.events.catalog import STREAM_PARTITIONS
 from connector.telemetry.status import ServiceStatus, Statuses
 from tests.monitoring.cluster import Cluster, Object
 from tests.monitoring.kubernetes_api import serving
-from tests.rig.chart import ROOT
+from tests.rig.chart import ROOT, VALUES_FILES
 from tests.rig.java import find_java, java_parts
 from tests.rig.log_events import log_events
 from tests.rig.queries import code_blocks
@@ -46,6 +46,7 @@ _PLACEHOLDERS = {
     "DAY": "2026-03-14",
     "NEXT_DAY": "2026-03-15",
     "TIME": "2026-03-14T09:26:53Z",
+    "REVISION": "1",
 }
 _CHOICE = re.compile(r"\\?\|\w+|\[\w+…\]|…")
 """What a sentence leaves to the reader: all choices but the first, and arguments."""
@@ -157,6 +158,7 @@ def opened(folder: Path) -> Iterator[Shell]:
     tools = folder / "bin"
     tools.mkdir()
     (folder / "helm").symlink_to(ROOT / "helm")
+    (folder / "values.yaml").symlink_to(VALUES_FILES["defaults"])
     for name in _FILES:
         (folder / name).write_text("secret", encoding="utf-8")
     for name, variable in _TOOLS.items():

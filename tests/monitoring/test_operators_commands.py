@@ -52,7 +52,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         for line in lines:
             if _IN_CLUSTER.match(line):
                 _succeed(shell, line)
-        _succeed(shell, f"helm upgrade {NAME} helm --reuse-values")
+        _succeed(shell, f"helm upgrade {NAME} helm -f values.yaml")
         shell.keep()
         yield shell
 
