@@ -1,6 +1,8 @@
 """docs/deploy.md, docs/kafka.md and the chart's README say what is so: rights, versions, values and links."""
 
+import argparse
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from connector.configuration import describe_settings
 from connector.settings import KafkaSettings, Settings
 from tests.chart.documented import README, documented_values
 from tests.rig.chart import CHART, ROOT
+from tests.rig.pages import code_blocks, command_lines
 from tests.rig.rights import BATCH_RIGHTS, GROUP_RIGHTS, OPERATOR_RIGHTS, PREFIX, PROVISION_RIGHTS, RUN_RIGHTS
 
 _PAGE, _KAFKA = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("deploy.md", "kafka.md"))
@@ -30,12 +33,20 @@ _OPERATIONS = {
 }
 
 
-def _rights(whose: str) -> set[tuple[ResourceType, str, ResourcePatternType, AclOperation]]:
-    """Return the rights in the table of `whose`, for the prefix that the tests on real Kafka use."""
+_Right = tuple[ResourceType, str, ResourcePatternType, AclOperation]
+
+
+def _right(kind: str, name: str, pattern: ResourcePatternType, operation: str) -> _Right:
+    """Return a right in Kafka's terms, for the prefix that the tests on real Kafka use."""
+    return _RESOURCES[kind], name.replace(_DEFAULT_PREFIX, PREFIX), pattern, _OPERATIONS[operation]
+
+
+def _rights(whose: str) -> set[_Right]:
+    """Return the rights in the table of `whose`."""
     table = _KAFKA.partition(f"<!-- rights of {whose} -->\n")[2].partition("\n\n")[0]
     rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return {
-        (_RESOURCES[kind], name.replace(_DEFAULT_PREFIX, PREFIX), _PATTERNS[pattern], _OPERATIONS[operation])
+        _right(kind, name, _PATTERNS[pattern], operation)
         for kind, name, pattern, operations in rows
         for operation in operations.split(", ")
     }
@@ -44,6 +55,45 @@ def _rights(whose: str) -> set[tuple[ResourceType, str, ResourcePatternType, Acl
 def test_rights_of_the_service_are_those_that_it_is_tested_with() -> None:
     """On real Kafka it works with exactly these."""
     assert _rights("the service") == set(RUN_RIGHTS)
+
+
+def _granted() -> set[_Right]:
+    """Return the rights that the commands of the page grant, by the options of `kafka-acls.sh`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--resource-pattern-type", default="literal")
+    for option in ("topic", "group", "transactional-id", "operation"):
+        parser.add_argument(f"--{option}", action="append", default=[])
+    [block] = [lines for lines in command_lines(_KAFKA) if lines[0].startswith("acl()")]
+    found: set[_Right] = set()
+    for line in block[1:]:
+        given = parser.parse_args(shlex.split(line)[1:])
+        for kind in _RESOURCES:
+            names = getattr(given, {"TransactionalId": "transactional_id"}.get(kind, kind.lower()))
+            pattern = _PATTERNS[given.resource_pattern_type]
+            found.update(_right(kind, name, pattern, operation) for name in names for operation in given.operation)
+    return found
+
+
+def test_commands_grant_the_rights_of_the_service() -> None:
+    """These, and no others."""
+    assert _granted() == set(RUN_RIGHTS)
+
+
+def test_strimzi_user_has_the_rights_of_the_service_and_of_the_provisioner() -> None:
+    """As the chart's Job uses the service's user by default."""
+    platforms = (ROOT / "docs/platforms.md").read_text(encoding="utf-8")
+    [user] = [
+        found for block in code_blocks(platforms, "yaml") if (found := yaml.safe_load(block))["kind"] == "KafkaUser"
+    ]
+    kinds = {"topic": "Topic", "group": "Group", "transactionalId": "TransactionalId"}
+    granted = {
+        _right(kinds[resource["type"]], resource["name"], patterns[resource["patternType"]], operation)
+        for acl in user["spec"]["authorization"]["acls"]
+        for resource in [acl["resource"]]
+        for patterns in [{"literal": ResourcePatternType.LITERAL, "prefix": ResourcePatternType.PREFIXED}]
+        for operation in acl["operations"]
+    }
+    assert granted == _rights("the service") | _rights("the provisioner")
 
 
 def test_rights_of_a_watch_over_groups_are_those_that_it_is_tested_with() -> None:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tests.rig.chart import CHART, RELEASE, ROOT, Manifest, Manifests, helm, pods, render
+from tests.rig.pages import code_blocks
 from tests.rig.pod_security import RULES
-from tests.rig.queries import code_blocks
 
 _PAGE = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8")
 _LINK = re.compile(r"\]\(([^)\s#]*)#?([^)\s]*)\)")

@@ -25,7 +25,6 @@ from tests.monitoring.kubernetes_api import serving
 from tests.rig.chart import ROOT, VALUES_FILES
 from tests.rig.java import find_java, java_parts
 from tests.rig.log_events import log_events
-from tests.rig.queries import code_blocks
 
 NAMESPACE = "restricted"
 NAME = "x-compliance-connector"
@@ -34,6 +33,7 @@ _TOOLS = {"kubectl": "KUBECTL", "helm": "HELM"}
 _KAFKA_TOOLS = {
     "kafka-consumer-groups.sh": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
+    "kafka-acls.sh": "org.apache.kafka.tools.AclCommand",
 }
 _PLACEHOLDERS = {
     "NAMESPACE": NAMESPACE,
@@ -56,15 +56,6 @@ _TIMEOUT_S = 60
 
 class ToolMissingError(Exception):
     """A program that the commands need is not there."""
-
-
-def command_lines(page: str) -> list[list[str]]:
-    """Return the commands that each block of the page has one type, those over several lines as one."""
-    blocks = []
-    for block in code_blocks(page, "console"):
-        joined = re.sub(r"\\\n\s*", "", block)
-        blocks.append([line[2:] for line in joined.splitlines() if line.startswith("$ ")])
-    return blocks
 
 
 def filled_in(line: str) -> str:

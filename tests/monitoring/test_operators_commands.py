@@ -13,8 +13,9 @@ import pytest
 from typer.exceptions import TyperException
 
 from tests.monitoring.cluster import Object
-from tests.monitoring.operators_shell import NAME, Done, Shell, chosen, command_lines, filled_in, opened, parse
+from tests.monitoring.operators_shell import NAME, Done, Shell, chosen, filled_in, opened, parse
 from tests.rig.chart import ROOT
+from tests.rig.pages import command_lines
 from tests.rig.pod_security import RULES
 
 _RUNBOOK, _DEPLOY, _IMAGE, _KAFKA, _KUBERNETES, _README, _CHART_README, _BATCH, _ACCESS, _COVERAGE, _PAGE = (
@@ -165,6 +166,13 @@ def test_installation_works_as_the_page_says(shell: Shell, page: str) -> None:
     for line in lines:
         _succeed(shell, line)
     assert shell.cluster.get("statefulsets", NAME)["spec"]["replicas"] == 2
+
+
+def test_rights_are_granted_by_options_that_kafka_has(shell: Shell) -> None:
+    """Those of `kafka-acls.sh`."""
+    [(function, *lines)] = [block for block in command_lines(_KAFKA) if block[0].startswith("acl()")]
+    for line in lines:
+        _succeed(shell, f"{function}\n{line}")
 
 
 @pytest.mark.parametrize("block", command_lines(_KUBERNETES), ids=lambda block: block[0])

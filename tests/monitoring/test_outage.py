@@ -26,9 +26,10 @@ from tests.rig.consumers import worker
 from tests.rig.kafka import KafkaCluster
 from tests.rig.metric_table import RULES, panel_queries, rule_queries, rules
 from tests.rig.own_topics import OwnTopics, done_run
+from tests.rig.pages import code_blocks, commands
 from tests.rig.process import wait_until
 from tests.rig.prometheus import Prometheus
-from tests.rig.queries import OF_PROMETHEUS, code_blocks, commands, filled_in, selectors, selects
+from tests.rig.queries import OF_PROMETHEUS, filled_in, selectors, selects
 from tests.rig.registry import Registry
 from tests.rig.service import Config, ConnectorProcess, Probe, make_config
 

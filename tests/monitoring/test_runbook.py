@@ -12,7 +12,8 @@ from connector.telemetry.metrics import RestartCause
 from connector.x.errors import FailureReason
 from tests.rig.log_events import log_events
 from tests.rig.metric_table import ROOT, alerts, metric_rows, rules
-from tests.rig.queries import code_blocks, selectors
+from tests.rig.pages import code_blocks
+from tests.rig.queries import selectors
 
 PAGE = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
 

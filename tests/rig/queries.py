@@ -4,7 +4,7 @@ Knows the variables of the dashboard; must not know which metrics there are.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import promql_parser
 from promql_parser import (
@@ -93,14 +93,3 @@ def _labels_of_call(call: Call, of_metric: Callable[[str], frozenset[str]]) -> f
     [vector, *others] = call.args
     added = {others[0].val} if call.func.name == "label_replace" and isinstance(others[0], StringLiteral) else set()
     return (labels_of(vector, of_metric) or frozenset()) | added
-
-
-def code_blocks(page: str, language: str) -> Iterator[str]:
-    """Give the code blocks of a language, without the indentation of a list that they stand in."""
-    for match in re.finditer(rf"^( *)```{language}\n(.*?)^ *```", page, re.DOTALL | re.MULTILINE):
-        yield "\n".join(line.removeprefix(match[1]) for line in match[2].splitlines())
-
-
-def commands(page: str) -> Iterable[str]:
-    """Return the commands that the page has one type."""
-    return [line[2:] for block in code_blocks(page, "console") for line in block.splitlines() if line.startswith("$ ")]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from connector.configuration import load_settings
+from connector.configuration import describe_settings, load_settings
 from connector.kafka.clients import try_properties
 from connector.kafka.topics import MESSAGE_MAX_BYTES, topic_specs
-from connector.settings import KafkaSettings, Settings
+from connector.settings import KafkaSettings, Settings, variable_name
+from tests.chart.documented import documented_values
 from tests.rig.certificates import write_certificates
 from tests.unit.docs.tables import ROOT
 
@@ -57,3 +58,24 @@ def test_figures_of_what_kafka_must_be_able_to_do_are_the_codes() -> None:
     specs = topic_specs(KafkaSettings(bootstrap_servers="kafka:9092"))
     assert f"{len(specs)} topics with {sum(spec.partitions for spec in specs)} partitions" in _PAGE
     assert f"records of {MESSAGE_MAX_BYTES // 1024**2} MiB" in _PAGE
+
+
+def test_each_variable_of_a_block_has_a_value_of_the_chart() -> None:
+    """In the table, which names settings and values that there are."""
+    _, _, table = _PAGE.partition("| variable | value |\n")
+    rows = [re.findall(r"`(.+?)`", line) for line in table.partition("\n\n")[0].splitlines()[1:]]
+    named = {name for row in rows for name in row}
+    variables = {name for name in named if name.startswith("CONNECTOR_")}
+    assert {name for block in _BLOCKS for name in block} <= variables
+    assert variables <= {variable_name(path) for path, _ in describe_settings(Settings)}
+    assert named - variables <= {".".join(value.path) for value in documented_values()}
+
+
+def test_topic_settings_of_the_page_are_those_that_provisioning_sets() -> None:
+    """All of them, and no others."""
+    _, _, table = _PAGE.partition("| setting | what provisioning sets |\n")
+    named = set(re.findall(r"^\| `(.+?)` \|", table.partition("\n\n")[0], re.MULTILINE))
+    specs = topic_specs(KafkaSettings(bootstrap_servers="kafka:9092"))
+    assert named == {name for spec in specs for name in spec.config}
+    shortest = min(int(spec.config["segment.ms"]) for spec in specs if "segment.ms" in spec.config)
+    assert f"{shortest / 3_600_000:g} hours is the shortest" in _PAGE
