@@ -44,6 +44,8 @@ _ENTRY_POINT = re.findall(
     r'^ENTRYPOINT \[.*"(\w+)"\]$', (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
 )
 
+_REACHED = {"tweet/1": "2026-03-14T09:26:53.000000Z", "user/4": "2026-03-14T09:26:58.589793Z"}
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
@@ -180,8 +182,25 @@ def test_block_of_the_kubernetes_page_works(shell: Shell, block: list[str]) -> N
     """Its lines, in their order, on the cluster with the chart."""
     for line in block:
         _succeed(shell, line)
-    for _, command in _run_in_pods(shell):
+        for _, command in _run_in_pods(shell):
+            _check_connector(shell, command)
+        shell.cluster.executed.clear()
+
+
+def test_gap_of_another_prefix_is_recorded_for_each_stream_partition(shell: Shell) -> None:
+    """From what `connector status` prints, by the loop of the page."""
+    [filtered] = [line for block in command_lines(_KUBERNETES) for line in block if line.startswith("connector status")]
+    [loop] = [line for block in command_lines(_KUBERNETES) for line in block if line.startswith("while ")]
+    states = [{"partition": name, "complete_until": until} for name, until in _REACHED.items()]
+    status = shlex.quote(json.dumps({"partitions": [*states, {"partition": "like/1", "complete_until": None}]}))
+    _succeed(shell, f"echo {status} | {filtered.partition(' | ')[2]}")
+    _succeed(shell, loop)
+    commands = [command for _, command in _run_in_pods(shell)]
+    for command in commands:
         _check_connector(shell, command)
+    assert [command[3:5] + command[6:7] for command in commands] == [
+        [f"--stream={name[:-2]}", f"--partition={name[-1]}", f"--gap-from={until}"] for name, until in _REACHED.items()
+    ]
 
 
 def test_notes_of_the_installation_name_what_is_there(shell: Shell) -> None:
