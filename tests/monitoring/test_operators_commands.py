@@ -36,7 +36,10 @@ _RUNBOOK, _DEPLOY, _IMAGE, _KAFKA, _KUBERNETES, _README, _CHART_README, _BATCH, 
 )
 _TOOLS, *_BLOCKS = command_lines(_RUNBOOK)
 _FORWARDING = [line for line in _TOOLS if line.endswith("&")]
-_PRELUDE = "\n".join(line for line in _TOOLS if re.match(r"export |\w+\(\) ", line))
+[_NAMING] = [line for line in _TOOLS if line.startswith("export NAME=")]
+_PRELUDE = "\n".join(
+    f"export NAME={NAME}" if line == _NAMING else line for line in _TOOLS if re.match(r"export |\w+\(\) ", line)
+)
 _LINES = sorted({line for block in _BLOCKS for line in block})
 _IN_CLUSTER = re.compile(r"(kubectl|helm) ")
 _INSIDE = re.compile(r"(connector|verify) ")
@@ -81,6 +84,11 @@ def test_tools_of_the_runbook_are_set_up(shell: Shell) -> None:
             done = _succeed(shell, line)
             if line.startswith("kubectl get pods"):
                 assert re.findall(r"^\S+", done.output, re.MULTILINE)[1:] == [f"{NAME}-0", f"{NAME}-1"]
+
+
+def test_name_of_the_stateful_set_is_asked_of_the_cluster(shell: Shell) -> None:
+    """Whatever overrides the release's name; the other lines have it as it is here."""
+    assert _succeed(shell, f"{_NAMING}\necho $NAME").output.strip() == NAME
 
 
 def test_port_that_is_forwarded_is_one_of_the_pod(shell: Shell) -> None:
