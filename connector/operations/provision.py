@@ -123,7 +123,7 @@ class Undescribed:
     def __str__(self) -> str:
         return (
             f"these brokers do not report {self.what} of {words.counted(len(self.topics), 'topic')}: not compared; "
-            "see to it by their own means"
+            "check it with the provider's tools"
         )
 
 

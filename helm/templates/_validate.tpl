@@ -23,7 +23,7 @@
 {{- $config := include "connector.config" . | fromYaml -}}
 {{- $problems := list -}}
 {{- if not .Values.image.repository -}}
-{{- $problems = append $problems (printf "- image.repository: is required. There is no public image: run `docker build -t REPOSITORY:%s .` at the root of the source and `docker push REPOSITORY:%s`, then set image.repository to REPOSITORY" .Chart.AppVersion .Chart.AppVersion) -}}
+{{- $problems = append $problems (printf "- image.repository: is required. Set it to that of a release's image, or build one: run `make image IMAGE=REPOSITORY:%s PUSH=1` at the root of the source" .Chart.AppVersion) -}}
 {{- else if regexMatch ":[^/]*$" .Values.image.repository -}}
 {{- $problems = append $problems "- image.repository: ends with a tag: set that by image.tag" -}}
 {{- end -}}

@@ -1,8 +1,8 @@
 """`python -m tests.chart.generate` writes what follows from the chart: schema descriptions, README, golden renders."""
 
-from tests.chart.documented import README, SCHEMA, readme_text, schema_text
 from tests.chart.golden import golden_file, golden_text
 from tests.rig.chart import VALUES_FILES
+from tests.rig.documented import README, SCHEMA, readme_text, schema_text
 
 if __name__ == "__main__":
     SCHEMA.write_text(schema_text(), encoding="utf-8")

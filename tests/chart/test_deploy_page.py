@@ -11,8 +11,8 @@ from confluent_kafka.admin import AclOperation, ResourcePatternType, ResourceTyp
 
 from connector.configuration import describe_settings
 from connector.settings import KafkaSettings, Settings
-from tests.chart.documented import README, documented_values
 from tests.rig.chart import CHART, ROOT
+from tests.rig.documented import README, documented_values
 from tests.rig.pages import code_blocks, command_lines
 from tests.rig.rights import BATCH_RIGHTS, GROUP_RIGHTS, OPERATOR_RIGHTS, PREFIX, PROVISION_RIGHTS, RUN_RIGHTS
 

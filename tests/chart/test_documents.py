@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from connector import __version__
-from tests.chart.documented import README, SCHEMA, VALUES, documented_values, readme_text, schema_text
 from tests.chart.golden import golden_file, golden_text
 from tests.rig.chart import CHART, ROOT, VALUES_FILES, helm, render_text
+from tests.rig.documented import README, SCHEMA, VALUES, documented_values, readme_text, schema_text
 from tests.rig.pages import code_blocks
 
 FILES = pytest.mark.parametrize("name", VALUES_FILES)

@@ -8,8 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.chart.documented import VALUES, documented_values
 from tests.rig.chart import VALUES_FILES, HelmError, Manifest, merged, nested, render_text
+from tests.rig.documented import VALUES, documented_values
 
 _SWITCHED_ON: Manifest = {
     "batch": {"tweets": {"enabled": True}, "users": {"enabled": True}},

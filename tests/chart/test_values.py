@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from connector.configuration import describe_settings
 from connector.settings import KafkaSettings, LogSettings, SaslSettings, Settings, XSettings
 from connector.supervisor import DRAIN_S
-from tests.chart.documented import SCHEMA
 from tests.rig.chart import CHART, CONFIG_ANNOTATION, VALUES_FILES, HelmError, Manifest, helm, merged, nested, render
+from tests.rig.documented import SCHEMA
 
 _SCHEMA: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
 _MAKES_WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -95,7 +95,10 @@ def test_every_rule_of_the_schema_refuses_what_breaks_it() -> None:
 _NONE: Manifest = {"x": {"existingSecret": ""}, "kafka": {"bootstrapServers": ""}, "schemaRegistry": {"url": ""}}
 _SASL: Manifest = {"securityProtocol": "SASL_SSL", "sasl": {"mechanism": "PLAIN", "username": "u"}}
 COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
-    ({"image": {"repository": ""}}, "image.repository: is required. There is no public image: run `docker build -t"),
+    (
+        {"image": {"repository": ""}},
+        "image.repository: is required. Set it to that of a release's image, or build one: run `make image",
+    ),
     (_NONE, "kafka.bootstrapServers: is required: set it to your brokers"),
     (_NONE, "schemaRegistry.url: is required: set it to the registry's"),
     (

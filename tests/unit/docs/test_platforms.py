@@ -11,8 +11,8 @@ from connector.configuration import describe_settings, load_settings
 from connector.kafka.clients import try_properties
 from connector.kafka.topics import MESSAGE_MAX_BYTES, topic_specs
 from connector.settings import KafkaSettings, Settings, variable_name
-from tests.chart.documented import documented_values
 from tests.rig.certificates import write_certificates
+from tests.rig.documented import documented_values
 from tests.unit.docs.tables import ROOT
 
 _PAGE = (ROOT / "docs/platforms.md").read_text(encoding="utf-8")

@@ -131,7 +131,7 @@ def test_setting_that_the_brokers_do_not_report_is_named_and_no_difference() -> 
     assert (result.differences, result.exit_code) == ((), 0)
     assert str(result.undescribed[0]) == (
         f"these brokers do not report min.insync.replicas of {len(topics)} topics: not compared; "
-        "see to it by their own means"
+        "check it with the provider's tools"
     )
     told = result.as_json(is_done=False)["undescribed"]
     assert told[0] == {"what": "min.insync.replicas", "topics": [spec.name for spec in _SPECS if spec.name != "p-gap"]}
