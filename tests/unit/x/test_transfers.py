@@ -16,6 +16,7 @@ from connector.x.batch_api import BatchApi, CallFailedError, Job, Transfer
 from connector.x.jobs import Jobs
 from connector.x.transfers import Transfers
 from tests.rig.peer import Script, dripping, head, then_reset, then_silent
+from tests.rig.process import wait_until
 from tests.unit.x.recorded import (
     JOB_ID,
     JOB_PATH,
@@ -198,6 +199,7 @@ def test_file_that_becomes_shorter_while_it_is_sent_is_no_upload(tmp_path: Path)
     with X(answer(200)) as x, batch_api(x) as api:
         transfers, job = Transfers(api), job_at(x.base_url)
         error = error_of(CallFailedError, lambda: transfers.upload(job, ids, lambda _: os.truncate(ids, _MIB)))
+        wait_until(lambda: bool(x.requests), "X has read what came")
     assert str(error) == "the file with the ids became shorter while it was sent"
     assert len(x.requests[0].body) < 8 * _MIB
 
