@@ -124,7 +124,7 @@ class Service:
         names, cluster = TopicNames(settings.kafka.topic_prefix), Cluster(settings.kafka)
         registry_watch = RegistryWatch(partial(_confirm_schema_ids, settings), self._telemetry.registry_back)
         if provisioned.registry_problem is not None:
-            self._telemetry.registry_away(provisioned.registry_problem)
+            self._telemetry.registry_unavailable(provisioned.registry_problem)
         for topic, risk in provisioned.at_risk.items():
             self._telemetry.topic_at_risk(topic, risk)
         topic_watch = TopicWatch(partial(changed_partitions, settings.kafka, settings.x.streams, cluster))

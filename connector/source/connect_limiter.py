@@ -31,7 +31,7 @@ class WaitReason(StrEnum):
     """What an attempt waits for."""
 
     CONNECT_BUDGET = "connect-budget"
-    OTHERS_FIRST = "others-first"
+    QUEUED = "queued"
     OTHER_REPLAYS = "other-replays"
 
 
@@ -86,7 +86,7 @@ def decide(
             and _rank(other, budgets, now_s) < rank
             and _obstacle(other, budgets, replays, now_s) is None
         ):
-            return Wait(WaitReason.OTHERS_FIRST, None)
+            return Wait(WaitReason.QUEUED, None)
     return Go()
 
 

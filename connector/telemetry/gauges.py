@@ -123,16 +123,16 @@ class ServiceCollector(Collector):
         joined.add_metric((), status.has_joined)
         limit = _gauge("channel_limit_bytes", "Most bytes that may wait for the committer of a stream partition.", ())
         limit.add_metric((), status.channel_limit_bytes)
-        registry_away = _gauge(
-            "registry_away", "1 while a schema registry that was away at the start has not answered yet.", ()
+        registry_unavailable = _gauge(
+            "registry_unavailable", "1 while a schema registry that was away at the start has not answered yet.", ()
         )
-        registry_away.add_metric((), status.is_registry_away)
+        registry_unavailable.add_metric((), status.is_registry_unavailable)
         offset = _gauge("clock_offset_seconds", "How far X's clock is ahead of the wall clock, to a second.", ())
         offset.add_metric((), status.clock_offset_s())
         enabled = _gauge("stream_enabled", "1 where the settings switch the stream on.", ("stream",))
         for stream in STREAMS:
             enabled.add_metric((stream,), stream in status.streams)
-        return ready, joined, limit, registry_away, offset, enabled, *self._rate_limits(), *self._of_producer()
+        return ready, joined, limit, registry_unavailable, offset, enabled, *self._rate_limits(), *self._of_producer()
 
     def _of_producer(self) -> Iterable[Metric]:
         values = _values_of_producer(self._status.producer)

@@ -28,7 +28,7 @@ class GroupState(StrEnum):
     """What a group is doing, the gravest first: public, an open set."""
 
     GONE = "gone"
-    BEHIND_RETENTION = "behind-retention"
+    OVERTAKEN = "overtaken"
     RESET = "reset"
     PAUSED = "paused"
     STALLED = "stalled"
@@ -37,7 +37,7 @@ class GroupState(StrEnum):
 
 IN_WORDS = {
     GroupState.GONE: "there is no such group, or it has read no event topic",
-    GroupState.BEHIND_RETENTION: "retention removed what it had not processed",
+    GroupState.OVERTAKEN: "retention removed what it had not processed",
     GroupState.RESET: "a committed offset went backwards",
     GroupState.PAUSED: "it has no members",
     GroupState.STALLED: "it does not advance",
@@ -139,7 +139,7 @@ def judge(look: GroupLook, before: History, now_us: int) -> Judgement:
     """Return the judgement of a look at a group at `now_us`, given the history of earlier looks."""
     overtaken = frozenset(each.place for each in look.partitions if _is_overtaken(each, before.seen.get(each.place)))
     news = {
-        GroupState.BEHIND_RETENTION: tuple(sorted(overtaken - before.overtaken)),
+        GroupState.OVERTAKEN: tuple(sorted(overtaken - before.overtaken)),
         GroupState.RESET: tuple(each.place for each in look.partitions if _is_reset(each, before.seen.get(each.place))),
     }
     new = {state: now_us for state, places in news.items() if places}
@@ -165,8 +165,8 @@ def _state(look: GroupLook, history: History, now_us: int) -> GroupState:
     """Return the gravest state that the group is in."""
     if look.members is None or not look.partitions:
         return GroupState.GONE
-    if history.overtaken or GroupState.BEHIND_RETENTION in history.incidents:
-        return GroupState.BEHIND_RETENTION
+    if history.overtaken or GroupState.OVERTAKEN in history.incidents:
+        return GroupState.OVERTAKEN
     if GroupState.RESET in history.incidents:
         return GroupState.RESET
     if look.members == 0 and not look.is_manual:

@@ -100,7 +100,7 @@ class GroupWatch:
     def _tell(self, judgement: Judgement) -> None:
         tell: Mapping[GroupState, Callable[[str, list[str], int], None]] = {
             GroupState.RESET: self._telemetry.group_reset,
-            GroupState.BEHIND_RETENTION: self._telemetry.group_overtaken,
+            GroupState.OVERTAKEN: self._telemetry.group_overtaken,
         }
         for state, places in judgement.news.items():
             tell[state](judgement.group.group, _topics(places), len(places))

@@ -46,7 +46,7 @@ from connector.x.errors import FailureReason
 class RefusalOutcome(StrEnum):
     """The consequence of refused request parameters: a closed set, public."""
 
-    ASKED_AGAIN = "asked-again"
+    RETRIED = "retried"
     BELIEVED = "believed"
 
 

@@ -171,7 +171,7 @@ class PartitionTelemetry:
     def plan_refused(self, plan: Plan, detail: str, *, is_believed: bool) -> None:
         """X refused the parameters of a request, or ignored them; believed the second time in a row."""
         kind = "replay" if isinstance(plan, Replay) else "backfill"
-        outcome = RefusalOutcome.BELIEVED if is_believed else RefusalOutcome.ASKED_AGAIN
+        outcome = RefusalOutcome.BELIEVED if is_believed else RefusalOutcome.RETRIED
         self._metrics.plans_refused.labels(*self._where, kind, outcome.value).inc()
         self._log.warning("plan_refused", plan=describe(plan), detail=detail, is_believed=is_believed)
 

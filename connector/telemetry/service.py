@@ -42,7 +42,7 @@ class ServiceTelemetry:
 
     def failed(self, detail: str, exit_code: int) -> None:
         """The process ends with an error: the exit code says what must be done, the detail what is wrong."""
-        self._log.error("failed", detail=detail, exit_code=exit_code)
+        self._log.error("process_failed", detail=detail, exit_code=exit_code)
 
     def stopped(self) -> None:
         """Shutdown complete."""
@@ -73,15 +73,15 @@ class ServiceTelemetry:
         if rate_limit is not None:
             self._status.rate_limits[stream] = rate_limit
 
-    def registry_away(self, detail: str) -> None:
+    def registry_unavailable(self, detail: str) -> None:
         """The schema registry did not answer at the start; the process uses the schema ids recorded in Kafka."""
-        self._status.is_registry_away = True
+        self._status.is_registry_unavailable = True
         self._note_error(detail)
-        self._log.warning("registry_away", detail=detail)
+        self._log.warning("registry_unavailable", detail=detail)
 
     def registry_back(self) -> None:
         """The schema registry answers, and confirms the schema ids in use."""
-        self._status.is_registry_away = False
+        self._status.is_registry_unavailable = False
         self._log.info("registry_back")
 
     def clock_stepped(self, step_us: int) -> None:

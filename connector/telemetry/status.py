@@ -180,7 +180,7 @@ class ServiceStatus:
     last_error_at_us: int | None = None
     rate_limits: dict[str, RateLimit] = field(default_factory=dict)
     limiter: ConnectLimiter | None = None
-    is_registry_away: bool = False
+    is_registry_unavailable: bool = False
     producer: ProducerStatistics | None = None
     clock_offset_s: Callable[[], float] = _no_offset
     last_runs: Mapping[str, LastRuns] | None = None
@@ -226,7 +226,7 @@ class ServiceStatus:
             "now": format_us(wall_us()),
             "is_ready": self.is_ready,
             "has_joined_group": self.has_joined,
-            "is_registry_away": self.is_registry_away,
+            "is_registry_unavailable": self.is_registry_unavailable,
             "clock_offset_s": round(self.clock_offset_s(), 1),
             "last_error": self.last_error,
             "last_error_at": None if self.last_error_at_us is None else format_us(self.last_error_at_us),

@@ -61,7 +61,7 @@ def answered(code: int | str) -> str:
 
 def refused_twice(kind: str) -> list[str]:
     """Return the names of the counters of a plan that is refused, asked for again, and refused again."""
-    return [f'plans_refused_total{{plan="{kind}",outcome="{outcome}"}}' for outcome in ("asked-again", "believed")]
+    return [f'plans_refused_total{{plan="{kind}",outcome="{outcome}"}}' for outcome in ("retried", "believed")]
 
 
 def gap(cause: str, state: str = "lost") -> str:

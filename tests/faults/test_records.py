@@ -85,7 +85,7 @@ def _lower_limit(bootstrap_servers: str, topic: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.fires(_AWAY)
-def test_registry_away_holds_up_neither_a_take_over_nor_a_start(stage: Stage, registry: SchemaRegistry) -> None:
+def test_registry_unavailable_holds_up_neither_a_take_over_nor_a_start(stage: Stage, registry: SchemaRegistry) -> None:
     """A start finds the schema ids recorded and says that the registry is away, and later that it confirmed them."""
     with TcpProxy(free_port(), _address(registry)) as proxy:
         through_proxy = {"url": registry.url.replace(_address(registry), proxy.address)}
@@ -100,11 +100,11 @@ def test_registry_away_holds_up_neither_a_take_over_nor_a_start(stage: Stage, re
         stage.await_caught_up()
         late = stage.start("late", schema_registry=through_proxy)
         wait_until(lambda: bool(late.running()), "the newcomer has a share")
-        assert late.process.logged("registry_away")
-        assert late.probe.metric("registry_away") == 1
+        assert late.process.logged("registry_unavailable")
+        assert late.probe.metric("registry_unavailable") == 1
         stage.note(_AWAY)
         proxy.come_back()
-        wait_until(lambda: late.probe.metric("registry_away") == 0, "the registry has confirmed the ids")
+        wait_until(lambda: late.probe.metric("registry_unavailable") == 0, "the registry has confirmed the ids")
         stage.conclude()
 
 

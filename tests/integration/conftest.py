@@ -38,7 +38,7 @@ _LONGEST = (
     "test_page.py",
     "test_main_path.py",
     "test_gaps.py",
-    "test_registry_away.py",
+    "test_registry_unavailable.py",
     "test_foreign_records.py",
     "test_sharing.py",
     "test_demo.py",

@@ -177,7 +177,7 @@ def test_group_that_went_backwards_or_lost_events_is_told_apart(config: Config, 
             wait_until(lambda: probe.metric(_LAG, group="rewound") == count, "all is to be processed", _TIMEOUT_S)
 
             _delete_records(config, deletes)
-            _await_states(probe, {"rewound": "behind-retention", "done": "ok", "overtaken": "behind-retention"})
+            _await_states(probe, {"rewound": "overtaken", "done": "ok", "overtaken": "overtaken"})
             wait_until(lambda: probe.metric(_LAG) == 0, "nothing is left of it", _TIMEOUT_S)
 
 

@@ -49,16 +49,16 @@ def test_start_with_recorded_ids_needs_no_registry_and_confirms_them_later(
     monkeypatch.setattr(watch_module, "LOOK_S", 0.5)
     with running(config) as probe:
         probe.await_connected(simulator)
-        assert probe.metric("registry_away") == 0
+        assert probe.metric("registry_unavailable") == 0
     proxy.go_away()
     with running(config) as probe:
         probe.await_connected(simulator)
-        assert probe.metric("registry_away") == 1
-        assert probe.status()["is_registry_away"] is True
+        assert probe.metric("registry_unavailable") == 1
+        assert probe.status()["is_registry_unavailable"] is True
         simulator.emit(50)
         probe.await_sequences(simulator)
         proxy.come_back()
-        wait_until(lambda: probe.metric("registry_away") == 0, "the registry has confirmed the ids")
+        wait_until(lambda: probe.metric("registry_unavailable") == 0, "the registry has confirmed the ids")
 
 
 def test_registry_that_comes_back_with_another_id_ends_the_process(
@@ -73,7 +73,7 @@ def test_registry_that_comes_back_with_another_id_ends_the_process(
     recorded.record({key: recorded.read()[key] + 1000})
     proxy.go_away()
     with ConnectorProcess(tmp_path, ["run"], config) as run:
-        wait_until(lambda: bool(run.logged("registry_away")), "it works on")
+        wait_until(lambda: bool(run.logged("registry_unavailable")), "it works on")
         proxy.come_back()
         assert run.wait() == 78
         assert f"{names.gap}-value" in run.stderr

@@ -82,9 +82,9 @@ def test_process_that_ends_logs_why_in_one_event(monkeypatch: pytest.MonkeyPatch
             Service(settings).run(stop)
         except DependencyUnavailableError:
             assert gives_up
-    ended = [log for log in logs if log["event"] in {"failed", "stopped"}]
+    ended = [log for log in logs if log["event"] in {"process_failed", "stopped"}]
     assert ended == (
-        [{"event": "failed", "log_level": "error", "detail": "away", "exit_code": 69}]
+        [{"event": "process_failed", "log_level": "error", "detail": "away", "exit_code": 69}]
         if gives_up
         else [{"event": "stopped", "log_level": "info"}]
     )

@@ -106,7 +106,7 @@ def test_kafka_away_at_the_start_ends_the_run_before_x_is_asked(stage: BatchStag
     stage.check()
 
 
-def test_registry_away_at_the_start_ends_the_run_before_x_is_asked(
+def test_registry_unavailable_at_the_start_ends_the_run_before_x_is_asked(
     stage: BatchStage, proxy: KafkaProxy, door: TcpProxy
 ) -> None:
     """A new run as well as one that is to be resumed, which loses nothing by it."""

@@ -167,7 +167,7 @@ def test_of_too_many_keys_those_written_last_are_kept(bench: _Bench) -> None:
     assert {2, MOST_KEYS, MOST_KEYS + 1} <= set(kept)
 
 
-def test_kafka_or_registry_away_raises_and_leaves_nothing_open(bench: _Bench) -> None:
+def test_kafka_or_registry_unavailable_raises_and_leaves_nothing_open(bench: _Bench) -> None:
     """The registry is asked for the schema of the first record only."""
     with pytest.raises(DependencyUnavailableError, match="away"), bench.open() as records:  # noqa: PT012 - in a `with`
         bench.reader.error = DependencyUnavailableError("away")
@@ -175,7 +175,7 @@ def test_kafka_or_registry_away_raises_and_leaves_nothing_open(bench: _Bench) ->
     assert bench.reader.is_closed
 
 
-def test_registry_away_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_unavailable_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no fault of the record."""
     with DemoRegistry() as registry:
         bench = _Bench(registry.url)

@@ -89,7 +89,7 @@ def test_oldest_coverage_goes_first_whatever_it_asks_for(fake_time: FakeTime, pl
     assert not _is_granted(limiter, _THREE, _OLD_US, plans[1])
     fake_time.advance(3)
     assert not _is_granted(limiter, _TWO, _NEW_US, plans[0])
-    assert _reasons(limiter) == [(_TWO, WaitReason.OTHERS_FIRST)], "the other may go when it asks"
+    assert _reasons(limiter) == [(_TWO, WaitReason.QUEUED)], "the other may go when it asks"
     assert _is_granted(limiter, _THREE, _OLD_US, plans[1])
 
 
@@ -103,7 +103,7 @@ def test_longest_wait_beyond_the_fair_share_goes_before_older_coverage(fake_time
     assert not _is_granted(limiter, _THREE, _OLD_US)
     fake_time.advance(3)
     assert not _is_granted(limiter, _THREE, _OLD_US)
-    assert limiter.wait_reason(_THREE) is WaitReason.OTHERS_FIRST
+    assert limiter.wait_reason(_THREE) is WaitReason.QUEUED
     assert _is_granted(limiter, _TWO, _NEW_US)
 
 
@@ -219,7 +219,7 @@ def test_decision_lets_exactly_one_of_an_endpoint_go_where_any_could(
     assert sum(attempt.is_replay for attempt in together) <= max(0, replays.limit - replays.running)
     for attempt in alone:
         if attempt not in together:
-            assert decide(attempt, waiting, budgets, replays, now_s) == Wait(WaitReason.OTHERS_FIRST, None)
+            assert decide(attempt, waiting, budgets, replays, now_s) == Wait(WaitReason.QUEUED, None)
 
 
 def _flap(world: World, owners: Sequence[int], *, mean_s: float = 5.0) -> None:

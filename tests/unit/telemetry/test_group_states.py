@@ -93,9 +93,9 @@ def test_topic_partition_that_does_not_advance_for_an_hour_stalls_its_group() ->
         (_look(_left(3, committed=None)), GroupState.OK),
         (_look(_left(committed=10, begin=10)), GroupState.OK),
         (_look(_left(committed=10, begin=11)), GroupState.OK),
-        (_look(_left(committed=10, begin=12)), GroupState.BEHIND_RETENTION),
+        (_look(_left(committed=10, begin=12)), GroupState.OVERTAKEN),
         (_look(_left(committed=None, begin=12)), GroupState.OK),
-        (_look(_left(committed=10, begin=12), members=0), GroupState.BEHIND_RETENTION),
+        (_look(_left(committed=10, begin=12), members=0), GroupState.OVERTAKEN),
     ],
 )
 def test_one_look_tells_what_it_can(look: GroupLook, state: GroupState) -> None:
@@ -128,10 +128,10 @@ def test_loss_to_retention_is_news_once_and_shown_until_an_hour_after_its_end() 
     """As long as the group has not committed anything that is kept."""
     overtaken = _look(_left(committed=10, begin=20))
     first = _first(overtaken)
-    assert first.news == {GroupState.BEHIND_RETENTION: (("t", 0),)}
+    assert first.news == {GroupState.OVERTAKEN: (("t", 0),)}
     later_us = 9 * HOUR_US
     second = judge(overtaken, first.history, _NOW + later_us)
-    assert (second.group.state, second.news) == (GroupState.BEHIND_RETENTION, {})
+    assert (second.group.state, second.news) == (GroupState.OVERTAKEN, {})
     again = judge(_look(_left(committed=21, begin=20)), second.history, _NOW + later_us + 1)
     assert again.group.state is GroupState.OK
 
@@ -141,9 +141,9 @@ def test_nothing_is_lost_where_an_earlier_look_found_nothing() -> None:
     clear = replace(_left(), clear_until=30)
     history = _first(_look(clear)).history
     assert judge(_look(_left(begin=30)), history, _NOW).group.state is GroupState.OK
-    assert judge(_look(_left(begin=31)), history, _NOW).group.state is GroupState.BEHIND_RETENTION
+    assert judge(_look(_left(begin=31)), history, _NOW).group.state is GroupState.OVERTAKEN
     moved = _look(_left(committed=11, begin=30))
-    assert judge(moved, history, _NOW).group.state is GroupState.BEHIND_RETENTION
+    assert judge(moved, history, _NOW).group.state is GroupState.OVERTAKEN
 
 
 def test_topics_are_summed_up_over_their_partitions() -> None:

@@ -240,7 +240,7 @@ def test_refused_plan_is_counted_by_what_follows(plan: Plan, kind: str) -> None:
         ("plan_refused", "warning", False),
         ("plan_refused", "warning", True),
     ]
-    counts = [bench.count("plans_refused", plan=kind, outcome=outcome) for outcome in ("asked-again", "believed")]
+    counts = [bench.count("plans_refused", plan=kind, outcome=outcome) for outcome in ("retried", "believed")]
     assert counts == [1, 1]
 
 

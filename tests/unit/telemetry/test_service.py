@@ -108,7 +108,7 @@ def test_settings_are_shown(bench: _Bench) -> None:
         (lambda telemetry: telemetry.topic_at_risk("t", "d"), "topic_at_risk", "warning"),
         (lambda telemetry: telemetry.drain_incomplete(_PARTITION), "drain_incomplete", "warning"),
         (lambda telemetry: telemetry.http_failed(RuntimeError("r")), "http_failed", "error"),
-        (lambda telemetry: telemetry.registry_away("no answer"), "registry_away", "warning"),
+        (lambda telemetry: telemetry.registry_unavailable("no answer"), "registry_unavailable", "warning"),
         (lambda telemetry: telemetry.registry_back(), "registry_back", "info"),
         (lambda telemetry: telemetry.clock_stepped(30_000_000), "clock_stepped", "warning"),
         (lambda telemetry: telemetry.topic_unreadable("t", "d"), "topic_unreadable", "warning"),
@@ -163,13 +163,13 @@ def test_trouble_of_the_process_is_shown_with_its_time(bench: _Bench) -> None:
 
 def test_registry_that_is_away_is_shown_until_it_is_back(bench: _Bench) -> None:
     """In the metrics and in /status, with why."""
-    shown = [bench.value("registry_away")]
-    bench.telemetry.registry_away("no answer")
-    shown.append(bench.value("registry_away"))
-    assert (bench.status.as_json()["is_registry_away"], bench.status.last_error) == (True, "no answer")
+    shown = [bench.value("registry_unavailable")]
+    bench.telemetry.registry_unavailable("no answer")
+    shown.append(bench.value("registry_unavailable"))
+    assert (bench.status.as_json()["is_registry_unavailable"], bench.status.last_error) == (True, "no answer")
     bench.telemetry.registry_back()
-    assert [*shown, bench.value("registry_away")] == [0, 1, 0]
-    assert bench.status.as_json()["is_registry_away"] is False
+    assert [*shown, bench.value("registry_unavailable")] == [0, 1, 0]
+    assert bench.status.as_json()["is_registry_unavailable"] is False
 
 
 @pytest.mark.parametrize("cause", ReplacementCause)
