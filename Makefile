@@ -16,12 +16,13 @@ IMAGE ?= $(NAME):$(WRITTEN)
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
 CORE := $(addprefix tests/unit/,coverage events partition source x/test_framing.py x/test_backoff.py) --ignore tests/unit/partition/stories
+PURE := connector/coverage/*,connector/events/*,connector/partition/*
 EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SEED))
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint unit versions stories integration chart cluster-test deploy image-test monitoring faults \
+.PHONY: help demo test check lint unit coverage versions stories integration chart cluster-test deploy image-test monitoring faults \
   bench audit image base release check-tag image-push image-start image-sbom image-sign image-digest chart-push chart-sign \
   chart-digest format venv lock clean chromium curl java jq postgres prometheus
 
@@ -50,6 +51,11 @@ check: lint ## Run lint, types and the tests of the pure core: what to run befor
 
 unit: curl $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for the property-based ones
 	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 3 $(EXAMPLES) tests/unit tests/connections)
+
+coverage: curl $(VENV)/dev.stamp ## Measure which branches the unit tests reach: all of the pure core, 90 % of everything; what needs Kafka is left to the others
+	$(call step,unit tests with coverage,$(BIN)/python -m pytest -n 3 --cov --cov-report= tests/unit tests/connections)
+	$(call step,coverage of the pure core,$(BIN)/coverage report --include=$(PURE) --fail-under=100)
+	$(call step,coverage,$(BIN)/coverage report --fail-under=90)
 
 versions: curl ## Run the unit tests on every supported Python version that is found here, or on VERSIONS
 	$(call step,Python versions,scripts/test-versions $(VERSIONS))
@@ -165,7 +171,7 @@ lock: $(VENV)/dev.stamp ## Re-lock requirements/ from pyproject.toml, keeping co
 	@$(LOCK) --group sbom --constraint requirements/dev.txt --constraint requirements/audit.txt --output-file requirements/sbom.txt
 
 clean: ## Remove everything that make created
-	@rm -rf $(VENV) .work dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .work dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 java:

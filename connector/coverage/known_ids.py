@@ -83,6 +83,6 @@ def _buckets_of(ids: bytes) -> "array[int]":
     pairs[0::2] = ids[0::ID_BYTES]
     pairs[1::2] = ids[1::ID_BYTES].translate(_SHIFTED)
     buckets = array("H", bytes(pairs))
-    if sys.byteorder == "big":
+    if sys.byteorder == "big":  # pragma: no cover - on such machines only
         buckets.byteswap()
     return buckets

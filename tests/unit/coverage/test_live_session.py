@@ -1,5 +1,7 @@
 """A live connection: what its events and keep-alives prove, and how long a backfill holds coverage."""
 
+from dataclasses import replace
+
 import pytest
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
@@ -133,6 +135,14 @@ def test_coverage_that_is_held_where_x_grants_no_replay_is_a_gap_and_moves_on() 
     assert session.position_us == late_us
 
 
+def test_held_coverage_that_x_s_time_is_not_beyond_leaves_no_gap() -> None:
+    """X's `Date` stood still while the monotonic clock went on: no time lies between them."""
+    session = live(Live(5, GapCause.REPLAY_REFUSED), coverage(NOW_US), NOW_US)
+    still = replace(reading(NOW_US), monotonic_us=NOW_US + HOLD_LIMIT_US + 1)
+    assert session.lines([_at(-60)], still) is None
+    assert (session.gaps, session.position_us) == ([], NOW_US)
+
+
 def test_x_that_is_ever_later_does_not_hold_coverage_for_long() -> None:
     """All its dates were 20 minutes old, without a backfill: coverage stays with them, and is fetched again."""
     session = _plain()
@@ -151,6 +161,15 @@ def test_backfill_that_repeats_nothing_it_must_is_asked_for_as_a_replay() -> Non
     assert session.recovery.refetch == Refetch(_C - FIRST_OVERLAP_US, NOW_US, Suspicion.BACKFILL_UNCONFIRMED)
     assert session.recovery.distrusts_backfill
     assert session.position_us == _C
+
+
+def test_backfill_never_given_to_coverage_beyond_the_connect_leaves_no_gap() -> None:
+    """A connection before this one has covered all that the backfill was asked for."""
+    recovery = Recovery(distrusts_backfill=True, settled_us=_at(10))
+    session = live(Live(2), coverage(_at(10), recovery, [_at(-60)]), NOW_US)
+    assert session.keep_alive(keep_alive(_at(60), None)) is None
+    assert session.keep_alive(keep_alive(_at(80))) is None
+    assert session.gaps == []
 
 
 def test_backfill_never_given_is_a_gap_until_the_latest_that_the_connect_can_have_been() -> None:

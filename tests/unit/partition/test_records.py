@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from msgspec import structs
 
 from connector.coverage.gap import Gap, GapCause, GapState, Suspicion
 from connector.events.catalog import StreamPartition
@@ -174,3 +175,25 @@ def test_unknown_members_travel_with_the_event() -> None:
     assert isinstance(event, Event)
     value = value_of(builder().event(event, NOW_US, 1, "stream"))
     assert json.loads(value["unknown_fields"]) == {"new": {"a": [1, None]}}
+
+
+def test_event_that_its_schema_does_not_take_is_unencodable() -> None:
+    """Whatever the encoder says concerns this event alone."""
+    odd = structs.replace(_event(), values=(object(),) * len(_event().values))
+    with pytest.raises(UnencodableError, match=r"^AttributeError: "):
+        builder().event(odd, NOW_US, 1, "stream")
+
+
+def test_mark_of_a_replayed_dead_letter_says_when_and_as_what() -> None:
+    """It has the id of the dead letter, and no value."""
+    record = builder().replayed(b"\x0a" * 16, NOW_US, 41, NOW_US + 1_000_000)
+    assert (record.topic, record.key, record.value) == (NAMES.dead_letter, b"0a" * 16, b"")
+    assert record.headers == {
+        "reason": "replayed",
+        "event-id": "0a" * 16,
+        "stream": "tweet",
+        "stream-partition": "2",
+        "received-at": format_us(NOW_US),
+        "replayed-at": format_us(NOW_US + 1_000_000),
+        "sequence": "41",
+    }

@@ -22,7 +22,7 @@ from connector.kafka.ledger import decode_shipped, first_entry
 from connector.kafka.restore import OffsetEntry, Restored
 from connector.kafka.transaction import Committed, Record
 from connector.partition import worker as worker_module
-from connector.partition.worker import CORRUPT_WAIT_S, PartitionWorker, SharedResources
+from connector.partition.worker import CORRUPT_WAIT_S, HUNG_S, PartitionWorker, SharedResources
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
 from connector.source.channel import Channel, ChannelClosedError
 from connector.source.connect_limiter import ConnectLimiter
@@ -349,3 +349,13 @@ def test_ledger_is_held_against_the_latest_of_wall_clock_and_x(bench: _Bench, mo
     assert bench.clock_us() == NOW_US
     monkeypatch.setattr(worker_module, "wall_us", lambda: NOW_US + 1)
     assert bench.clock_us() == NOW_US + 1
+
+
+def test_committer_without_a_heartbeat_hangs_unless_it_was_asked_to_stop(bench: _Bench) -> None:
+    """For whoever watches it, after two minutes."""
+    hung = []
+    for clock_s in (HUNG_S, HUNG_S + 1):
+        bench.clock_s = clock_s
+        hung.append(bench.worker.is_hung)
+    bench.worker.stop(may_commit=False)
+    assert [*hung, bench.worker.is_hung] == [False, True, False]
