@@ -220,6 +220,8 @@ def test_range_in_doubt_comes_first_as_far_as_it_is_in_reach() -> None:
     assert (partly.start_us - start_us) // MINUTE_US == 12
     gone_us = later_us + 60 * MINUTE_US
     assert next_plan(gone_us, recovery, gone_us, Contract()) == Live(1)
+    last_us = start_us + 40 * MINUTE_US + REPLAY_REACH_US - REPLAY_MARGIN_US  # reach begins where the range ends
+    assert next_plan(last_us, recovery, last_us, Contract()) == Live(1)
 
 
 @given(start_us=st.integers(0, 2 * _NOW), length_us=st.integers(0, REPLAY_REACH_US))
