@@ -26,7 +26,7 @@ from tests.rig.consumers import worker
 from tests.rig.kafka import KafkaCluster
 from tests.rig.metric_table import RULES, panel_queries, rule_queries, rules
 from tests.rig.own_topics import OwnTopics, done_run
-from tests.rig.pages import code_blocks, commands
+from tests.rig.pages import code_blocks, command_lines
 from tests.rig.process import wait_until
 from tests.rig.prometheus import Prometheus
 from tests.rig.queries import OF_PROMETHEUS, filled_in, selectors, selects
@@ -139,7 +139,7 @@ def test_status_shows_the_gap(stage: _Stage) -> None:
 def test_runbook_leads_to_the_cause(stage: _Stage, tmp_path: Path) -> None:
     """Its command prints the gap, and its queries say that the network was away while the connector was not."""
     page = section("ComplianceGapRecorded")
-    assert list(commands(page)) == ["connector gaps"]
+    assert command_lines(page) == [["connector gaps"]]
     with ConnectorProcess(tmp_path, ["gaps"], stage.config) as run:
         assert run.wait() == 0
         assert re.search(r"\nlike/1 +\S+  \S+  lost  outage-too-long: .+\n +id: like/1/.+\n$", run.stdout)

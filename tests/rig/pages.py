@@ -1,18 +1,13 @@
 """What the documentation shows: code blocks and the commands in them."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 
 def code_blocks(page: str, language: str) -> Iterator[str]:
     """Give the code blocks of a language, without the indentation of a list that they stand in."""
     for match in re.finditer(rf"^( *)```{language}\n(.*?)^ *```", page, re.DOTALL | re.MULTILINE):
         yield "\n".join(line.removeprefix(match[1]) for line in match[2].splitlines())
-
-
-def commands(page: str) -> Iterable[str]:
-    """Return the commands that the page has one type."""
-    return [line[2:] for block in code_blocks(page, "console") for line in block.splitlines() if line.startswith("$ ")]
 
 
 def command_lines(page: str) -> list[list[str]]:
