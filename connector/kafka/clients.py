@@ -7,7 +7,8 @@ the clients are used for beyond that.
 import logging
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -70,6 +71,20 @@ def make(kind: Callable[[ClientProperties], C], properties: ClientProperties) ->
     except (AttributeError, TypeError) as error:  # a property that the Python client takes as a function or a map
         problem = str(error)
     raise SettingsError([f"{variable_name(('kafka',))}: librdkafka refuses the settings: {shown(problem)}"])
+
+
+class OwnsConsumer:
+    """A context manager that closes the consumer that it made: left open, its threads go on as long as the process."""
+
+    _consumer: Consumer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close()
 
 
 def try_properties(settings: KafkaSettings, session_timeout_ms: int) -> None:

@@ -5,13 +5,12 @@ Must not know what is read, nor when it counts as read.
 
 import time
 from collections.abc import Collection, Mapping
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from connector.errors import NotProvisionedError
-from connector.kafka.clients import ClientProperties, make, reader_config
+from connector.kafka.clients import ClientProperties, OwnsConsumer, make, reader_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.reading import Place, unavailable
 from connector.quoting import shown
@@ -29,7 +28,7 @@ class Resumption(NamedTuple):
     moved: tuple[str, ...]
 
 
-class KeptPosition:
+class KeptPosition(OwnsConsumer):
     """The position of a group that only one reader uses.
 
     Every method raises `NotProvisionedError` where a right is missing or consumers share the group's partitions, and
@@ -92,14 +91,6 @@ class KeptPosition:
         except KafkaException as error:
             raise self._refused(error) from error
         self._kept = dict(reached)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._consumer.close()
 
     def _refused(self, error: KafkaException) -> Exception:
         code = error.args[0].code()

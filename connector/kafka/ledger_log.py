@@ -6,15 +6,14 @@ Owns where reading begins and ends. Must not know how the entries are used. Inst
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from connector.errors import NotProvisionedError, OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
-from connector.kafka.clients import ClientProperties, make, reader_config
+from connector.kafka.clients import ClientProperties, OwnsConsumer, make, reader_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import LedgerEntry, read_entry
 from connector.kafka.reading import SILENCE_S, ReadRecord, as_record, is_end, is_of_use, silent, take, unavailable
@@ -36,7 +35,7 @@ class Bounds(NamedTuple):
     end: int
 
 
-class LedgerLog:
+class LedgerLog(OwnsConsumer):
     """The committed entries of all stream partitions, inside a `with`.
 
     No entry may be from long after both its date and `now_us`. Making one and every method raise
@@ -150,11 +149,3 @@ class LedgerLog:
             return self.entry(record, partition).covered_until_before_us <= covered_us
         except OwnCorruptionError:
             return False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._consumer.close()

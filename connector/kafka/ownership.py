@@ -5,14 +5,13 @@ balances by count, balances the actual work. Owns the group's protocol. Must not
 """
 
 from collections.abc import Callable, Collection, Iterable
-from types import TracebackType
 from typing import Protocol, Self
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
 
 from connector.errors import ConnectorError, DependencyUnavailableError, SettingsError
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.kafka.clients import group_consumer_config, make
+from connector.kafka.clients import OwnsConsumer, group_consumer_config, make
 from connector.kafka.topics import TopicNames
 from connector.quoting import shown
 from connector.settings import KafkaSettings, variable_name
@@ -34,7 +33,7 @@ class Owner(Protocol):
         """Release these, which another replica may own already: commit nothing more."""
 
 
-class Membership:
+class Membership(OwnsConsumer):
     """A member of the group, inside a `with`. Callbacks come from within `poll` and on leaving."""
 
     def __init__(self, settings: KafkaSettings, streams: Iterable[str], session_timeout_ms: int, owner: Owner) -> None:
@@ -69,11 +68,6 @@ class Membership:
             list(self._stream_by_topic), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._consumer.close()
 
     def _fatal(self, error: KafkaError) -> ConnectorError:
         if _TWIN in error.str():

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from operator import methodcaller
-from types import MappingProxyType, TracebackType
-from typing import Any, NamedTuple, Self
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -26,7 +26,7 @@ from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.events.avro import AvroDecoder, split_prefix
 from connector.events.schemas import LEDGER, AvroSchema
 from connector.events.times import format_us
-from connector.kafka.clients import make, reader_config
+from connector.kafka.clients import OwnsConsumer, make, reader_config
 from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import EntryDecoder
 from connector.kafka.outages import cause
@@ -84,7 +84,7 @@ def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
         raise ForeignRecordError(f"{record.place}: {type(error).__name__}: {error}") from error
 
 
-class TopicReader:
+class TopicReader(OwnsConsumer):
     """Reads topics from their beginning, an instant or their end, and up to the instant `end_us` if given.
 
     `start` is microseconds since 1970, or `BEGINNING` or `NOW`; `offsets` has partitions that start elsewhere. `choose`
@@ -160,14 +160,6 @@ class TopicReader:
                     deadline += time.monotonic() - yielded  # the caller's time is no silence of Kafka's
             if missing and time.monotonic() > deadline:
                 raise silent(*min(missing, key=str))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._consumer.close()
 
     def _note(self, message: Message) -> tuple[Place, int]:
         """Record how far a partition was read, and return both."""
