@@ -24,7 +24,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .PHONY: help demo test check lint unit coverage versions stories integration chart cluster-test deploy image-test monitoring faults \
   bench audit image base release check-tag image-push image-start image-sbom image-sign image-digest chart-push chart-sign \
-  chart-digest format venv lock clean chromium curl java jq postgres prometheus
+  chart-digest format venv lock clean chromium curl go java jq postgres prometheus
 
 # $(call step,NAME,COMMAND): says what runs, and which one it was that failed.
 define step
@@ -186,6 +186,9 @@ chromium:
 curl:
 	@command -v curl >/dev/null || scripts/install-packages curl
 
+go:
+	@command -v go >/dev/null || scripts/install-packages golang-go
+
 jq:
 	@command -v jq >/dev/null || scripts/install-packages jq
 
@@ -195,25 +198,21 @@ postgres:
 prometheus:
 	@command -v promtool >/dev/null || scripts/install-packages prometheus
 
-$(HELM)-$(HELM_VERSION).stamp:
-	@command -v go >/dev/null || scripts/install-packages golang-go
+$(HELM)-$(HELM_VERSION).stamp: | go
 	@echo "==> building Helm $(HELM_VERSION)"
 	@GOBIN=$(CURDIR)/$(dir $(HELM)) go install -trimpath -ldflags='-s -w' helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)
 	@touch $@
 
-$(ACTIONLINT)-$(ACTIONLINT_VERSION).stamp:
-	@command -v go >/dev/null || scripts/install-packages golang-go
+$(ACTIONLINT)-$(ACTIONLINT_VERSION).stamp: | go
 	@echo "==> building actionlint $(ACTIONLINT_VERSION)"
 	@GOBIN=$(CURDIR)/$(dir $(ACTIONLINT)) go install -trimpath -ldflags='-s -w' github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 	@touch $@
 
-$(KUBECTL): $(wildcard tests/kubectl/*)
-	@command -v go >/dev/null || scripts/install-packages golang-go
+$(KUBECTL): $(wildcard tests/kubectl/*) | go
 	@echo "==> building kubectl"
 	@go -C tests/kubectl build -trimpath -ldflags='-s -w' -o $(CURDIR)/$@ .
 
-$(CLUSTER)/v$(KUBERNETES_VERSION).stamp:
-	@command -v go >/dev/null || scripts/install-packages golang-go
+$(CLUSTER)/v$(KUBERNETES_VERSION).stamp: | go
 	@echo "==> building Kubernetes $(KUBERNETES_VERSION) and etcd"
 	@tests/cluster/build $(KUBERNETES_VERSION) $(CLUSTER)
 	@touch $@
