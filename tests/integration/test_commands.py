@@ -8,7 +8,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import httpx
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -21,6 +20,7 @@ from connector.settings import KafkaSettings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken, Drop, InvalidBody, UnknownType
 from connector.simulator.server import Simulator
+from tests.rig import local_http
 from tests.rig.audit import audit, expected_events, read_history
 from tests.rig.oracle import EVENTS
 from tests.rig.process import LOOPBACK, wait_until
@@ -39,6 +39,7 @@ from tests.rig.service import (
 from tests.rig.session import Kafka, SchemaRegistry
 
 _PARTITIONS = 2
+_PAGES = ("/livez", "/readyz", "/status", "/metrics", "/")
 _OWN_TOPICS = ("coverage", "gap", "dead-letter", "ledger")
 
 
@@ -300,7 +301,7 @@ def test_simulate_obeys_control_and_feeds_run(config: Config, tmp_path: Path) ->
             assert status["fired"] == {"unknown-type": 4}
             wait_until(lambda: probe.metric("events_published_total") == 500, "all is published")
             wait_until(lambda: probe.metric("lines_dead_lettered_total") == 4, "the rest are dead letters")
-            recorded = [json.loads(line) for line in httpx.get(f"{x_url}/control/record").text.split("\n")[:-1]]
+            recorded = [json.loads(line) for line in local_http.get(f"{x_url}/control/record").text.split("\n")[:-1]]
             assert len(recorded) == 504
         simulate.signal(signal.SIGTERM)
         assert simulate.wait() == 0
@@ -308,7 +309,7 @@ def test_simulate_obeys_control_and_feeds_run(config: Config, tmp_path: Path) ->
 
 def _control(x_url: str, name: str, body: dict[str, object] | None = None) -> dict[str, dict[str, int]]:
     url = f"{x_url}/control/{name}"
-    answer = httpx.get(url) if body is None else httpx.post(url, json=body)
+    answer = local_http.get(url) if body is None else local_http.post(url, json=body)
     found: dict[str, dict[str, int]] = answer.raise_for_status().json()
     return found
 
@@ -355,7 +356,7 @@ def test_run_answers_over_http_without_secrets(config: Config, simulator: Simula
     with ConnectorProcess(tmp_path, ["run"], config) as run:
         probe = run.probe()
         probe.await_connected(simulator)
-        answers = {path: httpx.get(f"{probe.url}{path}") for path in ("/livez", "/readyz", "/status", "/metrics", "/")}
+        answers = {path: local_http.get(f"{probe.url}{path}") for path in _PAGES}
         assert {path: answer.status_code for path, answer in answers.items()} == {
             "/livez": 200,
             "/readyz": 200,
@@ -393,7 +394,7 @@ def test_token_is_in_nothing_that_a_run_leaves_behind(registry: SchemaRegistry, 
             x.tokens.invalidate()
             x.inject(Drop())
             wait_until(lambda: probe.metric("connect_failures_total", reason="http-401") > 0, "X rejects the token")
-            told = [httpx.get(f"{probe.url}{path}").text for path in ("/livez", "/readyz", "/status", "/metrics", "/")]
+            told = [local_http.get(f"{probe.url}{path}").text for path in _PAGES]
             run.signal(signal.SIGTERM)
             assert run.wait() == 0
             assert "X rejects the token: check" in run.stderr + "".join(told)

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -18,6 +17,7 @@ from connector.settings import Settings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from connector.telemetry import exposition, group_states, group_watch
+from tests.rig import local_http
 from tests.rig.consumers import member, process, worker
 from tests.rig.process import wait_until
 from tests.rig.service import (
@@ -92,7 +92,7 @@ def _consumers(folder: Path, config: Config, exit_code: int, *groups: str) -> di
 
 
 def _page(probe: Probe) -> str:
-    return httpx.get(probe.url).raise_for_status().text
+    return local_http.get(probe.url).raise_for_status().text
 
 
 def test_groups_that_do_not_act_are_told_apart_in_every_place(

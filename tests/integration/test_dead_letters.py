@@ -28,7 +28,7 @@ from tests.rig.session import Kafka, SchemaRegistry
 _PARTITIONS = 3
 _FORGOTTEN = ("tweet.delete", "user.suspend")
 _REPLAYS_S = 120.0
-_SOON_S = 4.0
+_SOON_S = 10.0
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from typing import Any
 
 import avro.io
 import avro.schema
-import httpx
 import pytest
 
 from connector.events.catalog import StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
+from tests.rig import local_http
 from tests.rig.audit import Place, expected_events
 from tests.rig.java import java_decode
 from tests.rig.oracle import EVENTS, ExpectedEvent
@@ -82,7 +82,7 @@ class _ApacheReader:
         """Return the record, with times in milliseconds."""
         schema_id, body = value[1:5], BytesIO(value[5:])
         if schema_id not in self._readers:
-            answer = httpx.get(f"{self._url}/schemas/ids/{int.from_bytes(schema_id)}").raise_for_status()
+            answer = local_http.get(f"{self._url}/schemas/ids/{int.from_bytes(schema_id)}").raise_for_status()
             self._readers[schema_id] = avro.io.DatumReader(avro.schema.parse(answer.json()["schema"]))
         record = self._readers[schema_id].read(avro.io.BinaryDecoder(body))
         assert isinstance(record, dict)

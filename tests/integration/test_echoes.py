@@ -12,10 +12,10 @@ from secrets import token_hex
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
 
-import httpx
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from tests.rig import local_http
 from tests.rig.process import LOOPBACK, wait_until
 from tests.rig.readback import ReadRecord, read_topics
 from tests.rig.service import Config, ConnectorProcess, make_config, override, provisioned
@@ -162,7 +162,9 @@ def test_token_that_x_repeats_is_neither_published_nor_shown(config: Config, kaf
         assert probe.metric("events_published_total", stream="like") == 4
         assert probe.metric("lines_with_secret_total", stream="like") == 9
         port = run.logged("starting")[0]["http_port"]
-        pages = [httpx.get(f"http://{LOOPBACK}:{port}{page}").text for page in ("/status", "/metrics", "/livez", "/")]
+        pages = [
+            local_http.get(f"http://{LOOPBACK}:{port}{page}").text for page in ("/status", "/metrics", "/livez", "/")
+        ]
         run.signal(signal.SIGTERM)
         assert run.wait() == 0
         told = [run.stdout, run.stderr, *pages]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from connector.events.catalog import StreamPartition
@@ -21,6 +20,7 @@ from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Refuse, UnknownType
 from connector.simulator.server import Simulator
 from connector.x.clock import wall_us
+from tests.rig import local_http
 from tests.rig.process import wait_until
 from tests.rig.service import (
     Config,
@@ -115,7 +115,7 @@ def stage(kafka: Kafka, registry: SchemaRegistry, seed: int, tmp_path: Path) -> 
         stopped_s = time.monotonic()
         page = well.probe().url
         verdict = f"{len(hung)} of {len(_PARTITIONS)} stream partitions need attention"
-        wait_until(lambda: verdict in httpx.get(page).text, "the page says it", _PATIENCE_S)
+        wait_until(lambda: verdict in local_http.get(page).text, "the page says it", _PATIENCE_S)
         wait_until(lambda: time.monotonic() > stopped_s + _SILENT_S, "its last ledger entry is old, too", _PATIENCE_S)
         yield _Stage(config, page, hung, tmp_path)
         hanging.signal(signal.SIGCONT)
@@ -123,7 +123,7 @@ def stage(kafka: Kafka, registry: SchemaRegistry, seed: int, tmp_path: Path) -> 
 
 def test_every_place_says_the_same_and_the_truth(stage: _Stage) -> None:
     """The command and the page, coverage in all its forms, and their exit codes."""
-    page = httpx.get(stage.page_url).raise_for_status().text
+    page = local_http.get(stage.page_url).raise_for_status().text
     end = format_us(wall_us() + 60 * US_PER_S)
     (code, printed), *reports = stage.run(
         ["status", "--output", "json"],

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from connector.coverage.gap import Gap, GapCause
@@ -19,6 +18,7 @@ from connector.operations.coverage_html import render
 from connector.simulator.faults import Broken
 from connector.simulator.server import Simulator
 from connector.telemetry import record_watch
+from tests.rig import local_http
 from tests.rig.browser import Browser
 from tests.rig.ledger_damage import LedgerDamage
 from tests.rig.own_topics import OwnTopics
@@ -74,7 +74,7 @@ def _status(folder: Path, config: Config, exit_code: int, *options: str) -> tupl
 
 
 def _page(probe: Probe) -> str:
-    return httpx.get(probe.url).raise_for_status().text
+    return local_http.get(probe.url).raise_for_status().text
 
 
 def test_service_that_is_well_says_so_in_every_place(

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-import httpx
 import pytest
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import (
@@ -29,6 +28,7 @@ from connector.kafka.topics import TopicNames, topic_specs
 from connector.kafka.verify import Provisioned, verify, verify_batch
 from connector.operations.provision import Plan, provision
 from connector.settings import KafkaSettings, SaslSettings, SchemaRegistrySettings, TlsSettings
+from tests.rig import local_http
 from tests.rig.kafka import KafkaCluster
 from tests.rig.process import wait_until
 from tests.rig.registry import Registry
@@ -135,10 +135,10 @@ def test_provision_of_nothing_makes_every_subject_with_its_level(
     schema_ids = {**of_streams, **verify_batch(settings, cluster, registry_client).schema_ids}
     for topic in names.schemas():
         subject = f"{registry.url}/subjects/{topic}-value"
-        level = httpx.get(f"{registry.url}/config/{topic}-value").json()
+        level = local_http.get(f"{registry.url}/config/{topic}-value").json()
         assert level["compatibilityLevel"] == "FULL_TRANSITIVE"
-        assert httpx.get(f"{subject}/versions").json() == [1]
-        assert httpx.get(f"{subject}/versions/latest").json()["id"] == schema_ids[topic]
+        assert local_http.get(f"{subject}/versions").json() == [1]
+        assert local_http.get(f"{subject}/versions/latest").json()["id"] == schema_ids[topic]
 
 
 def test_provision_again_finds_nothing_to_do(settings: KafkaSettings, registry_client: RegistryClient) -> None:
@@ -208,7 +208,7 @@ def test_provision_of_an_incompatible_subject_gives_the_registrys_reason(
     subject = f"{settings.topic_prefix}-gap-value"
     foreign = '{"type":"record","name":"Gap","namespace":"x.compliance.v1","fields":[{"name":"gap_id","type":"int"}]}'
     registry_client.set_compatibility(subject)
-    httpx.post(f"{registry.url}/subjects/{subject}/versions", json={"schema": foreign}).raise_for_status()
+    local_http.post(f"{registry.url}/subjects/{subject}/versions", json={"schema": foreign}).raise_for_status()
     with pytest.raises(NotProvisionedError, match=rf"subject {subject}: .* refuses .*\.Gap: .*ncompatible"):
         provision(settings, Cluster(settings), registry_client, dry_run=False)
 

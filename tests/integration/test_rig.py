@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from tests.rig import local_http
 from tests.rig.java import RigError, find_java, java_decode
 from tests.rig.kafka import KafkaCluster
 from tests.rig.process import wait_until
@@ -188,7 +189,7 @@ def _produce_one(settings: Mapping[str, str | int], topic: str, value: bytes) ->
 
 
 def _register(registry: SchemaRegistry, subject: str) -> int:
-    answer = httpx.post(f"{registry.url}/subjects/{subject}/versions", json={"schema": json.dumps(_SCHEMA)})
+    answer = local_http.post(f"{registry.url}/subjects/{subject}/versions", json={"schema": json.dumps(_SCHEMA)})
     return int(answer.raise_for_status().json()["id"])
 
 
@@ -196,9 +197,9 @@ def test_registry_schema_registered_is_found_by_lookup_and_by_id(registry: Schem
     """A registered schema is found under its subject and under its id."""
     subject = f"{prefix}.t-value"
     schema_id = _register(registry, subject)
-    found = httpx.post(f"{registry.url}/subjects/{subject}", json={"schema": json.dumps(_SCHEMA)}).json()
+    found = local_http.post(f"{registry.url}/subjects/{subject}", json={"schema": json.dumps(_SCHEMA)}).json()
     assert (found["id"], found["version"]) == (schema_id, 1)
-    assert json.loads(httpx.get(f"{registry.url}/schemas/ids/{schema_id}").json()["schema"]) == _SCHEMA
+    assert json.loads(local_http.get(f"{registry.url}/schemas/ids/{schema_id}").json()["schema"]) == _SCHEMA
 
 
 def test_registry_compatibility_set_before_the_subject_exists_is_enforced(
@@ -206,11 +207,11 @@ def test_registry_compatibility_set_before_the_subject_exists_is_enforced(
 ) -> None:
     """A compatibility level may come before the first schema, and holds for the second."""
     subject = f"{prefix}.t-value"
-    level = httpx.put(f"{registry.url}/config/{subject}", json={"compatibility": "FULL_TRANSITIVE"})
+    level = local_http.put(f"{registry.url}/config/{subject}", json={"compatibility": "FULL_TRANSITIVE"})
     assert level.raise_for_status().json()["compatibility"] == "FULL_TRANSITIVE"
     _register(registry, subject)
     breaking = _SCHEMA | {"fields": [*_SCHEMA["fields"], {"name": "new", "type": "string"}]}
-    refused = httpx.post(f"{registry.url}/subjects/{subject}/versions", json={"schema": json.dumps(breaking)})
+    refused = local_http.post(f"{registry.url}/subjects/{subject}/versions", json={"schema": json.dumps(breaking)})
     assert refused.status_code == httpx.codes.CONFLICT
 
 

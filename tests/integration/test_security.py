@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import (
@@ -25,6 +24,7 @@ from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken
 from connector.simulator.server import Simulator
 from tests.rig import kafka as rig_kafka
+from tests.rig import local_http
 from tests.rig.audit import audit, read_history
 from tests.rig.kafka import KafkaCluster
 from tests.rig.kafka_properties import Layout, broker_properties
@@ -159,7 +159,7 @@ def test_run_without_rights_for_metrics_works_and_leaves_them_out(guarded: _Guar
         wait_until(lambda: len(run.logged("topic_unreadable")) == 3, "the topics are known to be unreadable")
         assert probe.is_ready
         # coverage is known, and no picture of it without gaps
-        wait_until(lambda: httpx.get(probe.url).text.count("Not known at present.") == 3, "the page says so")
+        wait_until(lambda: local_http.get(probe.url).text.count("Not known at present.") == 3, "the page says so")
         assert _watched(probe) == set()
     reasons = {entry["topic"]: entry["detail"] for entry in run.logged("topic_unreadable")}
     assert reasons == {

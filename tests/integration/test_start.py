@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from secrets import token_hex
 
-import httpx
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -13,6 +12,7 @@ from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Drop
 from connector.simulator.server import Simulator
 from connector.x.backoff import Backoff
+from tests.rig import local_http
 from tests.rig.audit import audit, read_history
 from tests.rig.process import LOOPBACK, free_port, wait_until
 from tests.rig.service import (
@@ -73,7 +73,7 @@ def test_run_with_a_subject_missing_names_it_and_the_command(
 ) -> None:
     """The one subject and the schema it should have are named, the others are not."""
     subject = f"{_PREFIX}.like.delete-value"
-    httpx.delete(f"{registry.url}/subjects/{subject}").raise_for_status()
+    local_http.delete(f"{registry.url}/subjects/{subject}").raise_for_status()
     said = _refusal(tmp_path, config, 78)
     provision_topics(config)
     assert f"subject {subject} does not have the schema LikeDelete" in said.replace("x.compliance.v1.", "")
@@ -197,7 +197,7 @@ def test_token_rejected_at_run_time_is_said_and_a_new_one_in_its_file_is_taken(
                 "X rejects the token of every stream partition, which says so",
             )
             assert probe.metric("connect_failures_total", reason="http-401") >= len(STREAM_PARTITIONS)
-            assert httpx.get(f"{probe.url}/livez").is_success
+            assert local_http.get(f"{probe.url}/livez").is_success
             assert probe.is_ready
             simulator.emit(100)
             token_file.write_text(simulator.tokens.current, encoding="utf-8")
@@ -215,6 +215,6 @@ def test_stop_while_dependencies_are_away_ends_the_waiting(config: Config) -> No
     """A stop during the start is a clean one, long before the deadline; until then it is alive and not ready."""
     began = time.monotonic()
     with running(override(_no_registry(config), pipeline={"start_deadline_s": 600})) as probe:
-        assert httpx.get(f"{probe.url}/livez").is_success
+        assert local_http.get(f"{probe.url}/livez").is_success
         assert not probe.is_ready
     assert time.monotonic() - began < 30

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken, Duplicate
 from connector.simulator.server import Simulator
+from tests.rig import local_http
 from tests.rig.kafka import KafkaCluster
 from tests.rig.log_events import log_events
 from tests.rig.metric_table import metric_rows
@@ -81,7 +81,7 @@ def test_scrape_is_what_prometheus_expects_and_what_the_docs_list(stage: _Stage)
 
 
 def _text(probe: Probe) -> str:
-    return httpx.get(f"{probe.url}/metrics").raise_for_status().text
+    return local_http.get(f"{probe.url}/metrics").raise_for_status().text
 
 
 def test_every_line_is_accounted_for_in_every_stream(stage: _Stage) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,6 +21,7 @@ from connector.telemetry import group_watch
 from tests.faults.upstream.journey import US_PER_S, Journey, to_us
 from tests.monitoring.shortened import shortened
 from tests.monitoring.test_runbook import section
+from tests.rig import local_http
 from tests.rig.consumers import worker
 from tests.rig.kafka import KafkaCluster
 from tests.rig.metric_table import RULES, panel_queries, rule_queries, rules
@@ -167,7 +167,7 @@ def test_every_query_selects_something_of_a_real_scrape(stage: _Stage) -> None:
 
 
 def _scrape(probe: Probe) -> str:
-    return httpx.get(f"{probe.url}/metrics").raise_for_status().text
+    return local_http.get(f"{probe.url}/metrics").raise_for_status().text
 
 
 @pytest.mark.parametrize("query", list(panel_queries()), ids=lambda query: query[0])

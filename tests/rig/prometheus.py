@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.rig import local_http
 from tests.rig.process import LOOPBACK, Housed, Server, free_port
 
 _INTERVAL = "1s"
@@ -42,22 +43,22 @@ class Prometheus(Housed):
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Return the labels and value of each sample that is the answer now. Raises `HTTPStatusError` on no PromQL."""
-        answer = httpx.post(f"{self._url}/api/v1/query", data={"query": expression}).raise_for_status().json()
+        answer = local_http.post(f"{self._url}/api/v1/query", data={"query": expression}).raise_for_status().json()
         return [(sample["metric"], float(sample["value"][1])) for sample in answer["data"]["result"]]
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return all alerts that fire now, with labels and annotations."""
-        answer = httpx.get(f"{self._url}/api/v1/alerts").raise_for_status().json()
+        answer = local_http.get(f"{self._url}/api/v1/alerts").raise_for_status().json()
         return [alert for alert in answer["data"]["alerts"] if alert["state"] == "firing"]
 
     def rule_errors(self) -> list[str]:
         """Return what is wrong with rules when they are evaluated on what there is."""
-        answer = httpx.get(f"{self._url}/api/v1/rules").raise_for_status().json()
+        answer = local_http.get(f"{self._url}/api/v1/rules").raise_for_status().json()
         rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
         return [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule.get("lastError")]
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self._url}/-/ready").is_success
+            return local_http.get(f"{self._url}/-/ready").is_success
         except httpx.TransportError:
             return False

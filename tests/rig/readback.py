@@ -11,10 +11,10 @@ from io import BytesIO
 from typing import Any
 
 import fastavro
-import httpx
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from tests.rig import local_http
 from tests.rig.process import wait_until
 
 _TIMEOUT_S = 60.0
@@ -125,12 +125,12 @@ class Decoder:
 
     def schema(self, schema_id: int) -> Any:  # noqa: ANN401 - a schema is any JSON
         """Return the schema with this id as the registry has it."""
-        answer = httpx.get(f"{self._url}/schemas/ids/{schema_id}").raise_for_status()
+        answer = local_http.get(f"{self._url}/schemas/ids/{schema_id}").raise_for_status()
         return json.loads(answer.json()["schema"])
 
     def newest_schema(self, subject: str) -> tuple[int, Any]:
         """Return id and schema of the newest version of a subject."""
-        answer = httpx.get(f"{self._url}/subjects/{subject}/versions/latest").raise_for_status().json()
+        answer = local_http.get(f"{self._url}/subjects/{subject}/versions/latest").raise_for_status().json()
         return answer["id"], json.loads(answer["schema"])
 
 

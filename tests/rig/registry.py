@@ -2,6 +2,7 @@
 
 import httpx
 
+from tests.rig import local_http
 from tests.rig.java import find_java, java_parts
 from tests.rig.process import LOOPBACK, Housed, Server, free_port
 
@@ -32,7 +33,7 @@ class Registry(Housed):
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/subjects").is_success
+            return local_http.get(f"{self.url}/subjects").is_success
         except httpx.TransportError:
             return False
 
