@@ -6,7 +6,7 @@ Instants are microseconds since 1970 in X's time, except `written_at`, which is 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from connector.coverage.known_dates import KnownDates
 from connector.coverage.known_ids import KnownIds
@@ -39,6 +39,28 @@ from connector.telemetry.delays import Arrival
 
 COVERAGE_INTERVAL_US = 10 * US_PER_S
 _NS_PER_US = 1000
+
+
+@dataclass(slots=True)
+class _Connection:
+    """The connection that messages come from: what X granted, what it proves, and the reason to end it, if any.
+
+    Once `is_refused`, what still comes is left out: it has to come again over another connection.
+    """
+
+    opened: Opened
+    session: LiveSession | ReplaySession
+    end_reason: EndReason | None = None
+    is_refused: bool = False
+
+    @property
+    def replayed(self) -> Replay | None:
+        """The range that X replays, or None if it delivers live."""
+        return self.opened.plan if isinstance(self.opened.plan, Replay) else None
+
+    def hang_up(self, reason: EndReason | None) -> None:
+        """Record a reason to end the connection; the first one counts."""
+        self.end_reason = self.end_reason or reason
 
 
 class PartitionState:
@@ -74,10 +96,7 @@ class PartitionState:
         self._known_ids.forget(self._forgettable_until_us(self.covered_until_us))
         self._seen_until_us = 0
         self._unconfirmed = restored[-1] if self.has_begun else None
-        self._session: LiveSession | ReplaySession | None = None
-        self._opened: Opened | None = None
-        self._end_reason: EndReason | None = None
-        self._is_refused = False
+        self._connection: _Connection | None = None
         self._last: LastConnection | None = None
         self._covered_as: tuple[Mode, int] | None = None
         self._batch = PendingBatch()
@@ -105,9 +124,9 @@ class PartitionState:
     @property
     def mode(self) -> Mode:
         """What the stream partition is doing."""
-        if self._session is None:
+        if self._connection is None:
             return Mode.DISCONNECTED
-        return Mode.LIVE if isinstance(self._session, LiveSession) else Mode.REPLAY
+        return Mode.REPLAY if self._connection.replayed else Mode.LIVE
 
     @property
     def progress(self) -> Progress:
@@ -119,17 +138,18 @@ class PartitionState:
 
         Raises `OwnCorruptionError` when X's time shows that what was restored cannot be true.
         """
+        connection = self._connection
         match message:
             case Opened():
                 self._open(message)
             case Ended():
                 self._end(message)
-            case LinesRead() if self._session is not None and not self._is_refused:
-                self._hang_up(self._apply_lines(message, self._session))
-            case KeepAlive() if self._session is not None and not self._is_refused:
-                self._hang_up(self._session.keep_alive(message))
+            case LinesRead() if connection is not None and not connection.is_refused:
+                connection.hang_up(self._apply_lines(message, connection))
+            case KeepAlive() if connection is not None and not connection.is_refused:
+                connection.hang_up(connection.session.keep_alive(message))
         self._collect()
-        return self._end_reason
+        return self._connection.end_reason if self._connection else None
 
     def prepare(self, written_at_us: int) -> Transaction:
         """Return the transaction of everything applied so far."""
@@ -191,7 +211,7 @@ class PartitionState:
 
     @property
     def _plan(self) -> Plan | None:
-        return self._opened.plan if self._opened else None
+        return self._connection.opened.plan if self._connection else None
 
     def _coverage_is_due(self, written_at_us: int) -> bool:
         if self._covered_as is None:
@@ -209,12 +229,11 @@ class PartitionState:
         if not self.has_begun:
             self._position_us = min(self._position_us, opened.at.earliest_us)
             self.has_begun = True
-        self._opened, self._end_reason, self._is_refused = opened, None, False
         before = Coverage(self._position_us, self._recovery, self._known_dates, self._seen_until_us)
         if isinstance(opened.plan, Replay):
-            self._session = ReplaySession(opened, opened.plan, before)
+            self._connection = _Connection(opened, ReplaySession(opened, opened.plan, before))
         else:
-            self._session = LiveSession(opened, opened.plan, before)
+            self._connection = _Connection(opened, LiveSession(opened, opened.plan, before))
 
     def _hold_against_x(self, opened: Opened) -> None:
         """Check what was restored against X's first answer: before it, a fast wall clock may have vouched for anything.
@@ -227,23 +246,21 @@ class PartitionState:
             self._unconfirmed = None
 
     def _end(self, ended: Ended) -> None:
-        session = self._session
-        if session is not None:
-            is_stop = ended.reason is EndReason.STOPPED
-            self._last = session.end(ended if is_stop else replace(ended, reason=self._end_reason or ended.reason))
+        connection = self._connection
+        if connection is not None:
+            session, is_stop = connection.session, ended.reason is EndReason.STOPPED
+            reason = ended.reason if is_stop else connection.end_reason or ended.reason
+            self._last = session.end(replace(ended, reason=reason))
             self._collect()
             self._seen_until_us = session.seen_until_us or self._seen_until_us
         self._batch.ended = self._plan
-        self._session = self._opened = self._covered_as = None
-
-    def _hang_up(self, reason: EndReason | None) -> None:
-        self._end_reason = self._end_reason or reason
+        self._connection = self._covered_as = None
 
     def _collect(self) -> None:
         """Take over the findings of the session, so that the next commit persists them."""
-        session = self._session
-        if session is None:
+        if self._connection is None:
             return
+        session = self._connection.session
         refetch = session.recovery.refetch
         if refetch is not None and refetch.end_us != _end_us(self._recovery):
             self._batch.refetches.append(refetch)
@@ -252,9 +269,9 @@ class PartitionState:
             self._batch.gaps += session.gaps
             session.gaps = []
 
-    def _apply_lines(self, read: LinesRead, session: LiveSession | ReplaySession) -> EndReason | None:
+    def _apply_lines(self, read: LinesRead, connection: _Connection) -> EndReason | None:
         """Apply lines up to the first one that the session refuses: a range in doubt has to come again first."""
-        replayed = self._plan if isinstance(self._plan, Replay) else None
+        session, replayed = connection.session, connection.replayed
         delivered_by = "replay" if replayed else "stream"
         best_us, latest_us = read.at.best_us, self._latest_date_us(read)
         dates_us, new_us = [], []
@@ -268,7 +285,7 @@ class PartitionState:
                     if is_dated and decoded.id not in self._batch.ids:  # these came over this connection
                         session.repeated(date_us)
                 elif is_dated and (refusal := session.refuses(date_us)) is not None:
-                    reason, self._is_refused = reason or refusal, True
+                    reason, connection.is_refused = reason or refusal, True
                     break
                 # The best clock may be as coarse as X's `Date`: nothing is read before it happened.
                 elif self._publish(
@@ -286,7 +303,7 @@ class PartitionState:
         if new_us:
             self._arrived(read, new_us, is_live=replayed is None)
             session.learn_lateness(new_us, read.at)
-        if self._is_refused:
+        if connection.is_refused:
             return reason
         held = session.lines(dates_us, read.at)
         return reason or held
@@ -305,7 +322,7 @@ class PartitionState:
 
     def _latest_date_us(self, read: LinesRead, clock_us: int = 0) -> int:
         """Return the latest believable date of an event; a later one does not show when it happened."""
-        answer_us = self._opened.answer_us if self._opened else 0
+        answer_us = self._connection.opened.answer_us if self._connection else 0
         return max(read.at.latest_us, clock_us) + answer_us + FUTURE_TOLERANCE_US
 
     def _arrived(self, read: LinesRead, new_us: Sequence[int], *, is_live: bool) -> None:
