@@ -18,6 +18,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header 
 CORE := $(addprefix tests/unit/,coverage events partition source x/test_framing.py x/test_backoff.py) --ignore tests/unit/partition/stories
 PURE := connector/coverage/*,connector/events/*,connector/partition/*
 EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SEED))
+FAST = $(if $(ALL),,-m "not slow")
+
+# Tests start hundreds of processes and workers, which should not compile the same modules each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -38,6 +42,7 @@ help: ## Show this list
 demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
 	@$(BIN)/python -m connector demo
 
+test: ALL = 1
 test: java prometheus chromium postgres lint unit integration faults monitoring chart deploy ## Run everything but the image: lint, types, unit tests, real Kafka and registry, faults, alerts, chart, compose
 
 lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of imports
@@ -49,8 +54,8 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 check: lint ## Run lint, types and the tests of the pure core: what to run before each commit
 	$(call step,fast tests,$(BIN)/python -m pytest -n 2 $(CORE))
 
-unit: curl $(VENV)/dev.stamp ## Run the unit tests; SEED=n draws new examples for the property-based ones
-	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 3 $(EXAMPLES) tests/unit tests/connections)
+unit: curl $(VENV)/dev.stamp ## Run the fast unit tests, in half a minute; ALL=1 adds the slow ones, SEED=n draws new examples for the property-based ones
+	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 3 $(FAST) $(EXAMPLES) tests/unit tests/connections)
 
 coverage: curl $(VENV)/dev.stamp ## Measure which branches the unit tests reach: all of the pure core, 90 % of everything; what needs Kafka is left to the others
 	$(call step,unit tests with coverage,$(BIN)/python -m pytest -n 3 --cov --cov-report= tests/unit tests/connections)
@@ -68,7 +73,7 @@ integration: java prometheus chromium postgres $(VENV)/dev.stamp ## Run the test
 	$(call step,integration tests,LONG=$(LONG) $(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder tests/integration)
 
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; `python -m tests.chart.generate` regenerates what is derived from it
-	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest tests/chart)
+	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest -n 2 --dist loadfile tests/chart)
 
 cluster-test: $(HELM)-$(HELM_VERSION).stamp $(CLUSTER)/v$(KUBERNETES_VERSION).stamp $(VENV)/dev.stamp ## Install, scale, upgrade and roll back on a real API server; builds it the first time, about 6 minutes, with Go
 	$(call step,cluster tests,$(BIN)/python -m pytest -rs tests/cluster)
@@ -84,7 +89,7 @@ image-test: java $(VENV)/dev.stamp ## Build the image and run it, locked in, on 
 
 monitoring: java jq prometheus $(HELM)-$(HELM_VERSION).stamp $(KUBECTL) $(VENV)/dev.stamp ## Test alert rules and dashboard, also on a real Prometheus, and the operators' commands
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,monitoring tests,HELM=$(HELM) KUBECTL=$(KUBECTL) $(BIN)/python -m pytest tests/monitoring)
+	$(call step,monitoring tests,HELM=$(HELM) KUBECTL=$(KUBECTL) $(BIN)/python -m pytest -n 2 --dist loadfile tests/monitoring)
 
 faults: java $(VENV)/dev.stamp ## Play the short fault scenarios; ROUNDS=n draws n rounds from all of them, SEED=n repeats a run
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)

@@ -1,7 +1,8 @@
 """Owns what all tests share: the session's seed, shown in pytest's header and settable by `CONNECTOR_TEST_SEED`.
 
 And hypothesis' profiles: a machine that is busy with other things is no failure, so no example has a deadline, and none
-is made too slowly. Examples are the same in every run, so that none fails by luck; `make unit SEED=n` draws new ones.
+is made too slowly. Examples are the same in every run, so that none fails by luck; `make unit ALL=1 SEED=n` draws new
+ones.
 """
 
 import os

@@ -1,6 +1,7 @@
 """However processes, their pauses and Kafka's delays fall together: one chain of entries, and every event once.
 
-A seed gives a run. The same ones are played each time, so that none fails by luck; `make unit SEED=n` draws new ones.
+A seed gives a run. The same ones are played each time, so that none fails by luck; `make unit ALL=1 SEED=n` draws new
+ones.
 """
 
 from collections.abc import Sequence
