@@ -13,6 +13,8 @@ from connector.x.errors import ConnectFailedError
 
 TWEET_1 = StreamPartition("tweet", 1)
 DEADLINE_S = 30.0
+PROBLEM = b'{"title":"t","detail":"d","type":"https://api.x.com/2/problems/invalid-request"}'
+"""A body in which X itself objects to a request."""
 
 
 @contextmanager
