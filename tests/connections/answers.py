@@ -1,22 +1,11 @@
 """Rows: what X answers to a request for a stream, by status."""
 
-import json
-from collections.abc import Callable
-from email.utils import formatdate
-from typing import Any
-
-from connector.simulator.faults import (
-    Refuse,
-)
-from connector.x.clock import wall_us
+from tests.connections.rate_limits import RATE_LIMITS
+from tests.connections.refusals import answering_once, refusing
 from tests.connections.row import (
     CONFIGURATION_S,
     HTTP_S,
     MINUTE_S,
-    RATE_LIMIT_S,
-    TOO_MANY_BODY,
-    TOO_MANY_S,
-    WHERE,
     WHOLE_SLICE,
     Row,
     answered,
@@ -30,7 +19,7 @@ from tests.connections.row import (
     refused_twice,
     replayed,
 )
-from tests.connections.x import AFTER, Bare, Simulated, X
+from tests.connections.x import AFTER, Bare, Simulated
 from tests.rig.peer import (
     CHUNKED,
     LAST_CHUNK,
@@ -45,42 +34,6 @@ from tests.rig.peer import (
     then_silent,
 )
 
-
-def _refusing(status: int, *, times: int = 1, **more: Any) -> Callable[[], X]:  # noqa: ANN401 - of the fault
-    return lambda: Simulated(Refuse(status=status, times=times, **WHERE, **more), good=times + 1)
-
-
-def _answering(status: str, body: object = b"", *headers: tuple[str, str]) -> Callable[[], X]:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return lambda: Bare(Peer(answering(status, content, *headers), good(1)), events=1)
-
-
-def _spent(remaining: int, body: object, reset_s: int, *more: tuple[str, str], units_per_s: int = 1) -> Callable[[], X]:
-    """Return an X that answers 429, with a window that ends in `reset_s`."""
-
-    def make() -> X:
-        now_s = wall_us() // 1_000_000
-        limits = {"limit": 100, "remaining": remaining, "reset": (now_s + reset_s) * units_per_s}
-        headers = (
-            ("Date", formatdate(now_s, usegmt=True)),
-            *((f"x-rate-limit-{name}", str(limits[name])) for name in limits),
-            *more,
-        )
-        content = json.dumps(body).encode()
-        head_ = "\r\n".join(
-            [
-                "HTTP/1.1 429 Too Many Requests",
-                *(f"{name}: {value}" for name, value in headers),
-                f"Content-Length: {len(content)}",
-                "",
-                "",
-            ]
-        )
-        return Bare(Peer(sending(head_.encode() + content), good(1)), events=1)
-
-    return make
-
-
 _PAGE = b"<!DOCTYPE html>\n<html><title>Scheduled maintenance</title>\n<p>We will be back soon.</p></html>\r\n"
 _TEXT_HTML = ("Content-Type", "text/html; charset=utf-8")
 _503 = "503 Service Unavailable"
@@ -90,15 +43,12 @@ def _page() -> Script:
     return answering("200 OK", _PAGE, _TEXT_HTML)
 
 
-_CODE_88 = {"errors": [{"code": 88, "message": "Rate limit exceeded"}]}
-
-
 ANSWERS = (
     Row(
         "redirect",
         "3xx: a redirect",
         "not followed, so the token goes nowhere else; show the host it points to",
-        _answering("302 Found", b"", ("Location", "https://elsewhere.invalid/path?query")),
+        answering_once("302 Found", b"", ("Location", "https://elsewhere.invalid/path?query")),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
     ),
@@ -106,7 +56,7 @@ ANSWERS = (
         "other-2xx",
         "2xx that is not 200",
         "no stream: as an unexpected answer",
-        _answering("204 No Content"),
+        answering_once("204 No Content"),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
     ),
@@ -130,7 +80,7 @@ ANSWERS = (
         "200-page",
         "200 with a web page: `Content-Type` is neither absent nor JSON",
         "no stream: ask for the same again, 5 s and doubling; show its type and how it begins, keep nothing of it",
-        _answering("200 OK", _PAGE, _TEXT_HTML),
+        answering_once("200 OK", _PAGE, _TEXT_HTML),
         (HTTP_S,),
         (failed("not-a-stream"),),
     ),
@@ -148,7 +98,7 @@ ANSWERS = (
             f"200-{name}",
             f"200 with `Content-Encoding: {name}`, which was not asked for",
             "no stream, as above",
-            _answering("200 OK", b"\x0b\x02\x80{}\r\n\x03", ("Content-Encoding", name)),
+            answering_once("200 OK", b"\x0b\x02\x80{}\r\n\x03", ("Content-Encoding", name)),
             (HTTP_S,),
             (failed("not-a-stream"),),
         )
@@ -184,7 +134,7 @@ ANSWERS = (
         "400",
         "400 `invalid-request`, whatever is asked",
         "ask for the same again, after 5 s, then for less at once, then slowly for everything again; say what to check",
-        _refusing(400, times=3),
+        refusing(400, times=3),
         (HTTP_S, 0.0, CONFIGURATION_S),
         (*[failed("http-400"), answered(400)] * 3, *refused_twice("backfill")),
     ),
@@ -192,7 +142,7 @@ ANSWERS = (
         "401",
         "401, code 89: the token is wrong or was invalidated",
         "try slowly, with the token as it then is; an exchanged one is exchanged again",
-        _refusing(401),
+        refusing(401),
         (CONFIGURATION_S,),
         (failed("http-401"), answered(401)),
     ),
@@ -209,7 +159,7 @@ ANSWERS = (
         "403",
         "403 `client-forbidden`, `not-authorized-for-resource`, whatever is asked: not in the contract, or no Project",
         "ask for the same again, after 5 s, then for less at once, then slowly; say what to check",
-        _refusing(403, times=3),
+        refusing(403, times=3),
         (HTTP_S, 0.0, CONFIGURATION_S),
         (*[failed("http-403"), answered(403)] * 3, *refused_twice("backfill")),
     ),
@@ -217,7 +167,7 @@ ANSWERS = (
         "404",
         "404 `resource-not-found`: no such endpoint",
         "try slowly; say what to check",
-        _refusing(404),
+        refusing(404),
         (CONFIGURATION_S,),
         (failed("http-404"), answered(404)),
     ),
@@ -226,7 +176,7 @@ ANSWERS = (
             f"{status[:3]}-{name}",
             f"{status[:3]} {what}",
             "not X's words: ask for the same again, 5 s and doubling; show its type and how it begins",
-            _answering(status, body, *headers),
+            answering_once(status, body, *headers),
             (HTTP_S,),
             (failed("foreign-answer"), answered(status[:3])),
         )
@@ -242,7 +192,7 @@ ANSWERS = (
         "403-provisioning",
         "403 `connection_issue`, `ProvisioningSubscription`: X is not ready yet",
         "ask for the same again, 5 s and doubling",
-        _answering(
+        answering_once(
             "403 Forbidden",
             {**problem("streaming-connection", 403), "connection_issue": "ProvisioningSubscription"},
         ),
@@ -253,7 +203,7 @@ ANSWERS = (
         "408",
         "408: the request took too long",
         "as after 5xx",
-        _answering("408 Request Timeout"),
+        answering_once("408 Request Timeout"),
         (HTTP_S,),
         (failed("http-408"), answered(408)),
     ),
@@ -261,7 +211,7 @@ ANSWERS = (
         "425",
         "425: too early",
         "the same",
-        _answering("425 Too Early"),
+        answering_once("425 Too Early"),
         (HTTP_S,),
         (failed("http-other"), answered("other")),
     ),
@@ -269,86 +219,17 @@ ANSWERS = (
         "other-4xx",
         "any other 4xx, in the short shape `{code, message}` for instance",
         "try slowly; show X's words",
-        _answering("409 Conflict", {"code": 34, "message": "as X words it"}),
+        answering_once("409 Conflict", {"code": 34, "message": "as X words it"}),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),
     ),
-    Row(
-        "429-code-88",
-        "429, code 88: the connect budget is spent",
-        "wait for `x-rate-limit-reset`, at least a minute; all of the endpoint's partitions wait",
-        _spent(0, _CODE_88, 600),
-        (600.0,),
-        (failed("rate-limited"), answered(429)),
-    ),
-    Row(
-        "429-reset-soon",
-        "429 with `x-rate-limit-remaining: 0` and a reset that is near",
-        "a minute at least",
-        _spent(0, problem("usage-capped", 429), 3),
-        (RATE_LIMIT_S,),
-        (failed("rate-limited"), answered(429)),
-    ),
-    Row(
-        "429-reset-in-milliseconds",
-        "429 with a reset in milliseconds",
-        "recognise it, and wait for it",
-        _spent(0, _CODE_88, 600, units_per_s=1000),
-        (600.0,),
-        (failed("rate-limited"), answered(429)),
-    ),
-    *(
-        Row(
-            f"429-reset-{name}",
-            f"429 with a reset {what}",
-            "a minute, doubling: a reset that cannot be right is ignored, and so is what X says is left",
-            _spent(0, _CODE_88, reset_s),
-            (RATE_LIMIT_S,),
-            (failed("rate-limited"), answered(429)),
-        )
-        for name, what, reset_s in (
-            ("past", "in the past", -3600),
-            ("far", "a year ahead", 365 * 24 * 3600),
-        )
-    ),
-    Row(
-        "429-retry-after",
-        "429 with `Retry-After` beyond the reset",
-        "wait that long",
-        _spent(0, _CODE_88, 300, ("Retry-After", "420")),
-        (420.0,),
-        (failed("rate-limited"), answered(429)),
-    ),
-    Row(
-        "429-untold",
-        "429 without budget headers",
-        "a minute at least, doubling",
-        _answering("429 Too Many Requests", problem("usage-capped", 429)),
-        (RATE_LIMIT_S,),
-        (failed("rate-limited"), answered(429)),
-    ),
-    Row(
-        "429-too-many-connections",
-        "429 `streaming-connection`, `TooManyConnections`, with budget left: X still counts a dead connection of ours",
-        "a few seconds, doubling: the reset may be further away than a backfill reaches",
-        _refusing(429, too_many_connections=True),
-        (TOO_MANY_S,),
-        (failed("too-many-connections"), answered(429)),
-    ),
-    Row(
-        "429-too-many-connections-spent",
-        "the same with the budget spent",
-        "as for the spent budget",
-        _spent(0, TOO_MANY_BODY, 600),
-        (600.0,),
-        (failed("rate-limited"), answered(429)),
-    ),
+    *RATE_LIMITS,
     *(
         Row(
             f"{status}",
             f"{status}{', `internal-error` for instance' if status == 500 else ''}",
             "wait as X asks for it, 5 s and doubling",
-            _refusing(status),
+            refusing(status),
             (HTTP_S,),
             (failed("http-5xx"), answered(status)),
         )
@@ -359,7 +240,7 @@ ANSWERS = (
             f"{status[:3]}-retry-after{name}",
             f"{status[:3]} with `Retry-After`{what}",
             we,
-            _answering(status, b"", ("Retry-After", value)),
+            answering_once(status, b"", ("Retry-After", value)),
             (delay_s,),
             (failed(reason), answered(code)),
         )
@@ -374,7 +255,7 @@ ANSWERS = (
         "other-5xx",
         "any other 5xx; a body that is a web page, or larger than 64 KiB",
         "the same: the body is read within bounds and only shown",
-        _answering("520 Web Server Returned an Unknown Error", b"<html>" + b"x" * 1_000_000),
+        answering_once("520 Web Server Returned an Unknown Error", b"<html>" + b"x" * 1_000_000),
         (HTTP_S,),
         (failed("http-5xx"), answered("other")),
     ),
