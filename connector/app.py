@@ -128,7 +128,7 @@ class Service:
         for topic, risk in provisioned.at_risk.items():
             self._telemetry.topic_at_risk(topic, risk)
         topic_watch = TopicWatch(partial(changed_partitions, settings.kafka, settings.x.streams, cluster))
-        decode_entry = EntryDecoder(partial(_writer_schema, settings)).decode
+        decode_entry = entry_decoder(settings, stop).decode
         limits = TopicLimits(partial(read_limits, names, settings.x.streams, cluster))
         commits = _commits(settings.kafka, decode_entry, limits, self._telemetry)
 
@@ -261,7 +261,7 @@ def _unless_stopped(call: Callable[[], T], stop: threading.Event) -> T | None:
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             result.set_exception(error)
 
-    threading.Thread(target=run, name="start", daemon=True).start()
+    threading.Thread(target=run, name="unless-stopped", daemon=True).start()
     while not stop.is_set():
         if futures.wait([result], _STOP_POLL_S).done:
             return result.result()
@@ -296,11 +296,25 @@ def _confirm_schema_ids(settings: Settings) -> bool:
         return confirm_schema_ids(names, settings.x.streams, registry, recorded)
 
 
-def _writer_schema(settings: Settings, schema_id: int) -> dict[str, Any]:
-    """Return the schema of a ledger entry that the one shipped here does not fit."""
+def entry_decoder(settings: Settings, stop: threading.Event) -> EntryDecoder:
+    """Return a decoder of ledger entries, which the shipped schema need not fit.
+
+    Raises `DependencyUnavailableError` once stopped: a stream partition that restores waits for a silent registry no
+    longer.
+    """
     ledger = TopicNames(settings.kafka.topic_prefix).ledger
-    with RegistryClient(settings.schema_registry) as registry:
-        return registry.writer_schema(schema_id, subject(ledger))
+
+    def ask(schema_id: int) -> dict[str, Any]:
+        with RegistryClient(settings.schema_registry) as registry:
+            return registry.writer_schema(schema_id, subject(ledger))
+
+    def writer_schema(schema_id: int) -> dict[str, Any]:
+        schema = _unless_stopped(partial(ask, schema_id), stop)
+        if schema is None:
+            raise DependencyUnavailableError(f"stopped while the registry was asked for schema id {schema_id}")
+        return schema
+
+    return EntryDecoder(writer_schema)
 
 
 def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str]]]:

@@ -2,21 +2,21 @@
 
 import json
 import queue
+import socket
 import threading
 import time
-from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
 
 from connector import app as app_module
-from connector.app import Service, online_checks, wait_for_dependencies
+from connector.app import Service, entry_decoder, online_checks, wait_for_dependencies
 from connector.demo.registry import DemoRegistry
 from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError, UnfitTopicsError
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import COVERAGE, LEDGER, AvroSchema
 from connector.kafka import cluster as cluster_module
-from connector.kafka.ledger import EntryDecoder, read_entry
+from connector.kafka.ledger import read_entry
 from connector.kafka.registry import RegistryClient
 from connector.settings import HttpSettings, KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
 from connector.source import stall as stall_module
@@ -185,6 +185,26 @@ def test_stop_is_obeyed_at_once_while_kafka_or_the_registry_is_silent(monkeypatc
     answered.set()
 
 
+def test_stop_is_obeyed_at_once_while_a_restore_waits_for_a_silent_registry() -> None:
+    """An entry of another release needs its schema; a registry that takes connections and never answers holds it up."""
+    stop, outcomes = threading.Event(), queue.Queue[str]()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        registry = SchemaRegistrySettings(url=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        decode = entry_decoder(_SETTINGS.model_copy(update={"schema_registry": registry}), stop).decode
+
+        def restore() -> None:
+            try:
+                read_entry(b"\0\0\0\0\x09", StreamPartition("user", 3), decode)
+            except DependencyUnavailableError as error:
+                outcomes.put(str(error))
+
+        threading.Thread(target=restore, daemon=True).start()
+        connection, _ = silent.accept()
+        with connection:
+            stop.set()
+            assert outcomes.get(timeout=30) == "stopped while the registry was asked for schema id 9"
+
+
 _RECURSIVE = AvroSchema(
     LEDGER.name,
     json.dumps({"type": "record", "name": LEDGER.name, "fields": [{"name": "skipped", "type": LEDGER.name}]}),
@@ -209,6 +229,6 @@ def test_ledger_entry_by_a_schema_that_is_not_the_ledger_s_stops_the_partition(
         settings = _SETTINGS.model_copy(update={"schema_registry": registry})
         with RegistryClient(registry) as client:
             value = b"\0" + client.register(subject, schema).to_bytes(4, "big")
-        decode = EntryDecoder(partial(app_module._writer_schema, settings)).decode  # noqa: SLF001 - as the service does
+        decode = entry_decoder(settings, threading.Event()).decode
         with pytest.raises(OwnCorruptionError, match="ledger user/3: an entry cannot be read: schema id 1 is not one"):
             read_entry(value, StreamPartition("user", 3), decode)
