@@ -4,18 +4,22 @@ The group shares the partitions of ownership topics, one topic for each enabled 
 balances by count, balances the actual work. Owns the group's protocol. Must not know what owning a partition entails.
 """
 
+import threading
 from collections.abc import Callable, Collection, Iterable
+from types import TracebackType
 from typing import Protocol, Self
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
 
 from connector.errors import ConnectorError, DependencyUnavailableError, SettingsError
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.kafka.clients import OwnsConsumer, group_consumer_config, make
+from connector.kafka.clients import group_consumer_config, make
 from connector.kafka.topics import TopicNames
 from connector.quoting import shown
 from connector.settings import KafkaSettings, variable_name
 
+LEAVE_S = 1.0
+"""How long Kafka may take to confirm that a member leaves: librdkafka waits 5 s for a broker that is silent."""
 _TWIN = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 """If a consumer's error is fatal, only its text names the cause."""
 
@@ -33,7 +37,7 @@ class Owner(Protocol):
         """Release these, which another replica may own already: commit nothing more."""
 
 
-class Membership(OwnsConsumer):
+class Membership:
     """A member of the group, inside a `with`. Callbacks come from within `poll` and on leaving."""
 
     def __init__(self, settings: KafkaSettings, streams: Iterable[str], session_timeout_ms: int, owner: Owner) -> None:
@@ -68,6 +72,14 @@ class Membership(OwnsConsumer):
             list(self._stream_by_topic), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
         return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the group; without an answer in time, the client is left behind with what it still does."""
+        leaving = threading.Thread(target=self._consumer.close, name="leave-group", daemon=True)
+        leaving.start()
+        leaving.join(LEAVE_S)
 
     def _fatal(self, error: KafkaError) -> ConnectorError:
         if _TWIN in error.str():

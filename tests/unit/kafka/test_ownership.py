@@ -1,5 +1,6 @@
 """Whether the group counts us in, as its callbacks tell."""
 
+import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from connector.kafka import ownership
 from connector.kafka.ownership import Membership
 from connector.settings import KafkaSettings
 
+_SILENCE_S = 30.0
 _SETTINGS = KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p")
 
 
@@ -22,6 +24,9 @@ class _Consumer:
         self.troubles: list[KafkaError] = []
         self.callbacks: dict[str, Callable[[Any, list[TopicPartition]], None]] = {}
         self.assigned: set[int] = set()
+        self.answered = threading.Event()
+        self.answered.set()
+        self.has_left = False
 
     def subscribe(self, topics: list[str], **callbacks: Callable[[Any, list[TopicPartition]], None]) -> None:
         """Keep the callbacks."""
@@ -46,7 +51,9 @@ class _Consumer:
         """Consume nothing anyway."""
 
     def close(self) -> None:
-        """Leave."""
+        """Leave, once the group has answered."""
+        self.answered.wait(_SILENCE_S)
+        self.has_left = True
 
     def play(self, callback: str, *partitions: int) -> None:
         """Let the group change."""
@@ -104,6 +111,16 @@ def test_member_is_none_from_losing_its_partitions_until_it_is_assigned_some_or_
     ]
     assert consumer.topics == ["p-owner-tweet", "p-owner-like"]
     assert consumer.assigned == set()
+    assert consumer.has_left
+
+
+def test_member_that_leaves_does_not_wait_for_kafka_that_is_silent(made: list[_Consumer]) -> None:
+    """With the last transactions, a stop would take longer than it may."""
+    with Membership(_SETTINGS, ["tweet"], 6000, _Owner()):
+        [consumer] = made
+        consumer.answered.clear()
+    assert not consumer.has_left
+    consumer.answered.set()
 
 
 def test_trouble_that_the_client_tells_aside_is_told_once(made: list[_Consumer]) -> None:
