@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from connector.errors import SettingsError
@@ -60,7 +60,7 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
         content = read_config(kind, config_file)
         problems += (f"{config_file}: {problem}" for problem in _otherwise_cased(kind, content))
         flat += _flat_sections(kind, content)
-        settings: S = type(kind.__name__, (kind,), {"model_config": SettingsConfigDict(yaml_file=config_file)})()
+        settings = with_content(kind, content)()
         problems += _unusable_files(settings, name)
     except SettingsError as error:
         problems += error.problems
@@ -75,6 +75,21 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def with_content(kind: type[S], content: Mapping[str, Any]) -> type[S]:
+    """Return `kind` with the content of a file as the last of its sources."""
+
+    def sources(
+        _: type[S],
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_others: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, InitSettingsSource(settings_cls, dict(content))
+
+    return type(kind.__name__, (kind,), {"settings_customise_sources": classmethod(sources)})
 
 
 def _given_name(path: tuple[str, ...], config_file: Path | None, content: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ Where values come from is in `configuration`.
 from typing import Any
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from connector.settings.kafka import KafkaSettings, RetentionSettings, SaslSettings, TlsSettings
 from connector.settings.names import ENV_PREFIX, variable_name
@@ -61,14 +61,14 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the base class's signature
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then the YAML file."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+        """Arguments, then environment; below them `configuration` puts the content of the YAML file."""
+        return init_settings, env_settings
 
 
 class RunSettings(Settings):

@@ -1,5 +1,6 @@
 """Settings from the YAML file: what wins, and how a wrong file is named without its content."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,22 @@ def test_file_may_hold_everything_and_be_wrong_in_several_places(tmp_path: Path)
         assert f"{file}: {name}: " in problems
     for name in ("KAFKA__BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY__URL"):
         assert f"CONNECTOR_{name}: " in problems
+
+
+def test_file_is_opened_once_so_that_one_swapped_meanwhile_gives_one_answer(tmp_path: Path) -> None:
+    """What was checked for keys that are given twice is what is in force."""
+    file = yaml_file(
+        tmp_path, "x: {bearer_token: hush}\nkafka: {bootstrap_servers: b:1}\nschema_registry: {url: http://r}\n"
+    )
+    opened: list[str] = []
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and str(arguments[0]) == str(file):  # it cannot be removed, and no other test has this file
+            opened.append(str(file))
+
+    sys.addaudithook(note)
+    load_settings(RunSettings, file)
+    assert opened == [str(file)]
 
 
 def test_setting_of_the_file_that_a_variable_overrides_is_named_like_the_variable(
