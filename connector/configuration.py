@@ -8,9 +8,11 @@ client for itself.
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.request import getproxies_environment
 
 import yaml
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     import httpx
 
 S = TypeVar("S", bound=Settings)
+SettingPath = tuple[str, ...]
+"""The names of a section and of those in it, down to a setting: `("kafka", "sasl", "username")`."""
 
 _ALIKE = 0.9
 """How similar two variables must be, most of whose letters are the same anyway."""
@@ -44,37 +48,62 @@ _UNCHECKED = {"enable.ssl.certificate.verification": "false", "ssl.endpoint.iden
 """Properties and values that leave the certificate unchecked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[S]):
+    """What the sources give: every problem found, the settings that have one by their paths, and the file's content.
+
+    `settings` is None if no settings can be made of it.
+    """
+
+    settings: S | None
+    problems: list[str]
+    wrong: AbstractSet[SettingPath]
+    content: Mapping[str, Any]
+
+
 def load_settings(kind: type[S], config_file: Path | None = None) -> S:
     """Read settings of `kind` from the environment and, below it, from the YAML file.
 
     Raises `SettingsError` with every problem found, each with the setting and how to correct it.
     """
+    reading = read_settings(kind, config_file)
+    if reading.problems or reading.settings is None:
+        raise SettingsError(reading.problems)
+    return reading.settings
+
+
+def read_settings(kind: type[S], config_file: Path | None = None) -> Reading[S]:
+    """Read settings as `load_settings` does, however many problems there are."""
+    settings: S | None = None
     content: Mapping[str, Any] = {}
 
-    def name(path: tuple[str, ...]) -> str:
+    def name(path: SettingPath) -> str:
         return _given_name(path, config_file, content)
 
     problems = [*_misspelt_variables(kind, os.environ), *_unusable_proxies(), *_unusable_certificates(os.environ)]
-    flat: list[tuple[str, ...]] = []
+    flat: list[SettingPath] = []
+    wrong: set[SettingPath] = set()
     try:
         content = read_config(kind, config_file)
         problems += (f"{config_file}: {problem}" for problem in _otherwise_cased(kind, content))
         flat += _flat_sections(kind, content)
         settings = with_content(kind, content)()
-        problems += _unusable_files(settings, name)
+        for path, problem in _unusable_files(settings):
+            wrong.add(path)
+            problems.append(f"{name(path)}: {problem}")
     except SettingsError as error:
         problems += error.problems
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        problems += [_explain(kind, problem, name) for problem in found if problem["loc"] not in flat]
+        for found in error.errors(include_input=False, include_url=False):
+            if found["loc"] not in flat:
+                wrong.add(_path(found))
+                problems.append(_explain(kind, found, name))
     except PydanticSettingsError as error:
         problems.append(f"cannot be read: {error}")
     except RecursionError:
         problems.append(f"cannot be read: a value is {_TOO_DEEP}")
     problems += [f"{config_file}: {'.'.join(path)}: is a section: give its settings, not a value" for path in flat]
-    if problems:
-        raise SettingsError(problems)
-    return settings
+    return Reading(settings, problems, wrong, content)
 
 
 def with_content(kind: type[S], content: Mapping[str, Any]) -> type[S]:
@@ -82,6 +111,7 @@ def with_content(kind: type[S], content: Mapping[str, Any]) -> type[S]:
 
     def sources(
         _: type[S],
+        /,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
@@ -92,7 +122,7 @@ def with_content(kind: type[S], content: Mapping[str, Any]) -> type[S]:
     return type(kind.__name__, (kind,), {"settings_customise_sources": classmethod(sources)})
 
 
-def _given_name(path: tuple[str, ...], config_file: Path | None, content: Mapping[str, Any]) -> str:
+def _given_name(path: SettingPath, config_file: Path | None, content: Mapping[str, Any]) -> str:
     """Return the name of the setting at `path` for its user: file and key if the file sets it and no variable does."""
     variables = {name.upper() for name in os.environ}
     is_variable = any(variable_name(path[:length]) in variables for length in range(1, len(path) + 1))
@@ -182,18 +212,16 @@ def _given_twice(node: yaml.Node | None) -> Iterator[str]:
                 yield f"{name} is given at lines {' and '.join(map(str, found))}: merge them, or remove one"
 
 
-def _unusable_files(
-    section: BaseModel, name_of: Callable[[tuple[str, ...]], str], path: tuple[str, ...] = ()
-) -> Iterator[str]:
-    """Find unreadable files in settings; those for X only if the command needs access to X.
+def _unusable_files(section: BaseModel, path: SettingPath = ()) -> Iterator[tuple[SettingPath, str]]:
+    """Yield settings that name unreadable files, and why; those for X only if the command needs access to X.
 
     CA certificates may be in a folder, as for OpenSSL.
     """
     for name, value in section:
         if isinstance(value, BaseModel) and type(value) is not XSettings:
-            yield from _unusable_files(value, name_of, (*path, name))
+            yield from _unusable_files(value, (*path, name))
         elif isinstance(value, Path) and (problem := why_not_a_file(value, may_be_folder=name == "ca_file")):
-            yield f"{name_of((*path, name))}: {as_path(value)}: {problem}"
+            yield (*path, name), f"{as_path(value)}: {problem}"
 
 
 def as_path(path: Path) -> str:
@@ -214,9 +242,7 @@ def _where(error: yaml.MarkedYAMLError) -> str:
     return "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
 
 
-def describe_settings(
-    model: type[BaseModel], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+def describe_settings(model: type[BaseModel], path: SettingPath = ()) -> Iterator[tuple[SettingPath, FieldInfo]]:
     """Yield the path and the description of every setting below `model`, in order."""
     for name, field in model.model_fields.items():
         section = field.annotation
@@ -226,9 +252,7 @@ def describe_settings(
             yield (*path, name), field
 
 
-def _flat_sections(
-    model: type[BaseModel], content: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[str, ...]]:
+def _flat_sections(model: type[BaseModel], content: Mapping[str, Any], path: SettingPath = ()) -> Iterator[SettingPath]:
     """Yield sections for which the file has a value: a variable of that section would hide the mistake."""
     for name, field in model.model_fields.items():
         section, value = field.annotation, content.get(name)
@@ -288,10 +312,16 @@ def _unusable_proxies() -> Iterator[str]:
                 yield from error.problems
 
 
-def _explain(kind: type[Settings], problem: ErrorDetails, name_of: Callable[[tuple[str, ...]], str]) -> str:
+def _path(problem: ErrorDetails) -> SettingPath:
+    """Return where to correct a problem."""
     path = tuple(str(part) for part in problem["loc"])
     if isinstance(cause := problem.get("ctx", {}).get("error"), SettingValueError):
-        path = (*path[:-1], cause.setting)
+        return *path[:-1], cause.setting
+    return path
+
+
+def _explain(kind: type[Settings], problem: ErrorDetails, name_of: Callable[[SettingPath], str]) -> str:
+    path = _path(problem)
     message = problem["msg"].removeprefix("Value error, ")
     field = dict(describe_settings(kind)).get(path)
     if problem["type"] == "extra_forbidden":
@@ -305,7 +335,7 @@ def _explain(kind: type[Settings], problem: ErrorDetails, name_of: Callable[[tup
     return f"{name_of(path)}: {message}{hint}"
 
 
-def _meant(kind: type[Settings], path: tuple[str, ...]) -> str:
+def _meant(kind: type[Settings], path: SettingPath) -> str:
     """Return a hint at the setting that an unknown one may stand for, by its name in that source."""
     right = _right_path(kind, path)
     if right is None:
@@ -314,7 +344,7 @@ def _meant(kind: type[Settings], path: tuple[str, ...]) -> str:
     return f"; did you mean {variable_name(right) if is_variable else '.'.join(right)}?"
 
 
-def _right_path(kind: type[Settings], path: tuple[str, ...]) -> tuple[str, ...] | None:
+def _right_path(kind: type[Settings], path: SettingPath) -> SettingPath | None:
     """Return the setting or section with a similar name in the same section, or the only one of that name elsewhere."""
     *above, name = path
     section: type[BaseModel] = kind

@@ -5,7 +5,8 @@ import json
 import typer
 
 from connector.commands.options import Output, OutputOption, help_or_subcommand
-from connector.console import ConfigFile, configure, in_columns, say
+from connector.console import ConfigFile, in_columns, say
+from connector.errors import SettingsError
 from connector.settings import Settings
 
 config = typer.Typer(
@@ -20,16 +21,19 @@ _HEAD = ("SETTING", "VALUE", "FROM")
 def show(*, config: ConfigFile = None, output: OutputOption = Output.TABLE) -> None:
     """Print each setting, its value in force, and where that comes from: the default, the file, a variable.
 
-    Secrets are masked. Exit codes: 0; 78 settings are wrong: every problem is printed, as by `connector check`.
+    Secrets are masked. Exit codes: 0; 78 settings are wrong: those that are right are printed, and every problem, as by
+    `connector check`.
     """
     from connector.operations.settings_in_force import settings_in_force
 
-    found = list(settings_in_force(configure(Settings, config), config))
+    found, problems = settings_in_force(Settings, config)
     if output is Output.JSON:
         say(json.dumps([each.as_json() for each in found]))
-        return
-    rows = [(".".join(each.path), _text(each.value), f"{each.origin} {each.place or ''}") for each in found]
-    say(*in_columns([_HEAD, *rows], most=40))
+    elif found:
+        rows = [(".".join(each.path), _text(each.value), f"{each.origin} {each.place or ''}") for each in found]
+        say(*in_columns([_HEAD, *rows], most=40))
+    if problems:
+        raise SettingsError(problems)
 
 
 def _text(value: object) -> str:

@@ -102,6 +102,63 @@ def test_show_prints_one_setting_a_line(file: Path) -> None:
     assert lines["log.format"] == ["not", "set", "default"]
 
 
+def test_show_shows_what_is_right_beside_what_is_wrong(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own and by that of others: a setting that is wrong, missing or whose file is, and no secret."""
+    for name, value in {
+        "HTTP__PORT": f"{_HUSH}-port",
+        "KAFKA__SASL__PASSWORD": f"{_HUSH}-twice",
+        "KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "KAFKA__TLS__CA_FILE": "/ca.pem",
+        "X__STREAMS": "tweet,tweeets",
+        "X__API_KEY": f"{_HUSH}-key",
+        "LOG__LEVEL": "debug",
+    }.items():
+        monkeypatch.setenv(f"CONNECTOR_{name}", value)
+    file.write_text(file.read_text(encoding="utf-8").replace("url: http://registry", ""), encoding="utf-8")
+    for output in ("table", "json"):
+        result = CliRunner().invoke(cli.app, ["config", "show", "--config", str(file), "--output", output])
+        assert _HUSH not in result.output + str(result.exception)
+    assert isinstance(result.exception, SettingsError)
+    assert [problem.split()[0] for problem in result.exception.problems] == [
+        "CONNECTOR_X__STREAMS:",
+        "CONNECTOR_KAFKA__SASL__PASSWORD_FILE:",
+        "CONNECTOR_KAFKA__SECURITY_PROTOCOL:",
+        "CONNECTOR_SCHEMA_REGISTRY__URL:",
+        "CONNECTOR_HTTP__PORT:",
+    ]
+    shown = {each["setting"]: (each["value"], each["origin"]) for each in json.loads(result.stdout)}
+    wrong = {"x.streams", "kafka.sasl.password_file", "kafka.security_protocol", "schema_registry.url", "http.port"}
+    assert {".".join(path) for path, _ in describe_settings(Settings)} - shown.keys() == wrong
+    assert shown["log.level"] == ("debug", "variable")
+    assert shown["log.format"] == (None, "default")
+    assert shown["kafka.headers"] == (False, "file")
+    assert shown["kafka.sasl.username"] == ("me", "variable")
+    assert shown["kafka.sasl.password"] == ("***", "variable")
+    assert shown["x.api_key"] == ("***", "variable")
+    assert shown["kafka.properties"][0]["ssl.keystore.password"] == "***"
+    assert shown["kafka.tls.ca_file"] == ("/ca.pem", "variable")
+    assert shown["schema_registry.username"] == ("me", "variable")
+
+
+def test_show_shows_neither_a_file_that_is_not_there_nor_its_secret(file: Path) -> None:
+    """Whether the secret would be right is not known."""
+    (file.parent / "password").unlink()
+    result = CliRunner().invoke(cli.app, ["config", "show", "--config", str(file), "--output", "json"])
+    assert isinstance(result.exception, SettingsError)
+    missing = {".".join(path) for path, _ in describe_settings(Settings)}
+    missing -= {each["setting"] for each in json.loads(result.stdout)}
+    assert missing == {"kafka.sasl.password", "kafka.sasl.password_file"}
+
+
+@pytest.mark.parametrize("text", ["x: [", "kafka: hush\n"])
+def test_show_of_a_file_that_says_nothing_shows_the_problem_alone(tmp_path: Path, text: str) -> None:
+    """Nothing is known of what is in force."""
+    file = tmp_path / "connector.yaml"
+    file.write_text(text, encoding="utf-8")
+    result = CliRunner().invoke(cli.app, ["config", "show", "--config", str(file)])
+    assert isinstance(result.exception, SettingsError)
+
+
 def _example(token: Path) -> str:
     """Return the example, with another file for the token."""
     return _printed("example").replace("/run/secrets/x-bearer-token", str(token))
