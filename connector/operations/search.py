@@ -28,6 +28,7 @@ from connector.operations.accounts import is_mark
 from connector.operations.dead_letters import Letter, read_record
 from connector.settings import Settings
 
+_INSTANT = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+")
 _NS_PER_US = 1000
 _DEAD_LETTER = "dead-letter"
 
@@ -117,6 +118,11 @@ def unsearched(*, everywhere: bool) -> list[str]:
     return [f"{name} of {', '.join(types)}" for name, types in sorted(fields.items())]
 
 
+def holds_id(line: bytes, id_text: str) -> bool:
+    """Return whether a line that could not be decoded may be about an id: it has that number, whole, in no instant."""
+    return re.search(rb"(?<![0-9])%b(?![0-9])" % id_text.encode(), _INSTANT.sub(b"", line)) is not None
+
+
 def _has_list(event_type: EventType) -> bool:
     return any(each.kind is Kind.IDS for each in event_type.fields)
 
@@ -127,7 +133,6 @@ class _Searcher:
     def __init__(self, names: TopicNames, id_text: str) -> None:
         self._id = id_text
         self._dead_letter = names.dead_letter
-        self._in_line = re.compile(rb"(?<![0-9])%b(?![0-9])" % id_text.encode())
         self._names = {names.records(each.name): each.name for each in (*EVENT_TYPES, *BATCH_TYPES)}
         self.fields = {names.event(event_type): _id_fields(event_type) for event_type in EVENT_TYPES} | {
             names.batch(batch_type.job_type): [batch_type.id_field] for batch_type in BATCH_TYPES
@@ -161,7 +166,7 @@ class _Searcher:
         )
 
     def _letter(self, record: ReadRecord) -> Found | None:
-        if is_mark(record) or self._in_line.search(record.value) is None:
+        if is_mark(record) or not holds_id(record.value, self._id):
             return None
         letter = read_record(record)
         if not isinstance(letter, Letter):
