@@ -13,7 +13,13 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, UnfitTopicsError
+from connector.errors import (
+    UNEXPECTED,
+    ConnectorError,
+    DependencyUnavailableError,
+    NotProvisionedError,
+    UnfitTopicsError,
+)
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.clients import producer_config, try_properties
@@ -39,6 +45,7 @@ from connector.kafka.verify import (
 from connector.kafka.watch import RegistryWatch, TopicWatch
 from connector.pages.service_page import ServicePage
 from connector.partition.worker import PartitionWorker, SharedResources
+from connector.quoting import shown
 from connector.settings import KafkaSettings, RunSettings, Settings
 from connector.source.connect_limiter import ConnectLimiter
 from connector.source.stall import StallWatch
@@ -94,6 +101,9 @@ class Service:
             self._run(stop, on_listening)
         except ConnectorError as error:
             self._telemetry.failed(str(error), error.exit_code)
+            raise
+        except Exception as error:
+            self._telemetry.failed(shown(f"{type(error).__name__}: {error}"), UNEXPECTED)
             raise
         self._telemetry.stopped()
 

@@ -16,7 +16,7 @@ from connector.commands.gaps import gaps
 from connector.commands.ledger import ledger
 from connector.commands.options import help_or_subcommand
 from connector.console import say, tell
-from connector.errors import ConnectorError
+from connector.errors import UNEXPECTED, ConnectorError
 from connector.signals import exit_on_sigterm
 from connector.terminal import traceback_lines
 
@@ -39,21 +39,37 @@ app = typer.Typer(
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with its exit code."""
+    """Run the command line and end the process, as it is, with its exit code.
+
+    A request that Kafka does not answer keeps its thread in librdkafka; Python would take the interpreter apart around
+    it, which ends in SIGABRT or SIGSEGV now and then.
+    """
     _keep_secrets_in_memory()
     exit_on_sigterm()
+    code = _run()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = code or UNEXPECTED
+    os._exit(code)
+
+
+def _run() -> int:
+    """Run the command line and return its exit code; what went wrong is printed."""
     try:
         app()
-        sys.exit(os.EX_OK)
     except SystemExit as leaving:
-        sys.exit(os.EX_USAGE if leaving.code == _CLICK_USAGE_ERROR else leaving.code)
+        code = leaving.code if isinstance(leaving.code, int) else os.EX_OK
+        return os.EX_USAGE if code == _CLICK_USAGE_ERROR else code
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        return _INTERRUPTED
     except ConnectorError as error:
-        sys.exit(tell(error))
+        return tell(error)
     except Exception as error:  # noqa: BLE001 - Python would show it with its words as they are, which may be anyone's
         say(*traceback_lines(error), err=True)
-        sys.exit(1)
+        return UNEXPECTED
+    return os.EX_OK
 
 
 def _keep_secrets_in_memory() -> None:

@@ -17,6 +17,9 @@ Foreign exceptions become one of these at the seam where the foreign library is 
 
 import os
 
+UNEXPECTED = 1
+"""What a process ends with that an exception of no class of ours ends."""
+
 
 class ConnectorError(Exception):
     """Base of all errors raised on purpose: `lines` are its text, each shown as one line."""

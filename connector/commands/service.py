@@ -2,14 +2,13 @@
 
 import gc
 import json
-import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from connector.commands.options import Output, OutputOption
-from connector.console import ConfigFile, configure, say, tell
+from connector.console import ConfigFile, configure, say
 from connector.errors import ConnectorError, DependencyUnavailableError
 from connector.settings import HttpSettings, RunSettings, variable_name
 from connector.signals import end_at_once_on_sigterm
@@ -27,10 +26,10 @@ def _where_to_ask(host: str) -> str:
 def run(config: ConfigFile = None) -> None:
     """Run the service until SIGTERM or SIGINT.
 
-    Exit codes: 0 stopped; 64 an option or argument is wrong; 69 Kafka or the registry did not answer before the start
-    deadline, or the membership of the consumer group failed for good; 70 the ledger cannot be trusted, or a thread
-    hangs; 78 settings are wrong, or topics, subjects or rights are missing; 130 and 143 SIGINT or SIGTERM before it
-    ran, or a second time while it stopped.
+    Exit codes: 0 stopped; 1 an unexpected error; 64 an option or argument is wrong; 69 Kafka or the registry
+    did not answer before the start deadline, or the membership of the consumer group failed for good; 70 the ledger
+    cannot be trusted, or a thread hangs; 78 settings are wrong, or topics, subjects or rights are missing; 130 and 143
+    SIGINT or SIGTERM before it ran, or a second time while it stopped.
     """
     end_at_once_on_sigterm()
     from connector.app import Service, stopping_on_signals
@@ -40,23 +39,8 @@ def run(config: ConfigFile = None) -> None:
     # A batch holds many thousands of records, none in a cycle: with Python's own thresholds (700, 10, 10) the
     # collector goes through them again and again and finds nothing.
     gc.set_threshold(10_000, 100, 100)
-    try:
-        with stopping_on_signals() as stop:
-            Service(settings).run(stop)
-    except ConnectorError as error:
-        _end_at_once(tell(error))
-    _end_at_once(os.EX_OK)
-
-
-def _end_at_once(code: int) -> NoReturn:
-    """End the process as it is.
-
-    A transaction that Kafka does not answer keeps its thread in librdkafka beyond the time that a stop may take; Python
-    would take the interpreter apart around it, which ends in SIGABRT or SIGSEGV now and then.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    with stopping_on_signals() as stop:
+        Service(settings).run(stop)
 
 
 def check(

@@ -5,6 +5,7 @@ import queue
 import socket
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 from structlog.testing import capture_logs
@@ -59,14 +60,24 @@ def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest
     assert (len(tried), len(asked)) == (1, 4)
 
 
-@pytest.mark.parametrize("gives_up", [True, False])
-def test_process_that_ends_logs_why_in_one_event(monkeypatch: pytest.MonkeyPatch, *, gives_up: bool) -> None:
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (DependencyUnavailableError("away"), {"event": "process_failed", "detail": "away", "exit_code": 69}),
+        (KeyError("odd"), {"event": "process_failed", "detail": "KeyError: 'odd'", "exit_code": 1}),
+        (None, {"event": "stopped"}),
+    ],
+)
+def test_process_that_ends_logs_why_in_one_event(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None, ended: dict[str, object]
+) -> None:
     """What must be corrected and the exit code where it ends by itself, else that it stopped: at its start, too."""
     stop = threading.Event()
 
     def away(*_: object, **__: object) -> None:
-        if not gives_up:
-            stop.set()
+        if error is not None:
+            raise error
+        stop.set()
         raise DependencyUnavailableError("away")
 
     monkeypatch.setattr(app_module, "verify", away)
@@ -74,20 +85,13 @@ def test_process_that_ends_logs_why_in_one_event(monkeypatch: pytest.MonkeyPatch
     settings = _SETTINGS.model_copy(
         update={
             "http": HttpSettings(host="127.0.0.1", port=0),
-            "pipeline": _SETTINGS.pipeline.model_copy(update={"start_deadline_s": 0.0 if gives_up else 60.0}),
+            "pipeline": _SETTINGS.pipeline.model_copy(update={"start_deadline_s": 60.0 if error is None else 0.0}),
         }
     )
-    with capture_logs() as logs:
-        try:
-            Service(settings).run(stop)
-        except DependencyUnavailableError:
-            assert gives_up
-    ended = [log for log in logs if log["event"] in {"process_failed", "stopped"}]
-    assert ended == (
-        [{"event": "process_failed", "log_level": "error", "detail": "away", "exit_code": 69}]
-        if gives_up
-        else [{"event": "stopped", "log_level": "info"}]
-    )
+    with capture_logs() as logs, pytest.raises(type(error)) if error is not None else nullcontext():
+        Service(settings).run(stop)
+    [found] = [log for log in logs if log["event"] in {"process_failed", "stopped"}]
+    assert found == ended | {"log_level": "info" if error is None else "error"}
 
 
 def test_start_ends_at_once_where_waiting_cannot_help(monkeypatch: pytest.MonkeyPatch) -> None:
