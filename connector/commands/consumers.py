@@ -1,24 +1,22 @@
 """The command that shows the backlog of consumer groups, and how much of X's 24 hours is left."""
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.commands.options import Output, OutputOption, group_names
+from connector.commands.watching import WatchOption
+from connector.commands.watching import watch as refresh
 from connector.console import ConfigFile, Screen, configure, in_columns, say, say_foreign
-from connector.errors import DependencyUnavailableError
 from connector.events.times import format_to_the_second
 from connector.settings import Settings, variable_name
-from connector.x.clock import wall_us
 
 if TYPE_CHECKING:
     from connector.operations.consumers import Consumers
     from connector.telemetry.group_states import WatchedGroup
 
-_LOOK_S = 2.0
 _HEAD = ("GROUP", "STATE", "UNPROCESSED", "OLDEST EVENT", "LEFT OF 24 h", "TOPICS BEHIND", "MEMBERS")
 
 
@@ -28,7 +26,7 @@ def consumers(
         list[str] | None, typer.Argument(metavar="GROUP", help="Groups to show. Default: kafka.watched_groups.")
     ] = None,
     config: ConfigFile = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 s, until interrupted.")] = False,
+    watch: WatchOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show the events that consumer groups have not processed, their age, and what is left of X's 24 hours.
@@ -42,7 +40,8 @@ def consumers(
     settings = configure(Settings, config)
     groups = _groups(group or (), settings)
     if watch:
-        _watch(settings, groups, output)
+        reader = ConsumersReader(settings, groups)  # one for all: it knows earlier looks, and opens itself again
+        refresh(lambda: reader, lambda found: _lines(found, output), Screen())
     else:
         with ConsumersReader(settings, groups) as reader:
             found = reader.read()
@@ -59,20 +58,6 @@ def _groups(given: Sequence[str], settings: Settings) -> Sequence[str]:
         name = variable_name(("kafka", "watched_groups"))
         raise typer.BadParameter(f"name a group, or set {name}", param_hint="GROUP")
     return groups
-
-
-def _watch(settings: Settings, groups: Sequence[str], output: Output) -> None:
-    """Refresh until interrupted; show the error in place of the table while a dependency does not answer."""
-    from connector.operations.consumers import ConsumersReader
-
-    screen = Screen()
-    with ConsumersReader(settings, groups) as reader:
-        while True:
-            try:
-                screen.show([*_lines(reader.read(), output)])
-            except DependencyUnavailableError as error:
-                screen.show_error(f"{format_to_the_second(wall_us())}: {error}")
-            time.sleep(_LOOK_S)
 
 
 def _lines(found: "Consumers", output: Output) -> Iterator[str]:

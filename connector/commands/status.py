@@ -1,6 +1,5 @@
 """The command that shows all stream partitions of all replicas."""
 
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -8,23 +7,22 @@ from urllib.parse import urlsplit
 import typer
 
 from connector.commands.options import Output, OutputOption
+from connector.commands.watching import WatchOption
+from connector.commands.watching import watch as refresh
 from connector.console import ConfigFile, Screen, configure, in_columns, say, say_foreign
-from connector.errors import DependencyUnavailableError
 from connector.events.times import format_to_the_second
 from connector.settings import Settings
-from connector.x.clock import wall_us
 
 if TYPE_CHECKING:
     from connector.operations.status import FleetStatus
 
-_LOOK_S = 2.0
 _HEAD = ("PARTITION", "MODE", "BEHIND", "GAPS", "NOTE", "COMPLETE UNTIL", "OWNER")
 
 
 def status(
     *,
     config: ConfigFile = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 s, until interrupted.")] = False,
+    watch: WatchOption = False,
     output: OutputOption = Output.TABLE,
     url: Annotated[
         list[str] | None,
@@ -39,35 +37,19 @@ def status(
     1 some stream partition is not, or its record is dated over 5 minutes ahead; 64 an option is wrong; 69 Kafka or the
     registry does not answer; 78 a setting, topic or permission is wrong or missing.
     """
+    from connector.operations.status import FleetReader
+
     urls = [_checked(each) for each in url or ()]
     settings = configure(Settings, config)
     if watch:
-        _watch(settings, urls, output)
+        refresh(lambda: FleetReader(settings, urls), lambda found: _lines(found, output), Screen())
     else:
-        from connector.operations.status import FleetReader
-
         with FleetReader(settings, urls) as reader:
             found = reader.read()
         say_foreign(found.foreign)
         say(*_lines(found, output))
         if not found.is_well:
             raise typer.Exit(1)
-
-
-def _watch(settings: Settings, urls: list[str], output: Output) -> None:
-    """Refresh until interrupted; show the error in place of the table while a dependency does not answer."""
-    from connector.operations.status import FleetReader
-
-    screen = Screen()
-    while True:
-        try:
-            with FleetReader(settings, urls) as reader:
-                while True:
-                    screen.show([*_lines(reader.read(), output)])
-                    time.sleep(_LOOK_S)
-        except DependencyUnavailableError as error:
-            screen.show_error(f"{format_to_the_second(wall_us())}: {error}")
-            time.sleep(_LOOK_S)
 
 
 def _checked(url: str) -> str:
