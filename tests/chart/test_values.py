@@ -3,12 +3,16 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from ctypes import CDLL, c_void_p
+from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import cimpl
 from pydantic import BaseModel
 
 from connector.configuration import describe_settings
+from connector.properties import is_secret
 from connector.settings import KafkaSettings, LogSettings, SaslSettings, Settings, XSettings
 from connector.supervisor import DRAIN_S
 from tests.rig.chart import CHART, HelmError, Manifest, merged, nested, render
@@ -170,6 +174,28 @@ def test_choices_are_those_of_the_settings(path: str, settings: type[BaseModel],
     schema = settings.model_json_schema()["properties"][field]
     choices = next(branch["enum"] for branch in [schema, *schema.get("anyOf", [])] if "enum" in branch)
     assert [choice for choice in _node(path)["enum"] if choice] == choices
+
+
+def test_properties_that_are_secret_to_the_chart_are_those_of_the_service(tmp_path: Path) -> None:
+    """Each has a pattern of its own: the same for all that librdkafka knows, and for names made from these."""
+    known = {*_librdkafka_properties(tmp_path / "properties.md"), "sasl.jaas.config", "ssl.truststore.password"}
+    names = known | {f"{name}{end}" for name in known for end in (".file", ".password", "_secret", ".secret.id")}
+    assert len(names) > 500
+    with pytest.raises(HelmError) as refused:
+        render("defaults", {"kafka": {"properties": dict.fromkeys(names, "s")}})
+    found = re.findall(r"is the place for the property (\S+):", str(refused.value))
+    assert sorted(found) == sorted(filter(is_secret, names))
+
+
+def _librdkafka_properties(file: Path) -> set[str]:
+    """Return the names of all properties, from the table that librdkafka itself writes."""
+    library, system = CDLL(cimpl.__file__), CDLL(None)
+    system.fopen.restype = c_void_p
+    library.rd_kafka_conf_properties_show.argtypes = system.fclose.argtypes = [c_void_p]
+    stream = system.fopen(bytes(file), b"w")
+    library.rd_kafka_conf_properties_show(stream)
+    system.fclose(stream)
+    return set(re.findall(r"(?m)^([a-z][a-z0-9._]+) +\|", file.read_text(encoding="utf-8")))
 
 
 def test_origins_that_network_policies_open_by_default_are_those_of_the_settings() -> None:
