@@ -11,6 +11,7 @@
       (include "connector.validate.ownUsers" .)
       (include "connector.validate.authorities" .)
       (include "connector.validate.config" .)
+      (include "connector.validate.lineBreaks" .)
       (include "connector.validate.extraEnv" .)
       (include "connector.validate.extras" .)
       (include "connector.validate.pods" .)
@@ -178,6 +179,34 @@
 {{- end -}}
 {{- end -}}
 {{- join "\n" $problems -}}
+{{- end -}}
+
+{{/* The settings are YAML within YAML, where Helm does not read back a line separator that it has written itself. */}}
+{{- define "connector.validate.lineBreaks" -}}
+{{- $problems := list -}}
+{{- range $path, $value := dict
+      "config" .Values.config
+      "kafka.properties" .Values.kafka.properties
+      "kafka.sasl.username" .Values.kafka.sasl.username
+      "schemaRegistry.username" .Values.schemaRegistry.username -}}
+{{- range compact (splitList "\n" (include "connector.withLineBreak" (list $path $value))) -}}
+{{- $problems = append $problems (printf "- %s: holds U+0085, U+2028 or U+2029, a line break to YAML: leave it out" .) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $problems -}}
+{{- end -}}
+
+{{/* The paths of the texts with such a line break in what is at a path, one a line. Called with (list PATH VALUE). */}}
+{{- define "connector.withLineBreak" -}}
+{{- $path := index . 0 -}}
+{{- $value := index . 1 -}}
+{{- if or (kindIs "map" $value) (kindIs "slice" $value) -}}
+{{- range $name, $each := $value -}}
+{{- include "connector.withLineBreak" (list (printf "%s.%v" $path $name) $each) -}}
+{{- end -}}
+{{- else if regexMatch "[\u0085\u2028\u2029]" (printf "%s%v" $path $value) -}}
+{{- regexReplaceAll "[\u0085\u2028\u2029]" $path " " }}{{ "\n" -}}
+{{- end -}}
 {{- end -}}
 
 {{/*

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from confluent_kafka import cimpl
 from pydantic import BaseModel
 
@@ -15,7 +16,15 @@ from connector.configuration import describe_settings
 from connector.properties import is_secret
 from connector.settings import KafkaSettings, LogSettings, SaslSettings, Settings, XSettings
 from connector.supervisor import DRAIN_S
-from tests.rig.chart import CHART, HelmError, Manifest, merged, nested, render
+from tests.rig.chart import (
+    CHART,
+    HelmError,
+    Manifest,
+    config_text,
+    merged,
+    nested,
+    render,
+)
 from tests.rig.documented import SCHEMA
 
 _SCHEMA: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
@@ -138,6 +147,35 @@ def test_config_with_a_password_in_an_address_is_refused(path: str) -> None:
     """The connector would refuse it, too, but only once it is in the pods' annotations."""
     with pytest.raises(HelmError, match=f"\n- at '/config/{path.replace('.', '/')}': .* does not match pattern"):
         render("defaults", {"config": nested(path, "https://reader:hush@registry.example")})
+
+
+@pytest.mark.parametrize("separator", ["\u0085", "\u2028", "\u2029"])
+def test_line_break_that_yaml_alone_knows_is_refused_by_the_name_of_its_value(separator: str) -> None:
+    """Helm would say that a line of the manifest is wrong, and neither which value nor why."""
+    text = f"a{separator}b"
+    values: Manifest = {
+        "config": {"x": {"streams": text}, "kafka": {"watched_groups": ["a", text]}},
+        "kafka": {"properties": {"client.rack": text}, "sasl": {"username": text}, "securityProtocol": "SASL_SSL"},
+        "schemaRegistry": {"username": text, "password": text},
+    }
+    with pytest.raises(HelmError) as refused:
+        render("defaults", values)
+    named = re.findall(r"(?m)^- (\S+): holds U\+0085, U\+2028 or U\+2029", str(refused.value))
+    assert sorted(named) == [
+        "config.kafka.watched_groups.1",
+        "config.x.streams",
+        "kafka.properties.client.rack",
+        "kafka.sasl.username",
+        "schemaRegistry.username",
+    ]
+
+
+def test_line_break_of_plain_text_is_taken() -> None:
+    """Also a secret with one of the others, which is in no YAML within YAML."""
+    written = config_text(render("defaults", {"kafka": {"properties": {"client.rack": "a\nb"}}}))
+    assert yaml.safe_load(written)["kafka"]["properties"] == {"client.rack": "a\nb"}
+    credentials = {"schemaRegistry": {"username": "u", "password": "a\u2028b"}}
+    assert render("defaults", credentials)
 
 
 @pytest.mark.parametrize("name", ["minAvailable", "maxUnavailable"])
