@@ -1,5 +1,6 @@
 """What a pod is made of: image, configuration, credentials."""
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -8,9 +9,12 @@ import yaml
 from connector import __version__
 from tests.chart.rendered import BATCH, NAME, sources
 from tests.rig.chart import (
+    CHART,
     CONFIG_ANNOTATION,
+    VALUES_FILES,
     Manifest,
     config_text,
+    helm,
     kinds,
     only,
     pods,
@@ -79,6 +83,25 @@ def test_new_kafka_password_restarts_the_pods_and_a_new_token_does_not() -> None
 
     assert annotations({"x": {"apiKey": "another"}}) == annotations({})
     assert annotations({"kafka": {"sasl": {"password": "another"}}}) != annotations({})
+
+
+def test_hash_of_passwords_in_an_annotation_is_slow_to_guess_and_no_other_release_s() -> None:
+    """A plain hash would give a weak password to everyone who sees pods, and show where it is used again."""
+
+    def annotated(*arguments: str) -> str | None:
+        user = "--set=kafka.securityProtocol=SASL_SSL,kafka.sasl.mechanism=PLAIN,kafka.sasl.username=u"
+        text = helm("template", *arguments, str(CHART), f"--values={VALUES_FILES['defaults']}", user)
+        manifests = tuple(document for document in yaml.load_all(text, yaml.CSafeLoader) if document)
+        annotations: dict[str, str] = pods(manifests)["StatefulSet"]["metadata"]["annotations"]
+        return annotations.get("checksum/secrets")
+
+    password = "--set=kafka.sasl.password=hush"
+    one = annotated("demo", password)
+    assert annotated("demo", password) == one
+    others = {annotated("other", password), annotated("demo", "--namespace=other", password)}
+    assert len({one, *others, annotated("demo", "--set=kafka.sasl.password=hush2")}) == 4
+    assert one not in {sha256(text.encode()).hexdigest() for text in ("hush", '["hush",""]')}
+    assert annotated("demo", "--set=kafka.sasl.existingSecret=s") is None
 
 
 def test_values_that_are_secrets_are_in_secrets_alone() -> None:
