@@ -118,11 +118,19 @@ class ConsumerGroup:
 class Cluster:
     """The brokers. Every method raises `DependencyUnavailableError` when they do not answer."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        request_timeout_s: float = _REQUEST_TIMEOUT_S,
+        make_admin: Callable[[ClientProperties], AdminClient] = AdminClient,
+    ) -> None:
         self._servers = settings.bootstrap_servers
         self._properties = ClientProperties(admin_config(settings) | {"error_cb": self._remember})
+        self._request_timeout_s = request_timeout_s
         self._last_error = ""
-        self._admin = make(AdminClient, self._properties)
+        self._make_admin = make_admin
+        self._admin = make(make_admin, self._properties)
 
     def describe(self, names: Collection[str]) -> dict[str, TopicState]:
         """Return the state of those of the topics that exist; never creates one.
@@ -181,7 +189,7 @@ class Cluster:
         Raises `NotProvisionedError` where the right to describe it is missing.
         """
         found, errors = self._ask(
-            lambda admin: admin.describe_consumer_groups([group], request_timeout=_REQUEST_TIMEOUT_S)
+            lambda admin: admin.describe_consumer_groups([group], request_timeout=self._request_timeout_s)
         )
         _raise_if_hidden(errors, group)
         self._raise_unless(KafkaError.GROUP_ID_NOT_FOUND, errors)
@@ -198,7 +206,7 @@ class Cluster:
         """
         wanted = [ConsumerGroupTopicPartitions(group)]
         found, errors = self._ask(
-            lambda admin: admin.list_consumer_group_offsets(wanted, request_timeout=_REQUEST_TIMEOUT_S)
+            lambda admin: admin.list_consumer_group_offsets(wanted, request_timeout=self._request_timeout_s)
         )
         _raise_if_hidden(errors, group)
         self._raise_unless(KafkaError.GROUP_ID_NOT_FOUND, errors)
@@ -234,7 +242,7 @@ class Cluster:
         while True:
             found, errors = self._ask(
                 lambda admin: admin.list_offsets(
-                    wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_REQUEST_TIMEOUT_S
+                    wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=self._request_timeout_s
                 )
             )
             if time.monotonic() > deadline or _LEADERLESS.isdisjoint(error.code() for error in errors.values()):
@@ -245,7 +253,7 @@ class Cluster:
 
     def _topics(self, names: Collection[str], right: str) -> dict[str, TopicDescription]:
         topics = TopicCollection(list(names))
-        found, errors = self._ask(lambda admin: admin.describe_topics(topics, request_timeout=_REQUEST_TIMEOUT_S))
+        found, errors = self._ask(lambda admin: admin.describe_topics(topics, request_timeout=self._request_timeout_s))
         _raise_if_forbidden(errors, "describe", right)
         self._raise_unless(KafkaError.UNKNOWN_TOPIC_OR_PART, errors)
         return found
@@ -255,7 +263,7 @@ class Cluster:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         found, errors = self._ask(
-            lambda admin: _by_name(admin.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S))
+            lambda admin: _by_name(admin.describe_configs(resources, request_timeout=self._request_timeout_s))
         )
         _raise_if_forbidden(errors, "read the configuration of", "DescribeConfigs")
         self._raise_unless(KafkaError.UNKNOWN_TOPIC_OR_PART, errors)
@@ -289,7 +297,7 @@ class Cluster:
         for error in errors.values():
             if error.code() != expected:
                 self._admin.poll(0)
-                self._admin = AdminClient(self._properties)
+                self._admin = self._make_admin(self._properties)
                 why = outage(error.code(), shown(error.str()), self._last_error)
                 raise DependencyUnavailableError(f"Kafka at {self._servers} does not answer: {why}")
 

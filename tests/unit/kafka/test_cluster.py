@@ -10,10 +10,15 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCol
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError, SettingsError
-from connector.kafka import cluster as cluster_module
+from connector.kafka.clients import ClientProperties
 from connector.kafka.cluster import Cluster
 from connector.kafka.topics import TopicSpec
 from connector.settings import KafkaSettings
+
+
+def _cluster(admin: Any) -> Cluster:  # noqa: ANN401 - plays as much of the client as is asked of it
+    """Return brokers that `admin` plays."""
+    return Cluster(KafkaSettings(bootstrap_servers="b:1"), make_admin=lambda _: admin)
 
 
 def test_property_that_librdkafka_does_not_know_is_a_settings_error() -> None:
@@ -23,16 +28,15 @@ def test_property_that_librdkafka_does_not_know_is_a_settings_error() -> None:
         Cluster(settings)
 
 
-def test_brokers_that_are_away_are_unavailable_with_address_and_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_brokers_that_are_away_are_unavailable_with_address_and_cause() -> None:
     """The message says what was tried and why it failed."""
-    monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 2.0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(
             DependencyUnavailableError, match=rf"^Kafka at {address} does not answer: connection refused$"
         ):
-            Cluster(KafkaSettings(bootstrap_servers=address)).describe(["topic"])
+            Cluster(KafkaSettings(bootstrap_servers=address), request_timeout_s=2.0).describe(["topic"])
 
 
 class _Ends:
@@ -61,26 +65,23 @@ class _Ends:
 
 
 @pytest.mark.parametrize("end", [0, 5])
-def test_ends_are_those_that_kafka_tells(monkeypatch: pytest.MonkeyPatch, end: int) -> None:
+def test_ends_are_those_that_kafka_tells(end: int) -> None:
     """By topic and partition."""
-    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(end, []))
     places = [TopicPartition("t", 0), TopicPartition("t", 1)]
-    assert Cluster(KafkaSettings(bootstrap_servers="b:1")).ends(places) == {("t", 0): end, ("t", 1): end}
+    assert _cluster(_Ends(end, [])).ends(places) == {("t", 0): end, ("t", 1): end}
 
 
-def test_end_that_kafka_does_not_know_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_that_kafka_does_not_know_is_not_the_end() -> None:
     """It would look like a topic in which nothing is."""
-    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(-1, []))
-    cluster = Cluster(KafkaSettings(bootstrap_servers="b:1"))
+    cluster = _cluster(_Ends(-1, []))
     with pytest.raises(DependencyUnavailableError, match="Kafka at b:1 does not say where t ends"):
         cluster.ends([TopicPartition("t", 0)])
 
 
-def test_partition_that_has_just_been_made_is_asked_until_it_has_a_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partition_that_has_just_been_made_is_asked_until_it_has_a_leader() -> None:
     """Its broker may not know yet that it leads; any other error is raised at once."""
     errors = [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE]
-    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Ends(5, errors))
-    cluster = Cluster(KafkaSettings(bootstrap_servers="b:1"))
+    cluster = _cluster(_Ends(5, errors))
     assert cluster.ends([TopicPartition("t", 0)]) == {("t", 0): 5}
     errors += [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART]
     with pytest.raises(DependencyUnavailableError, match="Unknown topic or partition"):
@@ -135,37 +136,31 @@ class _Refuses:
         (KafkaError.POLICY_VIOLATION, "not here", "t: not here; asked for segment.ms=5, cleanup.policy=delete\n"),
     ],
 )
-def test_setting_that_the_brokers_never_take_is_named_with_the_way_out(
-    monkeypatch: pytest.MonkeyPatch, code: int, said: str, expected: str
-) -> None:
+def test_setting_that_the_brokers_never_take_is_named_with_the_way_out(code: int, said: str, expected: str) -> None:
     """Some that are run as a service: the topics are then made by other means."""
-    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _Refuses(code, said))
     spec = TopicSpec("t", 1, 1, {"segment.ms": "5", "cleanup.policy": "delete"})
     with pytest.raises(NotProvisionedError) as caught:
-        Cluster(KafkaSettings(bootstrap_servers="b:1")).create([spec])
+        _cluster(_Refuses(code, said)).create([spec])
     text = str(caught.value)
     assert text.startswith(f"the brokers refuse to create topics:\n{expected}")
     assert text.endswith("connector provision --manifests json")
     assert "fewer brokers" not in text
 
 
-def test_topic_that_a_broker_does_not_know_yet_is_not_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_topic_that_a_broker_does_not_know_yet_is_not_there_yet() -> None:
     """`provision` failed on three brokers right after it had created its topics."""
-    monkeypatch.setattr(cluster_module, "AdminClient", lambda _: _OneBrokerBehind())
-    assert Cluster(KafkaSettings(bootstrap_servers="b:1")).describe(["old", "new"]).keys() == {"old"}
+    assert _cluster(_OneBrokerBehind()).describe(["old", "new"]).keys() == {"old"}
 
 
-def test_brokers_that_did_not_answer_are_asked_by_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_brokers_that_did_not_answer_are_asked_by_a_new_client() -> None:
     """The one before may know of nobody but the broker that is gone."""
     made: list[AdminClient] = []
 
-    def make(properties: dict[str, Any]) -> AdminClient:
+    def make(properties: ClientProperties) -> AdminClient:
         made.append(AdminClient(properties))
         return made[-1]
 
-    monkeypatch.setattr(cluster_module, "AdminClient", make)
-    monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 0.2)
-    cluster = Cluster(KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+    cluster = Cluster(KafkaSettings(bootstrap_servers="127.0.0.1:1"), request_timeout_s=0.2, make_admin=make)
     for clients in (2, 3):
         with pytest.raises(DependencyUnavailableError):
             cluster.describe(["topic"])
