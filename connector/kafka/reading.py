@@ -84,11 +84,16 @@ def foreign_records_refused(record: ReadRecord) -> Iterator[None]:
         raise ForeignRecordError(f"{record.place}: {type(error).__name__}: {error}") from error
 
 
+def _connect(settings: KafkaSettings) -> tuple[Cluster, Consumer]:
+    return Cluster(settings), make(Consumer, reader_config(settings))
+
+
 class TopicReader(OwnsConsumer):
     """Reads topics from their beginning, an instant or their end, and up to the instant `end_us` if given.
 
     `start` is microseconds since 1970, or `BEGINNING` or `NOW`; `offsets` has partitions that start elsewhere. `choose`
-    receives the number of partitions of a topic and returns which of them to read; by default all.
+    receives the number of partitions of a topic and returns which of them to read; by default all. `connect` makes the
+    clients.
 
     Making one raises `NotProvisionedError` if a topic is missing; it and every method raise the same if a right is
     missing, and `DependencyUnavailableError` if Kafka does not answer.
@@ -103,11 +108,13 @@ class TopicReader(OwnsConsumer):
         choose: Callable[[int], Iterable[int]] = range,
         end_us: int | None = None,
         offsets: Mapping[Place, int] = MappingProxyType({}),
+        connect: Callable[[KafkaSettings], tuple[Cluster, Consumer]] = _connect,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cluster = Cluster(settings)
         self._choose = choose
         self._end_us = end_us
-        self._consumer = make(Consumer, reader_config(settings))
+        self._monotonic_s = monotonic_s
+        self._cluster, self._consumer = connect(settings)
         try:
             self._consumer.assign([_moved(place, offsets) for place in self._starts(topics, start)])
         except BaseException:
@@ -143,7 +150,7 @@ class TopicReader(OwnsConsumer):
                 raise _cut_short(place, reached, end)
         ends = self._bounded(ends)
         missing = {place: end for place, end in ends.items() if self._reached.get(place, -1) < end}
-        deadline = time.monotonic() + SILENCE_S
+        deadline = self._monotonic_s() + SILENCE_S
         while missing:
             message = self._poll()
             if should_stop():
@@ -151,14 +158,14 @@ class TopicReader(OwnsConsumer):
             if message is not None:
                 place, reached = self._note(message)
                 if place in missing:
-                    deadline = time.monotonic() + SILENCE_S
+                    deadline = self._monotonic_s() + SILENCE_S
                     if reached >= missing[place]:
                         del missing[place]
                 if not is_end(message):
-                    yielded = time.monotonic()
+                    yielded = self._monotonic_s()
                     yield as_record(message)
-                    deadline += time.monotonic() - yielded  # the caller's time is no silence of Kafka's
-            if missing and time.monotonic() > deadline:
+                    deadline += self._monotonic_s() - yielded  # the caller's time is no silence of Kafka's
+            if missing and self._monotonic_s() > deadline:
                 raise silent(*min(missing, key=str))
 
     def _note(self, message: Message) -> tuple[Place, int]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -10,7 +11,6 @@ from connector.demo.registry import DemoRegistry
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.events.avro import AvroEncoder
 from connector.events.schemas import GAP, AvroSchema
-from connector.kafka import reading as reading_module
 from connector.kafka.reading import AvroReader, ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
 from connector.settings import KafkaSettings, SchemaRegistrySettings
@@ -72,6 +72,11 @@ class _Kafka:
         """Stand in for the clock."""
         return self.now_s
 
+    def reader(self) -> TopicReader:
+        """Return a reader of the topic."""
+        played: Any = self
+        return TopicReader(_SETTINGS, [_TOPIC], connect=lambda _: (played, played), monotonic_s=self.monotonic)
+
     def count_partitions(self, names: Collection[str]) -> dict[str, int]:
         """Say how many each topic has."""
         return dict.fromkeys(names, self.partitions)
@@ -102,18 +107,14 @@ class _Kafka:
 
 
 @pytest.fixture
-def kafka(monkeypatch: pytest.MonkeyPatch) -> _Kafka:
+def kafka() -> _Kafka:
     """Give a played Kafka."""
-    kafka = _Kafka()
-    monkeypatch.setattr(reading_module, "Cluster", lambda _: kafka)
-    monkeypatch.setattr(reading_module, "Consumer", lambda _: kafka)
-    monkeypatch.setattr(reading_module, "time", kafka)
-    return kafka
+    return _Kafka()
 
 
 def test_reading_to_the_end_ends_when_kafka_brings_nothing(kafka: _Kafka) -> None:
     """Whoever waits for a command is told within a minute."""
-    with TopicReader(_SETTINGS, [_TOPIC]) as reader, pytest.raises(DependencyUnavailableError, match="nothing came"):
+    with kafka.reader() as reader, pytest.raises(DependencyUnavailableError, match="nothing came"):
         list(reader.to_end())
     assert kafka.now_s < 60.0
 
@@ -121,7 +122,7 @@ def test_reading_to_the_end_ends_when_kafka_brings_nothing(kafka: _Kafka) -> Non
 def test_partition_that_stays_silent_is_told_though_another_is_busy(kafka: _Kafka) -> None:
     """What nobody ends hides the rest of it; the records of the other one do not make up for that."""
     kafka.partitions, kafka.is_busy = 2, True
-    with TopicReader(_SETTINGS, [_TOPIC]) as reader, pytest.raises(DependencyUnavailableError, match="t partition 1"):
+    with kafka.reader() as reader, pytest.raises(DependencyUnavailableError, match="t partition 1"):
         list(reader.to_end())
     assert kafka.now_s < 60.0
 
@@ -129,7 +130,7 @@ def test_partition_that_stays_silent_is_told_though_another_is_busy(kafka: _Kafk
 def test_busy_topic_is_read_to_the_end_that_it_had(kafka: _Kafka) -> None:
     """What comes meanwhile is for the next time; a record is dated as Kafka dates it."""
     kafka.is_busy = True
-    with TopicReader(_SETTINGS, [_TOPIC]) as reader:
+    with kafka.reader() as reader:
         records = list(reader.to_end())
     assert [record.offset for record in records] == [1, 2, 3, 4]
     assert {record.timestamp_us for record in records} == {7000}
@@ -137,7 +138,7 @@ def test_busy_topic_is_read_to_the_end_that_it_had(kafka: _Kafka) -> None:
 
 def test_reading_to_the_end_ends_when_asked_to_stop(kafka: _Kafka) -> None:
     """At the next poll."""
-    with TopicReader(_SETTINGS, [_TOPIC]) as reader:
+    with kafka.reader() as reader:
         assert list(reader.to_end(lambda: kafka.now_s >= 3.0)) == []
     assert kafka.now_s == 3.0
 
@@ -145,7 +146,7 @@ def test_reading_to_the_end_ends_when_asked_to_stop(kafka: _Kafka) -> None:
 def test_topic_that_was_created_again_is_not_read_on(kafka: _Kafka) -> None:
     """What was read of it before may not be there any more."""
     kafka.is_busy = True
-    with TopicReader(_SETTINGS, [_TOPIC]) as reader:
+    with kafka.reader() as reader:
         list(reader.to_end())
         assert list(reader.to_end()) == []
         kafka.end = 4
