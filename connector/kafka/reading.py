@@ -212,6 +212,10 @@ class TopicReader(OwnsConsumer):
         return message if is_of_use(message) else None
 
 
+OpenTopic = Callable[[KafkaSettings, Collection[str], int], TopicReader]
+"""Opens topics from a start on, as `TopicReader` does."""
+
+
 def _moved(start: TopicPartition, offsets: Mapping[Place, int]) -> TopicPartition:
     at = offsets.get((start.topic, start.partition), start.offset)
     return TopicPartition(start.topic, start.partition, at)

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.events.schemas import AvroSchema
 from connector.kafka.clients import make, recorder_config
-from connector.kafka.reading import TopicReader
+from connector.kafka.reading import BEGINNING, OpenTopic, TopicReader
 from connector.kafka.topics import TopicNames
 from connector.quoting import shown
 from connector.settings import KafkaSettings, SchemaRegistrySettings
@@ -27,8 +27,11 @@ _GREATEST_ID = 2**31 - 1
 class SchemaIds:
     """The recorded ids of one registry; its address holds no credentials, since the settings refuse them."""
 
-    def __init__(self, kafka: KafkaSettings, registry: SchemaRegistrySettings) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, registry: SchemaRegistrySettings, open_topic: OpenTopic = TopicReader
+    ) -> None:
         self._kafka = kafka
+        self._open_topic = open_topic
         self._url = registry.url.rstrip("/")
         self.topic = TopicNames(kafka.topic_prefix).schema_id
 
@@ -42,7 +45,7 @@ class SchemaIds:
 
         A value that is not an id counts as missing: the registry is queried instead.
         """
-        with TopicReader(self._kafka, [self.topic]) as reader:
+        with self._open_topic(self._kafka, [self.topic], BEGINNING) as reader:
             newest = {record.key: record.value for record in reader.to_end()}
         return {key: int(value) for key, value in newest.items() if _is_id(value)}
 
