@@ -10,6 +10,7 @@ from connector.kafka.reading import (
     BEGINNING,
     AvroReader,
     ForeignRecordError,
+    OpenTopic,
     ReadRecord,
     TopicReader,
     foreign_records_refused,
@@ -35,20 +36,22 @@ class NewestRecords(Generic[T]):
     Making one raises as `TopicReader` and `RegistryClient` do.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is read, and what is made of it
         self,
         settings: Settings,
         topic: str,
         read_value: Callable[[Mapping[str, Any], ReadRecord], T | None],
         on_foreign: Callable[[str], None],
         start: int = BEGINNING,
+        *,
+        open_topic: OpenTopic = TopicReader,
     ) -> None:
         self._read_value = read_value
         self._on_foreign = on_foreign
         self._newest: dict[bytes, T] = {}
         with ExitStack() as stack:
             self._decoder = AvroReader(stack.enter_context(RegistryClient(settings.schema_registry)))
-            self._reader = stack.enter_context(TopicReader(settings.kafka, [topic], start))
+            self._reader = stack.enter_context(open_topic(settings.kafka, [topic], start))
             self._clients = stack.pop_all()
 
     def read(self, should_stop: Callable[[], bool]) -> Collection[T]:
@@ -101,12 +104,13 @@ class LatestRecords(Generic[T]):
         *,
         start: int,
         most: int,
+        open_topic: OpenTopic = TopicReader,
     ) -> None:
         self._read_value = read_value
         self._on_foreign = on_foreign
         self._latest: deque[T] = deque(maxlen=most)
         self._clients = ExitStack()
-        self._reader = self._clients.enter_context(TopicReader(settings, [topic], start))
+        self._reader = self._clients.enter_context(open_topic(settings, [topic], start))
 
     def read(self, should_stop: Callable[[], bool]) -> Collection[T]:
         """Read on to the end, and return what is kept, oldest first; incomplete when asked to stop.

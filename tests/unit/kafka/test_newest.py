@@ -9,9 +9,8 @@ from connector.demo.registry import DemoRegistry
 from connector.errors import DependencyUnavailableError
 from connector.events.avro import AvroEncoder
 from connector.events.schemas import GAP
-from connector.kafka import newest as newest_module
 from connector.kafka.newest import MOST_KEYS, LatestRecords, NewestRecords
-from connector.kafka.reading import ReadRecord
+from connector.kafka.reading import ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings
 
@@ -31,7 +30,7 @@ _GAP = {
 }
 
 
-class _Reader:
+class _Reader(TopicReader):
     """Plays the reader of a topic: each call gives what was written since the last one."""
 
     def __init__(self) -> None:
@@ -43,7 +42,7 @@ class _Reader:
         """Write a record."""
         self._records.append(ReadRecord(_TOPIC, 0, len(self._records), 0, key, value, {}))
 
-    def to_end(self, _: Callable[[], bool]) -> Iterator[ReadRecord]:
+    def to_end(self, _: Callable[[], bool] = lambda: False) -> Iterator[ReadRecord]:
         """Give what there is."""
         if self.error is not None:
             raise self.error
@@ -72,7 +71,9 @@ class _Bench:
 
     def open(self) -> NewestRecords[int]:
         """Begin to read."""
-        return NewestRecords(self.settings, _TOPIC, self._read_value, self.foreign.append)
+        return NewestRecords(
+            self.settings, _TOPIC, self._read_value, self.foreign.append, open_topic=lambda *_: self.reader
+        )
 
     def write(self, key: str, recorded_at: int, state: str = "lost") -> None:
         """Write a gap."""
@@ -86,12 +87,10 @@ class _Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Bench]:
+def bench() -> Iterator[_Bench]:
     """Give a topic without records."""
     with DemoRegistry() as registry:
-        bench = _Bench(registry.url)
-        monkeypatch.setattr(newest_module, "TopicReader", lambda *_: bench.reader)
-        yield bench
+        yield _Bench(registry.url)
 
 
 def _never() -> bool:
@@ -175,11 +174,10 @@ def test_kafka_or_registry_unavailable_raises_and_leaves_nothing_open(bench: _Be
     assert bench.reader.is_closed
 
 
-def test_registry_unavailable_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_unavailable_raises() -> None:
     """It is no fault of the record."""
     with DemoRegistry() as registry:
         bench = _Bench(registry.url)
-    monkeypatch.setattr(newest_module, "TopicReader", lambda *_: bench.reader)
     bench.write("a", 1)
     with bench.open() as records, pytest.raises(DependencyUnavailableError, match="does not answer"):
         records.read(_never)
@@ -188,8 +186,15 @@ def test_registry_unavailable_raises(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_latest_records_are_kept_up_to_their_number(bench: _Bench) -> None:
     """Undecoded, the oldest first, from read to read."""
-    settings = bench.settings.kafka
-    with LatestRecords(settings, _TOPIC, lambda record: record.value, bench.foreign.append, start=0, most=3) as records:
+    with LatestRecords(
+        bench.settings.kafka,
+        _TOPIC,
+        lambda record: record.value,
+        bench.foreign.append,
+        start=0,
+        most=3,
+        open_topic=lambda *_: bench.reader,
+    ) as records:
         assert list(records.read(_never)) == []
         for number in range(5):
             bench.reader.write(b"", b"%d" % number)
