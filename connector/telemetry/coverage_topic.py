@@ -13,8 +13,10 @@ from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.newest import NewestRecords
 from connector.kafka.reading import (
+    BEGINNING,
     AvroReader,
     ForeignRecordError,
+    OpenTopic,
     TopicReader,
     foreign_records_refused,
 )
@@ -26,7 +28,7 @@ from connector.x.clock import wall_us
 
 _AGES_US = tuple(minutes * 60 * US_PER_S for minutes in (10, 24 * 60, 8 * 24 * 60))
 """How far back reading begins: further only where a stream partition has no newer record."""
-_MOST_FROM_BEGINNING = 100_000
+MOST_FROM_BEGINNING = 100_000
 """How many records are searched for the first one of a stream partition."""
 
 
@@ -39,10 +41,18 @@ class CoverageTopic:
     """
 
     def __init__(
-        self, settings: Settings, wanted: Collection[StreamPartition], on_foreign: Callable[[str], None]
+        self,
+        settings: Settings,
+        wanted: Collection[StreamPartition],
+        on_foreign: Callable[[str], None],
+        *,
+        open_topic: OpenTopic = TopicReader,
+        wall: Callable[[], int] = wall_us,
     ) -> None:
         self._settings = settings
         self._on_foreign = on_foreign
+        self._open_topic = open_topic
+        self._wall = wall
         self._since_us: dict[StreamPartition, int | None] = {}
         self._topic = TopicNames(settings.kafka.topic_prefix).coverage
         with ExitStack() as stack:
@@ -61,10 +71,12 @@ class CoverageTopic:
 
     def _open(self, wanted: frozenset[StreamPartition]) -> NewestRecords[Covered]:
         """Return a reader that begins as late as possible."""
-        now_us = wall_us()
+        now_us = self._wall()
         for age_us in _AGES_US:
             start_us = max(0, now_us - age_us)
-            newest = NewestRecords(self._settings, self._topic, read_covered, self._on_foreign, start_us)
+            newest = NewestRecords(
+                self._settings, self._topic, read_covered, self._on_foreign, start_us, open_topic=self._open_topic
+            )
             with ExitStack() as stack:
                 stack.enter_context(newest)
                 found = {covered.partition for covered in newest.read(lambda: False)}
@@ -79,7 +91,7 @@ class CoverageTopic:
         keys = {str(partition).encode() for partition in wanted}
         with (
             RegistryClient(self._settings.schema_registry) as registry,
-            TopicReader(self._settings.kafka, [self._topic]) as reader,
+            self._open_topic(self._settings.kafka, [self._topic], BEGINNING) as reader,
         ):
             decoder = AvroReader(registry)
             for count, record in enumerate(reader.to_end()):
@@ -92,7 +104,7 @@ class CoverageTopic:
                     keys.discard(record.key)
                     if covered is not None:
                         first.setdefault(covered.partition, covered.covered_until_us)
-                if not keys or count >= _MOST_FROM_BEGINNING:
+                if not keys or count >= MOST_FROM_BEGINNING:
                     break
         return dict.fromkeys(wanted) | first
 

@@ -10,12 +10,10 @@ from connector.demo.registry import DemoRegistry
 from connector.events.avro import AvroEncoder
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import COVERAGE
-from connector.kafka import newest as newest_module
-from connector.kafka.reading import ReadRecord
+from connector.kafka.reading import BEGINNING, ReadRecord, TopicReader
 from connector.kafka.registry import RegistryClient
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings
-from connector.telemetry import coverage_topic as module
-from connector.telemetry.coverage_topic import CoverageTopic
+from connector.telemetry.coverage_topic import MOST_FROM_BEGINNING, CoverageTopic
 
 _TOPIC = "p-coverage"
 _ONE, _TWO = StreamPartition("tweet", 1), StreamPartition("tweet", 2)
@@ -32,7 +30,7 @@ class _Topic:
     open: int = 0
 
 
-class _Reader:
+class _Reader(TopicReader):
     """Plays a reader of it."""
 
     def __init__(self, topic: _Topic, start: int) -> None:
@@ -70,7 +68,13 @@ class _Bench:
 
     def open(self, wanted: Collection[StreamPartition] = (_ONE, _TWO)) -> CoverageTopic:
         """Begin to read."""
-        return CoverageTopic(self.settings, wanted, self.foreign.append)
+        return CoverageTopic(
+            self.settings,
+            wanted,
+            self.foreign.append,
+            open_topic=lambda _, __, start: _Reader(self.topic, start),
+            wall=lambda: _NOW,
+        )
 
     def write(self, partition: StreamPartition, hours_ago: float, value: bytes | None = None) -> None:
         """Write a record, covered until it was written."""
@@ -89,18 +93,10 @@ class _Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Bench]:
+def bench() -> Iterator[_Bench]:
     """Give a topic without records."""
     with DemoRegistry() as registry:
-        bench = _Bench(registry.url)
-
-        def reader(_: object, __: object, start: int = 0) -> _Reader:
-            return _Reader(bench.topic, start)
-
-        monkeypatch.setattr(newest_module, "TopicReader", reader)
-        monkeypatch.setattr(module, "TopicReader", reader)
-        monkeypatch.setattr(module, "wall_us", lambda: _NOW)
-        yield bench
+        yield _Bench(registry.url)
 
 
 def _never() -> bool:
@@ -128,7 +124,7 @@ def test_topic_of_partitions_at_work_is_read_from_minutes_ago(bench: _Bench) -> 
         bench.write(_ONE, -1)
         assert _found(topic) == {_ONE: (-1, 700), _TWO: (0, 700)}
         assert bench.topic.open == 1
-    assert bench.topic.starts == [_NOW - _HOUR_US // 6, 0]
+    assert bench.topic.starts == [_NOW - _HOUR_US // 6, BEGINNING]
     assert bench.topic.open == 0
 
 
@@ -138,7 +134,7 @@ def test_partition_that_is_silent_for_long_is_looked_for_further_back(bench: _Be
     bench.write(_ONE, 0)
     with bench.open() as topic:
         assert _found(topic) == {_TWO: (100, 100), _ONE: (0, 0)}
-    assert bench.topic.starts == [_NOW - _HOUR_US // 6, _NOW - 24 * _HOUR_US, _NOW - 192 * _HOUR_US, 0]
+    assert bench.topic.starts == [_NOW - _HOUR_US // 6, _NOW - 24 * _HOUR_US, _NOW - 192 * _HOUR_US, BEGINNING]
     assert bench.topic.open == 0
 
 
@@ -149,7 +145,7 @@ def test_partition_that_comes_later_is_found_with_its_beginning(bench: _Bench) -
         bench.write(_ONE, 0)
         assert _found(topic) == {_ONE: (0, 0)}
         assert _found(topic) == {_ONE: (0, 0)}
-    assert bench.topic.starts[3:] == [0]
+    assert bench.topic.starts[3:] == [BEGINNING]
 
 
 def test_records_of_others_are_left_out(bench: _Bench) -> None:
@@ -163,11 +159,10 @@ def test_records_of_others_are_left_out(bench: _Bench) -> None:
     assert len(bench.foreign) == 3  # the one of now, by each reader that began
 
 
-def test_beginning_that_lies_too_far_in_is_not_known(bench: _Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beginning_that_lies_too_far_in_is_not_known(bench: _Bench) -> None:
     """A month of records is not read for it."""
-    monkeypatch.setattr(module, "_MOST_FROM_BEGINNING", 3)
-    for _ in range(10):
-        bench.write(_ONE, 600)
+    bench.write(_ONE, 600)
+    bench.topic.records *= MOST_FROM_BEGINNING + 1
     bench.write(_TWO, 0)
     bench.write(_ONE, 0)
     with bench.open() as topic:
