@@ -12,7 +12,7 @@ from connector.batch.ids import MOST_EXAMPLES, PROGRESS_EVERY, IdSource, Invalid
 from connector.batch.sorting import sorted_lines
 from connector.events.batch import BY_JOB_TYPE
 from connector.events.identity import digest
-from connector.kafka.reading import ReadRecord, TopicReader
+from connector.kafka.reading import BEGINNING, OpenTopic, ReadRecord, TopicReader
 from connector.kafka.topics import TopicNames
 from connector.quoting import shown
 from connector.settings import KafkaSettings
@@ -28,19 +28,30 @@ _EXAMPLE_BYTES = 60
 class HeldIds:
     """The held ids of one type, from their topic.
 
-    A key that is neither `tweet:ID` nor `user:ID` is an error, unless `skip_invalid` or a null follows it.
+    A key that is neither `tweet:ID` nor `user:ID` is an error, unless `skip_invalid` or a null follows it. Of
+    invalid keys `most_remembered` can be withdrawn by a null.
     """
 
     source = IdSource.TOPIC
     unit = "records"
 
-    def __init__(self, settings: KafkaSettings, kind: JobType, *, skip_invalid: bool) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        kind: JobType,
+        *,
+        skip_invalid: bool,
+        most_remembered: int = _MOST_INVALID,
+        open_topic: OpenTopic = TopicReader,
+    ) -> None:
         self.valid = 0
         self.invalid = 0
         self._settings = settings
         self._topic = TopicNames(settings.topic_prefix).holdings
         self._prefix = f"{BY_JOB_TYPE[kind].entity}:".encode()
         self._skip_invalid = skip_invalid
+        self._most_remembered = most_remembered
+        self._open_topic = open_topic
         self._invalid: dict[bytes, str] = {}
         self._not_remembered = 0
 
@@ -49,7 +60,7 @@ class HeldIds:
 
         Raises `NotProvisionedError` if topic or right is missing, and `DependencyUnavailableError`.
         """
-        with TopicReader(self._settings, [self._topic]) as reader:
+        with self._open_topic(self._settings, [self._topic], BEGINNING) as reader:
             changes = self._changes(reader.to_end(), on_progress)
             with closing(sorted_lines(changes, folder)) as ordered:
                 for held in _held(ordered):
@@ -84,7 +95,7 @@ class HeldIds:
         known = digest(b"%d " % record.partition, record.key)
         if record.is_tombstone:
             self._invalid.pop(known, None)
-        elif known in self._invalid or len(self._invalid) < _MOST_INVALID:
+        elif known in self._invalid or len(self._invalid) < self._most_remembered:
             place = f"partition {record.partition} offset {record.offset}"
             self._invalid[known] = f"  {place}: {shown(record.key[:_EXAMPLE_BYTES]) or 'not printable'}"
         else:

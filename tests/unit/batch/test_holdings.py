@@ -1,6 +1,6 @@
 """The ids on the topic of what is held: which of them count, and in what order they come."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.batch import holdings
 from connector.batch.holdings import HeldIds
 from connector.batch.ids import IdSource, InvalidIdsError, prepare
-from connector.kafka.reading import ReadRecord
+from connector.kafka.reading import BEGINNING, ReadRecord, TopicReader
 from connector.settings import KafkaSettings
 from connector.x.batch_api import JobType
 
@@ -21,15 +20,15 @@ _Change = tuple[int, bytes, bytes | None]
 """Partition, key and value."""
 
 
-class _Topic:
+class _Topic(TopicReader):
     """A topic in memory, in place of a reader of Kafka."""
 
     def __init__(self, changes: Sequence[_Change]) -> None:
         self._changes = changes
 
-    def __call__(self, settings: KafkaSettings, topics: Sequence[str]) -> "_Topic":
+    def __call__(self, settings: KafkaSettings, topics: Collection[str], start: int) -> "_Topic":
         """Return a reader."""
-        assert (settings, topics) == (_SETTINGS, ["p-holdings"])
+        assert (settings, topics, start) == (_SETTINGS, ["p-holdings"], BEGINNING)
         return self
 
     def __enter__(self) -> Self:
@@ -37,18 +36,23 @@ class _Topic:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def to_end(self) -> Iterator[ReadRecord]:
+    def to_end(self, _: Callable[[], bool] = lambda: False) -> Iterator[ReadRecord]:
         """Yield the records, each at the next offset."""
         for offset, (partition, key, value) in enumerate(self._changes):
             yield ReadRecord("p-holdings", partition, offset, 0, key, value or b"", {}, value is None)
 
 
 def _held(
-    changes: Sequence[_Change], kind: JobType = JobType.TWEETS, *, skip_invalid: bool = False
+    changes: Sequence[_Change],
+    kind: JobType = JobType.TWEETS,
+    *,
+    skip_invalid: bool = False,
+    most_remembered: int = 100_000,
 ) -> tuple[HeldIds, list[bytes]]:
-    ids = HeldIds(_SETTINGS, kind, skip_invalid=skip_invalid)
-    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
-        patch.setattr(holdings, "TopicReader", _Topic(changes))
+    ids = HeldIds(
+        _SETTINGS, kind, skip_invalid=skip_invalid, most_remembered=most_remembered, open_topic=_Topic(changes)
+    )
+    with TemporaryDirectory() as folder:
         return ids, list(ids.distinct(Path(folder), lambda _: None))
 
 
@@ -117,14 +121,13 @@ def test_invalid_keys_may_be_skipped_or_taken_back() -> None:
     assert (found, ids.invalid) == ([b"1"], 0)
 
 
-def test_more_invalid_keys_than_are_remembered_are_an_error_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_invalid_keys_than_are_remembered_are_an_error_for_good() -> None:
     """Nulls for those that are remembered do not hide the others; of long keys only a hash is kept."""
-    monkeypatch.setattr(holdings, "_MOST_INVALID", 3)
     keys = [b"Tweet:%d" % number + b"x" * 100_000 for number in range(5)]
     changes: list[_Change] = [*((0, key, b"x") for key in keys), *((0, key, None) for key in keys)]
     with pytest.raises(InvalidIdsError, match=r"^invalid keys: 2; "):
-        _held(changes)
-    ids, _ = _held(changes, skip_invalid=True)
+        _held(changes, most_remembered=3)
+    ids, _ = _held(changes, skip_invalid=True, most_remembered=3)
     assert ids.invalid == 2
 
 
@@ -136,10 +139,9 @@ def test_null_on_another_partition_takes_no_invalid_key_back() -> None:
 
 def test_held_ids_are_prepared_as_those_of_a_file_are(tmp_path: Path) -> None:
     """With no duplicates to count: a topic holds a key again and again."""
-    ids = HeldIds(_SETTINGS, JobType.TWEETS, skip_invalid=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(holdings, "TopicReader", _Topic([(0, b"tweet:1", b"x"), (0, b"tweet:1", b"y")]))
-        prepared = prepare(ids, tmp_path, on_progress=lambda _: None)
+    topic = _Topic([(0, b"tweet:1", b"x"), (0, b"tweet:1", b"y")])
+    ids = HeldIds(_SETTINGS, JobType.TWEETS, skip_invalid=False, open_topic=topic)
+    prepared = prepare(ids, tmp_path, on_progress=lambda _: None)
     assert (prepared.ids, prepared.duplicates, prepared.invalid) == (1, 0, 0)
     assert prepared.shards[0].path.read_bytes() == b"1\n"
     assert (ids.source, ids.identity()) == (IdSource.TOPIC, "p-holdings")
