@@ -8,9 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError
-from connector.kafka import newest as newest_module
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings
-from connector.telemetry import record_watch as module
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.record_watch import RecordWatch, record_watches
 from connector.telemetry.service import ServiceTelemetry
@@ -26,7 +24,8 @@ class _Topic:
     A find is preceded by an opening, unless the look before it went well.
     """
 
-    def __init__(self, *finds: list[int] | Exception, fails_to_open: bool = False) -> None:
+    def __init__(self, *finds: list[int] | Exception, fails_to_open: bool = False, look_s: float = 0.0) -> None:
+        self._look_s = look_s
         self._finds = list(finds)
         self._fails_to_open = fails_to_open
         self.stop = threading.Event()
@@ -57,7 +56,7 @@ class _Topic:
         """Watch to the end, and return what was logged: level and event."""
         telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
         with capture_logs() as logs:
-            RecordWatch("t", self.open, self.show, telemetry, module.LOOK_S).run(self.stop)
+            RecordWatch("t", self.open, self.show, telemetry, self._look_s).run(self.stop)
         return [(log["log_level"], log["event"]) for log in logs]
 
 
@@ -78,12 +77,6 @@ class _OneLook(threading.Event):
         del timeout
         self.set()
         return True
-
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look again at once."""
-    monkeypatch.setattr(module, "LOOK_S", 0.0)
 
 
 def test_topic_that_can_be_read_is_opened_once_and_shown_after_each_look() -> None:
@@ -111,7 +104,7 @@ def test_log_says_which_topic_and_why(error: Exception, detail: str) -> None:
     topic = _Topic(error)
     telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
     with capture_logs() as logs:
-        RecordWatch("t", topic.open, topic.show, telemetry, module.LOOK_S).run(topic.stop)
+        RecordWatch("t", topic.open, topic.show, telemetry, 0.0).run(topic.stop)
     assert [(log["topic"], log["detail"]) for log in logs] == [("t", detail)]
 
 
@@ -122,25 +115,19 @@ def test_look_that_was_cut_off_by_the_end_is_not_shown() -> None:
     assert topic.shown == []
 
 
-def test_stop_ends_a_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_ends_a_wait_at_once() -> None:
     """The process need not wait for the next look."""
-    monkeypatch.setattr(module, "LOOK_S", 3600.0)
-    for topic in (_Topic([1]), _Topic(_AWAY)):
+    for topic in (_Topic([1], look_s=3600.0), _Topic(_AWAY, look_s=3600.0)):
         thread = threading.Thread(target=topic.run)
         thread.start()
         thread.join(20.0)
         assert not thread.is_alive()
 
 
-def test_service_without_kafka_and_registry_shows_nothing_of_topics(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each topic is watched by itself, and named as it is in Kafka."""
-
-    def away(*_: object) -> None:
-        raise _AWAY
-
-    monkeypatch.setattr(newest_module, "TopicReader", away)
+def test_service_that_cannot_read_topics_shows_nothing_of_them() -> None:
+    """Each topic is watched by itself, and named as it is in Kafka; clients refuse an unknown property at once."""
     settings = Settings(
-        kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p"),
+        kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", topic_prefix="p", properties={"no.property": "x"}),
         schema_registry=SchemaRegistrySettings(url="http://127.0.0.1:1"),
     )
     status = ServiceStatus(
