@@ -74,7 +74,7 @@ class LedgerReader:
     No entry may be from long after both the date that Kafka gave it and `clock_us`, microseconds since 1970.
     """
 
-    def __init__(  # noqa: PLR0913 - what it reads and by which clocks, and what a test plays
+    def __init__(  # noqa: PLR0913 - what it reads, by which clocks and clients
         self,
         settings: KafkaSettings,
         partition: StreamPartition,
@@ -83,6 +83,8 @@ class LedgerReader:
         monotonic: Callable[[], float] = time.monotonic,
         *,
         clock_us: Callable[[], int] = lambda: 0,
+        make_admin: Callable[[ClientProperties], AdminClient] = AdminClient,
+        make_consumer: Callable[[ClientProperties], Consumer] = Consumer,
     ) -> None:
         self._settings = settings
         self._topic = TopicNames(settings.topic_prefix).ledger
@@ -91,6 +93,8 @@ class LedgerReader:
         self._should_stop = should_stop
         self._monotonic = monotonic
         self._clock_us = clock_us
+        self._make_admin = make_admin
+        self._make_consumer = make_consumer
 
     def restore(self, known_end: int = 0, known_entry: int = 0) -> Restored:
         """Return the entries whose ids matter, oldest first, the newest last; none for a new partition.
@@ -100,7 +104,7 @@ class LedgerReader:
         `DependencyUnavailableError` if Kafka does not answer, or answers something impossible.
         """
         try:
-            admin = AdminClient(admin_config(self._settings))
+            admin = self._make_admin(admin_config(self._settings))
             begin, end = self._edge(admin, OffsetSpec.earliest()), self._edge(admin, OffsetSpec.latest())
             if begin > end:
                 raise DependencyUnavailableError(
@@ -117,7 +121,7 @@ class LedgerReader:
     def end(self) -> int:
         """Return the offset of the next record. Raises `DependencyUnavailableError`."""
         try:
-            return self._edge(AdminClient(admin_config(self._settings)), OffsetSpec.latest())
+            return self._edge(self._make_admin(admin_config(self._settings)), OffsetSpec.latest())
         except KafkaException as error:
             raise DependencyUnavailableError(f"ledger {self._partition}: {shown(error.args[0].str())}") from error
 
@@ -138,7 +142,7 @@ class LedgerReader:
 
     @contextmanager
     def _consumer(self, **properties: str) -> Iterator[Consumer]:
-        consumer = Consumer(ClientProperties(reader_config(self._settings) | _AT_ONCE | properties))
+        consumer = self._make_consumer(ClientProperties(reader_config(self._settings) | _AT_ONCE | properties))
         try:
             yield consumer
         finally:
@@ -251,7 +255,7 @@ class LedgerReader:
 
     def _explain_silence(self, end: int) -> None:
         """Raise: an operator must end a transaction that stays open; otherwise Kafka does not answer."""
-        stable = self._edge(AdminClient(admin_config(self._settings)), OffsetSpec.latest(), is_committed=True)
+        stable = self._edge(self._make_admin(admin_config(self._settings)), OffsetSpec.latest(), is_committed=True)
         if stable < end:
             raise OwnCorruptionError(
                 f"ledger {self._partition}: a transaction at offset {stable} stays open and hides what follows; "

@@ -11,7 +11,7 @@ from connector.errors import DependencyUnavailableError, NotProvisionedError, Ow
 from connector.events.avro import AvroEncoder
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
-from connector.kafka import restore as restore_module
+from connector.kafka.clients import ClientProperties
 from connector.kafka.digests import entry_digest
 from connector.kafka.ledger import CLOCKS_APART_US, EntryDecoder, LedgerEntry, Mode, first_entry
 from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, OffsetEntry, Restored, Tail
@@ -88,7 +88,7 @@ class _Kafka:
         future.set_result(type("Result", (), {"offset": self.edges.pop(0)}))
         return dict.fromkeys(wanted, future)
 
-    def consumer(self, properties: dict[str, Any]) -> "_Kafka":
+    def _consumer(self, properties: ClientProperties) -> Any:  # noqa: ANN401 - plays as much of it as is asked for
         """Stand in for a consumer with these properties."""
         if properties["isolation.level"] == "read_uncommitted":
             self.log = self.log | self.uncommitted
@@ -116,6 +116,7 @@ class _Kafka:
 
     def reader(self) -> LedgerReader:
         """Return a reader of this."""
+        played: Any = self
         return LedgerReader(
             _SETTINGS,
             _PARTITION,
@@ -123,6 +124,8 @@ class _Kafka:
             lambda: self.is_stopping,
             lambda: self.now_s,
             clock_us=lambda: self.clock_us,
+            make_admin=lambda _: played,
+            make_consumer=self._consumer,
         )
 
 
@@ -132,12 +135,9 @@ def _placed(offset: int, entry: LedgerEntry, dated_us: int = 0) -> OffsetEntry:
 
 
 @pytest.fixture
-def kafka(monkeypatch: pytest.MonkeyPatch) -> _Kafka:
+def kafka() -> _Kafka:
     """Give a played Kafka."""
-    kafka = _Kafka()
-    monkeypatch.setattr(restore_module, "AdminClient", lambda _: kafka)
-    monkeypatch.setattr(restore_module, "Consumer", kafka.consumer)
-    return kafka
+    return _Kafka()
 
 
 def test_kafka_that_falls_silent_is_unavailable_and_not_corrupt(kafka: _Kafka) -> None:
