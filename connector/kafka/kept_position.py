@@ -4,7 +4,7 @@ Must not know what is read, nor when it counts as read.
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -35,12 +35,20 @@ class KeptPosition(OwnsConsumer):
     `DependencyUnavailableError` when Kafka does not answer.
     """
 
-    def __init__(self, settings: KafkaSettings, group: str) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        group: str,
+        *,
+        make_consumer: Callable[[ClientProperties], Consumer] = Consumer,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._group = group
+        self._monotonic_s = monotonic_s
         self._cluster = Cluster(settings)
-        self._consumer = make(Consumer, ClientProperties(reader_config(settings) | {"group.id": group}))
+        self._consumer = make(make_consumer, ClientProperties(reader_config(settings) | {"group.id": group}))
         self._kept: dict[Place, int] = {}
-        self._kept_at = self._renewed_at = time.monotonic()
+        self._kept_at = self._renewed_at = monotonic_s()
 
     def resume(self, topics: Collection[str]) -> Resumption:
         """Return where to go on; what is no longer in Kafka, or not yet again, is passed over."""
@@ -69,12 +77,12 @@ class KeptPosition(OwnsConsumer):
 
     def keep_now_and_then(self, reached: Mapping[Place, int]) -> None:
         """Keep a position where the one before is 5 s old."""
-        if time.monotonic() - self._kept_at >= _INTERVAL_S:
+        if self._monotonic_s() - self._kept_at >= _INTERVAL_S:
             self.keep(reached)
 
     def keep(self, reached: Mapping[Place, int]) -> None:
         """Keep the offsets of the next records to read, by topic and partition; once an hour all of them."""
-        self._kept_at = time.monotonic()
+        self._kept_at = self._monotonic_s()
         if self._kept_at - self._renewed_at >= _RENEWAL_S:
             self._kept = {}
         if not self._kept:

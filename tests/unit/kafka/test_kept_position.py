@@ -1,10 +1,12 @@
 """The position that a reader keeps under a group's name: how often, of what, and what a refusal means."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError
-from connector.kafka import kept_position as module
 from connector.kafka.kept_position import KeptPosition
 from connector.settings import KafkaSettings
 
@@ -29,17 +31,16 @@ class _Commits:
         """Hold nothing."""
 
 
-def _position(monkeypatch: pytest.MonkeyPatch, consumer: _Commits) -> KeptPosition:
-    monkeypatch.setattr(module, "make", lambda *_: consumer)
-    return KeptPosition(_SETTINGS, "group")
+def _position(consumer: _Commits, monotonic_s: Callable[[], float] = lambda: 0.0) -> KeptPosition:
+    played: Any = consumer
+    return KeptPosition(_SETTINGS, "group", make_consumer=lambda _: played, monotonic_s=monotonic_s)
 
 
-def test_position_is_kept_every_five_seconds_and_only_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_position_is_kept_every_five_seconds_and_only_what_changed() -> None:
     """A quiet reader commits nothing."""
     now_s = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
     consumer = _Commits()
-    with _position(monkeypatch, consumer) as position:
+    with _position(consumer, lambda: now_s[0]) as position:
         position.keep_now_and_then({("t", 0): 1})
         assert not consumer.kept
         now_s[0] = 5.0
@@ -64,9 +65,7 @@ def test_position_is_kept_every_five_seconds_and_only_what_changed(monkeypatch: 
         (KafkaError.REQUEST_TIMED_OUT, DependencyUnavailableError, "Kafka does not answer"),
     ],
 )
-def test_position_that_kafka_does_not_take_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, code: int, kind: type[ConnectorError], said: str
-) -> None:
+def test_position_that_kafka_does_not_take_says_what_to_do(code: int, kind: type[ConnectorError], said: str) -> None:
     """A group that consumers share since then is no fault of Kafka's."""
-    with _position(monkeypatch, _Commits(code)) as position, pytest.raises(kind, match=said):
+    with _position(_Commits(code)) as position, pytest.raises(kind, match=said):
         position.keep({("t", 0): 1})
