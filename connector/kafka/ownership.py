@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
 
 from connector.errors import ConnectorError, DependencyUnavailableError, SettingsError
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.kafka.clients import group_consumer_config, make
+from connector.kafka.clients import ClientProperties, group_consumer_config, make
 from connector.kafka.topics import TopicNames
 from connector.quoting import shown
 from connector.settings import KafkaSettings, variable_name
@@ -40,7 +40,15 @@ class Owner(Protocol):
 class Membership:
     """A member of the group, inside a `with`. Callbacks come from within `poll` and on leaving."""
 
-    def __init__(self, settings: KafkaSettings, streams: Iterable[str], session_timeout_ms: int, owner: Owner) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        streams: Iterable[str],
+        session_timeout_ms: int,
+        owner: Owner,
+        *,
+        make_consumer: Callable[[ClientProperties], Consumer] = Consumer,
+    ) -> None:
         self._instance_id = settings.group_instance_id
         names = TopicNames(settings.topic_prefix)
         self._stream_by_topic = {names.owner(stream): stream for stream in streams}
@@ -48,7 +56,7 @@ class Membership:
         properties = group_consumer_config(settings, session_timeout_ms)
         self._errors: list[KafkaError] = []
         properties["error_cb"] = self._errors.append
-        self._consumer = make(Consumer, properties)
+        self._consumer = make(make_consumer, properties)
         self.has_joined = False
 
     def poll(self, timeout_s: float, on_trouble: Callable[[str], None]) -> None:

@@ -4,11 +4,9 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from connector.events.catalog import StreamPartition
-from connector.kafka import ownership
 from connector.kafka.ownership import Membership
 from connector.settings import KafkaSettings
 
@@ -79,25 +77,24 @@ class _Owner:
         self.told.append(("lost", list(map(str, partitions))))
 
 
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[_Consumer]:
-    """Give the client that a membership makes, once it has."""
+def _member(owner: _Owner, *streams: str) -> tuple[Membership, _Consumer]:
+    """Return a member, and the client that it made."""
     made: list[_Consumer] = []
 
-    def make(properties: Mapping[str, Any]) -> _Consumer:
+    def make(properties: Mapping[str, Any]) -> Any:  # noqa: ANN401 - plays as much of it as is asked for
         made.append(_Consumer(properties))
         return made[-1]
 
-    monkeypatch.setattr(ownership, "Consumer", make)
-    return made
+    member = Membership(_SETTINGS, streams, 6000, owner, make_consumer=make)
+    return member, made[0]
 
 
-def test_member_is_none_from_losing_its_partitions_until_it_is_assigned_some_or_none(made: list[_Consumer]) -> None:
+def test_member_is_none_from_losing_its_partitions_until_it_is_assigned_some_or_none() -> None:
     """To give some up is no loss; an empty assignment makes a member too."""
     owner = _Owner()
     joined = []
-    with Membership(_SETTINGS, ["tweet", "like"], 6000, owner) as membership:
-        [consumer] = made
+    member, consumer = _member(owner, "tweet", "like")
+    with member as membership:
         joined.append(membership.has_joined)
         for change in (("on_assign", 1, 2), ("on_revoke", 2), ("on_lost", 1), ("on_assign",)):
             consumer.play(*change)
@@ -114,28 +111,30 @@ def test_member_is_none_from_losing_its_partitions_until_it_is_assigned_some_or_
     assert consumer.has_left
 
 
-def test_member_that_leaves_does_not_wait_for_kafka_that_is_silent(made: list[_Consumer]) -> None:
+def test_member_that_leaves_does_not_wait_for_kafka_that_is_silent() -> None:
     """With the last transactions, a stop would take longer than it may."""
-    with Membership(_SETTINGS, ["tweet"], 6000, _Owner()):
-        [consumer] = made
+    member, consumer = _member(_Owner(), "tweet")
+    with member:
         consumer.answered.clear()
     assert not consumer.has_left
     consumer.answered.set()
 
 
-def test_trouble_that_the_client_tells_aside_is_told_once(made: list[_Consumer]) -> None:
+def test_trouble_that_the_client_tells_aside_is_told_once() -> None:
     """Brokers that are away are no error of any message."""
     told: list[str] = []
-    with Membership(_SETTINGS, ["tweet", "like"], 6000, _Owner()) as membership:
-        made[0].troubles.append(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))  # noqa: SLF001 - public name
+    member, consumer = _member(_Owner(), "tweet", "like")
+    with member as membership:
+        consumer.troubles.append(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))  # noqa: SLF001 - public name
         for _ in range(2):
             membership.poll(0.0, told.append)
     assert told == ["_ALL_BROKERS_DOWN: 1/1 brokers are down"]
 
 
-def test_partition_that_the_stream_does_not_have_is_nobody_s_work(made: list[_Consumer]) -> None:
+def test_partition_that_the_stream_does_not_have_is_nobody_s_work() -> None:
     """Somebody added one to the ownership topic."""
     owner = _Owner()
-    with Membership(_SETTINGS, ["tweet"], 6000, owner):
-        made[0].play("on_assign", 3, 4)
+    member, consumer = _member(owner, "tweet")
+    with member:
+        consumer.play("on_assign", 3, 4)
     assert owner.told == [("assigned", ["tweet/4"])]
