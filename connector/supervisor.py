@@ -5,13 +5,13 @@ Two replicas that both believe they own a partition are kept apart by its ledger
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from connector.errors import ConnectorError, HungError, OwnCorruptionError
 from connector.events.catalog import StreamPartition
-from connector.kafka.ownership import Membership
+from connector.kafka.ownership import Membership, Owner
 from connector.partition.worker import PartitionWorker
-from connector.settings import Settings
+from connector.settings import KafkaSettings, Settings
 from connector.source.heartbeat import Heartbeat
 from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import State, Statuses
@@ -76,12 +76,13 @@ class Supervisor:
         telemetry: ServiceTelemetry,
         *,
         check: Callable[[], None] = lambda: None,
+        join_group: Callable[[KafkaSettings, Iterable[str], int, Owner], Membership] = Membership,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_worker = make_worker
         self._statuses = statuses
         self._workers: dict[StreamPartition, PartitionWorker] = {}
-        self._membership = Membership(settings.kafka, settings.x.streams, settings.pipeline.session_timeout_ms, self)
+        self._membership = join_group(settings.kafka, settings.x.streams, settings.pipeline.session_timeout_ms, self)
         self._telemetry = telemetry
         self._check = check
         self._monotonic_s = monotonic_s

@@ -7,7 +7,6 @@ from typing import Any, Self, cast
 import pytest
 from structlog.testing import capture_logs
 
-from connector import supervisor as supervisor_module
 from connector.errors import (
     ConnectorError,
     DependencyUnavailableError,
@@ -17,6 +16,7 @@ from connector.errors import (
     SettingsError,
 )
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
+from connector.kafka.ownership import Membership
 from connector.partition.worker import PartitionWorker
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
 from connector.supervisor import DRAIN_S, HUNG_S, Supervisor
@@ -57,19 +57,16 @@ class _Worker:
         return not self._bench.hangs
 
 
-class _Membership:
+class _Membership(Membership):
     """Plays the group: each poll does the next of `events`; leaving it revokes what is left, as the client does."""
 
     def __init__(self, bench: "_Bench") -> None:
         self._bench = bench
+        self.has_joined = True
 
-    @property
-    def has_joined(self) -> bool:
-        """Whether the group counts us in."""
-        return self._bench.has_joined
-
-    def poll(self, _: float, on_trouble: Callable[[str], None]) -> None:
+    def poll(self, timeout_s: float, on_trouble: Callable[[str], None]) -> None:
         """Do the next thing."""
+        del timeout_s
         if not self._bench.events:
             self._bench.stop.set()
             return
@@ -86,23 +83,23 @@ class _Membership:
 class _Bench:
     """A supervisor with a played group and played workers."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.events: list[Callable[[Callable[[str], None]], None]] = []
         self.made: list[_Worker] = []
         self.order: list[str] = []
         self.hangs = self.has_left = False
-        self.has_joined = True
         self.waited_s = 0.0
         self.check_error: Exception | None = None
         self.stop = threading.Event()
         self.statuses = Statuses(_TWEETS)
-        monkeypatch.setattr(supervisor_module, "Membership", lambda *_: _Membership(self))
+        self.membership = _Membership(self)
         self.supervisor = Supervisor(
             _SETTINGS,
             self._make,
             self.statuses,
             ServiceTelemetry(Metrics(), ServiceStatus(self.statuses, 0, None, 0)),
             check=self._check,
+            join_group=lambda *_: self.membership,
             monotonic_s=self.monotonic,
         )
 
@@ -130,9 +127,9 @@ class _Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> _Bench:
+def bench() -> _Bench:
     """Give a supervisor."""
-    return _Bench(monkeypatch)
+    return _Bench()
 
 
 def test_assigned_partitions_are_processed_until_the_stop(bench: _Bench) -> None:
@@ -144,11 +141,11 @@ def test_assigned_partitions_are_processed_until_the_stop(bench: _Bench) -> None
 
 def test_wait_for_the_group_is_said_after_4_seconds_then_every_30_with_its_reason(bench: _Bench) -> None:
     """The latest trouble of the client where there is one; and each wait begins anew."""
-    bench.has_joined = False
+    bench.membership.has_joined = False
 
     def at(now_s: float, trouble: str | None = None, *, joins: bool = False) -> Callable[[Callable[[str], None]], None]:
         def poll(on_trouble: Callable[[str], None]) -> None:
-            bench.waited_s, bench.has_joined = now_s, joins
+            bench.waited_s, bench.membership.has_joined = now_s, joins
             if trouble is not None:
                 on_trouble(trouble)
 
