@@ -97,10 +97,15 @@ class TransactionalWriter:
     `FencedError` means that a newer producer has the same transactional id.
     """
 
-    def __init__(self, properties: Mapping[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        properties: Mapping[str, Any],
+        monotonic: Callable[[], float] = time.monotonic,
+        make_producer: Callable[[dict[str, Any]], Producer] = Producer,
+    ) -> None:
         self._monotonic = monotonic
         try:
-            self._producer = Producer(dict(properties))
+            self._producer = make_producer(dict(properties))
         except KafkaException as error:
             raise _lost("create the producer", error) from error
         self._resume("init_transactions", self._producer.init_transactions, monotonic() + INIT_DEADLINE_S)
@@ -198,11 +203,16 @@ class WriterFactory:
     """Makes one producer after another, by `properties_of` a transactional id; `first_id` is that of the first."""
 
     def __init__(
-        self, first_id: str, properties_of: Callable[[str], Mapping[str, Any]], new_id: Callable[[], str]
+        self,
+        first_id: str,
+        properties_of: Callable[[str], Mapping[str, Any]],
+        new_id: Callable[[], str],
+        make_writer: Callable[[Mapping[str, Any]], TransactionalWriter] = TransactionalWriter,
     ) -> None:
         self._id = first_id
         self._properties_of = properties_of
         self._new_id = new_id
+        self._make_writer = make_writer
 
     def make(self) -> TransactionalWriter:
         """Return a new producer, which has ended what its predecessor left open.
@@ -212,10 +222,10 @@ class WriterFactory:
         asking for the properties raises.
         """
         try:
-            return TransactionalWriter(self._properties_of(self._id))
+            return self._make_writer(self._properties_of(self._id))
         except WriterLostError:
             new_id = self._new_id()
-            writer = TransactionalWriter(self._properties_of(new_id))
+            writer = self._make_writer(self._properties_of(new_id))
             self._id = new_id
             return writer
 

@@ -1,14 +1,14 @@
 """Transactions over a played producer: what each error means, and that nothing is taken for granted."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from connector.errors import FencedError, WriterLostError
 from connector.events.catalog import StreamPartition
-from connector.kafka import transaction
 from connector.kafka.transaction import (
     DEADLINE_S,
     Headers,
@@ -131,7 +131,7 @@ class _Bench:
         if error is not None:
             raise error
 
-    def make(self, properties: dict[str, Any]) -> _Producer:
+    def _make(self, properties: dict[str, Any]) -> Any:  # noqa: ANN401 - plays as much of it as is asked for
         """Make a producer."""
         assert properties == {"transactional.id": "t"}
         self.producers.append(_Producer(self))
@@ -139,7 +139,7 @@ class _Bench:
 
     def writer(self) -> TransactionalWriter:
         """Return a writer over such a producer."""
-        return TransactionalWriter({"transactional.id": "t"}, lambda: self.now_s)
+        return TransactionalWriter({"transactional.id": "t"}, lambda: self.now_s, self._make)
 
     def stands_at(self, *offsets: int) -> None:
         """Report these places of the next entries."""
@@ -147,11 +147,9 @@ class _Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> _Bench:
+def bench() -> _Bench:
     """Give a played client."""
-    bench = _Bench()
-    monkeypatch.setattr(transaction, "Producer", bench.make)
-    return bench
+    return _Bench()
 
 
 def test_writer_fences_its_predecessor_before_anything_else(bench: _Bench) -> None:
@@ -319,21 +317,21 @@ def test_record_that_is_not_written_in_time_ends_the_writer(bench: _Bench) -> No
         bench.writer().write(_ENTRY)
 
 
-def test_id_whose_transaction_cannot_be_ended_gives_way_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_id_whose_transaction_cannot_be_ended_gives_way_to_another() -> None:
     """Whoever wrote to a partition that cannot be written to any more would wait for it with all the others."""
     blocked = {"mine"}
     made: list[str] = []
 
-    def make(properties: dict[str, str]) -> _Producer:
+    def make(properties: dict[str, str]) -> Any:  # noqa: ANN401 - plays as much of it as is asked for
         made.append(properties["transactional.id"])
         bench = _Bench()
         if made[-1] in blocked:
             bench.errors["init_transactions"] = [_error(KafkaError.CONCURRENT_TRANSACTIONS)]
         return _Producer(bench)
 
-    monkeypatch.setattr(transaction, "Producer", make)
+    make_writer = partial(TransactionalWriter, make_producer=make)
     ids = iter(["other", "third", "fourth"])
-    factory = WriterFactory("mine", lambda its_id: {"transactional.id": its_id}, lambda: next(ids))
+    factory = WriterFactory("mine", lambda its_id: {"transactional.id": its_id}, lambda: next(ids), make_writer)
     factory.make()
     factory.make()
     assert made == ["mine", "other", "other"]
@@ -355,12 +353,11 @@ def test_producer_whose_transaction_failed_is_dropped_and_never_closed(bench: _B
     assert "close" not in bench.calls
 
 
-def test_client_that_cannot_be_made_is_a_lost_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_cannot_be_made_is_a_lost_writer() -> None:
     """As for a property that librdkafka does not take."""
 
-    def fail(_: object) -> None:
+    def fail(_: object) -> NoReturn:
         raise _error(KafkaError._INVALID_ARG)  # noqa: SLF001 - the client's public name
 
-    monkeypatch.setattr(transaction, "Producer", fail)
     with pytest.raises(WriterLostError, match="create the producer"):
-        TransactionalWriter({})
+        TransactionalWriter({}, make_producer=fail)
