@@ -9,8 +9,6 @@ that Kafka refuses, or an entry that is out of place, affects only its own strea
 failed alone commits through its own producer when it restarts, and no longer delays the others.
 """
 
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -22,6 +20,7 @@ from connector.errors import ConnectorError, FencedError, HungError, WriterLostE
 from connector.events.catalog import StreamPartition
 from connector.kafka.clients import TRANSACTION_TIMEOUT_MS
 from connector.kafka.restore import Tail
+from connector.kafka.threads import THREADS, Threads
 from connector.kafka.transaction import (
     Committed,
     MisplacedError,
@@ -77,7 +76,7 @@ class _Waiting:
 
     part: Part
     is_wanted: Callable[[], bool]
-    done: "Future[Committed]"
+    done: Future[Committed]
 
     def refuse(self) -> bool:
         """Fail the part if another process owns its stream partition by now; return whether it does."""
@@ -91,29 +90,27 @@ class GroupCommit:
     """Commits parts in a thread of its own, from `start` to `close`.
 
     `make_writer` and `read_tail` raise a `ConnectorError`; `on_replaced` receives why a producer was replaced, and the
-    details. The stream partitions whose part failed alone are added to `suspects`. `monotonic_s` is a clock in
-    seconds, `pause` waits for some.
+    details. The stream partitions whose part failed alone are added to `suspects`.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of a group, wired in one place
+    def __init__(
         self,
         make_writer: Callable[[], TransactionalWriter],
         read_tail: ReadTail,
         on_replaced: Callable[[ReplacementCause, str], None],
         suspects: set[StreamPartition],
-        *,
-        monotonic_s: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], object] = time.sleep,
+        threads: Threads = THREADS,
     ) -> None:
-        self._pause = pause
+        self._threads = threads
+        self._pause = threads.pause
         self._suspects = suspects
         self._make_writer = make_writer
         self._read_tail = read_tail
         self._on_replaced = on_replaced
-        self._monotonic_s = monotonic_s
+        self._monotonic_s = threads.monotonic_s
         self._writer: TransactionalWriter | None = None
         self._failure: tuple[type[WriterLostError], str] = WriterLostError, "there is no producer yet"
-        self._changed = threading.Condition()
+        self._changed = threads.condition()
         self._parts: deque[_Waiting] = deque()
         self._openings: list[Future[None]] = []
         self._is_outdated = False
@@ -123,7 +120,7 @@ class GroupCommit:
 
     def start(self) -> None:
         """Start the thread."""
-        threading.Thread(target=self._run, name="group-commit", daemon=True).start()
+        self._threads.start("group-commit", self._run)
 
     def check(self) -> None:
         """Raise `HungError` if the thread has died."""
@@ -150,7 +147,7 @@ class GroupCommit:
         self._replace_writer(is_outdated=True)
 
     def _replace_writer(self, *, is_outdated: bool) -> None:
-        opening: Future[None] = Future()
+        opening: Future[None] = self._threads.future()
         with self._changed:
             self._check_open()
             self._is_outdated |= is_outdated
@@ -173,7 +170,7 @@ class GroupCommit:
 
         No attempt begins once it is no longer wanted: it would take the place of the next owner's entry.
         """
-        waiting = _Waiting(part, is_wanted, Future())
+        waiting = _Waiting(part, is_wanted, self._threads.future())
         with self._changed:
             self._check_open()
             self._due_at_s.pop(part.partition, None)
@@ -233,7 +230,7 @@ class GroupCommit:
         now_s = self._monotonic_s()
         return any(now_s - GATHER_S < due_s <= now_s for due_s in self._due_at_s.values())
 
-    def _take(self) -> "tuple[list[Future[None]], list[_Waiting]]":
+    def _take(self) -> tuple[list[Future[None]], list[_Waiting]]:
         """Take the waiting parts, at most one for each stream partition: that of an earlier owner may wait as well."""
         with self._changed:
             openings, self._openings = self._openings, []
@@ -258,7 +255,7 @@ class GroupCommit:
             for opening in self._openings:
                 opening.set_exception(error)
 
-    def _open(self, openings: Iterable["Future[None]"]) -> None:
+    def _open(self, openings: Iterable[Future[None]]) -> None:
         if self._is_outdated:
             self._writer, self._is_outdated = None, False
         self._make_writer_if_none()

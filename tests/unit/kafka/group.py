@@ -13,6 +13,7 @@ from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.kafka.commits import PartitionWriter
 from connector.kafka.group_commit import GroupCommit, ReplacementCause
 from connector.kafka.restore import Tail
+from connector.kafka.threads import Threads
 from connector.kafka.transaction import Committed, MisplacedError, Part, Record, TransactionalWriter
 
 PATIENCE_S = 10.0
@@ -142,9 +143,7 @@ class Bench:
             self.on_pause()
 
         kafka = self.kafka
-        return GroupCommit(
-            kafka.make_writer, kafka.read_tail, replaced, suspects, monotonic_s=lambda: kafka.now_s, pause=pause
-        )
+        return GroupCommit(kafka.make_writer, kafka.read_tail, replaced, suspects, Threads(lambda: kafka.now_s, pause))
 
     def writer(self, partition: StreamPartition) -> PartitionWriter:
         """Return what `partition` commits through, once there is a producer."""

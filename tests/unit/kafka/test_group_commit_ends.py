@@ -58,9 +58,9 @@ def test_error_of_a_callback_costs_an_idle_producer_and_nothing_else(bench: Benc
     bench.group.check()
 
 
-def test_thread_that_has_died_is_noticed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_thread_that_has_died_is_noticed(bench: Bench) -> None:
     """Nothing can be committed any more: the process must end."""
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
     bench.group.check()
     bench.kafka.report_error = RuntimeError("cannot be told")
     bench.kafka.poll_error = RuntimeError("odd")

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import inf
+from typing import Any
 
 import msgspec
-import pytest
 
 from connector.errors import (
     ConnectorError,
@@ -21,7 +21,7 @@ from connector.errors import (
     WriterLostError,
 )
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.kafka import group_commit, transaction
+from connector.kafka import transaction
 from connector.kafka.commits import Commits, PartitionWriter
 from connector.kafka.group_commit import GroupCommit, ReplacementCause
 from connector.kafka.restore import STABLE_DEADLINE_S, Tail
@@ -58,7 +58,7 @@ class Event(msgspec.Struct, frozen=True):
 class Conduct:
     """What processes do by the product; a test replaces a part of it to see that the model notices."""
 
-    make_writer: Callable[[dict[str, str], Callable[[], float]], TransactionalWriter] = TransactionalWriter
+    make_writer: type[TransactionalWriter] = TransactionalWriter
     see_tail: Callable[[Tail], Tail] = lambda tail: tail
 
 
@@ -119,14 +119,17 @@ class _Process:
     def _make_group(self, suspects: set[StreamPartition], is_common: bool) -> GroupCommit:  # noqa: FBT001 - Commits' own
         self._groups += 1
         first_id = self._first_id if is_common else f"{self.name}-{self._groups}"
-        ids = _Ids(first_id, lambda name: self._conduct.make_writer({"transactional.id": name}, self._turns.clock))
+        make_producer: Any = partial(Producer, self._kafka)
+        ids = _Ids(
+            first_id,
+            lambda name: self._conduct.make_writer({"transactional.id": name}, self._turns.clock, make_producer),
+        )
         return GroupCommit(
             ids.make,
             self._read_tail,
             self._replaced,
             suspects,
-            monotonic_s=self._turns.clock,
-            pause=self._turns.pause,
+            self._turns.threads,
         )
 
     def _replaced(self, cause: ReplacementCause, detail: str) -> None:
@@ -216,13 +219,10 @@ def _ledger(partition: StreamPartition) -> Where:
     return "ledger", partition.ledger_partition
 
 
-def play(seed: int, monkeypatch: pytest.MonkeyPatch, conduct: Conduct | None = None) -> Outcome:
+def play(seed: int, conduct: Conduct | None = None) -> Outcome:
     """Let one to three processes commit, and Kafka then finish what is under way."""
     turns = Turns(seed)
     kafka = Kafka(turns)
-    monkeypatch.setattr(transaction, "Producer", partial(Producer, kafka))
-    monkeypatch.setattr(group_commit, "threading", turns.threading)
-    monkeypatch.setattr(group_commit, "Future", turns.future)
     is_one_id = turns.random.random() < 0.3
     processes = [
         _Process(f"process-{number}", "id" if is_one_id else f"id-{number}", kafka, conduct or Conduct())

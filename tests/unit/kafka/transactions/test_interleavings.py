@@ -6,12 +6,10 @@ ones.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from connector.kafka import group_commit
 from connector.kafka.restore import Tail
 from connector.kafka.transaction import Part, TransactionalWriter
 from tests.unit.kafka.transactions.processes import Conduct, play
@@ -28,19 +26,17 @@ def first_seed(seed: int) -> int:
 
 
 @pytest.mark.parametrize("run", range(_RUNS))
-def test_entries_are_one_chain_and_every_event_stands_once(
-    run: int, first_seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_entries_are_one_chain_and_every_event_stands_once(run: int, first_seed: int) -> None:
     """Whatever is committed follows what was committed before, whoever wrote it."""
-    outcome = play(first_seed + run, monkeypatch)
+    outcome = play(first_seed + run)
     assert not outcome.failures, str(outcome)
     assert not outcome.problems, str(outcome)
     assert outcome.entries > 0, str(outcome)
 
 
-def test_run_of_a_seed_is_the_same_each_time(first_seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_of_a_seed_is_the_same_each_time(first_seed: int) -> None:
     """So a failure can be looked at again."""
-    assert play(first_seed, monkeypatch) == play(first_seed, monkeypatch)
+    assert play(first_seed) == play(first_seed)
 
 
 class _Anywhere(int):
@@ -64,6 +60,15 @@ class _CarelessWriter(TransactionalWriter):
         return super().commit([replace(part, place=_Anywhere(part.place)) for part in parts])
 
 
+class _HastyWriter(TransactionalWriter):
+    """Tells that each commit took no time."""
+
+    def commit(self, parts: Sequence[Part]) -> float:
+        """Commit them."""
+        super().commit(parts)
+        return 0.0
+
+
 def _see_nothing(tail: Tail) -> Tail:
     """Return a tail without what is committed there."""
     return Tail([], tail.end)
@@ -74,21 +79,16 @@ def _see_nothing(tail: Tail) -> Tail:
     [Conduct(make_writer=_CarelessWriter), Conduct(see_tail=_see_nothing)],
     ids=["no-place", "blind-settling"],
 )
-def test_process_that_does_not_look_is_found_out(
-    conduct: Conduct, first_seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_process_that_does_not_look_is_found_out(conduct: Conduct, first_seed: int) -> None:
     """Where an entry stands, and whether it is there already, must be known."""
-    assert _is_found_out(first_seed, monkeypatch, conduct)
+    assert _is_found_out(first_seed, conduct)
 
 
-def test_producer_that_is_kept_after_a_slow_commit_is_found_out(
-    first_seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_producer_that_is_kept_after_a_slow_commit_is_found_out(first_seed: int) -> None:
     """A late request to commit ends the next transaction of the same epoch, half written as it is."""
-    monkeypatch.setattr(group_commit, "SLOW_COMMIT_S", inf)
-    assert _is_found_out(first_seed, monkeypatch, Conduct())
+    assert _is_found_out(first_seed, Conduct(make_writer=_HastyWriter))
 
 
-def _is_found_out(first_seed: int, monkeypatch: pytest.MonkeyPatch, conduct: Conduct) -> bool:
+def _is_found_out(first_seed: int, conduct: Conduct) -> bool:
     seeds = range(first_seed, first_seed + _RUNS_WITH_A_FAULT)
-    return any(play(seed, monkeypatch, conduct).problems for seed in seeds)
+    return any(play(seed, conduct).problems for seed in seeds)

@@ -1,7 +1,7 @@
 """Threads of which one runs at a time, in an order that is drawn: the same seed gives the same run.
 
-A thread goes on until it waits; then another one has its turn, and model time passes. What the product waits with, a
-`Condition` and a `Future`, is replaced by what waits here, so its own threads take turns, too.
+A thread goes on until it waits; then another one has its turn, and model time passes. The product is given these
+threads, conditions and futures, so its own threads take turns, too.
 """
 
 import random
@@ -12,8 +12,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from types import SimpleNamespace
 from typing import Any, Self
+
+from connector.kafka.threads import Threads
 
 _STEPS_S = (0.001, 0.01, 0.01, 0.05, 0.2, 0.5)
 _LONG_STEPS_S = (2.0, 9.0)
@@ -142,27 +143,9 @@ class Turns:
                 self._give_turn(task)
 
     @property
-    def threading(self) -> SimpleNamespace:
-        """What stands in for the module `threading`."""
-        return SimpleNamespace(Thread=partial(_Thread, self), Condition=partial(_Condition, self))
-
-    def future(self) -> "Future[Any]":
-        """Return a future of these threads."""
-        return _Future(self)
-
-
-class _Thread:
-    """Stands in for `threading.Thread`."""
-
-    def __init__(self, turns: Turns, *, target: Callable[[], object], name: str, daemon: bool) -> None:
-        assert daemon
-        self._turns = turns
-        self._target = target
-        self._name = name
-
-    def start(self) -> None:
-        """Start it."""
-        self._turns.start(self._name, self._target)
+    def threads(self) -> Threads:
+        """What the product works with."""
+        return Threads(self.clock, self.pause, self.start, partial(_Condition, self), partial(_Future, self))
 
 
 class _Condition:
@@ -178,7 +161,7 @@ class _Condition:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def wait(self, timeout_s: float = inf) -> bool:
+    def wait(self, timeout_s: float) -> bool:
         """Wait until notified; return whether it was so."""
         before = self._notified
         self._turns.wait(self._turns.now_s + timeout_s, lambda: self._notified != before)
