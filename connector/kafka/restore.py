@@ -140,6 +140,21 @@ class LedgerReader:
         except KafkaException as error:
             raise DependencyUnavailableError(f"ledger {self._partition}: {shown(error.args[0].str())}") from error
 
+    def check_is_new(self) -> None:
+        """Distinguish a stream partition without a ledger from one whose ledger topic was deleted and created again.
+
+        Raises `OwnCorruptionError` for the latter: there are records of its coverage. Raises
+        `DependencyUnavailableError` if Kafka does not answer, or when asked to stop.
+        """
+        partition, key = self._partition, str(self._partition).encode()
+        with TopicReader(self._settings, [TopicNames(self._settings.topic_prefix).coverage]) as reader:
+            if any(record.key == key for record in reader.to_end(self._should_stop)):
+                raise OwnCorruptionError(
+                    f"ledger {partition}: empty, but its coverage is recorded: entries were deleted"
+                )
+        if self._should_stop():
+            raise DependencyUnavailableError(f"coverage of {partition}: stopped while reading it")
+
     @contextmanager
     def _consumer(self, **properties: str) -> Iterator[Consumer]:
         consumer = self._make_consumer(ClientProperties(reader_config(self._settings) | _AT_ONCE | properties))
@@ -274,20 +289,6 @@ class LedgerReader:
         if offset < 0:
             raise DependencyUnavailableError(f"ledger {self._partition}: Kafka does not report where it begins or ends")
         return offset
-
-
-def check_is_new(settings: KafkaSettings, partition: StreamPartition, should_stop: Callable[[], bool]) -> None:
-    """Distinguish a stream partition that has no ledger yet from one whose ledger topic was deleted and created again.
-
-    Raises `OwnCorruptionError` for the latter: there are records of its coverage. Raises `DependencyUnavailableError`
-    if Kafka does not answer, or when asked to stop.
-    """
-    key = str(partition).encode()
-    with TopicReader(settings, [TopicNames(settings.topic_prefix).coverage]) as reader:
-        if any(record.key == key for record in reader.to_end(should_stop)):
-            raise OwnCorruptionError(f"ledger {partition}: empty, but its coverage is recorded: entries were deleted")
-    if should_stop():
-        raise DependencyUnavailableError(f"coverage of {partition}: stopped while reading it")
 
 
 def _offset(message: Message) -> int:

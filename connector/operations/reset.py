@@ -39,7 +39,7 @@ from connector.kafka.reading import (
     foreign_records_refused,
 )
 from connector.kafka.registry import RegistryClient
-from connector.kafka.restore import LedgerReader, check_is_new
+from connector.kafka.restore import LedgerReader
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import MisplacedError, Part, TransactionalWriter
 from connector.operations.accounts import TRANSACTION_US, account_of
@@ -329,9 +329,10 @@ def examine(settings: Settings, partition: StreamPartition, registry: RegistryCl
     """Return how a ledger restores, as the service would restore it. Raises the errors of Kafka and the registry."""
     decode = entry_decoder(registry, TopicNames(settings.kafka.topic_prefix).ledger)
     try:
-        placed = LedgerReader(settings.kafka, partition, decode, clock_us=wall_us).restore().placed
+        ledger = LedgerReader(settings.kafka, partition, decode, clock_us=wall_us)
+        placed = ledger.restore().placed
         if not placed:
-            check_is_new(settings.kafka, partition, lambda: False)
+            ledger.check_is_new()
     except OwnCorruptionError as error:
         return LedgerState(str(error))
     return LedgerState(None, placed[-1].entry.covered_until_us if placed else None)

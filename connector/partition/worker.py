@@ -19,7 +19,7 @@ from connector.events.catalog import StreamPartition
 from connector.kafka.commits import Commits, PartitionWriter
 from connector.kafka.digests import entry_digest
 from connector.kafka.ledger import Writer, first_entry
-from connector.kafka.restore import LedgerReader, OffsetEntry, Restored, check_is_new
+from connector.kafka.restore import LedgerReader, OffsetEntry, Restored
 from connector.kafka.topics import TopicNames
 from connector.partition.committer import Committer
 from connector.partition.records import RecordBuilder
@@ -34,7 +34,7 @@ from connector.telemetry.metrics import RestartCause
 from connector.telemetry.partition import PartitionTelemetry
 from connector.x.backoff import Exponential
 from connector.x.client import Connection
-from connector.x.clock import XClock, wall_us
+from connector.x.clock import XClock
 from connector.x.transport import Wire
 
 HUNG_S = 120.0
@@ -74,6 +74,8 @@ class SharedResources:
     turn: threading.Lock
     commits: Commits
     check_topics: Callable[[str], None]
+    open_ledger: Callable[..., LedgerReader] = LedgerReader
+    make_reader: Callable[..., Reader] = Reader
 
 
 class PartitionWorker:
@@ -212,20 +214,22 @@ class PartitionWorker:
 
     def _restore(self, writer: PartitionWriter, records: RecordBuilder, began: float) -> PartitionState:
         shared = self._shared
-        reader = LedgerReader(
+        reader = shared.open_ledger(
             shared.settings.kafka,
             self.partition,
             shared.decode_entry,
             self._must_stop,
-            clock_us=lambda: max(wall_us(), shared.clock.read().latest_us),
+            clock_us=self._latest_us,
         )
         identity = Writer(uuid.uuid4().hex, shared.settings.kafka.replica_name)
         entries, begin, end = reader.restore(self._known_end, self._known_entry)
         writer.expect_entry_at(end)
         if not entries:
-            check_is_new(shared.settings.kafka, self.partition, self._must_stop)
+            reader.check_is_new()
             self._telemetry.is_new(begin, end)
-            first = replace(first_entry(self.partition, identity.id, wall_us()), records={}, owner=identity.owner)
+            first = replace(
+                first_entry(self.partition, identity.id, shared.clock.read().wall_us), records={}, owner=identity.owner
+            )
             record = records.ledger(first)
             offset = writer.commit([], record).ledger_offset
             entries = [OffsetEntry(offset, first, digest=entry_digest(record.value))]
@@ -248,7 +252,7 @@ class PartitionWorker:
             telemetry=telemetry,
             turn=shared.turn,
         )
-        reader = Reader(
+        reader = shared.make_reader(
             partition=self.partition,
             open_connection=shared.open_connection,
             channel=channel,
@@ -270,6 +274,11 @@ class PartitionWorker:
             self._reader = None
             reader.stop()
             channel.close()
+
+    def _latest_us(self) -> int:
+        """Return the latest that it may be: the wall clock or X's time may be behind."""
+        at = self._shared.clock.read()
+        return max(at.wall_us, at.latest_us)
 
     def _must_stop(self) -> bool:
         """Beat, and return whether to stop. Raises `TopicsChangedError`."""

@@ -19,18 +19,18 @@ from connector.errors import (
 )
 from connector.events.catalog import StreamPartition
 from connector.kafka.ledger import decode_shipped, first_entry
-from connector.kafka.restore import OffsetEntry, Restored
+from connector.kafka.restore import LedgerReader, OffsetEntry, Restored
 from connector.kafka.transaction import Committed, Record
-from connector.partition import worker as worker_module
 from connector.partition.worker import CORRUPT_WAIT_S, HUNG_S, PartitionWorker, SharedResources
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings, XSettings
 from connector.source.channel import Channel, ChannelClosedError
 from connector.source.connect_limiter import ConnectLimiter
+from connector.source.reader import Reader
 from connector.source.stall import StallWatch
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.partition import PartitionTelemetry
 from connector.telemetry.status import PartitionStatus, State
-from connector.x.clock import XClock
+from connector.x.clock import MAX_LEAD_US, XClock
 from tests.fakes.partition import LIMITS, PARTITION, SCHEMA_IDS, FakeWriter, reading
 from tests.fakes.x import NOW_US
 from tests.rig.process import wait_until
@@ -74,7 +74,7 @@ class _Writer(FakeWriter):
         return committed
 
 
-class _Reader:
+class _Reader(Reader):
     """Reads nothing; wakes the committer when it is stopped."""
 
     def __init__(self, channel: Channel, **_: object) -> None:
@@ -92,9 +92,10 @@ class _Reader:
 class _Bench:
     """A worker whose writer, ledger and reader are played; each life begins with one of `fates`."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
+        self.wall_us = NOW_US
         self.metrics, self.status = Metrics(), PartitionStatus()
-        self.clock = XClock(lambda: NOW_US, lambda: 0)
+        self.clock = XClock(lambda: self.wall_us, lambda: 0)
         self.fates: list[Exception | None] = []
         self.ledger: Callable[[], list[OffsetEntry]] = list
         self.writers: list[_Writer] = []
@@ -105,9 +106,6 @@ class _Bench:
         self.commit_error: Exception | None = None
         self.known: list[tuple[int, ...]] = []
         self.committed = threading.Event()
-        monkeypatch.setattr(worker_module, "LedgerReader", self._reader)
-        monkeypatch.setattr(worker_module, "check_is_new", lambda *_: None)
-        monkeypatch.setattr(worker_module, "Reader", _Reader)
         shared = SharedResources(
             settings=_SETTINGS,
             schema_ids=SCHEMA_IDS,
@@ -120,6 +118,8 @@ class _Bench:
             turn=threading.Lock(),
             commits=cast("Commits", self),
             check_topics=self._check_topics,
+            open_ledger=self._open_ledger,
+            make_reader=_Reader,
         )
         telemetry = PartitionTelemetry(PARTITION, self.metrics, self.status)
         self.wait = _Wait()
@@ -128,9 +128,9 @@ class _Bench:
             PARTITION, shared, telemetry, wait=self.wait, jitter=lambda: self.jitter, monotonic_s=lambda: self.clock_s
         )
 
-    def _reader(self, *_: object, clock_us: Callable[[], int]) -> "_Bench":
+    def _open_ledger(self, *_: object, clock_us: Callable[[], int]) -> LedgerReader:
         self.clock_us = clock_us
-        return self
+        return cast("LedgerReader", self)
 
     def _read_limits(self) -> dict[str, int]:
         if self.limit_fates:
@@ -156,6 +156,9 @@ class _Bench:
         self.writers[-1].error = self.commit_error
         return self.writers[-1]
 
+    def check_is_new(self) -> None:
+        """Find no records of coverage."""
+
     def restore(self, *known: int) -> Restored:
         """Return what the ledger holds."""
         self.known.append(known)
@@ -175,9 +178,9 @@ class _Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Bench]:
+def bench() -> Iterator[_Bench]:
     """Give a worker with played parts, and stop it in the end."""
-    bench = _Bench(monkeypatch)
+    bench = _Bench()
     yield bench
     bench.worker.stop(may_commit=False)
 
@@ -234,10 +237,10 @@ def test_life_that_gets_no_topic_limits_did_not_start(bench: _Bench) -> None:
     assert bench.count("start_failures") == 3  # the last is that with which the test ends
 
 
-def test_worker_that_is_stopping_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_that_is_stopping_waits_for_nothing() -> None:
     """It says why its last life ended, and is gone."""
     with capture_logs() as logs:
-        bench = _Bench(monkeypatch)
+        bench = _Bench()
         assert bench.run() == []
     assert bench.wait.delays == []
     assert [log["event"] for log in logs] == ["partition_assigned", "partition_start_failed", "partition_released"]
@@ -340,15 +343,17 @@ def test_stopped_worker_makes_a_last_transaction_only_if_it_may(bench: _Bench, *
     assert bench.wait.delays == []
 
 
-def test_ledger_is_held_against_the_latest_of_wall_clock_and_x(bench: _Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ledger_is_held_against_the_latest_of_wall_clock_and_x(bench: _Bench) -> None:
     """One that is right is enough: either may be behind."""
     bench.ledger = lambda: [_KNOWN]
     bench.commit_error = WriterLostError("outcome unknown")
     bench.run(None)
-    monkeypatch.setattr(worker_module, "wall_us", lambda: NOW_US - 1)
-    assert bench.clock_us() == NOW_US
-    monkeypatch.setattr(worker_module, "wall_us", lambda: NOW_US + 1)
-    assert bench.clock_us() == NOW_US + 1
+    bench.clock.synchronise(NOW_US)
+    x_us = bench.clock.read().latest_us
+    bench.wall_us = NOW_US - 1
+    assert bench.clock_us() == x_us
+    bench.wall_us = x_us + MAX_LEAD_US + 1
+    assert bench.clock_us() == bench.wall_us
 
 
 def test_committer_without_a_heartbeat_hangs_unless_it_was_asked_to_stop(bench: _Bench) -> None:
