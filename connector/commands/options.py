@@ -104,13 +104,15 @@ def _advice(text: str, error: str, now_us: int) -> str:
     return f"add {missing}, for example {day or today}T{minute}{seconds or ':00'}Z"
 
 
-def time_range(start: str | None, end: str | None, *, default_us: int, lag_us: int = 0) -> TimeRange:
+def time_range(
+    start: str | None, end: str | None, *, default_us: int, lag_us: int = 0, now_us: int | None = None
+) -> TimeRange:
     """Return the range that `--from` and `--to` ask for.
 
     It ends `lag_us` ago unless `--to` is given, and begins `default_us` before its end unless `--from` is. Raises
     `typer.BadParameter` for one that is empty, reversed or begins in the future.
     """
-    now_us = wall_us()
+    now_us = wall_us() if now_us is None else now_us
     given_us = None if start is None else instant_us(start, now_us, "--from")
     end_us = now_us - lag_us if end is None else instant_us(end, now_us, "--to")
     start_us = max(0, end_us - default_us) if given_us is None else given_us

@@ -3,7 +3,6 @@
 import pytest
 import typer
 
-from connector.commands import options
 from connector.commands.options import TimeRange, duration_us, instant_us, time_range
 
 _NOW_US = 1_773_480_413_000_000
@@ -57,25 +56,23 @@ def test_anything_else_is_no_instant(text: str) -> None:
         ("2026-02-30", None, "--from", "2026-02-30: "),
     ],
 )
-def test_a_wrong_time_is_named_with_its_option(
-    start: str | None, end: str | None, option: str, says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_time_is_named_with_its_option(start: str | None, end: str | None, option: str, says: str) -> None:
     """The first that is wrong as it was typed, and what is missing from it."""
-    monkeypatch.setattr(options, "wall_us", lambda: _NOW_US)
     with pytest.raises(typer.BadParameter) as raised:
-        time_range(start, end, default_us=_HOUR_US)
+        time_range(start, end, default_us=_HOUR_US, now_us=_NOW_US)
     assert raised.value.param_hint == option
     assert raised.value.message.startswith(says)
 
 
-def test_a_range_has_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_range_has_defaults() -> None:
     """It ends a little before now, and is as long as the command says."""
-    monkeypatch.setattr(options, "wall_us", lambda: _NOW_US)
-    assert time_range(None, None, default_us=24 * _HOUR_US, lag_us=60) == TimeRange(
+    assert time_range(None, None, default_us=24 * _HOUR_US, lag_us=60, now_us=_NOW_US) == TimeRange(
         _NOW_US - 60 - 24 * _HOUR_US, _NOW_US - 60
     )
-    assert time_range("3h", "1h", default_us=1) == TimeRange(_NOW_US - 3 * _HOUR_US, _NOW_US - _HOUR_US)
-    assert time_range(None, "1h", default_us=_HOUR_US) == TimeRange(_NOW_US - 2 * _HOUR_US, _NOW_US - _HOUR_US)
+    assert time_range("3h", "1h", default_us=1, now_us=_NOW_US) == TimeRange(_NOW_US - 3 * _HOUR_US, _NOW_US - _HOUR_US)
+    assert time_range(None, "1h", default_us=_HOUR_US, now_us=_NOW_US) == TimeRange(
+        _NOW_US - 2 * _HOUR_US, _NOW_US - _HOUR_US
+    )
 
 
 @pytest.mark.parametrize(
