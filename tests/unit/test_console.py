@@ -1,7 +1,6 @@
 """What commands show in place, on a terminal and elsewhere."""
 
 import io
-import os
 
 import pytest
 
@@ -27,7 +26,8 @@ def test_screen_shows_lines_below_each_other_where_there_is_no_terminal() -> Non
 
 def test_screen_shows_lines_in_place_of_those_before_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut to its size, so that it knows where they began."""
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((5, 3)))
+    monkeypatch.setenv("COLUMNS", "5")
+    monkeypatch.setenv("LINES", "3")
     output = _Terminal()
     screen = Screen(output)
     screen.show(["123456", "b", "c"])
