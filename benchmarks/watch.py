@@ -39,19 +39,27 @@ class Look:
     idle_s: float
 
 
-def watch(progress: Callable[[], int], events: int, pid: int, others: Mapping[str, int]) -> Pace:
+def watch(  # noqa: PLR0913 - what is watched, and how
+    progress: Callable[[], int],
+    events: int,
+    pid: int,
+    others: Mapping[str, int],
+    *,
+    look_s: float = _LOOK_S,
+    patience_s: float = _PATIENCE_S,
+) -> Pace:
     """Watch the process `pid` until all `events` are through, of which `progress` tells how many are.
 
     None is when it begins. `others` are the processes that work along. Raises `TimeoutError`.
     """
     pids = {ITSELF: pid, **others}
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + patience_s
     begin = _look(0, pids)
     done = 0
     while done < events:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{events} events are not through within {_PATIENCE_S:g} s")
-        time.sleep(_LOOK_S)
+            raise TimeoutError(f"{events} events are not through within {patience_s:g} s")
+        time.sleep(look_s)
         done = progress()
     return pace(begin, _look(done, pids))
 

@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from benchmarks import watch as watch_module
 from benchmarks.watch import ITSELF, Look, pace, watch
 
 
@@ -20,23 +19,20 @@ def test_pace_is_what_was_done_and_used_between_two_looks() -> None:
     assert measured.idle_us == pytest.approx(200)
 
 
-def test_watch_looks_until_all_is_through(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_looks_until_all_is_through() -> None:
     """At the process and those that work along."""
-    monkeypatch.setattr(watch_module, "_LOOK_S", 0.0)
     progress = iter([0, 30, 60, 90, 100])
-    measured = watch(lambda: next(progress), 100, os.getpid(), {"other": os.getpid()})
+    measured = watch(lambda: next(progress), 100, os.getpid(), {"other": os.getpid()}, look_s=0.0)
     assert measured.cpu_us.keys() == {ITSELF, "other"}
     assert next(progress, None) is None
 
 
-def test_watch_of_what_is_through_at_the_first_look_has_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_of_what_is_through_at_the_first_look_has_a_pace() -> None:
     """Nothing was, when it began."""
-    monkeypatch.setattr(watch_module, "_LOOK_S", 0.0)
-    assert watch(lambda: 100, 100, os.getpid(), {}).events_per_s > 0
+    assert watch(lambda: 100, 100, os.getpid(), {}, look_s=0.0).events_per_s > 0
 
 
-def test_watch_of_what_makes_no_progress_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_of_what_makes_no_progress_ends() -> None:
     """With an error that says what is missing."""
-    monkeypatch.setattr(watch_module, "_PATIENCE_S", -1.0)
     with pytest.raises(TimeoutError, match="100 events are not through"):
-        watch(lambda: 0, 100, os.getpid(), {})
+        watch(lambda: 0, 100, os.getpid(), {}, patience_s=-1.0)
