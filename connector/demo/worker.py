@@ -13,12 +13,13 @@ _STOP_LIMIT_S = 15.0
 class Worker:
     """Runs `work`, which receives the stop event, inside a `with`.
 
-    The end raises `ConnectorError` when the work failed, or does not stop in time.
+    The end raises `ConnectorError` when the work failed, or does not stop within `stop_limit_s`.
     """
 
-    def __init__(self, name: str, work: Callable[[Event], None]) -> None:
+    def __init__(self, name: str, work: Callable[[Event], None], stop_limit_s: float = _STOP_LIMIT_S) -> None:
         self._name = name
         self._work = work
+        self._stop_limit_s = stop_limit_s
         self._stop = Event()
         self._failure: Exception | None = None
         self._thread = Thread(target=self._run, name=name, daemon=True)
@@ -47,9 +48,9 @@ class Worker:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stop.set()
-        self._thread.join(_STOP_LIMIT_S)
+        self._thread.join(self._stop_limit_s)
         if kind is not None:
             return
         if self._thread.is_alive():
-            raise ConnectorError(f"the {self._name} did not stop within {_STOP_LIMIT_S:g} s")
+            raise ConnectorError(f"the {self._name} did not stop within {self._stop_limit_s:g} s")
         self._raise_failure()

@@ -4,7 +4,6 @@ from threading import Event
 
 import pytest
 
-from connector.demo import worker
 from connector.demo.worker import Worker
 from connector.errors import ConnectorError, DependencyUnavailableError
 
@@ -69,13 +68,12 @@ def test_error_while_stopping_is_raised_at_the_end() -> None:
         pass
 
 
-def test_work_that_does_not_stop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_does_not_stop_is_told() -> None:
     """The end waits for a while only."""
-    monkeypatch.setattr(worker, "_STOP_LIMIT_S", 0.05)
     release = Event()
     with (
         pytest.raises(ConnectorError, match=r"the w did not stop within 0.05 s"),
-        Worker("w", lambda _: _wait(release)),
+        Worker("w", lambda _: _wait(release), stop_limit_s=0.05),
     ):
         pass
     release.set()
