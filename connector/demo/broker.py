@@ -24,7 +24,9 @@ _OUTPUT_CHARACTERS = 2000
 
 
 @contextmanager
-def running_broker(binary: Path = NOIDA_DB, start_limit_s: float = 20.0) -> Iterator[str]:
+def running_broker(
+    binary: Path = NOIDA_DB, start_limit_s: float = 20.0, stop_limit_s: float = _STOP_LIMIT_S
+) -> Iterator[str]:
     """Run a broker and give its `host:port`.
 
     Raises `DependencyUnavailableError`, with what `binary` wrote, when it does not start.
@@ -37,7 +39,7 @@ def running_broker(binary: Path = NOIDA_DB, start_limit_s: float = 20.0) -> Iter
             _wait_until_listening(process, port, output, start_limit_s)
             yield f"{_HOST}:{port}"
         finally:
-            _stop(process)
+            _stop(process, stop_limit_s)
 
 
 def _free_port() -> int:
@@ -84,10 +86,10 @@ def _is_listening(port: int) -> bool:
         return probe.connect_ex((_HOST, port)) == 0
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes], limit_s: float) -> None:
     process.terminate()
     try:
-        process.wait(_STOP_LIMIT_S)
+        process.wait(limit_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from connector.demo import broker
 from connector.demo.broker import running_broker
 from connector.errors import DependencyUnavailableError
 
@@ -60,9 +59,8 @@ def test_broker_that_never_listens_is_given_up_and_ended(tmp_path: Path) -> None
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
 
 
-def test_broker_that_ignores_the_request_to_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broker_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
     """The end of the demo does not depend on it."""
-    monkeypatch.setattr(broker, "_STOP_LIMIT_S", 0.2)
     loop = f"{tmp_path}/loop.py"
     Path(loop).write_text(
         "import signal, socket, sys, time\n"
@@ -72,13 +70,13 @@ def test_broker_that_ignores_the_request_to_end_is_killed(tmp_path: Path, monkey
         encoding="utf-8",
     )
     binary = _script(tmp_path, f"echo $$ > {tmp_path}/pid; exec python3 {loop} $5")
-    with running_broker(binary):
+    with running_broker(binary, stop_limit_s=0.2):
         assert Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
 
 
 def test_missing_binary_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the program that guards it too."""
-    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setenv("PATH", "")
     with pytest.raises(DependencyUnavailableError, match="cannot be started"), running_broker(tmp_path / "none"):
         pass
