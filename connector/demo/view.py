@@ -2,10 +2,10 @@
 
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from os.path import commonprefix
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -34,10 +34,11 @@ class View(Protocol):
     ) -> None: ...
 
 
-def make_view() -> View:
-    """Return the view that fits stdout."""
-    console = Console(highlight=False)
-    return TableView(console) if sys.stdout.isatty() and not console.is_dumb_terminal else LinesView()
+def make_view(output: TextIO | None = None) -> View:
+    """Return the view that fits `output`, by default stdout."""
+    console = Console(file=output, highlight=False)
+    is_terminal = (output or sys.stdout).isatty() and not console.is_dumb_terminal
+    return TableView(console) if is_terminal else LinesView(output)
 
 
 class TableView:
@@ -82,8 +83,10 @@ class TableView:
 class LinesView:
     """Prints the first record of each topic, the total every few seconds, and at the end the counts."""
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
+    def __init__(self, output: TextIO | None = None, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._output = output
+        self._monotonic_s = monotonic_s
+        self._began = monotonic_s()
         self._due = self._began
         self._seen: set[str] = set()
         self._rows: Collection[Row] = ()
@@ -91,7 +94,7 @@ class LinesView:
     def say(self, *lines: str) -> None:
         """Print `lines`."""
         for line in lines:
-            print(visible(line), flush=True)  # noqa: T201 - stdout is where the demo shows itself
+            print(visible(line), file=self._output, flush=True)
 
     def show(self, rows: Collection[Row], progress: str) -> None:
         """Print what is new, the counts only when it is time."""
@@ -100,7 +103,7 @@ class LinesView:
             if row.count and row.topic not in self._seen:
                 self._seen.add(row.topic)
                 self.say(f"       {row.topic}  {row.last_key}  {_shorten(row.sample)}")
-        now = time.monotonic()
+        now = self._monotonic_s()
         if now >= self._due:
             self._due = now + _LINE_EVERY_S
             total, topics = sum(row.count for row in rows), sum(row.count > 0 for row in rows)

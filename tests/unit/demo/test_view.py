@@ -6,7 +6,6 @@ import re
 import pytest
 from rich.console import Console
 
-from connector.demo import view as view_module
 from connector.demo.landing import Row
 from connector.demo.view import LinesView, TableView, make_view
 
@@ -15,6 +14,14 @@ _ROWS = (
     Row("p.user.delete"),
     Row("p-dead-letter", 1, "abc", "not-json: b'{'"),
 )
+
+
+class _Terminal(io.StringIO):
+    """A terminal that keeps what it gets."""
+
+    def isatty(self) -> bool:
+        """Be one."""
+        return True
 
 
 def _terminal() -> Console:
@@ -36,9 +43,8 @@ def test_stdout_that_is_a_terminal_gets_a_table_if_it_can_draw_one(
     monkeypatch: pytest.MonkeyPatch, term: str, expected: type
 ) -> None:
     """A dumb terminal gets lines."""
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setattr(view_module, "Console", lambda **_: Console(force_terminal=True, _environ={"TERM": term}))
-    assert isinstance(make_view(), expected)
+    monkeypatch.setenv("TERM", term)
+    assert isinstance(make_view(_Terminal()), expected)
 
 
 def test_table_shows_every_topic_with_its_count_key_and_sample() -> None:
@@ -72,13 +78,10 @@ def test_lines_show_the_first_record_of_a_topic_once(capsys: pytest.CaptureFixtu
     assert lines[-3:] == [["p.tweet.delete", "1,234"], ["p.user.delete", "0"], ["p-dead-letter", "1"]]
 
 
-def test_lines_show_the_number_of_records_every_few_seconds(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_show_the_number_of_records_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """At once, and then again only when the time has come; with the time left."""
     now = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    view = LinesView()
+    view = LinesView(monotonic_s=lambda: now[0])
     for now[0], progress in ((100.0, "30 s left"), (101.0, "29"), (102.9, "27"), (103.1, "finishing")):
         view.show(_ROWS, progress)
     lines = [line for line in capsys.readouterr().out.splitlines() if "records" in line]
