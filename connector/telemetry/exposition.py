@@ -20,14 +20,16 @@ STALE_S = 10.0
 
 
 class Exposition:
-    """Writes the contents of `registry` periodically, inside a `with`; reports a failure to `on_trouble`."""
+    """Writes the contents of `registry` every `interval_s`, inside a `with`; reports a failure to `on_trouble`."""
 
     def __init__(
         self,
         registry: CollectorRegistry,
         on_trouble: Callable[[Exception], None],
         monotonic: Callable[[], float] = time.monotonic,
+        interval_s: float = INTERVAL_S,
     ) -> None:
+        self._interval_s = interval_s
         self._registry = registry
         self._on_trouble = on_trouble
         self._monotonic = monotonic
@@ -51,7 +53,7 @@ class Exposition:
             self._written_at = at
 
     def _run(self) -> None:
-        while not self._stop.wait(INTERVAL_S):
+        while not self._stop.wait(self._interval_s):
             self.write()
 
     def __enter__(self) -> Self:

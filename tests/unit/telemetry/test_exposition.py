@@ -7,7 +7,6 @@ from prometheus_client import CollectorRegistry, Counter, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from connector.telemetry import exposition as exposition_module
 from connector.telemetry.exposition import STALE_S, Exposition
 from tests.rig.process import wait_until
 
@@ -15,12 +14,12 @@ from tests.rig.process import wait_until
 class _Bench:
     """A registry, its text, and a clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval_s: float = 60.0) -> None:
         self.registry = CollectorRegistry()
         self.things = Counter("things", "Things.", registry=self.registry)
         self.now_s = 100.0
         self.errors: list[Exception] = []
-        self.exposition = Exposition(self.registry, self.errors.append, lambda: self.now_s)
+        self.exposition = Exposition(self.registry, self.errors.append, lambda: self.now_s, interval_s)
 
     def shown(self) -> float:
         """Return the counter in the text."""
@@ -78,10 +77,9 @@ def test_trouble_is_told_and_the_text_before_stays(bench: _Bench) -> None:
     assert bench.shown() == 0
 
 
-def test_text_is_there_at_once_and_then_written_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_is_there_at_once_and_then_written_again_and_again() -> None:
     """By a thread, for as long as the `with` lasts."""
-    monkeypatch.setattr(exposition_module, "INTERVAL_S", 0.01)
-    bench = _Bench()
+    bench = _Bench(interval_s=0.01)
     with bench.exposition:
         assert bench.shown() == 0
         bench.things.inc()
