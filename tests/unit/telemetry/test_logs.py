@@ -6,6 +6,8 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,14 @@ from connector.telemetry.repeats import Repeats
 from tests.rig.log_events import log_events
 
 Level = Literal["debug", "info", "warning", "error"]
+
+
+class _Terminal(StringIO):
+    """A terminal that keeps what it gets."""
+
+    def isatty(self) -> bool:
+        """Be one."""
+        return True
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +99,6 @@ def test_fields_follow_time_level_and_event_in_the_order_of_the_docs(capsys: pyt
     [(True, None, True), (True, "", True), (True, "1", False), (False, None, False)],
 )
 def test_console_logs_are_coloured_on_a_terminal_alone_and_not_where_colours_are_unwanted(
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     *,
     is_terminal: bool,
@@ -100,24 +109,23 @@ def test_console_logs_are_coloured_on_a_terminal_alone_and_not_where_colours_are
     monkeypatch.delenv("NO_COLOR", raising=False)
     if no_color is not None:
         monkeypatch.setenv("NO_COLOR", no_color)
-    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal, raising=False)
-    _configure("console")
-    structlog.get_logger().warning("gap_recorded", cause="c")
-    assert ("\x1b[" in capsys.readouterr().err) is is_coloured
+    with redirect_stderr(_Terminal() if is_terminal else StringIO()) as output:
+        _configure("console")
+        structlog.get_logger().warning("gap_recorded", cause="c")
+    assert ("\x1b[" in output.getvalue()) is is_coloured
 
 
 @pytest.mark.parametrize("form", ["console", None])
 def test_console_logs_are_readable_and_on_stderr(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: Literal["console"] | None
+    capsys: pytest.CaptureFixture[str], form: Literal["console"] | None
 ) -> None:
     """Also by default, on a terminal."""
-    monkeypatch.setattr("sys.stderr.isatty", lambda: form is None, raising=False)
-    _configure(form)
-    structlog.get_logger().warning("gap_recorded", cause="c")
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "gap_recorded" in captured.err
-    assert not captured.err.startswith("{")
+    with redirect_stderr(_Terminal() if form is None else StringIO()) as output:
+        _configure(form)
+        structlog.get_logger().warning("gap_recorded", cause="c")
+    assert capsys.readouterr().out == ""
+    assert "gap_recorded" in output.getvalue()
+    assert not output.getvalue().startswith("{")
 
 
 def test_default_without_a_terminal_is_json(capsys: pytest.CaptureFixture[str]) -> None:
