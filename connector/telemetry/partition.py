@@ -56,7 +56,14 @@ class Committed:
 class PartitionTelemetry:
     """The telemetry of one stream partition, while one worker processes it."""
 
-    def __init__(self, partition: StreamPartition, metrics: Metrics, status: PartitionStatus) -> None:
+    def __init__(
+        self,
+        partition: StreamPartition,
+        metrics: Metrics,
+        status: PartitionStatus,
+        wall: Callable[[], int] = wall_us,
+    ) -> None:
+        self._wall = wall
         self._where = labels_of(partition)
         self._stream = partition.stream
         self._metrics = metrics
@@ -153,7 +160,7 @@ class PartitionTelemetry:
     def postponed(self, delay_s: float) -> None:
         """The next attempt comes after a delay."""
         self._status.waits_for = None
-        self._status.next_attempt_us = wall_us() + int(delay_s * US_PER_S)
+        self._status.next_attempt_us = self._wall() + int(delay_s * US_PER_S)
 
     def disconnected(self, reason: EndReason, tail_bytes: int) -> None:
         """A connection ended; `replanned` and `out-of-reach` mean that it was given up before `connected`."""
@@ -178,7 +185,7 @@ class PartitionTelemetry:
     def waiting_to_connect(self, reason: WaitReason | None, at_least_s: float | None, waited_s: float) -> None:
         """An attempt to connect has waited another `waited_s` for its permit; called about once a second."""
         self._status.waits_for = None if reason is None else reason.value
-        self._status.next_attempt_us = None if at_least_s is None else wall_us() + int(at_least_s * US_PER_S)
+        self._status.next_attempt_us = None if at_least_s is None else self._wall() + int(at_least_s * US_PER_S)
         if reason is not None:
             self._metrics.connect_wait.labels(*self._where, reason.value).inc(waited_s)
 
@@ -294,7 +301,7 @@ class PartitionTelemetry:
         """The partition waits, then restores from the ledger."""
         self._status.state = State.WAITING
         self._status.idle()
-        self._status.next_attempt_us = wall_us() + int(delay_s * US_PER_S)
+        self._status.next_attempt_us = self._wall() + int(delay_s * US_PER_S)
         self._log.info("partition_waiting", delay_s=round(delay_s, 1))
 
     def corrupt(self, detail: str) -> None:
@@ -318,7 +325,7 @@ class PartitionTelemetry:
         self._log.error("unexpected_error", exc_info=error)
 
     def _note_error(self, detail: str) -> None:
-        self._status.last_error, self._status.last_error_at_us = detail, wall_us()
+        self._status.last_error, self._status.last_error_at_us = detail, self._wall()
 
 
 def _counted_without_secrets(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:

@@ -16,7 +16,6 @@ from connector.events.times import US_PER_S
 from connector.kafka.ledger import Mode, first_entry
 from connector.kafka.restore import OffsetEntry, Restored
 from connector.quoting import keep_secret
-from connector.telemetry import partition as partition_module
 from connector.telemetry.delays import Arrival
 from connector.telemetry.drift import MOST_NAMES
 from connector.telemetry.gauges import NAMESPACE
@@ -228,18 +227,17 @@ def test_replay_slice_is_counted_by_how_it_ended(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("step_s", [-600, -30, 30, 600])
-def test_wall_clock_that_steps_under_a_connection_delays_nothing(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, step_s: int
-) -> None:
+def test_wall_clock_that_steps_under_a_connection_delays_nothing(bench: Bench, step_s: int) -> None:
     """Delays are by X's time and the monotonic clock, wherever the wall clock moves meanwhile."""
     at_us, received_us = 1_000_000 * US_PER_S, 77 * US_PER_S
-    monkeypatch.setattr(partition_module, "wall_us", lambda: at_us + step_s * US_PER_S)
+    partition, wall_us = StreamPartition("user", 3), at_us + step_s * US_PER_S
+    bench.telemetry = PartitionTelemetry(partition, bench.metrics, bench.status, lambda: wall_us)
     bench.telemetry.read(10, at_us)
     bench.committed(
         arrivals=[Arrival(at_us, received_us, [at_us - 3 * US_PER_S], is_live=True)],
         committed_at_us=received_us + 2 * US_PER_S,
     )
-    delays = bench.metrics.delays[StreamPartition("user", 3)]
+    delays = bench.metrics.delays[partition]
     assert delays.event_to_received.read().sum_s == pytest.approx(3.0)
     assert delays.received_to_committed.read().sum_s == pytest.approx(2.0)
     assert delays.event_to_committed.read().sum_s == pytest.approx(5.0)
