@@ -72,24 +72,103 @@ _KILLED_BY = 128
 """What a shell adds to the number of the signal that ended a process."""
 
 
-class Service:
-    """One replica of the connector; `run` works until it is stopped."""
+def look_up(settings: Settings) -> Provisioned:
+    """Return schema ids and topic limits. Raises `DependencyUnavailableError` or `NotProvisionedError`."""
+    recorded = SchemaIds(settings.kafka, settings.schema_registry)
+    with RegistryClient(settings.schema_registry) as registry:
+        return verify(
+            settings.kafka,
+            settings.x.streams,
+            Cluster(settings.kafka),
+            registry,
+            recorded,
+            window_minutes=settings.pipeline.duplicate_window_minutes,
+        )
 
-    def __init__(self, settings: RunSettings) -> None:
+
+def _prepare(settings: Settings) -> Provisioned:
+    """Look everything up, and record the schema ids that the registry confirms for the first time."""
+    provisioned = look_up(settings)
+    if provisioned.unrecorded:
+        SchemaIds(settings.kafka, settings.schema_registry).record(provisioned.unrecorded)
+    return provisioned
+
+
+def wait_for_dependencies(
+    settings: Settings,
+    stop: threading.Event,
+    telemetry: ServiceTelemetry,
+    *,
+    prepare: Callable[[Settings], Provisioned] = _prepare,
+    retry_s: float = _RETRY_S,
+) -> Provisioned | None:
+    """Return what `prepare` finds once everything is there, or None when stopped before.
+
+    Raises at once what waiting cannot change: `UnfitTopicsError`. Raises the last `DependencyUnavailableError` or other
+    `NotProvisionedError` after the start deadline: what is missing may be created meanwhile.
+    """
+    deadline = time.monotonic() + settings.pipeline.start_deadline_s
+    while not stop.is_set():
+        try:
+            return _unless_stopped(partial(prepare, settings), stop)
+        except UnfitTopicsError:
+            raise
+        except (DependencyUnavailableError, NotProvisionedError) as error:
+            if time.monotonic() >= deadline:
+                raise
+            telemetry.waiting_for_dependencies(str(error))
+        stop.wait(retry_s)
+    return None
+
+
+def _unless_stopped(call: Callable[[], T], stop: threading.Event) -> T | None:
+    """Return or raise as `call` does, or return None once stopped.
+
+    A silent broker or registry blocks a call for many seconds, so it runs in a thread that can be abandoned.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="unless-stopped", daemon=True).start()
+    while not stop.is_set():
+        if futures.wait([result], _STOP_POLL_S).done:
+            return result.result()
+    return None
+
+
+class Service:
+    """One replica of the connector; `run` works until it is stopped.
+
+    `prepare` looks up what it needs, or raises what is missing; `wall` is a clock in microseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        *,
+        prepare: Callable[[Settings], Provisioned] = _prepare,
+        wall: Callable[[], int] = wall_us,
+    ) -> None:
         self._settings = settings
+        self._prepare = prepare
         self._metrics = Metrics()
         self.statuses = Statuses(settings.x.stream_partitions)
         self._status = ServiceStatus(
-            self.statuses, settings.pipeline.channel_limit_bytes, settings.kafka.group_instance_id, wall_us()
+            self.statuses, settings.pipeline.channel_limit_bytes, settings.kafka.group_instance_id, wall()
         )
         self._status.watched_groups = settings.kafka.watched_groups
         self._limiter = self._status.limiter = ConnectLimiter(settings.x.max_replays)
         self._metrics.watch(self._status)
         self._telemetry = ServiceTelemetry(self._metrics, self._status)
-        self._clock = XClock()
+        self._clock = XClock(wall)
         self._status.clock_offset_s = lambda: self._clock.offset_us() / US_PER_S
         self._stall_watch = StallWatch()
-        self._clock_watch = ClockWatch(self._telemetry.clock_stepped)
+        self._clock_watch = ClockWatch(self._telemetry.clock_stepped, wall)
 
     def run(self, stop: threading.Event, on_listening: Callable[[int], None] = lambda _: None) -> None:
         """Work until `stop` is set; `on_listening` receives the HTTP port.
@@ -125,7 +204,8 @@ class Service:
         with exposition, server, ticks, clock_watch, _client(settings, self._telemetry.answered) as x_client:
             on_listening(server.port)
             self._telemetry.starting(server.port, settings.x.streams)
-            provisioned = wait_for_dependencies(settings, stop, self._telemetry)
+            try_properties(settings.kafka, settings.pipeline.session_timeout_ms)  # else refused by a later client
+            provisioned = wait_for_dependencies(settings, stop, self._telemetry, prepare=self._prepare)
             if provisioned is not None:
                 self._work(provisioned, x_client, stop)
 
@@ -236,70 +316,6 @@ def _client(
         client.close()
 
 
-def wait_for_dependencies(settings: Settings, stop: threading.Event, telemetry: ServiceTelemetry) -> Provisioned | None:
-    """Return what `look_up` finds once everything is there, or None when stopped before.
-
-    Raises at once what waiting cannot change: `UnfitTopicsError`, and `SettingsError` if librdkafka refuses a property
-    of a later client. Raises the last `DependencyUnavailableError` or other `NotProvisionedError` after the start
-    deadline: what is missing may be created meanwhile.
-    """
-    try_properties(settings.kafka, settings.pipeline.session_timeout_ms)
-    deadline = time.monotonic() + settings.pipeline.start_deadline_s
-    while not stop.is_set():
-        try:
-            return _unless_stopped(partial(_prepare, settings), stop)
-        except UnfitTopicsError:
-            raise
-        except (DependencyUnavailableError, NotProvisionedError) as error:
-            if time.monotonic() >= deadline:
-                raise
-            telemetry.waiting_for_dependencies(str(error))
-        stop.wait(_RETRY_S)
-    return None
-
-
-def _unless_stopped(call: Callable[[], T], stop: threading.Event) -> T | None:
-    """Return or raise as `call` does, or return None once stopped.
-
-    A silent broker or registry blocks a call for many seconds, so it runs in a thread that can be abandoned.
-    """
-    result: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            result.set_exception(error)
-
-    threading.Thread(target=run, name="unless-stopped", daemon=True).start()
-    while not stop.is_set():
-        if futures.wait([result], _STOP_POLL_S).done:
-            return result.result()
-    return None
-
-
-def _prepare(settings: Settings) -> Provisioned:
-    """Look everything up, and record the schema ids that the registry confirms for the first time."""
-    provisioned = look_up(settings)
-    if provisioned.unrecorded:
-        SchemaIds(settings.kafka, settings.schema_registry).record(provisioned.unrecorded)
-    return provisioned
-
-
-def look_up(settings: Settings) -> Provisioned:
-    """Return schema ids and topic limits. Raises `DependencyUnavailableError` or `NotProvisionedError`."""
-    recorded = SchemaIds(settings.kafka, settings.schema_registry)
-    with RegistryClient(settings.schema_registry) as registry:
-        return verify(
-            settings.kafka,
-            settings.x.streams,
-            Cluster(settings.kafka),
-            registry,
-            recorded,
-            window_minutes=settings.pipeline.duplicate_window_minutes,
-        )
-
-
 def _confirm_schema_ids(settings: Settings) -> bool:
     recorded, names = SchemaIds(settings.kafka, settings.schema_registry), TopicNames(settings.kafka.topic_prefix)
     with RegistryClient(settings.schema_registry) as registry:
@@ -327,7 +343,9 @@ def entry_decoder(settings: Settings, stop: threading.Event) -> EntryDecoder:
     return EntryDecoder(writer_schema)
 
 
-def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str]]]:
+def online_checks(
+    settings: RunSettings, make_cluster: Callable[[KafkaSettings], Cluster] = Cluster
+) -> Iterator[tuple[str, Callable[[], str]]]:
     """Yield a name and a check for each dependency of `run`.
 
     A check returns what it found, or raises a `ConnectorError` that says what is wrong.
@@ -338,7 +356,7 @@ def online_checks(settings: RunSettings) -> Iterator[tuple[str, Callable[[], str
         count, at_risk = verify_topics(
             settings.kafka,
             streams,
-            Cluster(settings.kafka),
+            make_cluster(settings.kafka),
             window_minutes=settings.pipeline.duplicate_window_minutes,
         )
         warnings = "".join(f"; at risk: topic {topic}: {risk}" for topic, risk in at_risk.items())

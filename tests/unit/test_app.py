@@ -4,29 +4,41 @@ import json
 import queue
 import socket
 import threading
-import time
 from contextlib import nullcontext
+from functools import partial
+from typing import NoReturn
 
 import pytest
 from structlog.testing import capture_logs
 
-from connector import app as app_module
 from connector.app import Service, entry_decoder, online_checks, wait_for_dependencies
 from connector.demo.registry import DemoRegistry
-from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError, UnfitTopicsError
+from connector.errors import (
+    DependencyUnavailableError,
+    NotProvisionedError,
+    OwnCorruptionError,
+    SettingsError,
+    UnfitTopicsError,
+)
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import COVERAGE, LEDGER, AvroSchema
-from connector.kafka import cluster as cluster_module
+from connector.events.times import US_PER_S
+from connector.kafka.cluster import Cluster
 from connector.kafka.ledger import read_entry
 from connector.kafka.registry import RegistryClient
-from connector.settings import HttpSettings, KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
-from connector.source import stall as stall_module
-from connector.telemetry import exposition as exposition_module
+from connector.settings import (
+    HttpSettings,
+    KafkaSettings,
+    RunSettings,
+    SchemaRegistrySettings,
+    Settings,
+    XAccessSettings,
+)
 from connector.telemetry.http import ask
 from connector.telemetry.metrics import Metrics
 from connector.telemetry.service import ServiceTelemetry
 from connector.telemetry.status import ServiceStatus, Statuses
-from connector.x import clock as clock_module
+from connector.x.clock import wall_us
 from tests.rig.process import wait_until
 
 _SETTINGS = RunSettings(
@@ -34,30 +46,41 @@ _SETTINGS = RunSettings(
     kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"),
     schema_registry=SchemaRegistrySettings(url="http://127.0.0.1:1"),
 )
+_LOOPBACK = HttpSettings(host="127.0.0.1", port=0)
 
 
-def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What librdkafka makes of the settings does not change while Kafka is waited for, or when `check` has tried it."""
-    tried, asked, stop = [], [], threading.Event()
+def _telemetry() -> ServiceTelemetry:
+    return ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
 
-    def ask(*_: object, **__: object) -> None:
-        asked.append(1)
+
+def test_properties_that_librdkafka_refuses_end_the_start_before_kafka_is_asked() -> None:
+    """What it makes of the settings does not change while Kafka is waited for."""
+    asked: list[Settings] = []
+
+    def ask(settings: Settings) -> NoReturn:
+        asked.append(settings)
+        raise DependencyUnavailableError("away")
+
+    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1", properties={"linger.mss": 5})
+    settings = _SETTINGS.model_copy(update={"kafka": kafka, "http": _LOOPBACK})
+    with pytest.raises(SettingsError, match=r"linger\.mss"):
+        Service(settings, prepare=ask).run(threading.Event())
+    assert not asked
+
+
+def test_dependencies_are_asked_for_until_they_are_there_or_the_process_is_stopped() -> None:
+    """What is away may come."""
+    asked: list[Settings] = []
+    stop = threading.Event()
+
+    def ask(settings: Settings) -> NoReturn:
+        asked.append(settings)
         if len(asked) == 3:
             stop.set()
         raise DependencyUnavailableError("away")
 
-    monkeypatch.setattr(app_module, "try_properties", lambda *_: tried.append(1))
-    monkeypatch.setattr(app_module, "verify", ask)
-    monkeypatch.setattr(app_module, "verify_topics", ask)
-    monkeypatch.setattr(app_module, "_RETRY_S", 0.0)
-    telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
-    assert wait_for_dependencies(_SETTINGS, stop, telemetry) is None
-    assert (len(tried), len(asked)) == (1, 3)
-
-    _, check = next(online_checks(_SETTINGS))
-    with pytest.raises(DependencyUnavailableError, match="away"):
-        check()
-    assert (len(tried), len(asked)) == (1, 4)
+    assert wait_for_dependencies(_SETTINGS, stop, _telemetry(), prepare=ask, retry_s=0.0) is None
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize(
@@ -68,85 +91,69 @@ def test_clients_are_tried_once_however_often_kafka_is_asked(monkeypatch: pytest
         (None, {"event": "stopped"}),
     ],
 )
-def test_process_that_ends_logs_why_in_one_event(
-    monkeypatch: pytest.MonkeyPatch, error: Exception | None, ended: dict[str, object]
-) -> None:
+def test_process_that_ends_logs_why_in_one_event(error: Exception | None, ended: dict[str, object]) -> None:
     """What must be corrected and the exit code where it ends by itself, else that it stopped: at its start, too."""
     stop = threading.Event()
 
-    def away(*_: object, **__: object) -> None:
+    def away(_: Settings) -> NoReturn:
         if error is not None:
             raise error
         stop.set()
         raise DependencyUnavailableError("away")
 
-    monkeypatch.setattr(app_module, "verify", away)
-    monkeypatch.setattr(app_module, "verify_topics", away)
     settings = _SETTINGS.model_copy(
         update={
-            "http": HttpSettings(host="127.0.0.1", port=0),
+            "http": _LOOPBACK,
             "pipeline": _SETTINGS.pipeline.model_copy(update={"start_deadline_s": 60.0 if error is None else 0.0}),
         }
     )
     with capture_logs() as logs, pytest.raises(type(error)) if error is not None else nullcontext():
-        Service(settings).run(stop)
+        Service(settings, prepare=away).run(stop)
     [found] = [log for log in logs if log["event"] in {"process_failed", "stopped"}]
     assert found == ended | {"log_level": "info" if error is None else "error"}
 
 
-def test_start_ends_at_once_where_waiting_cannot_help(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_ends_at_once_where_waiting_cannot_help() -> None:
     """An hour until the deadline changes nothing about a topic that is there; what is missing may still come."""
     asked: list[int] = []
     stop = threading.Event()
 
-    def verify(*_: object, **__: object) -> None:
+    def ask(_: Settings) -> NoReturn:
         asked.append(1)
         raise NotProvisionedError("missing") if len(asked) == 1 else UnfitTopicsError("differs")
 
-    monkeypatch.setattr(app_module, "verify", verify)
-    monkeypatch.setattr(app_module, "_RETRY_S", 0.01)
     settings = _SETTINGS.model_copy(
         update={"pipeline": _SETTINGS.pipeline.model_copy(update={"start_deadline_s": 3600.0})}
     )
-    telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
     with capture_logs() as logs, pytest.raises(UnfitTopicsError):
-        wait_for_dependencies(settings, stop, telemetry)
+        wait_for_dependencies(settings, stop, _telemetry(), prepare=ask, retry_s=0.01)
     assert [log["detail"] for log in logs if log["event"] == "waiting_for_dependencies"] == ["missing"]
 
 
-def test_registry_is_checked_although_kafka_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_is_checked_although_kafka_is_away() -> None:
     """What is wrong at both is reported at once."""
-    monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 0.2)
     with DemoRegistry() as server:
         registry = SchemaRegistrySettings(url=server.url)
-        checks = dict(online_checks(_SETTINGS.model_copy(update={"schema_registry": registry})))
+        settings = _SETTINGS.model_copy(update={"schema_registry": registry})
+        checks = dict(online_checks(settings, partial(Cluster, request_timeout_s=0.2)))
         with pytest.raises(DependencyUnavailableError, match="Kafka at 127"):
             checks["Kafka"]()
         with pytest.raises(NotProvisionedError, match=r"(?m)^subject x\.compliance\.tweet\.delete-value does not have"):
             checks["registry"]()
 
 
-class _SteppingTime:
-    """Stands in for the module `time`, with a wall clock that can be set."""
-
-    step_ns = 0
-    monotonic_ns = staticmethod(time.monotonic_ns)
-
-    def time_ns(self) -> int:
-        """Return the wall clock."""
-        return time.time_ns() + self.step_ns
-
-
-def test_wall_clock_that_steps_is_seen_whatever_the_service_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wall_clock_that_steps_is_seen_whatever_the_service_does() -> None:
     """On the tick of the stall watch; here while it waits for Kafka."""
-    wall = _SteppingTime()
-    monkeypatch.setattr(clock_module, "time", wall)
-    monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(stall_module, "TICK_S", 0.01)
-    monkeypatch.setattr(exposition_module, "INTERVAL_S", 0.05)
+    steps_us: list[int] = []
     ports: queue.Queue[int] = queue.Queue()
     stop = threading.Event()
-    service = Service(_SETTINGS.model_copy(update={"http": HttpSettings(host="127.0.0.1", port=0)}))
+
+    def wait(_: Settings) -> NoReturn:
+        stop.wait()
+        raise DependencyUnavailableError("away")
+
+    settings = _SETTINGS.model_copy(update={"http": _LOOPBACK})
+    service = Service(settings, prepare=wait, wall=lambda: wall_us() + sum(steps_us))
     thread = threading.Thread(target=service.run, args=(stop, ports.put))
     thread.start()
     try:
@@ -161,30 +168,28 @@ def test_wall_clock_that_steps_is_seen_whatever_the_service_does(monkeypatch: py
             return line.split()[1]
 
         assert steps() == "0.0"
-        wall.step_ns -= 300 * 10**9
+        steps_us.append(-300 * US_PER_S)
         wait_until(lambda: steps() == "1.0", "the step is counted", 10)
     finally:
         stop.set()
         thread.join()
 
 
-def test_stop_is_obeyed_at_once_while_kafka_or_the_registry_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_is_obeyed_at_once_while_kafka_or_the_registry_is_silent() -> None:
     """The call that waits for them is left behind."""
     stop, asked, answered = threading.Event(), threading.Event(), threading.Event()
 
-    def ask(*_: object, **__: object) -> None:
+    def ask(_: Settings) -> NoReturn:
         asked.set()
         answered.wait()
-
-    monkeypatch.setattr(app_module, "verify", ask)
-    telemetry = ServiceTelemetry(Metrics(), ServiceStatus(Statuses(()), 1, None, 0))
+        raise DependencyUnavailableError("away")
 
     def stop_meanwhile() -> None:
         asked.wait()
         stop.set()
 
     threading.Thread(target=stop_meanwhile).start()
-    assert wait_for_dependencies(_SETTINGS, stop, telemetry) is None
+    assert wait_for_dependencies(_SETTINGS, stop, _telemetry(), prepare=ask) is None
     assert not answered.is_set()
     answered.set()
 
