@@ -11,6 +11,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Self
 
+import httpcore
 import httpx
 
 from connector.errors import ConnectorError
@@ -22,7 +23,7 @@ from connector.x.errors import ConnectFailedError
 from connector.x.failures import MIN_RATE_LIMIT_WAIT_S, HttpFailure
 from connector.x.head import MAX_WAIT_S, Head, read_head
 from connector.x.problem import read_problem
-from connector.x.transport import Wire
+from connector.x.transport import SOCKETS, Wire
 from connector.x.way import Way, base_url_of, transfer_origins_of
 
 _MOST_TRANSFER_SECRETS = 32
@@ -86,12 +87,18 @@ class BatchApi:
     `on_answer` is called with the method and status of each answer; `date_us` is the latest time by X's clock.
     """
 
-    def __init__(self, settings: XSettings, on_answer: Callable[[str, int], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        settings: XSettings,
+        on_answer: Callable[[str, int], None] = lambda *_: None,
+        network: httpcore.NetworkBackend = SOCKETS,
+    ) -> None:
         """Raise `SettingsError` if a URL, the CA certificates or the proxy cannot be used."""
         self.settings = settings
         self.url = base_url_of(settings)
         self.transfer_origins = transfer_origins_of(settings)
-        self.way = Way(settings, self.url)
+        self.network = network
+        self.way = Way(settings, self.url, network)
         self.attempt_time_s = settings.connect_timeout_s + settings.silence_timeout_s
         self.date_us: int | None = None
         self.transfer_secrets: deque[str] = deque(maxlen=_MOST_TRANSFER_SECRETS)

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Self
 
+import httpcore
 import httpx
 
 from connector.coverage.plan import Plan, Replay
@@ -19,7 +21,7 @@ from connector.x.errors import ConnectFailedError, Failure, FailureReason, PlanR
 from connector.x.failures import HTTP_FAILURES, network_failure, not_a_stream, refusal
 from connector.x.head import Head, read_head
 from connector.x.response import decoder_of, is_delimited, read_beginning
-from connector.x.transport import Wire
+from connector.x.transport import SOCKETS, Wire
 from connector.x.way import Way, base_url_of
 
 _LITTLE_BYTES = 16 * 1024
@@ -30,11 +32,14 @@ _UNGRANTABLE = {"backfill_minutes": "99"}
 class Connection:
     """An accepted request. `chunks` is for one thread; `close` may be called from any."""
 
-    def __init__(self, response: httpx.Response, head: Head, wire: Wire, secrets: Secrets, gather_s: float) -> None:
+    def __init__(
+        self, response: httpx.Response, head: Head, wire: Wire, secrets: Secrets, gather: Callable[[], object]
+    ) -> None:
+        """`gather` waits for more to arrive."""
         self._response = response
         self._decoder = decoder_of(head)
         self._wire = wire
-        self._gather_s = gather_s
+        self._gather = gather
         self._is_delimited = is_delimited(response)
         self.date_us = head.date_us
         """X's time of the answer, or None where its `Date` is missing or garbage."""
@@ -55,7 +60,7 @@ class Connection:
                     size_bytes += len(piece)
                     yield piece
                 if size_bytes < _LITTLE_BYTES:
-                    time.sleep(self._gather_s)
+                    self._gather()
             self._decoder.flush()
         except HTTP_FAILURES as error:
             raise ConnectFailedError(network_failure(error)) from error
@@ -84,7 +89,12 @@ class XClient:
     """
 
     def __init__(
-        self, settings: XSettings, on_answer: Callable[[str, int, RateLimit | None], None] = lambda *_: None
+        self,
+        settings: XSettings,
+        on_answer: Callable[[str, int, RateLimit | None], None] = lambda *_: None,
+        *,
+        network: httpcore.NetworkBackend = SOCKETS,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """`on_answer` is called with stream, status code and rate limit of each answer to a request for a stream.
 
@@ -92,8 +102,8 @@ class XClient:
         """
         self._on_answer = on_answer
         self._is_gzip = settings.gzip
-        self._gather_s = settings.gather_interval_ms / 1000
-        self._way = Way(settings, base_url_of(settings))
+        self._gather = partial(sleep, settings.gather_interval_ms / 1000)
+        self._way = Way(settings, base_url_of(settings), network)
         self._attempt_time_s = settings.connect_timeout_s + settings.silence_timeout_s
         self._token = Token(settings, exchange_over(self._way.client))
 
@@ -112,7 +122,7 @@ class XClient:
         response, head, secrets = self._get(partition, _parameters(plan), wire, is_gzip=is_gzip_asked)
         if head.is_stream(is_gzip_asked=is_gzip_asked):
             wire.unlimit()
-            return Connection(response, head, wire, secrets, self._gather_s)
+            return Connection(response, head, wire, secrets, self._gather)
         if head.status == httpx.codes.UNAUTHORIZED:
             self._token.rejected()
         raise _error(response, head)

@@ -130,7 +130,7 @@ class Transfers:
         if self._is_of_x(url):
             yield _Place(self._api.way, url, is_of_x=True)
             return
-        with closing(Way(self._api.settings, url.copy_with(raw_path=b"/"))) as way:
+        with closing(Way(self._api.settings, url.copy_with(raw_path=b"/"), self._api.network)) as way:
             yield _Place(way, url, is_of_x=False)
 
     def _allowed(self, job: Job, transfer: Transfer) -> httpx.URL:

@@ -17,7 +17,8 @@ from connector.events.times import US_PER_S
 from connector.x.chunks import ChunkMerger
 from connector.x.clock import monotonic_us
 
-_SOCKETS = httpcore.SyncBackend()
+SOCKETS = httpcore.SyncBackend()
+"""The network of this machine."""
 _ERRORS = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
@@ -95,16 +96,19 @@ class WireTransport(httpx.BaseTransport):
     `close` all.
     """
 
-    def __init__(self, trust: ssl.SSLContext, proxy: httpx.Proxy | None) -> None:
+    def __init__(
+        self, trust: ssl.SSLContext, proxy: httpx.Proxy | None, network: httpcore.NetworkBackend = SOCKETS
+    ) -> None:
         self._trust = trust
         self._proxy = proxy
+        self._network = network
         self._lock = threading.Lock()
         self._open: dict[httpcore.ConnectionPool, Wire] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises `httpx.TransportError`."""
         wire = request.extensions.get("wire") or Wire()
-        pool = self._pool(_Backend(wire))
+        pool = self._pool(_Backend(wire, self._network))
         with self._lock:
             self._open[pool] = wire
         try:
@@ -155,8 +159,9 @@ class WireTransport(httpx.BaseTransport):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, network: httpcore.NetworkBackend) -> None:
         self._wire = wire
+        self._network = network
 
     def connect_tcp(
         self,
@@ -169,7 +174,7 @@ class _Backend(httpcore.NetworkBackend):
         timeout, place = self._wire.within(timeout, httpcore.ConnectTimeout), _place(host, port)
         try:
             with _naming(place):
-                stream = _SOCKETS.connect_tcp(host, port, timeout, local_address, socket_options)
+                stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
         except (UnicodeError, OverflowError) as error:  # a name that DNS cannot hold, a port that cannot be
             raise httpcore.ConnectError(str(error)) from error
         return _Stream(stream, self._wire, place)

@@ -8,13 +8,14 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from urllib.request import getproxies_environment
 
+import httpcore
 import httpx
 
 from connector import __version__
 from connector.errors import SettingsError
 from connector.settings import XSettings, variable_name
 from connector.x.proxy import find_proxy, secrets_of
-from connector.x.transport import Wire, WireTransport
+from connector.x.transport import SOCKETS, Wire, WireTransport
 
 USER_AGENT = f"x-compliance-connector/{__version__} python/{platform.python_version()} httpx/{httpx.__version__}"
 _MAX_PORT = 65535
@@ -27,11 +28,11 @@ class Way:
     environment; each request has its own connection.
     """
 
-    def __init__(self, settings: XSettings, url: httpx.URL) -> None:
+    def __init__(self, settings: XSettings, url: httpx.URL, network: httpcore.NetworkBackend = SOCKETS) -> None:
         """Raise `SettingsError` if the CA certificates or the proxy cannot be used."""
         proxy = find_proxy(url, getproxies_environment())
         self.proxy_secrets = () if proxy is None else secrets_of(proxy)
-        self._transport = WireTransport(_trust(settings.ca_file), proxy)
+        self._transport = WireTransport(_trust(settings.ca_file), proxy, network)
         self.client = httpx.Client(
             base_url=url,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},

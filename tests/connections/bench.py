@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import httpcore
+
 from connector.coverage.plan import Plan
 from connector.events.times import US_PER_S
 from connector.partition.committer import Committer
@@ -73,7 +75,14 @@ class _Delays:
 class Bench:
     """Reads an X from `away_s` seconds ago on; `given` are settings of X's, also where no operator may set them."""
 
-    def __init__(self, x: X, *, away_s: float, **given: Any) -> None:  # noqa: ANN401 - any setting
+    def __init__(
+        self,
+        x: X,
+        network: httpcore.NetworkBackend,
+        *,
+        away_s: float,
+        **given: Any,  # noqa: ANN401 - any setting
+    ) -> None:
         self.delays_s: list[float] = []
         """How long the reader waited before each attempt but the first."""
         self.asked: list[Plan] = []
@@ -85,7 +94,7 @@ class Bench:
         service = ServiceTelemetry(self._metrics, ServiceStatus(Statuses(()), 1, None, 0))
         settings = XSettings.model_validate({"base_url": x.base_url, "bearer_token": "simulator-token"})
         settings = settings.model_copy(update={"silence_timeout_s": 5.0, **given})
-        self._client = XClient(settings, service.answered)
+        self._client = XClient(settings, service.answered, network=network)
         state = state_of(x.time.wall_us() - int(away_s * US_PER_S))
         self._channel = Channel(1024 * 1024, state.progress)
         telemetry = PartitionTelemetry(PARTITION, self._metrics, self.status)

@@ -4,9 +4,10 @@ Facts about X: X API v2, "Consuming streaming data", "Handling disconnections", 
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
+
+import httpcore
 
 from connector.events.times import US_PER_S
 from connector.source.stall import TICK_S
@@ -46,7 +47,7 @@ class Row:
     away_s: float = 30.0
     tick_s: float = TICK_S
     settings: Mapping[str, Any] = field(default_factory=dict)
-    meanwhile: Callable[[], AbstractContextManager[object]] = nullcontext
+    network: Callable[[], httpcore.NetworkBackend] = httpcore.SyncBackend
 
 
 def failed(reason: str) -> str:

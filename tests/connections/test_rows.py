@@ -15,8 +15,8 @@ from tests.connections.rows import ROWS
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_row_is_what_happens(row: Row) -> None:
     """X does it, all events arrive all the same, and neither more nor less is waited and counted than the row says."""
-    with row.make() as x, row.meanwhile():
-        bench = Bench(x, away_s=row.away_s, **{**row.settings, **getattr(x, "settings", {})})
+    with row.make() as x:
+        bench = Bench(x, row.network(), away_s=row.away_s, **{**row.settings, **getattr(x, "settings", {})})
         bench.run(events=x.events, attempts=len(row.delays_s) + 1, tick_s=row.tick_s)
     first, rest = bench.delays_s[: len(row.delays_s)], bench.delays_s[len(row.delays_s) :]
     assert tuple(round(delay_s, 2) for delay_s in first) == row.delays_s

@@ -2,14 +2,16 @@
 
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
-from unittest import mock
+from typing import Self
+
+import httpcore
 
 from tests.connections.row import NETWORK_S, Row, failed, good
 from tests.connections.x import Bare, Simulated
+from tests.fakes.network import Failing
 from tests.rig.certificates import write_certificates
 from tests.rig.peer import (
     Peer,
@@ -22,18 +24,9 @@ from tests.rig.peer import (
 )
 
 
-@contextmanager
-def _names_unknown_once() -> Iterator[None]:
-    """Let the next look-up of a name fail."""
-    look_up, failures = socket.getaddrinfo, [socket.gaierror(socket.EAI_NONAME, "Name or service not known")]
-
-    def fail_once(*arguments: Any, **more: Any) -> Any:  # noqa: ANN401 - of any function
-        if failures:
-            raise failures.pop()
-        return look_up(*arguments, **more)
-
-    with mock.patch.object(socket, "getaddrinfo", fail_once):
-        yield
+def _unknown_once() -> Failing:
+    """Return a network that does not know the host at first."""
+    return Failing(httpcore.ConnectError("[Errno -2] Name or service not known"))
 
 
 class _Deaf(Bare):
@@ -91,7 +84,7 @@ WAY = (
         Simulated,
         (NETWORK_S,),
         _FAILED,
-        meanwhile=_names_unknown_once,
+        network=_unknown_once,
     ),
     Row(
         "refused",

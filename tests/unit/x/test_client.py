@@ -5,10 +5,9 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,9 +15,10 @@ import pytest
 from connector.coverage.plan import Live, Plan, Replay
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
+from connector.settings import XSettings
 from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.faults import AcceptAndClose, Close, Drop, Truncate
-from connector.x import client as connection_module
+from connector.x.client import XClient
 from connector.x.errors import ConnectFailedError, RateLimit
 from tests.fakes.x import NOW_US
 from tests.rig.certificates import write_certificates
@@ -276,15 +276,12 @@ def test_lines_in_chunks_of_their_own_come_in_large_pieces(tmp_path: Path, is_tl
 
 
 @pytest.mark.parametrize(("line_bytes", "pauses"), [(100, 1), (20_000, 0)])
-def test_little_is_followed_by_a_pause_and_much_is_not(
-    monkeypatch: pytest.MonkeyPatch, line_bytes: int, pauses: int
-) -> None:
+def test_little_is_followed_by_a_pause_and_much_is_not(line_bytes: int, pauses: int) -> None:
     """A trickle is read in fewer, larger pieces; a flood as fast as it comes."""
     slept: list[float] = []
-    monkeypatch.setattr(connection_module, "time", SimpleNamespace(sleep=slept.append))
     with (
         _sending_small_chunks([b"x" * line_bytes], None) as url,
-        make_client(url) as client,
+        closing(XClient(XSettings(base_url=url, bearer_token="t"), sleep=slept.append)) as client,
         client.open(TWEET_1, Live(0)) as connection,
     ):
         assert [len(piece) for piece in connection.chunks()] == [line_bytes]

@@ -1,6 +1,5 @@
 """Where ids and the token may go: whatever URL X names for a transfer, nowhere else."""
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from connector.errors import SettingsError
 from connector.x.batch_api import BatchApi, CallFailedError, Job, Transfer
 from connector.x.transfers import TransferNotAllowedError, Transfers
+from tests.fakes.network import Hosts
 from tests.unit.x.recorded import JOB_ID, KEYS, TOKEN, X, answer, batch_api, error_of, exchanged, settings_for
 
 _PATH = f"/2/compliance/jobs/{JOB_ID}/upload?token=hush-AAAA-hush"
@@ -36,18 +36,6 @@ def _both(api: BatchApi, job: Job, ids: Path) -> list[Callable[[], None]]:
     return [lambda: transfers.upload(job, ids), lambda: transfers.download(job, ids.with_name("results"))]
 
 
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Give the table of names of hosts, with the ports of this one that stand for all of theirs."""
-    ports: dict[str, int] = {}
-
-    def look_up(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", ports[name]))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    return ports
-
-
 # --- X's own
 
 
@@ -66,24 +54,22 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         ("http://xn--bcher-kva.localhost", "http://bücher.localhost"),
     ],
 )
-def test_url_at_the_origin_of_x_gets_the_token(names: dict[str, int], ids: Path, base_url: str, origin: str) -> None:
+def test_url_at_the_origin_of_x_gets_the_token(ids: Path, base_url: str, origin: str) -> None:
     """However its host is spelt, with the port of the scheme or without."""
     with X(answer(200)) as x:
-        names.update({"x.localhost": x.port, "xn--bcher-kva.localhost": x.port})
-        with BatchApi(settings_for(base_url, allow_plain_http=True)) as api:
+        hosts = Hosts({"x.localhost": x.port, "xn--bcher-kva.localhost": x.port})
+        with BatchApi(settings_for(base_url, allow_plain_http=True), network=hosts) as api:
             for transfer in _both(api, _job(origin + _PATH), ids):
                 transfer()
     assert [request.headers["authorization"] for request in x.requests] == [f"Bearer {TOKEN}"] * 2
     assert {request.target for request in x.requests} == {_PATH}
 
 
-def test_plain_http_across_a_network_is_taken_where_the_operator_took_it_for_x(
-    names: dict[str, int], ids: Path
-) -> None:
+def test_plain_http_across_a_network_is_taken_where_the_operator_took_it_for_x(ids: Path) -> None:
     """The token went there before; nowhere else does anything go so."""
     with X(answer(200)) as x:
-        names["simulator"] = x.port
-        with BatchApi(settings_for("http://simulator:8400", allow_plain_http=True)) as api:
+        settings = settings_for("http://simulator:8400", allow_plain_http=True)
+        with BatchApi(settings, network=Hosts({"simulator": x.port})) as api:
             Transfers(api).upload(_job(f"http://simulator:8400{_PATH}"), ids)
             error_of(TransferNotAllowedError, lambda: Transfers(api).upload(_job(f"http://simulator{_PATH}"), ids))
     assert len(x.requests) == 1
@@ -128,12 +114,13 @@ def test_id_of_a_job_is_not_taken_for_another_part_of_the_path(ids: Path) -> Non
 
 
 @pytest.mark.parametrize("listed", ["http://127.0.0.1:{port}", "http://localhost", "http://LocalHost:80"])
-def test_origin_that_is_listed_gets_no_token(names: dict[str, int], ids: Path, listed: str) -> None:
+def test_origin_that_is_listed_gets_no_token(ids: Path, listed: str) -> None:
     """Its URLs are signed for exactly this type, and it refuses any other authorisation."""
     with X(answer(200)) as other, X(answer(200)) as x:
-        names.update({"127.0.0.1": other.port, "localhost": other.port})
+        hosts = Hosts({"127.0.0.1": other.port, "localhost": other.port})
         origin = "http://127.0.0.1:{port}" if "{port}" in listed else "http://localhost"
-        with batch_api(x, transfer_origins=[listed.format(port=other.port)]) as api:
+        settings = settings_for(x.base_url, transfer_origins=[listed.format(port=other.port)])
+        with BatchApi(settings, network=hosts) as api:
             for transfer in _both(api, _job(origin.format(port=other.port) + _SIGNED_PATH), ids):
                 transfer()
     up, down = other.requests

@@ -18,6 +18,7 @@ from connector.settings import XSettings
 from connector.x.client import Connection, XClient, try_client
 from connector.x.errors import ConnectFailedError
 from connector.x.transport import Wire
+from tests.fakes.network import Hosts
 from tests.rig.certificates import write_certificates
 from tests.rig.peer import LAST_CHUNK, Peer, answering, chunk, cutting, head, over_tls, streaming, tunnelling
 
@@ -251,22 +252,17 @@ def test_ipv6_address_is_a_base_url(folder: Path) -> None:
         assert b"".join(connection.chunks()) == _BODY
 
 
-def test_name_is_looked_up_at_each_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_is_looked_up_at_each_attempt() -> None:
     """X may be somewhere else by then."""
     with Peer(_WHOLE) as old, Peer(_WHOLE) as new:
-        ports = [old.port, new.port]
-
-        def look_up(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
-            assert name == "x.invalid"
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", ports.pop(0)))]
-
-        monkeypatch.setattr(socket, "getaddrinfo", look_up)
-        client = XClient(XSettings(base_url="http://x.invalid", allow_plain_http=True, bearer_token="hush"))
-        for _ in range(2):
+        hosts = Hosts({})
+        settings = XSettings(base_url="http://x.invalid", allow_plain_http=True, bearer_token="hush")
+        client = XClient(settings, network=hosts)
+        for hosts.ports["x.invalid"] in (old.port, new.port):
             with client.open(_TWEET_1, Live(0)) as connection:
                 assert b"".join(connection.chunks()) == _BODY
         client.close()
-    assert ports == []
+    assert hosts.connected == ["x.invalid"] * 2
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
