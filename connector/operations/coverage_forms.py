@@ -151,8 +151,8 @@ def _to_the_second(instant_us: int) -> str:
 def _gap_line(gap: ReportedGap) -> str:
     line = f"gap  {gap.partition}  {format_us(gap.start_us)}  {format_us(gap.end_us)}"
     line = f"{line}  {gap.state}  {gap.cause}: {gap.detail}"
-    if gap.may_lack:
-        line += f"; may lack {', '.join(gap.may_lack)}"
+    if gap.possibly_missing:
+        line += f"; possibly missing: {', '.join(gap.possibly_missing)}"
     if gap.reconciled_by:
         line += f"; reconciled by {', '.join(gap.reconciled_by)}"
     return line + (f"; withdrawn: {gap.withdrawn_because}" if gap.withdrawn_because else "")
@@ -257,8 +257,8 @@ def _processed(report: CoverageReport, processed: Processed) -> dict[str, Any]:
     return {
         "group": processed.group,
         "processed_until": _instant(processed.until_us),
-        "is_short": processed.is_short(report.end_us),
-        "nothing_committed_of": processed.unread,
+        "is_processed": processed.reaches(report.end_us),
+        "never_committed": processed.unread,
         "overtaken_by_retention": processed.overtaken,
     }
 
@@ -270,7 +270,7 @@ def _gap(gap: ReportedGap) -> dict[str, Any]:
         "gap_end": format_us(gap.end_us),
         "state": gap.state,
         "is_open": gap.is_open,
-        "may_lack": gap.may_lack,
+        "possibly_missing": gap.possibly_missing,
         "cause": gap.cause,
         "detail": gap.detail,
         "recorded_at": format_us(gap.recorded_us),

@@ -37,10 +37,10 @@ def find_processed(
 
 def with_groups(found: PartitionCoverage, processed: Sequence[Processed], end_us: int) -> PartitionCoverage:
     """Return the coverage of a stream partition, `not yet` also if a group has not processed all before `end_us`."""
-    is_short = any(each.is_short(end_us) for each in processed)
+    is_processed = all(each.reaches(end_us) for each in processed)
     return replace(
         found,
         processed=tuple(processed),
-        verdict=Verdict.NOT_YET if is_short else found.verdict,
-        is_unprocessed=is_short and found.verdict is not Verdict.NOT_YET,
+        verdict=found.verdict if is_processed else Verdict.NOT_YET,
+        is_unprocessed=not is_processed and found.verdict is not Verdict.NOT_YET,
     )

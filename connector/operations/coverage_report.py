@@ -50,7 +50,7 @@ class ReportedGap:
         return self.state not in CLOSED
 
     @property
-    def may_lack(self) -> tuple[str, ...]:
+    def possibly_missing(self) -> tuple[str, ...]:
         """The event types of which events may still be missing."""
         if not self.is_open:
             return ()
@@ -102,9 +102,9 @@ class Processed:
     unread: tuple[str, ...] = ()
     overtaken: tuple[str, ...] = ()
 
-    def is_short(self, end_us: int) -> bool:
-        """Return whether it has not processed all before `end_us`."""
-        return self.until_us is None or self.until_us < end_us
+    def reaches(self, end_us: int) -> bool:
+        """Return whether the group has processed everything before `end_us`."""
+        return self.until_us is not None and self.until_us >= end_us
 
 
 @dataclass(frozen=True, slots=True)

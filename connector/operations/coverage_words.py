@@ -32,7 +32,7 @@ def why_not_yet(report: CoverageReport, partition: PartitionCoverage, instant: I
 def why_unprocessed(report: CoverageReport, partition: PartitionCoverage, instant: Instant) -> Iterator[str]:
     """Yield for each requested group since when it has not processed the range, and why."""
     for each in partition.processed:
-        if not each.is_short(report.end_us):
+        if each.reaches(report.end_us):
             continue
         if each.until_us is None:
             yield f"group {each.group} has not provably processed anything"

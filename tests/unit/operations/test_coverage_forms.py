@@ -35,7 +35,7 @@ def test_table_says_it_all_for_people() -> None:
         (
             "gap  tweet/1  2026-03-14T09:20:01.000000Z  2026-03-14T09:20:02.000000Z"
             "  lost  replay-refused: X refused to replay this range"
-            f"; may lack {', '.join(_TWEET_EVENTS)}"
+            f"; possibly missing: {', '.join(_TWEET_EVENTS)}"
         ),
         (
             "gap  tweet/1  2026-03-14T09:20:01.000000Z  2026-03-14T09:20:02.000000Z"
@@ -114,7 +114,7 @@ def test_table_says_once_what_is_true_of_several_stream_partitions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gap", "may_lack"),
+    ("gap", "possibly_missing"),
     [
         (GAP, _TWEET_EVENTS),
         (replace(GAP, partition=StreamPartition("like", 1), state="a-state-to-come"), ("like.delete",)),
@@ -123,11 +123,11 @@ def test_table_says_once_what_is_true_of_several_stream_partitions() -> None:
         (replace(GAP, state="withdrawn"), ()),
     ],
 )
-def test_gap_names_the_event_types_that_it_may_lack(gap: ReportedGap, may_lack: tuple[str, ...]) -> None:
+def test_gap_names_the_event_types_that_may_be_missing(gap: ReportedGap, possibly_missing: tuple[str, ...]) -> None:
     """All of its stream, or those that no batch run has made up for; none where it is closed."""
-    assert gap.may_lack == may_lack
+    assert gap.possibly_missing == possibly_missing
     [line] = [line for line in as_table(_report(replace(COVERAGE, gaps=(gap,)))) if line.startswith("gap  ")]
-    assert line.endswith(f"; may lack {', '.join(may_lack)}") == bool(may_lack)
+    assert line.endswith(f"; possibly missing: {', '.join(possibly_missing)}") == bool(possibly_missing)
 
 
 def test_table_of_very_many_gaps_says_how_many_it_leaves_out() -> None:
@@ -190,7 +190,7 @@ def test_json_has_every_field_of_the_report() -> None:
     [partition] = said["partitions"]
     assert partition["behind_s"] == 4.0
     assert [gap["is_open"] for gap in partition["gaps"]] == [True, False]
-    assert [len(gap["may_lack"]) for gap in partition["gaps"]] == [5, 0]
+    assert [len(gap["possibly_missing"]) for gap in partition["gaps"]] == [5, 0]
     assert partition["gaps"][1]["reconciled_by"] == ["run"]
     assert [letter["is_replayed"] for letter in partition["dead_letters"]] == [False, True]
     assert partition["events"] == {"tweet.delete": 5, "tweet.edit": 2}

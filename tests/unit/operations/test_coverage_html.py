@@ -30,7 +30,7 @@ def _words(report: CoverageReport) -> str:
         "outage-too-long: longer than X can replay. Recorded ",
         "(3 h)",
         "Made up for by run-1.",
-        "May lack: tweet.withheld.",
+        "Possibly missing: tweet.withheld.",
         "not-json</strong>, no object",
         "1 dead letter: it may be an instruction that no consumer has seen.",
         "10 received: 7 published, 2 duplicates, 1 control, 1 dead letter with a date in the range.",
@@ -70,7 +70,7 @@ def test_partition_without_owner_or_coverage_is_named() -> None:
 
 
 def test_section_of_a_partition_says_why_it_is_not_covered_yet() -> None:
-    """From when on, beside the verdict and in its own section; a gap of it says which types of events it may lack."""
+    """From when on, beside the verdict and in its own section; its gap names the event types that may be missing."""
     user = replace(
         FOUND,
         partition=StreamPartition("user", 1),
@@ -84,7 +84,7 @@ def test_section_of_a_partition_says_why_it_is_not_covered_yet() -> None:
     reason = "Not covered since 2023-11-15 22:12:01 UTC (1 min 19 s short of the end of the range)."
     assert words.count(reason) == 2
     assert f"<h2>user/1</h2> <p>{reason}</p>" in words
-    assert f"May lack: {', '.join(event for event in EVENTS if event.startswith('tweet.'))}." in words
+    assert f"Possibly missing: {', '.join(event for event in EVENTS if event.startswith('tweet.'))}." in words
 
 
 def test_time_of_which_too_little_is_kept_is_unknown() -> None:

@@ -98,15 +98,15 @@ def test_every_form_says_how_far_each_group_is() -> None:
         {
             "group": "g",
             "processed_until": "2026-03-14T09:50:00.000000Z",
-            "is_short": True,
-            "nothing_committed_of": [],
+            "is_processed": False,
+            "never_committed": [],
             "overtaken_by_retention": [],
         },
         {
             "group": "h",
             "processed_until": None,
-            "is_short": True,
-            "nothing_committed_of": ["tweet.edit"],
+            "is_processed": False,
+            "never_committed": ["tweet.edit"],
             "overtaken_by_retention": ["tweet.drop"],
         },
     ]
