@@ -263,7 +263,7 @@ def _as_row(found: "Found") -> tuple[str, ...]:
     return format_us(found.at_us), found.name, found.key, found.origin, sequence, *place
 
 
-def _as_json(id_text: str, found: "Search", not_read: list[str]) -> dict[str, Any]:
+def _as_json(id_text: str, found: "Search", not_searched: list[str]) -> dict[str, Any]:
     return {
         "id": id_text,
         "found": [
@@ -280,7 +280,7 @@ def _as_json(id_text: str, found: "Search", not_read: list[str]) -> dict[str, An
             }
             for each in found.found
         ],
-        "not_looked_for_in": not_read,
+        "not_searched": not_searched,
         "oldest_read": {
             topic: None if oldest_us is None else format_us(oldest_us) for topic, oldest_us in found.oldest_us.items()
         },

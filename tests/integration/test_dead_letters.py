@@ -195,7 +195,7 @@ def test_an_id_is_found_on_the_partition_that_it_names(commands: _Commands) -> N
     expected = [event for event in events if event.record.key == id_text]
     assert {each["record"]["event_id"] for each in about["found"] if each["record"]} == {event.id for event in expected}
     assert [each["at"] for each in about["found"]] == sorted(each["at"] for each in about["found"])
-    assert "tweet_id of like.delete" in about["not_looked_for_in"]
+    assert "tweet_id of like.delete" in about["not_searched"]
     everything = json.loads(commands.run("find", author, "--all", "--output", "json").stdout)
     assert chosen.id in {each["record"]["event_id"] for each in everything["found"] if each["record"]}
     head, *rows = commands.run("find", id_text).stdout.splitlines()
