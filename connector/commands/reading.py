@@ -59,16 +59,10 @@ def tail(  # noqa: PLR0913 - one for each option
         str | None,
         typer.Option("--key", metavar="KEY", help="Only records with this key; reads only its Kafka partition."),
     ] = None,
-    since: Annotated[
+    start: FromOption = None,
+    end: Annotated[
         str | None,
-        typer.Option(
-            "--since",
-            metavar="TIME",
-            help="Start from this time by Kafka's timestamp: a time with its zone, a day in UTC, or an age such as 2h.",
-        ),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="TIME", help="Exit once everything from before then is printed.")
+        typer.Option("--to", metavar="TIME", help="Exit once everything from before then is printed. Default: never."),
     ] = None,
     number: Annotated[int | None, typer.Option("-n", min=1, help="Exit after this many records.")] = None,
     group: Annotated[
@@ -82,17 +76,17 @@ def tail(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Print decoded events from Kafka, one JSON object per line.
 
-    Runs until SIGINT, or until --to-end, --until or -n ends it. If --until is in the past, reading starts at the oldest
-    record, unless --since is given. With --group, a record is printed again only if tail was killed within 5 s of it;
-    the other options say where to start on partitions that the group has not read. Exit codes: 0; 64 options
-    contradict each other; 69 Kafka or the registry does not answer; 78 a setting, topic or permission is wrong or
-    missing, or consumers share the group.
+    Runs until SIGINT, or until --to-end, --to or -n ends it. Times are Kafka's timestamps. If --to is in the past,
+    reading starts at the oldest record, unless --from is given. With --group, a record is printed again only if tail
+    was killed within 5 s of it; the other options say where to start on partitions that the group has not read. Exit
+    codes: 0; 64 options contradict each other; 69 Kafka or the registry does not answer; 78 a setting, topic or
+    permission is wrong or missing, or consumers share the group.
     """
     chosen = events or list(BY_NAME)
     if unknown := [name for name in chosen if name not in _READABLE]:
         raise typer.BadParameter(f"unknown event type {', '.join(unknown)}; known are {', '.join(_READABLE)}")
-    span = _span(since, until, from_beginning=from_beginning, to_end=to_end)
-    _check_group(group, {"--key": key, "--since": since, "--until": until})
+    span = _span(start, end, from_beginning=from_beginning, to_end=to_end)
+    _check_group(group, {"--key": key, "--from": start, "--to": end})
     from connector.app import stopping_on_signals
     from connector.kafka.kept_position import KeptPosition, Resumption
     from connector.kafka.partitioner import partition_of
@@ -159,25 +153,25 @@ def _lines(records: "Iterable[ReadRecord]", decoder: "AvroReader", dead_letters:
             yield text
 
 
-def _span(since: str | None, until: str | None, *, from_beginning: bool, to_end: bool) -> _Span:
+def _span(start: str | None, end: str | None, *, from_beginning: bool, to_end: bool) -> _Span:
     """Return what part of the topics to print. Raises `typer.BadParameter`."""
     from connector.kafka.reading import BEGINNING, NOW
 
     now_us = wall_us()
-    since_us = None if since is None else instant_us(since, now_us, "--since")
-    until_us = None if until is None else instant_us(until, now_us, "--until")
-    if until_us is not None and to_end:
-        raise typer.BadParameter("conflicts with --to-end: both set the end", param_hint="--until")
-    if since_us is not None and from_beginning:
-        raise typer.BadParameter("conflicts with --from-beginning: both set the start", param_hint="--since")
-    if since_us is not None and since_us > now_us:
-        raise typer.BadParameter(f"{format_us(since_us)} is in the future", param_hint="--since")
-    if since_us is not None and until_us is not None and since_us >= until_us:
-        raise typer.BadParameter(f"{format_us(since_us)} is not before --until", param_hint="--since")
-    ends_now = to_end or (until_us is not None and until_us <= now_us)
-    if since_us is not None:
-        return _Span(since_us, until_us, ends_now)
-    return _Span(BEGINNING if from_beginning or ends_now else NOW, until_us, ends_now)
+    start_us = None if start is None else instant_us(start, now_us, "--from")
+    end_us = None if end is None else instant_us(end, now_us, "--to")
+    if end_us is not None and to_end:
+        raise typer.BadParameter("conflicts with --to-end: both set the end", param_hint="--to")
+    if start_us is not None and from_beginning:
+        raise typer.BadParameter("conflicts with --from-beginning: both set the start", param_hint="--from")
+    if start_us is not None and start_us > now_us:
+        raise typer.BadParameter(f"{format_us(start_us)} is in the future", param_hint="--from")
+    if start_us is not None and end_us is not None and start_us >= end_us:
+        raise typer.BadParameter(f"{format_us(start_us)} is not before --to", param_hint="--from")
+    ends_now = to_end or (end_us is not None and end_us <= now_us)
+    if start_us is not None:
+        return _Span(start_us, end_us, ends_now)
+    return _Span(BEGINNING if from_beginning or ends_now else NOW, end_us, ends_now)
 
 
 def _records(reader: "TopicReader", span: _Span, should_stop: Callable[[], bool]) -> "Iterator[ReadRecord]":

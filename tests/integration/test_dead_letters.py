@@ -217,12 +217,12 @@ def test_tail_prints_a_key_a_span_and_a_number_of_records(commands: _Commands) -
     assert len(by_key) == sum(
         each.record.key == event.record.key for found in history.events.values() for each in found
     )
-    assert len(commands.run("tail", "--since", "1h", "-n", "3").stdout.splitlines()) == 3
-    assert commands.run("tail", "--since", "1h", "--until", "30m").stdout == ""
-    everything = commands.run("tail", "dead-letter", "--until", "0s").stdout.splitlines()
+    assert len(commands.run("tail", "--from", "1h", "-n", "3").stdout.splitlines()) == 3
+    assert commands.run("tail", "--from", "1h", "--to", "30m").stdout == ""
+    everything = commands.run("tail", "dead-letter", "--to", "0s").stdout.splitlines()
     assert len(everything) == len(history.dead_letters) + len(history.marks)
     letter = json.loads(everything[0])
     assert letter["headers"]["reason"] == history.dead_letters[0].headers["reason"]
     assert letter["value"].encode() == history.dead_letters[0].value
     soon = format_us(int((time.time() + _SOON_S) * US_PER_S))
-    assert commands.run("tail", "--until", soon).stdout == ""
+    assert commands.run("tail", "--to", soon).stdout == ""
