@@ -139,17 +139,17 @@ def request(  # noqa: PLR0913 - what the options say of the run
 def opened(  # noqa: PLR0913 - what the options say of the run
     asked: Request,
     settings: Settings,
-    timeout_h: float,
+    timeout_s: float,
     *,
     publish: bool,
     due_us: int | None = None,
     as_json: bool = False,
 ) -> Iterator[Given]:
     """Yield the tools for a request; with `due_us`, end the command if such a run finished in that time."""
-    progress, calls, time_s = Progress(), Counter[str](), timeout_h * _HOUR_S
+    progress, calls = Progress(), Counter[str]()
     with resumable(progress, asked.folder), BatchApi(settings.x, lambda method, _: calls.update([method])) as api:
         if not publish or not isinstance(settings, RunSettings):
-            yield Given(asked, Tools(api, Pace(time_s), progress), calls)
+            yield Given(asked, Tools(api, Pace(timeout_s), progress), calls)
             return
         with publishing(asked, settings, progress) as bus:
             if due_us is not None:
@@ -158,7 +158,7 @@ def opened(  # noqa: PLR0913 - what the options say of the run
                     say(msgspec.json.encode(due).decode() if as_json else f"not due: {due.why}")
                     raise typer.Exit
                 progress.say(f"starting: {due.why}")
-            yield Given(bus.request, bus.tools(api, time_s, progress), calls)
+            yield Given(bus.request, bus.tools(api, timeout_s, progress), calls)
 
 
 def wanted(asked: Request, due_us: int) -> Wanted:

@@ -11,9 +11,11 @@ import typer
 from connector.commands.consent import DryRunOption
 from connector.commands.options import Output, OutputOption, duration_us, help_or_subcommand
 from connector.console import ConfigFile
+from connector.events.times import US_PER_S
 
 _FOLDER = Path(".connector-batch")
-_HOUR_S = 3600.0
+_ABANDON_S = 3600.0
+"""How long `cancel` tries, in seconds."""
 _INTERRUPTED = 130
 
 batch = typer.Typer(
@@ -48,8 +50,8 @@ Folder = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Discard an unfinished run and start a new one.")]
 SkipInvalid = Annotated[bool, typer.Option("--skip-invalid", help="Skip and count lines or keys without a valid id.")]
-TimeoutHours = Annotated[
-    float, typer.Option("--timeout", min=0, help="Stop after this many hours; the run can be resumed.")
+Timeout = Annotated[
+    str, typer.Option("--timeout", metavar="DURATION", help="Stop after this long; the run can be resumed.")
 ]
 
 
@@ -71,7 +73,7 @@ def run(  # noqa: PLR0913 - one for each option
         int | None,
         typer.Option(
             "--due",
-            metavar="24h",
+            metavar="DURATION",
             parser=duration_us,
             help="Do nothing if such a run began within this time and is done, unless a gap was recorded since.",
         ),
@@ -80,7 +82,7 @@ def run(  # noqa: PLR0913 - one for each option
     folder: Folder = _FOLDER,
     fresh: Fresh = False,
     skip_invalid: SkipInvalid = False,
-    timeout_h: TimeoutHours = 48.0,
+    timeout: Timeout = "48h",
     output: OutputOption = Output.TABLE,
     dry_run: DryRunOption = False,
 ) -> None:
@@ -97,6 +99,7 @@ def run(  # noqa: PLR0913 - one for each option
     from connector.batch import dry_run as dry
     from connector.batch import session
 
+    timeout_s = duration_us(timeout, "--timeout") / US_PER_S
     session.check_goal(results, publish=publish)
     session.check_files(source, results)
     _check_output(output, dry_run=dry_run)
@@ -109,7 +112,7 @@ def run(  # noqa: PLR0913 - one for each option
         if dry_run:
             dry.show_run(request, settings, folder, publish=publish, due_us=due)
             return
-        with session.opened(request, settings, timeout_h, publish=publish, due_us=due, as_json=as_json) as given:
+        with session.opened(request, settings, timeout_s, publish=publish, due_us=due, as_json=as_json) as given:
             session.finish(given, as_json=as_json)
 
 
@@ -125,7 +128,7 @@ def submit(  # noqa: PLR0913 - one for each option
     folder: Folder = _FOLDER,
     fresh: Fresh = False,
     skip_invalid: SkipInvalid = False,
-    timeout_h: TimeoutHours = 48.0,
+    timeout: Timeout = "48h",
     output: OutputOption = Output.TABLE,
     dry_run: DryRunOption = False,
 ) -> None:
@@ -138,6 +141,7 @@ def submit(  # noqa: PLR0913 - one for each option
     from connector.batch import dry_run as dry
     from connector.batch import session
 
+    timeout_s = duration_us(timeout, "--timeout") / US_PER_S
     _check_output(output, dry_run=dry_run)
     session.check_ids(source, from_topic=from_topic, covers_all=covers_all, publish=publish)
     settings = session.configured(config, publish=publish or from_topic)
@@ -147,7 +151,7 @@ def submit(  # noqa: PLR0913 - one for each option
         if dry_run:
             dry.show_run(request, settings, folder, publish=publish)
             return
-        with session.opened(request, settings, timeout_h, publish=publish) as given:
+        with session.opened(request, settings, timeout_s, publish=publish) as given:
             session.submit(given, options, as_json=output is Output.JSON)
 
 
@@ -159,7 +163,7 @@ def fetch(  # noqa: PLR0913 - one for each option
     publish: Publish = False,
     config: ConfigFile = None,
     folder: Folder = _FOLDER,
-    timeout_h: TimeoutHours = 48.0,
+    timeout: Timeout = "48h",
     output: OutputOption = Output.TABLE,
     dry_run: DryRunOption = False,
 ) -> None:
@@ -172,6 +176,7 @@ def fetch(  # noqa: PLR0913 - one for each option
     from connector.batch import dry_run as dry
     from connector.batch import session
 
+    timeout_s = duration_us(timeout, "--timeout") / US_PER_S
     _check_output(output, dry_run=dry_run)
     session.check_goal(results, publish=publish)
     settings = session.configured(config, publish=publish)
@@ -180,7 +185,7 @@ def fetch(  # noqa: PLR0913 - one for each option
     if dry_run:
         dry.show_fetch(request, state, settings)
         return
-    with session.opened(request, settings, timeout_h, publish=publish) as given:
+    with session.opened(request, settings, timeout_s, publish=publish) as given:
         session.finish(given, as_json=output is Output.JSON)
 
 
@@ -239,5 +244,5 @@ def cancel(  # noqa: PLR0913 - one for each option
         session.cancel_job(target, folder, settings, publish=publish, as_json=as_json)
         return
     request = session.request(state.kind, None, None, folder, publish=publish, run_id=target)
-    with session.opened(request, settings, 1.0, publish=publish) as given:
+    with session.opened(request, settings, _ABANDON_S, publish=publish) as given:
         session.abandon(given, as_json=as_json)

@@ -56,11 +56,14 @@ def help_or_subcommand(context: typer.Context) -> None:
         say(*context.get_help().splitlines())
 
 
-def duration_us(text: str) -> int:
-    """Return a duration such as `90s`, `90m`, `24h` or `7d`, in microseconds. Raises `typer.BadParameter`."""
+def duration_us(text: str, option: str | None = None) -> int:
+    """Return a duration such as `90s`, `90m`, `24h` or `7d`, in microseconds.
+
+    Raises `typer.BadParameter`, which names the `option`.
+    """
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise typer.BadParameter("give a number and s, m, h or d: 90m, 24h, 7d")
+        raise typer.BadParameter("give a number and s, m, h or d: 90m, 24h, 7d", param_hint=option)
     return int(found[1]) * _S_PER_UNIT[found[2]] * US_PER_S
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from connector.commands.options import Output, OutputOption
+from connector.commands.options import Output, OutputOption, duration_us
 from connector.console import ConfigFile, configure, say
 from connector.errors import DependencyUnavailableError
+from connector.events.times import US_PER_S
 from connector.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ def provision(  # noqa: PLR0913 - one for each option
     strimzi_cluster: Annotated[
         str, typer.Option("--strimzi-cluster", help="Name of the Strimzi Kafka cluster, for --manifests strimzi.")
     ] = "kafka",
-    wait_s: Annotated[
-        float,
+    wait: Annotated[
+        str,
         typer.Option(
-            "--wait", metavar="SECONDS", min=0, help="While Kafka or the registry does not answer, try for this long."
+            "--wait", metavar="DURATION", help="While Kafka or the registry does not answer, retry for this long."
         ),
-    ] = 0,
+    ] = "0s",
 ) -> None:
     """Create missing topics and subjects; safe to run again.
 
@@ -67,7 +68,7 @@ def provision(  # noqa: PLR0913 - one for each option
         with RegistryClient(settings.schema_registry) as registry:
             return make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
 
-    plan = _patiently(attempt, wait_s)
+    plan = _patiently(attempt, duration_us(wait, "--wait") / US_PER_S)
     if output is Output.JSON:
         say(json.dumps(plan.as_json(is_done=not dry_run)))
     else:
@@ -80,7 +81,7 @@ def provision(  # noqa: PLR0913 - one for each option
 
 
 def _patiently(attempt: Callable[[], T], wait_s: float) -> T:
-    """Return what an attempt does; while something does not answer, say what, and try again until `wait_s` are over."""
+    """Return what an attempt returns; while a dependency does not answer, print which, and retry for `wait_s`."""
     deadline, said = time.monotonic() + wait_s, ""
     while True:
         try:

@@ -56,11 +56,11 @@ def test_batch_run_publishes_results_about_what_stores_hold_when_it_is_due(kind:
     """The command and its arguments, with the values for the times."""
     containers = pods(render("defaults", BATCH))[f"CronJob {kind}"]["spec"]["containers"]
     config = "--config=/etc/connector/config/config.yaml"
-    times = ["--due=12h", "--timeout=20"]
+    times = ["--due=12h", "--timeout=20h"]
     command = ["batch", "run", kind, "--from-topic", "--publish", *times, "--folder=/spool", config]
     assert [container["args"] for container in containers] == [command]
     other = render("defaults", {"batch": {kind: {"enabled": True, "due": "48h", "timeoutHours": 40}}})
-    assert {"--due=48h", "--timeout=40"} < {*pods(other)[f"CronJob {kind}"]["spec"]["containers"][0]["args"]}
+    assert {"--due=48h", "--timeout=40h"} < {*pods(other)[f"CronJob {kind}"]["spec"]["containers"][0]["args"]}
 
 
 def test_batch_runs_are_looked_at_every_hour_and_never_two_of_a_type_at_once() -> None:
@@ -87,7 +87,11 @@ def test_batch_run_ends_by_itself_before_kubernetes_ends_it() -> None:
     for cron_job in cron_jobs(render("everything")):
         job = job_spec(cron_job)
         [container] = job["template"]["spec"]["containers"]
-        [hours] = [int(text.removeprefix("--timeout=")) for text in container["args"] if text.startswith("--timeout=")]
+        [hours] = [
+            int(text.removeprefix("--timeout=").removesuffix("h"))
+            for text in container["args"]
+            if text.startswith("--timeout=")
+        ]
         assert job["activeDeadlineSeconds"] == hours * 3600 + 1800
 
 

@@ -133,8 +133,8 @@ def test_provision_that_waits_starts_once_the_registry_answers(config: Config, t
         registry.stop()
         prefix = f"test-{token_hex(6)}"
         away = override(config, kafka={"topic_prefix": prefix}, schema_registry={"url": registry.url})
-        assert f"{registry.url} does not answer" in _run(tmp_path, ["provision", "--wait", "1"], away, 69).stderr
-        with ConnectorProcess(tmp_path, ["provision", "--wait", "120"], away) as provision:
+        assert f"{registry.url} does not answer" in _run(tmp_path, ["provision", "--wait", "1s"], away, 69).stderr
+        with ConnectorProcess(tmp_path, ["provision", "--wait", "2m"], away) as provision:
             wait_until(lambda: "waiting: schema registry" in provision.stderr, "it waits")
             registry.start()
             assert provision.wait() == 0

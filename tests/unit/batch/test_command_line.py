@@ -198,7 +198,7 @@ def test_url_that_leads_elsewhere_ends_the_run_as_something_to_correct(operator:
 
 def test_run_whose_time_is_over_says_how_to_go_on(waiting: Operator) -> None:
     """It ends rather than wait."""
-    code, _, stderr = _ran(waiting, *_run(waiting), "--timeout", "0.001")
+    code, _, stderr = _ran(waiting, *_run(waiting), "--timeout", "3s")
     assert (code, stderr.splitlines()[-1]) == (
         os.EX_TEMPFAIL,
         "connector: out of time; run the same command again to resume",
