@@ -182,8 +182,8 @@ def _state(request: Request, folder: RunFolder, keeper: Keeper, tools: Tools) ->
             return _resumed(kept, keeper, tools)
         _abandon(keeper, kept, tools)  # what is held has changed
     keeper.begin(prepared)
-    parts = f", in {len(prepared.shards)} parts" if len(prepared.shards) > 1 else ""
-    tools.reporter.say(f"run {prepared.run_id}; {request.kind.value} to check: {prepared.ids:,}{parts}")
+    shards = f", in {len(prepared.shards)} shards" if len(prepared.shards) > 1 else ""
+    tools.reporter.say(f"run {prepared.run_id}; {request.kind.value} to check: {prepared.ids:,}{shards}")
     return prepared
 
 
@@ -213,7 +213,7 @@ def check_usable(kept: RunState, request: Request, *, is_whole: bool) -> RunStat
 
 def _resumed(state: RunState, keeper: Keeper, tools: Tools) -> RunState:
     done = sum(shard.outcome is not None for shard in state.shards)
-    tools.reporter.say(f"resuming run {state.run_id}: {done} of {len(state.shards)} parts are done")
+    tools.reporter.say(f"resuming run {state.run_id}: {done} of {len(state.shards)} shards are done")
     if state.has_failed:
         state.has_failed = False
         keeper.resume(state)
@@ -286,7 +286,7 @@ def _dead_lines(folder: RunFolder, state: RunState) -> Iterator[bytes]:
 def _origin(state: RunState, shard: ShardState) -> dict[str, str]:
     outcome = shard.outcome
     if outcome is None:
-        raise UnaccountedError(f"part {shard.number} has no results")
+        raise UnaccountedError(f"shard {shard.number} has no results")
     return {"checked_at": format_us(outcome.checked_us), "run_id": state.run_id, "job_id": outcome.job_id}
 
 

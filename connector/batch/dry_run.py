@@ -73,13 +73,13 @@ def run_lines(asked: Request, counted: Counted, kept: RunState | None) -> Iterat
     """Yield what a run would ask X, as text; `kept` is an unfinished run."""
     yield (
         f"{asked.kind.value} to check: {counted.ids:,}; jobs that X would be asked for, one after the other: "
-        f"{counted.parts:,}; to upload: {counted.size_bytes:,} bytes"
+        f"{counted.shards:,}; to upload: {counted.size_bytes:,} bytes"
     )
     if counted.duplicates or counted.invalid:
         yield f"input: {counted.duplicates:,} duplicates, {counted.invalid:,} invalid lines or keys skipped"
     if kept is not None:
         fate = "discarded, and its job cancelled" if asked.is_fresh else "resumed"
-        yield f"run {kept.run_id} is unfinished, parts done: {_done(kept)}; it would be {fate}"
+        yield f"run {kept.run_id} is unfinished, shards done: {_done(kept)}; it would be {fate}"
 
 
 def gap_lines(gaps: Sequence[RecordedGap], *, covers_all: bool) -> Iterator[str]:
@@ -92,7 +92,7 @@ def gap_lines(gaps: Sequence[RecordedGap], *, covers_all: bool) -> Iterator[str]
 
 
 def show_fetch(asked: Request, state: RunState, settings: Settings) -> None:
-    """Print which parts of an unfinished run are ready at X. Raises as fetching does if its files are gone."""
+    """Print which shards of an unfinished run are ready at X. Raises as fetching does if its files are gone."""
     folder = RunFolder(asked.folder)
     with resumable(Progress(), asked.folder):
         check_usable(state, asked, is_whole=folder.holds(state, with_results=asked.results is not None))
@@ -103,11 +103,11 @@ def show_fetch(asked: Request, state: RunState, settings: Settings) -> None:
 
 
 def fetch_lines(state: RunState, jobs: dict[int, Job | None]) -> Iterator[str]:
-    """Yield what would happen to each part of a run, as text; `jobs` are X's by the number of the part."""
-    yield f"run {state.run_id}; {state.kind.value} to check: {state.ids:,}, parts done: {_done(state)}"
+    """Yield what would happen to each shard of a run, as text; `jobs` are X's by the number of the shard."""
+    yield f"run {state.run_id}; {state.kind.value} to check: {state.ids:,}, shards done: {_done(state)}"
     for number, shard in enumerate(state.shards, 1):
         fate = "done" if shard.outcome is not None else _fate(shard, jobs.get(shard.number))
-        yield f"  part {number} of {len(state.shards)}, ids: {shard.ids:,}: {fate}"
+        yield f"  shard {number} of {len(state.shards)}, ids: {shard.ids:,}: {fate}"
 
 
 def _fate(shard: ShardState, job: Job | None) -> str:
@@ -130,7 +130,7 @@ def show_cancel(target: str, state: RunState | None, folder: Path, settings: Set
         calls = Calls(Tools(api, Pace(_CALLS_S), Progress()))
         if state is not None:
             active = [job for job in calls.active(state.kind) if (job.name or "").startswith(state.prefix)]
-            say(f"run {state.run_id} would be discarded, parts done: {_done(state)}")
+            say(f"run {state.run_id} would be discarded, shards done: {_done(state)}")
             say(*(f"job {job.id}, which is {shown(job.status)}, would be cancelled" for job in active))
             return
         job = calls.find(target) if target.isdecimal() else None

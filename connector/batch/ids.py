@@ -106,10 +106,10 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What `prepare` would write: the distinct ids, the parts, and the total bytes."""
+    """What `prepare` would write: the distinct ids, the shards, and the total bytes."""
 
     ids: int
-    parts: int
+    shards: int
     size_bytes: int
     duplicates: int
     invalid: int
@@ -119,11 +119,11 @@ def count(
     ids: Ids, folder: Path, *, shard_limit_bytes: int = 128_000_000, on_progress: Callable[[int], None]
 ) -> Counted:
     """Count ids as `prepare` would write them, and write none. Raises what `Ids.distinct` does."""
-    number_of, found, parts, size_bytes = _shard_numbers(shard_limit_bytes), 0, 0, 0
+    number_of, found, shards, size_bytes = _shard_numbers(shard_limit_bytes), 0, 0, 0
     with closing(ids.distinct(folder, on_progress)) as distinct:
         for each in distinct:
-            found, parts, size_bytes = found + 1, number_of(each), size_bytes + len(each) + 1
-    return Counted(found, parts, size_bytes, ids.valid - found, ids.invalid)
+            found, shards, size_bytes = found + 1, number_of(each), size_bytes + len(each) + 1
+    return Counted(found, shards, size_bytes, ids.valid - found, ids.invalid)
 
 
 def split(shard: Shard, folder: Path, *, number: int) -> tuple[Shard, Shard]:

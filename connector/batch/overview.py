@@ -36,16 +36,16 @@ def _unfinished_on(bus: Settings, kind: JobType) -> RunState | None:
 
 
 @dataclass(frozen=True, slots=True)
-class JobOfPart:
-    """The active job of a part of a run, as described by X; `job` is None if X does not know it."""
+class JobOfShard:
+    """The active job of a shard, as described by X; `job` is None if X does not know it."""
 
-    part: int
+    shard: int
     job_id: str
     job: Job | None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
-        return {"part": self.part} | ({"id": self.job_id, "status": None} if self.job is None else job_json(self.job))
+        return {"shard": self.shard} | ({"id": self.job_id, "status": None} if self.job is None else job_json(self.job))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +53,18 @@ class Unfinished:
     """An unfinished run, and the state of its active jobs at X."""
 
     state: RunState
-    jobs: Sequence[JobOfPart]
+    jobs: Sequence[JobOfShard]
 
     def lines(self) -> Iterator[str]:
         """Yield it as lines of text."""
-        state, parts = self.state, len(self.state.shards)
+        state, shards = self.state, len(self.state.shards)
         yield (
             f"run {state.run_id}: {'failed, can be resumed' if state.has_failed else 'unfinished'}; "
-            f"{state.kind.value} to check: {state.ids:,}, parts done: {self._done()} of {parts}"
+            f"{state.kind.value} to check: {state.ids:,}, shards done: {self._done()} of {shards}"
         )
         for each in self.jobs:
             details = f"job {each.job_id} is unknown to X" if each.job is None else _line_of(each.job)
-            yield f"  part {each.part} of {parts}: {details}"
+            yield f"  shard {each.shard} of {shards}: {details}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -74,8 +74,8 @@ class Unfinished:
             "type": state.kind.value,
             "state": "failed" if state.has_failed else "unfinished",
             "ids": state.ids,
-            "parts": len(state.shards),
-            "parts_done": self._done(),
+            "shards": len(state.shards),
+            "shards_done": self._done(),
             "jobs": [each.as_json() for each in self.jobs],
         }
 
@@ -119,10 +119,10 @@ def job_json(job: Job) -> dict[str, Any]:
     return {"id": job.id, "status": shown(job.status), "created_at": created, "name": job.name and shown(job.name)}
 
 
-def _jobs_under_way(state: RunState, jobs: Jobs) -> Iterator[JobOfPart]:
+def _jobs_under_way(state: RunState, jobs: Jobs) -> Iterator[JobOfShard]:
     for number, shard in enumerate(state.shards, 1):
         if shard.outcome is None and shard.job_id is not None:
-            yield JobOfPart(number, shard.job_id, jobs.find(shard.job_id))
+            yield JobOfShard(number, shard.job_id, jobs.find(shard.job_id))
 
 
 def _as_text(ms: int | None) -> str | None:

@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 class JobsFailedError(ConnectorError):
-    """X failed every job of a shard, or accepts not even a part of it."""
+    """X failed every job of a shard, or does not even accept a piece of it."""
 
     exit_code = os.EX_UNAVAILABLE
 
 
 class ChangedResultsError(ConnectorError):
-    """Results have changed since a part was published; the operator must decide."""
+    """Results have changed since some were published; the operator must decide."""
 
     exit_code = os.EX_UNAVAILABLE
 
@@ -61,7 +61,7 @@ class Run:
                 self._keeper.save(self._state)
                 self._folder.results(shard).unlink(missing_ok=True)
                 self._folder.shard(shard).path.unlink(missing_ok=True)
-                self._reporter.say(f"part done: {described(outcome)}")
+                self._reporter.say(f"shard done: {described(outcome)}")
 
     def submit(self) -> None:
         """Work until X has the ids of the first shard without an outcome. Raises what `finish` does."""
@@ -97,10 +97,10 @@ class Run:
         if shard.job_id is not None:
             self._calls.cancel(shard.job_id)
         if shard.published:
-            raise ChangedResultsError(f"the jobs of a part of {shard.ids:,} ids", shard.published)
+            raise ChangedResultsError(f"the jobs of a shard of {shard.ids:,} ids", shard.published)
         if shard.ids == 1:
             raise JobsFailedError(f"cannot upload even a single id: {why}")
-        self._reporter.say(f"splitting a part of {shard.ids:,} ids in two: {why}")
+        self._reporter.say(f"splitting a shard of {shard.ids:,} ids in two: {why}")
         whole = self._folder.shard(shard)
         free = 1 + max(each.number for each in self._state.shards)
         self._state.replace(shard, split(whole, self._folder.path, number=free))

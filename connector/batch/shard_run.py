@@ -271,7 +271,7 @@ class ShardRun:
 
     def _label(self, shard: ShardState) -> str:
         shards = self._state.shards
-        return f"part {shards.index(shard) + 1} of {len(shards)}"
+        return f"shard {shards.index(shard) + 1} of {len(shards)}"
 
 
 def _named(name: str, jobs: list[Job]) -> Job | None:

@@ -136,7 +136,7 @@ def submit(  # noqa: PLR0913 - one for each option
 
     With --dry-run it reads the ids and prints what it would ask X, without asking X anything.
 
-    Exit codes as for `connector batch run`; 0: X has the ids, or those of the first part.
+    Exit codes as for `connector batch run`; 0: X has the ids, or those of the first shard.
     """
     from connector.batch import dry_run as dry
     from connector.batch import session

@@ -104,7 +104,7 @@ def test_run_prints_a_line_for_each_change_and_a_report(operator: Operator) -> N
     first, *_ = stdout.splitlines(keepends=True)
     assert _DONE.fullmatch(first)
     assert stdout.endswith("  requests to X: 4 GET, 1 POST, 1 PUT\n")
-    assert [line.partition(" ")[0] for line in stderr.splitlines()] == ["run", "part", "part"]
+    assert [line.partition(" ")[0] for line in stderr.splitlines()] == ["run", "shard", "shard"]
     assert "\r" not in stdout + stderr
     assert operator.calls() == PLAIN - Counter(get=1)
     assert not (operator.home / "runs/tweets").exists()
@@ -227,7 +227,7 @@ def test_run_that_is_ended_by_a_signal_goes_on_when_it_is_run_again(
     waiting.sim.advance(HOUR_S)
     ended, _, stderr = _ran(waiting, *_run(waiting))
     assert (ended, waiting.results(), len(waiting.jobs())) == (os.EX_OK, waiting.truth(), 1)
-    assert re.match(r"resuming run [0-9a-f]{12}: 0 of 1 parts are done\n", stderr)
+    assert re.match(r"resuming run [0-9a-f]{12}: 0 of 1 shards are done\n", stderr)
 
 
 def test_run_on_a_terminal_shows_what_changes_all_the_time(operator: Operator) -> None:
@@ -240,8 +240,8 @@ def test_run_on_a_terminal_shows_what_changes_all_the_time(operator: Operator) -
     os.close(ours)
     operator.check_secrets(stdout, shown)
     assert code == os.EX_OK
-    assert "part 1 of 1: 100 % uploaded, 15 min left of its window\r" in shown
-    assert re.search(r"part 1 of 1: [0-9,]+ bytes downloaded\r +\r", shown)
+    assert "shard 1 of 1: 100 % uploaded, 15 min left of its window\r" in shown
+    assert re.search(r"shard 1 of 1: [0-9,]+ bytes downloaded\r +\r", shown)
     assert shown.endswith("\r\n")
 
 
@@ -261,11 +261,11 @@ def test_submitted_run_is_shown_and_fetched(waiting: Operator) -> None:
         code, stdout, _ = _ran(waiting, "status", *what, *folder)
         first, second = stdout.splitlines()
         assert code == os.EX_OK
-        assert first == f"run {run_id}: unfinished; tweets to check: {len(waiting.ids)}, parts done: 0 of 1"
-        assert second.startswith(f"  part 1 of 1: job {job.id} is in_progress, created at ")
+        assert first == f"run {run_id}: unfinished; tweets to check: {len(waiting.ids)}, shards done: 0 of 1"
+        assert second.startswith(f"  shard 1 of 1: job {job.id} is in_progress, created at ")
     [run] = json.loads(_ran(waiting, "status", "--output", "json", *folder)[1])
-    assert (run["run_id"], run["state"], run["parts_done"], run["ids"]) == (run_id, "unfinished", 0, len(waiting.ids))
-    assert [(each["part"], each["id"], each["status"]) for each in run["jobs"]] == [(1, job.id, "in_progress")]
+    assert (run["run_id"], run["state"], run["shards_done"], run["ids"]) == (run_id, "unfinished", 0, len(waiting.ids))
+    assert [(each["shard"], each["id"], each["status"]) for each in run["jobs"]] == [(1, job.id, "in_progress")]
     waiting.sim.advance(HOUR_S)
     code, stdout, _ = _ran(waiting, "fetch", run_id, "-r", str(waiting.output), *folder)
     assert (code, waiting.results()) == (os.EX_OK, waiting.truth())

@@ -89,7 +89,7 @@ def test_unfinished_run_and_its_job_are_told_and_left_as_they_are(operator: Oper
     operator.calls()
 
     output = ("-r", str(operator.output), "--dry-run")
-    unfinished = f"run {run_id} is unfinished, parts done: 0 of 1; it would be"
+    unfinished = f"run {run_id} is unfinished, shards done: 0 of 1; it would be"
     assert f"{unfinished} resumed\n" in _ran(operator, "run", "tweets", ids, *output)[1]
     assert (
         f"{unfinished} discarded, and its job cancelled\n"
@@ -99,12 +99,12 @@ def test_unfinished_run_and_its_job_are_told_and_left_as_they_are(operator: Oper
     assert (code, stdout, "was started with other ids; --fresh discards it" in stderr) == (os.EX_CONFIG, "", True)
     assert operator.calls() == Counter()
 
-    told = f"run {run_id}; tweets to check: {len(operator.ids):,}, parts done: 0 of 1\n  part 1 of 1, ids: "
+    told = f"run {run_id}; tweets to check: {len(operator.ids):,}, shards done: 0 of 1\n  shard 1 of 1, ids: "
     code, stdout, _ = _ran(operator, "fetch", run_id, *output)
     assert (code, stdout.startswith(told)) == (os.EX_OK, True)
     assert stdout.endswith(f": job {job.id} is in_progress, its results are not ready\n")
     cancelled = f"job {job.id}, which is in_progress, would be cancelled\n"
-    discarded = f"run {run_id} would be discarded, parts done: 0 of 1\n{cancelled}"
+    discarded = f"run {run_id} would be discarded, shards done: 0 of 1\n{cancelled}"
     assert _ran(operator, "cancel", run_id, "--dry-run") == (os.EX_OK, discarded, "")
     assert _ran(operator, "cancel", job.id, "--dry-run") == (os.EX_OK, cancelled, "")
     assert _ran(operator, "cancel", "1", "--dry-run")[0] == os.EX_CONFIG
@@ -122,7 +122,7 @@ def test_unfinished_run_and_its_job_are_told_and_left_as_they_are(operator: Oper
 @pytest.mark.parametrize("limit_bytes", [2, 5, 12, 1000])
 @pytest.mark.parametrize("text", [b"", b"3\n", b"1\n22\n333\n22\n\n4444\n55555\n", b"7\nx\n"])
 def test_count_is_what_would_be_prepared(tmp_path: Path, limit_bytes: int, text: bytes) -> None:
-    """In as many parts, of as many bytes; and nothing is written."""
+    """In as many shards, of as many bytes; and nothing is written."""
 
     def given() -> FileIds:
         return FileIds(io.BytesIO(text), skip_invalid=True)
@@ -160,9 +160,9 @@ def test_each_part_of_a_run_is_told_by_what_x_says_of_its_job() -> None:
     words = {2: "created", 3: "created", 4: "complete", 5: "failed", 6: "odd\x1b[2J"}
     jobs = {number: Job("9", "tweets", status, None, None, None, None) for number, status in words.items()}
     state = RunState("r", JobType.TWEETS, "", 0, 0, 0, shards)
-    first, *parts = fetch_lines(state, {**jobs, 7: None})
-    assert first == "run r; tweets to check: 40, parts done: 1 of 8"
-    assert [line.partition(", ids: 5: ")[2] for line in parts] == [
+    first, *shards = fetch_lines(state, {**jobs, 7: None})
+    assert first == "run r; tweets to check: 40, shards done: 1 of 8"
+    assert [line.partition(", ids: 5: ")[2] for line in shards] == [
         "done",
         "job 9 is created, its ids would be uploaded",
         "job 9 is created, its results are not ready",

@@ -11,7 +11,7 @@ from connector.x.batch_api import CallFailedError
 from tests.unit.batch.runs import PLAIN, Operator, Row
 
 _AGAIN = {"download": 1, "get": 1}
-_TRIED_AGAIN = "part 1 of 1: the download failed; retrying in 5 s: "
+_TRIED_AGAIN = "shard 1 of 1: the download failed; retrying in 5 s: "
 _WEEK_S = 7 * 86_400
 
 _NOT_WHOLE: dict[Download, str] = {

@@ -150,7 +150,7 @@ def test_output_that_cannot_be_written_leaves_no_run(operator: Operator) -> None
 def test_run_whose_files_are_gone_is_for_the_operator_to_give_up(operator: Operator, name: str) -> None:
     """Ids that are to be sent, or what was found of others."""
     operator.arm(BatchAnswer(call="upload", status=413))
-    kill_at(operator, "part 2 of 2: job")
+    kill_at(operator, "shard 2 of 2: job")
     (operator.folder / name).unlink()
     operator.calls()
     with pytest.raises(UnusableRunError, match="is unfinished, and files of it are gone; --fresh discards it"):

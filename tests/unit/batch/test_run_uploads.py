@@ -13,7 +13,7 @@ from connector.x.batch_api import CallFailedError
 from tests.unit.batch.runs import PLAIN, TOKEN, Operator, Row, kill_at
 
 _ANOTHER_JOB = {"list": 2, "create": 1, "upload": 1, "cancel": 1}
-_TWO_PARTS = {"list": 4, "create": 2, "upload": 2, "get": 2, "download": 1, "cancel": 1}
+_TWO_SHARDS = {"list": 4, "create": 2, "upload": 2, "get": 2, "download": 1, "cancel": 1}
 _AGAIN = {"upload": 1, "get": 1}
 _FAILED = "the upload failed; retrying in 5 s"
 
@@ -47,7 +47,9 @@ _ROWS = {
         faults=(_upload(503, retry_after_s=901),), more={**_ANOTHER_JOB, "get": 1}, says="expired"
     ),
     "413": Row(
-        faults=(_upload(413),), more=_TWO_PARTS, says="splitting a part of 91 ids in two: the upload is too large for X"
+        faults=(_upload(413),),
+        more=_TWO_SHARDS,
+        says="splitting a shard of 91 ids in two: the upload is too large for X",
     ),
     "429": Row(faults=(_upload(429),), more=_AGAIN, says="HTTP 429"),
     "200 by something that is not X": Row(
@@ -122,14 +124,14 @@ def test_refusal_that_lasts_ends_the_run_and_the_next_one_goes_on_with_its_job(a
 
 
 def test_ids_are_halved_until_x_takes_them(tmp_path: Path) -> None:
-    """By X's own limit, without a gap between the parts."""
+    """By X's own limit, without a gap between the shards."""
     with Simulator(SimulatorConfig(token=TOKEN, batch_limit_bytes=500)) as sim:
         sim.emit(100)
         operator = Operator(sim, tmp_path)
         operator.check(operator.run())
     calls = operator.calls()
     assert calls == Counter(list=14, create=7, upload=7, cancel=3, get=8, download=4)
-    assert operator.says("part 4 of 4: job")
+    assert operator.says("shard 4 of 4: job")
 
 
 def test_single_id_that_x_finds_too_large_ends_the_run(anywhere: Operator) -> None:
@@ -154,7 +156,7 @@ def test_ids_that_do_not_go_up_in_the_time_that_is_left_are_halved(anywhere: Ope
     fired = anywhere.arm(_upload(503))
     anywhere.check(anywhere.run())
     assert anywhere.sim.fired == fired
-    assert anywhere.calls() == PLAIN + Counter(_TWO_PARTS) + Counter(get=1)
+    assert anywhere.calls() == PLAIN + Counter(_TWO_SHARDS) + Counter(get=1)
     assert anywhere.says("bytes cannot be uploaded in the")
 
 

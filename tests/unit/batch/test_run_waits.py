@@ -99,7 +99,7 @@ def test_job_that_keeps_the_slot_past_its_window_is_cancelled(operator: Operator
     fired = operator.arm(BatchJob(status="created", since="create"))
 
     def kill(text: str) -> None:
-        if text.startswith("part 1 of 1: job"):
+        if text.startswith("shard 1 of 1: job"):
             raise KilledError
 
     operator.on_point = kill
@@ -123,18 +123,18 @@ def test_run_shows_how_long_it_waits_and_how_long_the_last_job_of_its_size_took(
         waits = [
             text
             for text in operator.shown
-            if re.fullmatch(f"part 1 of 1: waiting for X, [0-9]+ min so far{usual}", text)
+            if re.fullmatch(f"shard 1 of 1: waiting for X, [0-9]+ min so far{usual}", text)
         ]
         assert len(waits) > 80
     operator.ids = operator.ids[:5]
     operator.shown.clear()
     operator.run()
-    assert "part 1 of 1: waiting for X, 0 min so far" in operator.shown
+    assert "shard 1 of 1: waiting for X, 0 min so far" in operator.shown
 
 
 def test_run_does_without_the_last_duration_if_its_file_is_damaged(operator: Operator) -> None:
     """Nothing depends on it, and the next job replaces it."""
     (operator.home / "durations.json").write_bytes(b"{\xff")
     operator.check(operator.run())
-    assert "part 1 of 1: waiting for X, 0 min so far" in operator.shown
+    assert "shard 1 of 1: waiting for X, 0 min so far" in operator.shown
     assert b"tweets 2" in (operator.home / "durations.json").read_bytes()
