@@ -32,7 +32,7 @@ class Suspicion(StrEnum):
     REPLAY_UNCONFIRMED = "replay-unconfirmed"
     REPLAY_NOT_CLOSED = "replay-not-closed"
     BACKFILL_UNCONFIRMED = "backfill-unconfirmed"
-    COVERAGE_HELD = "coverage-held"
+    COVERAGE_HELD_BACK = "coverage-held-back"
 
 
 class GapCause(StrEnum):
@@ -48,7 +48,7 @@ class GapCause(StrEnum):
     REPLAY_UNCONFIRMED = Suspicion.REPLAY_UNCONFIRMED.value
     REPLAY_NOT_CLOSED = Suspicion.REPLAY_NOT_CLOSED.value
     BACKFILL_UNCONFIRMED = Suspicion.BACKFILL_UNCONFIRMED.value
-    COVERAGE_HELD = Suspicion.COVERAGE_HELD.value
+    COVERAGE_HELD_BACK = Suspicion.COVERAGE_HELD_BACK.value
 
 
 class GapRecord(msgspec.Struct, frozen=True):

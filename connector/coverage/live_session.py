@@ -195,9 +195,9 @@ class LiveSession(Session):
         if max(behind_us, at.monotonic_us - self._moved_at_us) <= HOLD_LIMIT_US:
             return None
         if self._can_refetch:
-            return EndReason.COVERAGE_HELD
+            return EndReason.COVERAGE_HELD_BACK
         if at.earliest_us > self.position_us:
-            self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD))
+            self.gaps.append(Gap(self.position_us, at.earliest_us, GapCause.COVERAGE_HELD_BACK))
         self._end_hold()
         self._move(at.earliest_us, at)
         return None

@@ -26,7 +26,7 @@ class EndReason(StrEnum):
     REPLAY_SLOW = "replay-slow"
     PARAMETERS_IGNORED = "parameters-ignored"
     SUSPICION = "suspicion"
-    COVERAGE_HELD = "coverage-held"
+    COVERAGE_HELD_BACK = "coverage-held-back"
     INTERNAL_ERROR = "internal-error"
 
 

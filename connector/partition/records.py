@@ -27,7 +27,7 @@ _GAP_DETAIL = {
     GapCause.REPLAY_UNCONFIRMED: "a replay omitted events already seen, or returned nothing after another had done so",
     GapCause.REPLAY_NOT_CLOSED: "X delivered a replay and never ended it, so it cannot be known to be complete",
     GapCause.BACKFILL_UNCONFIRMED: "a backfill brought none of the events known to be in it, and no replay did",
-    GapCause.COVERAGE_HELD: "old events kept coming on a live connection, and X grants no replay to check against",
+    GapCause.COVERAGE_HELD_BACK: "old events kept coming on a live connection, and X grants no replay to check against",
 }
 
 

@@ -53,7 +53,7 @@ def test_coverage_that_is_held_for_too_long_is_fetched_again() -> None:
     """Events late by minutes look like a backfill that never ends."""
     session = live(Live(5), coverage(COVERED_US), NOW_US)
     reasons = [session.lines([at(-60), at(second)], reading(at(second))) for second in range(0, 601, 30)]
-    assert reasons[-2:] == [None, EndReason.COVERAGE_HELD]
+    assert reasons[-2:] == [None, EndReason.COVERAGE_HELD_BACK]
     assert session.position_us == COVERED_US
 
 
@@ -62,7 +62,7 @@ def test_coverage_that_is_held_where_x_grants_no_replay_is_a_gap_and_moves_on() 
     session = live(Live(5, GapCause.REPLAY_REFUSED), coverage(COVERED_US), NOW_US)
     late_us = NOW_US + HOLD_LIMIT_US
     assert session.lines([at(-60), late_us], reading(late_us)) is None
-    assert session.gaps == [Gap(COVERED_US, late_us, GapCause.COVERAGE_HELD)]
+    assert session.gaps == [Gap(COVERED_US, late_us, GapCause.COVERAGE_HELD_BACK)]
     assert session.position_us == late_us
 
 
@@ -78,7 +78,7 @@ def test_x_that_is_ever_later_does_not_hold_coverage_for_long() -> None:
     """All its dates were 20 minutes old, without a backfill: coverage stays with them, and is fetched again."""
     session = plain()
     reasons = [session.lines([at(second - 1200)], reading(at(second))) for second in range(0, 700, 30)]
-    assert EndReason.COVERAGE_HELD in reasons
+    assert EndReason.COVERAGE_HELD_BACK in reasons
 
 
 _KNOWN = [COVERED_US - 20 * US_PER_S]

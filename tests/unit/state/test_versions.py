@@ -177,9 +177,8 @@ def test_batch_ledger_entry_with_fields_of_a_later_version_is_read() -> None:
 
 def test_recovery_with_a_member_of_a_later_version_is_read() -> None:
     """The member is passed over, as deep as it may be."""
-    text = (
-        '{"tries":2,"refetch":{"start_us":1,"end_us":2,"suspicion":"coverage-held","added_later":1},"added_later":[]}'
-    )
+    refetch = '{"start_us":1,"end_us":2,"suspicion":"coverage-held-back","added_later":1}'
+    text = f'{{"tries":2,"refetch":{refetch},"added_later":[]}}'
     recovery = Recovery.from_text(text)
     assert recovery.tries == 2
     assert recovery.refetch is not None
