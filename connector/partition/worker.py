@@ -226,7 +226,7 @@ class PartitionWorker:
         writer.expect_entry_at(end)
         if not entries:
             reader.check_is_new()
-            self._telemetry.is_new(begin, end)
+            self._telemetry.found_new(begin, end)
             first = replace(
                 first_entry(self.partition, identity.id, shared.clock.read().wall_us), records={}, owner=identity.owner
             )

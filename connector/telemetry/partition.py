@@ -79,7 +79,7 @@ class PartitionTelemetry:
         self._status.state = State.RESTORING
         self._log.info("partition_assigned")
 
-    def is_new(self, log_begin: int, log_end: int) -> None:
+    def found_new(self, log_begin: int, log_end: int) -> None:
         """The ledger is empty and no coverage is recorded: entry 0 is written at `log_end`, or not at all."""
         self._log.info("partition_is_new", log_begin=log_begin, log_end=log_end)
 

@@ -27,7 +27,7 @@ def test_life_of_a_partition_is_shown_state_by_state(bench: Bench) -> None:
         bench = Bench()
         for report in (
             bench.telemetry.assigned,
-            lambda: bench.telemetry.is_new(0, 4),
+            lambda: bench.telemetry.found_new(0, 4),
             lambda: bench.telemetry.restored(_RESTORED, 2, 5 * US_PER_S, 0.1),
             lambda: bench.telemetry.waiting(6.0),
             lambda: bench.telemetry.restored(_RESTORED, 2, 6 * US_PER_S, 0.1),
