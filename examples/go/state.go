@@ -98,10 +98,13 @@ func (s *State) Apply(event Event) error {
 		}
 	case "label.unviewable":
 		s.set("unviewable", event, event.Application != "remove")
+	case "label.notice":
 	default:
-		if toggle, ok := toggles[event.EventType]; ok {
-			s.set(toggle.kind, event, toggle.on)
+		toggle, ok := toggles[event.EventType]
+		if !ok {
+			return nil // a type to come; the same event may come as a type that is known
 		}
+		s.set(toggle.kind, event, toggle.on)
 	}
 	s.seen[event.EventID] = struct{}{}
 	return nil

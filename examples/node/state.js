@@ -35,7 +35,6 @@ export class ComplianceState {
   /** Takes in one event; one that was there before changes nothing. */
   apply(event) {
     if (this.#seen.has(event.event_id)) return;
-    this.#seen.add(event.event_id);
     switch (event.event_type) {
       case "tweet.delete":
         this.#deleted.add(entityOf(event));
@@ -59,12 +58,16 @@ export class ComplianceState {
       case "label.unviewable":
         this.#switch("unviewable", event, event.application !== "remove");
         break;
-      default:
-        if (Object.hasOwn(SWITCHES, event.event_type)) {
-          const [kind, isOn] = SWITCHES[event.event_type];
-          this.#switch(kind, event, isOn);
-        }
+      case "label.notice":
+        break;
+      default: {
+        // A type to come is not applied: the same event may come as a type that is known.
+        if (!Object.hasOwn(SWITCHES, event.event_type)) return;
+        const [kind, isOn] = SWITCHES[event.event_type];
+        this.#switch(kind, event, isOn);
+      }
     }
+    this.#seen.add(event.event_id);
   }
 
   /**

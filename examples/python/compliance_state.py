@@ -44,15 +44,17 @@ class ComplianceState:
 
     def apply(self, event: Event) -> None:
         """Take in one event; one that was there before changes nothing."""
-        if event["event_id"] in self._seen:
-            return
-        self._seen.add(event["event_id"])
-        at, entity = event["event_at"], _entity(event)
+        if event["event_id"] not in self._seen and self._take_in(event):
+            self._seen.add(event["event_id"])
+
+    def _take_in(self, event: Event) -> bool:
+        """Take in an event unless its type is to come: the same event may come as a type that is known."""
+        at = event["event_at"]
         match event["event_type"]:
             case "tweet.delete":
-                self._deleted.add(entity)
+                self._deleted.add(_entity(event))
             case "tweet.withheld" | "user.withheld":
-                self._withheld[entity] |= {country.upper() for country in event["withheld_in_countries"]}
+                self._withheld[_entity(event)] |= {country.upper() for country in event["withheld_in_countries"]}
             case "tweet.edit":
                 self._join_versions([event["initial_tweet_id"], event["tweet_id"], *event["edit_tweet_ids"]])
             case "user.scrub-geo":
@@ -65,10 +67,15 @@ class ComplianceState:
                 like = event["user_id"], event["tweet_id"]
                 self._unliked[like] = max(self._unliked.get(like, at), at)
             case "label.unviewable":
-                self._switch("unviewable", entity, event, is_on=event["application"] != "remove")
+                self._switch("unviewable", _entity(event), event, is_on=event["application"] != "remove")
+            case "label.notice":
+                pass
             case name if name in SWITCHES:
                 kind, is_on = SWITCHES[name]
-                self._switch(kind, entity, event, is_on=is_on)
+                self._switch(kind, _entity(event), event, is_on=is_on)
+            case _:
+                return False
+        return True
 
     def tweet(self, tweet: Content) -> dict[str, Any]:
         """Return what to do with a Tweet, with its location, and with the Tweet that it quotes.

@@ -121,7 +121,7 @@ public final class ComplianceState {
 
     /** Takes in one event; one that was there before changes nothing. */
     public void apply(Event event) {
-        if (!seen.add(event.eventId())) {
+        if (seen.contains(event.eventId())) {
             return;
         }
         switch (event.eventType()) {
@@ -144,8 +144,12 @@ public final class ComplianceState {
             case "like.delete" -> unliked.merge(
                     new LikeKey(event.userId(), event.tweetId()), event.eventAt(), maxBy(Comparator.naturalOrder()));
             case "label.unviewable" -> set(Switch.UNVIEWABLE, event, !"remove".equals(event.application()));
-            default -> { } // a notice, or a type to come
+            case "label.notice" -> { }
+            default -> {
+                return; // a type to come; the same event may come as a type that is known
+            }
         }
+        seen.add(event.eventId());
     }
 
     /** Returns what to do with a Tweet, with its location, and with the content that it quotes. */
