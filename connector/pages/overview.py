@@ -117,12 +117,14 @@ class Groups:
 class Overview:
     """The content of the page; each age is that of the data of a part, None if unknown at present.
 
-    `are_gaps_least` if there may be more gaps than those counted.
+    `are_gaps_least` if there may be more gaps than those counted. `is_well` is about the streams; `has_work` says that
+    there is something to do all the same: a gap that a batch run can make up for, or a consumer group to check.
     """
 
     now_us: int
     verdict: str
     is_well: bool
+    has_work: bool
     partitions: tuple[PartitionRow, ...]
     coverage_age_us: int | None
     pictures: tuple[Picture, ...]
@@ -150,6 +152,8 @@ def make_overview(status: ServiceStatus, now_us: int) -> Overview:
         now_us=now_us,
         verdict=_verdict(status, rows, gaps.found if gaps else (), groups.rows),
         is_well=not troubled and coverage is not None,
+        has_work=any(gap.is_reconcilable for gap in (gaps.found if gaps else ()))
+        or not all(group.is_well for group in groups.rows),
         partitions=rows,
         coverage_age_us=_age_us(coverage, now_us),
         pictures=tuple(_pictures(tuple(status.partitions), covered, gaps, now_us)) if coverage and gaps else (),
@@ -220,20 +224,30 @@ def _trouble(status: PartitionStatus, covered: Covered | None, now_us: int, *, i
 def _verdict(
     status: ServiceStatus, rows: Sequence[PartitionRow], gaps: Sequence[RecordedGap], groups: Sequence[GroupRow]
 ) -> str:
+    also = _also(gaps, groups)
     if troubled := [row for row in rows if row.trouble]:
         found = "; ".join(f"{row.partition}: {row.trouble}" for row in troubled)
-        return f"{len(troubled)} of {counted(len(rows), 'stream partition')} need attention. {found}."
+        return f"{len(troubled)} of {counted(len(rows), 'stream partition')} need attention. {found}.{also}"
     if status.coverage is None:
         joined = (
             "" if status.has_joined else " This replica is not in the consumer group, and reads nothing from X now."
         )
-        return f"Coverage is not known at present: the coverage topic cannot be read, or has not been yet.{joined}"
+        return (
+            f"Coverage is not known at present: the coverage topic cannot be read, or has not been yet.{joined}{also}"
+        )
+    return f"All {counted(len(rows), 'stream partition')} are owned, and complete to within 4 minutes.{also}"
+
+
+def _also(gaps: Sequence[RecordedGap], groups: Sequence[GroupRow]) -> str:
+    """Return what needs a person though streams may be well, as sentences; nothing if nothing does."""
     count = sum(gap.is_open for gap in gaps)
     open_gaps = f" {counted(count, 'gap')} in which events may be missing: see below." if count else ""
+    waiting = sum(gap.is_reconcilable for gap in gaps)
+    of = "it" if count == 1 else f"{waiting:,} of them"
+    runs = f" A batch run can make up for part of {of}." if waiting else ""
     late = sum(not group.is_well for group in groups)
     late_groups = f" {counted(late, 'consumer group')} to check: see below." if late else ""
-    whole = f"All {counted(len(rows), 'stream partition')} are owned, and complete to within 4 minutes."
-    return f"{whole}{open_gaps}{late_groups}"
+    return f"{open_gaps}{runs}{late_groups}"
 
 
 def _pictures(

@@ -1,6 +1,7 @@
 """The page of the service: what it says of every state, within bounds, whatever others wrote."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 
@@ -58,6 +59,45 @@ def test_open_gaps_are_said_beside_a_service_that_is_well() -> None:
     gaps = [RecordedGap("id", _ONE, 0, 1, state, "c", "d", 0, (), is_reconcilable=False) for state in states]
     status.gaps = Look(_NOW, tuple(gaps))
     assert _overview(status).verdict.endswith(" 2 gaps in which events may be missing: see below.")
+
+
+@pytest.mark.parametrize("covered_us", [_NOW, _NOW - 6 * _MIN, None])
+def test_open_gaps_and_groups_are_said_whatever_the_streams_do(covered_us: int | None) -> None:
+    """A stream partition that is behind for an hour, or coverage that cannot be read, hides no missing delete."""
+    status = _watched(_well(), WatchedGroup("late", GroupState.GONE, 1, (), ()))
+    status.coverage = None if covered_us is None else Look(_NOW, (Covered(_ONE, covered_us, "live", _NOW),))
+    gap = RecordedGap("id", _ONE, 0, 1, "lost", "c", "d", 0, (), is_reconcilable=True)
+    groups = " 1 consumer group to check: see below."
+    for gaps, said in (
+        ((gap,), " 1 gap in which events may be missing: see below. A batch run can make up for part of it."),
+        (
+            (gap, replace(gap, is_reconcilable=False)),
+            " 2 gaps in which events may be missing: see below. A batch run can make up for part of 1 of them.",
+        ),
+    ):
+        status.gaps = Look(_NOW, gaps)
+        assert _overview(status).verdict.endswith(f"{said}{groups}")
+
+
+@pytest.mark.parametrize(
+    ("state", "is_reconcilable", "title"),
+    [
+        ("lost", True, "Streams are well, work to do"),
+        ("partly-reconciled", True, "Streams are well, work to do"),
+        ("partly-reconciled", False, "Well"),
+        ("withdrawn", False, "Well"),
+    ],
+)
+def test_gap_that_a_batch_run_can_make_up_for_is_loud(state: str, title: str, *, is_reconcilable: bool) -> None:
+    """In the title of the browser's tab, too; a gap for which no run can do more is only counted."""
+    status = _well()
+    gap = RecordedGap("id", _ONE, 0, 1, state, "c", "d", 0, (), is_reconcilable=is_reconcilable)
+    now_us = wall_us()
+    status.coverage = Look(now_us, tuple(Covered(each, now_us, "live", now_us) for each in (_ONE, _OTHER)))
+    status.gaps = Look(now_us, (gap,))
+    page = _page(status)
+    assert f"<title>{title}: X compliance connector</title>" in page
+    assert ('<p class="verdict loud">' in page) == (title != "Well")
 
 
 def test_groups_that_are_not_well_are_said_beside_a_service_that_is() -> None:
