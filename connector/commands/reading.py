@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from connector.operations.search import Found, Search
 
 DEAD_LETTER = "dead-letter"
-_HEAD = ("TIME", "TYPE", "KEY", "FROM", "SEQUENCE", "TOPIC", "KAFKA PARTITION", "OFFSET")
+_HEAD = ("TIME", "PUBLISHED", "TYPE", "KEY", "FROM", "SEQUENCE", "TOPIC", "KAFKA PARTITION", "OFFSET")
+_NO_PROOF = (
+    "That shows nothing of times that are not covered: connector coverage and connector gaps say which these are."
+)
 _READABLE = (*BY_NAME, *(batch_type.name for batch_type in BATCH_TYPES), DEAD_LETTER)
 _ID = re.compile("[0-9]{1,19}")
 
@@ -221,10 +224,11 @@ def find(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Print everything known about one Tweet or user: events by their time, and results of batch runs.
 
-    The range is by Kafka's timestamps; by default everything that is kept. Reads edits and dead letters in full, and of
-    each other topic only the partition that has the id as a key. Exit codes: 0, also where nothing is found; 64
-    invalid id or range; 69 Kafka or the registry does not answer; 78 a setting, topic or permission is wrong or
-    missing.
+    TIME is X's: of an event when it happened, of a result when the job was created, of a dead letter when it was read.
+    PUBLISHED is when Kafka appended the record. The range is by Kafka's timestamps, too; by default everything that is
+    kept. Reads edits and dead letters in full, and of each other topic only the partition that has the id as a key.
+    Exit codes: 0, also where nothing is found; 64 invalid id or range; 69 Kafka or the registry does not answer; 78
+    a setting, topic or permission is wrong or missing.
     """
     if _ID.fullmatch(id_text) is None:
         raise typer.BadParameter(f"{id_text}: an id has 1 to 19 digits", param_hint="ID")
@@ -248,6 +252,7 @@ def find(  # noqa: PLR0913 - one for each option
     else:
         say(f"Nothing found for {id_text}. Searched back to:")
         say(*(f"  {topic:<44} {_oldest(oldest_us)}" for topic, oldest_us in found.oldest_us.items()))
+        say(_NO_PROOF)
     if not everywhere:
         say("Not searched without --all:", *(f"  {each}" for each in unsearched(everywhere=False)), err=True)
 
@@ -255,7 +260,7 @@ def find(  # noqa: PLR0913 - one for each option
 def _as_row(found: "Found") -> tuple[str, ...]:
     sequence = "" if found.sequence is None else str(found.sequence)
     place = found.topic, str(found.partition), str(found.offset)
-    return format_us(found.at_us), found.name, found.key, found.origin, sequence, *place
+    return format_us(found.at_us), format_us(found.published_us), found.name, found.key, found.origin, sequence, *place
 
 
 def _as_json(id_text: str, found: "Search", not_searched: list[str]) -> dict[str, Any]:
@@ -264,6 +269,7 @@ def _as_json(id_text: str, found: "Search", not_searched: list[str]) -> dict[str
         "found": [
             {
                 "at": format_us(each.at_us),
+                "published_at": format_us(each.published_us),
                 "event_type": each.name,
                 "key": each.key,
                 "origin": each.origin,

@@ -37,10 +37,12 @@ _DEAD_LETTER = "dead-letter"
 class Found:
     """A record about the id: an event by its date, a result of a batch run by when X was asked, or a dead letter.
 
-    `origin` is a stream partition or a run; `record` is the decoded value, times as text, and None for a dead letter.
+    `published_us` is when Kafka appended it. `origin` is a stream partition or a run; `record` is the decoded value,
+    times as text, and None for a dead letter.
     """
 
     at_us: int
+    published_us: int
     name: str
     key: str
     origin: str
@@ -155,6 +157,7 @@ class _Searcher:
         is_event = "event_at" in value
         return Found(
             parse_ns(value["event_at" if is_event else "checked_at"]) // _NS_PER_US,
+            record.timestamp_us,
             self._names[record.topic],
             record.key.decode(errors="backslashreplace"),
             f"{value['stream']}/{value['stream_partition']}" if is_event else f"run {value['run_id']}",
@@ -174,6 +177,7 @@ class _Searcher:
         origin = f"run {letter.run_id}" if letter.key.is_of_batch else str(letter.key.origin)
         return Found(
             letter.received_us,
+            record.timestamp_us,
             _DEAD_LETTER,
             letter.key.id.hex(),
             origin,

@@ -200,11 +200,15 @@ def test_an_id_is_found_on_the_partition_that_it_names(commands: _Commands) -> N
     assert chosen.id in {each["record"]["event_id"] for each in everything["found"] if each["record"]}
     head, *rows = commands.run("find", id_text).stdout.splitlines()
     assert head.endswith("  KAFKA PARTITION  OFFSET")
+    dates = sorted(format_us(event.record.timestamp_ms * 1000) for event in expected)
+    assert sorted(each["published_at"] for each in about["found"] if each["record"]) == dates
+    assert [tuple(row.split()[:2]) for row in rows] == [(each["at"], each["published_at"]) for each in about["found"]]
     assert [tuple(row.split()[-3:]) for row in rows] == [
         (each["topic"], str(each["partition"]), str(each["offset"])) for each in about["found"]
     ]
     nothing = commands.run("find", "9" * 19)
     assert f"Nothing found for {'9' * 19}. Searched back to:" in nothing.stdout
+    assert "That shows nothing of times that are not covered" in nothing.stdout
     assert "--all" in nothing.stderr
     assert "1 to 19 digits" in commands.run("find", "12a", exit_code=64).stderr
 
