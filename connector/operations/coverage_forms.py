@@ -58,7 +58,8 @@ _COLUMNS = (
     "gaps",
     "report_verdict",
 )
-_SECONDS = re.compile(r"(T\d\d:\d\d):\d\d(?:\.\d+)?Z", re.ASCII)
+_SECONDS = re.compile(r"(T\d\d:\d\d):\d\d(?:\.\d+)?Z|\b\d+ s (?=ago|short)", re.ASCII)
+"""Of a time, and of how long ago or how short of the end that is."""
 
 
 def words(found: PartitionCoverage | CoverageReport, open_gaps: int) -> str:
@@ -134,7 +135,7 @@ def _remarks(report: CoverageReport) -> Iterator[str]:
 def _folded(remarks: Iterable[tuple[str, str]], pick: Callable[[Iterable[str]], str]) -> Iterator[str]:
     """Yield each remark after all the names that it belongs to.
 
-    Remarks that differ only in the seconds of a time count as the same; `pick` chooses the time to show.
+    Remarks that differ only in seconds count as the same; `pick` chooses the time to show.
     """
     names, texts = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for name, text in remarks:

@@ -54,4 +54,4 @@ def why_later(partition: PartitionCoverage, instant: Instant) -> Iterator[str]:
     if partition.known_from_us == partition.covered_from_us:
         yield f"recorded only since {since}; nothing is known before that"
     else:
-        yield f"known only since {since}; dead letters from before that are no longer kept"
+        yield f"known only since {since}; events or dead letters from before that are no longer kept"

@@ -73,7 +73,7 @@ def test_table_says_loudly_what_is_not_covered() -> None:
     ("covered_from_us", "says"),
     [
         (BEGAN_US + 1, "recorded only since 2026-03-14T09:20:01Z; nothing is known before that"),
-        (BEGAN_US, "known only since 2026-03-14T09:20:01Z; dead letters from before that are no longer kept"),
+        (BEGAN_US, "known only since 2026-03-14T09:20:01Z; events or dead letters from before that are no longer kept"),
     ],
 )
 def test_table_says_since_when_coverage_is_known(covered_from_us: int, says: str) -> None:
@@ -110,6 +110,15 @@ def test_table_says_once_what_is_true_of_several_stream_partitions() -> None:
     assert [line for line in lines if line.startswith("NOT COVERED YET")] == [
         "NOT COVERED YET  user/1: not covered since 2026-03-14T07:20:00Z (3 h short of the end of the range)",
         "NOT COVERED YET  user/2: not covered since 2026-03-14T07:19:56Z (3 h short of the end of the range)",
+    ]
+    just_short = [
+        replace(each, complete_until_us=ENDED_US - offset * SECOND_US)
+        for each, offset in zip(short, (100, 101), strict=True)
+    ]
+    lines = list(as_table(replace(REPORT, partitions=tuple(just_short))))
+    said = "not covered since 2026-03-14T10:18:19Z (1 min 41 s short of the end of the range)"
+    assert [line for line in lines if line.startswith("NOT COVERED YET")] == [
+        f"NOT COVERED YET  user/1, user/2: {said}"
     ]
 
 

@@ -38,6 +38,9 @@ def _words(report: CoverageReport) -> str:
         "Written by (times by Kafka's clock)</h3> <ul> <li>pod-0: 2023-11-14 22:13:20 UTC to 2023-11-14 23:13:20 UTC",
         "x.compliance-gap partition 0 offset 3: ValueError",
         "connector coverage --from 2023-11-14T22:13:20.000000Z --to 2023-11-15T22:13:20.000000Z --output html",
+        "A gap that was recorded, made up for or withdrawn since,",
+        "An event that X never sent, or that a replay left out without a trace, cannot be detected.",
+        "<code>connector ledger verify</code> checks, and this report does not.",
     ],
 )
 def test_file_says_all_that_the_report_has(words: str) -> None:
