@@ -209,9 +209,16 @@ def topic_specs(settings: KafkaSettings) -> list[TopicSpec]:
 
 
 def _kept_for(days: int) -> dict[str, str]:
-    """Return what removes a record within a tenth of `days` after them, and at most a day."""
+    """Return what removes a record within a tenth of `days` after them, and at most a day.
+
+    And none before: brokers may have a default for `retention.bytes`, by which events would go that count as kept.
+    """
     retention = timedelta(days=days)
-    return {"retention.ms": _ms(retention), "segment.ms": _ms(min(retention / _SEGMENTS_KEPT, _LONGEST_SEGMENT))}
+    return {
+        "retention.ms": _ms(retention),
+        "retention.bytes": "-1",
+        "segment.ms": _ms(min(retention / _SEGMENTS_KEPT, _LONGEST_SEGMENT)),
+    }
 
 
 def _ms(duration: timedelta) -> str:
