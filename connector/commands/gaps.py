@@ -10,6 +10,8 @@ from connector.commands.consent import DryRunOption, YesOption, await_consent
 from connector.commands.options import FromOption, Output, OutputOption, TimeRange, ToOption, time_range
 from connector.console import ConfigFile, configure, say, say_foreign
 from connector.coverage.gap import GapState
+from connector.coverage.reconciliation import reconcilable
+from connector.events.batch import BATCH_TYPES
 from connector.events.times import format_us, parse_ns
 from connector.settings import Settings
 from connector.x.clock import wall_us
@@ -124,6 +126,11 @@ def _lines(gap: Mapping[str, Any]) -> list[str]:
     if gap.get("remaining") is not None:
         more.append(f"reconciled by: {', '.join(gap['reconciled_by'] or ())}")
         more.append(f"remaining: {', '.join(gap['remaining']) or 'nothing'}")
+    more.extend(
+        f"a batch run about all {batch_type.job_type} makes up for: {', '.join(answered)}"
+        for batch_type in BATCH_TYPES
+        if (answered := reconcilable(gap, batch_type))
+    )
     if gap.get("withdrawn_because") is not None:
         more.append(f"withdrawn at {gap['withdrawn_at']}: {gap['withdrawn_because']}")
     first = f"{place:<9} {gap['gap_start']}  {gap['gap_end']}  {gap['state']}  {gap['cause']}: {gap['detail']}"

@@ -15,8 +15,15 @@ _OPEN = frozenset({GapState.LOST, GapState.SUSPECTED, GapState.PARTLY_RECONCILED
 
 def can_reconcile(gap: Mapping[str, Any], batch_type: BatchType) -> bool:
     """Return whether a run of this type reconciles an event type that is missing from the gap."""
-    answers = batch_type.answers.intersection(_of_stream(gap))
-    return gap["state"] in _OPEN and not answers.isdisjoint(_missing(gap))
+    return bool(reconcilable(gap, batch_type))
+
+
+def reconcilable(gap: Mapping[str, Any], batch_type: BatchType) -> list[str]:
+    """Return the event types that are missing from the gap and that a run of this type makes up for."""
+    if gap["state"] not in _OPEN:
+        return []
+    of_stream = _of_stream(gap)
+    return [name for name in _missing(gap) if name in batch_type.answers and name in of_stream]
 
 
 def withdrawn(gap: Mapping[str, Any], reason: str, now_ms: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -58,11 +60,37 @@ def test_states_choose() -> None:
     assert is_wanted(_GAP, None, [])
 
 
-def _printed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str]:
+def _printed(
+    monkeypatch: pytest.MonkeyPatch, *arguments: str, gap: Mapping[str, Any] = MappingProxyType(_GAP)
+) -> tuple[int, str]:
     monkeypatch.setattr(gaps_module, "configure", lambda *_: None)
-    monkeypatch.setattr(history, "read_gaps", lambda _: ([_GAP], []))
+    monkeypatch.setattr(history, "read_gaps", lambda _: ([dict(gap)], []))
     result = CliRunner().invoke(cli.app, ["gaps", *arguments])
     return result.exit_code, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("stream", "state", "remaining", "says"),
+    [
+        ("tweet", "lost", None, ["a batch run about all tweets makes up for: tweet.delete, tweet.edit"]),
+        ("tweet", "partly-reconciled", ["tweet.withheld"], []),
+        (
+            "user",
+            "partly-reconciled",
+            ["user.withheld", "user.scrub-geo"],
+            ["a batch run about all tweets makes up for: user.scrub-geo"],
+        ),
+        ("like", "lost", None, []),
+        ("user", "withdrawn", None, []),
+    ],
+)
+def test_gap_says_what_a_batch_run_makes_up_for(
+    monkeypatch: pytest.MonkeyPatch, stream: str, state: str, remaining: list[str] | None, says: list[str]
+) -> None:
+    """As long as none has, and by the type of ids that it takes."""
+    gap = {**_GAP, "stream": stream, "state": state, "remaining": remaining, "reconciled_by": ["run-1"]}
+    lines = [line.strip() for line in _printed(monkeypatch, gap=gap)[1].splitlines()]
+    assert [line for line in lines if "batch run" in line] == says
 
 
 def test_withdrawn_gap_is_printed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
