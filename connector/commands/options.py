@@ -9,6 +9,7 @@ import typer
 
 from connector.console import say
 from connector.events.times import US_PER_S, format_us, parse_ns
+from connector.pages.words import duration
 from connector.x.clock import wall_us
 
 _DURATION = re.compile("([0-9]{1,6})([smhd])")
@@ -123,5 +124,8 @@ def time_range(
     if start_us > now_us:
         raise typer.BadParameter(f"{start_text} is in the future; now is {now_text}", param_hint="--from")
     if start_us >= end_us:
-        raise typer.BadParameter(f"{start_text} is not before the end of the range, {end_text}", param_hint="--from")
+        why = f"; without --to the range ends {duration(lag_us)} ago" if lag_us and end is None else ""
+        raise typer.BadParameter(
+            f"{start_text} is not before the end of the range, {end_text}{why}", param_hint="--from"
+        )
     return TimeRange(start_us, end_us)

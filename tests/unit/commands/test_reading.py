@@ -26,6 +26,7 @@ _USAGE = 2
         (["find", "12345678901234567890"], "1 to 19 digits"),
         (["find", "12\n"], "1 to 19 digits"),
         (["find", "7", "--from", "1h", "--to", "2h"], "is not before the end of the range"),
+        (["coverage", "--from", "5m"], "; without --to the range ends 5 min ago"),
         (["dead-letters", "list", "--id", "all"], "32 hexadecimal digits"),
         (["dead-letters", "replay", "--from", "1h", "--to", "2h"], "is not before the end of the range"),
         (["dead-letters", "show", "00" * 16, "--raw", "--output", "json"], "cannot be combined with --output json"),
