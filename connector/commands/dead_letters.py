@@ -25,10 +25,7 @@ _HEAD = ("RECEIVED", "ID", "FROM", "BYTES", "OFFSETS", "REPLAYED AS", "REASON: D
 _HEX_DIGITS = 2 * ID_BYTES
 _EXAMPLES = 3
 
-dead_letters = typer.Typer(
-    help="List, show or replay lines from X that could not be understood; lists them by default.",
-    invoke_without_command=True,
-)
+dead_letters = typer.Typer(invoke_without_command=True)
 
 
 def _reasons() -> list[str]:
@@ -53,9 +50,26 @@ IdsOption = Annotated[
 
 
 @dead_letters.callback()
-def _dead_letters(context: typer.Context) -> None:
+def _dead_letters(  # noqa: PLR0913 - one for each option
+    context: typer.Context,
+    *,
+    config: ConfigFile = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    reason: ReasonOption = None,
+    ids: IdsOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List, show or replay lines from X that could not be understood; lists them by default.
+
+    The list is in the order of receipt, of all that are kept unless a range is given, and includes those of batch runs.
+    Exit codes: 0; 64 invalid range or id; 69 Kafka does not answer; 78 a setting, topic or permission is wrong or
+    missing.
+    """
     if context.invoked_subcommand is None:
-        list_()
+        _list(config, start, end, reason, ids, output)
+    elif config or start or end or reason or ids or output is not Output.TABLE:
+        raise typer.BadParameter(f"give the options after `{context.invoked_subcommand}`")
 
 
 @dead_letters.command(name="list")
@@ -68,24 +82,8 @@ def list_(  # noqa: PLR0913 - one for each option
     ids: IdsOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Print the dead letters in the order of receipt; all that are kept, unless a range is given.
-
-    Includes those of batch runs. Exit codes: 0; 64 invalid range or id; 69 Kafka does not answer; 78
-    a setting, topic or permission is wrong or missing.
-    """
-    wanted = _wanted(start, end, reason, ids)
-    from connector.operations.dead_letters import Wanted, in_order, read_letters
-
-    letters = read_letters(configure(Settings, config).kafka)
-    say_foreign(letters.foreign)
-    found = in_order(letters.chosen(wanted))
-    if output is Output.JSON:
-        say(json.dumps([_as_json(letter, letters.marks.get(letter.key)) for letter in found]))
-        return
-    if found:
-        say(*in_columns([_HEAD, *(_as_row(letter, letters.marks.get(letter.key)) for letter in found)]))
-    else:
-        say("no dead letters" if wanted == Wanted() else "no dead letters match")
+    """Print the dead letters, as `connector dead-letters` does, with the same options and exit codes."""
+    _list(config, start, end, reason, ids, output)
 
 
 @dead_letters.command()
@@ -177,6 +175,29 @@ def replay(  # noqa: PLR0913 - one for each option
         is_failed = is_failed or bool(replaying.refused)
     if is_failed:
         raise typer.Exit(os.EX_DATAERR)
+
+
+def _list(  # noqa: PLR0913, PLR0917 - one for each option
+    config: ConfigFile,
+    start: str | None,
+    end: str | None,
+    reason: str | None,
+    ids: list[str] | None,
+    output: Output,
+) -> None:
+    wanted = _wanted(start, end, reason, ids)
+    from connector.operations.dead_letters import Wanted, in_order, read_letters
+
+    letters = read_letters(configure(Settings, config).kafka)
+    say_foreign(letters.foreign)
+    found = in_order(letters.chosen(wanted))
+    if output is Output.JSON:
+        say(json.dumps([_as_json(letter, letters.marks.get(letter.key)) for letter in found]))
+        return
+    if found:
+        say(*in_columns([_HEAD, *(_as_row(letter, letters.marks.get(letter.key)) for letter in found)]))
+    else:
+        say("no dead letters" if wanted == Wanted() else "no dead letters match")
 
 
 def _wanted(start: str | None, end: str | None, reason: str | None, ids: list[str] | None) -> "Wanted":
