@@ -223,7 +223,7 @@ class GroupCommit:
             try:
                 self._writer.poll()
             except Exception as error:  # noqa: BLE001 - whatever a callback raises, the thread must live
-                self._lose(ReplacementCause.FAILED, error)
+                self._lose(_cause_of(error), error)
 
     def _is_someone_due(self) -> bool:
         """Whether a part is due by now; a long overdue one is not waited for."""
@@ -315,8 +315,7 @@ class GroupCommit:
                 fenced = FencedError(f"the process stood still for {stood_s:.0f} s within a transaction: {error}")
                 self._lose(ReplacementCause.FENCED, fenced)
                 raise fenced from None
-            is_fenced = isinstance(error, FencedError)
-            self._lose(ReplacementCause.FENCED if is_fenced else ReplacementCause.FAILED, error)
+            self._lose(_cause_of(error), error)
             raise
         finally:
             if self._monotonic_s() - began_s >= _LONG_S:
@@ -390,3 +389,7 @@ class GroupCommit:
     def _lost(self) -> WriterLostError:
         kind, text = self._failure
         return kind(text)
+
+
+def _cause_of(error: Exception) -> ReplacementCause:
+    return ReplacementCause.FENCED if isinstance(error, FencedError) else ReplacementCause.FAILED

@@ -126,7 +126,10 @@ class TransactionalWriter:
 
     def poll(self) -> None:
         """Run pending callbacks of the client; to be called now and then on an idle producer."""
-        self._producer.poll(0)
+        try:
+            self._producer.poll(0)
+        except (KafkaException, SystemError) as error:
+            raise _lost("poll", error) from error
 
     def write(self, record: Record) -> None:
         """Write a record and leave its transaction open: the next writer there finds its place taken."""
@@ -134,7 +137,7 @@ class TransactionalWriter:
         try:
             self._producer.begin_transaction()
             self._produce(record, deadline)
-        except KafkaException as error:
+        except (KafkaException, SystemError) as error:
             raise _lost("produce", error) from error
         if not self._flush(deadline):
             raise UndeliveredError([])
@@ -148,7 +151,7 @@ class TransactionalWriter:
                 for record in part.records:
                     self._produce(record, deadline)
                 self._produce(part.entry, deadline, _noting(part.partition, offsets))
-        except KafkaException as error:
+        except (KafkaException, SystemError) as error:
             raise _lost("produce", error) from error
         return offsets
 
@@ -185,14 +188,17 @@ class TransactionalWriter:
             raise MisplacedError(misplaced)
 
     def _flush(self, deadline: float) -> bool:
-        return self._producer.flush(max(0.1, deadline - self._monotonic())) == 0
+        try:
+            return self._producer.flush(max(0.1, deadline - self._monotonic())) == 0
+        except (KafkaException, SystemError) as error:
+            raise _lost("flush", error) from error
 
     def _resume(self, name: str, call: Callable[[float], None], end: float) -> None:
         """Call, and call again while the client reports that the same call may be resumed."""
         while True:
             try:
                 call(max(0.1, end - self._monotonic()))
-            except KafkaException as error:
+            except (KafkaException, SystemError) as error:
                 if not _error(error).retriable() or self._monotonic() >= end:
                     raise _lost(name, error) from error
             else:
@@ -243,12 +249,22 @@ def _noting(
     return note
 
 
-def _error(error: KafkaException) -> KafkaError:
-    cause: KafkaError = error.args[0]
+def _error(error: BaseException) -> KafkaError:
+    """Return what the client reports. Raises the error itself if it is not the client's.
+
+    The client raises a fatal error, such as being fenced, from any call that serves its callbacks. A callback that is
+    called while this error is pending fails with a `SystemError`, which has it as its cause.
+    """
+    found: BaseException | None = error
+    while isinstance(found, SystemError):
+        found = found.__cause__
+    if not isinstance(found, KafkaException):
+        raise error
+    cause: KafkaError = found.args[0]
     return cause
 
 
-def _lost(what: str, error: KafkaException) -> WriterLostError:
+def _lost(what: str, error: BaseException) -> WriterLostError:
     cause = _error(error)
     kind = FencedError if cause.code() in _FENCED else WriterLostError
     return kind(f"{what}: {cause.name()}: {shown(cause.str())}")

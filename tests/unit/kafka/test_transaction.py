@@ -181,7 +181,7 @@ _LOSSES = [
 ]
 
 
-@pytest.mark.parametrize("call", ["begin_transaction", "produce", "commit_transaction"])
+@pytest.mark.parametrize("call", ["begin_transaction", "produce", "flush", "commit_transaction"])
 @pytest.mark.parametrize("error", [*_FENCINGS, *_LOSSES], ids=lambda error: str(error.args[0].name()))
 def test_error_at_any_call_ends_the_writer(bench: _Bench, call: str, error: KafkaException) -> None:
     """Fenced is told apart; abortable, fatal and unknown are all the same; nothing is called again."""
@@ -192,6 +192,37 @@ def test_error_at_any_call_ends_the_writer(bench: _Bench, call: str, error: Kafk
     assert isinstance(caught.value, FencedError) == (error in _FENCINGS)
     assert bench.calls.count(call) == 1
     assert caught.value.__cause__ is error
+
+
+def _pending(error: KafkaException) -> SystemError:
+    """Return what a callback fails with that C calls while this error is pending."""
+    failed = SystemError("<method 'offset'> returned a result with an exception set")
+    failed.__cause__ = error
+    return failed
+
+
+@pytest.mark.parametrize("call", ["produce", "flush", "commit_transaction"])
+@pytest.mark.parametrize("error", [_FENCINGS[0], _LOSSES[2]], ids=lambda error: str(error.args[0].name()))
+def test_fatal_error_is_found_behind_the_callback_that_failed_on_it(
+    bench: _Bench, call: str, error: KafkaException
+) -> None:
+    """The client raises it from any call that serves callbacks, and calls the next one all the same."""
+    writer = bench.writer()
+    bench.errors[call] = [_pending(error)]
+    with pytest.raises(WriterLostError, match="told") as caught:
+        writer.commit([_PART])
+    assert isinstance(caught.value, FencedError) == (error in _FENCINGS)
+    assert bench.calls.count(call) == 1
+
+
+def test_other_error_in_a_callback_is_raised_as_it_is(bench: _Bench) -> None:
+    """It is not the client's, so nothing is known of the producer."""
+    failed = SystemError("a defect")
+    writer = bench.writer()
+    bench.errors["flush"] = [failed]
+    with pytest.raises(SystemError) as caught:
+        writer.commit([_PART])
+    assert caught.value is failed
 
 
 @pytest.mark.parametrize("error", [*_FENCINGS, *_LOSSES], ids=lambda error: str(error.args[0].name()))
@@ -293,6 +324,14 @@ def test_producer_that_rests_is_served(bench: _Bench) -> None:
     """Without waiting for anything."""
     bench.writer().poll()
     assert (bench.calls[-1], bench.timeouts[-1]) == ("poll", 0)
+
+
+def test_producer_that_rests_learns_that_it_is_fenced(bench: _Bench) -> None:
+    """Any call that serves callbacks raises a fatal error."""
+    writer = bench.writer()
+    bench.errors["poll"] = [_FENCINGS[0]]
+    with pytest.raises(FencedError, match="poll: _FENCED: told"):
+        writer.poll()
 
 
 def test_record_that_is_only_written_is_flushed_and_left_uncommitted(bench: _Bench) -> None:
