@@ -79,10 +79,10 @@ class _Waiting:
     done: Future[Committed]
 
     def refuse(self) -> bool:
-        """Fail the part if another process owns its stream partition by now; return whether it does."""
+        """Fail the part if another process may own its stream partition by now; return whether it may."""
         if self.is_wanted():
             return False
-        self.done.set_exception(WriterLostError("the stream partition was lost to another process"))
+        self.done.set_exception(WriterLostError("the consumer group no longer counts this process as the owner"))
         return True
 
 

@@ -162,7 +162,7 @@ def test_part_of_a_partition_that_was_lost_is_not_tried(bench: Bench, fate: Fate
     goes_on.set()
     wait(commits, PATIENCE_S)
     assert commits[0].exception() is None
-    with pytest.raises(WriterLostError, match="lost to another process"):
+    with pytest.raises(WriterLostError, match="no longer counts this process as the owner"):
         commits[1].result()
     assert bench.kafka.transactions[1:] == ([[B]] if fate is Fate.ABORTED else [])
 
@@ -180,5 +180,5 @@ def test_partition_may_be_lost_in_the_moment_after_a_long_transaction(bench: Ben
     wait_until(lambda: bench.group.waiting == 1, "the part waits")
     goes_on.set()
     assert first.result(PATIENCE_S).ledger_offset == 0
-    with pytest.raises(WriterLostError, match="lost to another process"):
+    with pytest.raises(WriterLostError, match="no longer counts this process as the owner"):
         second.result(PATIENCE_S)
