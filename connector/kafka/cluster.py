@@ -4,6 +4,7 @@ Owns the admin client and the mapping of its errors to ours. Must not know which
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -326,9 +327,13 @@ def _readable(entries: Mapping[str, ConfigEntry]) -> Iterator[tuple[str, str]]:
 
 def _raise_if_refused(errors: Mapping[str, KafkaError], specs: Collection[TopicSpec]) -> None:
     config = {spec.name: spec.config for spec in specs}
-    refused = [f"{name}: {_refusal(error, config[name])}" for name, error in errors.items() if error.code() in _REFUSED]
-    if not refused:
+    names_by_why: dict[str, list[str]] = defaultdict(list)
+    for name, error in errors.items():
+        if error.code() in _REFUSED:
+            names_by_why[_refusal(error, config[name])].append(name)
+    if not names_by_why:
         return
+    refused = [f"{', '.join(names)}: {why}" for why, names in names_by_why.items()]
     codes = {error.code() for error in errors.values()}
     is_few, is_config = KafkaError.INVALID_REPLICATION_FACTOR in codes, not _REFUSED_CONFIG.isdisjoint(codes)
     hints = [*([_FEW_BROKERS] if is_few else []), *([_OTHER_MEANS] if is_config else [])]

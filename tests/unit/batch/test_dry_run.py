@@ -160,9 +160,9 @@ def test_each_part_of_a_run_is_told_by_what_x_says_of_its_job() -> None:
     words = {2: "created", 3: "created", 4: "complete", 5: "failed", 6: "odd\x1b[2J"}
     jobs = {number: Job("9", "tweets", status, None, None, None, None) for number, status in words.items()}
     state = RunState("r", JobType.TWEETS, "", 0, 0, 0, shards)
-    first, *shards = fetch_lines(state, {**jobs, 7: None})
+    first, *lines = fetch_lines(state, {**jobs, 7: None})
     assert first == "run r; tweets to check: 40, shards done: 1 of 8"
-    assert [line.partition(", ids: 5: ")[2] for line in shards] == [
+    assert [line.partition(", ids: 5: ")[2] for line in lines] == [
         "done",
         "job 9 is created, its ids would be uploaded",
         "job 9 is created, its results are not ready",

@@ -147,6 +147,22 @@ def test_setting_that_the_brokers_never_take_is_named_with_the_way_out(code: int
     assert "fewer brokers" not in text
 
 
+def test_topics_that_are_refused_for_one_reason_share_a_line() -> None:
+    """On one broker all are, and the way out below them was easy to miss; what depends on the topic keeps its line."""
+    specs = [TopicSpec(name, 1, 3, {"segment.ms": name}) for name in ("a", "b")]
+    for code, expected in (
+        (KafkaError.INVALID_REPLICATION_FACTOR, ["a, b: too few brokers"]),
+        (
+            KafkaError.POLICY_VIOLATION,
+            ["a: too few brokers; asked for segment.ms=a", "b: too few brokers; asked for segment.ms=b"],
+        ),
+    ):
+        with pytest.raises(NotProvisionedError) as caught:
+            _cluster(_Refuses(code, "too few brokers")).create(specs)
+        _, *refused, _ = caught.value.lines
+        assert refused == expected
+
+
 def test_topic_that_a_broker_does_not_know_yet_is_not_there_yet() -> None:
     """`provision` failed on three brokers right after it had created its topics."""
     assert _cluster(_OneBrokerBehind()).describe(["old", "new"]).keys() == {"old"}
