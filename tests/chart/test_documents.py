@@ -99,6 +99,28 @@ def test_notes_name_what_config_puts_in_place_of_the_values(tmp_path: Path) -> N
     assert "reads the streams like of X into the topics own.* of other:9192." in notes
 
 
+def test_notes_name_the_secrets_that_pods_wait_for() -> None:
+    """Each once, those of provisioning included; a pod without one waits and says so in its events alone."""
+    arguments = ("install", "demo", str(CHART), "--dry-run=client", "--values", str(VALUES_FILES["production"]))
+    names = "x-credentials, kafka-x-compliance, kafka-ca, registry-x-compliance"
+    said = "Its pods do not start before these Secrets are in the namespace default: "
+    assert f"{said}{names}, kafka-x-compliance-provisioner\n" in helm(*arguments)
+    assert f"{said}{names}\n" in helm(*arguments, "--set", "provisioning.enabled=false")
+    values = ("--values", str(VALUES_FILES["defaults"]), "--set", "x.existingSecret=,x.bearerToken=made-up")
+    assert said not in helm(*arguments[:-2], *values)
+
+
+@pytest.mark.parametrize(
+    ("given", "warns"),
+    [("enabled=false", False), ("enabled=true", True), ("enabled=true,prometheusRule.runbookUrl=https://wiki", False)],
+)
+def test_notes_warn_of_alerts_whose_runbook_is_not_found(given: str, warns: bool) -> None:  # noqa: FBT001 - one of two
+    """The default is a path in the source."""
+    arguments = ("install", "demo", str(CHART), "--dry-run=client", "--values", str(VALUES_FILES["defaults"]))
+    notes = helm(*arguments, "--set", f"prometheusRule.{given}").partition("NOTES:")[2]
+    assert ("set prometheusRule.runbookUrl" in notes) is warns
+
+
 @pytest.mark.parametrize(("replicas", "warns"), [("null", False), ("10", False), ("11", True)])
 def test_notes_warn_of_more_replicas_than_stream_partitions(replicas: str, warns: bool) -> None:  # noqa: FBT001 - one of two
     """Not where others choose their number."""
