@@ -12,6 +12,8 @@ from connector.pages.words import counted
 
 _LATE_BEGIN_US = 10 * 60 * US_PER_S
 """A ledger that begins this much later than the range was truncated, or not written."""
+_SHOWN = 20
+"""Findings of a stream partition in the table. A topic that was deleted makes one for each ledger entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,10 @@ def lines(report: AuditReport) -> Iterator[str]:
         entries, events = counted(figures.entries, "entry", "entries"), counted(figures.events, "event")
         letters = counted(figures.dead_letters, "dead letter")
         yield f"{each.partition!s:<8} {entries:>18} {events:>18} {letters:>20}  {_verdict(each)}"
-        for finding in each.findings:
+        for finding in each.findings[:_SHOWN]:
             yield f"         {finding}"
+        if len(each.findings) > _SHOWN:
+            yield f"         and {len(each.findings) - _SHOWN:,} more: --output json has all"
         for note in each.notes:
             yield f"         note: {note}"
 

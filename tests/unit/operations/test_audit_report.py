@@ -30,6 +30,17 @@ def test_findings_and_notes_have_a_line_each() -> None:
     assert (first.endswith(": does not fit: 1 finding"), finding.strip(), note.strip()) == (True, "torn", "note: cut")
 
 
+def test_table_shows_the_first_findings_and_counts_the_others() -> None:
+    """A topic that was deleted makes one for each ledger entry; JSON has them all."""
+    findings = tuple(f"torn {number}" for number in range(1021))
+    head, _, *shown, more = lines(_report(findings))
+    assert head.endswith(": does not fit: 1,021 findings")
+    assert [line.strip() for line in shown] == list(findings[:20])
+    assert more.strip() == "and 1,001 more: --output json has all"
+    assert [*lines(_report(findings[:20]))][-1].strip() == "torn 19"
+    assert json.loads(next(iter(as_json(_report(findings)))))["partitions"][0]["findings"] == list(findings)
+
+
 @pytest.mark.parametrize(("findings", "foreign"), [(("torn",), ()), ((), ("t partition 0 offset 1: junk",))])
 def test_one_finding_or_foreign_record_is_enough(findings: tuple[str, ...], foreign: tuple[str, ...]) -> None:
     """Nothing that is not ours may be there."""
