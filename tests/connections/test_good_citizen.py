@@ -13,6 +13,8 @@ from connector.source.connect_limiter import ConnectLimiter
 from connector.x.client import XClient
 from tests.connections.citizens import PARTITIONS, Citizen, Times, now_s, play
 
+pytestmark = pytest.mark.slow
+
 _LIMIT = 100
 _WINDOW_S = 15 * 60
 _MINUTE_S = 60.0

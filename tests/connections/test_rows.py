@@ -12,6 +12,7 @@ from tests.connections.row import Row, failed
 from tests.connections.rows import ROWS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_row_is_what_happens(row: Row) -> None:
     """X does it, all events arrive all the same, and neither more nor less is waited and counted than the row says."""

@@ -41,6 +41,8 @@ from connector.telemetry.status import ServiceStatus, Statuses
 from connector.x.clock import wall_us
 from tests.rig.process import wait_until
 
+pytestmark = pytest.mark.slow
+
 _SETTINGS = RunSettings(
     x=XAccessSettings(bearer_token="t"),
     kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"),

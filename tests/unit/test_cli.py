@@ -283,6 +283,7 @@ def _paths(group: TyperGroup, *path: str) -> Iterator[tuple[str, ...]]:
         yield from _paths(command, *path, name) if isinstance(command, TyperGroup) else [(*path, name)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", list(_paths(typer.main.get_group(cli.app))), ids=" ".join)
 def test_every_command_and_group_explains_itself(path: tuple[str, ...]) -> None:
     """By the short option and the long one, in the same words."""
@@ -299,6 +300,7 @@ def test_help_is_about_the_whole_command_line() -> None:
     assert named <= {path[0] for path in _paths(typer.main.get_group(cli.app)) if path}
 
 
+@pytest.mark.slow
 def test_shell_completes_commands_and_options() -> None:
     """By what the script that `--show-completion` prints calls."""
 
@@ -355,6 +357,7 @@ _SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "code", "told"),
     [
@@ -387,6 +390,7 @@ def test_output_that_cannot_be_written_is_no_success() -> None:
     assert ended.returncode == 1
 
 
+@pytest.mark.slow
 def test_unexpected_exception_is_shown_on_the_lines_of_its_traceback() -> None:
     """Its words may be X's, Kafka's or the registry's."""
     ended = subprocess.run(  # noqa: S603 - our own program
@@ -400,6 +404,7 @@ def test_unexpected_exception_is_shown_on_the_lines_of_its_traceback() -> None:
     assert (ended.returncode, last) == (1, f"RuntimeError: {_SEEN}")
 
 
+@pytest.mark.slow
 def test_process_dumps_no_core_and_logs_no_tls_keys(tmp_path: Path) -> None:
     """Whatever the environment says: neither Python nor the C libraries in the process see the variable."""
     look = (

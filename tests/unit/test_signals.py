@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _ROOT = Path(__file__).parents[2]
 _CONNECTOR = str(Path(sys.executable).with_name("connector"))
 _ENVIRONMENT = {

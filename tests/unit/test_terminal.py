@@ -28,6 +28,7 @@ def test_what_a_terminal_would_obey_becomes_an_escape_that_is_seen(text: str, sh
     assert visible(text) == shown
 
 
+@pytest.mark.slow
 @given(text=st.text() | st.text(st.characters(categories=["C", "Z"])))
 def test_any_text_is_one_line_that_no_terminal_obeys(text: str) -> None:
     """Also where it has been through before."""

@@ -156,6 +156,7 @@ def test_kinds_without_number_are_counted_as_other(tmp_path: Path) -> None:
     assert (len(tally.by_action), tally.by_action[OTHER], tally.acted_on) == (MOST_KINDS + 1, 50, len(ids))
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_whatever_the_count_of_ids_and_findings(tmp_path: Path) -> None:
     """Twenty times what is sorted in memory is read, sorted and joined in little more."""
     memory_bytes, count = 256 * 1024, 40_000
@@ -174,6 +175,7 @@ def test_memory_is_bounded_whatever_the_count_of_ids_and_findings(tmp_path: Path
     assert peak_bytes < 2 * memory_bytes + 1024**2
 
 
+@pytest.mark.slow
 @given(sent=st.sets(IDS), lines=LINES)
 def test_every_id_and_every_line_is_accounted_for(
     tmp_path_factory: pytest.TempPathFactory, sent: set[str], lines: list[bytes]
@@ -191,6 +193,7 @@ def test_every_id_and_every_line_is_accounted_for(
     assert outcome.lines == len(lines) == tally.acted_on + tally.rejected + tally.repeated + tally.dead
 
 
+@pytest.mark.slow
 @given(sent=st.sets(IDS), lines=LINES, random=st.randoms(use_true_random=False))
 def test_order_of_the_lines_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, sent: set[str], lines: list[bytes], random: Random
@@ -201,6 +204,7 @@ def test_order_of_the_lines_does_not_matter(
     assert joined(folder, sent, ended(*shuffled)) == joined(folder, sent, ended(*lines))
 
 
+@pytest.mark.slow
 @given(sent=st.sets(IDS, min_size=1), random=st.randoms(use_true_random=False))
 def test_line_dropped_or_doubled_shows_in_the_tally(
     tmp_path_factory: pytest.TempPathFactory, sent: set[str], random: Random

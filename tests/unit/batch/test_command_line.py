@@ -20,6 +20,8 @@ from connector.simulator import Simulator, SimulatorConfig
 from connector.simulator.batch.faults import BatchForeignJob, BatchJob, BatchUrl
 from tests.unit.batch.runs import HOUR_S, PLAIN, TOKEN, Operator
 
+pytestmark = pytest.mark.slow
+
 _CONFIG = SimulatorConfig(token=TOKEN, batch_job_s=0)
 """An X whose jobs are complete at once: a process waits for real."""
 _DONE = re.compile(r"run [0-9a-f]{12} is done; tweets checked: 91, all accounted for\n")

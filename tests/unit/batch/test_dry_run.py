@@ -57,6 +57,7 @@ def _files(operator: Operator) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in operator.home.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_run_counts_and_asks_x_nothing(operator: Operator) -> None:
     """Neither a job nor a file comes of it; what the run would refuse is refused."""
     before = _files(operator)
@@ -80,6 +81,7 @@ def test_run_counts_and_asks_x_nothing(operator: Operator) -> None:
     assert _files(operator) == before
 
 
+@pytest.mark.slow
 def test_unfinished_run_and_its_job_are_told_and_left_as_they_are(operator: Operator) -> None:
     """Whether it would be resumed, discarded, fetched or cancelled."""
     ids = str(operator.home / "ids.txt")

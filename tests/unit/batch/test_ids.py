@@ -84,6 +84,7 @@ def _expected(content: bytes) -> tuple[list[bytes], int]:
     return [form[1] or form[2] for form in forms if form], forms.count(None)
 
 
+@pytest.mark.slow
 @given(
     lines=st.lists(_LINES, max_size=40),
     bom=st.sampled_from([b"", b"\xef\xbb\xbf"]),
@@ -210,6 +211,7 @@ def test_line_of_any_length_takes_bounded_memory(
     assert peak_bytes < 2 * 1024**2
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_whatever_the_count_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty times what is sorted in memory, written to many shards, takes little more."""
     memory_bytes = 256 * 1024
@@ -289,6 +291,7 @@ def test_full_disk_leaves_no_shard(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @given(ids=st.sets(_IDS, min_size=2, max_size=30))
 @example(ids={b"1", b"2222222222222222222"})
 def test_halves_of_a_shard_hold_its_ids_in_order(ids: set[bytes]) -> None:

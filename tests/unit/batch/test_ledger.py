@@ -34,6 +34,7 @@ def _read(value: bytes | None, kind: JobType) -> BatchLedgerEntry:
     return read_entry(value, kind, EntryDecoder(_refuse, BATCH_LEDGER).decode)
 
 
+@pytest.mark.slow
 @given(
     kind=st.sampled_from(JobType),
     run_id=st.from_regex("[0-9A-Za-z-]{1,64}", fullmatch=True),
@@ -103,6 +104,7 @@ def test_entry_cut_anywhere_is_corruption(cut: int) -> None:
         _read(value_of(ENTRY)[:cut], JobType.TWEETS)
 
 
+@pytest.mark.slow
 @given(body=st.binary(max_size=200))
 def test_any_bytes_are_an_entry_or_corruption(body: bytes) -> None:
     """No other exception comes out."""

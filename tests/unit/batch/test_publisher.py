@@ -20,6 +20,8 @@ from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Part, Record
 from connector.x.batch_api import JobType
 
+pytestmark = pytest.mark.slow
+
 _NAMES = TopicNames("p")
 _NO_GAPS = GapTopic.__new__(GapTopic)
 """Is not asked: a run that vouches for nothing reconciles nothing."""

@@ -152,6 +152,7 @@ def test_text_that_is_no_time_leaves_what_x_sent_under_its_name() -> None:
     assert json.loads(values_of(read)["unknown_fields"]) == {"redacted_at": 5, "deleted_at": "now"}
 
 
+@pytest.mark.slow
 @given(said=SAID)
 def test_nothing_that_x_says_is_lost(said: dict[str, Any]) -> None:
     """Each member that is not null is the instant of a field or among the unknown ones, but for a second time."""

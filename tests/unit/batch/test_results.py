@@ -227,6 +227,7 @@ def test_line_without_end_takes_bounded_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @given(
     lines=st.lists(st.integers(0, 5).map(lambda number: line(str(number))), min_size=1),
     random=st.randoms(use_true_random=False),

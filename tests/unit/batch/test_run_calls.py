@@ -21,6 +21,8 @@ from connector.simulator.clock import NANOS
 from connector.x.batch_api import CallFailedError, JobType
 from tests.unit.batch.runs import PLAIN, TOKEN, Operator, Row
 
+pytestmark = pytest.mark.slow
+
 _ADOPTED = {"create": 1, "list": 2}
 _UNANSWERED = "a call to X failed"
 _URLS = ("upload_url", "download_url")

@@ -59,12 +59,14 @@ _ROWS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", _ROWS.values(), ids=_ROWS.keys())
 def test_run_comes_to_its_end_although_its_download(anywhere: Operator, row: Row) -> None:
     """What is not whole is fetched again, and what is only unusual is taken."""
     row.play(anywhere)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "words"), _NOT_WHOLE.items())
 def test_download_that_is_never_whole_ends_the_run_and_says_why(operator: Operator, how: Download, words: str) -> None:
     """After five tries; the next run goes on with the same job."""
@@ -92,6 +94,7 @@ def test_results_that_are_no_longer_there_are_asked_for_by_another_job(anywhere:
     assert anywhere.says("creating another job: the results of job")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [403, 410])
 def test_results_that_x_refuses_are_asked_for_by_another_job(operator: Operator, status: int) -> None:
     """Also if it does not say that the URL has expired; three jobs are as many as it gets."""

@@ -227,6 +227,7 @@ def test_run_on_a_full_disk_ends_and_goes_on_once_there_is_room(operator: Operat
     assert len(operator.jobs()) == 1
 
 
+@pytest.mark.slow
 def test_disk_that_is_full_at_any_point_ends_the_run_as_such(operator: Operator) -> None:
     """It is never taken for a failure of X's; the next run comes to its end."""
 

@@ -14,6 +14,8 @@ from connector.batch.command import Report
 from connector.simulator import Simulator, SimulatorConfig
 from tests.unit.batch.runs import PLAIN, TOKEN, KilledError, Operator, Points, left_as_it_was
 
+pytestmark = pytest.mark.slow
+
 _STAGES = {
     *("prepare", "save", "active", "create", "upload", "find", "poll", "download"),
     *("read_results", "join", "_put", "remove"),

@@ -60,6 +60,7 @@ _ROWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", _ROWS.values(), ids=_ROWS.keys())
 def test_run_comes_to_its_end_although_its_upload_is_met_by(anywhere: Operator, row: Row) -> None:
     """The ids arrive whole and once; the token goes to X, and to its storage never."""

@@ -10,6 +10,8 @@ from connector.simulator.batch.faults import BatchAnswer, BatchUrl, Call, Transf
 from connector.x.transfers import TransferNotAllowedError
 from tests.unit.batch.runs import PLAIN, Operator
 
+pytestmark = pytest.mark.slow
+
 _REFUSED = "^refused a transfer URL from X: "
 _NOT_SAFE = "must be https, with a host and without a user name$"
 _WORDS: dict[Url, str] = {

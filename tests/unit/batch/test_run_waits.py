@@ -11,6 +11,8 @@ from connector.batch.run import JobsFailedError
 from connector.simulator.batch.faults import BatchAnswer, BatchDocument, BatchJob
 from tests.unit.batch.runs import HOUR_S, PLAIN, KilledError, Operator, Row
 
+pytestmark = pytest.mark.slow
+
 _ANOTHER_JOB = {"list": 2, "create": 1, "upload": 1, "cancel": 1, "get": 1}
 
 _ROWS = {

@@ -32,6 +32,7 @@ def _open_below(folder: Path) -> list[os.stat_result]:
     return inside
 
 
+@pytest.mark.slow
 @given(lines=_LINES, memory_bytes=st.sampled_from([_LINE_A_RUN, 100, 300, 1000, 64 * 1024**2]))
 @example(lines=[b"1", b"1\t", b"1\r", b"", b"1\x00"], memory_bytes=_LINE_A_RUN)
 def test_lines_come_as_sorted_gives_them(lines: list[bytes], memory_bytes: int) -> None:
@@ -83,6 +84,7 @@ def test_full_disk_is_an_oserror_and_nothing_is_left(tmp_path: Path) -> None:
         assert (_open_below(tmp_path), list(tmp_path.iterdir())) == ([], [])
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_whatever_the_count_of_lines(tmp_path: Path) -> None:
     """Twenty times the memory given is sorted in less than twice of it."""
     memory_bytes = 256 * 1024

@@ -9,6 +9,8 @@ import pytest
 
 from connector.commands.consent import await_consent
 
+pytestmark = pytest.mark.slow
+
 _PROGRAM = """
 import typer
 from connector.commands.consent import await_consent

@@ -2,6 +2,7 @@
 
 from hashlib import blake2b
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def _id(number: int) -> bytes:
     return bytes([number % 3]) * 8 + number.to_bytes(8)
 
 
+@pytest.mark.slow
 @given(commits=_COMMITS)
 def test_known_ids_after_any_row_of_commits_are_those_of_the_model(
     commits: list[tuple[list[int], int, int]],

@@ -59,6 +59,7 @@ def test_plan_is_one_that_x_accepts(away_us: int, contract: Contract, recovery: 
         assert plan.start_us % US_PER_S == plan.end_us % US_PER_S == 0
 
 
+@pytest.mark.slow
 @given(away_us=_AWAY, late_us=st.integers(0, 10 * MINUTE_US), contract=_CONTRACTS, recovery=_RECOVERIES)
 def test_plan_and_its_gap_leave_nothing_out(away_us: int, late_us: int, contract: Contract, recovery: Recovery) -> None:
     """From covered-until on, all is asked for or in a gap, without a hole between."""

@@ -170,6 +170,7 @@ _RECOVERIES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(recovery=_RECOVERIES)
 def test_recovery_reads_back_as_itself(recovery: Recovery) -> None:
     """The next process knows what this one has learned."""

@@ -9,6 +9,8 @@ from confluent_kafka.admin import AdminClient
 from connector.demo.broker import running_broker
 from connector.errors import DependencyUnavailableError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -73,6 +73,7 @@ def test_subject_name_with_special_characters_is_kept(http: httpx.Client) -> Non
     assert http.get("/subjects").json() == ["a/b c"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path", "body", "expected"),
     [

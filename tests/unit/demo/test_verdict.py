@@ -124,6 +124,7 @@ def test_event_missing_in_the_middle_is_lost_and_breaks_the_sequence(
     assert verdict.sequence_breaks == ("tweet/1: 12 follows 10",)
 
 
+@pytest.mark.slow
 def test_dead_letter_missing_is_lost(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
     """What was no event must arrive too."""
     landed.remove(next(record for record in landed if record.sequence is None))
@@ -199,6 +200,7 @@ def test_record_that_nobody_emitted_is_told(emitted: tuple[Emitted, ...], landed
     assert _found(judge(emitted, landed)) == {"lost": 1, "never_emitted": 1}
 
 
+@pytest.mark.slow
 def test_exchanged_sequence_numbers_are_out_of_order(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
     """Nothing is missing, but an older state follows a newer one."""
     first, second = _events(landed)[20:22]
@@ -250,6 +252,7 @@ def test_stretch_in_a_gap_is_made_up_for_or_remains(emitted: tuple[Emitted, ...]
     assert verdict.emitted == verdict.read + 60
 
 
+@pytest.mark.slow
 def test_stretch_without_a_gap_is_lost(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
     """Though a run has all results."""
     _lose_tail(landed)
@@ -375,6 +378,7 @@ def test_dead_letter_is_identified_by_its_headers() -> None:
     assert dead_letter_landed(headers, "cd") == Landed("cd", place, None)
 
 
+@pytest.mark.slow
 def test_text_of_a_verdict_holds_the_figures_and_some_examples(
     emitted: tuple[Emitted, ...], landed: list[Landed]
 ) -> None:

@@ -33,6 +33,8 @@ from connector.simulator.batch.faults import BatchUrl, Transfer, Url
 from connector.x.batch_api import BatchApi, JobType
 from connector.x.transfers import TransferNotAllowedError
 
+pytestmark = pytest.mark.slow
+
 _ROOT = Path(__file__).parents[3]
 _PAGE = (_ROOT / "docs/batch.md").read_text(encoding="utf-8")
 _GROUP = typer.main.get_group(app).commands["batch"]

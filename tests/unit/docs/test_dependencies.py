@@ -5,9 +5,12 @@ import subprocess
 import sys
 from importlib import metadata
 
+import pytest
 from packaging.utils import canonicalize_name
 
 from tests.unit.docs.dependencies import BROUGHT, REASONS, declared, imports, licence, locked
+
+pytestmark = pytest.mark.slow
 
 _ACCEPTED = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0"}
 _IMPORT_ALL = """

@@ -92,6 +92,7 @@ def test_metrics_page_has_every_field_and_word_of_the_status() -> None:
     assert {*State, *MODES, *(reason.value for reason in WaitReason)} <= words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_generated_blocks_are_what_the_code_generates(page: Path) -> None:
     """`python -m tests.unit.docs.tables` would change nothing."""

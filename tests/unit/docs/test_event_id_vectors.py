@@ -74,6 +74,7 @@ def test_number_with_fraction_or_exponent_is_written_as_the_recipe_says(value: f
     assert float(text) == value
 
 
+@pytest.mark.slow
 @given(body=_BODY)
 def test_any_body_without_time_has_the_id_of_the_recipe(body: dict[str, object]) -> None:
     """The connector and the recipe give the same id to any JSON body."""
@@ -81,6 +82,7 @@ def test_any_body_without_time_has_the_id_of_the_recipe(body: dict[str, object])
     assert identity.event_id("tweet", "delete", msgspec.json.decode(text)).hex() == event_id("tweet", "delete", text)
 
 
+@pytest.mark.slow
 @given(event_at=_TIME | _NEAR_TIME | _TEXT)
 def test_any_event_at_has_the_id_of_the_recipe_or_none_for_both(event_at: str) -> None:
     """The connector and the recipe read the same times, and read them alike."""

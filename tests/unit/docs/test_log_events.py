@@ -23,6 +23,7 @@ class Things:
 '''
 
 
+@pytest.mark.slow
 def test_every_event_has_one_level_one_meaning_and_named_fields() -> None:
     """So that one can search and count by it."""
     events = log_events()

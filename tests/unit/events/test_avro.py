@@ -130,6 +130,7 @@ def _records(schema: AvroSchema) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({field["name"]: _values(field["type"]) for field in schema.parsed["fields"]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "schema", [*map(event_schema, EVENT_TYPES), *map(batch_schema, BATCH_TYPES)], ids=lambda schema: schema.name
 )

@@ -360,6 +360,7 @@ def test_decode_of_any_bytes_answers(stream: str, line: bytes) -> None:
     _check_total(stream, line)
 
 
+@pytest.mark.slow
 @given(sample=st.sampled_from(SAMPLES), data=st.data(), value=ANY_JSON)
 def test_decode_of_any_mutated_event_answers(sample: Sample, data: st.DataObject, value: object) -> None:
     """One member anywhere in a good line is replaced by anything."""

@@ -20,6 +20,8 @@ from connector.events.identity import (
     line_id,
 )
 
+pytestmark = pytest.mark.slow
+
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 _SCALARS = st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT
 _JSON = st.recursive(

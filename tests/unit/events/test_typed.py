@@ -12,6 +12,8 @@ from connector.events.decode import decode_any, decode_typed
 from tests.fakes.bodies import EVENT_AT, SAMPLES, TWEET_DELETE, Sample, line_of
 from tests.unit.events.mutations import ANY_JSON, by_sample, mutated
 
+pytestmark = pytest.mark.slow
+
 
 @by_sample
 def test_event_of_each_type_is_read_the_short_way(sample: Sample) -> None:

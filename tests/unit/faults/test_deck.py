@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ def test_rounds_of_a_whole_deck_play_every_scenario(scenarios: set[str], decks: 
     assert all(counts[scenario] >= decks for scenario in scenarios)
 
 
+@pytest.mark.slow
 @given(_SCENARIOS, st.integers(1, 40), _SEEDS)
 def test_seed_repeated_repeats_the_run(scenarios: set[str], rounds: int, seed: int) -> None:
     """Whatever order the scenarios were collected in; more rounds only go on from there."""

@@ -28,6 +28,7 @@ def test_property_that_librdkafka_does_not_know_is_a_settings_error() -> None:
         Cluster(settings)
 
 
+@pytest.mark.slow
 def test_brokers_that_are_away_are_unavailable_with_address_and_cause() -> None:
     """The message says what was tried and why it failed."""
     with socket.socket() as taken:
@@ -168,6 +169,7 @@ def test_topic_that_a_broker_does_not_know_yet_is_not_there_yet() -> None:
     assert _cluster(_OneBrokerBehind()).describe(["old", "new"]).keys() == {"old"}
 
 
+@pytest.mark.slow
 def test_brokers_that_did_not_answer_are_asked_by_a_new_client() -> None:
     """The one before may know of nobody but the broker that is gone."""
     made: list[AdminClient] = []

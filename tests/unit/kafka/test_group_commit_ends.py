@@ -42,12 +42,14 @@ def test_producer_that_cannot_be_made_fails_whoever_needs_one() -> None:
         assert bench.start(a, b"a").result(PATIENCE_S).ledger_offset == 0
 
 
+@pytest.mark.slow
 def test_process_ends_what_it_left_open_before_it_is_given_anything(bench: Bench) -> None:
     """There is a producer from the start on, and one that is idle is polled."""
     wait_until(lambda: bench.kafka.made == 1, "a producer is made")
     assert bench.kafka.polled.wait(PATIENCE_S)
 
 
+@pytest.mark.slow
 def test_error_of_a_callback_costs_an_idle_producer_and_nothing_else(bench: Bench) -> None:
     """The thread lives on, with another one."""
     bench.kafka.poll_error = RuntimeError("odd")
@@ -58,6 +60,7 @@ def test_error_of_a_callback_costs_an_idle_producer_and_nothing_else(bench: Benc
     bench.group.check()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_thread_that_has_died_is_noticed(bench: Bench) -> None:
     """Nothing can be committed any more: the process must end."""
@@ -211,6 +214,7 @@ def test_nobody_is_suspected_where_no_ledger_entry_could_be_written(bench: Bench
     assert bench.suspects == set()
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.sampled_from(Fate), max_size=12),
     st.lists(st.sampled_from(STREAM_PARTITIONS[:4]), max_size=3),

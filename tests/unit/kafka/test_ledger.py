@@ -92,6 +92,7 @@ def _entries(draw: st.DrawFn) -> LedgerEntry:
     )
 
 
+@pytest.mark.slow
 @given(entry=_entries())
 def test_entry_reads_back_as_itself(entry: LedgerEntry) -> None:
     """Every field, for any entry that a writer could write."""

@@ -153,6 +153,7 @@ def test_record_that_makes_no_sense_is_foreign(bench: _Bench) -> None:
     assert bench.foreign == [f"{_TOPIC} partition 0 offset 0: ValueError: nonsense"]
 
 
+@pytest.mark.slow
 def test_of_too_many_keys_those_written_last_are_kept(bench: _Bench) -> None:
     """A flood of keys takes no more memory than that."""
     with bench.open() as records:

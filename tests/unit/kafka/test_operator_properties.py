@@ -228,6 +228,7 @@ def test_properties_that_librdkafka_takes_pass_without_a_connection(caplog: pyte
     assert caplog.records == []
 
 
+@pytest.mark.slow
 def test_trying_properties_asks_nobody_for_an_access_token() -> None:
     """A client asks for one as soon as it is made, and sends the client's secret."""
     with socket.create_server(("127.0.0.1", 0)) as endpoint:

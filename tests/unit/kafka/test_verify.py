@@ -160,6 +160,7 @@ def test_verify_of_an_own_topic_with_a_lower_limit_is_refused(registry: Registry
         verify(SETTINGS, ["tweet"], FakeCluster(with_config(topic, max_message_bytes="1000")), registry, _RECORDED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topic", ["p.tweet.delete", "p-coverage", "p-gap", "p-dead-letter", "p-ledger"])
 @pytest.mark.parametrize(
     ("key", "value"), [("cleanup.policy", "compact"), ("unclean.leader.election.enable", "true")], ids=lambda each: each

@@ -51,6 +51,7 @@ def test_verify_batch_of_nothing_names_everything_and_the_command(empty_registry
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("topic", "key", "value", "problem"),
     [

@@ -1,11 +1,14 @@
 """The audit of a sound history, read whole or in part: no finding."""
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from connector.kafka.digests import entry_digest
 from connector.operations.audit import AuditRange
 from tests.unit.operations.histories import STEP_US, Bench, findings_of, made_history, value_of
+
+pytestmark = pytest.mark.slow
 
 
 def test_sound_history_gives_no_finding() -> None:

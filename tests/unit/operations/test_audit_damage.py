@@ -37,6 +37,7 @@ _MUTATIONS_OF_CONTENT: dict[str, Callable[[Transaction], Transaction]] = {
 }
 
 
+@pytest.mark.slow
 @given(
     steps=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=8),
     at=st.integers(1, 8),

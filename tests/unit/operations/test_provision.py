@@ -158,6 +158,7 @@ def test_dry_run_changes_nothing(registry: RegistryClient) -> None:
     assert registry.compatibility("p-gap-value") is None
 
 
+@pytest.mark.slow
 def test_provision_twice_does_everything_once(registry: RegistryClient) -> None:
     """The first run makes all; the second finds nothing to do."""
     cluster = _FakeCluster({})
@@ -168,6 +169,7 @@ def test_provision_twice_does_everything_once(registry: RegistryClient) -> None:
     assert provision(_SETTINGS, cluster, registry, dry_run=False) == Plan((), (), len(_SPECS), len(_SUBJECTS))
 
 
+@pytest.mark.slow
 def test_provision_reports_a_difference_that_appears_meanwhile(registry: RegistryClient) -> None:
     """Another provisioner with other settings was faster with one topic: it is left alone, and said."""
     rival = TopicState(1, 3, _SPECS[0].config)
@@ -182,6 +184,7 @@ def test_provision_reports_a_difference_that_appears_meanwhile(registry: Registr
     assert result.exit_code == 78
 
 
+@pytest.mark.slow
 def test_provision_that_cannot_see_what_it_made_fails(registry: RegistryClient) -> None:
     """Success is what can be read back."""
     cluster = _FakeCluster({}, invisible=["p-gap"])
@@ -189,6 +192,7 @@ def test_provision_that_cannot_see_what_it_made_fails(registry: RegistryClient) 
         provision(_SETTINGS, cluster, registry, dry_run=False)
 
 
+@pytest.mark.slow
 def test_provision_of_an_incompatible_subject_names_it(registry: RegistryClient) -> None:
     """Somebody else's schema under our subject is an error with subject and reason."""
     registry.set_compatibility("p-gap-value")
@@ -198,6 +202,7 @@ def test_provision_of_an_incompatible_subject_names_it(registry: RegistryClient)
         provision(_SETTINGS, _FakeCluster({}), registry, dry_run=False)
 
 
+@pytest.mark.slow
 def test_provision_with_a_registry_that_wants_a_schema_first_sets_the_level_afterwards() -> None:
     """The level is set in the end, whichever order the registry permits."""
 

@@ -207,6 +207,7 @@ def test_transaction_never_holds_more_than_the_most_events(bench: _Bench) -> Non
     assert max(bench.received) == 800
 
 
+@pytest.mark.slow
 def test_transaction_of_many_bytes_is_closed_early(bench: _Bench) -> None:
     """Before the interval is over."""
     big = line(1).replace(b'"7"', b'"7", "new": "%d' + b"x" * 900_000 + b'"')

@@ -238,6 +238,7 @@ _STEPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(steps=st.lists(_STEPS, max_size=40))
 def test_any_order_of_messages_is_gapless_without_repeats_and_the_same_after_a_restore(steps: list[object]) -> None:
     """Entries follow each other, and a restore knows what the process knew."""

@@ -277,6 +277,7 @@ def test_ledger_that_cannot_be_trusted_stops_the_worker_until_it_is_repaired(ben
     assert bench.status.state is State.NOT_OWNED
 
 
+@pytest.mark.slow
 def test_topics_that_change_stop_the_worker_until_they_are_put_right(bench: _Bench) -> None:
     """In the middle of a life: nothing more is committed, and it looks again after a minute."""
     states: list[State] = []

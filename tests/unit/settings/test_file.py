@@ -194,6 +194,7 @@ def test_section_with_nothing_in_it_takes_what_the_variables_say(
     assert load_settings(RunSettings, yaml_file(tmp_path, "http:\n  # port: 80\n")).http.port == 81
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[" * 5000, "kafka: " + "{a: " * 5000, "kafka: " + "[" * 5000 + "]" * 5000])
 def test_file_that_is_nested_too_deeply_is_an_error(tmp_path: Path, text: str) -> None:
     """Whether it ends or not."""

@@ -117,6 +117,7 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_folder_closed", [False, True])
 def test_file_without_the_permission_to_read_it_is_said_with_user_owner_and_mode(
     open_folder: Path, *, is_folder_closed: bool

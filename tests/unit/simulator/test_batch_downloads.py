@@ -103,6 +103,7 @@ def test_download_can_be_gzip_that_is_cut(sim: Simulator, job: Json) -> None:
         gzip.decompress(packed)
 
 
+@pytest.mark.slow
 def test_transfers_can_be_slow(sim: Simulator, app: App) -> None:
     """So many bytes a second, there and back."""
     sim.inject(BatchSlow(call="upload", bytes_per_second=1_000_000))

@@ -150,6 +150,7 @@ def test_lines_that_are_no_events_name_nobody(sim: Simulator) -> None:
     assert sim.population.entities() == []
 
 
+@pytest.mark.slow
 def test_every_event_of_the_mix_is_understood() -> None:
     """However it is spelt; forgotten lines count as long as they were asked for before."""
     sim = Simulator(SimulatorConfig(record_limit=300))

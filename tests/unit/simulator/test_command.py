@@ -37,6 +37,7 @@ def test_empty_control_token_is_a_wrong_usage() -> None:
     assert "--control-token" in result.output
 
 
+@pytest.mark.slow
 def test_options_reach_the_simulator() -> None:
     """A fault armed at the start acts on the first request, and SIGTERM ends the process properly."""
     options: dict[str, Any] = {"--port": 0, "--rate": 0, "--rate-limit": 7, "--select-by": "event-at"}

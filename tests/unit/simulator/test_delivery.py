@@ -17,6 +17,8 @@ from connector.simulator.config import Chunking
 from connector.simulator.faults import Stall
 from tests.unit.simulator.reader import BEARER, LIKE, TWEET, connected, eventually, get, lines_of, new_client
 
+pytestmark = pytest.mark.slow
+
 _TWEET_1 = StreamPartition("tweet", 1)
 _LIKE = StreamPartition("like", 1)
 

@@ -4,11 +4,14 @@ import gzip
 import random
 import zlib
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.simulator.config import Chunking
 from connector.simulator.encoding import BodyEncoder
+
+pytestmark = pytest.mark.slow
 
 _CHUNKINGS: tuple[Chunking, ...] = ("batch", "line", "random")
 

@@ -50,6 +50,7 @@ def _fits(value: object, kind: Kind) -> bool:
     return isinstance(value, str) and re.fullmatch(pattern, value, re.DOTALL) is not None
 
 
+@pytest.mark.slow
 def test_line_same_seed_gives_same_bodies_at_other_times() -> None:
     """Only the times differ between two runs of one seed."""
     for partition in STREAM_PARTITIONS:
@@ -64,6 +65,7 @@ def test_line_other_seed_gives_other_bodies() -> None:
     assert list(map(_without_time, _lines(partition))) != list(map(_without_time, _lines(partition, seed=2)))
 
 
+@pytest.mark.slow
 def test_line_every_type_of_the_table_occurs_and_fits_it() -> None:
     """Every type appears, each with the members the table names, required ones always."""
     seen = set()
@@ -86,6 +88,7 @@ def test_line_optional_members_come_and_stay_away() -> None:
         assert {member in body for body in bodies} == {True, False}
 
 
+@pytest.mark.slow
 def test_line_no_two_events_of_a_partition_are_the_same_even_without_times() -> None:
     """Identity never hangs on the time alone, so a burst at one instant holds no accidental duplicates."""
     for partition in STREAM_PARTITIONS:

@@ -93,6 +93,7 @@ def test_close_ends_properly(sim: Simulator) -> None:
     assert sim.fired["close"] == 1
 
 
+@pytest.mark.slow
 def test_stall_sends_nothing_until_released_then_everything() -> None:
     """The socket stays open without even keep-alives while events go on record; after the release they all come."""
     with Simulator(SimulatorConfig(keep_alive_s=0.05)) as sim, connected(sim) as reader:

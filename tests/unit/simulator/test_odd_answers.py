@@ -57,6 +57,7 @@ def test_wrong_date_can_be_garbage(sim: Simulator, text: str) -> None:
     assert get(sim, LIKE, backfill_minutes=9).headers["date"] == text
 
 
+@pytest.mark.slow
 def test_wrong_date_can_be_missing_by_kind_of_answer_and_mode(sim: Simulator) -> None:
     """One for grants of replays spares refusals and live streams."""
     sim.emit(1, LIKE_1)

@@ -79,6 +79,7 @@ def test_emit_line_puts_exactly_this_line_on_record() -> None:
         sim.emit_line("like", 2, b"{}", "broken")
 
 
+@pytest.mark.slow
 def test_rate_is_kept_without_anybody_connected() -> None:
     """The emitting thread works by the clock: after the time for 300 events there are about as many."""
     with Simulator(SimulatorConfig(rate=1000.0)) as sim:
@@ -91,6 +92,7 @@ def test_rate_is_kept_without_anybody_connected() -> None:
         assert not eventually(lambda: len(sim.record()) > count, deadline_s=0.1)
 
 
+@pytest.mark.slow
 def test_emit_costs_less_processor_time_than_thirty_thousand_a_second_allow() -> None:
     """The generator is no bottleneck for a load test."""
     sim = Simulator()
@@ -130,6 +132,7 @@ def test_advance_backwards_is_refused() -> None:
             sim.advance(-1, emitting=emitting, rate=10)
 
 
+@pytest.mark.slow
 def test_record_is_safe_to_read_while_events_come_in() -> None:
     """Reading and emitting at the same time neither loses nor repeats."""
     sim = Simulator()

@@ -163,6 +163,7 @@ def test_closed_channel_holds_and_takes_nothing() -> None:
     assert channel.waiting_bytes == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_gathering", [False, True])
 def test_reader_and_committer_at_full_speed_lose_nothing_and_stay_within_the_limit(*, is_gathering: bool) -> None:
     """Ten thousand messages through a channel that holds three."""

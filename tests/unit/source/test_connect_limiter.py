@@ -197,6 +197,7 @@ _QUEUE = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(queue=_QUEUE, remaining=st.integers(0, 100), running=st.integers(0, 3), spent=st.integers(1, 4))
 def test_decision_lets_exactly_one_of_an_endpoint_go_where_any_could(
     queue: Sequence[tuple[StreamPartition, Plan, int, float]], remaining: int, running: int, spent: int
@@ -239,6 +240,7 @@ def _check_unused(world: World) -> None:
         assert unused <= RESERVE * world.endpoint.limit + 1 or max(waits_s) <= _SHARE_S
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owners", [(0, 0, 0, 0), (0, 0, 1, 1), (0, 0, 0, 1), (0, 1, 2, 3)])
 @pytest.mark.parametrize("window_began_s", [0, 300, 890])
 @pytest.mark.parametrize("seed", [1, 2])
@@ -283,6 +285,7 @@ def _is_live(flapper: Flapper) -> bool:
     return flapper.last_live_s is not None
 
 
+@pytest.mark.slow
 def test_catch_up_of_a_day_takes_the_windows_that_the_budget_needs() -> None:
     """About 400 slices of four partitions against 100 connects in 15 minutes, and no 429."""
     world = World(Endpoint(100, START_S))
@@ -297,6 +300,7 @@ def test_catch_up_of_a_day_takes_the_windows_that_the_budget_needs() -> None:
     _check_unused(world)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_replays", [1, 2, 4])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_partition_that_drops_during_a_catch_up_connects_within_its_fair_share(max_replays: int, seed: int) -> None:

@@ -118,6 +118,7 @@ def test_answers_that_overtake_each_other_do_not_give_back_what_is_spent() -> No
     assert budget.remaining(_NOW_S) == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reset_in_s", [0, -5, -1_800_000_000, 366 * 86_400, 1_800_000_000_000])
 def test_reset_that_cannot_be_counts_as_no_word(reset_in_s: int) -> None:
     """One in the past, a year ahead or in milliseconds: connects go on in each window, and never too many."""
@@ -168,6 +169,7 @@ def test_no_window_is_ever_used_up(limit: int, start_s: float, gaps: list[float]
     assert not endpoint.refused
 
 
+@pytest.mark.slow
 @given(replicas=st.integers(2, 4), start_s=st.integers(0, 900))
 def test_replicas_that_know_of_each_other_only_by_x_s_word_stay_within(replicas: int, start_s: int) -> None:
     """Each asks as soon as it may, for an hour; an endpoint has four partitions, so no more than four share it."""

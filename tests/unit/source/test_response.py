@@ -1,5 +1,7 @@
 """The body of one connection: what is put into the channel, what a keep-alive says, and what counts as silence."""
 
+import pytest
+
 from connector.coverage.messages import EndReason, KeepAlive, LinesRead
 from connector.events.decode import LongLine
 from connector.events.times import US_PER_S
@@ -73,6 +75,7 @@ def test_long_line_is_handed_on_cut() -> None:
     assert (len(long.head), long.length) == (1024, 5000)
 
 
+@pytest.mark.slow
 def test_secret_that_x_repeats_is_hidden_wherever_the_chunks_end() -> None:
     """All that is read may be published; the lines beside it stay as they are."""
     body = b'{"a": "Bearer %s"}\r\nb\r\nc %s\r\n' % (TOKEN.encode(), TOKEN.encode()[:20])

@@ -13,6 +13,8 @@ from tests.rig.http_port import METRICS, HttpPortProcess
 from tests.rig.process import LOOPBACK
 from tests.rig.strangers import Stranger, attack
 
+pytestmark = pytest.mark.slow
+
 _GROWTH_MIB = 20.0
 _HEALTH_S = 2.0
 _LASTS_S = 3.0

@@ -219,12 +219,14 @@ def test_connection_is_closed_after_the_answer(sent: bytes) -> None:
         assert content == b"/page"
 
 
+@pytest.mark.slow
 def test_whole_request_has_a_deadline() -> None:
     """Whoever sends a byte now and then does not stay."""
     with _port(Bounds(request_s=0.3)) as port:
         _trickle(port.connect(b"GET /page HTTP/1.1\r\nX: "))
 
 
+@pytest.mark.slow
 def test_later_request_has_the_same_deadline() -> None:
     """A connection that is kept earns nothing by it."""
     with _port(Bounds(request_s=1.0)) as port:
@@ -233,12 +235,14 @@ def test_later_request_has_the_same_deadline() -> None:
         _trickle(client)
 
 
+@pytest.mark.slow
 def test_silent_connection_is_closed() -> None:
     """Port scans, and load balancers that connect ahead of time, pile up nothing."""
     with _port(Bounds(request_s=0.2)) as port:
         assert [_rest(port.connect()), _rest(port.connect(b"GET /page HT"))] == [b"", b""]
 
 
+@pytest.mark.slow
 def test_client_that_does_not_read_is_cut_off() -> None:
     """The answer is part of the request's time."""
     with _port(Bounds(request_s=0.3)) as port:
@@ -247,6 +251,7 @@ def test_client_that_does_not_read_is_cut_off() -> None:
         assert len(_rest(client)) < len(_LONG)
 
 
+@pytest.mark.slow
 def test_system_keeps_no_answer_for_a_client_that_does_not_read() -> None:
     """What was sent is not ours any more, and still costs the memory of the container."""
     with _port(Bounds(request_s=0.3)) as port, socket.socket() as client:
@@ -256,6 +261,7 @@ def test_system_keeps_no_answer_for_a_client_that_does_not_read() -> None:
         wait_until(lambda: _kernel_connections(port.number) == 0, "the system has forgotten it", _TIMEOUT_S)
 
 
+@pytest.mark.slow
 def test_system_keeps_little_of_what_is_not_read() -> None:
     """A client that sends on and on while its answer is under way fills no memory."""
     with _port() as port:
@@ -289,6 +295,7 @@ def test_idle_connection_is_closed_in_the_end() -> None:
         assert _rest(port.connect(_GET)).endswith(b"/page")
 
 
+@pytest.mark.slow
 def test_idle_connection_outlives_the_deadline_of_a_request() -> None:
     """It is kept for as long as scrapers pause."""
     with _port(Bounds(request_s=1.0)) as port:

@@ -128,6 +128,7 @@ def test_topic_of_partitions_at_work_is_read_from_minutes_ago(bench: _Bench) -> 
     assert bench.topic.open == 0
 
 
+@pytest.mark.slow
 def test_partition_that_is_silent_for_long_is_looked_for_further_back(bench: _Bench) -> None:
     """Up to eight days; of one that is silent for longer nothing is known."""
     bench.write(_TWO, 100)
@@ -138,6 +139,7 @@ def test_partition_that_is_silent_for_long_is_looked_for_further_back(bench: _Be
     assert bench.topic.open == 0
 
 
+@pytest.mark.slow
 def test_partition_that_comes_later_is_found_with_its_beginning(bench: _Bench) -> None:
     """The beginning of the topic is read again for it, and only for it."""
     with bench.open() as topic:

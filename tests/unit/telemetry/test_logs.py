@@ -76,6 +76,7 @@ def test_json_logs_are_one_object_a_line_for_ours_and_others(capsys: pytest.Capt
     assert theirs == {"event": "broker 1 is away", "level": "warning", "logger": "librdkafka", "facility": "FAIL"}
 
 
+@pytest.mark.slow
 def test_fields_follow_time_level_and_event_in_the_order_of_the_docs(capsys: pytest.CaptureFixture[str]) -> None:
     """As JSON and on a console, whatever the alphabet says: `connect_failed` is the example of docs/logs.md."""
     [row] = [event for event in log_events() if event.name == "connect_failed"]

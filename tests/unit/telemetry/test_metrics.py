@@ -40,6 +40,7 @@ def _scraped(metrics: Metrics) -> dict[str, Metric]:
     return {family.name: family for family in families if family.name.startswith(NAMESPACE)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "label", "values"),
     [
@@ -136,6 +137,7 @@ def test_figure_of_the_process_starts_at_zero_with_every_label(
     assert {each.value for each in samples} == {0.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -236,6 +238,7 @@ def test_mode_of_an_owned_partition_is_one_of_a_closed_set(mode: str) -> None:
 _OF_PRODUCER = ("kafka_queue_messages", "kafka_queue_bytes", "kafka_broker_round_trip_seconds")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reported", "shown"), [(None, [[], [], []]), (ProducerStatistics(3, 700, 0.25), [[3], [700], [0.25]])]
 )

@@ -92,6 +92,7 @@ def test_tail_is_counted_only_where_there_was_one(bench: Bench) -> None:
     assert (bench.count("disconnects", reason="closed"), bench.count("disconnects", reason="network")) == (1, 1)
 
 
+@pytest.mark.slow
 def test_what_needs_a_human_is_an_error() -> None:
     """A gap, a suspected gap, a ledger that cannot be trusted, and an unexpected exception."""
     with capture_logs() as logs:

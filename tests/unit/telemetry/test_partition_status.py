@@ -131,6 +131,7 @@ def test_unexpected_exception_is_shown_without_secrets(bench: Bench) -> None:
     assert bench.status.last_error == "RuntimeError: no [secret]"
 
 
+@pytest.mark.slow
 def test_next_life_is_shown_as_the_next_attempt(bench: Bench) -> None:
     """As the next connect is."""
     bench.telemetry.waiting(6.0)

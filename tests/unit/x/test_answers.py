@@ -59,6 +59,7 @@ def test_answers_are_told_with_what_they_say_of_the_rate_limit() -> None:
     assert told[0][2] == connection.rate_limit.remaining
 
 
+@pytest.mark.slow
 def test_second_connection_to_a_partition_is_one_too_many() -> None:
     """X counts them, and says so with budget left."""
     with (
@@ -84,6 +85,7 @@ _REFUSALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", _REFUSALS)
 @pytest.mark.parametrize(
     ("date", "date_us"), [(b"Mon, 27 Jun 2022 23:49:41 GMT", 1_656_373_781 * US_PER_S), (b"soon", None), (b"", None)]

@@ -59,6 +59,7 @@ _PARTS = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(parts=st.lists(_PARTS | st.binary(max_size=5), max_size=12))
 def test_any_bytes_for_an_answer_are_a_stream_or_a_failure_without_secrets(parts: list[bytes]) -> None:
@@ -79,6 +80,7 @@ _MANY = b"".join(b"X-%d: %b\r\n" % (number, b"x" * 900) for number in range(50))
 _NUMBERS = [b"Retry-After", b"Date", *(b"x-rate-limit-" + name for name in (b"limit", b"remaining", b"reset"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "header",
     [
@@ -182,6 +184,7 @@ def _peak_bytes() -> Iterator[list[int]]:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 401, 429, 503])
 def test_error_body_that_inflates_a_thousandfold_takes_little_memory(status: int) -> None:
     """A hundred bytes may become a hundred thousand."""
@@ -196,6 +199,7 @@ def test_error_body_that_inflates_a_thousandfold_takes_little_memory(status: int
     assert peaks[0] < 4 * 1024 * 1024
 
 
+@pytest.mark.slow
 def test_stream_of_line_ends_that_inflates_a_thousandfold_takes_little_memory() -> None:
     """Each of them is a line, if an empty one."""
     answer = _gzip(200, _inflating(b"\n", 8))

@@ -53,6 +53,7 @@ _REFUSALS = [
 _MUST_ACT = {400, 401, 403, 404}
 
 
+@pytest.mark.slow
 @_each_call
 @pytest.mark.parametrize(("status", "body", "words"), _REFUSALS)
 def test_refusal_says_status_and_words(call: str, status: int, body: object, words: str) -> None:
@@ -243,6 +244,7 @@ def test_x_that_is_not_there_is_a_call_without_an_answer(call: str, base_url: st
     assert (error.status, str(error).partition(":")[0]) == (None, "ConnectError")
 
 
+@pytest.mark.slow
 @_each_call
 @pytest.mark.parametrize(
     "script",

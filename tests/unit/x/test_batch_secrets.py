@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.unit.x.recorded import JOB_ID, JOB_PATH, TOKEN, URL_SECRET, Partly, X, answer, problem
+
+pytestmark = pytest.mark.slow
 
 _FINDING = b'{"id":"42","action":"delete","reason":"deleted","created_at":null,"redacted_at":null}\n'
 

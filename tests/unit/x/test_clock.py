@@ -64,6 +64,7 @@ def test_answer_without_a_date_says_nothing(*, before: bool) -> None:
     assert world.clock.read() == reading
 
 
+@pytest.mark.slow
 @given(
     wall_ahead_s=st.floats(-1e6, 1e6),
     phase_s=st.floats(0, 1),

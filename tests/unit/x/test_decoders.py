@@ -45,6 +45,7 @@ def test_each_part_that_is_flushed_comes_when_its_last_byte_does(contents: list[
         assert b"".join(decoder.decode(data)) == content
 
 
+@pytest.mark.slow
 def test_body_that_inflates_without_end_takes_no_memory() -> None:
     """A thousandfold body comes in pieces of a bounded size, however large the chunk."""
     bomb = zlib.compressobj(9, wbits=31)

@@ -126,6 +126,7 @@ _NOT_WHOLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [lambda _: None, then_reset(lambda _: None)], ids=["closed", "reset"])
 @pytest.mark.parametrize("form", _NOT_WHOLE)
 def test_download_that_is_not_whole_leaves_no_file(tmp_path: Path, form: str, end: Script) -> None:
@@ -147,6 +148,7 @@ def test_download_of_a_page_says_how_it_begins(tmp_path: Path) -> None:
     assert str(error) == "not results but text/html, which begins: <html> <h1>Proxy [0m</h1>"
 
 
+@pytest.mark.slow
 def test_download_may_take_longer_than_an_attempt_as_long_as_it_flows(tmp_path: Path) -> None:
     """It has no limit of its own."""
     target = tmp_path / "results"
@@ -156,6 +158,7 @@ def test_download_may_take_longer_than_an_attempt_as_long_as_it_flows(tmp_path: 
     assert target.read_bytes() == b"\n" * 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\n", _results(_length(99)), _results(_length(99)) + b"{"])
 def test_download_that_falls_silent_ends_in_bounded_time(tmp_path: Path, begun: bytes) -> None:
     """Before the head of the answer, and within its body."""

@@ -195,6 +195,7 @@ def test_too_many_connections_with_budget_left_does_not_wait_for_the_reset(
     assert (failure.detail, failure.at_least_s) == ("at the maximum", 0)
 
 
+@pytest.mark.slow
 @given(
     status=st.integers(201, 999),
     body=st.binary(max_size=60) | st.recursive(

@@ -212,6 +212,7 @@ def test_any_head_is_read(headers: list[tuple[bytes, bytes]], status: int) -> No
     assert head.rate_limit is None or head.rate_limit.reset_s - head.rate_limit.said_at_s <= MAX_WAIT_S
 
 
+@pytest.mark.slow
 @given(text=st.text(max_size=40) | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,5} [A-Z][a-z]{2} [0-9 :+-]{1,20}[A-Z]*"))
 def test_any_date_is_an_instant_or_none(text: str) -> None:
     """What looks like a date, too."""

@@ -174,6 +174,7 @@ _NO_JOB = {
 _NO_LIST = {"no-list": {"data": {}}, "null-listed": {"data": [None]}, "nothing-listed": {"data": [{}]}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["create", "find"])
 @pytest.mark.parametrize("body", [*_NOT_DOCUMENTED.values(), *_NO_JOB.values()], ids=[*_NOT_DOCUMENTED, *_NO_JOB])
 def test_answer_that_holds_no_job_is_an_error_that_shows_none_of_it(call: str, body: object) -> None:
@@ -183,6 +184,7 @@ def test_answer_that_holds_no_job_is_an_error_that_shows_none_of_it(call: str, b
     assert (error.status, error.exit_code) == (200, os.EX_UNAVAILABLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["active", "all"])
 @pytest.mark.parametrize("body", [*_NOT_DOCUMENTED.values(), *_NO_LIST.values()], ids=[*_NOT_DOCUMENTED, *_NO_LIST])
 def test_answer_that_holds_no_list_is_an_error_that_shows_none_of_it(call: str, body: object) -> None:

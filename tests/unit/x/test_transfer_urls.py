@@ -192,6 +192,7 @@ _NOT_ALLOWED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", _NOT_ALLOWED, ids=range(len(_NOT_ALLOWED)))
 def test_url_anywhere_else_is_not_allowed(ids: Path, url: str) -> None:
     """Nobody sees a request, and the error shows an origin at most."""
@@ -211,6 +212,7 @@ _PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(pieces=st.lists(_PIECES | st.text(max_size=3), max_size=8))
 def test_any_text_for_a_url_leads_to_x_or_nowhere(tmp_path_factory: pytest.TempPathFactory, pieces: list[str]) -> None:
     """Nothing else is raised, and nothing is shown."""

@@ -93,6 +93,7 @@ _REFUSALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", _REFUSALS)
 def test_transfer_that_x_refuses_is_an_error_with_its_status(tmp_path: Path, status: int) -> None:
     """X may repeat the URL, or the token in it."""
@@ -148,6 +149,7 @@ def _take_nothing(sock: socket.socket) -> None:
     poller.poll(30_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_s", [None, 30, 0, -3600])
 def test_upload_to_an_x_that_takes_nothing_ends_in_bounded_time(tmp_path: Path, left_s: float | None) -> None:
     """In its window, and after it."""
@@ -164,6 +166,7 @@ def _crawl(sock: socket.socket) -> None:
         threading.Event().wait(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size_bytes", "script", "kind"),
     [
@@ -181,6 +184,7 @@ def test_upload_to_a_slow_x_ends_with_its_window(tmp_path: Path, size_bytes: int
     assert (error.status, str(error).partition(":")[0]) == (None, kind)
 
 
+@pytest.mark.slow
 def test_window_of_an_upload_is_reckoned_by_the_clock_of_x(tmp_path: Path) -> None:
     """Ours may be a day behind."""
     dated = head("204 -", ("Content-Length", "0"), date="Fri, 25 Sep 2026 10:14:59 GMT")
@@ -245,6 +249,7 @@ def test_exchanged_token_that_a_transfer_shows_to_be_invalid_is_exchanged_again(
     assert sent == [f"Bearer hush-exchanged-{name}-hush" for name in ("one", "two", "two")]
 
 
+@pytest.mark.slow
 def test_exchange_for_a_transfer_ends_in_bounded_time(tmp_path: Path) -> None:
     """However often X says a bit."""
     drip = dripping(head("200 OK", ("Content-Length", "9999")), b" ", pause_s=0.05)

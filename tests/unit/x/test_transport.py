@@ -33,6 +33,8 @@ from tests.rig.peer import (
     then_silent,
 )
 
+pytestmark = pytest.mark.slow
+
 _TWEET_1 = StreamPartition("tweet", 1)
 _DEADLINE_S = 5.0
 _HANDSHAKE_HEAD = b"\x16\x03\x03\x3f\xff"

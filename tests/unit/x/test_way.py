@@ -149,6 +149,7 @@ def test_proxy_that_cannot_be_used_is_a_wrong_setting_without_its_password(
     assert "word" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["check", "run"])
 @pytest.mark.parametrize(
     ("name", "value"), [("NO_PROXY", "10.0.0.0/99"), ("SSL_CERT_FILE", "/nowhere/ca.pem"), ("HTTPS_PROXY", "ftp://h")]

@@ -14,6 +14,8 @@ from connector.kafka.restore import Tail
 from connector.kafka.transaction import Part, TransactionalWriter
 from tests.unit.kafka.transactions.processes import Conduct, play
 
+pytestmark = pytest.mark.slow
+
 _RUNS = 36
 _RUNS_WITH_A_FAULT = 150
 """How many runs may miss a fault of ours, before the model counts as blind for it."""

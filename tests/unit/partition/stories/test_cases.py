@@ -25,12 +25,14 @@ def _lying(lie: Lie, times: int, *, lie_size: int = 0, live_s: int = 60) -> Conn
     return Connect(times, SOUND, Manner(lie, lie_size, live_s))
 
 
+@pytest.mark.slow
 def test_replays_cut_after_150_lines_each_make_progress_without_a_gap() -> None:
     """199 attempts made none."""
     told = _tell(Away(120), _lying(Lie.CUT, 40, lie_size=150))
     assert told.connector.gaps == []
 
 
+@pytest.mark.slow
 def test_slice_in_doubt_that_is_out_of_reach_by_then_is_in_a_gap() -> None:
     """The doubt was raised at the 24 h edge: 30 events were missing, in no gap."""
     told = _tell(
@@ -63,6 +65,7 @@ def test_replays_that_ignore_their_range_leave_a_gap_and_coverage_moves() -> Non
     assert _causes(told) == {GapCause.REPLAY_REFUSED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [1, 20])
 def test_replays_that_are_all_empty_leave_gaps(hours: int) -> None:
     """20 h were claimed as covered, with no gap."""
@@ -76,6 +79,7 @@ def test_replays_that_are_never_closed_end_in_gaps_and_go_on() -> None:
     assert _causes(told) == {GapCause.REPLAY_NOT_CLOSED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late_s", [0, 30, 90, 200])
 @pytest.mark.parametrize("away_min", [0.2, 1, 3, 30])
 def test_events_that_are_late_are_not_lost_where_x_selects_by_date(late_s: int, away_min: float) -> None:

@@ -72,6 +72,7 @@ def test_wall_clock_that_is_stepped_under_a_live_connection_costs_nothing(wall_a
     assert watch.worst_behind_s(120) < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late_s", [30, 200, 1200])
 def test_x_whose_events_are_late_holds_coverage_for_no_longer_than_its_bound(late_s: int) -> None:
     """Coverage is behind by the lateness and the hold of one backfill at most, or a replay moves it."""

@@ -31,6 +31,8 @@ from tests.unit.partition.stories.strategies import (
 )
 from tests.unit.partition.stories.x import Lie
 
+pytestmark = pytest.mark.slow
+
 STORIES = int(os.environ.get("STORIES") or 300)
 """How many are told in all; `make stories N=n` sets it."""
 CORES = 2
