@@ -1,182 +1,74 @@
-"""`connector coverage` over one story: an outage caught up with, a dead letter, an outage that ends in a gap."""
+"""`connector coverage` over one story: what it says of ranges, gaps, groups, damage, and of what is no longer kept."""
 
 import csv
 import io
 import json
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connector.events.avro import AvroEncoder
 from connector.events.catalog import EVENT_TYPES, StreamPartition
 from connector.events.schemas import COVERAGE
-from connector.events.times import US_PER_S, format_us, parse_ns
-from connector.simulator.config import SimulatorConfig
-from connector.simulator.faults import Refuse, UnknownType
-from connector.simulator.server import Simulator
-from tests.rig.process import wait_until
+from connector.events.times import format_us, parse_ns
+from tests.integration.coverage_story import AWAY_S, LOSING, ODD, PARTITIONS, TIMEOUT_S, Story, told
 from tests.rig.readback import Decoder, ReadRecord, read_topics
-from tests.rig.service import Config, ConnectorProcess, Probe, make_config, override, provisioned, running
+from tests.rig.service import ConnectorProcess, override
 from tests.rig.session import Kafka, SchemaRegistry
 
-_AWAY_S = 20 * 60.0
-_WELL_US = 10 * 60 * US_PER_S
-_LOSING = StreamPartition("tweet", 2)
-_ODD = StreamPartition("user", 3)
-_PARTITIONS = 8
-_TIMEOUT_S = 20.0
 _CENTURY_MS = 4_102_444_800_000
-
-
-@dataclass(frozen=True)
-class _Story:
-    """Nothing is missing from `began` to `well_until`, coverage goes on up to `ended`, and the service has stopped."""
-
-    kafka: Kafka
-    registry: SchemaRegistry
-    config: Config
-    began: str
-    well_until: str
-    ended: str
-    folder: Path
-
-    @property
-    def prefix(self) -> str:
-        prefix: str = self.config["kafka"]["topic_prefix"]
-        return prefix
-
-    def coverage(self, *arguments: str, exit_code: int, streams: str = "tweet,user") -> ConnectorProcess:
-        """Run the command, whose end must be that exit code."""
-        config = override(self.config, x={"streams": streams})
-        with ConnectorProcess(self.folder, ["coverage", *arguments], config) as command:
-            assert command.wait() == exit_code, command.stdout + command.stderr
-            assert "Traceback" not in command.stderr
-            return command
-
-    def report(self, start: str, end: str, exit_code: int) -> dict[str, Any]:
-        """Return the report of a range, as JSON has it."""
-        run = self.coverage("--from", start, "--to", end, "--output", "json", exit_code=exit_code)
-        report: dict[str, Any] = json.loads(run.stdout)
-        return report
-
-    def whole(self, exit_code: int = 1) -> dict[str, Any]:
-        """Return the report of the whole story."""
-        return self.report(self.began, self.ended, exit_code)
-
-    def decoded(self, topic: str) -> list[dict[str, Any]]:
-        """Return the values of a topic."""
-        decode = Decoder(self.registry.url).decode
-        return [decode(each.value) for each in read_topics(self.kafka.bootstrap_servers, [f"{self.prefix}{topic}"])]
-
-    def delete(self, topic: str, partition: int, keep: int = 0) -> None:
-        """Delete all records of a partition, as retention does, but for those of the last `keep` offsets."""
-        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
-        place = TopicPartition(topic, partition)
-        end = admin.list_offsets({place: OffsetSpec.latest()})[place].result(_TIMEOUT_S).offset
-        before = TopicPartition(topic, partition, end - keep)
-        admin.delete_records([before])[before].result(_TIMEOUT_S)
-
-
-def _covered(probe: Probe) -> list[str]:
-    return sorted(each["covered_until"] for each in probe.status()["partitions"].values() if each["covered_until"])
-
-
-def _emit(x: Simulator, probe: Probe, count: int = 40) -> None:
-    """Emit for every stream partition, and wait until coverage has moved on for each."""
-    before = {name: each["sequence"] or 0 for name, each in probe.status()["partitions"].items()}
-    for stream in ("tweet", "user"):
-        for number in range(1, 5):
-            x.emit(count, StreamPartition(stream, number))
-    wait_until(
-        lambda: all(
-            (each["sequence"] or 0) >= before[name] + count for name, each in probe.status()["partitions"].items()
-        ),
-        "what X emits now has landed",
-    )
-
-
-@contextmanager
-def _serving(config: Config, x: Simulator) -> Iterator[Probe]:
-    """Run the service, which has caught up and read something live; let it finish what it has in hand."""
-    with running(config) as probe:
-        probe.await_connected(x, _PARTITIONS)
-        _emit(x, probe)
-        wait_until(lambda: len(_covered(probe)) == _PARTITIONS, "all are covered")
-        yield probe
-        probe.await_rest()
 
 
 @pytest.fixture(scope="module", name="story")
 def _story(
     kafka: Kafka, registry: SchemaRegistry, seed: int, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[_Story]:
-    prefix = f"test-{secrets.token_hex(6)}"
-    with Simulator(SimulatorConfig(seed=seed)) as x:
-        made = make_config(kafka.bootstrap_servers, registry.url, prefix, x.base_url, 2)
-        config = override(made, x={"streams": "tweet,user"}, kafka={"group_instance_id": "replica-7"})
-        with provisioned(config):
-            with _serving(config, x) as probe:
-                began = _covered(probe)[-1]
-            well_until = format_us(parse_ns(began) // 1000 + _WELL_US)
-            x.advance(_AWAY_S, emitting=True, rate=0.5)
-            with _serving(config, x) as probe:
-                assert _covered(probe)[0] > well_until
-                x.inject(UnknownType(stream=_ODD.stream, partition=_ODD.number))
-                _emit(x, probe)
-            x.advance(_AWAY_S)
-            x.inject(Refuse(stream=_LOSING.stream, partition=_LOSING.number, mode="replay", status=400, times=None))
-            with _serving(config, x) as probe:
-                ended = _covered(probe)[0]
-            yield _Story(kafka, registry, config, began, well_until, ended, tmp_path_factory.mktemp("coverage"))
+) -> Iterator[Story]:
+    with told(kafka, registry, seed, tmp_path_factory.mktemp("coverage")) as story:
+        yield story
 
 
-def test_healthy_stretch_is_complete(story: _Story) -> None:
+def test_healthy_stretch_is_complete(story: Story) -> None:
     """Each form says so, and the exit code; the same topics give the same digest, and another range another one."""
     table = story.coverage("--from", story.began, "--to", story.well_until, exit_code=0)
     first, *rest = table.stdout.splitlines()
     assert first == f"complete: {story.prefix} from {story.began} to {story.well_until} (X's clock)"
-    assert sum("  complete  " in line for line in rest) == _PARTITIONS
+    assert sum("  complete  " in line for line in rest) == PARTITIONS
     assert table.stderr == ""
     report = story.report(story.began, story.well_until, 0)
     assert report["verdict"] == "complete"
     assert f"digest {report['digest']}, " in table.stdout
     before = [story.report("7d", end, 1)["digest"] for end in ("6d", "5d")]
     assert len({*before, report["digest"]}) == 3
-    assert [each["gaps"] + each["dead_letters"] for each in report["partitions"]] == [[]] * _PARTITIONS
+    assert [each["gaps"] + each["dead_letters"] for each in report["partitions"]] == [[]] * PARTITIONS
 
 
-def test_whole_story_is_complete_but_for_the_gap_and_shows_the_dead_letter(story: _Story) -> None:
+def test_whole_story_is_complete_but_for_the_gap_and_shows_the_dead_letter(story: Story) -> None:
     """The gap is the one on the topic, the dead letter the one that X's line became, and no event is left out."""
     [recorded] = story.decoded("-gap")
     report = story.whole()
     assert report["verdict"] == "complete but for gaps"
     found = {f"{each['stream']}/{each['stream_partition']}": each for each in report["partitions"]}
-    assert {name for name, each in found.items() if each["gaps"]} == {str(_LOSING)}
-    [gap] = found[str(_LOSING)]["gaps"]
+    assert {name for name, each in found.items() if each["gaps"]} == {str(LOSING)}
+    [gap] = found[str(LOSING)]["gaps"]
     assert (gap["gap_id"], gap["state"], gap["cause"], gap["is_open"]) == (
         recorded["gap_id"],
         "lost",
         "replay-refused",
         True,
     )
-    assert parse_ns(gap["gap_end"]) - parse_ns(gap["gap_start"]) > 0.7 * _AWAY_S * 1e9
-    assert {name for name, each in found.items() if each["dead_letters"]} == {str(_ODD)}
-    [letter] = found[str(_ODD)]["dead_letters"]
+    assert parse_ns(gap["gap_end"]) - parse_ns(gap["gap_start"]) > 0.7 * AWAY_S * 1e9
+    assert {name for name, each in found.items() if each["dead_letters"]} == {str(ODD)}
+    [letter] = found[str(ODD)]["dead_letters"]
     assert (letter["reason"], letter["is_replayed"]) == ("unknown-type", False)
     assert all(each["complete_until"] >= story.ended for each in report["partitions"])
     assert {owner["owner"] for each in report["partitions"] for owner in each["owners"]} == {"replica-7"}
     assert report["foreign"] == []
 
 
-def test_events_are_counted_by_type(story: _Story) -> None:
+def test_events_are_counted_by_type(story: Story) -> None:
     """Over all that was ever covered they are those on the topics; what X sent again is among the duplicates."""
     covered_from = min(each["covered_from"] for each in story.whole()["partitions"])
     report = story.report(covered_from, "2099-01-01", 1)
@@ -192,14 +84,14 @@ def test_events_are_counted_by_type(story: _Story) -> None:
     )
 
 
-def _commit(story: _Story, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+def _commit(story: Story, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
     """Have a group commit these offsets."""
     consumer = Consumer({"bootstrap.servers": story.kafka.bootstrap_servers, "group.id": group})
     consumer.commit(offsets=[TopicPartition(*place, offset) for place, offset in offsets.items()], asynchronous=False)
     consumer.close()
 
 
-def _events(story: _Story) -> list[tuple[ReadRecord, StreamPartition, int]]:
+def _events(story: Story) -> list[tuple[ReadRecord, StreamPartition, int]]:
     """Return all events, each with its stream partition and sequence."""
     topics = [f"{story.prefix}.{each.name}" for each in EVENT_TYPES if each.stream in ("tweet", "user")]
     decode = Decoder(story.registry.url).decode
@@ -207,7 +99,7 @@ def _events(story: _Story) -> list[tuple[ReadRecord, StreamPartition, int]]:
     return [(each, StreamPartition(its["stream"], its["stream_partition"]), its["sequence"]) for each, its in found]
 
 
-def _covered_before(story: _Story, lowest: Mapping[StreamPartition, int]) -> dict[str, str | None]:
+def _covered_before(story: Story, lowest: Mapping[StreamPartition, int]) -> dict[str, str | None]:
     """Return by stream partition how far coverage reached in the last ledger entry below a sequence, by name."""
     covered: dict[str, str | None] = {str(partition): None for partition in lowest}
     for entry in story.decoded("-ledger"):
@@ -217,7 +109,7 @@ def _covered_before(story: _Story, lowest: Mapping[StreamPartition, int]) -> dic
     return covered
 
 
-def test_group_that_has_processed_all_leaves_the_verdict_as_it_is(story: _Story) -> None:
+def test_group_that_has_processed_all_leaves_the_verdict_as_it_is(story: Story) -> None:
     """In each form, which names the group; processed is as far as coverage reaches."""
     offsets = {(each.topic, each.partition): each.offset + 1 for each, _, _ in _events(story)}
     _commit(story, f"{story.prefix}-all", offsets)
@@ -236,7 +128,7 @@ def test_group_that_has_processed_all_leaves_the_verdict_as_it_is(story: _Story)
     assert f"is on the topics, and processed by {story.prefix}-all." in page
 
 
-def test_group_that_has_left_an_event_is_done_up_to_what_was_covered_before_it(story: _Story) -> None:
+def test_group_that_has_left_an_event_is_done_up_to_what_was_covered_before_it(story: Story) -> None:
     """By the ledger, for each stream partition of which an event is left; of the others it is done."""
     group, events = f"{story.prefix}-short", _events(story)
     offsets = {(each.topic, each.partition): each.offset + 1 for each, _, _ in events}
@@ -259,7 +151,7 @@ def test_group_that_has_left_an_event_is_done_up_to_what_was_covered_before_it(s
     assert short == {name for name, until in processed.items() if until is None or until < story.well_until}
 
 
-def test_group_that_never_committed_has_processed_nothing(story: _Story) -> None:
+def test_group_that_never_committed_has_processed_nothing(story: Story) -> None:
     """The table says so once, and of which event types."""
     group = f"{story.prefix}-never"
     table = story.coverage("--from", story.began, "--to", story.well_until, "--group", group, exit_code=1).stdout
@@ -269,22 +161,22 @@ def test_group_that_never_committed_has_processed_nothing(story: _Story) -> None
     assert story.coverage("--group", " ", exit_code=64).stdout == ""
 
 
-def test_table_and_csv_say_the_same_as_json(story: _Story) -> None:
+def test_table_and_csv_say_the_same_as_json(story: Story) -> None:
     """The verdict comes first; gap and dead letter have a line each; CSV has a row for each stream partition."""
     report = story.whole()
     run = story.coverage("--from", story.began, "--to", story.ended, exit_code=1)
     lines = run.stdout.splitlines()
     assert lines[0].startswith("complete but for 1 gap: ")
     [gap_line] = [line for line in lines if line.startswith("gap  ")]
-    assert gap_line.startswith(f"gap  {_LOSING}  ")
+    assert gap_line.startswith(f"gap  {LOSING}  ")
     assert "  lost  replay-refused: " in gap_line
     assert "1 DEAD LETTER: it may be a delete that no consumer acts on" in lines
     [letter_line] = [line for line in lines if line.startswith("dead letter  ")]
-    assert letter_line.startswith(f"dead letter  {_ODD}  ")
+    assert letter_line.startswith(f"dead letter  {ODD}  ")
 
     text = story.coverage("--from", story.began, "--to", story.ended, "--output", "csv", exit_code=1).stdout
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert len(rows) == _PARTITIONS
+    assert len(rows) == PARTITIONS
     for row, each in zip(rows, report["partitions"], strict=True):
         assert (row["stream"], row["stream_partition"]) == (each["stream"], str(each["stream_partition"]))
         assert row["complete_until"] == each["complete_until"]
@@ -295,14 +187,14 @@ def test_table_and_csv_say_the_same_as_json(story: _Story) -> None:
         assert row["gaps"] == "; ".join(cells)
 
 
-def test_what_is_not_covered_yet_or_no_more_is_never_complete(story: _Story) -> None:
+def test_what_is_not_covered_yet_or_no_more_is_never_complete(story: Story) -> None:
     """A future end, a start before the first coverage, a stream partition that nobody ever read: each is said."""
     future = story.coverage("--from", story.began, "--to", "2099-01-01", exit_code=1).stdout
     assert future.startswith("not covered yet: ")
-    assert _named(future, "NOT COVERED YET") == _PARTITIONS
+    assert _named(future, "NOT COVERED YET") == PARTITIONS
     early = story.coverage("--from", "7d", "--to", story.well_until, exit_code=1).stdout
     assert early.startswith("begins later: ")
-    assert _named(early, "BEGINS LATER") == _PARTITIONS
+    assert _named(early, "BEGINS LATER") == PARTITIONS
     before = story.coverage("--from", "7d", "--to", "6d", exit_code=1).stdout
     assert before.startswith("begins later: ")
     never = story.coverage("--from", story.began, "--to", story.well_until, exit_code=1, streams="tweet,like").stdout
@@ -326,14 +218,14 @@ def _named(table: str, verdict: str) -> int:
         (["--output", "xml"], "xml"),
     ],
 )
-def test_range_that_is_none_is_a_usage_error(story: _Story, arguments: Sequence[str], says: str) -> None:
+def test_range_that_is_none_is_a_usage_error(story: Story, arguments: Sequence[str], says: str) -> None:
     """Nothing is read for it."""
     run = story.coverage(*arguments, exit_code=64)
     assert says in " ".join(run.stderr.replace("│", " ").split())
     assert run.stdout == ""
 
 
-def test_damage_is_said_and_never_counted_as_clean(story: _Story) -> None:
+def test_damage_is_said_and_never_counted_as_clean(story: Story) -> None:
     """Dead letters that are gone, a claim beyond the ledger, a ledger that was cut, and a record of someone else in it.
 
     The digest is of what the range rests on, so a false claim leaves it as it was.
@@ -344,7 +236,7 @@ def test_damage_is_said_and_never_counted_as_clean(story: _Story) -> None:
     fields = Decoder(story.registry.url).decode(newest.value) | {"covered_until": _CENTURY_MS}
     value = AvroEncoder(COVERAGE, int.from_bytes(newest.value[1:5])).encode(fields)
     producer.produce(newest.topic, value, newest.key)
-    assert producer.flush(_TIMEOUT_S) == 0
+    assert producer.flush(TIMEOUT_S) == 0
     claimed = story.whole()
     assert claimed["digest"] == digest
     [note] = [note for each in claimed["partitions"] for note in each["notes"] if "claims" in note]
@@ -363,7 +255,7 @@ def test_damage_is_said_and_never_counted_as_clean(story: _Story) -> None:
     story.delete(f"{story.prefix}-ledger", StreamPartition("tweet", 1).ledger_partition, keep=4)
     ledger_partition = StreamPartition("tweet", 4).ledger_partition
     producer.produce(f"{story.prefix}-ledger", b"not an entry", b"tweet/4", ledger_partition)
-    assert producer.flush(_TIMEOUT_S) == 0
+    assert producer.flush(TIMEOUT_S) == 0
     run = story.coverage("--from", story.began, "--to", story.ended, exit_code=70)
     assert run.stdout.startswith("not covered yet: ")
     assert "NOT COVERED YET  tweet/4: " in run.stdout
@@ -375,7 +267,7 @@ def test_damage_is_said_and_never_counted_as_clean(story: _Story) -> None:
     assert "tweet/4: 1 record of the ledger cannot be trusted, such as " in run.stdout
 
 
-def test_events_that_are_no_longer_kept_are_said_and_never_counted_as_clean(story: _Story) -> None:
+def test_events_that_are_no_longer_kept_are_said_and_never_counted_as_clean(story: Story) -> None:
     """All of one type are removed; the stream partitions that had some in the range begin later, the others do not."""
     kind = "user.profile-modification"
     before = _of_users(story)
@@ -392,7 +284,7 @@ def test_events_that_are_no_longer_kept_are_said_and_never_counted_as_clean(stor
         assert after[name]["events"] == before[name]["events"]
 
 
-def _of_users(story: _Story) -> dict[str, dict[str, Any]]:
+def _of_users(story: Story) -> dict[str, dict[str, Any]]:
     """Return what is reported of the stream `user`, of a range without a gap or a dead letter."""
     arguments = ("--from", story.began, "--to", story.well_until, "--output", "json")
     with ConnectorProcess(
