@@ -26,6 +26,7 @@ _LONGEST = (
     "test_hands.py",
     "test_dead_letters.py",
     "test_commands.py",
+    "test_tail.py",
     "test_answers.py",
     "test_officer.py",
     "test_ledger.py",

@@ -3,26 +3,18 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
-from connector.events.catalog import StreamPartition
-from connector.kafka import kept_position
-from connector.kafka.cluster import Cluster
-from connector.kafka.kept_position import KeptPosition
-from connector.settings import KafkaSettings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.faults import Broken, Drop, InvalidBody, UnknownType
 from connector.simulator.server import Simulator
+from tests.integration.commands.command import PARTITIONS, run_command
 from tests.rig import local_http
-from tests.rig.audit import audit, expected_events, read_history
-from tests.rig.oracle import EVENTS
+from tests.rig.audit import audit, read_history
 from tests.rig.process import LOOPBACK, wait_until
 from tests.rig.readback import read_topics
 from tests.rig.registry import Registry
@@ -38,33 +30,8 @@ from tests.rig.service import (
 )
 from tests.rig.session import Kafka, SchemaRegistry
 
-_PARTITIONS = 2
 _PAGES = ("/livez", "/readyz", "/status", "/metrics", "/")
 _OWN_TOPICS = ("coverage", "gap", "dead-letter", "ledger")
-
-
-@pytest.fixture(scope="module")
-def simulator(seed: int) -> Iterator[Simulator]:
-    """Give a simulated X."""
-    with Simulator(SimulatorConfig(seed=seed, rate_limit=10_000)) as simulator:
-        yield simulator
-
-
-@pytest.fixture(scope="module")
-def config(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> Iterator[Config]:
-    """Give settings with which everything is provisioned."""
-    prefix = f"test-{token_hex(6)}"
-    settings = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, _PARTITIONS)
-    with provisioned(override(settings, pipeline={"start_deadline_s": 0})) as config:
-        yield config
-
-
-def _run(folder: Path, arguments: list[str], config: Config, exit_code: int = 0) -> ConnectorProcess:
-    """Run a command to its end, which must be that exit code without a stack trace."""
-    with ConnectorProcess(folder, arguments, config) as command:
-        assert command.wait() == exit_code
-        assert "Traceback" not in command.stderr
-        return command
 
 
 def test_provision_dry_run_then_again_does_what_it_said_once(
@@ -74,16 +41,16 @@ def test_provision_dry_run_then_again_does_what_it_said_once(
     prefix = f"test-{token_hex(6)}"
     config = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, 1)
     try:
-        planned = _run(tmp_path, ["provision", "--dry-run"], config).stdout.splitlines()
+        planned = run_command(tmp_path, ["provision", "--dry-run"], config).stdout.splitlines()
         assert len(planned) == 1 + 17 + 2 + 7 + 5 + 2 * (17 + 2 + 5)
-        done = _run(tmp_path, ["provision"], config).stdout.splitlines()
+        done = run_command(tmp_path, ["provision"], config).stdout.splitlines()
         assert planned[0] == "31 topics: 0 as expected, 31 missing; 24 subjects: 0 as expected, 24 to set up"
         assert done[0] == "31 topics: 0 as expected, 31 created; 24 subjects: 0 as expected, 24 set up"
         assert planned[1:] == [f"would {line}" for line in done[1:]]
-        assert _run(tmp_path, ["provision"], config).stdout == (
+        assert run_command(tmp_path, ["provision"], config).stdout == (
             "31 topics: all as expected; 24 subjects: all as expected\n"
         )
-        differing = _run(tmp_path, ["provision"], override(config, kafka={"partitions": 2}), 78)
+        differing = run_command(tmp_path, ["provision"], override(config, kafka={"partitions": 2}), 78)
         assert differing.stdout.startswith("31 topics: 11 as expected, 20 differ; ")
         assert differing.stderr.count("differs: partitions is 1, should be 2; left as it is") == 17 + 3
     finally:
@@ -93,7 +60,7 @@ def test_provision_dry_run_then_again_does_what_it_said_once(
 def test_check_of_right_settings_asks_nobody(config: Config, tmp_path: Path) -> None:
     """Without --online it needs neither Kafka, registry nor X."""
     away = override(config, kafka={"bootstrap_servers": f"{LOOPBACK}:9"}, x={"base_url": f"http://{LOOPBACK}:9"})
-    assert _run(tmp_path, ["check"], away).stdout == "ok: settings\n"
+    assert run_command(tmp_path, ["check"], away).stdout == "ok: settings\n"
 
 
 def test_check_online_with_all_well_says_so_and_makes_no_connection(
@@ -101,7 +68,7 @@ def test_check_online_with_all_well_says_so_and_makes_no_connection(
 ) -> None:
     """Every part is found well, and no stream connection was made for it."""
     before = len(simulator.connections)
-    lines = _run(tmp_path, ["check", "--online"], config).stdout.splitlines()
+    lines = run_command(tmp_path, ["check", "--online"], config).stdout.splitlines()
     assert [line.partition(": ")[0] for line in lines] == ["7 checks", *["ok"] * 7]
     assert len(simulator.connections) == before
 
@@ -121,7 +88,7 @@ def test_check_online_with_something_wrong_names_it_and_checks_the_rest(
     config: Config, tmp_path: Path, wrong: Config, exit_code: int, says: str
 ) -> None:
     """The failure is named, everything else is still checked, and the exit code tells settings from outages."""
-    check = _run(tmp_path, ["check", "--online"], override(config, **wrong), exit_code)
+    check = run_command(tmp_path, ["check", "--online"], override(config, **wrong), exit_code)
     assert says in check.stdout
     assert "ok: settings" in check.stdout
     assert check.stdout.count("\nok: ") + check.stdout.count("\nfailed: ") == 7
@@ -133,7 +100,9 @@ def test_provision_that_waits_starts_once_the_registry_answers(config: Config, t
         registry.stop()
         prefix = f"test-{token_hex(6)}"
         away = override(config, kafka={"topic_prefix": prefix}, schema_registry={"url": registry.url})
-        assert f"{registry.url} does not answer" in _run(tmp_path, ["provision", "--wait", "1s"], away, 69).stderr
+        assert (
+            f"{registry.url} does not answer" in run_command(tmp_path, ["provision", "--wait", "1s"], away, 69).stderr
+        )
         with ConnectorProcess(tmp_path, ["provision", "--wait", "2m"], away) as provision:
             wait_until(lambda: "waiting: schema registry" in provision.stderr, "it waits")
             registry.start()
@@ -143,144 +112,10 @@ def test_provision_that_waits_starts_once_the_registry_answers(config: Config, t
     delete_topics(config["kafka"]["bootstrap_servers"], prefix)
 
 
-def test_tail_prints_all_chosen_and_new_events(config: Config, simulator: Simulator, tmp_path: Path) -> None:
-    """One JSON object a line on stdout: all events, those of chosen types, and those that come while it follows."""
-    prefix = config["kafka"]["topic_prefix"]
-    with running(config) as probe:
-        simulator.emit(300)
-        simulator.emit(100, StreamPartition("label", 1))
-        probe.await_sequences(simulator)
-        printed = _printed(_run(tmp_path, ["tail", "--to-end"], config))
-        expected = {
-            event_id: event
-            for events in expected_events(prefix, simulator.record()).values()
-            for event_id, (_, event) in events.items()
-        }
-        assert {line["value"]["event_id"] for line in printed} == set(expected)
-        assert len(printed) == len(expected)
-        for line in printed:
-            event = expected[line["value"]["event_id"]]
-            assert (line["topic"], line["key"]) == (event.topic, event.key)
-            assert line["value"]["event_at"].endswith("Z")
-        chosen = _printed(_run(tmp_path, ["tail", "--to-end", "label.notice", "tweet.edit"], config))
-        assert {line["topic"] for line in chosen} == {f"{prefix}.label.notice", f"{prefix}.tweet.edit"}
-        assert len(chosen) == sum(
-            line["topic"] in {f"{prefix}.label.notice", f"{prefix}.tweet.edit"} for line in printed
-        )
-        with ConnectorProcess(tmp_path, ["tail", "--from-beginning"], config) as tail:
-            wait_until(lambda: len(_printed(tail)) == len(printed), "it has printed all")
-            simulator.emit(10)
-            wait_until(lambda: len(_printed(tail)) == len(printed) + 10, "it has printed what is new")
-            tail.signal(signal.SIGINT)
-            assert tail.wait() == 0
-
-
-def test_tail_with_a_group_goes_on_where_it_ended(config: Config, simulator: Simulator, tmp_path: Path) -> None:
-    """After -n, after a signal and after a kill; what was removed meanwhile is said, not an error."""
-    topic = f"{config['kafka']['topic_prefix']}.tweet.delete"
-    tail = ["tail", "tweet.delete", "--from-beginning", "--group=printed-deletes"]
-    with running(config) as probe:
-        simulator.emit(300)
-        probe.await_sequences(simulator)
-        total = len(_printed(_run(tmp_path, ["tail", "tweet.delete", "--to-end"], config)))
-        found = _printed(_run(tmp_path, [*tail, "-n", "3"], config))
-        found += _printed(_run(tmp_path, [*tail, "-n", "2"], config))
-        with ConnectorProcess(tmp_path, tail, config) as first:
-            wait_until(lambda: len(found) + len(_printed(first)) == total, "it has printed the rest")
-            first.signal(signal.SIGTERM)
-            assert first.wait() == 0
-            found += _printed(first)
-        assert _run(tmp_path, [*tail, "--to-end"], config).stdout == ""
-        simulator.emit(300)
-        probe.await_sequences(simulator)
-        total = len(_printed(_run(tmp_path, ["tail", "tweet.delete", "--to-end"], config)))
-        with ConnectorProcess(tmp_path, tail, config) as second:
-            wait_until(lambda: len(found) + len(_printed(second)) == total, "it has printed what is new")
-            wait_until(lambda: _behind(config, "printed-deletes", topic) == 0, "it has kept its position")
-            second.signal(signal.SIGKILL)
-            second.wait()
-            found += _printed(second)
-    assert len({line["value"]["event_id"] for line in found}) == len(found) == total
-    assert _run(tmp_path, [*tail, "--to-end"], config).stdout == ""
-    [partition] = {line["partition"] for line in found[:1]}
-    _forget(config, "printed-deletes", topic, partition)
-    admin = AdminClient({"bootstrap.servers": config["kafka"]["bootstrap_servers"]})
-    removed = TopicPartition(topic, partition, 1)
-    admin.delete_records([removed])[removed].result(30)
-    again = _run(tmp_path, [*tail, "--to-end"], config)
-    assert f"{topic} partition {partition}: printed-deletes had read up to offset 0, Kafka has 1 to " in again.stderr
-    assert {line["partition"] for line in _printed(again)} == {partition}
-
-
-def test_position_on_a_quiet_partition_is_kept_again_before_kafka_forgets_it(
-    kafka: Kafka, prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It forgets each offset that was not committed for a while, also while its reader runs."""
-    topic, group = f"{prefix}.quiet", f"{prefix}.reader"
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
-    settings = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)
-    reached: dict[tuple[str | None, int | None], int] = {(topic, 0): 0}
-    with KeptPosition(settings, group) as position:
-        position.keep(reached)
-        assert Cluster(settings).committed(group) == reached
-        admin.delete_consumer_groups([group])[group].result(30)
-        position.keep(reached)
-        assert Cluster(settings).committed(group) == {}
-        monkeypatch.setattr(kept_position, "_RENEWAL_S", 0.0)
-        position.keep(reached)
-        assert Cluster(settings).committed(group) == reached
-    admin.delete_topics([topic])[topic].result(30)
-
-
-def _behind(config: Config, group: str, topic: str) -> int:
-    cluster = Cluster(KafkaSettings(bootstrap_servers=config["kafka"]["bootstrap_servers"]))
-    places = [TopicPartition(topic, number) for number in range(cluster.count_partitions([topic])[topic])]
-    committed = cluster.committed(group)
-    return sum(end - committed.get((str(name), number or 0), 0) for (name, number), end in cluster.ends(places).items())
-
-
-def _forget(config: Config, group: str, topic: str, partition: int) -> None:
-    admin = AdminClient({"bootstrap.servers": config["kafka"]["bootstrap_servers"]})
-    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition, 0)])
-    admin.alter_consumer_group_offsets([wanted])[group].result(30)
-
-
-def test_tail_with_a_group_that_consumers_share_is_refused(config: Config, tmp_path: Path) -> None:
-    """Their positions are not tail's to move; the connector's own group is not either."""
-    servers, topic = config["kafka"]["bootstrap_servers"], f"{config['kafka']['topic_prefix']}.tweet.delete"
-    _run(tmp_path, ["provision"], config)
-    with Consumer({"bootstrap.servers": servers, "group.id": "shared"}) as consumer:
-        consumer.subscribe([topic])
-        wait_until(lambda: consumer.poll(0.1) is None and bool(consumer.assignment()), "it has joined")
-        refused = _run(tmp_path, ["tail", "--group", "shared", "--to-end"], config, 78)
-        assert "consumers share the partitions of the group shared" in refused.stderr
-    own = f"{config['kafka']['topic_prefix']}.connector"
-    assert "is the connector's own group" in _run(tmp_path, ["tail", "--group", own], config, 64).stderr
-
-
-def _printed(tail: ConnectorProcess) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in tail.stdout.split("\n")[:-1]]
-
-
-def test_tail_of_an_unknown_event_is_a_usage_error(config: Config, tmp_path: Path) -> None:
-    """The wrong name and the right ones are said."""
-    tail = _run(tmp_path, ["tail", "tweet.delete", "tweet.retweet"], config, 64)
-    assert "unknown event type tweet.retweet" in tail.stderr
-    assert all(event in tail.stderr for event in EVENTS)
-
-
-def test_tail_of_topics_that_are_missing_names_them_and_the_command(config: Config, tmp_path: Path) -> None:
-    """Nothing to read is no outage."""
-    tail = _run(tmp_path, ["tail"], override(config, kafka={"topic_prefix": "nobody-made-this"}), 78)
-    assert "nobody-made-this.tweet.delete" in tail.stderr
-    assert "connector provision" in tail.stderr
-
-
 @pytest.mark.parametrize("arguments", [["nonsense"], ["run", "--nonsense"], ["simulate", "--port", "many"]])
 def test_wrong_usage_exits_64(tmp_path: Path, arguments: list[str]) -> None:
     """A wrong command line is told from wrong settings."""
-    assert _run(tmp_path, arguments, {}, 64).stderr
+    assert run_command(tmp_path, arguments, {}, 64).stderr
 
 
 def test_simulate_obeys_control_and_feeds_run(config: Config, tmp_path: Path) -> None:
@@ -322,17 +157,17 @@ def test_run_stopped_by_either_signal_commits_what_is_in_hand_and_a_restart_goes
     with (
         Simulator(SimulatorConfig(seed=seed, rate=300.0)) as simulator,
         provisioned(
-            make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, _PARTITIONS)
+            make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, PARTITIONS)
         ) as config,
     ):
         for number in (signal.SIGTERM, signal.SIGINT):
             _run_amid_events_until(number, simulator, config, tmp_path)
-            history = read_history(kafka.bootstrap_servers, registry.url, prefix, _PARTITIONS)
+            history = read_history(kafka.bootstrap_servers, registry.url, prefix, PARTITIONS)
             assert {ledger[-1]["mode"] for ledger in history.ledger.values()} == {"disconnected"}
         with running(config) as probe:
             simulator.stop_emitting()
             probe.await_sequences(simulator)
-        history = read_history(kafka.bootstrap_servers, registry.url, prefix, _PARTITIONS)
+        history = read_history(kafka.bootstrap_servers, registry.url, prefix, PARTITIONS)
         assert audit(history, simulator.record()) == []
         assert all(len({entry["writer_id"] for entry in ledger}) == 3 for ledger in history.ledger.values())
 
