@@ -99,12 +99,23 @@ def reconciling_parts(gaps: Gaps, closed: Sequence[RecordedGap], state: RunState
     """Return the parts of a transaction that record a run's reconciliations, each in the place that was read."""
     by_partition: defaultdict[int, list[Record]] = defaultdict(list)
     for each in closed:
-        gap = reconciled(each.gap, BY_JOB_TYPE[state.kind], state.run_id)
-        by_partition[each.partition].append(records.gap(gap, each.partition))
+        by_partition[each.partition].append(records.gap(_reconciled(each, state), each.partition))
     return [
         Part(StreamPartition("gap", number + 1), written[:-1], written[-1], gaps.ends[number] + len(written) - 1)
         for number, written in by_partition.items()
     ]
+
+
+def _reconciled(each: RecordedGap, state: RunState) -> dict[str, Any]:
+    return reconciled(each.gap, BY_JOB_TYPE[state.kind], state.run_id)
+
+
+def outcome(each: RecordedGap, state: RunState) -> str:
+    """Return what a run has made of a gap, as text: which one it is, and the event types that remain."""
+    remaining = ", ".join(_reconciled(each, state)["remaining"])
+    if not remaining:
+        return f"reconciled: gap of {described(each)}"
+    return f"partly reconciled: gap of {described(each)}; remaining: {remaining}"
 
 
 def described(each: RecordedGap) -> str:

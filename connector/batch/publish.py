@@ -18,7 +18,8 @@ from connector.batch.bus_ledger import (
 from connector.batch.calls import Reporter, Tools
 from connector.batch.command import Request
 from connector.batch.due import Due, Wanted, decide, read_runs
-from connector.batch.gaps import GapTopic, RecordedGap, described, reconciling_parts
+from connector.batch.gaps import GapTopic, RecordedGap, reconciling_parts
+from connector.batch.gaps import outcome as in_words
 from connector.batch.pace import Pace
 from connector.batch.records import BatchRecords, JobContext, RunAccount, RunStatus, unencodable
 from connector.batch.results import DeadResult, Finding
@@ -88,7 +89,7 @@ class Publisher:
 
         more = reconciling if account.vouches_for_all else nothing_more
         self._ledger.save(state, [self._records.run(account)], more)
-        return [*(f"partly reconciled: gap of {described(each)}" for each in closed), *_left_open(state, account)]
+        return [*(in_words(each, state) for each in closed), *_left_open(state, account)]
 
     def deliver(self, state: RunState, shard: ShardState, outcome: Outcome) -> None:
         """Publish X's answers about a shard, from where it stopped.

@@ -142,6 +142,7 @@ def test_streams_and_runs_together_have_all_that_x_said_but_for_what_remains(sta
     printed = stage.batch("tweets")
     runs = {run["type"]: run for run in stage.decoded("-batch")}
     assert printed.count("  partly reconciled: gap of ") == len(lost)
+    assert "Z; remaining: tweet.withheld, tweet.drop, tweet.undrop\n" in printed
     for gap in stage.gaps().values():
         assert gap["state"] == "partly-reconciled"
         assert gap["reconciled_by"] == [runs["tweets"]["run_id"]]

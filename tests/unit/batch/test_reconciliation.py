@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from connector.batch.due import Wanted, decide
-from connector.batch.gaps import Gaps, RecordedGap, described
+from connector.batch.gaps import Gaps, RecordedGap, described, outcome
 from connector.batch.ids import IdSource
 from connector.batch.state import RunState
 from connector.coverage.reconciliation import can_reconcile, reconciled, withdrawn
@@ -35,6 +35,20 @@ def _gap(stream: str = "tweet", **changes: object) -> dict[str, Any]:
         "remaining": None,
         **changes,
     }
+
+
+@pytest.mark.parametrize(
+    ("remaining", "start", "end"),
+    [
+        (None, "partly reconciled: gap of ", "Z; remaining: tweet.withheld, tweet.drop, tweet.undrop"),
+        (["tweet.delete"], "reconciled: gap of ", "Z"),
+    ],
+)
+def test_run_says_what_remains_of_a_gap(remaining: list[str] | None, start: str, end: str) -> None:
+    """Whoever ran it learns at once whether more is to be done."""
+    said = outcome(RecordedGap(0, 0, _gap(remaining=remaining)), _state({}))
+    assert said.startswith(f"{start}tweet/2 from ")
+    assert said.endswith(end)
 
 
 def test_run_about_tweets_makes_up_for_deletes_and_edits() -> None:
