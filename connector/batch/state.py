@@ -154,9 +154,11 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made: list[Path] = []
 
     def make(self) -> None:
-        """Create the folder if it is missing. Raises `OSError`."""
+        """Create the folder if it is missing, and those above it. Raises `OSError`."""
+        self._made = [each for each in (self.path, *self.path.parents) if not each.exists()]
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def load(self) -> RunState | None:
@@ -254,7 +256,10 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out of the folder. Raises `FolderInUseError`, and `OSError`."""
+        """Keep other processes out of the folder; remove it if nothing is in it then.
+
+        Raises `FolderInUseError`, and `OSError`.
+        """
         path = self.path / _LOCK
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as lock:
             try:
@@ -264,7 +269,12 @@ class RunFolder:
                 is_there = False
             if not is_there:  # or removed by a run that has just ended: the next run locks a new file
                 raise FolderInUseError(f"{self.path}: another run is using it")
-            yield
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    if samestat(path.stat(), os.fstat(lock.fileno())) and [*self.path.iterdir()] == [path]:
+                        self.remove()
 
     def clear(self) -> None:
         """Remove everything of a run except the lock: without it, another process would think the folder free."""
@@ -273,11 +283,15 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the locked folder, as the last operation on it; files that are not of a run stay."""
+        """Remove the locked folder, as the last operation on it, and those above it that were made for it.
+
+        Files that are not of a run stay.
+        """
         self.clear()
         (self.path / _LOCK).unlink()
         with suppress(OSError):
-            self.path.rmdir()
+            for each in dict.fromkeys((self.path, *self._made)):
+                each.rmdir()
 
 
 def _state_of(shard: Shard) -> ShardState:

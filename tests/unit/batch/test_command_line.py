@@ -286,6 +286,25 @@ def test_run_that_is_unknown_is_an_error(operator: Operator, command: list[str])
     assert stderr == f"connector: {where} holds no unfinished run 5fa4dafb61f5; see: connector batch status\n"
 
 
+@pytest.mark.parametrize(
+    ("ids", "code"), [(b"12\nodd\n", os.EX_DATAERR), (b"\x1f\x8b and no gzip", os.EX_DATAERR), (b"12\n", os.EX_OK)]
+)
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_command_that_leaves_no_run_leaves_no_folder(operator: Operator, command: str, ids: bytes, code: int) -> None:
+    """Ids that are not ids, for example; what was there before stays."""
+    given = operator.home / "some"
+    given.write_bytes(ids)
+    (operator.home / "kept").mkdir()
+    results = ["-r", str(operator.output)] if command == "run" else []
+    for folder in ("new/runs", "kept/runs"):
+        where = ["--folder", str(operator.home / folder)]
+        assert _ran(operator, command, "tweets", str(given), *results, *where)[0] == code
+    is_left = command == "submit" and code == os.EX_OK
+    assert (operator.home / "new").exists() is is_left
+    assert (operator.home / "kept").is_dir()
+    assert (operator.home / "kept/runs").exists() is is_left
+
+
 def test_submitted_run_is_cancelled_with_its_job(waiting: Operator) -> None:
     """Nothing of it stays, and X takes another job."""
     folder = ["--folder", str(waiting.home / "runs")]
