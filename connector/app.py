@@ -19,6 +19,7 @@ from connector.errors import (
     DependencyUnavailableError,
     NotProvisionedError,
     UnfitTopicsError,
+    WrongServerError,
 )
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
@@ -113,7 +114,7 @@ def wait_for_dependencies(
             return _unless_stopped(partial(prepare, settings), stop)
         except UnfitTopicsError:
             raise
-        except (DependencyUnavailableError, NotProvisionedError) as error:
+        except (DependencyUnavailableError, NotProvisionedError, WrongServerError) as error:
             if time.monotonic() >= deadline:
                 raise
             telemetry.waiting_for_dependencies(str(error))

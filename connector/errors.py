@@ -2,6 +2,7 @@
 
     ConnectorError                 anything we raise on purpose; `exit_code` is what the process ends with
     ├── SettingsError              the operator must correct settings (78)
+    │   └── WrongServerError       the same, or wait: a proxy may answer until a server is there
     ├── MissingExtraError          the operator must install an extra of the package (78)
     ├── NotProvisionedError        the operator must run `connector provision`, or grant a right (78)
     │   └── UnfitTopicsError       the same, and waiting cannot help: something has the wrong form
@@ -39,6 +40,10 @@ class SettingsError(ConnectorError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("settings are missing or wrong:", *(f"  {problem}" for problem in problems))
         self.problems = problems
+
+
+class WrongServerError(SettingsError):
+    """What answers at an address is not the server that the settings name: another one, or a proxy in front of it."""
 
 
 class MissingExtraError(ConnectorError):

@@ -9,7 +9,7 @@ import typer
 
 from connector.commands.options import Output, OutputOption, duration_us
 from connector.console import ConfigFile, configure, say
-from connector.errors import DependencyUnavailableError
+from connector.errors import DependencyUnavailableError, WrongServerError
 from connector.events.times import US_PER_S
 from connector.settings import Settings
 
@@ -68,7 +68,7 @@ def provision(  # noqa: PLR0913 - one for each option
         with RegistryClient(settings.schema_registry) as registry:
             return make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
 
-    plan = _patiently(attempt, duration_us(wait, "--wait") / US_PER_S)
+    plan = patiently(attempt, duration_us(wait, "--wait") / US_PER_S)
     if output is Output.JSON:
         say(json.dumps(plan.as_json(is_done=not dry_run)))
     else:
@@ -80,16 +80,20 @@ def provision(  # noqa: PLR0913 - one for each option
     raise typer.Exit(plan.exit_code)
 
 
-def _patiently(attempt: Callable[[], T], wait_s: float) -> T:
-    """Return what an attempt returns; while a dependency does not answer, print which, and retry for `wait_s`."""
+def patiently(attempt: Callable[[], T], wait_s: float, pause: Callable[[float], object] = time.sleep) -> T:
+    """Return what an attempt returns; while something does not answer, print which, and retry for `wait_s`.
+
+    A proxy that answers in place of the registry is waited for, too: it may not know of the registry yet.
+    """
     deadline, said = time.monotonic() + wait_s, ""
     while True:
         try:
             return attempt()
-        except DependencyUnavailableError as error:
+        except (DependencyUnavailableError, WrongServerError) as error:
             if time.monotonic() >= deadline:
                 raise
-            if (why := error.lines[0]) != said:
+            why = error.problems[0] if isinstance(error, WrongServerError) else error.lines[0]
+            if why != said:
                 said = why
                 say(f"waiting: {why}", err=True)
-        time.sleep(_RETRY_S)
+        pause(_RETRY_S)

@@ -16,7 +16,13 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from fastavro import parse_schema
 
-from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
+from connector.errors import (
+    ConnectorError,
+    DependencyUnavailableError,
+    NotProvisionedError,
+    SettingsError,
+    WrongServerError,
+)
 from connector.events.foreign_schema import check_decodable
 from connector.events.schemas import AvroSchema
 from connector.quoting import basic_credentials, keep_secret, shown
@@ -36,7 +42,8 @@ _REFUSED_WRITE = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY
 class RegistryClient:
     """A registry. Every method raises `DependencyUnavailableError` when it does not answer.
 
-    Raises `SettingsError`, from any method, when the address or the credentials are wrong.
+    Raises `SettingsError`, from any method, when the address or the credentials are wrong; `WrongServerError` when what
+    answers is no registry.
     """
 
     def __init__(self, settings: SchemaRegistrySettings) -> None:
@@ -200,8 +207,14 @@ class RegistryClient:
         ):  # of a write: Karapace says so of a subject that these credentials may not use
             return NotProvisionedError(f"schema registry {self._url}: {said}; or the right to this subject is missing")
         if error.http_status_code == HTTPStatus.NOT_FOUND:
-            return SettingsError([f"{_SECTION}__URL: no Confluent-compatible API at {self._url}: {said}"])
+            kind = SettingsError if _is_of_a_registry(error) else WrongServerError
+            return kind([f"{_SECTION}__URL: no Confluent-compatible API at {self._url}: {said}"])
         return DependencyUnavailableError(f"schema registry {self._url} fails: {said}")
+
+
+def _is_of_a_registry(error: SchemaRegistryError) -> bool:
+    """Return whether the body was one of a registry's: the client has -1 or None in place of a code otherwise."""
+    return str(error.error_code).isdigit()
 
 
 def _default_port(url: str) -> str:

@@ -19,6 +19,7 @@ from connector.errors import (
     OwnCorruptionError,
     SettingsError,
     UnfitTopicsError,
+    WrongServerError,
 )
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import COVERAGE, LEDGER, AvroSchema
@@ -116,20 +117,25 @@ def test_process_that_ends_logs_why_in_one_event(error: Exception | None, ended:
 
 
 def test_start_ends_at_once_where_waiting_cannot_help() -> None:
-    """An hour until the deadline changes nothing about a topic that is there; what is missing may still come."""
-    asked: list[int] = []
+    """An hour until the deadline changes nothing about a topic that is there; what is missing may still come.
+
+    So may the registry behind a proxy.
+    """
+    errors = [NotProvisionedError("missing"), WrongServerError(["a proxy"]), UnfitTopicsError("differs")]
     stop = threading.Event()
 
     def ask(_: Settings) -> NoReturn:
-        asked.append(1)
-        raise NotProvisionedError("missing") if len(asked) == 1 else UnfitTopicsError("differs")
+        raise errors.pop(0)
 
     settings = _SETTINGS.model_copy(
         update={"pipeline": _SETTINGS.pipeline.model_copy(update={"start_deadline_s": 3600.0})}
     )
     with capture_logs() as logs, pytest.raises(UnfitTopicsError):
         wait_for_dependencies(settings, stop, _telemetry(), prepare=ask, retry_s=0.01)
-    assert [log["detail"] for log in logs if log["event"] == "waiting_for_dependencies"] == ["missing"]
+    assert [log["detail"] for log in logs if log["event"] == "waiting_for_dependencies"] == [
+        "missing",
+        "settings are missing or wrong:\n  a proxy",
+    ]
 
 
 def test_registry_is_checked_although_kafka_is_away() -> None:

@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 from connector.demo.registry import DemoRegistry
-from connector.errors import ConnectorError, DependencyUnavailableError, NotProvisionedError, SettingsError
+from connector.errors import (
+    ConnectorError,
+    DependencyUnavailableError,
+    NotProvisionedError,
+    SettingsError,
+    WrongServerError,
+)
 from connector.events.schemas import COVERAGE, GAP, LEDGER
 from connector.kafka.registry import RegistryClient
 from connector.settings import SchemaRegistrySettings
@@ -257,8 +263,14 @@ def test_writer_schema_that_is_no_record_to_read_by_is_refused(text: str) -> Non
             SettingsError,
             "these credentials: User is denied operation Write",
         ),
-        ((404, {"message": "no such path"}), SettingsError, "__URL: no Confluent-compatible API at http"),
-        ((404, b"<html>"), SettingsError, "no Confluent-compatible API"),
+        (
+            (404, {"error_code": 404, "message": "HTTP 404 Not Found"}),
+            SettingsError,
+            "__URL: no Confluent-compatible API",
+        ),
+        ((404, {"message": "no such path"}), WrongServerError, "__URL: no Confluent-compatible API at http"),
+        ((404, {"error_code": "NR", "message": "no route"}), WrongServerError, "no Confluent-compatible API"),
+        ((404, b"<html>"), WrongServerError, "no Confluent-compatible API"),
         ((429, {"error_code": 429, "message": "slow down"}), DependencyUnavailableError, "fails: slow down"),
         ((500, {"error_code": 50001, "message": "store is down"}), DependencyUnavailableError, "fails: store is down"),
         ((503, b""), DependencyUnavailableError, r"fails: .*HTTP 503"),
@@ -268,9 +280,10 @@ def test_writer_schema_that_is_no_record_to_read_by_is_refused(text: str) -> Non
 def test_error_of_the_registry_says_what_to_do(
     answer: tuple[int, object], kind: type[ConnectorError], message: str
 ) -> None:
-    """Wrong settings are told apart from a registry that is down."""
-    with _scripted(answer) as (client, _), pytest.raises(kind, match=message):
+    """Wrong settings are told apart from a registry that is down, and a registry's 404 from that of a proxy."""
+    with _scripted(answer) as (client, _), pytest.raises(kind, match=message) as raised:
         client.find("topic-value", GAP)
+    assert raised.type is kind
 
 
 @pytest.mark.parametrize("call", ["find", "register", "compatibility", "set_compatibility", "writer_schema"])
