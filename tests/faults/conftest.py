@@ -18,12 +18,14 @@ import pytest
 from tests.conftest import SEED
 from tests.faults.deck import deal
 from tests.faults.stage import Stage
+from tests.rig import session
 from tests.rig.kafka import KafkaCluster
 from tests.rig.process import free_port
 from tests.rig.proxy import KafkaProxy
 from tests.rig.registry import Registry
 from tests.rig.session import REGISTRY_VARIABLE, SchemaRegistry, share
 
+registry = session.registry
 _ROUNDS = os.environ.get("ROUNDS") or "0"
 _DEALT, _FIRED = "kinds dealt", "kinds fired"
 
@@ -105,16 +107,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"{'plays':>7} {'fired':>7}")
     for kind in sorted(dealt | fired):
         terminalreporter.line(f"{dealt[kind]:>7} {fired[kind]:>7}  {kind}")
-
-
-@pytest.fixture(scope="session")
-def registry() -> Iterator[SchemaRegistry]:
-    """Start a registry for all scenarios, or take the one that the workers share."""
-    if existing := os.environ.get(REGISTRY_VARIABLE):
-        yield SchemaRegistry(existing)
-        return
-    with Registry() as server:
-        yield SchemaRegistry(server.url)
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,13 @@ from connector.events.catalog import STREAM_PARTITIONS
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
 from tests.integration.batch.stage import BatchStage
+from tests.rig import session
 from tests.rig.kafka import KafkaCluster
 from tests.rig.registry import Registry
 from tests.rig.service import Config, delete_topics, make_config, provisioned, running
 from tests.rig.session import KAFKA_VARIABLE, REGISTRY_VARIABLE, Kafka, SchemaRegistry, share
 
+registry = session.registry
 _LONGEST = (
     "test_versions.py",
     "test_coverage_report.py",
@@ -80,16 +82,6 @@ def kafka() -> Iterator[Kafka]:
         return
     with KafkaCluster() as cluster:
         yield Kafka(cluster.bootstrap_servers)
-
-
-@pytest.fixture(scope="session")
-def registry() -> Iterator[SchemaRegistry]:
-    """Start a schema registry that all tests of the session share, or take the existing one."""
-    if existing := os.environ.get(REGISTRY_VARIABLE):
-        yield SchemaRegistry(existing.rstrip("/"))
-        return
-    with Registry() as server:
-        yield SchemaRegistry(server.url)
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """Owns the addresses of the servers that a test session shares; nothing here can stop them, and no test may."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
+
+from tests.rig.registry import Registry
 
 KAFKA_VARIABLE = "CONNECTOR_TEST_KAFKA"
 REGISTRY_VARIABLE = "CONNECTOR_TEST_REGISTRY"
@@ -35,3 +37,13 @@ def share(config: pytest.Config, variable: str, start: Callable[[ExitStack], str
         servers = ExitStack()
         config.add_cleanup(servers.close)
         os.environ[variable] = start(servers)
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[SchemaRegistry]:
+    """Start a schema registry that all tests of the session share, or take the existing one."""
+    if existing := os.environ.get(REGISTRY_VARIABLE):
+        yield SchemaRegistry(existing.rstrip("/"))
+        return
+    with Registry() as server:
+        yield SchemaRegistry(server.url)
