@@ -19,7 +19,7 @@ Foreign exceptions become one of these at the seam where the foreign library is 
 import os
 
 UNEXPECTED = 1
-"""What a process ends with that an exception of no class of ours ends."""
+"""Exit code of a process that an unexpected exception ends."""
 
 
 class ConnectorError(Exception):
