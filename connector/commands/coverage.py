@@ -2,7 +2,7 @@
 
 import os
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from connector.commands.options import FromOption, group_names, time_range
 from connector.console import ConfigFile, Progress, configure, say, say_foreign
 from connector.events.times import US_PER_S
 from connector.settings import Settings
+
+if TYPE_CHECKING:
+    from connector.operations.coverage_report import CoverageReport
 
 _DAY_US = 24 * 60 * 60 * US_PER_S
 _LAG_US = 5 * 60 * US_PER_S
@@ -55,9 +58,7 @@ def coverage(
     wrong; 69 Kafka or the registry does not answer; 70 a ledger cannot be read, or records were found that the
     connector did not write; 78 settings are wrong, or topics or rights are missing.
     """
-    from connector.operations import coverage_forms as forms
     from connector.operations.coverage_reading import read_coverage
-    from connector.operations.coverage_report import Verdict
     from connector.x.clock import wall_us
 
     chosen = time_range(start, end, default_us=_DAY_US, lag_us=_LAG_US)
@@ -69,6 +70,14 @@ def coverage(
         )
     finally:
         progress.show("")
+    show(report, output)
+
+
+def show(report: "CoverageReport", output: ReportOutput) -> None:
+    """Print a report. Raises `typer.Exit` with the exit code unless it is complete."""
+    from connector.operations import coverage_forms as forms
+    from connector.operations.coverage_report import Verdict
+
     if output is ReportOutput.JSON:
         say(forms.as_json(report))
     elif output is ReportOutput.CSV:
