@@ -38,20 +38,25 @@ def consumers(
     from connector.operations.consumers import ConsumersReader
 
     settings = configure(Settings, config)
-    groups = _groups(group or (), settings)
+    groups = chosen_groups(group or (), settings)
     if watch:
         reader = ConsumersReader(settings, groups)  # one for all: it knows earlier looks, and opens itself again
         refresh(lambda: reader, lambda found: _lines(found, output), Screen())
     else:
         with ConsumersReader(settings, groups) as reader:
             found = reader.read()
-        say(*_lines(found, output))
-        say_foreign(found.foreign)
-        if not found.is_well:
-            raise typer.Exit(1)
+        show(found, output)
 
 
-def _groups(given: Sequence[str], settings: Settings) -> Sequence[str]:
+def show(found: "Consumers", output: Output) -> None:
+    """Print groups. Raises `typer.Exit` unless all are well."""
+    say(*_lines(found, output))
+    say_foreign(found.foreign)
+    if not found.is_well:
+        raise typer.Exit(1)
+
+
+def chosen_groups(given: Sequence[str], settings: Settings) -> Sequence[str]:
     """Return the groups to look at, each once. Raises `typer.BadParameter`."""
     groups = group_names(given, "GROUP") or settings.kafka.watched_groups
     if not groups:
