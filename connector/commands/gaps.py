@@ -1,7 +1,7 @@
 """The commands about recorded gaps: print them, or withdraw one that proved false."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -93,6 +93,17 @@ def _print(
 
     asked = None if start is None and end is None else time_range(start, end, default_us=wall_us())
     found, foreign = read_gaps(configure(Settings, config))
+    show(found, foreign, output, asked, states)
+
+
+def show(
+    found: Sequence[Mapping[str, Any]],
+    foreign: Sequence[str],
+    output: Output,
+    asked: TimeRange | None = None,
+    states: list[GapState] | None = None,
+) -> None:
+    """Print the gaps that have one of the states, if any, and overlap the range, if any; say which are foreign."""
     say_foreign(foreign)
     wanted = [gap for gap in found if is_wanted(gap, asked, states)]
     if output is Output.JSON:

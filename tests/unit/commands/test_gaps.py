@@ -10,12 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from connector import cli
-from connector.commands import gaps as gaps_module
-from connector.commands.gaps import is_wanted
-from connector.commands.options import TimeRange
+from connector.commands.gaps import is_wanted, show
+from connector.commands.options import Output, TimeRange
 from connector.coverage.gap import GapState
 from connector.events.times import US_PER_S
-from connector.operations import history
+from tests.unit.commands.printing import shown
 
 _GAP: dict[str, Any] = {
     "gap_id": "tweet/2/a/b",
@@ -60,13 +59,14 @@ def test_states_choose() -> None:
     assert is_wanted(_GAP, None, [])
 
 
-def _printed(
-    monkeypatch: pytest.MonkeyPatch, *arguments: str, gap: Mapping[str, Any] = MappingProxyType(_GAP)
-) -> tuple[int, str]:
-    monkeypatch.setattr(gaps_module, "configure", lambda *_: None)
-    monkeypatch.setattr(history, "read_gaps", lambda _: ([dict(gap)], []))
-    result = CliRunner().invoke(cli.app, ["gaps", *arguments])
-    return result.exit_code, result.stdout
+def _shown(
+    output: Output = Output.TABLE,
+    states: list[GapState] | None = None,
+    gap: Mapping[str, Any] = MappingProxyType(_GAP),
+) -> str:
+    result = shown(lambda: show([dict(gap)], [], output, states=states))
+    assert result.exit_code == os.EX_OK
+    return result.stdout
 
 
 @pytest.mark.parametrize(
@@ -85,23 +85,23 @@ def _printed(
     ],
 )
 def test_gap_says_what_a_batch_run_makes_up_for(
-    monkeypatch: pytest.MonkeyPatch, stream: str, state: str, remaining: list[str] | None, says: list[str]
+    stream: str, state: str, remaining: list[str] | None, says: list[str]
 ) -> None:
     """As long as none has, and by the type of ids that it takes."""
     gap = {**_GAP, "stream": stream, "state": state, "remaining": remaining, "reconciled_by": ["run-1"]}
-    lines = [line.strip() for line in _printed(monkeypatch, gap=gap)[1].splitlines()]
+    lines = [line.strip() for line in _shown(gap=gap).splitlines()]
     assert [line for line in lines if "batch run" in line] == says
 
 
-def test_withdrawn_gap_is_printed_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_withdrawn_gap_is_printed_with_its_reason() -> None:
     """On a line of its own, below the id that `withdraw` takes; as JSON with everything, in an array."""
-    head, first, second, third = _printed(monkeypatch)[1].splitlines()
+    head, first, second, third = _shown().splitlines()
     assert head.split() == ["PARTITION", "FROM", "TO", "STATE", "CAUSE:", "DETAIL"]
     assert first.endswith("  withdrawn  ledger-reset: d")
     assert second.strip() == "id: tweet/2/a/b"
     assert third.strip() == "withdrawn at 1970-01-01T00:05:00.000000Z: nothing was missing"
-    assert json.loads(_printed(monkeypatch, "list", "--output=json")[1]) == [_GAP]
-    assert _printed(monkeypatch, "--state=lost") == (os.EX_OK, "no gaps match\n")
+    assert json.loads(_shown(Output.JSON)) == [_GAP]
+    assert _shown(states=[GapState.LOST]) == "no gaps match\n"
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,7 @@ def test_withdrawn_gap_is_printed_with_its_reason(monkeypatch: pytest.MonkeyPatc
     ],
     ids=" ".join,
 )
-def test_option_that_would_be_without_effect_is_refused(
-    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
-) -> None:
+def test_option_that_would_be_without_effect_is_refused(arguments: tuple[str, ...]) -> None:
     """Above all a file of settings: the command would go to another Kafka than meant."""
-    code, said = _printed(monkeypatch, *arguments)
-    assert (code, said) == (2, "")
+    result = CliRunner().invoke(cli.app, ["gaps", *arguments])
+    assert (result.exit_code, result.stdout) == (2, "")
