@@ -3,7 +3,7 @@
 import gc
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,11 @@ from connector.console import ConfigFile, configure, say
 from connector.errors import ConnectorError, DependencyUnavailableError
 from connector.settings import HttpSettings, RunSettings, variable_name
 from connector.signals import end_at_once_on_sigterm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connector.operations.checks import Check
 
 _SWITCH_INTERVAL_S = 0.002
 """How long a busy thread may hold the interpreter: an HTTP answer needs it several times, behind a few others."""
@@ -57,17 +62,26 @@ def check(
     crosses the network unencrypted. Exit codes: 0 all is well; 69 something does not answer; 78 something must be
     corrected.
     """
-    from connector.operations.checks import all_checks, failed, summary
+    from connector.app import online_checks
+    from connector.operations.checks import all_checks, failed
 
     try:
-        checks = list(all_checks(configure(RunSettings, config), online=online))
+        settings = configure(RunSettings, config)
+        checks = list(all_checks(settings, online_checks(settings) if online else ()))
     except ConnectorError as error:
         if output is Output.TABLE:
             raise
         checks = [failed(error)]
+    show_checks(checks, output, is_summed_up=online)
+
+
+def show_checks(checks: "Sequence[Check]", output: Output, *, is_summed_up: bool) -> None:
+    """Print checks. Raises `typer.Exit` with the exit code of the first that failed."""
+    from connector.operations.checks import summary
+
     if output is Output.JSON:
         say(json.dumps({"summary": summary(checks), "checks": [each.as_json() for each in checks]}))
-    elif online:
+    elif is_summed_up:
         say(summary(checks), *(line for each in checks for line in each.lines()))
     else:
         say(*(line for each in checks for line in each.lines()))

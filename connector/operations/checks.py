@@ -1,12 +1,11 @@
 """The checks of `connector check`: each dependency of `run`, and the result."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from connector.app import online_checks
 from connector.configuration import risks
 from connector.errors import ConnectorError
 from connector.kafka.clients import try_properties
@@ -43,8 +42,8 @@ class Check:
         yield from more
 
 
-def all_checks(settings: RunSettings, *, online: bool) -> Iterator[Check]:
-    """Yield the result of each check; without `online` nothing outside this machine is contacted.
+def all_checks(settings: RunSettings, online: Iterable[tuple[str, Callable[[], str]]] = ()) -> Iterator[Check]:
+    """Yield the result of each check, the last of them those of `online`, which contact what is outside this machine.
 
     Raises `SettingsError` if the settings do not give a client: then nothing else can be checked.
     """
@@ -54,9 +53,7 @@ def all_checks(settings: RunSettings, *, online: bool) -> Iterator[Check]:
     for risk in risks(settings):
         yield Check("settings", Result.WARNING, (risk,))
     yield Check("settings", Result.OK)
-    if not online:
-        return
-    for name, do_check in online_checks(settings):
+    for name, do_check in online:
         try:
             yield Check(name, Result.OK, (do_check(),))
         except ConnectorError as error:
