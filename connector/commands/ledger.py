@@ -1,7 +1,7 @@
 """Commands about the ledger: audit it, or start a new one."""
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,10 @@ from connector.console import ConfigFile, Progress, configure, say, say_foreign
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.events.times import US_PER_S, format_us
 from connector.settings import Settings
+
+if TYPE_CHECKING:
+    from connector.operations.audit_report import AuditReport
+    from connector.operations.reset import LedgerReset
 
 _DAY_US = 86_400 * US_PER_S
 
@@ -43,7 +47,6 @@ def verify(
     everything is sound; 64 an option is wrong; 69 Kafka or the registry does not answer; 70 there are discrepancies,
     which are printed; 78 a setting, topic or permission is wrong or missing.
     """
-    from connector.operations.audit_report import as_json, lines
     from connector.operations.verification import verify as audit
     from connector.x.clock import wall_us
 
@@ -52,9 +55,16 @@ def verify(
     progress = Progress()
     result = audit(settings, audited.start_us, audited.end_us if end else None, wall_us(), progress.show)
     progress.show("")
-    say(*(as_json(result) if output is Output.JSON else lines(result)))
-    say_foreign(result.foreign)
-    if not result.is_sound:
+    show(result, output)
+
+
+def show(report: "AuditReport", output: Output) -> None:
+    """Print an audit. Raises `typer.Exit` unless everything is sound."""
+    from connector.operations.audit_report import as_json, lines
+
+    say(*(as_json(report) if output is Output.JSON else lines(report)))
+    say_foreign(report.foreign)
+    if not report.is_sound:
         raise typer.Exit(os.EX_SOFTWARE)
 
 
@@ -98,13 +108,18 @@ def reset(  # noqa: PLR0913 - one for each option
     if gap_from_us is not None and gap_from_us >= now_us:
         raise typer.BadParameter(f"{format_us(gap_from_us)} is not in the past", param_hint="--gap-from")
     with LedgerReset(configure(Settings, config), chosen, is_forced=force, gap_from_us=gap_from_us) as planned:
-        plan = planned.plan()
-        say_foreign(planned.foreign)
-        say(*plan.lines())
-        if dry_run:
-            return
-        await_consent(f"Start a new ledger for {chosen}, and stop its owner? {plan.consequence}", yes=yes)
-        gap = planned.carry_out()
+        reset_with_consent(planned, chosen, dry_run=dry_run, yes=yes)
+
+
+def reset_with_consent(planned: "LedgerReset", chosen: StreamPartition, *, dry_run: bool, yes: bool) -> None:
+    """Print what a reset would do, and do it with consent."""
+    plan = planned.plan()
+    say_foreign(planned.foreign)
+    say(*plan.lines())
+    if dry_run:
+        return
+    await_consent(f"Start a new ledger for {chosen}, and stop its owner? {plan.consequence}", yes=yes)
+    gap = planned.carry_out()
     say(f"{chosen}: started a new ledger")
     if gap is not None:
         say(f"{chosen}: recorded a gap from {format_us(gap.start_us)} to {format_us(gap.end_us)}")
