@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
@@ -52,7 +52,6 @@ def provision(  # noqa: PLR0913 - one for each option
     """
     from connector.kafka.cluster import Cluster
     from connector.kafka.registry import RegistryClient
-    from connector.kafka.topic_rules import rules_of_streams
     from connector.operations import manifests
     from connector.operations.provision import provision as make
 
@@ -68,7 +67,13 @@ def provision(  # noqa: PLR0913 - one for each option
         with RegistryClient(settings.schema_registry) as registry:
             return make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
 
-    plan = patiently(attempt, duration_us(wait, "--wait") / US_PER_S)
+    show(patiently(attempt, duration_us(wait, "--wait") / US_PER_S), settings, output, dry_run=dry_run)
+
+
+def show(plan: "Plan", settings: Settings, output: Output, *, dry_run: bool) -> NoReturn:
+    """Print what was created and what differs. Raises `typer.Exit` with the exit code."""
+    from connector.kafka.topic_rules import rules_of_streams
+
     if output is Output.JSON:
         say(json.dumps(plan.as_json(is_done=not dry_run)))
     else:
