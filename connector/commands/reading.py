@@ -124,8 +124,7 @@ def tail(  # noqa: PLR0913 - one for each option
 
         records = _records(reader, span, should_stop)
         chosen_records = (record for record in records if key_bytes in {None, record.key})
-        lines = _lines(chosen_records, decoder, names.dead_letter)
-        for text in islice(lines, number):
+        for text in islice(lines(chosen_records, decoder, names.dead_letter), number):
             say(text)
         if position is not None:
             position.keep(reader.reached)
@@ -143,7 +142,7 @@ def _check_group(group: str | None, others: Mapping[str, str | None]) -> None:
         )
 
 
-def _lines(records: "Iterable[ReadRecord]", decoder: "AvroReader", dead_letters: str) -> Iterator[str]:
+def lines(records: "Iterable[ReadRecord]", decoder: "AvroReader", dead_letters: str) -> Iterator[str]:
     """Yield each record as it is printed; say which the connector did not write."""
     from connector.kafka.reading import ForeignRecordError, foreign_records_refused
 
