@@ -6,7 +6,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 
-def shown(show: Callable[[], object]) -> Result:
+def printed(show: Callable[[], object]) -> Result:
     """Run the end of a command as a command, on a terminal that takes colours, and return what it prints."""
     app = typer.Typer()
 

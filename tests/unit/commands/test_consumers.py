@@ -12,7 +12,7 @@ from connector.commands.options import Output
 from connector.operations.consumers import Consumers
 from connector.settings import KafkaSettings, SchemaRegistrySettings, Settings
 from connector.telemetry.group_states import HOUR_US, GroupState, TopicLag, WatchedGroup
-from tests.unit.commands.printing import shown
+from tests.unit.commands.printing import printed
 
 _AT = 1_800_000_000_000_000
 _HOSTILE = "x\x1b[2J\u202e\r\nall 1 are well"
@@ -26,7 +26,7 @@ _LATE = replace(
 
 
 def _shown(*groups: WatchedGroup, output: Output = Output.TABLE) -> Result:
-    return shown(lambda: show(Consumers(_AT, groups, ("a record",)), output))
+    return printed(lambda: show(Consumers(_AT, groups, ("a record",)), output))
 
 
 def test_groups_are_those_given_or_else_those_of_the_settings() -> None:

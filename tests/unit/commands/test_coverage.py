@@ -8,14 +8,14 @@ from typer.testing import Result
 
 from connector.commands.coverage import ReportOutput, show
 from connector.operations.coverage_report import CoverageReport, Verdict
-from tests.unit.commands.printing import shown
+from tests.unit.commands.printing import printed
 from tests.unit.operations.coverage_values import COVERAGE, GAP, LETTER, REPORT
 
 _HOSTILE = "x\x1b[2J\x1b]0;y\x07\u202e\r\ncomplete: x.compliance\n=cmd()"
 
 
 def _shown(report: CoverageReport, output: str) -> Result:
-    return shown(lambda: show(report, ReportOutput(output)))
+    return printed(lambda: show(report, ReportOutput(output)))
 
 
 @pytest.mark.parametrize(

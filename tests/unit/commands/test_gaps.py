@@ -14,7 +14,7 @@ from connector.commands.gaps import is_wanted, show
 from connector.commands.options import Output, TimeRange
 from connector.coverage.gap import GapState
 from connector.events.times import US_PER_S
-from tests.unit.commands.printing import shown
+from tests.unit.commands.printing import printed
 
 _GAP: dict[str, Any] = {
     "gap_id": "tweet/2/a/b",
@@ -64,7 +64,7 @@ def _shown(
     states: list[GapState] | None = None,
     gap: Mapping[str, Any] = MappingProxyType(_GAP),
 ) -> str:
-    result = shown(lambda: show([dict(gap)], [], output, states=states))
+    result = printed(lambda: show([dict(gap)], [], output, states=states))
     assert result.exit_code == os.EX_OK
     return result.stdout
 
