@@ -42,6 +42,8 @@ def test_position_is_kept_every_five_seconds_and_only_what_changed() -> None:
     consumer = _Commits()
     with _position(consumer, lambda: now_s[0]) as position:
         position.keep_now_and_then({("t", 0): 1})
+        now_s[0] = 4.9
+        position.keep_now_and_then({("t", 0): 1})
         assert not consumer.kept
         now_s[0] = 5.0
         position.keep_now_and_then({("t", 0): 2, ("t", 1): 7})
