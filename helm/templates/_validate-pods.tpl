@@ -25,9 +25,9 @@
       "dashboard.labels" .Values.dashboard.labels -}}
 {{- range $name, $text := $labels -}}
 {{- if hasKey $ours $name -}}
-{{- $problems = append $problems (printf "- %s: %s is what the chart selects by: leave it out" $value $name) -}}
+{{- $problems = append $problems (printf "- %s: %s is a label that the chart selects by: leave it out" $value $name) -}}
 {{- else if not (regexMatch $key $name) -}}
-{{- $problems = append $problems (printf "- %s: %s is no name of a label: letters, digits, `-`, `_` and `.`, at most 63, after a domain and `/` or none" $value $name) -}}
+{{- $problems = append $problems (printf "- %s: %s is not a valid label name: letters, digits, `-`, `_` and `.`, at most 63, after a domain and `/` or none" $value $name) -}}
 {{- else if not (regexMatch (printf "^%s?$" $word) $text) -}}
 {{- $problems = append $problems (printf "- %s: %s cannot be %s: a label is at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends" $value $name $text) -}}
 {{- end -}}
@@ -35,7 +35,7 @@
 {{- end -}}
 {{- range $name, $text := .Values.nodeSelector -}}
 {{- if not (and (regexMatch $key $name) (regexMatch (printf "^%s?$" $word) $text)) -}}
-{{- $problems = append $problems (printf "- nodeSelector: %s: %s is no label of a node: see its name and value by `kubectl get nodes --show-labels`" $name $text) -}}
+{{- $problems = append $problems (printf "- nodeSelector: %s: %s is not a valid node label: see names and values with `kubectl get nodes --show-labels`" $name $text) -}}
 {{- end -}}
 {{- end -}}
 {{- range $value, $annotations := dict
@@ -51,9 +51,9 @@
       "dashboard.annotations" .Values.dashboard.annotations -}}
 {{- range $name := keys ($annotations | default dict) | sortAlpha -}}
 {{- if has $name (list (include "connector.configAnnotation" $) "checksum/secrets") -}}
-{{- $problems = append $problems (printf "- %s: %s is an annotation of the chart's: leave it out" $value $name) -}}
+{{- $problems = append $problems (printf "- %s: %s is an annotation that the chart sets: leave it out" $value $name) -}}
 {{- else if not (regexMatch $key (lower $name)) -}}
-{{- $problems = append $problems (printf "- %s: %s is no name of an annotation: letters, digits, `-`, `_` and `.`, at most 63, after a domain and `/` or none" $value $name) -}}
+{{- $problems = append $problems (printf "- %s: %s is not a valid annotation name: letters, digits, `-`, `_` and `.`, at most 63, after a domain and `/` or none" $value $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -96,7 +96,7 @@
 {{- end -}}
 {{- range $name := concat (keys (.properties | default dict)) (keys (kindIs "map" $more | ternary $more (dict))) | sortAlpha | uniq -}}
 {{- if regexMatch "(^|\\.)(password|passphrase|secret)$|\\.key\\.pem$|^sasl\\.(oauthbearer\\.(config|extensions)|jaas\\.config|kerberos\\.kinit\\.cmd)$" $name -}}
-{{- $problems = append $problems (printf "- kafka.secretProperties.existingSecret: is the place for the property %s: set it to a Secret whose key `%s` holds it in a JSON map" $name $.Values.kafka.secretProperties.key) -}}
+{{- $problems = append $problems (printf "- kafka.secretProperties.existingSecret: must hold the property %s: set it to a Secret whose key `%s` holds it in a JSON map" $name $.Values.kafka.secretProperties.key) -}}
 {{- end -}}
 {{- end -}}
 {{- if gt (int $config.min_insync_replicas) (int $config.replication_factor) -}}
@@ -175,7 +175,7 @@
 {{- $node = kindIs "map" $next | ternary $next (dict) -}}
 {{- end -}}
 {{- if hasKey $node (last $names) -}}
-{{- $problems = append $problems (printf "- config.%s: does not belong there; set %s" $path $instead) -}}
+{{- $problems = append $problems (printf "- config.%s: cannot be set there; set %s" $path $instead) -}}
 {{- end -}}
 {{- end -}}
 {{- join "\n" $problems -}}
@@ -219,7 +219,7 @@ file, and what the chart derives from that would not follow.
 {{- if and .value (or (regexMatch "^CONNECTOR_.*(TOKEN|API_KEY|SECRET|PASSWORD|KAFKA__PROPERTIES)$" (toString .name)) (and (regexMatch "(?i)_proxy$" (toString .name)) (regexMatch "//[^/]*@" (toString .value)))) -}}
 {{- $problems = append $problems (printf "- extraEnv: %s may hold a secret: give it by valueFrom.secretKeyRef, or by the values that name a Secret" .name) -}}
 {{- else if regexMatch "^CONNECTOR_(X__(BASE_URL|STREAMS|TRANSFER_ORIGINS)|KAFKA__(BOOTSTRAP_SERVERS|TOPIC_PREFIX|SECURITY_PROTOCOL)|SCHEMA_REGISTRY__URL|HTTP__(HOST|PORT))$" (toString .name) -}}
-{{- $problems = append $problems (printf "- extraEnv: %s is what ports and notes are made from: set its value, or the setting under config" .name) -}}
+{{- $problems = append $problems (printf "- extraEnv: %s determines ports and notes: set its value of the chart, or the setting under config" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- join "\n" $problems -}}
@@ -270,7 +270,7 @@ file, and what the chart derives from that would not follow.
       "alertThresholds" (keys (.alertThresholds | default dict) | sortAlpha) -}}
 {{- range $name := $names -}}
 {{- if not (has $name $known) -}}
-{{- $problems = append $problems (printf "- prometheusRule.%s: %s is not an alert of ours: docs/runbook.md has a section for each" $value $name) -}}
+{{- $problems = append $problems (printf "- prometheusRule.%s: %s is not an alert of the chart: docs/runbook.md has a section for each" $value $name) -}}
 {{- else if and (eq $value "alertThresholds") (not (has $name $limited)) -}}
 {{- $problems = append $problems (printf "- prometheusRule.alertThresholds: %s has no threshold: these have: %s" $name (join ", " $limited)) -}}
 {{- end -}}

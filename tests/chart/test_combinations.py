@@ -31,7 +31,7 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ),
     (
         {"kafka": {"properties": {"linger.ms": 5, "sasl.oauthbearer.client.secret": "s"}}},
-        "kafka.secretProperties.existingSecret: is the place for the property sasl.oauthbearer.client.secret: set",
+        "kafka.secretProperties.existingSecret: must hold the property sasl.oauthbearer.client.secret: set",
     ),
     (
         {"config": {"kafka": {"properties": '{"ssl.key.pem": "s"}'}}},
@@ -47,15 +47,15 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ),
     (
         {"kafka": {"properties": {"sasl.oauthbearer.config": "s"}}},
-        "kafka.secretProperties.existingSecret: is the place for the property sasl.oauthbearer.config: set it to a",
+        "kafka.secretProperties.existingSecret: must hold the property sasl.oauthbearer.config: set it to a",
     ),
     (
         {"kafka": {"properties": {"sasl.oauthbearer.extensions": "s"}}},
-        "kafka.secretProperties.existingSecret: is the place for the property sasl.oauthbearer.extensions: set it to a",
+        "kafka.secretProperties.existingSecret: must hold the property sasl.oauthbearer.extensions: set it to a",
     ),
     (
         {"config": {"kafka": {"properties": {"ssl.key.pem": "s"}}}},
-        "kafka.secretProperties.existingSecret: is the place for the property ssl.key.pem: set it to a Secret whose",
+        "kafka.secretProperties.existingSecret: must hold the property ssl.key.pem: set it to a Secret whose",
     ),
     (
         {"kafka": {"securityProtocol": "SASL_PLAINTEXT"}},
@@ -126,25 +126,31 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ({"global": {"imageRegistry": "oci://m"}}, "global.imageRegistry: oci://m is a URL: leave out what is before the"),
     ({"commonLabels": {"team": "trust-"}}, "commonLabels: team cannot be trust-: a label is at most 63 letters"),
     ({"podLabels": {"team": "a" * 64}}, f"podLabels: team cannot be {'a' * 64}: a label is at most 63 letters"),
-    ({"podLabels": {"our team": "a"}}, "podLabels: our team is no name of a label: letters, digits, `-`, `_` and `.`"),
+    (
+        {"podLabels": {"our team": "a"}},
+        "podLabels: our team is not a valid label name: letters, digits, `-`, `_` and `.`",
+    ),
     (
         {"serviceMonitor": {"labels": {"/a": "b"}}},
-        "serviceMonitor.labels: /a is no name of a label: letters, digits, `-`, `_` and `.`, at most 63",
+        "serviceMonitor.labels: /a is not a valid label name: letters, digits, `-`, `_` and `.`, at most 63",
     ),
     (
         {"commonLabels": {"app.kubernetes.io/name": "other"}},
-        "commonLabels: app.kubernetes.io/name is what the chart selects by: leave it out",
+        "commonLabels: app.kubernetes.io/name is a label that the chart selects by: leave it out",
     ),
     (
         {"tests": {"podLabels": {"app.kubernetes.io/component": "connector"}}},
-        "tests.podLabels: app.kubernetes.io/component is what the chart selects by: leave it out",
+        "tests.podLabels: app.kubernetes.io/component is a label that the chart selects by: leave it out",
     ),
     (
         {"podAnnotations": {CONFIG_ANNOTATION: "a"}},
-        f"podAnnotations: {CONFIG_ANNOTATION} is an annotation of the chart's: leave it out",
+        f"podAnnotations: {CONFIG_ANNOTATION} is an annotation that the chart sets: leave it out",
     ),
-    ({"nodeSelector": {"disk": "ssd!"}}, "nodeSelector: disk: ssd! is no label of a node: see its name and value by"),
-    ({"podAnnotations": {"a:b": "c"}}, "podAnnotations: a:b is no name of an annotation: letters, digits"),
+    (
+        {"nodeSelector": {"disk": "ssd!"}},
+        "nodeSelector: disk: ssd! is not a valid node label: see names and values with",
+    ),
+    ({"podAnnotations": {"a:b": "c"}}, "podAnnotations: a:b is not a valid annotation name: letters, digits"),
     (
         {"extraEnv": [{"name": "CONNECTOR_X__BEARER_TOKEN_FILE", "value": "/token"}]},
         "extraEnv: CONNECTOR_X__BEARER_TOKEN_FILE is a variable of the chart's: give yours another name",
@@ -155,7 +161,7 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ),
     (
         {"extraEnv": [{"name": "CONNECTOR_HTTP__PORT", "value": "9090"}]},
-        "extraEnv: CONNECTOR_HTTP__PORT is what ports and notes are made from: set its value, or the setting",
+        "extraEnv: CONNECTOR_HTTP__PORT determines ports and notes: set its value of the chart, or the setting",
     ),
     ({"extraEnv": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}, "extraEnv: A is there twice: leave one"),
     (
@@ -222,7 +228,7 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ),
     (
         {"prometheusRule": {"disabledAlerts": ["ComplianceDrift", "ComplianceDrit"]}},
-        "prometheusRule.disabledAlerts: ComplianceDrit is not an alert of ours: docs/runbook.md has a section for each",
+        "prometheusRule.disabledAlerts: ComplianceDrit is not an alert of the chart: docs/runbook.md has a section",
     ),
     (
         {"prometheusRule": {"alertThresholds": {"ComplianceDrift": 1}}},
@@ -230,11 +236,11 @@ COMBINATIONS: tuple[tuple[Manifest, str], ...] = (
     ),
     (
         {"prometheusRule": {"alertFor": {"ComplianceDrit": "1h"}}},
-        "prometheusRule.alertFor: ComplianceDrit is not an alert of ours",
+        "prometheusRule.alertFor: ComplianceDrit is not an alert of the chart",
     ),
     (
         {"prometheusRule": {"alertSeverity": {"ComplianceDrit": "page"}}},
-        "prometheusRule.alertSeverity: ComplianceDrit is not an alert of ours",
+        "prometheusRule.alertSeverity: ComplianceDrit is not an alert of the chart",
     ),
     (
         {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},

@@ -138,7 +138,7 @@ _SECRETS = sorted(path for path in _PATHS if f"{path}_file" in _PATHS and path !
 @pytest.mark.parametrize("path", [*_SECRETS, "kafka.group_instance_id", "http.host", "http.port"])
 def test_config_with_what_the_chart_owns_is_refused(path: str) -> None:
     """No secret comes into an annotation, and nothing the manifests rely on is taken away."""
-    with pytest.raises(HelmError, match=rf"\n- config\.{path}: does not belong there; set "):
+    with pytest.raises(HelmError, match=rf"\n- config\.{path}: cannot be set there; set "):
         render("defaults", {"config": nested(path, "hush")})
 
 

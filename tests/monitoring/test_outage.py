@@ -123,7 +123,7 @@ def test_alert_says_what_was_lost(stage: _Stage) -> None:
     """With the stream partition, the cause, and how long it is."""
     [alert] = [alert for alert in stage.prometheus.alerts() if alert["labels"]["alertname"] in _GAP]
     assert alert["annotations"]["summary"] == "A gap was recorded in like/1, because of outage-too-long."
-    assert re.match(r"About 6h \d+m \d+s of like/1 cannot be had", alert["annotations"]["description"])
+    assert re.match(r"About 6h \d+m \d+s of like/1 can no longer be", alert["annotations"]["description"])
 
 
 def test_status_shows_the_gap(stage: _Stage) -> None:
