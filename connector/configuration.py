@@ -288,7 +288,7 @@ def read_proxy(scheme: str, address: str) -> "httpx.Proxy":
     Raises `SettingsError` for an address that the HTTP library would refuse, now or when it connects; never shows the
     address, as it may hold a password.
     """
-    import httpx  # noqa: PLC0415 - a command starts without it where no proxy is named
+    import httpx  # noqa: PLC0415 - a command starts without it if no proxy is named
 
     try:
         proxy = httpx.Proxy(address if "://" in address else f"http://{address}")

@@ -84,7 +84,7 @@ _SETTING_OF = {
     "ssl.key.location": "kafka.tls.key_file",
     "ssl.key.password": "kafka.tls.key_password",
 }
-"""The setting to use in place of an owned property, where there is one."""
+"""The setting to use in place of an owned property, if there is one."""
 
 
 def parse_map(value: object) -> object:
@@ -135,7 +135,7 @@ def check_not_twice(given: Mapping[str, object], more: Mapping[str, object]) -> 
 
 
 def check_token_source(properties: Mapping[str, object]) -> None:
-    """Raise `ValueError` where OAUTHBEARER has nothing to get a token by: librdkafka would wait for one for ever."""
+    """Raise `ValueError` if OAUTHBEARER has nothing to get a token by: librdkafka would wait for one forever."""
 
     def given(name: str, default: str = "") -> str:
         return str(properties.get(f"sasl.oauthbearer.{name}", default)).lower()

@@ -94,7 +94,7 @@ class Ids(Protocol):
 def prepare(
     ids: Ids, folder: Path, *, shard_limit_bytes: int = 128_000_000, on_progress: Callable[[int], None]
 ) -> Prepared:
-    """Write ids as shards, mode 0600, into `folder`; none where there is no id.
+    """Write ids as shards, mode 0600, into `folder`; none if there is no id.
 
     Memory does not grow with the input; disk space does. Raises what `Ids.distinct` does, and then leaves no shard.
     """

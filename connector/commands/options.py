@@ -1,4 +1,4 @@
-"""Options that several commands share: durations, instants, ranges of time, and the output format."""
+"""Options that several commands share: durations, instants, time ranges, and the output format."""
 
 import re
 from collections.abc import Iterable

@@ -131,19 +131,19 @@ def tail(  # noqa: PLR0913 - one for each option
 
 
 def _check_group(group: str | None, others: Mapping[str, str | None]) -> None:
-    """Refuse what would keep as read what was not printed. Raises `typer.BadParameter`."""
+    """Refuse options with which the group would skip records that were not printed. Raises `typer.BadParameter`."""
     if group is None:
         return
     if not group.strip():
         raise typer.BadParameter("the name of a group is empty", param_hint="--group")
     if given := [name for name, value in others.items() if value is not None]:
         raise typer.BadParameter(
-            f"cannot go with {given[0]}: the group would count as read what is not printed", param_hint="--group"
+            f"cannot be combined with {given[0]}: the group would skip what is not printed", param_hint="--group"
         )
 
 
 def lines(records: "Iterable[ReadRecord]", decoder: "AvroReader", dead_letters: str) -> Iterator[str]:
-    """Yield each record as it is printed; say which the connector did not write."""
+    """Yield each record as it is printed; report those that the connector did not write."""
     from connector.kafka.reading import ForeignRecordError, foreign_records_refused
 
     for record in records:

@@ -58,7 +58,7 @@ def check(
 ) -> None:
     """Check the settings; with --online, everything that `run` needs.
 
-    That is Kafka, the registry, topics, subjects, and for each stream whether X accepts the token. Warns where a secret
+    That is Kafka, the registry, topics, subjects, and for each stream whether X accepts the token. Warns if a secret
     crosses the network unencrypted. Exit codes: 0 all is well; 69 something does not answer; 78 something must be
     corrected.
     """

@@ -90,5 +90,5 @@ class Gap:
 
     @property
     def state(self) -> GapState:
-        """`suspected` where X contradicted itself and may have delivered everything, `lost` otherwise."""
+        """`suspected` if X contradicted itself and may have delivered everything, `lost` otherwise."""
         return GapState.SUSPECTED if self.cause.value in _SUSPECTED else GapState.LOST

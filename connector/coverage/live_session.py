@@ -188,7 +188,7 @@ class LiveSession(Session):
         """Hang up if coverage did not move for too long: a replay can vouch for what a live connection cannot.
 
         Rests on the bound alone, by X's time and by the monotonic clock: neither stragglers nor old dates nor a wrong
-        `Date` must hold coverage for ever. If X grants no replay, the held range becomes a gap, and the connection goes
+        `Date` must hold coverage forever. If X grants no replay, the held range becomes a gap, and the connection goes
         on.
         """
         behind_us = at.estimate_us - max(self.position_us, self._connected_us)

@@ -1,4 +1,4 @@
-"""The demo's broker: noida-db, a Kafka-compatible binary from PyPI, as a process of its own on a free loopback port.
+"""The demo's broker: noida-db, a Kafka-compatible binary from PyPI, as a separate process on a free loopback port.
 
 For the demo only; it ends with the demo, and nothing of it stays.
 """

@@ -111,7 +111,7 @@ def _long(value: int) -> bytes:
 @lru_cache(maxsize=4096)
 def _varint(rest: int) -> bytes:
     if rest >> 50:
-        raise OverflowError("no 64-bit integer")
+        raise OverflowError("not a 64-bit integer")
     written = bytearray()
     while rest >> 7:
         written.append(rest & 0x7F | 0x80)

@@ -45,7 +45,7 @@ class StreamPartition:
 
     @property
     def source(self) -> str:
-        """The CloudEvents `source`: the partition is named only where X has one."""
+        """The CloudEvents `source`: the partition is named only if X has one."""
         path = f"/x/compliance/{self.stream}"
         return path if STREAMS[self.stream].partitions is None else f"{path}/{self.number}"
 

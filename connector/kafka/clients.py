@@ -63,7 +63,7 @@ class ClientProperties(dict[str, Any]):
 
 
 def make(kind: Callable[[ClientProperties], C], properties: ClientProperties) -> C:
-    """Make a client. Raises `SettingsError` where librdkafka refuses its properties, alone or together."""
+    """Make a client. Raises `SettingsError` if librdkafka refuses its properties, alone or together."""
     try:
         return kind(properties)
     except KafkaException as error:

@@ -80,7 +80,7 @@ _OTHER_MEANS = (
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as it is; `config` is its effective configuration."""
+    """A topic as Kafka describes it; `config` is its effective configuration."""
 
     partitions: int
     replication: int
@@ -90,7 +90,7 @@ class TopicState:
 class Oldest(NamedTuple):
     """The offset from which a partition is kept, 0 unless records were removed, and how Kafka dates its first record.
 
-    The date is microseconds since 1970, None where there is no record.
+    The date is microseconds since 1970, None if there is no record.
     """
 
     begin: int
@@ -136,7 +136,7 @@ class Cluster:
     def describe(self, names: Collection[str]) -> dict[str, TopicState]:
         """Return the state of those of the topics that exist; never creates one.
 
-        Raises `NotProvisionedError` where the right to describe a topic or to read its configuration is missing.
+        Raises `NotProvisionedError` if the right to describe a topic or to read its configuration is missing.
         """
         found = self._topics(names, "Describe")
         configs = self._configs(found)
@@ -153,7 +153,7 @@ class Cluster:
     def count_partitions(self, names: Collection[str], right: str = "Read") -> dict[str, int]:
         """Return how many partitions those of the topics have that exist, for a caller that needs that right on them.
 
-        Raises `NotProvisionedError` where the right is missing, as far as can be known from here.
+        Raises `NotProvisionedError` if the right is missing, as far as can be known from here.
         """
         return {name: len(topic.partitions) for name, topic in self._topics(names, right).items()}
 
@@ -177,17 +177,17 @@ class Cluster:
         return found
 
     def group_members(self, group: str) -> list[GroupMember]:
-        """Return the members of a consumer group, none where there is no such group.
+        """Return the members of a consumer group, none if there is no such group.
 
-        Raises `NotProvisionedError` where the right to describe it is missing.
+        Raises `NotProvisionedError` if the right to describe it is missing.
         """
         found = self.consumer_group(group)
         return [] if found is None else [*found.members]
 
     def consumer_group(self, group: str) -> ConsumerGroup | None:
-        """Return a consumer group of either protocol, None where there is no such group.
+        """Return a consumer group of either protocol, None if there is no such group.
 
-        Raises `NotProvisionedError` where the right to describe it is missing.
+        Raises `NotProvisionedError` if the right to describe it is missing.
         """
         found, errors = self._ask(
             lambda admin: admin.describe_consumer_groups([group], request_timeout=self._request_timeout_s)
@@ -201,9 +201,9 @@ class Cluster:
         return ConsumerGroup(members, described.is_simple_consumer_group)
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
-        """Return the offsets that a consumer group has committed, by topic and partition; none where there is no group.
+        """Return the offsets that a consumer group has committed, by topic and partition; none if there is no group.
 
-        Raises `NotProvisionedError` where the right to describe it is missing. Topics without that right are left out.
+        Raises `NotProvisionedError` if the right to describe it is missing. Topics without that right are left out.
         """
         wanted = [ConsumerGroupTopicPartitions(group)]
         found, errors = self._ask(
@@ -217,7 +217,7 @@ class Cluster:
     def create(self, specs: Collection[TopicSpec]) -> None:
         """Create the topics, and return once they can be seen; one that is there already is left alone.
 
-        Raises `NotProvisionedError` where the right is missing or the brokers refuse the topic.
+        Raises `NotProvisionedError` if the right is missing or the brokers refuse the topic.
         """
         new = [NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config)) for spec in specs]
         _, errors = self._ask(lambda admin: admin.create_topics(new, request_timeout=_CREATION_TIMEOUT_S))
@@ -237,7 +237,7 @@ class Cluster:
     def _offsets(
         self, places: Collection[TopicPartition], spec: OffsetSpec
     ) -> dict[tuple[str | None, int | None], ListOffsetsResultInfo]:
-        """Return what Kafka finds by topic and partition; an offset below 0 is none."""
+        """Return what Kafka finds by topic and partition; an offset below 0 means none."""
         wanted = {TopicPartition(place.topic, place.partition): spec for place in places}
         deadline = time.monotonic() + _LEADER_DEADLINE_S
         while True:
@@ -341,7 +341,7 @@ def _raise_if_refused(errors: Mapping[str, KafkaError], specs: Collection[TopicS
 
 
 def _refusal(error: KafkaError, config: Mapping[str, str]) -> str:
-    """Return what the brokers say, and what they were asked for where they do not name the setting."""
+    """Return what the brokers say, and what they were asked for if they do not name the setting."""
     said = shown(error.str())
     if error.code() not in _REFUSED_CONFIG or any(key in said for key in config):
         return said

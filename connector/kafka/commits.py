@@ -1,4 +1,4 @@
-"""Gives each stream partition what it commits through: the group of the process, or for a while a group of its own.
+"""Gives each stream partition what it commits through: the group of the process, or for a while its own group.
 
 A stream partition whose part failed alone, for example because its ledger partition has no leader, would delay all
 others with each attempt. It becomes a suspect: from its next life on it has its own producer, until it has committed

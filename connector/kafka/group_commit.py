@@ -87,7 +87,7 @@ class _Waiting:
 
 
 class GroupCommit:
-    """Commits parts in a thread of its own, from `start` to `close`.
+    """Commits parts in its own thread, from `start` to `close`.
 
     `make_writer` and `read_tail` raise a `ConnectorError`; `on_replaced` receives why a producer was replaced, and the
     details. The stream partitions whose part failed alone are added to `suspects`.
@@ -312,7 +312,7 @@ class GroupCommit:
             duration_s = writer.commit(parts)
         except Exception as error:
             if (stood_s := self._monotonic_s() - began_s) >= TRANSACTION_TIMEOUT_S:
-                fenced = FencedError(f"the process stood still for {stood_s:.0f} s within a transaction: {error}")
+                fenced = FencedError(f"the process was paused for {stood_s:.0f} s during a transaction: {error}")
                 self._lose(ReplacementCause.FENCED, fenced)
                 raise fenced from None
             self._lose(_cause_of(error), error)

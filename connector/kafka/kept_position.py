@@ -31,7 +31,7 @@ class Resumption(NamedTuple):
 class KeptPosition(OwnsConsumer):
     """The position of a group that only one reader uses.
 
-    Every method raises `NotProvisionedError` where a right is missing or consumers share the group's partitions, and
+    Every method raises `NotProvisionedError` if a right is missing or consumers share the group's partitions, and
     `DependencyUnavailableError` when Kafka does not answer.
     """
 
@@ -76,7 +76,7 @@ class KeptPosition(OwnsConsumer):
         )
 
     def keep_now_and_then(self, reached: Mapping[Place, int]) -> None:
-        """Keep a position where the one before is 5 s old."""
+        """Keep a position if the one before is 5 s old."""
         if self._monotonic_s() - self._kept_at >= _INTERVAL_S:
             self.keep(reached)
 

@@ -160,7 +160,7 @@ class RegistryClient:
         return _parse(schema_id, schema.schema_str)
 
     def _check_writable(self, subject: str, refusal: SchemaRegistryError) -> None:
-        """Raise `NotProvisionedError` where a write was refused because of the registry's mode."""
+        """Raise `NotProvisionedError` if a write was refused because of the registry's mode."""
         mode = self._mode(subject)
         if refusal.error_code != _NOT_PERMITTED and mode in {None, _WRITABLE}:
             return
@@ -172,7 +172,7 @@ class RegistryClient:
         ) from refusal
 
     def _mode(self, subject: str) -> str | None:
-        """Return the mode of `subject`, or else of the whole registry; None where it knows no modes."""
+        """Return the mode of `subject`, or else of the whole registry; None if it knows no modes."""
         for ask in (partial(self._client.get_mode, subject), self._client.get_global_mode):
             with suppress(SchemaRegistryError, KeyError, TypeError):
                 return ask()

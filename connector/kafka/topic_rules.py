@@ -67,7 +67,7 @@ def rules_of_batch(settings: KafkaSettings) -> dict[str, Rule]:
 
 
 def rules_of_holdings(settings: KafkaSettings) -> dict[str, Rule]:
-    """Return what the topic of what is held is held against, which others write to."""
+    """Return the rules for the topic of holdings, which others write to."""
     return {TopicNames(settings.topic_prefix).holdings: _holdings}
 
 
@@ -92,7 +92,7 @@ def max_message_bytes(state: TopicState) -> int:
 
 
 def _number(state: TopicState, name: str, default: int) -> int:
-    """Return a setting of a topic. Raises `DependencyUnavailableError` where Kafka says that it is no number."""
+    """Return a setting of a topic. Raises `DependencyUnavailableError` if Kafka says that it is no number."""
     try:
         return int(state.config.get(name, default))
     except ValueError:

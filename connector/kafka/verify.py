@@ -241,7 +241,7 @@ class TopicLimits:
         self._known: Mapping[str, int] = {}
 
     def read(self) -> Mapping[str, int]:
-        """Ask Kafka. Raises `DependencyUnavailableError`, and `NotProvisionedError` where the right is missing."""
+        """Ask Kafka. Raises `DependencyUnavailableError`, and `NotProvisionedError` if the right is missing."""
         self._known = self._read()
         return self._known
 

@@ -20,7 +20,7 @@ def find_processed(
 ) -> Processed:
     """Return until when a group has processed a stream partition whose coverage was `covered_until_us` before the look.
 
-    `covered_before` returns how far coverage reached before the event of a sequence, None where that is not known.
+    `covered_before` returns how far coverage reached before the event of a sequence, None if that is not known.
     `gone` says of event types whether events of the range may be gone: then it is not known what was processed.
     """
     of_stream = f"{partition.stream}."

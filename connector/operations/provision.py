@@ -23,7 +23,7 @@ from connector.settings import KafkaSettings
 
 @dataclass(frozen=True, slots=True)
 class SubjectState:
-    """A subject as it is: its own compatibility level, and whether exactly our schema is registered under it."""
+    """A subject in the registry: its own compatibility level, and whether exactly our schema is registered under it."""
 
     compatibility: str | None
     has_schema: bool
@@ -110,7 +110,7 @@ class Difference:
     wanted: str
 
     def __str__(self) -> str:
-        return f"topic {self.topic} differs: {self.what} is {self.actual}, should be {self.wanted}; left as it is"
+        return f"topic {self.topic} differs: {self.what} is {self.actual}, should be {self.wanted}; left unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def plan(settings: KafkaSettings, state: State) -> Plan:
 def read_state(settings: KafkaSettings, cluster: Cluster, registry: RegistryClient) -> State:
     """Look up what is there.
 
-    Raises `DependencyUnavailableError`, and `NotProvisionedError` where the right to look is missing.
+    Raises `DependencyUnavailableError`, and `NotProvisionedError` if the right to look is missing.
     """
     names = TopicNames(settings.topic_prefix)
     return State(
@@ -229,7 +229,7 @@ def provision(settings: KafkaSettings, cluster: Cluster, registry: RegistryClien
     apply(before.changes, cluster, registry)
     after = plan(settings, read_state(settings, cluster, registry))
     if after.changes:
-        raise DependencyUnavailableError("still to do after doing it:", *map(str, after.changes))
+        raise DependencyUnavailableError("still to do after the changes:", *map(str, after.changes))
     return replace(after, changes=before.changes)
 
 

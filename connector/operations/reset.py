@@ -304,7 +304,7 @@ class LedgerReset:
             self._read_on()
             with suppress(MisplacedError):
                 return _start_new_ledger(writer, self._records, self._found, end)
-        raise WriterLostError(f"{partition} kept being committed to: stop its owner, then try again")
+        raise WriterLostError(f"others keep committing to {partition}: stop its owner, then try again")
 
     def _examine(self) -> LedgerState:
         """Restore the ledger as the service would. Raises `SoundLedgerError` if that succeeds, unless forced."""

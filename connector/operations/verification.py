@@ -71,7 +71,7 @@ def verify(
 
 
 def retention_us(settings: Settings) -> dict[str, int]:
-    """Return by kind of record the retention of its topic in the settings, without those kept for ever."""
+    """Return by kind of record the retention of its topic in the settings, without those kept forever."""
     names = TopicNames(settings.kafka.topic_prefix)
     kinds = {names.event(event_type): event_type.name for event_type in EVENT_TYPES}
     kinds |= {names.dead_letter: DEAD_LETTER, names.coverage: COVERAGE_RECORD}

@@ -47,9 +47,9 @@ def check_reason(reason: str) -> str:
     if len(text) > LONGEST_REASON:
         raise WithdrawalError(f"--reason has {len(text)} characters, more than {LONGEST_REASON}")
     if not text.isprintable():
-        raise WithdrawalError("--reason holds control characters or invisible ones: give a line of text")
+        raise WithdrawalError("--reason has control characters or invisible ones: give a line of text")
     if without_secrets(text) != text:
-        raise WithdrawalError("--reason holds a secret of the settings")
+        raise WithdrawalError("--reason contains a secret of the settings")
     return text
 
 
@@ -89,7 +89,7 @@ class Withdrawal:
                 with suppress(MisplacedError):
                     writer.commit([Part(label, [], record, gaps.ends[found.partition])])
                     return gap
-        raise WriterLostError(f"{names.gap} kept being written to: try again")
+        raise WriterLostError(f"others keep writing to {names.gap}: try again")
 
 
 def find(gaps: Iterable[RecordedGap], gap_id: str) -> RecordedGap:

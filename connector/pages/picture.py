@@ -1,4 +1,4 @@
-"""A picture of coverage: for each stream partition a row of bands over a range of time. Pure: instants in, values out.
+"""A picture of coverage: for each stream partition a row of bands over a time range. Pure: instants in, values out.
 
 Instants are microseconds since 1970. How a picture looks is in `templates/picture.html`.
 """

@@ -60,7 +60,7 @@ class SharedResources:
     `schema_ids` and what `read_limits_bytes` returns, the largest record, are by topic; limits may change while the
     process runs, so each life reads them again. `turn` lets one committer at a time apply messages, and is never held
     while waiting for Kafka: threads that all want to run at once keep taking Python's interpreter from each other.
-    `check_topics` raises `TopicsChangedError` where those of a stream are not what they were.
+    `check_topics` raises `TopicsChangedError` if those of a stream are not what they were.
     """
 
     settings: Settings
@@ -112,7 +112,7 @@ class PartitionWorker:
         self._thread = threading.Thread(target=self._run, name=f"committer {partition}", daemon=True)
 
     def start(self) -> None:
-        """Begin in a thread of its own."""
+        """Start in its own thread."""
         self._telemetry.assigned()
         self._thread.start()
 

@@ -25,7 +25,7 @@ _ONE_HOLD = 1000
 
 
 class Emission:
-    """Emits events into one log for each stream partition; a thread of its own does so at `rate` events a second."""
+    """Emits events into one log for each stream partition; its own thread does so at `rate` events a second."""
 
     def __init__(self, config: SimulatorConfig, clock: SimulatedClock, faults: FaultBoard) -> None:
         self._clock = clock
@@ -117,7 +117,7 @@ class Emission:
         return count
 
     def _pass(self, seconds: float) -> None:
-        """Set the clock forward, and emit what steady faults ask for where they are due on the way."""
+        """Set the clock forward, and emit what steady faults ask for as they fall due on the way."""
         left_s = seconds
         while (due_ns := self._faults.next_due_ns()) is not None:
             step_s = max(due_ns - self._clock.now_ns(), 0) / NANOS

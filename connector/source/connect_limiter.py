@@ -66,7 +66,7 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The attempt has to wait, at least `seconds` where that is known."""
+    """The attempt has to wait, at least `seconds` if that is known."""
 
     reason: WaitReason
     seconds: float | None

@@ -125,7 +125,7 @@ class Budget:
         return max(0, word.remaining - len(self.in_flight) - len(self._counted(now_s)))
 
     def _line_wait_s(self, word: _Word, now_s: float, partition: int) -> float:
-        """Return the time until the line falls to what would be left, plus the margin where it applies."""
+        """Return the time until the line falls to what would be left, plus the margin if it applies."""
         within_share_s = self.latest_s.get(partition, -WINDOW_S) + self.share_s(now_s) - now_s
         wait_s = self._time_to_line_s(word, now_s, 0.0)
         if within_share_s <= 0:

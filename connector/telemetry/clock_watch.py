@@ -14,7 +14,7 @@ _READING_LIMIT_US = US_PER_S // 10
 
 
 class ClockWatch:
-    """Reports each step to `on_step`, in microseconds: positive where the wall clock moved ahead."""
+    """Reports each step to `on_step`, in microseconds: positive if the wall clock moved ahead."""
 
     def __init__(
         self,

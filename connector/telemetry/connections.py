@@ -52,7 +52,7 @@ def listen(host: str, port: int, bounds: Bounds) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit these. Two bound what the kernel keeps of what we do not read, and for who does not read.
+        # Connections inherit these. Two bound what the kernel buffers of what we, or the clients, do not read.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, bounds.head_bytes)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(bounds.request_s * 1000))

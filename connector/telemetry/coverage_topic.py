@@ -27,7 +27,7 @@ from connector.telemetry.coverage_records import Covered, read_covered
 from connector.x.clock import wall_us
 
 _AGES_US = tuple(minutes * 60 * US_PER_S for minutes in (10, 24 * 60, 8 * 24 * 60))
-"""How far back reading begins: further only where a stream partition has no newer record."""
+"""How far back reading begins: further only if a stream partition has no newer record."""
 MOST_FROM_BEGINNING = 100_000
 """How many records are searched for the first one of a stream partition."""
 
@@ -86,7 +86,7 @@ class CoverageTopic:
         return newest
 
     def _first(self, wanted: Collection[StreamPartition]) -> dict[StreamPartition, int | None]:
-        """Return the coverage of the first record of each, None where it is not among the first of the topic."""
+        """Return the coverage of the first record of each, None if it is not among the first of the topic."""
         first: dict[StreamPartition, int | None] = {}
         keys = {str(partition).encode() for partition in wanted}
         with (

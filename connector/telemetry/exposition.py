@@ -1,4 +1,4 @@
-"""The text of a scrape, written ahead of time by a thread of its own.
+"""The text of a scrape, written ahead of time by its own thread.
 
 Writing it takes many milliseconds of Python, which under full load compete with the threads that read and commit. A
 scrape finds it written and does not wait.

@@ -41,11 +41,11 @@ class StatusCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield one family per gauge."""
-        owned = _gauge("partition_owned", "1 where this process owns the stream partition.")
-        corrupt = _gauge("partition_corrupt", "1 where the ledger cannot be trusted and the partition stopped.")
+        owned = _gauge("partition_owned", "1 if this process owns the stream partition.")
+        corrupt = _gauge("partition_corrupt", "1 if the ledger cannot be trusted and the partition stopped.")
         changed = _gauge(
             "partition_topics_changed",
-            "1 where a topic has the wrong number of partitions and the stream partition stopped.",
+            "1 if a topic has the wrong number of partitions and the stream partition stopped.",
         )
         mode = _gauge(
             "partition_mode",
@@ -129,7 +129,7 @@ class ServiceCollector(Collector):
         registry_unavailable.add_metric((), status.is_registry_unavailable)
         offset = _gauge("clock_offset_seconds", "How far X's clock is ahead of the wall clock, to a second.", ())
         offset.add_metric((), status.clock_offset_s())
-        enabled = _gauge("stream_enabled", "1 where the settings switch the stream on.", ("stream",))
+        enabled = _gauge("stream_enabled", "1 if the settings switch the stream on.", ("stream",))
         for stream in STREAMS:
             enabled.add_metric((stream,), stream in status.streams)
         return ready, joined, limit, registry_unavailable, offset, enabled, *self._rate_limits(), *self._of_producer()

@@ -36,7 +36,7 @@ class Pages:
 
 
 class HttpServer:
-    """Serves from a thread of its own, inside a `with`. Raises `SettingsError` when the port cannot be had."""
+    """Serves from its own thread, inside a `with`. Raises `SettingsError` if the port cannot be opened."""
 
     def __init__(self, settings: HttpSettings, pages: Pages, bounds: Bounds = _BOUNDS) -> None:
         try:

@@ -65,7 +65,7 @@ _TRANSACTION_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.5, 5.0, 
 
 
 class Metrics:
-    """All metrics of one process, on a registry of its own."""
+    """All metrics of one process, on their own registry."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library does not say

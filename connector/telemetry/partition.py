@@ -80,7 +80,7 @@ class PartitionTelemetry:
         self._log.info("partition_assigned")
 
     def found_new(self, log_begin: int, log_end: int) -> None:
-        """The ledger is empty and no coverage is recorded: entry 0 is written at `log_end`, or not at all."""
+        """The ledger is empty and no coverage is recorded: entry 0 must be written at `log_end`."""
         self._log.info("partition_is_new", log_begin=log_begin, log_end=log_end)
 
     def restored(self, restored: Restored, ids: int, covered_until_us: int, duration_s: float) -> None:

@@ -63,7 +63,7 @@ class ServiceTelemetry:
         self._log.warning("partitions_lost", count=count)
 
     def drain_incomplete(self, partition: StreamPartition) -> None:
-        """A stream partition was released before its last transaction ended; its next owner waits for the end."""
+        """A stream partition was released before its last transaction ended; its next owner waits for that."""
         self._log.warning("drain_incomplete", stream=partition.stream, partition=partition.number)
 
     def answered(self, stream: str, status_code: int, rate_limit: RateLimit | None) -> None:
@@ -106,7 +106,7 @@ class ServiceTelemetry:
         self._log.warning("producer_replaced", cause=cause.value, detail=detail)
 
     def topic_unreadable(self, topic: str, detail: str) -> None:
-        """A topic behind metrics and the page cannot be read: its values are absent until then. Streams go on."""
+        """A topic behind metrics and the page cannot be read: its values are absent until it can. Streams go on."""
         self._log.warning("topic_unreadable", topic=topic, detail=shown(detail))
 
     def topic_readable(self, topic: str) -> None:

@@ -165,7 +165,7 @@ class ServiceStatus:
 
     `producer` is its last report. `clock_offset_s` returns how far X's clock is ahead of the wall clock now, in
     seconds. `last_runs` are the newest batch runs by type, and `oldest_gaps` says by stream when the oldest gap was
-    recorded that a batch run can make up for, in milliseconds since 1970; None where that is not known. `coverage`,
+    recorded that a batch run can make up for, in milliseconds since 1970; None if that is not known. `coverage`,
     `gaps` and `dead_letters` are what the latest look at their topics found, of all replicas; None from a look that
     failed to the next. `watched_groups` are the consumer groups that the settings name, and `groups` is what the latest
     look at them found, without those that could not be looked at; None in a replica that does not watch them.

@@ -46,7 +46,7 @@ class Token:
     def value(self, wire: Wire) -> str:
         """Return the token to use for a connection made now, over `wire`; a token file is read each time.
 
-        Raises `ConnectFailedError` when there is none to be had.
+        Raises `ConnectFailedError` if none can be obtained.
         """
         try:
             with self._lock:
@@ -93,7 +93,7 @@ def _encoded(api_key: str, api_key_secret: str) -> tuple[str, str]:
 
 
 def try_secrets(settings: XSettings) -> None:
-    """Raise `SettingsError` where a token, or a key or its secret, is given that cannot be one."""
+    """Raise `SettingsError` if a token, or a key or its secret, is given that cannot be one."""
     for name in ("bearer_token", "api_key", "api_key_secret"):
         if settings.has_secret(name):
             _secret(settings, name)

@@ -70,7 +70,7 @@ class ChunkMerger:
         return _chunk(contents)
 
     def _unseen(self, data: bytes) -> bytes:
-        """Return `data` without the line end of the head where it begins with that."""
+        """Return `data` without the line end of the head if it begins with that."""
         if not data:
             return b""
         seen, self._seen = self._seen, 0

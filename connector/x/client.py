@@ -42,7 +42,7 @@ class Connection:
         self._gather = gather
         self._is_delimited = is_delimited(response)
         self.date_us = head.date_us
-        """X's time of the answer, or None where its `Date` is missing or garbage."""
+        """X's time of the answer, or None if its `Date` is missing or garbage."""
         self.rate_limit: RateLimit | None = head.rate_limit
         self.secrets = secrets
         """Secrets of the request, which must not be published if X repeats them."""
@@ -98,7 +98,7 @@ class XClient:
     ) -> None:
         """`on_answer` is called with stream, status code and rate limit of each answer to a request for a stream.
 
-        Raises `SettingsError` where the base URL, the CA certificates or the proxy cannot be used.
+        Raises `SettingsError` if the base URL, the CA certificates or the proxy cannot be used.
         """
         self._on_answer = on_answer
         self._is_gzip = settings.gzip

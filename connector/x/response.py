@@ -1,6 +1,6 @@
 """The body of an answer that is not a stream, bounded in size; its attempt bounds the time.
 
-The limit applies to the bytes received and to the inflated ones; an encoding that was not requested is left as it is.
+The limit applies to the bytes received and to the inflated ones; an encoding that was not requested is left undecoded.
 """
 
 from collections.abc import Iterator

@@ -93,7 +93,7 @@ class Transfers:
         if not httpx.codes.is_success(head.status):
             raise refused(head, body)
         if blocks.sent_bytes != blocks.size_bytes:
-            raise CallFailedError("X answers an upload that it has only a part of", head.status)
+            raise CallFailedError("X answered before the upload was complete", head.status)
 
     def download(self, job: Job, target: Path, on_progress: Progress = lambda _: None) -> None:
         """Download the results into a file with mode 0600, replacing any that is there; if that fails, none is left.

@@ -90,7 +90,7 @@ class Wire:
 
 
 class WireTransport(httpx.BaseTransport):
-    """Sends each request over connections of its own, by the `wire` in its extensions.
+    """Sends each request over its own connections, by the `wire` in its extensions.
 
     No connection is kept, so each request looks up the host afresh. `release` closes the open connections of a wire,
     `close` all.

@@ -167,11 +167,11 @@ def test_provision_with_a_topic_that_differs_reports_it_and_leaves_it(
     wait_until(lambda: topic in _topics(settings), "the topic is seen")
     result = provision(settings, Cluster(settings), registry_client, dry_run=False)
     assert {str(difference) for difference in result.differences} == {
-        f"topic {topic} differs: partitions is 2, should be 6; left as it is",
-        f"topic {topic} differs: retention.ms is 5000, should be 1209600000; left as it is",
-        f"topic {topic} differs: segment.ms is 604800000, should be 86400000; left as it is",
-        f"topic {topic} differs: message.timestamp.type is CreateTime, should be LogAppendTime; left as it is",
-        f"topic {topic} differs: max.message.bytes is 1048588, should be 2097152; left as it is",
+        f"topic {topic} differs: partitions is 2, should be 6; left unchanged",
+        f"topic {topic} differs: retention.ms is 5000, should be 1209600000; left unchanged",
+        f"topic {topic} differs: segment.ms is 604800000, should be 86400000; left unchanged",
+        f"topic {topic} differs: message.timestamp.type is CreateTime, should be LogAppendTime; left unchanged",
+        f"topic {topic} differs: max.message.bytes is 1048588, should be 2097152; left unchanged",
     }
     assert result.exit_code == 78
     assert _topics(settings)[topic] == 2

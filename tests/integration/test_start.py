@@ -134,7 +134,7 @@ def test_run_with_wrong_settings_names_all_of_them_without_secrets(config: Confi
 def test_start_with_properties_that_librdkafka_refuses_is_a_settings_error(
     config: Config, tmp_path: Path, command: list[str], properties: dict[str, int]
 ) -> None:
-    """What a producer or a consumer could not be made of is said at once, not tried again for ever."""
+    """What a producer or a consumer could not be made of is said at once, not tried again forever."""
     with ConnectorProcess(tmp_path, command, override(config, kafka={"properties": properties})) as run:
         assert run.wait() == 78
         assert "librdkafka refuses the settings: Failed to create" in run.stderr

@@ -50,7 +50,7 @@ class Route:
 
 
 def find_route(request: HttpRequest, generation: Transfers) -> Route | None:
-    """Return which call a request is; None when it is none."""
+    """Return which call a request is; None if it is not one."""
     origin: Origin = "api" if generation == "bearer" else "storage"
     folder = JOBS if generation == "bearer" else BUCKET
     routes: tuple[tuple[Origin, str, str, Call], ...] = (
@@ -130,7 +130,7 @@ class Exchange:
         self.http.end(_ending(fault))
 
     def hold(self, moment: Moment) -> None:
-        """Wait where a fault says so."""
+        """Wait if a fault says so."""
         if fault := self.take(BatchHold, lambda fault: fault.at == moment):
             self.world.faults.wait(fault.seconds, self.http.wait)
 

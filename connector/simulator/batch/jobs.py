@@ -1,6 +1,6 @@
 """Owns the jobs of batch compliance: their slots, windows and states by the simulated clock. Knows nothing of HTTP.
 
-X as it is played: X's guide to batch compliance and OpenAPI 2.168.
+Plays X by X's guide to batch compliance and OpenAPI 2.168.
 """
 
 import itertools

@@ -27,7 +27,7 @@ def secret_of(request: HttpRequest) -> str:
 
 
 def transfer_urls(job: Job, request: HttpRequest, origins: Mapping[Origin, str]) -> dict[Transfer, str]:
-    """Return the URLs of a job for who sent `request`; on the port of X's storage where there is one."""
+    """Return the URLs of a job for the client that sent `request`; on the port of X's storage if there is one."""
     host = request.headers.get("host", "")
     if "storage" not in origins:
         return {

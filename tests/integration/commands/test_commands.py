@@ -52,7 +52,7 @@ def test_provision_dry_run_then_again_does_what_it_said_once(
         )
         differing = run_command(tmp_path, ["provision"], override(config, kafka={"partitions": 2}), 78)
         assert differing.stdout.startswith("31 topics: 11 as expected, 20 differ; ")
-        assert differing.stderr.count("differs: partitions is 1, should be 2; left as it is") == 17 + 3
+        assert differing.stderr.count("differs: partitions is 1, should be 2; left unchanged") == 17 + 3
     finally:
         delete_topics(kafka.bootstrap_servers, prefix)
 

@@ -42,7 +42,7 @@ def test_events_dated_ahead_of_x_s_time_leave_coverage(ahead_s: int) -> None:
 
 
 def test_clock_behind_x_s_dates_does_not_freeze_coverage_of_a_busy_partition() -> None:
-    """A machine that paused for 8 s froze it for ever: dates are judged by the latest that X's time can be."""
+    """A machine that paused for 8 s froze it forever: dates are judged by the latest that X's time can be."""
     session = plain()
     for second in range(2, 200, 2):
         session.lines([at(second + 8)], reading(at(second), wall_us=at(second + 8)))

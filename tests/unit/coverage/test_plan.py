@@ -110,7 +110,7 @@ def test_lateness_is_asked_for_on_top_of_the_margin() -> None:
 
 
 def test_lateness_after_a_replay_needs_no_other_one() -> None:
-    """It has just brought what is late: a second one would bring no more, for ever."""
+    """It has just brought what is late: a second one would bring no more, forever."""
     late = Recovery(lateness_us=300 * US_PER_S)
     assert _plan(62 * US_PER_S, late, is_settled=True) == Live(5)
     assert isinstance(_plan(BACKFILL_MAX_US, late, is_settled=True), Replay)

@@ -253,7 +253,7 @@ def _logs() -> str:
 
 def _metrics() -> str:
     return _table(
-        ("metric", "type", "labels", "unit", "what it tells", "used by"),
+        ("metric", "type", "labels", "unit", "meaning", "used by"),
         (
             (
                 f"`{row.name}`",

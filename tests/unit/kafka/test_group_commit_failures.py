@@ -121,7 +121,7 @@ def test_process_that_stood_still_within_a_transaction_leaves_the_field(bench: B
     bench.kafka.fates = [Fate.ABORTED]
     a, b = bench.join(A, B)
     for writer in (a, b):
-        with pytest.raises(FencedError, match="stood still for 15 s within a transaction"):
+        with pytest.raises(FencedError, match="was paused for 15 s during a transaction"):
             bench.start(writer, b"x").result(PATIENCE_S)
     assert (bench.kafka.made, bench.causes) == (1, [ReplacementCause.FENCED])
 

@@ -33,7 +33,7 @@ def client() -> Iterator[RegistryClient]:
 
 
 class _ScriptedRegistry(HTTPServer):
-    """Answers each request with the next of `answers` (status, body), the last one for ever; keeps the headers."""
+    """Answers each request with the next of `answers` (status, body), the last one forever; keeps the headers."""
 
     def __init__(self, answers: list[tuple[int, object]]) -> None:
         super().__init__(("127.0.0.1", 0), _ScriptedHandler)

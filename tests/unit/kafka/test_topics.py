@@ -66,7 +66,7 @@ def test_ownership_topic_has_a_partition_for_each_of_its_stream() -> None:
     [("x.compliance-batch", 1), ("x.compliance-batch-ledger", 2), (_HOLDINGS, 6), ("x.compliance-schema-id", 1)],
 )
 def test_state_by_key_is_compacted(name: str, partitions: int) -> None:
-    """The newest record of each key is kept for ever; the ledger has a partition for each type of job."""
+    """The newest record of each key is kept forever; the ledger has a partition for each type of job."""
     spec = _specs()[name]
     assert (spec.partitions, spec.config["cleanup.policy"]) == (partitions, "compact")
     assert "retention.ms" not in spec.config

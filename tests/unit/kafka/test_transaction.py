@@ -247,7 +247,7 @@ def test_commit_that_times_out_is_resumed_within_the_deadline(bench: _Bench) -> 
 
 @pytest.mark.parametrize("call", ["init_transactions", "commit_transaction"])
 def test_call_that_goes_on_timing_out_ends_the_writer_at_the_deadline(bench: _Bench, call: str) -> None:
-    """What became of it is unknown, and nobody waits for ever."""
+    """What became of it is unknown, and nobody waits forever."""
     bench.errors[call] = [_TIMED_OUT]
     with pytest.raises(WriterLostError, match="_TIMED_OUT"):
         bench.writer().commit([_OTHER])

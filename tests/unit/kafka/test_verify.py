@@ -155,7 +155,7 @@ def test_verify_of_an_event_topic_with_a_lower_limit_returns_the_limit(registry:
 
 @pytest.mark.parametrize("topic", sorted(_OWN - {"p-schema-id"}))
 def test_verify_of_an_own_topic_with_a_lower_limit_is_refused(registry: RegistryClient, topic: str) -> None:
-    """A dead letter or ledger entry that cannot be written would hold up its partition for ever."""
+    """A dead letter or ledger entry that cannot be written would hold up its partition forever."""
     with pytest.raises(NotProvisionedError, match=f"{topic} takes records of 1000 bytes only: .* to 2097152"):
         verify(SETTINGS, ["tweet"], FakeCluster(with_config(topic, max_message_bytes="1000")), registry, _RECORDED)
 
@@ -175,7 +175,7 @@ def test_verify_of_a_topic_that_would_lose_records_is_refused(
 
 
 def test_verify_of_a_gap_topic_with_a_size_limit_is_refused(registry: RegistryClient) -> None:
-    """Gaps are recorded for ever."""
+    """Gaps are recorded forever."""
     with pytest.raises(NotProvisionedError, match=r"p-gap would lose records: retention\.bytes is 99; set it to -1"):
         verify(SETTINGS, ["tweet"], FakeCluster(with_config("p-gap", retention_bytes="99")), registry, _RECORDED)
 

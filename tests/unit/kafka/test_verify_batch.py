@@ -75,7 +75,7 @@ def test_verify_batch_of_nothing_names_everything_and_the_command(empty_registry
 def test_verify_batch_of_a_topic_that_would_break_a_promise_is_refused(
     registry: RegistryClient, topic: str, key: str, value: str, problem: str
 ) -> None:
-    """Results must stay for their time, runs and their ledger for ever, and each must take what is written."""
+    """Results must stay for their time, runs and their ledger forever, and each must take what is written."""
     topics = with_config(topic, **{key.replace(".", "_"): value})
     with pytest.raises(NotProvisionedError, match=f"(?m)^topic {topic} {problem}"):
         verify_batch(SETTINGS, FakeCluster(topics), registry)

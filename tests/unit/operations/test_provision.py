@@ -113,7 +113,7 @@ def test_plan_of_a_topic_that_differs_reports_it_and_changes_nothing(
     result = plan(_SETTINGS, State(_TOPICS_IN_PLACE | {"p-ledger": ledger}, _SUBJECTS_IN_PLACE))
     assert result == Plan((), (difference,), len(_SPECS), len(_SUBJECTS))
     assert result.exit_code == 78
-    assert str(difference).endswith("left as it is")
+    assert str(difference).endswith("left unchanged")
 
 
 def test_setting_that_the_brokers_do_not_report_is_named_and_no_difference() -> None:
@@ -188,7 +188,7 @@ def test_provision_reports_a_difference_that_appears_meanwhile(registry: Registr
 def test_provision_that_cannot_see_what_it_made_fails(registry: RegistryClient) -> None:
     """Success is what can be read back."""
     cluster = _FakeCluster({}, invisible=["p-gap"])
-    with pytest.raises(DependencyUnavailableError, match="still to do after doing it:\ncreate topic p-gap"):
+    with pytest.raises(DependencyUnavailableError, match="still to do after the changes:\ncreate topic p-gap"):
         provision(_SETTINGS, cluster, registry, dry_run=False)
 
 

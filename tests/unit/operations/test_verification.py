@@ -8,7 +8,7 @@ _DAY_US = 24 * 3600 * 1_000_000
 
 
 def test_each_kind_of_record_is_missed_as_long_as_its_topic_keeps_it() -> None:
-    """Gaps are kept for ever."""
+    """Gaps are kept forever."""
     kafka = KafkaSettings.model_validate(
         {
             "bootstrap_servers": "127.0.0.1:1",

@@ -167,7 +167,7 @@ def test_system_message_hangs_up_and_is_reported_until_the_next_connection_ends(
     ],
 )
 def test_ids_read_live_are_kept_by_the_latest_time_that_x_may_have_it(message: Message, expected_us: int) -> None:
-    """Or by their date, unless that is wrong: it would keep them for ever."""
+    """Or by their date, unless that is wrong: it would keep them forever."""
     assert committed(opened(), message).transactions[0].entry.covers_to_us == expected_us
 
 

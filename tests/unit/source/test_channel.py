@@ -54,7 +54,7 @@ def test_full_channel_makes_the_reader_wait_for_room() -> None:
 
 
 def test_empty_channel_takes_one_message_of_any_size() -> None:
-    """Otherwise a huge line would wait for ever."""
+    """Otherwise a huge line would wait forever."""
     channel = Channel(100, _NOTHING)
     channel.put(_message(0), 1000)
     with _waiting(lambda: channel.put(_message(1), 1)):

@@ -323,7 +323,7 @@ def test_partition_that_drops_during_a_catch_up_connects_within_its_fair_share(m
 
 
 def test_replays_that_never_end_do_not_delay_live_connections() -> None:
-    """Two hold their permits for ever: other replays wait, and what is live flaps as if they were not there."""
+    """Two hold their permits forever: other replays wait, and what is live flaps as if they were not there."""
     world = World(Endpoint(100, START_S))
     limiter = world.limiter()
     for partition in (_ONE, _TWO):

@@ -63,7 +63,7 @@ def test_fifty_scrapers_at_once_wait_for_no_second_attempt_to_connect() -> None:
 
 
 def _seconds(port: int, path: str, text: str = "ok") -> float:
-    """Return how long an answer takes, which may be for ever."""
+    """Return how long an answer takes, which may be forever."""
     began = time.monotonic()
     try:
         assert ask(LOOPBACK, port, path) == text
