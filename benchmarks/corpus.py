@@ -15,7 +15,7 @@ LINE_END = b"\r\n"
 _SEED = 1
 _SECOND = 1_000_000_000
 _SPREAD_S = 2
-"""The simulator dates events up to so many seconds before they are sent."""
+"""The simulator dates events up to this many seconds before they are sent."""
 _OLDEST_FIRST = range(_SPREAD_S, -1, -1)
 
 

@@ -111,7 +111,7 @@ class Feeder:
             time.sleep(TICK_S)
 
     def _replay(self, chunks: Sequence[bytes], start: int, end: int) -> Parts:
-        """Yield what belongs to each second: always the same, whoever asks."""
+        """Yield what belongs to each second: always the same, whichever client asks."""
         count = self._options.replay_rate // self._options.connections // self._options.events_per_chunk
         assert count, "less than a chunk a second"
         for second in range(start, end):

@@ -45,7 +45,7 @@ class CatchUp:
 
 
 def measure_replicas(stand: Stand, events: int, replicas: int) -> float:
-    """Return the events/s of so many connectors together."""
+    """Return the events/s of `replicas` connectors together."""
     partitions = partitions_of(STREAM_NAMES)
     with (
         Feeding(stand.folder, partitions, events_per_chunk=_EVENTS_PER_CHUNK) as feeding,

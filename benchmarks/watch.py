@@ -1,7 +1,7 @@
 """How fast a process carries all that it is fed, and what of the machine that takes: looked at twice a second, no more.
 
-From its first moment to its last: whoever puts records into a queue first, and has them sent later, would look faster
-in any part of that time. Whoever is watched is watched alike. Must not know what it is, or how it tells how far it is.
+From its first moment to its last: a program that first queues records and sends them later would look faster
+in any part of that time. All programs are watched alike. Must not know which it is, or how it reports progress.
 """
 
 import time
@@ -17,7 +17,7 @@ _PATIENCE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Events/s, and microseconds of CPU an event by process; `idle_us` of all cores are those that nobody used."""
+    """Events/s, and microseconds of CPU an event by process; `idle_us` of all cores are the unused ones."""
 
     events_per_s: float
     cpu_us: Mapping[str, float]

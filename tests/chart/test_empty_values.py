@@ -59,7 +59,7 @@ def _render_with(path: str, value: object) -> str:
 
 @pytest.mark.parametrize("path", [path for path, default in _LEAVES.items() if not default and not _has(_GIVEN, path)])
 def test_empty_key_whose_default_is_empty_is_that_default(path: str) -> None:
-    """A list or a map with all its members commented out is none, and an empty switch is off."""
+    """A list or a map with all its members commented out counts as absent, and an empty switch is off."""
     is_on = _has(_SWITCHED_ON, path)
     usual = _render_with(path, _LEAVES[path]) if is_on else render_text("defaults", _SWITCHED_ON)
     assert _render_with(path, None) == usual

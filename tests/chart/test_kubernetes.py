@@ -26,7 +26,7 @@ def test_every_object_is_valid_for_kubernetes(name: str, version: str) -> None:
 
 
 def test_oldest_version_is_the_one_that_the_chart_declares() -> None:
-    """What Helm is told is what was tried."""
+    """The version given to Helm is one that was tried."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert chart["kubeVersion"] == f">={_VERSIONS[0]}.0-0"
 

@@ -82,7 +82,7 @@ def test_disabled_alerts_are_left_out_and_nothing_else(disabled: list[str]) -> N
     ],
 )
 def test_alerts_are_not_silent_for_one_that_is_left_out(disabled: str, record: str, tmp_path: Path) -> None:
-    """Else nobody would hear of stream partitions that are not read; nothing but the exception goes."""
+    """Otherwise unread stream partitions would raise no alert; only the exception is dropped."""
     rules = _rules(disabledAlerts=[disabled])
     left = {rule["alert"]: rule["expr"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
     before = {rule["alert"]: rule["expr"] for group in _rules()["groups"] for rule in group["rules"] if "alert" in rule}

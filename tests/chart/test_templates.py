@@ -158,7 +158,7 @@ def test_service_waits_five_minutes_for_what_provisioning_makes() -> None:
     assert "start_deadline_s: 60\n" in config_text(render("defaults", own))
 
 
-def test_service_listens_on_ipv6_where_it_is_told_to() -> None:
+def test_service_listens_on_ipv6_if_set_to() -> None:
     """On a cluster without IPv4 the default address leads nowhere."""
     assert "host: 0.0.0.0" in config_text(render("defaults"))
     assert "host: '::'" in config_text(render("defaults", {"http": {"host": "::"}}))

@@ -58,7 +58,7 @@ def test_null_of_the_parent_is_null_for_the_chart(parent: Path) -> None:
     ],
     ids=["global", "own"],
 )
-def test_registry_for_all_charts_is_used_where_there_is_none_of_ours(own: Manifest, image: str) -> None:
+def test_registry_for_all_charts_is_used_if_the_chart_has_none(own: Manifest, image: str) -> None:
     """For every container of every pod that runs the connector."""
     values = {
         "global": {"imageRegistry": "mirror.example.com"},

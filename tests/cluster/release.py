@@ -105,7 +105,7 @@ class Release:
         }
 
     def wait_for_replicas(self, number: int) -> None:
-        """Wait until there are exactly so many pods of the service."""
+        """Wait until there are exactly `number` pods of the service."""
         wait_until(lambda: len(self.replicas()) == number, f"{number} replicas of {self.name}")
 
     def make_ready(self, *names: str) -> None:

@@ -38,7 +38,7 @@ def client(simulator: Simulator) -> Iterator[XClient]:
 
 
 def _start(simulator: Simulator, client: XClient, replicas: int, *, away_s: float = 0.0) -> list[Citizen]:
-    """Return a reader for each partition, in so many processes that know nothing of each other."""
+    """Return a reader for each partition, each in a process that knows nothing of the others."""
     times = Times(simulator)
     limiters = [ConnectLimiter(2, times.us) for _ in range(replicas)]
     return [
@@ -68,7 +68,7 @@ def test_good_citizen_to_a_server_that_accepts_and_closes_at_once(
 
 
 def test_good_citizen_in_a_loop_of_crashes(simulator: Simulator, client: XClient) -> None:
-    """A process that knows nothing begins anew every 30 s, for two windows."""
+    """A process without any state starts every 30 s, for two windows."""
     simulator.inject(AcceptAndClose(times=10_000))
     until_s = now_s(simulator) + 2 * _WINDOW_S
     while now_s(simulator) < until_s:

@@ -82,7 +82,7 @@ def test_image_is_pinned_to_a_release(service: Service) -> None:
 
 @pytest.mark.parametrize("profiles", PROFILES[:-1], ids=str)
 def test_image_is_built_once_for_all_who_run_it(profiles: tuple[str, ...]) -> None:
-    """By whom the others wait for; nobody takes it from a registry."""
+    """By the service that the others wait for; none pulls it from a registry."""
     own = {name: each for name, each in services(profiles).items() if name in own_services()}
     [builder] = [name for name, service in own.items() if "build" in service]
     assert builder.startswith("provision")

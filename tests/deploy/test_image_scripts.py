@@ -203,7 +203,7 @@ def test_image_is_refused_on_the_digest_of_another_tag(tree: Tree) -> None:
 
 @pytest.mark.parametrize("text", ["", "\n", f"{_BASE}\n", f"{_BASE}@sha256:abc\n"])
 def test_image_is_refused_where_the_lock_holds_no_digest(tree: Tree, text: str) -> None:
-    """As after a disk that was full; without a message, nobody would know why."""
+    """As after a disk that was full; without a message, the cause would be unknown."""
     tree.lock.write_text(text, encoding="utf-8")
     tree.add_program("buildah")
     done = tree.make("image")

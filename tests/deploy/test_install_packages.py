@@ -21,7 +21,7 @@ def _run(folder: Path, **environment: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("environment", [{}, {"INSTALL": ""}, {"INSTALL": "0", "CI": ""}])
-def test_nothing_is_installed_where_nobody_asked(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_nothing_is_installed_unless_asked_for(tmp_path: Path, environment: dict[str, str]) -> None:
     """The command to run is printed instead, and the target fails."""
     code, stderr, calls = _run(tmp_path, **environment)
     assert (code, calls) == (1, "")

@@ -1,4 +1,4 @@
-"""What stands in for the world around a reader: clocks that move when told, and connections that follow a script."""
+"""What stands in for the world around a reader: clocks that move on command, and connections that follow a script."""
 
 import socket
 import threading
@@ -76,11 +76,11 @@ class FakeConnection:
                 step()
 
     def quoted(self, text: str) -> str:
-        """Return words of X's as they are: nobody sent a token."""
+        """Return text from X unchanged: no token was sent."""
         return text
 
     def close(self) -> None:
-        """Note that somebody closed the connection."""
+        """Record that the connection was closed."""
         self.closed.set()
 
     def __enter__(self) -> Self:

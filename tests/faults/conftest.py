@@ -111,7 +111,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """Start one broker; nobody hurts it."""
+    """Start one broker, to which nothing happens."""
     proxy_port = free_port()
     with KafkaCluster(proxy_port=proxy_port) as kafka:
         yield Servers(kafka, proxy_port)

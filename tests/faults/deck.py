@@ -11,7 +11,7 @@ ROUNDS_PER_DECK = 10
 def deal(scenarios: Collection[str], rounds: int, seed: int) -> list[tuple[str, int]]:
     """Return the plays in order, each as its scenario and how often that one was played before.
 
-    A round is a hand of equal size; a deck that is used up is shuffled anew. The same seed gives the same plays.
+    A round is a hand of equal size; a deck that is used up is shuffled again. The same seed gives the same plays.
     """
     choice = random.Random(seed)  # noqa: S311 - choices of a test, not secrets
     hand = -(-len(scenarios) // ROUNDS_PER_DECK)

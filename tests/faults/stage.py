@@ -50,7 +50,7 @@ _TROUBLES = (*_TROUBLES_OF_ONE, "producer_replaced", "partitions_lost", "group_e
 
 
 class Replica:
-    """One connector process on a stage, and what it was told to do to itself."""
+    """One connector process on a stage, and the faults that it must cause in itself."""
 
     def __init__(self, name: str, process: ConnectorProcess, fault: Fault | None, marker: Path) -> None:
         self.name = name

@@ -43,7 +43,7 @@ def _conclude(stage: Stage, replica: Replica) -> None:
 
 @pytest.mark.fires(_BROKEN, _SILENT)
 def test_commit_answer_lost_is_found_in_the_ledger(stage: Stage, proxy: KafkaProxy) -> None:
-    """The commit went through though nobody said so, with the connection broken or just silent."""
+    """The commit went through without an answer, with the connection broken or just silent."""
     replica = _begin(stage, proxy)
     broken = proxy.lose_answer(END_TXN, _producer_id(stage))
     broken.await_caught()

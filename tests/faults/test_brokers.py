@@ -31,7 +31,7 @@ _SLOW_S = 5.0
 _RESOLVED_S = 20.0
 """A stream partition whose part of a failed transaction is not resolved by then restarts from its ledger."""
 _LONG_SESSION = {"session_timeout_ms": 30_000}
-"""With the group's coordinator gone for some seconds, a short session would end: nobody would own anything then."""
+"""With the group's coordinator gone for some seconds, a short session would end, and no replica would own anything."""
 _ALL_AWAY = "broker: all away"
 _LEADER_KILLED = "broker: leader killed meanwhile"
 _RESTARTED = "broker: restarted in turn"
@@ -147,7 +147,7 @@ def test_every_event_once_when_a_broker_is_killed_within_the_commit(
     """All is flushed and the commit not yet asked for; nothing begins again where what became of it is soon known.
 
     A coordinator that dies may have written the markers of the transaction before, and its successor writes them once
-    more (ADR 13): then no entry stands in its place.
+    more (ADR 13): then there is no entry in its place.
     """
     stage = make_stage(trio.bootstrap_servers, replication=3)
     fault = Fault(Point.BEFORE_COMMIT, stage.random.randint(5, 30), Deed.STOP)
@@ -186,10 +186,10 @@ def _java_hash(text: str) -> int:
 
 @pytest.mark.long
 @pytest.mark.fires(_STOPPED)
-def test_every_event_once_when_a_leader_stands_still_for_seconds(
+def test_every_event_once_when_a_leader_freezes_for_seconds(
     trio: KafkaCluster, make_stage: Callable[..., Stage]
 ) -> None:
-    """Everybody waits for the one partition's leader; when it is back or replaced all go on, and none begins again."""
+    """All wait for the one partition's leader; when it is back or replaced they continue, and none restarts."""
     stage = make_stage(trio.bootstrap_servers, replication=3)
     replica = stage.start("a", pipeline=_LONG_SESSION)
     stage.await_owned()

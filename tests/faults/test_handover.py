@@ -35,7 +35,7 @@ def test_every_event_once_through_scaling_and_a_rolling_restart(
     stage: Stage,
     is_static: bool,  # noqa: FBT001 - parametrized
 ) -> None:
-    """1 replica, then 3, each of them restarted in turn, one killed, then 1 again: nobody waits long for an owner."""
+    """1 replica, then 3, each of them restarted in turn, one killed, then 1 again: none waits long for an owner."""
     first = stage.start("a", is_static=is_static)
     stage.await_owned()
     stage.emit_steadily()
@@ -92,7 +92,7 @@ def _is_fenced(replica: Replica) -> bool:
 
 @pytest.mark.fires(_RIVAL)
 def test_one_writer_per_partition_when_two_replicas_own_them_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are in two groups, and X serves them both; whoever finds the other's entry in its place steps back."""
+    """They are in two groups, and X serves them both; the one that finds the other's entry in its place steps back."""
     monkeypatch.setattr(Connections, "_has_place", lambda *_: True)
     first = stage.start("first")
     stage.await_owned()
@@ -155,7 +155,7 @@ def test_pod_whose_successor_has_its_name_commits_nothing_when_its_node_comes_ba
 @pytest.mark.long
 @pytest.mark.fires("hang at before-commit")
 def test_one_writer_per_partition_when_a_replica_hangs(stage: Stage) -> None:
-    """A replica in which a thread stands still ends itself, though its client sends heartbeats; nobody fights."""
+    """A replica with a hung thread ends itself, although its client sends heartbeats; no replicas compete."""
     healthy = stage.start("healthy")
     stage.await_owned()
     stage.emit_steadily()

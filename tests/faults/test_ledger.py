@@ -24,7 +24,7 @@ _NEVER_COMMITTED = "Kafka shows no committed entry, but entry "
 
 
 def _leave_a_history(stage: Stage) -> LedgerDamage:
-    """Have events committed on every stream partition, and nobody at work."""
+    """Have events committed on every stream partition, and no replica running."""
     stage.start("before")
     stage.await_owned()
     stage.emit_on(STREAM_PARTITIONS)
@@ -52,7 +52,7 @@ def _await_stopped(stage: Stage, replica: Replica, reasons: dict[int, str]) -> N
 
 @pytest.mark.fires(_GARBLED, _EMPTIED, _ABORTED, _ALL_GARBLED)
 def test_own_corruption_always_stops_us(stage: Stage) -> None:
-    """Partitions with a garbled last entry or a lost ledger stop and say so; an aborted tail disturbs nobody."""
+    """Partitions with a garbled last entry or a lost ledger stop and say so; an aborted tail disturbs no replica."""
     damage = _leave_a_history(stage)
     garbled, emptied, aborted = stage.random.sample(range(len(STREAM_PARTITIONS)), 3)
     damage.garble(garbled)
@@ -76,8 +76,8 @@ def test_own_corruption_always_stops_us(stage: Stage) -> None:
 
 @pytest.mark.long
 @pytest.mark.fires(_GARBLED, _EMPTIED)
-def test_own_corruption_mended_by_a_reset_leaves_a_gap_and_nothing_twice(stage: Stage) -> None:
-    """The damaged partitions go on within a minute, with what they knew; the gap and the damage itself are told."""
+def test_own_corruption_repaired_by_a_reset_leaves_a_gap_and_nothing_twice(stage: Stage) -> None:
+    """The damaged partitions go on within a minute, with what they knew; the gap and the damage are reported."""
     damage = _leave_a_history(stage)
     garbled, emptied = stage.random.sample(range(len(STREAM_PARTITIONS)), 2)
     garbled_end = damage.garble(garbled)

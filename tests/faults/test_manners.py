@@ -22,7 +22,7 @@ _DELAYS_S = (5.0, 10.0)
 @pytest.mark.long
 @pytest.mark.fires("X: refuse")
 def test_good_citizen_over_all_replicas(servers: Servers, make_stage: Callable[..., Stage]) -> None:
-    """Two replicas never ask too early, too often, or for what the other has, whoever leaves or dies."""
+    """Two replicas never ask too early, too often, or for what the other has, whichever leaves or dies."""
     stage = make_stage(servers.kafka.bootstrap_servers, rate_limit=_BUDGET)
     leaving, dying = stage.start("leaving"), stage.start("dying")
     wait_until(lambda: bool(leaving.running() and dying.running()), "both have a share")
@@ -53,6 +53,6 @@ def _requests(stage: Stage, place: Place) -> list[LoggedRequest]:
 
 
 def _waited_s(requests: Sequence[LoggedRequest], refusals: int) -> float:
-    """Return the seconds between the last of so many refusals in a row and the next request."""
+    """Return the seconds between the last of `refusals` refusals in a row and the next request."""
     refused = [request.status == 503 for request in requests].index(True) + refusals - 1
     return (requests[refused + 1].at - requests[refused].at) / 1e9

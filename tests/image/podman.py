@@ -23,7 +23,7 @@ _BASE = "localhost/x-compliance-connector-test/python"
 _TOOLS = ("podman", "buildah", "debootstrap", "runc")
 _LOCKED_IN = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 _THIS_MACHINE = ("--network=host", "--health-interval=disable")
-"""Servers on loopback are reached as they are; without systemd nobody runs health checks but the test."""
+"""Servers on loopback are reached directly; without systemd only the test runs health checks."""
 _REACHES_PACKAGES = (Path("/etc/pip.conf"), Path("/etc/ssl/certs"))
 _CONFIGURATION = """\
 [containers]
@@ -190,7 +190,7 @@ class Container:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """Return the log entries so far; raises `ValueError` when a line is none."""
+        """Return the log entries so far; raises `ValueError` if a line is not one."""
         return [json.loads(line) for line in self._podman.run("podman", "logs", self._id).stderr.splitlines()]
 
     @property

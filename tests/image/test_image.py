@@ -193,7 +193,7 @@ def _commands(container: Container) -> dict[str, str]:
     return {number: name for number, name in found.items() if name not in {"sh", "cat", ""}}
 
 
-def test_health_check_without_a_service_finds_nobody(podman: Podman) -> None:
+def test_health_check_without_a_service_fails(podman: Podman) -> None:
     """What is healthy above is not so by default."""
     done = podman.once("health", options=(f"--env=CONNECTOR_HTTP__PORT={free_port()}",))
     assert done.returncode == 69
@@ -213,7 +213,7 @@ def test_sigterm_ends_a_command_that_is_no_service(podman: Podman) -> None:
     """`provision` at a broker that is away, as the container's first process, does not wait to be killed."""
     nowhere = make_config(f"{LOOPBACK}:{free_port()}", f"http://{LOOPBACK}:{free_port()}", "image", "https://x.invalid")
     with Container(podman, "provision", environment(nowhere)) as provision:
-        wait_until(lambda: _heeds_sigterm(provision), "the command heeds SIGTERM")
+        wait_until(lambda: _heeds_sigterm(provision), "the command handles SIGTERM")
         assert provision.stop() == 128 + signal.SIGTERM
 
 

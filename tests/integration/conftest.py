@@ -102,7 +102,7 @@ def simulator(seed: int) -> Iterator[Simulator]:
 
 @pytest.fixture
 def committed(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> Iterator[Config]:
-    """Give settings with which events of every stream partition are committed, and nobody is at work."""
+    """Give settings with which events of every stream partition are committed, and no replica runs."""
     prefix = f"test-{secrets.token_hex(6)}"
     settings = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, partitions=1)
     with provisioned(settings) as config:

@@ -29,7 +29,7 @@ _PARTITIONS = 2
 
 @pytest.fixture
 def config(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> Iterator[Config]:
-    """Give settings with which events of every stream partition are committed, a dead letter, and nobody is at work."""
+    """Give settings with which events of every stream partition are committed, a dead letter, and no replica runs."""
     prefix = f"test-{secrets.token_hex(6)}"
     settings = make_config(kafka.bootstrap_servers, registry.url, prefix, simulator.base_url, partitions=_PARTITIONS)
     with provisioned(settings) as config:
@@ -44,7 +44,7 @@ def config(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> Iter
 
 @pytest.fixture
 def vandal(kafka: Kafka, registry: SchemaRegistry, config: Config) -> Vandal:
-    """Give somebody who may write to all topics."""
+    """Give a producer that may write to all topics."""
     return Vandal(kafka.bootstrap_servers, registry.url, config["kafka"]["topic_prefix"])
 
 

@@ -1,4 +1,4 @@
-"""Consumer groups on real Kafka: one that works is never blamed, and each way to fall behind is told apart."""
+"""Consumer groups on real Kafka: one that works is never blamed, and each way to fall behind has its own state."""
 
 import json
 import signal
@@ -95,7 +95,7 @@ def _page(probe: Probe) -> str:
     return local_http.get(probe.url).raise_for_status().text
 
 
-def test_groups_that_do_not_act_are_told_apart_in_every_place(
+def test_groups_that_do_not_act_are_distinguished_in_every_place(
     config: Config, late_x: Simulator, tmp_path: Path
 ) -> None:
     """A member that hangs, a group without members, one that never was; a group that works is well beside them."""
@@ -152,7 +152,7 @@ def test_groups_that_do_not_act_are_told_apart_in_every_place(
     assert "kafka.watched_groups" not in page
 
 
-def test_group_that_went_backwards_or_lost_events_is_told_apart(config: Config, late_x: Simulator) -> None:
+def test_group_that_went_backwards_or_lost_events_is_distinguished(config: Config, late_x: Simulator) -> None:
     """A group that is done stays well on a topic that retention has emptied; one that was not done has lost events."""
     config = override(config, kafka={"watched_groups": ["rewound", "overtaken", "done"]})
     [deletes] = _topics(config, _DELETES)

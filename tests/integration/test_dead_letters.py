@@ -42,7 +42,7 @@ def simulator(seed: int) -> Iterator[Simulator]:
 def config(
     kafka: Kafka, registry: SchemaRegistry, simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Config]:
-    """Give settings with which a release that did not know two event types has been at work, and nobody is now."""
+    """Give settings with which a release that did not know two event types has run, and no replica runs now."""
     settings = make_config(
         kafka.bootstrap_servers, registry.url, f"test-{token_hex(6)}", simulator.base_url, _PARTITIONS
     )

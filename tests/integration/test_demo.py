@@ -80,7 +80,7 @@ def _assert_well(output: str, *, has_all: bool) -> None:
 
 
 def test_demo_in_a_pipe_tells_all_in_lines_and_ends_well(environment: dict[str, str]) -> None:
-    """Every trouble is told and made, every topic counted, nothing on stderr."""
+    """Every fault is announced and caused, every topic counted, nothing on stderr."""
     process = _start(environment)
     output, errors = process.communicate(timeout=_LIMIT_S)
     assert (process.returncode, errors) == (0, "")
@@ -229,6 +229,6 @@ def _read_to_the_end(terminal: int) -> bytes:
     while True:
         try:
             output += os.read(terminal, 65536)
-        except OSError:  # Linux says EIO once nobody holds the other side
+        except OSError:  # Linux says EIO once the other side is closed
             os.close(terminal)
             return output

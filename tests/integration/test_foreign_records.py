@@ -26,7 +26,7 @@ _TIMEOUT_S = 60.0
 _EVENTS = 20
 _DAY_US = 86_400 * 10**6
 _TAKEN, _TORN, _SOUND = StreamPartition("like", 1), StreamPartition("user", 2), StreamPartition("tweet", 1)
-"""One whose newest ledger entry is written again, one with nonsense in its ledger, and one that nobody touches."""
+"""One whose newest ledger entry is written again, one with nonsense in its ledger, and one that is untouched."""
 _ID = "0" * 32
 _COMMANDS = {
     "tail --to-end": 0,
@@ -77,7 +77,7 @@ def _write_to_all(kafka: Kafka, registry: SchemaRegistry, config: Config) -> Non
 
 
 def _await_event(run: ConnectorProcess, simulator: Simulator) -> None:
-    """Have X deliver an event of a stream partition whose ledger nobody touched, and wait until it is committed."""
+    """Have X deliver an event of a stream partition with an untouched ledger, and wait until it is committed."""
     simulator.emit(1, _SOUND)
     place = _SOUND.stream, _SOUND.number
     emitted = sum((line.stream, line.partition) == place for line in simulator.record() if line.kind == "event")

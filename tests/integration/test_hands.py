@@ -337,7 +337,7 @@ def _check_nothing_is_changed_by_trying(
 def test_gap_is_withdrawn_once_and_for_batch_runs_too(
     committed: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record stays, with reason; whoever of an operator and a run is later sees what the other has written."""
+    """The record stays, with reason; of an operator and a run, the later one sees what the other has written."""
     settings = RunSettings.model_validate(committed)
     for number in (1, 2):
         with LedgerReset(settings, StreamPartition("tweet", number), is_forced=True) as reset:

@@ -1,4 +1,4 @@
-"""The ledger in the hands of operators: begun anew, deleted and made again, and records that are nobody's."""
+"""The ledger in the hands of operators: reset, deleted and created again, and foreign records."""
 
 import json
 import time
@@ -87,7 +87,7 @@ def test_reset_with_more_ids_than_an_entry_takes_is_one_beginning_and_forgets_no
 
 
 def test_entry_after_some_that_were_not_read_is_never_committed(committed: Config) -> None:
-    """Whoever takes the ledger for shorter than it is would repeat what it missed; the next one reads it whole."""
+    """A replica that sees less of the ledger than there is would repeat the rest; the next one reads it whole."""
     settings = Settings.model_validate(committed).kafka
     names, reader = TopicNames(settings.topic_prefix), LedgerReader(settings, _PLACE, decode_shipped)
     producer = producer_config(settings, names.transactional_id("writer"))
@@ -133,10 +133,8 @@ def test_ledger_deleted_and_made_again_is_corruption_and_no_first_start(
     assert said.count("empty, but its coverage is recorded: entries were deleted") >= len(STREAM_PARTITIONS)
 
 
-def test_records_that_are_nobody_s_are_told_and_stop_no_command(
-    kafka: Kafka, committed: Config, tmp_path: Path
-) -> None:
-    """Somebody wrote by hand to the topics that the commands read."""
+def test_foreign_records_are_reported_and_stop_no_command(kafka: Kafka, committed: Config, tmp_path: Path) -> None:
+    """Foreign records are on the topics that the commands read."""
     prefix = committed["kafka"]["topic_prefix"]
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     for topic in ("-dead-letter", "-gap", "-coverage", ".tweet.delete"):

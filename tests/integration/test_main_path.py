@@ -106,7 +106,7 @@ def test_every_record_is_where_java_would_put_it_in_order(story: _Story) -> None
 
 
 def test_every_malformed_line_is_one_dead_letter(story: _Story) -> None:
-    """The lines among the events that are none are kept byte by byte, once."""
+    """Lines that are not events are kept byte for byte, once."""
     assert list(audit.check_dead_letters(story.history, story.emitted)) == []
     assert len(story.history.dead_letters) == 3 * len(STREAM_PARTITIONS) * _EVENTS // _BURST
 

@@ -97,7 +97,7 @@ def test_kafka_killed_at_run_time_process_stays_up_or_stops_in_time_and_nothing_
         probe = run.probe()
         probe.await_connected(simulator)
         probe.await_rest()
-        servers.kafka.kill(1)  # an orderly stop may take so long that the group is lost, and nobody reads any more
+        servers.kafka.kill(1)  # an orderly stop may take so long that the group is lost, and no replica reads any more
         simulator.emit(300)
         wait_until(lambda: probe.metric("producers_replaced_total") >= 1, "a producer is thrown away", 120)
         wait_until(lambda: _are_alive_and_troubled(probe), "it says what it misses")

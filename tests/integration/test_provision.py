@@ -180,7 +180,7 @@ def test_provision_with_a_topic_that_differs_reports_it_and_leaves_it(
 
 
 def test_provisioners_at_once_all_succeed(settings: KafkaSettings, registry: SchemaRegistry) -> None:
-    """Whoever comes second to a topic or subject takes it as made."""
+    """The second one to create a topic or subject accepts it as created."""
 
     def run(_: int) -> Plan:
         with RegistryClient(SchemaRegistrySettings(url=registry.url)) as client:
@@ -204,7 +204,7 @@ def test_provision_that_the_brokers_refuse_gives_their_reason(
 def test_provision_of_an_incompatible_subject_gives_the_registrys_reason(
     settings: KafkaSettings, registry: SchemaRegistry, registry_client: RegistryClient
 ) -> None:
-    """A schema of somebody else under our subject stops provisioning with subject and reason."""
+    """A foreign schema under our subject stops provisioning with subject and reason."""
     subject = f"{settings.topic_prefix}-gap-value"
     foreign = '{"type":"record","name":"Gap","namespace":"x.compliance.v1","fields":[{"name":"gap_id","type":"int"}]}'
     registry_client.set_compatibility(subject)
@@ -293,7 +293,7 @@ def test_start_without_the_right_to_read_configurations_names_topics_and_right(
 def test_provision_without_a_right_names_topics_and_right(
     guarded: KafkaCluster, registry_client: RegistryClient, user: str, right: str
 ) -> None:
-    """Whoever grants rights learns which one is missing."""
+    """The error names the right that is missing."""
     settings = _as_user(guarded, user).model_copy(update={"topic_prefix": "guarded-other"})
     with pytest.raises(NotProvisionedError, match=rf"no right to {right} guarded-other\.tweet\.delete, .*: grant"):
         provision(settings, Cluster(settings), registry_client, dry_run=False)

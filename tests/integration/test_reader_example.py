@@ -35,7 +35,7 @@ def simulator(seed: int) -> Iterator[Simulator]:
 
 @pytest.fixture
 def config(kafka: Kafka, registry: SchemaRegistry, simulator: Simulator) -> Iterator[Config]:
-    """Provision under the prefix that the documentation uses, unless somebody has."""
+    """Provision under the prefix that the documentation uses, unless that is done."""
     known = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics
     if any(topic.startswith(_PREFIX) for topic in known):
         pytest.skip(f"the existing Kafka has topics {_PREFIX} already, which are not ours to delete")

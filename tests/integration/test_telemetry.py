@@ -90,7 +90,7 @@ def test_every_line_is_accounted_for_in_every_stream(stage: _Stage) -> None:
     simulator.inject(Duplicate(lines=10, after_lines=20))
     simulator.inject(Broken())
     simulator.emit(2000)
-    wait_until(lambda: _is_whole(probe.metrics(), published=2000), "all is taken up, and the numbers fit each other")
+    wait_until(lambda: _is_whole(probe.metrics(), published=2000), "all is processed, and the numbers agree")
     metrics = probe.metrics()
     assert metrics.total("received_committed_delay_seconds_bucket", le="5.0") > 0
     assert metrics.total("http_responses_total", code="200") >= len(STREAM_PARTITIONS)
@@ -196,7 +196,7 @@ def test_kafka_away_scrape_is_fast_and_says_so(stage: _Stage) -> None:
     before = probe.metrics()
     enough = before.total("received_bytes_total") + _KAFKA_AWAY_EVENTS * _LEAST_LINE_BYTES
     probe.await_rest()
-    stage.kafka.kill(1)  # an orderly stop may take so long that the group is lost, and nobody reads any more
+    stage.kafka.kill(1)  # an orderly stop may take so long that the group is lost, and no replica reads any more
     simulator.emit(_KAFKA_AWAY_EVENTS)
     wait_until(lambda: probe.metric("received_bytes_total") > enough, "bytes are counted")
     assert any(_is_fast(probe) for _ in range(_ROUNDS))

@@ -26,7 +26,7 @@ KINDS = {
     "batch/v1": {"jobs": "Job", "cronjobs": "CronJob"},
     "policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
 }
-"""The kinds of objects, by version and by the plural that stands in paths."""
+"""The kinds of objects, by version and by the plural that paths have."""
 CLUSTER_WIDE = frozenset({"namespaces", "nodes"})
 _STARTED_AT = "2026-01-01T00:00:00Z"
 

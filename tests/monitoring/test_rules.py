@@ -86,7 +86,7 @@ def _labels(name: str) -> frozenset[str]:
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule["record"])
 def test_rule_keeps_releases_apart(rule: dict[str, Any]) -> None:
-    """Its answer says of which release it is, unless there is none, and keeps replicas apart only to name them."""
+    """Its answer says of which release it is, unless there is none, and distinguishes replicas only to name them."""
     kept = labels_of(promql_parser.parse(rule["expr"]), _labels) or frozenset()
     used = set(re.findall(r"\$labels\.(\w+)", " ".join(rule.get("annotations", {}).values())))
     assert used <= kept

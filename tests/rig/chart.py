@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm"
 VALUES_FILES = {path.name.removesuffix("-values.yaml"): path for path in sorted((CHART / "ci").glob("*-values.yaml"))}
-"""The files of values in `helm/ci`, by what stands before `-values.yaml`."""
+"""The files of values in `helm/ci`, by the part before `-values.yaml`."""
 RELEASE = "demo"
 NAMESPACE = "streams"
 

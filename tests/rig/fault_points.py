@@ -1,4 +1,4 @@
-"""The places where a replica can be made to fail, what then happens to it, and how it is told.
+"""The places where a replica can be made to fail, what then happens to it, and how it is armed.
 
 Shared by the scenarios and the replica's process; knows nothing of the connector.
 """

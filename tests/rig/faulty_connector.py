@@ -1,7 +1,7 @@
 """The real command line with at most one fault armed; run as a module in place of `connector`.
 
 The product has no hooks: its own functions are wrapped here, and do what they do. What passes the armed place for the
-n-th time first makes the marker file, then the process is killed or stopped, or the thread stands still for ever.
+n-th time first makes the marker file, then the process is killed or stopped, or the thread stands still forever.
 """
 
 import faulthandler
@@ -175,7 +175,7 @@ def _in_backfill(wire: Tripwire) -> None:
 
 
 def _event_at_us(line: bytes) -> int | None:
-    """Return the date of an event of the simulator; None where the line is none."""
+    """Return the date of an event of the simulator; None if the line is not one."""
     try:
         [body] = json.loads(line)["data"].values()
         return round(datetime.fromisoformat(body["event_at"]).timestamp() * US_PER_S)
@@ -234,7 +234,7 @@ _ARMING: dict[Point, Callable[[Tripwire], None]] = {
 
 
 def _join(group: str) -> None:
-    """Own what that consumer group assigns, whoever owns it by the one that the replicas share."""
+    """Own what that consumer group assigns, whichever replica owns it by the shared one."""
     TopicNames.group = property(lambda names: f"{names.prefix}.{group}")  # type: ignore[assignment,method-assign] # wrapped
 
 

@@ -51,7 +51,7 @@ def _java_homes() -> Iterator[Path]:
 
 
 def _java_version(home: Path) -> int:
-    """Return the major version from the `release` file, 0 where there is none."""
+    """Return the major version from the `release` file, 0 if there is none."""
     try:
         found = re.search(r'^JAVA_VERSION="(\d+)', (home / "release").read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:

@@ -28,7 +28,7 @@ class KafkaCluster(Housed):
 
     Brokers are numbered from 1. `addresses` has the bootstrap servers of each listener: `PLAINTEXT`, and when `users`
     (name to password) are given `SSL` (client certificate required) and `SASL_SSL` (PLAIN and SCRAM-SHA-512) as well.
-    Those two allow only what ACLs grant to `User:NAME`; whoever comes by `PLAINTEXT` may do everything.
+    Those two allow only what ACLs grant to `User:NAME`; clients on `PLAINTEXT` may do everything.
     `certificates` then holds `ca.pem`, and `NAME.pem` and `NAME.key` for every user.
     With a `proxy_port` the first broker listens at `PROXIED` too, and tells who comes that way to find it at that port.
     """

@@ -1,6 +1,6 @@
 """Ways to damage a ledger from outside, with nothing but Kafka's own means.
 
-Knows the topic's name and what stands in it; must not know the connector.
+Knows the topic's name and its content; must not know the connector.
 """
 
 from confluent_kafka import Producer, TopicPartition

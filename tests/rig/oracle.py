@@ -14,7 +14,7 @@ from tests.rig import event_id_recipe as recipe
 
 Body = dict[str, Any]
 Take = Callable[..., Any]
-"""Takes the member at a path out of a body and returns it, None where there is none."""
+"""Takes the member at a path out of a body and returns it, None if there is none."""
 
 LINE_LIMIT_BYTES = 512 * 1024
 _MAX_DEPTH = 64

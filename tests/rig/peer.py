@@ -82,7 +82,7 @@ class Peer:
 
 
 def head(status: str = "200 OK", *headers: tuple[str, str], date: str | None = "") -> bytes:
-    """Return the head of an answer; its time is now where `date` is empty, and there is none where that is None."""
+    """Return the head of an answer; its time is now if `date` is empty, and it has none if that is None."""
     dates = () if date is None else (("Date", date or formatdate(usegmt=True)),)
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in (*dates, *headers))]
     return "\r\n".join([*lines, "", ""]).encode()

@@ -31,14 +31,14 @@ _PORTS = range(20_000, 32_768)[_WORKER::_WORKERS]
 Each worker of pytest-xdist has its own.
 """
 _UNUSED = iter(random.SystemRandom().sample(_PORTS, k=len(_PORTS)))
-"""Each port is given out once: whoever got it binds it seconds later, and again after a stop."""
+"""Each port is given out once: its user binds it seconds later, and again after a stop."""
 
 _LAUNCHER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
 """All servers are started by this one thread: they die with it (`--pdeathsig`), and it lives as long as the process."""
 
 
 def free_port() -> int:
-    """Return a TCP port nobody listens on at the loopback address, another one each time."""
+    """Return a free TCP port of the loopback address, another one each time."""
     for port in _UNUSED:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -92,7 +92,7 @@ def _record(message: Message) -> ReadRecord:
     topic, partition = _place(message)
     headers: Any = message.headers() or []
     names = [name for name, _ in headers]
-    assert len(set(names)) == len(names), f"a header stands twice: {names}"
+    assert len(set(names)) == len(names), f"duplicate header: {names}"
     return ReadRecord(
         topic,
         partition,

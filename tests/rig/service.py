@@ -158,7 +158,7 @@ class Probe:
             scrapes.append(self._scrape())
             return scrapes[-1].total("scrape_timestamp_seconds") >= called_at
 
-        wait_until(are_new, "the numbers are written anew")
+        wait_until(are_new, "the numbers are rewritten")
         return scrapes[-1]
 
     def metric(self, name: str, **labels: str) -> float:

@@ -20,7 +20,7 @@ def test_missing_extra_says_how_to_install_it_from_what_is_at_hand() -> None:
     assert not _NAME.search(told + image)
 
 
-def test_nobody_is_told_to_install_from_an_index_by_our_name() -> None:
-    """Whoever held it there would have code run on the reader's machine."""
+def test_no_text_says_to_install_from_an_index_by_our_name() -> None:
+    """The owner of that name on an index could run code on the reader's machine."""
     assert _NAME.search("$ pip install 'x-compliance-connector[demo]'")
     assert [str(page) for page in _PAGES if _NAME.search(page.read_text(encoding="utf-8"))] == []

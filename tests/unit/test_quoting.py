@@ -74,7 +74,7 @@ def test_secret_that_is_in_every_word_hides_nothing() -> None:
     "secret", ["a" * 60_000, "A" * 14_999 + "B" + "C" * 15_000, "é" * 20_000, "\ud800" * 100, ".*", "[secret]"]
 )
 def test_no_secret_makes_hiding_slow(secret: str) -> None:
-    """Whoever chooses the text: a line of the longest, and a page."""
+    """For any text: a line of the longest, and a page."""
     keep_secret("a kind", secret)
     began = time.process_time()
     for text in ("A" * 524_288, secret[:512] * 1000, "x" * 20_000_000):
@@ -141,7 +141,7 @@ def test_anything_is_one_bounded_line_without_control_characters(text: str | byt
 
 @given(before=st.text(max_size=20), secret=st.text(min_size=1, max_size=40), after=st.text(max_size=20))
 def test_no_text_holds_a_secret_after_it_was_hidden(before: str, secret: str, after: str) -> None:
-    """Whatever is around it, and whatever it is made of, but for what stands in its place."""
+    """Whatever is around it, and whatever it is made of, except for what replaces it."""
     hidden = Secrets([secret]).hide(before + secret + after)
     assert secret not in hidden.replace("[secret]", "")
 

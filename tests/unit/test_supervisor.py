@@ -122,7 +122,7 @@ class _Bench:
 
     @property
     def told(self) -> dict[StreamPartition, list[str]]:
-        """What each worker was told."""
+        """The calls to each worker."""
         return {worker.partition: worker.told for worker in self.made}
 
 
@@ -184,7 +184,7 @@ def test_returning_partition_gets_a_new_worker(bench: _Bench) -> None:
 
 
 def test_workers_that_hang_delay_the_leaving_by_one_deadline_together(bench: _Bench) -> None:
-    """All are told to stop before any is waited for."""
+    """All are asked to stop before any is waited for."""
     bench.hangs = True
     bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0], _TWEETS[1], _TWEETS[2], _TWEETS[3]]))
     assert bench.order == ["stop"] * 4 + ["join"] * 4

@@ -1,4 +1,4 @@
-"""A stage on which time travels: X's clock is set forward, and the connector's clocks with it, so nobody waits.
+"""A stage on which time travels: X's clock is set forward, and the connector's clocks with it, so no test waits.
 
 The service runs in a thread; its way to X can be cut. Every instant is microseconds since 1970 in X's time.
 """
@@ -184,7 +184,7 @@ class Journey(Stage):
     def settle(self, within_s: float = BOUND_S) -> None:
         """Let time pass, with an event here and there, until all that X emitted so far is covered.
 
-        It must be within so many seconds of X's time.
+        It must be within `within_s` seconds of X's time.
         """
         self.await_live()
         until_us = self.now_us
@@ -211,7 +211,7 @@ class Journey(Stage):
             time.sleep(_POLL_S)
 
     def return_to_live(self, within_s: float, stride_s: float = _STRIDE_S) -> None:
-        """Let time pass, with an event here and there, until all are live: within so many seconds of X's time."""
+        """Let time pass, with an event here and there, until all are live: within `within_s` seconds of X's time."""
         began_us = self.now_us
         probe = self.probe
 

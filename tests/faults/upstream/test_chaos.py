@@ -48,7 +48,7 @@ _DELAY_S = 0.02
 _AWAY_S = 120.0
 _LONG_AWAY_S = 20 * 60.0
 _A_FEW = 8
-"""More events than X sends together with one date (6), so that of so many at once some are dated then."""
+"""More events than X sends together with one date (6), so that some of a burst have that date."""
 _OLD_S = 60.0
 """How old what comes again is at least: from before the disturbances, so that it was delivered in its order before."""
 _TIMES = 3
@@ -64,7 +64,7 @@ _WITHIN_S = 60 * 60.0
 
 
 def _faults_of_a_connection(random: Random, place: Place, mode: Mode) -> list[Fault]:
-    """Return one of each kind that ends or disturbs a connection and deceives nobody, with choices of their own."""
+    """Return one of each kind that ends or disturbs a connection but does not mislead, with random fields."""
     stream, partition = place
     where: dict[str, Any] = {"stream": stream, "partition": partition, "mode": mode}
     after: dict[str, Any] = {"after_lines": random.randrange(_MOST_LINES)}

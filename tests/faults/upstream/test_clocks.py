@@ -87,7 +87,7 @@ def test_wall_clock_off_at_the_first_start_coverage_begins_with_x(
 def test_connect_that_takes_long_is_judged_by_the_time_of_its_answer(
     embark: Callable[..., Journey], held_s: float
 ) -> None:
-    """What the backfill that was asked for no longer reaches when it is granted is asked for anew."""
+    """What the requested backfill no longer reaches when it is granted is requested again."""
     journey = embark("user")
     with journey.running():
         journey.emit_on(journey.places)

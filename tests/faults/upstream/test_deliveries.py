@@ -87,7 +87,7 @@ def test_every_event_once_however_it_is_spelled_and_none_merged(embark: Callable
 
 @pytest.mark.fires("X: unknown-type", "X: invalid-body", "X: broken")
 def test_bad_input_never_stops_us(embark: Callable[..., Journey]) -> None:
-    """A storm of lines nobody can read, live, in a backfill and in a catch-up: kept apart once, the rest flows."""
+    """A storm of unreadable lines, live, in a backfill and in a catch-up: kept apart once, the rest flows."""
     journey = embark("user")
     with journey.running():
         journey.await_live()

@@ -18,7 +18,7 @@ _RETRY_AFTER_S = 8
 @pytest.mark.usefixtures("delays_cut_short")
 @pytest.mark.fires("X: foreign-answer", "X: foreign-encoding")
 def test_no_silent_gap_when_something_on_the_way_answers_in_x_s_place(embark: Callable[..., Journey]) -> None:
-    """Pages of a proxy and encodings nobody asked for, to backfills and replays: asked again, and nothing is given up.
+    """Pages of a proxy and encodings that were not requested, to backfills and replays: asked again, none given up.
 
     gzip under its older name and of many members is read.
     """

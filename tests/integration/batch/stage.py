@@ -16,7 +16,7 @@ from tests.rig.service import Config, ConnectorProcess
 from tests.rig.session import Kafka, SchemaRegistry
 
 _TELLING = 12
-"""So many characters of a secret are too many to show."""
+"""A run of this many characters of a secret must not be shown."""
 _PATHS = ("upload?", "download?")
 """How the secret part of a transfer's URL begins."""
 
@@ -99,7 +99,7 @@ class BatchStage:
     def check(self) -> dict[str, Any]:
         """Check that the bus holds what X knows, to the id, and no secret of X's anywhere; return a run's record.
 
-        A runner that is killed after its last transaction leaves a run that is done, and the next command begins anew.
+        A runner that is killed after its last transaction leaves a run that is done; the next command starts a new one.
         """
         done = check_runs(self.decoded(".batch.tweet"), self.decoded("-batch"), self.truth(), len(self.asked()))
         self.check_secrets()

@@ -152,7 +152,7 @@ def test_run_of_few_ids_or_none_is_on_the_bus(stage: BatchStage, ids: str) -> No
 
 
 def test_secrets_that_x_repeats_in_results_are_nowhere(stage: BatchStage) -> None:
-    """Neither on the bus nor in what is said, in a result as in a line that is none."""
+    """Neither on the bus nor in what is said, in a result or in a line that is not one."""
     stage.x.inject(BatchHold(call="download"))
     with stage.runner() as runner:
         wait_until(lambda: stage.x.fired["batch-hold"] == 1, "the results are asked for")

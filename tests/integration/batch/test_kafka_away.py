@@ -27,7 +27,7 @@ _AWAY = "Kafka did not accept the results: "
 @pytest.mark.long
 @pytest.mark.parametrize("catch", [commit, answer])
 def test_kafka_that_is_back_soon_goes_unnoticed(stage: BatchStage, proxy: KafkaProxy, catch: Catch) -> None:
-    """The transaction that it broke is ended, or was, though nobody said so."""
+    """The transaction that it broke is ended, or was without an answer."""
     with caught_at(catch, stage, proxy) as (runner, caught):
         proxy.go_away()
         caught.let_go()
@@ -72,7 +72,7 @@ def test_kafka_that_stays_away_ends_the_run_and_the_same_command_goes_on(stage: 
 def test_kafka_away_while_x_works_ends_the_run_and_the_same_command_goes_on(
     stage: BatchStage, proxy: KafkaProxy
 ) -> None:
-    """By the same job: nobody would know of a runner that says nothing."""
+    """By the same job: a silent runner would go unnoticed."""
     stage.x.inject(BatchJob(status="in_progress", seconds=600.0))
     with replace(stage, more=_FEW_TRIES).runner() as runner:
         wait_until(lambda: "in_progress" in runner.stderr, "X works")

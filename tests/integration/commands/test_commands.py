@@ -57,7 +57,7 @@ def test_provision_dry_run_then_again_does_what_it_said_once(
         delete_topics(kafka.bootstrap_servers, prefix)
 
 
-def test_check_of_right_settings_asks_nobody(config: Config, tmp_path: Path) -> None:
+def test_check_of_right_settings_contacts_nothing(config: Config, tmp_path: Path) -> None:
     """Without --online it needs neither Kafka, registry nor X."""
     away = override(config, kafka={"bootstrap_servers": f"{LOOPBACK}:9"}, x={"base_url": f"http://{LOOPBACK}:9"})
     assert run_command(tmp_path, ["check"], away).stdout == "ok: settings\n"
@@ -187,7 +187,7 @@ def _run_amid_events_until(number: signal.Signals, simulator: Simulator, config:
 
 
 def test_run_answers_over_http_without_secrets(config: Config, simulator: Simulator, tmp_path: Path) -> None:
-    """Health, status and metrics answer, an unknown path is told the known ones, and no secret is in any of it."""
+    """Health, status and metrics answer, an unknown path gets the known ones, and no secret is in any of it."""
     with ConnectorProcess(tmp_path, ["run"], config) as run:
         probe = run.probe()
         probe.await_connected(simulator)

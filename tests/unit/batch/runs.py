@@ -41,7 +41,7 @@ NOBODYS_IDS = ("1", "17", "9223372036854775807", "9999999999999999999")
 """X has nothing to say of them."""
 
 _TELLING = 12
-"""So many characters of a secret are too many to show."""
+"""A run of this many characters of a secret must not be shown."""
 _PATHS = re.compile("upload\\?|download\\?")
 """How the secret part of a transfer's URL begins."""
 
@@ -50,7 +50,7 @@ Found = list[tuple[str, str, str | None, str | None]]
 
 
 class Operator:
-    """Runs batch jobs in a folder of its own about all that X knows, and a few ids of nobody's.
+    """Runs batch jobs in a folder of its own about all that X knows, and a few ids that belong to nothing.
 
     Checks after each run, however it ends, that nothing it leaves or shows holds a secret. `on_point` is called
     whenever the run says or shows something, waits, or has got an answer.
@@ -273,7 +273,7 @@ def kill_at(operator: Operator, words: str) -> None:
 class Points:
     """Counts what a run does to files and sockets, each before it happens, and has `at_point` called at one of them.
 
-    Where the operator is told something is a point, too: pass `step` as its `on_point`. The count begins once it is
+    A message to the operator is a point, too: pass `step` as its `on_point`. The count begins once it is
     told `after`.
     """
 

@@ -321,7 +321,7 @@ def test_submitted_run_is_cancelled_with_its_job(waiting: Operator) -> None:
 
 
 def test_jobs_are_listed_oldest_first_and_cancelled(operator: Operator) -> None:
-    """Whoever made them; what others put into a name is not obeyed by a terminal."""
+    """Whichever program created them; a terminal does not obey what others put into a name."""
     assert _ran(operator, "list", "tweets") == (os.EX_OK, "no tweets jobs\n", "")
     operator.arm(BatchForeignJob(name="night\x1b[2Jly", status="created", seconds=None))
     with _started(operator, *_run(operator)) as process:

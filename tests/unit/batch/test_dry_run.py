@@ -136,7 +136,7 @@ def test_count_is_what_would_be_prepared(tmp_path: Path, limit_bytes: int, text:
     assert counted == Counted(made.ids, len(made.shards), size, made.duplicates, made.invalid)
 
 
-def test_gaps_are_told_by_what_the_ids_are_said_to_be() -> None:
+def test_gaps_shown_depend_on_what_the_ids_are_declared_to_be() -> None:
     """A run about a part of what is held reconciles none."""
     gap = {"stream": "tweet", "stream_partition": 2, "gap_start": 0, "gap_end": 60_000}
     gaps = [RecordedGap(0, 0, gap)]
@@ -149,7 +149,7 @@ def test_gaps_are_told_by_what_the_ids_are_said_to_be() -> None:
     assert list(gap_lines([], covers_all=False)) == []
 
 
-def test_each_part_of_a_run_is_told_by_what_x_says_of_its_job() -> None:
+def test_each_shard_of_a_run_is_shown_with_the_status_of_its_job() -> None:
     """X's words are shown as words."""
     outcome = Outcome("1", 0, "", 0, 0, 0, 0, 0, 0, [])
     shard = ShardState(1, 5, 0, "", job_id="9", is_uploaded=True)

@@ -71,7 +71,7 @@ def test_entry_reads_back_as_itself(
     ],
 )
 def test_entry_that_no_run_writes_is_corruption(changes: dict[str, Any], fault: str) -> None:
-    """Somebody else wrote it, or it is damaged: its texts go into paths, and before people's eyes."""
+    """It is foreign or damaged: its texts go into paths, and onto screens."""
     with pytest.raises(OwnCorruptionError, match=rf"^batch ledger tweets entry -?\d: {fault}$"):
         _read(value_of(ENTRY, **changes), JobType.TWEETS)
 
@@ -99,7 +99,7 @@ def test_value_that_is_no_entry_is_corruption(value: bytes | None) -> None:
 
 @pytest.mark.parametrize("cut", range(len(value_of(ENTRY))))
 def test_entry_cut_anywhere_is_corruption(cut: int) -> None:
-    """It is whole or it is none."""
+    """It is whole or it is rejected."""
     with pytest.raises(OwnCorruptionError):
         _read(value_of(ENTRY)[:cut], JobType.TWEETS)
 

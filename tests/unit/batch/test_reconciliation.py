@@ -204,7 +204,7 @@ def test_run_about_a_part_does_not_stand_in_for_one_about_all_of_another_file() 
     assert not decide(_WANTED, [_run(covers_all=False)], [], _NOW_US).is_due
 
 
-def test_run_about_all_stands_in_for_one_about_less() -> None:
+def test_run_about_all_counts_as_one_about_less() -> None:
     """But not the other way round."""
     assert not decide(_OF_A_PART, [_run(source="file")], [], _NOW_US).is_due
 

@@ -195,7 +195,7 @@ def test_finding_that_grows_in_writing_is_measured_as_written() -> None:
     ],
 )
 def test_finding_that_cannot_be_written_becomes_a_dead_letter_with_all_of_it(finding: Finding) -> None:
-    """Whatever the reason: what X said stands in it as JSON."""
+    """Whatever the reason: it has what X said as JSON."""
     with pytest.raises(UnencodableError) as caught:
         builder().finding(finding, CONTEXT, 1)
     dead = unencodable(finding, str(caught.value))
@@ -241,7 +241,7 @@ def test_dead_letter_with_a_detail_no_utf8_can_hold_is_still_one() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 400, 401, 70_000])
 def test_dead_letter_is_cut_to_what_the_topic_takes(size: int) -> None:
-    """The beginning is kept, the true length stands in the header, and it fits."""
+    """The beginning is kept, the true length is in the header, and it fits."""
     dead = replace(DEAD, line=b"x" * size, length=size)
     record = builder(p_dead_letter=1250).dead_letter(dead, CONTEXT)
     assert dead.line.startswith(record.value)

@@ -115,7 +115,7 @@ def test_id_as_a_number_counts_where_it_is_exact(tmp_path: Path, id_: str, is_ex
 @pytest.mark.parametrize(
     "id_", ["", "x", "-1", " 1", "1\t2", "1\n", "٣", "1" * 20, 1.0, 1e18, -1, True, None, ["1"], {"id": "1"}]
 )
-def test_id_that_is_none_is_a_dead_result(tmp_path: Path, id_: object) -> None:
+def test_invalid_id_is_a_dead_result(tmp_path: Path, id_: object) -> None:
     """It cannot have been sent."""
     outcome = joined(tmp_path, ["1"], ended(line(id_)))
     assert [(dead.reason, dead.line) for dead in outcome.dead] == [(DeadReason.MALFORMED_ID, line(id_))]

@@ -56,7 +56,7 @@ _ROWS = {
     "a job whose id is a number is made": Row(faults=(BatchDocument(call="create", number_id=True),), more=_ADOPTED),
     "a job whose id is null is seen": Row(faults=(BatchDocument(call="get", null=("id",)),), more={"get": 1}),
     "a job without a status is seen": Row(faults=(BatchDocument(call="get", null=("status",)),), more={"get": 1}),
-    "jobs have members that nobody knows": Row(
+    "jobs have unknown members": Row(
         faults=(BatchDocument(call="create", extra=True), BatchDocument(call="get", extra=True, times=2))
     ),
     "jobs lack what a run can do without": Row(
@@ -140,7 +140,7 @@ def test_run_keeps_to_the_budget_of_each_window(tmp_path: Path) -> None:
     assert set(refused.values()) == {1}
 
 
-def test_foreign_job_is_never_cancelled_and_its_age_is_told(operator: Operator) -> None:
+def test_foreign_job_is_never_cancelled_and_its_age_is_shown(operator: Operator) -> None:
     """It is waited for as long as the run may take; then the run is over, and goes on when it is run again."""
     fired = operator.arm(BatchForeignJob(age_s=7200, status="created", seconds=None))
     with pytest.raises(OutOfTimeError) as caught:
@@ -219,7 +219,7 @@ def test_cancellation_that_is_refused_ends_the_run_and_the_next_one_tries_it_aga
 
 
 def test_x_that_is_away_is_asked_until_the_time_is_over(operator: Operator) -> None:
-    """With growing pauses; each is told before it begins, and why."""
+    """With growing pauses; each is announced before it begins, with the reason."""
     told_before_waits = []
     operator.on_point = lambda text: told_before_waits.append(operator.said[-1]) if text.startswith("waits") else None
     operator.arm(BatchAnswer(call="list", times=None))

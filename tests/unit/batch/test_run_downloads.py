@@ -110,7 +110,7 @@ def _many(operator: Operator) -> None:
 
 
 def test_results_of_0_bytes_are_fetched_again(operator: Operator) -> None:
-    """Where the ids are so many that it is odd; that the two differ is said."""
+    """If there are enough ids for that to be odd; a difference is reported."""
     _many(operator)
     Row(
         faults=(BatchDownload(how="empty"),),

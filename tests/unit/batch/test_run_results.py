@@ -55,7 +55,7 @@ def test_lines_that_come_twice_are_counted(operator: Operator) -> None:
     assert (report.outcome.repeated, report.outcome.lines) == (5, len(operator.truth()) + 5)
 
 
-def test_members_that_nobody_knows_are_kept(operator: Operator) -> None:
+def test_unknown_members_are_kept(operator: Operator) -> None:
     """As JSON, beside those that are known."""
     operator.arm(_lines("extra-members"))
     operator.check(operator.run())
@@ -65,7 +65,7 @@ def test_members_that_nobody_knows_are_kept(operator: Operator) -> None:
 
 @pytest.mark.parametrize("how", ["unknown-action", "null-members", "missing-members", "old-reasons", "changed"])
 def test_action_and_reason_are_reported_in_the_words_of_x(operator: Operator, how: Lines) -> None:
-    """Whatever they are, or where there are none; they are counted, too."""
+    """Of any kind, or none at all; they are counted, too."""
     operator.arm(_lines(how, 3))
     report = operator.run()
     lost, found = _apart(operator)

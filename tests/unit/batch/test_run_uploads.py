@@ -162,7 +162,7 @@ def test_ids_that_do_not_go_up_in_the_time_that_is_left_are_halved(anywhere: Ope
 
 
 def test_part_of_which_results_are_published_is_not_split(operator: Operator) -> None:
-    """The halves would publish them again: it is for the operator to begin anew."""
+    """The halves would publish them again: the operator must decide to start a new run."""
     kill_at(operator, "job")
     state = operator.folder / "run.json"
     state.write_bytes(state.read_bytes().replace(b'"published":0', b'"published":7'))

@@ -36,7 +36,7 @@ _ROWS = {
     "fails twice": Row(
         faults=(BatchJob(status="failed", times=2),), more={name: 2 * count for name, count in _ANOTHER_JOB.items()}
     ),
-    "has a status that nobody knows": Row(
+    "has an unknown status": Row(
         faults=(BatchJob(status="queued\x1b[2J", seconds=600),), more={"get": 10}, says="is queued [2J"
     ),
     "is complete, and there is no URL yet": Row(

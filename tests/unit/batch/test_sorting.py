@@ -48,7 +48,7 @@ def test_lines_larger_than_any_buffer_come_whole(tmp_path: Path) -> None:
 
 
 def test_a_thousand_runs_take_one_open_file_that_has_no_name(tmp_path: Path) -> None:
-    """A process that is killed leaves nothing in the folder, and nobody else can read the file meanwhile."""
+    """A process that is killed leaves nothing in the folder, and no other user can read the file meanwhile."""
     with closing(sorted_lines([b"%03d" % number for number in range(1000)], tmp_path, _LINE_A_RUN)) as ordered:
         assert next(ordered) == b"000"
         [file] = _open_below(tmp_path)

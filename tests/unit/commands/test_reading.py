@@ -38,7 +38,7 @@ _USAGE = 2
         (["dead-letters", "show", "00" * 16, "--raw", "--output", "json"], "cannot be combined with --output json"),
     ],
 )
-def test_what_contradicts_itself_or_is_none_is_refused(arguments: list[str], says: str) -> None:
+def test_contradictory_or_invalid_options_are_refused(arguments: list[str], says: str) -> None:
     """The message says what is wrong."""
     result = CliRunner().invoke(app, arguments, terminal_width=200)
     assert result.exit_code == _USAGE

@@ -114,7 +114,7 @@ def test_true_results_in_any_order_are_not_wrong() -> None:
     assert Accounts().wrong_results() == ()
 
 
-def test_wrong_results_are_told_apart() -> None:
+def test_wrong_results_are_distinguished() -> None:
     """What is missing, what is too many, and how often."""
     first, second, third = _RESULTS
     results = [first, first, first, third._replace(run_id="x", reason=None)]

@@ -39,7 +39,7 @@ def test_broker_answers_until_its_end_and_leaves_nothing(temporary_folder: Path)
     assert not list(temporary_folder.iterdir())
 
 
-def test_broker_that_ends_at_once_is_told_with_its_words(tmp_path: Path, temporary_folder: Path) -> None:
+def test_broker_that_ends_at_once_is_reported_with_its_output(tmp_path: Path, temporary_folder: Path) -> None:
     """What it wrote is the reason that a reader can act on."""
     binary = _script(tmp_path, "echo no room here >&2; exit 3")
     with (
@@ -77,7 +77,7 @@ def test_broker_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> Non
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
 
 
-def test_missing_binary_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_binary_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the program that guards it too."""
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DependencyUnavailableError, match="cannot be started"), running_broker(tmp_path / "none"):

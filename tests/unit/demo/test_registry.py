@@ -102,7 +102,7 @@ def test_request_that_cannot_be_served_gets_confluents_error(
     assert (answer.status_code, answer.json()["error_code"]) == expected
 
 
-def test_registry_after_its_end_serves_nobody() -> None:
+def test_registry_after_its_end_serves_no_request() -> None:
     """Neither a new connection nor an old one."""
     with DemoRegistry() as registry, httpx.Client(base_url=registry.url) as client:
         assert client.get("/subjects").json() == []

@@ -117,7 +117,7 @@ def test_last_event_missing_is_lost(emitted: tuple[Emitted, ...], landed: list[L
 def test_event_missing_in_the_middle_is_lost_and_breaks_the_sequence(
     emitted: tuple[Emitted, ...], landed: list[Landed]
 ) -> None:
-    """Both are told, each once."""
+    """Both are reported, each once."""
     del landed[_events(landed)[10]]
     verdict = judge(emitted, landed)
     assert _found(verdict) == {"lost": 1, "sequence_breaks": 1}
@@ -193,7 +193,7 @@ def test_dead_letter_with_another_reason_is_misrouted(emitted: tuple[Emitted, ..
     assert _found(judge(emitted, landed)) == {"misrouted": 1}
 
 
-def test_record_that_nobody_emitted_is_told(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
+def test_record_that_was_never_emitted_is_reported(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
     """As when a line was changed on its way: it is lost, and something else is there instead."""
     place = _events(landed)[3]
     landed[place] = landed[place]._replace(id="0" * 32)
@@ -209,7 +209,7 @@ def test_exchanged_sequence_numbers_are_out_of_order(emitted: tuple[Emitted, ...
     assert _found(judge(emitted, landed)) == {"out_of_order": 1}
 
 
-def test_hole_in_the_sequence_is_told_though_nothing_is_lost(
+def test_hole_in_the_sequence_is_reported_though_nothing_is_lost(
     emitted: tuple[Emitted, ...], landed: list[Landed]
 ) -> None:
     """One hole, however long, at whatever place."""
@@ -220,7 +220,7 @@ def test_hole_in_the_sequence_is_told_though_nothing_is_lost(
     assert verdict.sequence_breaks == ("tweet/1: 16 follows 10",)
 
 
-def test_sequence_that_does_not_begin_at_one_is_told(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
+def test_sequence_that_does_not_begin_at_one_is_reported(emitted: tuple[Emitted, ...], landed: list[Landed]) -> None:
     """The hole may be the beginning."""
     for index in _events(landed):
         landed[index] = landed[index]._replace(sequence=(landed[index].sequence or 0) + 1)

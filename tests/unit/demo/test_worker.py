@@ -1,4 +1,4 @@
-"""A worker's failure is told, whenever it comes."""
+"""A worker's failure is reported, whenever it comes."""
 
 from threading import Event
 
@@ -16,7 +16,7 @@ def _await_failure(working: Worker) -> None:
     working.check()
 
 
-def test_work_is_told_to_stop_at_the_end() -> None:
+def test_work_is_asked_to_stop_at_the_end() -> None:
     """The event is set, and the end waits for the work."""
     seen = []
 
@@ -51,8 +51,8 @@ def test_unforeseen_error_is_named_with_the_worker() -> None:
         _await_failure(working)
 
 
-def test_work_that_ends_by_itself_is_told() -> None:
-    """Nobody asked it to."""
+def test_work_that_ends_by_itself_is_reported() -> None:
+    """It was not asked to."""
     with pytest.raises(ConnectorError, match="the w ended by itself"), Worker("w", lambda _: None) as working:
         _await_failure(working)
 

@@ -110,7 +110,7 @@ def test_index_leads_to_every_page() -> None:
 
 
 def test_generated_blocks_of_a_stale_page_are_filled_again() -> None:
-    """What stands between the markers does not survive, what stands around them does."""
+    """What is between the markers does not survive, what is around them does."""
     stale = "before\n<!-- generated: canonical-example -->\nold\n<!-- end -->\nafter\n"
     assert generated(stale) == stale.replace("old\n", f"```json\n{VECTORS['events'][0]['canonical']}\n```\n")
 
@@ -163,7 +163,7 @@ def test_example_is_a_record_of_its_schema(event_type: EventType) -> None:
 
 @TYPES
 def test_example_id_follows_from_its_content(event_type: EventType) -> None:
-    """The example's `event_id` is the one the recipe gives to the body it stands for."""
+    """The example's `event_id` is the one the recipe gives to its body."""
     example = _example(event_type)
     body = json.dumps(_x_body(event_type, example))
     assert event_id(event_type.stream, event_type.x_type, body) == example["event_id"]
@@ -184,7 +184,7 @@ def test_own_topics_table_names_every_topic_outside_the_events_prefix() -> None:
 
 
 def test_batch_user_differs_from_batch_tweet_in_its_id_alone() -> None:
-    """One table of fields stands for both records, as the page says."""
+    """One table of fields covers both records, as the page says."""
     tweet, user = (
         [(field["name"], field["type"]) for field in avro_fields(batch_schema(batch_type))]
         for batch_type in BATCH_TYPES

@@ -16,6 +16,6 @@ def test_promises_are_ten() -> None:
 
 @pytest.mark.parametrize("promise", _PROMISES)
 def test_promise_has_a_test_of_its_name(promise: str) -> None:
-    """Whoever doubts one finds where it is put to the test."""
+    """Each promise can be traced to its tests."""
     scenarios = [*(_ROOT / "tests/faults").rglob("test_*.py"), *(_ROOT / "tests/integration").rglob("test_*.py")]
     assert any(f"def test_{promise}" in path.read_text(encoding="utf-8") for path in scenarios)

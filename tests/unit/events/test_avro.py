@@ -87,7 +87,7 @@ def test_plain_record_holds_times_as_integers_beyond_any_calendar() -> None:
 
 @pytest.mark.parametrize("cut", range(len(_ledger_body())))
 def test_plain_record_cut_anywhere_is_rejected(cut: int) -> None:
-    """A record is whole or it is none."""
+    """A record is whole or it is rejected."""
     with pytest.raises(ValueError, match="LedgerEntry"):
         AvroDecoder(LEDGER.parsed).decode(_ledger_body()[:cut])
 
@@ -168,7 +168,7 @@ def test_event_encoder_of_a_record_that_does_not_fit_raises(wrong: dict[str, Any
 
 
 def test_event_encoder_of_too_few_values_raises() -> None:
-    """Values are told apart by their place alone, so none can be left out."""
+    """Values are distinguished by their place alone, so none can be left out."""
     event, record = _record(SAMPLES[0])
     with pytest.raises(TypeError, match="not enough"):
         EventEncoder(event_schema(event.type), _SCHEMA_ID, {}).encode([*record.values()][:-1])

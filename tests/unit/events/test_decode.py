@@ -241,20 +241,20 @@ def test_each_required_member_missing_is_an_invalid_body(sample: Sample) -> None
             assert decoded.id == event_id(sample.stream, sample.x_type, body)
 
 
-def test_invalid_body_with_an_unreadable_time_is_told_apart_by_bytes() -> None:
+def test_invalid_body_with_an_unreadable_time_is_identified_by_bytes() -> None:
     """Without a time there is no event id."""
     line = line_of("delete", _delete(event_at="soon"))
     assert _dead(line, Reason.INVALID_BODY).id == line_id("tweet", line)
 
 
 @pytest.mark.parametrize("x_type", ["", "\0", "delete\0", "\0delete", "a\0b"])
-def test_type_that_is_empty_or_holds_a_nul_is_told_apart_by_bytes(x_type: str) -> None:
+def test_type_that_is_empty_or_holds_a_nul_is_identified_by_bytes(x_type: str) -> None:
     """Such an id could be that of a line, or of another type's event."""
     line = line_of(x_type, {"event_at": EVENT_AT, "tweet": {"id": "1"}})
     assert _dead(line, Reason.UNKNOWN_TYPE).id == line_id("tweet", line)
 
 
-def test_unknown_type_is_told_apart_by_its_body() -> None:
+def test_unknown_type_is_identified_by_its_body() -> None:
     """Spelled otherwise it is the same event, whatever it means."""
     body = {"event_at": EVENT_AT, "tweet": {"id": "1"}}
     letter = _dead(line_of("tweet_vanish", body), Reason.UNKNOWN_TYPE)

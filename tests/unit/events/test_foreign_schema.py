@@ -17,7 +17,7 @@ def _record(*types: Any) -> dict[str, Any]:  # noqa: ANN401 - an Avro type is an
 
 
 def _nested(levels: int) -> dict[str, Any]:
-    """Return a schema with so many levels, the record and its strings among them."""
+    """Return a schema with `levels` levels, the record and its strings among them."""
     inner: Any = "string"
     for _ in range(levels - 2):
         inner = {"type": "array", "items": inner}
@@ -75,7 +75,7 @@ def test_schema_that_a_later_version_may_have_is_followed(schema: dict[str, Any]
         pytest.param(_record({"type": "fixed", "name": "F", "size": -1}), "take no bytes", id="fixed of negative size"),
         pytest.param(_record("int", *["null"] * 1000), "take no bytes", id="a byte and many nulls"),
         pytest.param(_EMPTY, "take no bytes", id="empty record"),
-        pytest.param({"type": "record", "name": "R", "fields": ["int"]}, "does not know", id="field that is none"),
+        pytest.param({"type": "record", "name": "R", "fields": ["int"]}, "does not know", id="invalid field"),
         pytest.param({"type": "array"}, "by its name", id="array of nothing"),
         pytest.param(7, "does not know", id="number"),
     ],

@@ -124,7 +124,7 @@ def test_event_id_is_moved_by_stream_and_type() -> None:
 
 @pytest.mark.parametrize("event_at", ["soon", 1_656_373_781, 1.5, True, ["2022-06-27T23:49:41Z"], {}])
 def test_body_with_a_senseless_time_has_no_event_id(event_at: object) -> None:
-    """Such a body is told apart by its bytes instead."""
+    """Such a body is identified by its bytes instead."""
     with pytest.raises(UnreadableTimeError):
         event_id("tweet", "delete", {"event_at": event_at})
 

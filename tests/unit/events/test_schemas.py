@@ -136,7 +136,7 @@ def test_event_schema_docs_name_their_event_and_stream(event_type: EventType) ->
 
 @by_schema
 def test_schema_has_a_doc_on_record_and_every_field(schema: AvroSchema) -> None:
-    """Whoever reads a schema alone can tell what it holds."""
+    """A schema alone says what it holds."""
     docs = [part.get("doc", "") for part in _parts(schema)]
     assert all(doc[:1].strip() and doc.endswith(".") for doc in docs)
 

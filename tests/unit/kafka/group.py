@@ -36,7 +36,7 @@ class Fate(Enum):
 
 @dataclass
 class Log:
-    """One ledger partition: what stands at each offset, None for markers and what was aborted."""
+    """One ledger partition: what is at each offset, None for markers and what was aborted."""
 
     places: list[bytes | None] = field(default_factory=list)
 

@@ -21,7 +21,7 @@ def _fail_alone(bench: Bench, commits: Commits) -> None:
 
 
 def test_partition_that_failed_by_itself_has_a_producer_of_its_own_for_a_while(bench: Bench) -> None:
-    """It holds nobody up; when it has committed for some minutes it shares with the others again."""
+    """It holds up no other; when it has committed for some minutes it shares with the others again."""
     with Commits(bench.make_group, lambda: bench.kafka.now_s) as commits:
         b = commits.join(B)
         bench.expect((B, b))

@@ -12,7 +12,7 @@ _RECORDS = [Record("p.tweet.delete", b"1", b"one"), Record("p.tweet.edit", b"2",
 
 
 def test_digest_of_a_record_is_that_of_its_parts_behind_their_lengths() -> None:
-    """As the schema of the ledger says: whoever writes another audit gets the same."""
+    """As the schema of the ledger says: another audit gets the same."""
     parts = b"\0\0\0\3" + b"a.b" + b"\0\0\0\2" + b"ke" + b"value"
     expected = blake2b(parts, digest_size=32).digest()
     assert record_set([Record("a.b", b"ke", b"value")]) == RecordSet(1, expected)

@@ -24,7 +24,7 @@ def test_parts_that_are_due_together_share_a_transaction(bench: Bench) -> None:
     assert bench.kafka.made == 1
 
 
-def test_part_waits_for_nobody_who_is_due_later(bench: Bench) -> None:
+def test_part_waits_for_none_that_is_due_later(bench: Bench) -> None:
     """As the end of a connection, which is committed at once."""
     a, b = bench.join(A, B)
     b.is_due_at(bench.kafka.now_s + 0.001)
@@ -33,7 +33,7 @@ def test_part_waits_for_nobody_who_is_due_later(bench: Bench) -> None:
 
 
 def test_part_waits_in_vain_for_a_moment_and_never_again(bench: Bench) -> None:
-    """Who is due and does not come is overdue then, and holds nobody up."""
+    """One that is due and does not come is then overdue, and holds up no other."""
     a, b = bench.join(A, B)
     b.is_due_at(bench.kafka.now_s)
     commit = bench.start(a, b"a")
@@ -56,7 +56,7 @@ def test_part_does_not_wait_for_who_has_left_or_been(bench: Bench, way: str) -> 
 
 
 def test_parts_that_come_during_a_transaction_share_the_next(bench: Bench) -> None:
-    """Nobody waits for more than the one that is under way."""
+    """None waits for more than the one in progress."""
     a, b, c = bench.join(A, B, C)
     goes_on = threading.Event()
     bench.kafka.hold = goes_on.wait
@@ -71,7 +71,7 @@ def test_parts_that_come_during_a_transaction_share_the_next(bench: Bench) -> No
 
 
 def test_two_parts_of_one_partition_never_share_a_transaction(bench: Bench) -> None:
-    """An owner that let go too late and its successor: the place of the entry decides."""
+    """An owner that stopped too late and its successor: the place of the entry decides."""
     old, new, b = bench.join(A, A, B)
     goes_on = threading.Event()
     bench.kafka.hold = goes_on.wait

@@ -30,7 +30,7 @@ def test_slow_commit_is_followed_by_a_new_producer(bench: Bench) -> None:
     assert (bench.kafka.made, bench.kafka.replaced[0]) == (2 + 1, (ReplacementCause.SLOW_COMMIT, "a commit took 1.1 s"))
 
 
-def test_producer_that_cannot_be_made_fails_whoever_needs_one() -> None:
+def test_producer_that_cannot_be_made_fails_all_that_need_one() -> None:
     """With the reason; the next who joins has it tried again."""
     at_start, first, second = WriterLostError("too early"), DependencyUnavailableError("no limits"), RuntimeError("odd")
     with ExitStack() as exits:
@@ -87,12 +87,12 @@ def test_group_that_was_closed_has_not_died(bench: Bench) -> None:
 
 
 def test_parts_that_wait_for_a_producer_share_a_transaction(bench: Bench) -> None:
-    """None can be made for a while: what is due then is committed at once, and nobody is looked up."""
+    """None can be made for a while: what is due then is committed at once, and no ledger is looked up."""
     a, b = bench.join(A, B)
     bench.kafka.attempt_takes_s = SLOW_COMMIT_S + 0.1
     bench.kafka.failures_to_make = [DependencyUnavailableError("no answer")] * 60
     assert bench.start(a, b"first").result(PATIENCE_S)
-    bench.kafka.tail_error = DependencyUnavailableError("nobody may ask")
+    bench.kafka.tail_error = DependencyUnavailableError("must not be asked")
     for writer in (a, b):
         writer.is_due_at(bench.kafka.now_s)
     commits = [bench.start(a, b"a"), bench.start(b, b"b")]
@@ -131,7 +131,7 @@ def test_unexpected_error_is_the_trouble_of_whose_part_it_is(bench: Bench) -> No
 
 
 def test_producer_that_cannot_be_made_at_once_is_tried_for_while_there_is_time(bench: Bench) -> None:
-    """Nobody restarts because Kafka did not answer once."""
+    """No stream partition restarts because Kafka did not answer once."""
     bench.kafka.fates = [Fate.ABORTED]
     [a, b] = bench.join(A, B)
     bench.kafka.failures_to_make = [DependencyUnavailableError("no answer")] * 20
@@ -157,7 +157,7 @@ def test_writer_that_was_not_told_where_the_ledger_ends_commits_nothing(bench: B
     assert bench.kafka.transactions == []
 
 
-def test_whoever_waits_when_the_process_ends_is_told() -> None:
+def test_part_that_waits_when_the_process_ends_gets_an_error() -> None:
     """No thread stays behind."""
     with ExitStack() as exits:
         bench = Bench(exits)
@@ -206,7 +206,7 @@ def test_what_alone_keeps_a_transaction_from_its_end_fails_at_once(bench: Bench)
     assert bench.kafka.transactions[1:] == [[B]]
 
 
-def test_nobody_is_suspected_where_no_ledger_entry_could_be_written(bench: Bench) -> None:
+def test_none_is_suspected_if_no_ledger_entry_could_be_written(bench: Bench) -> None:
     """Kafka itself was away: each part is tried again."""
     bench.kafka.fates = [UndeliveredError([A, B])]
     commits = bench.together(*bench.join(A, B))
@@ -223,7 +223,7 @@ def test_nobody_is_suspected_where_no_ledger_entry_could_be_written(bench: Bench
 def test_every_entry_is_committed_once_or_its_partition_begins_again(
     fates: list[Fate], rivals: list[StreamPartition], rounds: int
 ) -> None:
-    """Whatever becomes of each attempt, and whoever else writes: what is told is what stands in the ledger."""
+    """Whatever becomes of each attempt, and whatever else writes: the reported outcome is the one in the ledger."""
     with ExitStack() as exits:
         bench = Bench(exits)
         bench.kafka.fates = list[Fate | Exception](fates)

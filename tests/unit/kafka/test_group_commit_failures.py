@@ -12,7 +12,7 @@ from tests.unit.kafka.group import PATIENCE_S, A, B, Bench, C, Fate
 
 
 def test_commit_whose_answer_is_lost_is_found_in_the_ledger(bench: Bench) -> None:
-    """Nothing is committed again, and nobody restores."""
+    """Nothing is committed again, and nothing restores."""
     bench.kafka.fates = [Fate.ANSWER_LOST]
     a, b = bench.join(A, B)
     commits = bench.together(a, b)
@@ -35,8 +35,8 @@ def test_transaction_that_failed_is_committed_part_by_part(bench: Bench, fate: F
     assert (bench.kafka.made, bench.causes) == (2, [ReplacementCause.FAILED])
 
 
-def test_part_that_kafka_refuses_is_nobody_elses_trouble(bench: Bench) -> None:
-    """It fails by itself; the others are committed, and there is a producer for whoever comes."""
+def test_part_that_kafka_refuses_affects_no_other(bench: Bench) -> None:
+    """It fails by itself; the others are committed, and there is a producer for later parts."""
     bench.kafka.refused = {b"1"}
     a, b, c = bench.join(A, B, C)
     first, refused, last = bench.together(a, b, c)
@@ -63,7 +63,7 @@ def test_entry_out_of_place_fences_its_own_partition_alone(bench: Bench) -> None
 def test_ledger_that_is_not_what_it_was_is_not_written_on(
     bench: Bench, places: list[bytes | None], kind: type[Exception], words: str
 ) -> None:
-    """Somebody else committed there, or it was created again: its partition begins again, the others go on."""
+    """Another writer committed there, or it was created again: its partition restarts, the others continue."""
     bench.kafka.logs[B].append(b"before", is_committed=True)
     a, b = bench.join(A, B)
     bench.kafka.fates = [Fate.NOT_WRITTEN]
@@ -94,7 +94,7 @@ def test_entry_that_is_out_of_place_when_tried_alone_is_fenced(bench: Bench) -> 
 
 
 def test_process_that_is_fenced_leaves_the_field(bench: Bench) -> None:
-    """No producer is made until somebody begins again: who has our name would be fenced in turn."""
+    """No producer is made until a partition starts again: the process with our id would be fenced in turn."""
     bench.kafka.fates = [FencedError("twin")]
     a, b = bench.join(A, B)
     with pytest.raises(FencedError, match="twin"):

@@ -198,7 +198,7 @@ def test_row_of_entries_that_follow_each_other_is_consistent() -> None:
     ],
 )
 def test_row_that_contradicts_itself_is_corrupt(changes: dict[str, Any], fault: str) -> None:
-    """An entry that is missing, stands twice, or tells another story."""
+    """An entry that is missing, duplicated, or contradictory."""
     with pytest.raises(OwnCorruptionError, match=fault):
         check_contiguous([_ENTRY, replace(_NEXT, **changes)])
 
@@ -223,7 +223,7 @@ def test_entry_of_a_later_schema_is_resolved_by_the_registry() -> None:
 
 
 def test_entry_of_a_later_schema_waits_for_the_registry() -> None:
-    """While it does not answer nobody knows whether the entry is sound."""
+    """While it does not answer it is not known whether the entry is sound."""
 
     def be_away(_: int) -> dict[str, Any]:
         raise DependencyUnavailableError("registry away")

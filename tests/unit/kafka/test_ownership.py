@@ -59,7 +59,7 @@ class _Consumer:
 
 
 class _Owner:
-    """Notes what it is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, list[str]]] = []

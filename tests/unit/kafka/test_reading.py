@@ -26,7 +26,7 @@ class _Message:
         self._offset = offset
 
     def error(self) -> None:
-        """Say that it is none."""
+        """Return that it is not an error."""
 
     def topic(self) -> str:
         """Say of which topic."""
@@ -119,8 +119,8 @@ def test_reading_to_the_end_ends_when_kafka_brings_nothing(kafka: _Kafka) -> Non
     assert kafka.now_s < 60.0
 
 
-def test_partition_that_stays_silent_is_told_though_another_is_busy(kafka: _Kafka) -> None:
-    """What nobody ends hides the rest of it; the records of the other one do not make up for that."""
+def test_partition_that_stays_silent_is_reported_though_another_is_busy(kafka: _Kafka) -> None:
+    """A transaction that is never ended hides the rest of it; the records of the other one do not make up for that."""
     kafka.partitions, kafka.is_busy = 2, True
     with kafka.reader() as reader, pytest.raises(DependencyUnavailableError, match="t partition 1"):
         list(reader.to_end())

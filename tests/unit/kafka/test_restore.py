@@ -68,7 +68,7 @@ class _Entry:
 class _Kafka:
     """Plays admin client and consumer of a ledger from 0 to 10; each poll takes five seconds.
 
-    It gives what is in `log` from the assigned offset on, and then `answer`; to whoever reads uncommitted records, what
+    It gives what is in `log` from the assigned offset on, and then `answer`; to readers of uncommitted records, what
     is in `uncommitted` as well.
     """
 
@@ -273,7 +273,7 @@ def test_beginning_of_several_entries_is_restored_whole(kafka: _Kafka) -> None:
     assert kafka.restore() == [_placed(5, _RESET), _placed(6, second), _placed(7, _NEXT)]
 
 
-def test_entry_that_refers_to_another_one_than_stands_before_it_is_corrupt(kafka: _Kafka) -> None:
+def test_entry_that_refers_to_another_one_than_the_one_before_is_corrupt(kafka: _Kafka) -> None:
     """It may be sound in itself, and in its place: it was written after something else."""
     kafka.answer = _EndOfPartition(10)
     right = replace(_NEXT, previous=entry_digest(_value(_RESET)))
@@ -285,7 +285,7 @@ def test_entry_that_refers_to_another_one_than_stands_before_it_is_corrupt(kafka
 
 
 def test_entry_that_refers_to_nothing_is_corrupt_unless_it_is_a_reset_or_older(kafka: _Kafka) -> None:
-    """Whoever writes digests knows the entry before; a release that writes none cannot say."""
+    """A release that writes digests knows the entry before; one that writes none does not."""
     kafka.answer = _EndOfPartition(10)
     before, older = replace(_RESET, records={}), replace(_NEXT, records=None)
     kafka.log = {5: _value(before), 7: _value(older)}

@@ -107,7 +107,7 @@ class _Producer:
 
 
 class _Bench:
-    """What the producers are told to do, and what was asked of them."""
+    """How the producers must behave, and the calls made to them."""
 
     def __init__(self) -> None:
         self.errors: dict[str, list[Exception | None]] = {}
@@ -184,7 +184,7 @@ _LOSSES = [
 @pytest.mark.parametrize("call", ["begin_transaction", "produce", "flush", "commit_transaction"])
 @pytest.mark.parametrize("error", [*_FENCINGS, *_LOSSES], ids=lambda error: str(error.args[0].name()))
 def test_error_at_any_call_ends_the_writer(bench: _Bench, call: str, error: KafkaException) -> None:
-    """Fenced is told apart; abortable, fatal and unknown are all the same; nothing is called again."""
+    """Fenced is distinct; abortable, fatal and unknown are treated alike; nothing is called again."""
     writer = bench.writer()
     bench.errors[call] = [error]
     with pytest.raises(WriterLostError, match="told") as caught:
@@ -227,7 +227,7 @@ def test_other_error_in_a_callback_is_raised_as_it_is(bench: _Bench) -> None:
 
 @pytest.mark.parametrize("error", [*_FENCINGS, *_LOSSES], ids=lambda error: str(error.args[0].name()))
 def test_error_at_the_fencing_ends_the_writer(bench: _Bench, error: KafkaException) -> None:
-    """Fenced is told apart; the producer is dropped, not closed, since nothing of it may be aborted."""
+    """Fenced is distinct; the producer is dropped, not closed, since nothing of it may be aborted."""
     bench.errors["init_transactions"] = [error]
     with pytest.raises(WriterLostError) as caught:
         bench.writer()
@@ -247,7 +247,7 @@ def test_commit_that_times_out_is_resumed_within_the_deadline(bench: _Bench) -> 
 
 @pytest.mark.parametrize("call", ["init_transactions", "commit_transaction"])
 def test_call_that_goes_on_timing_out_ends_the_writer_at_the_deadline(bench: _Bench, call: str) -> None:
-    """What became of it is unknown, and nobody waits forever."""
+    """Its outcome is unknown, and the wait is bounded."""
     bench.errors[call] = [_TIMED_OUT]
     with pytest.raises(WriterLostError, match="_TIMED_OUT"):
         bench.writer().commit([_OTHER])
@@ -273,14 +273,14 @@ def test_queue_that_stays_full_ends_the_writer_at_the_deadline(bench: _Bench) ->
     assert bench.now_s <= DEADLINE_S + 5
 
 
-def test_commit_that_does_not_say_where_an_entry_stands_ends_the_writer(bench: _Bench) -> None:
+def test_commit_without_the_offset_of_an_entry_ends_the_writer(bench: _Bench) -> None:
     """It could not be written, and yet the commit went through: what became of it is for the ledger to tell."""
     bench.reports = [(None, _Message(_PLACE)), (KafkaError(KafkaError.UNKNOWN), _Message(_PLACE))]
     with pytest.raises(WriterLostError, match="without the ledger entry's offset"):
         bench.writer().commit([_PART, _OTHER])
 
 
-def test_entry_that_was_written_nobody_knows_where_is_never_committed(bench: _Bench) -> None:
+def test_entry_of_unknown_offset_is_never_committed(bench: _Bench) -> None:
     """It need not be its place."""
     bench.reports = [(None, _Message(_PLACE)), (None, _Message(None))]
     with pytest.raises(MisplacedError) as caught:
@@ -290,7 +290,7 @@ def test_entry_that_was_written_nobody_knows_where_is_never_committed(bench: _Be
 
 
 @pytest.mark.parametrize("offset", [0, 70, 72, 73, 74])
-def test_entry_that_stands_elsewhere_is_never_committed(bench: _Bench, offset: int) -> None:
+def test_entry_at_another_offset_is_never_committed(bench: _Bench, offset: int) -> None:
     """Something stands before it that was not read, or what was read is gone; the error says whose entry it is."""
     bench.stands_at(_PLACE, offset)
     expected = f"the ledger of user/4 is known up to 71, but the next entry is at offset {offset}"
@@ -301,7 +301,7 @@ def test_entry_that_stands_elsewhere_is_never_committed(bench: _Bench, offset: i
 
 
 def test_entry_that_is_not_written_in_time_is_never_committed(bench: _Bench) -> None:
-    """Nobody could tell where it would stand."""
+    """Its offset could not be known."""
     bench.is_slow = True
     with pytest.raises(
         UndeliveredError, match=r"not written in time, the ledger entries of tweet/1 among them"
@@ -312,8 +312,8 @@ def test_entry_that_is_not_written_in_time_is_never_committed(bench: _Bench) -> 
     assert bench.timeouts[-1] <= DEADLINE_S
 
 
-def test_entry_that_cannot_be_written_is_told_by_the_commit(bench: _Bench) -> None:
-    """So that who is fenced is told apart."""
+def test_entry_that_cannot_be_written_is_reported_by_the_commit(bench: _Bench) -> None:
+    """So that fencing is recognised."""
     bench.reports = [(KafkaError(KafkaError._FENCED), _Message(None))]  # noqa: SLF001 - the client's public name
     bench.errors["commit_transaction"] = [_FENCINGS[0]]
     with pytest.raises(FencedError, match="commit_transaction"):

@@ -1,4 +1,4 @@
-"""The check at start: complete or refused, with everything that is wrong and how to mend it."""
+"""The check at start: complete or refused, with everything that is wrong and how to correct it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -116,7 +116,7 @@ def test_verify_of_what_differs_and_what_is_missing_counts_both_and_says_that_wa
 
 @pytest.mark.parametrize("partitions", [1, 9, 11])
 def test_verify_of_a_ledger_without_ten_partitions_is_refused(registry: RegistryClient, partitions: int) -> None:
-    """Fewer would leave stream partitions unread, more would be read by nobody."""
+    """Fewer would leave stream partitions unread, more would never be read."""
     topics = TOPICS | {"p-ledger": replace(TOPICS["p-ledger"], partitions=partitions)}
     with pytest.raises(NotProvisionedError, match=f"p-ledger has {partitions} partitions and must have exactly 10"):
         verify(SETTINGS, ["tweet"], FakeCluster(topics), registry, _RECORDED)
@@ -204,7 +204,7 @@ def test_smallest_ledger_that_the_settings_allow_is_large_enough() -> None:
 
 
 def test_ledger_of_the_default_size_holds_the_longest_window() -> None:
-    """Whoever sets the window alone needs nothing else."""
+    """Setting the window alone is enough."""
     [longest] = [
         each.le for each in PipelineSettings.model_fields["duplicate_window_minutes"].metadata if hasattr(each, "le")
     ]
@@ -225,7 +225,7 @@ def test_verify_of_an_event_topic_with_other_partitions_than_the_settings_is_ref
 
 
 def test_topic_that_acknowledges_what_one_of_three_brokers_holds_is_at_risk_and_accepted() -> None:
-    """A single copy is somebody's choice, as in the demo, and nothing to warn of each time."""
+    """A single copy is a choice, as in the demo, and not worth a warning each time."""
     weak = with_config("p.tweet.drop", min_insync_replicas="1")
     _, at_risk = verify_topics(SETTINGS, ["tweet"], FakeCluster(weak))
     assert list(at_risk) == ["p.tweet.drop"]
@@ -235,7 +235,7 @@ def test_topic_that_acknowledges_what_one_of_three_brokers_holds_is_at_risk_and_
     assert at_risk == {}
 
 
-def test_changed_partitions_are_told_by_stream() -> None:
+def test_changed_partitions_are_reported_by_stream() -> None:
     """Of streams that are on; a topic that is gone is no topic that changed."""
     changed = {name: replace(TOPICS[name], partitions=8) for name in ("p.tweet.drop", "p.tweet.edit", "p.like.delete")}
     topics = {name: state for name, state in (TOPICS | changed).items() if name != "p.user.delete"}

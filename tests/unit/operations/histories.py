@@ -17,7 +17,7 @@ TOPICS = ("tweet.delete", "tweet.edit")
 
 @dataclass(frozen=True)
 class Event:
-    """An event on its topic; its value stands for everything else in it."""
+    """An event on its topic; its value represents everything else in it."""
 
     id: bytes
     sequence: int

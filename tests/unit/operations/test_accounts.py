@@ -1,4 +1,4 @@
-"""What a record read back accounts for, and which records are none of ours."""
+"""What a record read back accounts for, and which records are foreign."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -59,13 +59,13 @@ def test_event_that_cannot_be_ours_is_a_stranger(changes: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("missing", sorted(_LETTER))
 def test_dead_letter_without_a_header_is_a_stranger(missing: str) -> None:
-    """Somebody wrote to the topic by hand."""
+    """Another program wrote to the topic."""
     headers = {name: value for name, value in _LETTER.items() if name != missing}
     with pytest.raises(ForeignRecordError, match=missing):
         account_of(_record(headers), _refuse, is_dead_letter=True)
 
 
-def test_event_of_a_schema_that_nobody_knows_is_a_stranger() -> None:
+def test_event_of_an_unknown_schema_is_foreign() -> None:
     """The bytes look like the registry's, and are not."""
     with pytest.raises(ForeignRecordError, match="schema id 9 is not in the registry"):
         account_of(_record(), _refuse, is_dead_letter=False)

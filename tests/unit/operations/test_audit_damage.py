@@ -146,7 +146,7 @@ def test_unreadable_entry_is_a_finding() -> None:
 
 
 def test_many_findings_are_counted_and_few_are_shown() -> None:
-    """A report of millions helps nobody, and its memory has a bound."""
+    """A report of millions of lines is useless, and its memory is bounded."""
     bench = Bench()
     bench.entries(made_history((1, 0)))
     for number in range(2, 1000):

@@ -151,7 +151,7 @@ def _reset_history(*, has_gap: bool = True, start_us: int = 0, gap_start_ms: int
 
 
 def test_time_that_a_reset_skips_is_a_gap() -> None:
-    """From where coverage ended before; anything less would be coverage that nobody vouches for."""
+    """From where coverage ended before; anything less would be coverage without evidence."""
     assert _reset_history() == []
     assert _reset_history(has_gap=False) == [
         f"1 resets that skip time without a gap, such as that of {format_us(STEP_US)}"
@@ -202,7 +202,7 @@ def test_mark_of_a_dead_letter_belongs_to_the_entry_that_replayed_it() -> None:
 
 @pytest.mark.parametrize("ahead_us", [-(10**9), 10**9])
 def test_replica_whose_clock_is_off_makes_nothing_missed_and_nothing_missing(ahead_us: int) -> None:
-    """What must be there is told by Kafka's dates, as what was read is; `written_at` is that replica's own."""
+    """What must be there is chosen by Kafka's dates, as what was read is; `written_at` is that replica's own."""
     history = made_history((2, 0), (1, 0), (1, 0))
     bench = Bench(AuditRange(2 * STEP_US))
     for transaction in history[1:]:

@@ -49,7 +49,7 @@ def test_one_finding_or_foreign_record_is_enough(findings: tuple[str, ...], fore
 
 
 def test_json_has_everything() -> None:
-    """For programs; the digest of the newest entry stands for all before it."""
+    """For programs; the digest of the newest entry covers all before it."""
     [text] = as_json(_report(("torn",), ("foreign",), ("cut",)))
     assert json.loads(text) == {
         "from": "1970-01-01T00:00:00.000000Z",

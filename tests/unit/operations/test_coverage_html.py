@@ -98,7 +98,7 @@ def test_time_of_which_too_little_is_kept_is_unknown() -> None:
     assert "tweet/1: unknown from 2023-11-14 22:13:20 UTC to 2023-11-14 23:13:20 UTC." in words
 
 
-def test_file_stands_alone_and_obeys_no_one() -> None:
+def test_file_is_self_contained_and_runs_no_script() -> None:
     """Nothing in it is loaded or run, whatever is in the texts."""
     hostile = replace(GAP, cause=HOSTILE, detail=HOSTILE, gap_id=HOSTILE)
     letter = replace(LETTER, reason=HOSTILE, detail=HOSTILE)

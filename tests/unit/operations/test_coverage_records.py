@@ -140,7 +140,7 @@ def test_mark_says_that_the_dead_letters_before_it_were_published() -> None:
 
 
 @pytest.mark.parametrize("stream", ["batch.tweet", "batch.user"])
-def test_dead_letters_of_batch_runs_are_none_of_a_stream(stream: str) -> None:
+def test_dead_letters_of_batch_runs_belong_to_no_stream(stream: str) -> None:
     """Nor are they foreign."""
     letters = _read(_letter(stream=stream))
     assert letters.foreign == []

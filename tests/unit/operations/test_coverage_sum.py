@@ -76,7 +76,7 @@ def test_after_an_entry_beyond_the_range_none_belongs_to_it(steps: list[int], st
 
 
 def test_counts_add_up_by_event_type() -> None:
-    """What a transaction holds beside events is none; events of unnamed types count as unknown, and are noted."""
+    """Only the events of a transaction count; events of unnamed types count as unknown, and are noted."""
     total = _sum()
     total.add(full_entry(5, BEGAN_US, BEGAN_US + 1), BEGAN_US, [LETTER])
     total.add(full_entry(6, BEGAN_US + 1, BEGAN_US + 2), BEGAN_US + 9, [LETTER])

@@ -1,4 +1,4 @@
-"""The dead-letter topic read back: which records are one dead letter, and which are none of ours."""
+"""The dead-letter topic read back: which records are one dead letter, and which are foreign."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_a_dead_letter_of_a_batch_run_has_its_run() -> None:
     ],
 )
 def test_a_record_that_cannot_be_ours_is_foreign(headers: dict[str, str], key: str) -> None:
-    """It is told, and counts as nothing."""
+    """It is reported, and not counted."""
     letters = _letters(_record(1, headers, key=key))
     assert not letters.letters
     assert not letters.marks

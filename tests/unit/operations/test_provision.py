@@ -85,7 +85,7 @@ def test_plan_of_everything_in_place_is_empty() -> None:
         (SubjectState(None, has_schema=False), ["set compatibility", "register schema"]),
     ],
 )
-def test_plan_of_a_subject_mends_what_it_lacks(state: SubjectState, expected: list[str]) -> None:
+def test_plan_of_a_subject_adds_what_it_lacks(state: SubjectState, expected: list[str]) -> None:
     """Level and schema are looked at one by one."""
     changes = plan(_SETTINGS, State(_TOPICS_IN_PLACE, _SUBJECTS_IN_PLACE | {"p-gap-value": state})).changes
     assert [" ".join(str(change).split()[:2]) for change in changes] == expected
@@ -104,7 +104,7 @@ def test_plan_of_a_subject_mends_what_it_lacks(state: SubjectState, expected: li
 def test_plan_of_a_topic_that_differs_reports_it_and_changes_nothing(
     state: dict[str, object], difference: Difference
 ) -> None:
-    """Mending an existing topic is for people; the exit code says that there is something to mend."""
+    """An existing topic is left to people to correct; the exit code says that there is something to correct."""
     as_it_should_be = _TOPICS_IN_PLACE["p-ledger"]
     config = state.get("config")
     if isinstance(config, dict):
@@ -194,7 +194,7 @@ def test_provision_that_cannot_see_what_it_made_fails(registry: RegistryClient) 
 
 @pytest.mark.slow
 def test_provision_of_an_incompatible_subject_names_it(registry: RegistryClient) -> None:
-    """Somebody else's schema under our subject is an error with subject and reason."""
+    """A foreign schema under our subject is an error with subject and reason."""
     registry.set_compatibility("p-gap-value")
     foreign = AvroSchema("Foreign", '{"type":"record","name":"Foreign","fields":[]}', {})
     registry.register("p-gap-value", foreign)

@@ -30,7 +30,7 @@ def test_owner_lives_between_bursts_for_so_long_that_its_delays_start_over() -> 
     assert 1.25 * FENCED_WAIT.delay_s(2) + TROUBLE_WAIT.max_s < REST_S
 
 
-def test_nothing_is_waited_for_where_nobody_is_at_work() -> None:
+def test_nothing_is_waited_for_if_no_replica_runs() -> None:
     """No entry of an owner, or one that was written long ago."""
     at_once = [100.0 + number for number in range(12)]
     assert _replay(12, lambda _: None) == at_once

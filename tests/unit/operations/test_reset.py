@@ -1,4 +1,4 @@
-"""Where a reset begins to read what must stay known: by the records' own dates, whoever's clock they have."""
+"""Where a reset begins to read what must stay known: by the records' own dates, whichever clock they have."""
 
 import json
 import os

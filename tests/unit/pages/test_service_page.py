@@ -42,7 +42,7 @@ def _overview(status: ServiceStatus) -> Overview:
 
 
 def test_service_that_is_well_says_so_of_all_replicas() -> None:
-    """Whoever owns what."""
+    """Whichever replica owns what."""
     overview = _overview(_well())
     assert overview.is_well
     assert overview.verdict == "All 2 stream partitions are owned, and complete to within 4 minutes."
@@ -285,7 +285,7 @@ def test_page_of_ten_thousand_gaps_is_bounded_and_says_what_it_leaves_out() -> N
 
 
 def test_page_is_made_again_only_when_it_is_too_old() -> None:
-    """Whoever asks meanwhile has the same."""
+    """Requests in between get the same page."""
     now_s, status = 0.0, _well()
     page = ServicePage(status, lambda: now_s)
     first = page.answer()

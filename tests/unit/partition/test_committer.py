@@ -32,7 +32,7 @@ _PATIENCE_S = 10.0
 
 
 class _Clock:
-    """A clock that moves when it is told to."""
+    """A clock that moves on command."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -163,7 +163,7 @@ def test_new_partition_commits_nothing_before_x_is_reached(bench: _Bench) -> Non
 
 
 def test_events_wait_for_the_next_common_moment(bench: _Bench) -> None:
-    """Each 200 ms there is one, whoever commits and whenever its events came; it is announced, so that others wait."""
+    """Each 200 ms there is one, whenever events came and whichever commits; it is announced, so that others wait."""
     bench.run(0.45, opened(), lines_read(line(1)), 0.1, lines_read(line(2)), 0.04, lines_read(line(3)), 5.0)
     assert bench.writer.at_s == [0.0, 0.6]
     assert bench.received == [0, 3]

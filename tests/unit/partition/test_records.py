@@ -113,7 +113,7 @@ def test_dead_letter_with_a_detail_no_utf8_can_hold_is_still_one() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 400, 401, 5000])
 def test_dead_letter_is_cut_to_what_the_topic_takes(size: int) -> None:
-    """The beginning is kept, the true length stands in the header, and it fits."""
+    """The beginning is kept, the true length is in the header, and it fits."""
     record = builder(p_dead_letter=1200).dead_letter(_letter(b"x" * size), NOW_US)
     assert (b"x" * size).startswith(record.value)
     assert len(record.value) == min(size, len(record.value))

@@ -358,7 +358,7 @@ def test_ledger_is_held_against_the_latest_of_wall_clock_and_x(bench: _Bench) ->
 
 
 def test_committer_without_a_heartbeat_hangs_unless_it_was_asked_to_stop(bench: _Bench) -> None:
-    """For whoever watches it, after two minutes."""
+    """For the watchdog, after two minutes."""
     hung = []
     for clock_s in (HUNG_S, HUNG_S + 1):
         bench.clock_s = clock_s

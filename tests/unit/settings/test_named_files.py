@@ -53,10 +53,10 @@ def test_files_that_settings_name_and_cannot_be_read_are_all_named_at_once(
 
 
 @pytest.mark.timeout(30)
-def test_files_that_settings_name_and_that_are_none_are_all_named_at_once(
+def test_invalid_files_that_settings_name_are_all_reported_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A pipe that nobody writes to would be waited for, and a device could be read without end."""
+    """An idle pipe would be waited for, and a device could be read without end."""
     pipe, device, descriptor = tmp_path / "pipe", "/dev/zero", os.pipe()
     os.mkfifo(pipe)
     monkeypatch.setenv("CONNECTOR_KAFKA__SECURITY_PROTOCOL", "SSL")

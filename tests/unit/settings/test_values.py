@@ -292,7 +292,7 @@ def test_variables_that_only_look_like_ours_do_no_harm(monkeypatch: pytest.Monke
      "http://me:hush@h:65536", "http://me:hush@xn--a:1", "http://me:hush@999.1.1.1:1", "http://me:hush@h:1/\x7f",
      "http://me:hush\udcff@h:1", "http://h\udcff:1"],
 )  # fmt: skip
-def test_proxy_that_is_none_is_an_error_without_its_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_invalid_proxy_is_an_error_without_its_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """By each of its names; it may hold a password."""
     set_variables(monkeypatch, {"https_proxy": address, "ALL_PROXY": address})
     problem = "not an HTTP proxy's address, such as http://proxy.example.com:3128"
@@ -302,7 +302,7 @@ def test_proxy_that_is_none_is_an_error_without_its_address(monkeypatch: pytest.
 @pytest.mark.parametrize(
     "address", ["http://proxy.example.com:3128", "proxy.example.com:3128", "https://me:word@[::1]"]
 )
-def test_proxy_in_each_usual_form_is_none_of_our_business(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_proxy_in_each_usual_form_is_accepted(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """With and without scheme, port and credentials; what is not to go through it is not looked at."""
     set_variables(monkeypatch, {"HTTPS_PROXY": address, "NO_PROXY": "kafka, .svc,[::1]", "FTP_PROXY": "ftp://h"})
     assert load_settings(RunSettings).x.streams == ("tweet", "user")

@@ -59,7 +59,7 @@ def test_token_endpoint_issues_the_same_token_until_it_is_invalidated() -> None:
 
 
 def test_token_endpoint_bad_credentials_answer_403_code_99(sim: Simulator) -> None:
-    """A wrong pair, something that is no pair, and a missing grant type are told apart."""
+    """A wrong pair, something that is not a pair, and a missing grant type get different answers."""
     wrong = _ask_for_token(sim, "simulator-key", "wrong", "grant_type=client_credentials")
     assert (wrong.status_code, wrong.json()["errors"][0]["code"]) == (403, 99)
     garbage = ask(sim, "POST", "/oauth2/token", headers={"authorization": "Basic ???"})
@@ -179,7 +179,7 @@ def test_date_header_is_simulated_time_on_every_answer(sim: Simulator) -> None:
         (Refuse(status=429, too_many_connections=True), 429, "TooManyConnections"),
     ],
 )
-def test_refuse_answers_the_status_so_many_times_then_no_more(
+def test_refuse_answers_the_status_the_given_times_then_no_more(
     sim: Simulator, refuse: Refuse, status: int, word: str
 ) -> None:
     """Each status has X's words; only a spent budget says that nothing remains."""

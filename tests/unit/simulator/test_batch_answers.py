@@ -241,7 +241,7 @@ def test_job_can_end_in_any_status(sim: Simulator, app: App, status: str, *, is_
 
 
 def test_job_can_have_a_status_for_a_while(sim: Simulator, app: App) -> None:
-    """From so many seconds after its upload on, for so many."""
+    """From some seconds after its upload on, for some seconds."""
     sim.inject(BatchJob(status="paused", after_s=5, seconds=20))
     job = app.created()
     app.upload(job, b"")
@@ -273,7 +273,7 @@ def test_job_can_keep_its_slot_past_its_window(sim: Simulator, app: App) -> None
 
 
 def test_document_can_lack_members_and_have_others(sim: Simulator, app: App) -> None:
-    """A list without names or URLs, nulls, a number for an id, members nobody knows, a status nobody knows."""
+    """A list without names or URLs, nulls, a number for an id, unknown members, an unknown status."""
     job = app.created(name="mine")
     sim.inject(BatchDocument(without=("name", "upload_url", "download_url")))
     sim.inject(BatchDocument(null=("name",), number_id=True, extra=True, status="odd"))

@@ -105,7 +105,7 @@ def test_download_can_be_gzip_that_is_cut(sim: Simulator, job: Json) -> None:
 
 @pytest.mark.slow
 def test_transfers_can_be_slow(sim: Simulator, app: App) -> None:
-    """So many bytes a second, there and back."""
+    """At that many bytes a second, in both directions."""
     sim.inject(BatchSlow(call="upload", bytes_per_second=1_000_000))
     sim.inject(BatchSlow(call="download", bytes_per_second=1_000_000))
     began_s = time.monotonic()
@@ -171,7 +171,7 @@ def test_lines_can_be_the_same_in_another_way(sim: Simulator, app: App, job: Jso
 
 
 def test_lines_can_be_dropped(sim: Simulator, app: App, job: Json) -> None:
-    """So many, without a trace."""
+    """That many, without a trace."""
     added, missing = _changed(sim, app, job, BatchLines(how="dropped", lines=2))
     assert (added, len(missing)) == ([], 2)
 

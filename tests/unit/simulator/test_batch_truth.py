@@ -143,7 +143,7 @@ def test_each_id_is_answered_once_in_the_order_of_the_ids(sim: Simulator, app: A
     assert [(result["id"], result["created_at"]) for result in results] == [(each, None) for each in "213"]
 
 
-def test_lines_that_are_no_events_name_nobody(sim: Simulator) -> None:
+def test_lines_that_are_not_events_name_no_entity(sim: Simulator) -> None:
     """They are for the streams' readers to cope with."""
     for fault in (Broken(times=12), InvalidBody(times=10), UnknownType(times=8)):
         sim.inject(fault)

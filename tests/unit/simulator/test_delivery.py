@@ -63,7 +63,7 @@ def test_keep_alives_come_in_silence() -> None:
 
 
 def test_keep_alives_stay_away_while_events_flow() -> None:
-    """There is none for longer than the interval as long as events come more often."""
+    """None is sent while events come more often than the interval."""
     with Simulator(SimulatorConfig(keep_alive_s=2.0, rate=2000)) as sim, connected(sim) as reader:
         until_s = time.monotonic() + 2.5
         while time.monotonic() < until_s:
@@ -153,7 +153,7 @@ def test_second_connection_to_a_partition_answers_429_until_the_first_is_gone(si
 
 
 def test_replays_count_apart_from_live_and_up_to_their_limit() -> None:
-    """Beside the live connection so many replays of one stream partition at once, and no more."""
+    """Beside the live connection, at most `replay_limit` replays of one stream partition at once."""
     with Simulator(SimulatorConfig(replay_limit=1)) as sim:
         sim.inject(Stall(stream="like", mode="replay"))
         interval = {"start_time": _time(sim, ago_s=60), "end_time": _time(sim, ago_s=1)}
@@ -220,7 +220,7 @@ def test_connections_tell_who_is_there_and_what_each_was_given(sim: Simulator) -
 
 
 def test_stop_closes_port_and_connections(sim: Simulator) -> None:
-    """After stop nobody is connected and nobody can connect; the record can still be read."""
+    """After stop no client is connected or can connect; the record can still be read."""
     with connected(sim) as reader:
         sim.emit(1, _TWEET_1)
         reader.lines(1)
@@ -232,7 +232,7 @@ def test_stop_closes_port_and_connections(sim: Simulator) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"no\r\n\r\n"])
-def test_http_garbage_is_answered_400_and_hurts_nobody(sim: Simulator, garbage: bytes) -> None:
+def test_http_garbage_is_answered_400_and_does_no_harm(sim: Simulator, garbage: bytes) -> None:
     """Bytes that are not HTTP, or a request without Host, get an answer; the next client is served."""
     host, port = sim.base_url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as client:

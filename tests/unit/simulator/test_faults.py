@@ -1,4 +1,4 @@
-"""Each fault on command: it does what it says, so many times, and is counted when it fired."""
+"""Each fault on command: it does what it says, the given number of times, and is counted when it fired."""
 
 import json
 import threading
@@ -70,7 +70,7 @@ def test_drop_ends_abruptly_and_only_where_and_as_often_as_armed(sim: Simulator)
 
 
 def test_drop_after_lines_waits_until_they_are_delivered(sim: Simulator) -> None:
-    """Exactly so many lines come through first, then the reset."""
+    """Exactly that many lines come through first, then the reset."""
     sim.inject(Drop(stream="tweet", partition=1, after_lines=7, reset=True))
     with connected(sim) as reader:
         sim.emit(20, _TWEET_1)
@@ -235,7 +235,7 @@ def test_malformed_lines_go_on_record_and_out(
     assert sim.fired[armed.kind] == 3
 
 
-def test_burst_emits_so_many_at_once_on_each_partition_named(sim: Simulator) -> None:
+def test_burst_emits_that_many_at_once_on_each_partition_named(sim: Simulator) -> None:
     """All four partitions of a stream get the whole number."""
     sim.inject(Burst(stream="tweet", events=50))
     assert Counter((e.stream, e.partition) for e in sim.record()) == {("tweet", number): 50 for number in (1, 2, 3, 4)}

@@ -40,7 +40,7 @@ def _off_s(sim: Simulator, response: httpx.Response) -> float:
 
 
 @pytest.mark.parametrize("offset_s", [-3600, 3600, 2 * 86_400, -8])
-def test_wrong_date_is_off_by_so_many_seconds(sim: Simulator, offset_s: int) -> None:
+def test_wrong_date_is_off_by_the_given_seconds(sim: Simulator, offset_s: int) -> None:
     """As often as armed, on grants and on refusals; X's other answers are not touched."""
     sim.inject(WrongDate(stream="like", offset_s=offset_s, times=2))
     assert abs(_off_s(sim, get(sim, LIKE, backfill_minutes=9)) - offset_s) < 3

@@ -30,7 +30,7 @@ def _late_s(emitted: Emitted) -> float:
 
 
 def test_straggler_is_emitted_now_and_dated_hours_earlier(sim: Simulator) -> None:
-    """So many events, so late, delivered live at once; the record calls them events."""
+    """The given number of events, as late as given, delivered live at once; the record calls them events."""
     with connected(sim, LIKE) as reader:
         sim.emit(1, LIKE_1)
         sim.inject(Straggler(stream="like", events=3, late_s=7200))

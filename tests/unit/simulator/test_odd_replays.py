@@ -25,7 +25,7 @@ from tests.unit.simulator.reader import (
 
 
 def test_drop_without_end_cuts_every_replay_after_its_lines(sim: Simulator) -> None:
-    """Each attempt brings exactly so many lines; the live connection is spared, and disarming ends it."""
+    """Each attempt brings exactly that many lines; the live connection is spared, and disarming ends it."""
     sim.emit(20, LIKE_1)
     sim.advance(60)
     sim.inject(Drop(stream="like", mode="replay", after_lines=7, times=None))

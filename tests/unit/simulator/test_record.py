@@ -1,4 +1,4 @@
-"""The record and the emission: in order, on time, at the rate asked for, whoever is connected."""
+"""The record and the emission: in order, on time, at the requested rate, whichever clients are connected."""
 
 import json
 import threading
@@ -36,7 +36,7 @@ def test_log_position_at_finds_the_first_line_not_before_a_time() -> None:
 
 
 def test_emit_without_a_target_spreads_over_all_partitions_of_the_streams() -> None:
-    """Nobody is connected; the record holds everything, mostly on the tweet stream."""
+    """No client is connected; the record holds everything, mostly on the tweet stream."""
     sim = Simulator(SimulatorConfig(streams=("tweet", "user", "label")))
     sim.emit(5000)
     record = sim.record()

@@ -115,7 +115,7 @@ class World:
         self.after(0.0, lambda: self._want(flapper))
 
     def after(self, delay_s: float, act: Callable[[], None]) -> None:
-        """Have `act` called in so many seconds."""
+        """Call `act` after `delay_s` of simulated time."""
         self._count += 1
         heapq.heappush(self._due, (self.now_s + delay_s, self._count, act))
 

@@ -1,4 +1,4 @@
-"""The connect budget: what X counts in a window is never spent, however attempts come and whoever else spends."""
+"""The connect budget: what X counts in a window is never spent, however attempts come and whatever others spend."""
 
 from collections.abc import Callable
 from itertools import pairwise

@@ -8,7 +8,7 @@ _LATE_S = LATE_US / 1_000_000
 
 
 class _Clock:
-    """A monotonic clock that moves when it is told to."""
+    """A monotonic clock that moves on command."""
 
     def __init__(self) -> None:
         self.now_us = 5_000_000

@@ -199,7 +199,7 @@ def test_records_of_kinds_that_a_later_version_writes_are_taken_for_what_they_ar
     assert read.records[kind] == RecordSet(count, bytes(32))
 
 
-def test_kinds_of_today_are_told_apart_by_their_names() -> None:
+def test_kinds_of_today_are_distinguished_by_their_names() -> None:
     """As those of any version."""
     assert all(is_event(event_type.name) for event_type in EVENT_TYPES)
     assert not any(map(is_event, OWN_KINDS))

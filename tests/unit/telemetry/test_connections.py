@@ -167,7 +167,7 @@ def test_head_as_long_as_may_be_is_answered_and_a_longer_one_refused_at_once() -
 def test_what_is_not_http_is_refused_and_logged_nowhere(
     sent: bytes, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A scan of ports, or TLS where there is none, is no news."""
+    """A port scan, or TLS to the plain port, is not logged."""
     with _port() as port:
         client = port.connect(sent)
         client.shutdown(socket.SHUT_WR)
@@ -221,7 +221,7 @@ def test_connection_is_closed_after_the_answer(sent: bytes) -> None:
 
 @pytest.mark.slow
 def test_whole_request_has_a_deadline() -> None:
-    """Whoever sends a byte now and then does not stay."""
+    """A client that sends a byte now and then is disconnected."""
     with _port(Bounds(request_s=0.3)) as port:
         _trickle(port.connect(b"GET /page HTTP/1.1\r\nX: "))
 

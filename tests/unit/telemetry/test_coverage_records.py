@@ -65,7 +65,7 @@ def test_record_from_days_after_it_was_written_is_refused(name: str) -> None:
 
 
 def test_record_is_ahead_of_either_clock() -> None:
-    """Of Kafka's date of it, or of the clock of whoever looks."""
+    """Of Kafka's date of it, or of the reader's clock."""
     assert not _COVERED.is_ahead(2_000_000 - AHEAD_US)
     assert _COVERED.is_ahead(1_999_999 - AHEAD_US)
     assert not replace(_COVERED, dated_us=2_000_000 - AHEAD_US).is_ahead(2_000_000)

@@ -21,7 +21,7 @@ def _one_by_one(delays_us: list[int]) -> Filled:
 
 
 @given(st.lists(_DELAYS_US, max_size=30))
-def test_events_taken_up_together_fall_where_each_would_alone(delays_us: list[int]) -> None:
+def test_events_counted_together_fall_where_each_would_alone(delays_us: list[int]) -> None:
     """Also those on a bound, and those from the future, which count as no delay at all."""
     together, alone = DelayHistogram(), DelayHistogram()
     together.add_since(sorted(_AT_US - delay_us for delay_us in delays_us), _AT_US)

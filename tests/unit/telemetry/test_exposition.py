@@ -65,7 +65,7 @@ def test_text_that_is_too_old_or_not_written_yet_is_none(bench: _Bench) -> None:
     assert bench.exposition.text() is None
 
 
-def test_trouble_is_told_and_the_text_before_stays(bench: _Bench) -> None:
+def test_trouble_is_reported_and_the_text_before_stays(bench: _Bench) -> None:
     """Until that is too old."""
     broken = _Broken()
     bench.registry.register(broken)

@@ -1,4 +1,4 @@
-"""Logs: one renderer for everybody's, on stderr, and nothing in them that is secret."""
+"""Logs: one renderer for all of them, on stderr, and no secret in them."""
 
 import json
 import logging
@@ -137,7 +137,7 @@ def test_default_without_a_terminal_is_json(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_level_holds_for_ours_and_others(capsys: pytest.CaptureFixture[str]) -> None:
-    """And the HTTP library's line for each request is none at all."""
+    """And the HTTP library's line for each request is dropped."""
     _configure(level="warning")
     structlog.get_logger().info("quiet")
     logging.getLogger("any").info("quiet")

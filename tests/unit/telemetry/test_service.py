@@ -78,7 +78,7 @@ def test_rate_limit_is_shown_as_x_said_it_last(bench: _Bench) -> None:
     }
 
 
-def test_process_is_shown_as_it_stands_in_the_group(bench: _Bench) -> None:
+def test_process_is_shown_with_its_membership_of_the_group(bench: _Bench) -> None:
     """Before it has one, in it, and ready."""
     shown = []
     for group in (None, _Group(has_joined=True, is_ready=False), _Group(has_joined=True, is_ready=True)):

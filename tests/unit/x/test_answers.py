@@ -37,8 +37,8 @@ def test_refusal_is_classified(status: int, kind: type[ConnectFailedError], reas
     assert caught.value.failure.reason == reason
 
 
-def test_answers_are_told_with_what_they_say_of_the_rate_limit() -> None:
-    """Granted or refused; a request that is not answered is none."""
+def test_answers_are_reported_with_their_rate_limit() -> None:
+    """Granted or refused; a request without an answer does not count."""
     told: list[tuple[str, int, int | None]] = []
 
     def note(stream: str, status_code: int, rate_limit: RateLimit | None) -> None:

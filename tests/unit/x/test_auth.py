@@ -45,7 +45,7 @@ def test_given_token_is_used_as_it_is() -> None:
     assert Token(_settings(bearer_token=" t\n"), _no_exchange).value(Wire()) == "t"
 
 
-def test_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
+def test_token_file_is_read_again_each_time(tmp_path: Path) -> None:
     """A token that the operator replaces is used by the next connection."""
     file = tmp_path / "token"
     token = Token(_settings(bearer_token_file=file), _no_exchange)
@@ -71,7 +71,7 @@ def test_token_file_without_a_token_fails_without_showing_it(tmp_path: Path, con
 @pytest.mark.parametrize("name", ["bearer_token", "api_key", "api_key_secret"])
 @pytest.mark.parametrize("form", ["{}", "{}_file"])
 def test_secret_that_cannot_be_one_is_a_settings_error_that_names_it(tmp_path: Path, name: str, form: str) -> None:
-    """Before anybody is asked, given in either way, and without showing it; one that can be is none."""
+    """Before any request, given in either way, and without showing it; a valid one is accepted."""
     file = tmp_path / "secret"
 
     def given(text: str) -> XSettings:

@@ -39,7 +39,7 @@ def test_failures_of_one_kind_do_not_lengthen_the_delays_of_another() -> None:
     assert backoff.failed(Curve.HTTP) == 5
 
 
-def test_delivery_begins_every_curve_anew() -> None:
+def test_delivery_resets_every_curve() -> None:
     """Nothing else does: the same failure without one goes on growing."""
     backoff = Backoff(lambda: 0.0)
     for curve in Curve:

@@ -227,8 +227,8 @@ def test_exchange_that_fails_is_a_call_that_fails(
         greeting(b"HTTP/1.1 200 OK\r\nContent-Length: " + TOKEN.encode() + b"\r\n\r\n"),
     ],
 )  # fmt: skip
-def test_call_whose_answer_breaks_off_or_is_none_has_no_status(call: str, script: Script) -> None:
-    """Nobody can tell whether X has done what was asked."""
+def test_call_whose_answer_breaks_off_or_is_invalid_has_no_status(call: str, script: Script) -> None:
+    """It is not known whether X has done what was asked."""
     error = error_of_call(call, script)
     assert (error.status, error.at_least_s, error.exit_code) == (None, 0, os.EX_UNAVAILABLE)
 
@@ -236,7 +236,7 @@ def test_call_whose_answer_breaks_off_or_is_none_has_no_status(call: str, script
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:{port}", f"http://{'x' * 64}.localhost"])
 def test_x_that_is_not_there_is_a_call_without_an_answer(call: str, base_url: str) -> None:
-    """A port where nobody listens, and a name that there cannot be."""
+    """A port without a listener, and a name that cannot exist."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with BatchApi(settings_for(base_url.format(port=port), allow_plain_http=True)) as api:
@@ -265,7 +265,7 @@ def test_call_ends_in_bounded_time_however_slow_x_is(call: str, script: Script) 
     assert (error.status, str(error).partition(":")[0]) == (None, "ReadTimeout")
 
 
-# --- what is told
+# --- what is reported
 
 
 def test_answers_are_counted_and_dated() -> None:

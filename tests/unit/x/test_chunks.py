@@ -100,7 +100,7 @@ def test_client_behind_a_merger_reads_the_same_at_every_moment(
 @pytest.mark.parametrize("end", [b"XY", b"\n\n", b"\rX", b"\n", b"", b"a5\r\n"])
 @pytest.mark.parametrize("cut", range(4))
 def test_chunk_without_its_line_end_is_broken(end: bytes, cut: int) -> None:
-    """What stands in its place is not swallowed, wherever it is cut."""
+    """What is in its place is not swallowed, wherever it is cut."""
     client, merger = _Client(), ChunkMerger()
     begin, rest = _HEAD + _chunked([b"one"]) + b"1\r\nb", end + b"0\r\n\r\n"
     for piece in (begin, rest[:cut], rest[cut:]):

@@ -219,14 +219,14 @@ def test_close_from_another_thread_ends_a_read_at_once() -> None:
 
 
 def test_close_of_a_connection_that_is_over_does_nothing() -> None:
-    """Whoever stops a reader need not know where it stands."""
+    """A reader can be stopped at any point."""
     with Simulator() as sim, make_client(sim.base_url) as client:
         with client.open(TWEET_1, Live(0)) as connection:
             pass
         connection.close()
 
 
-def test_nobody_listening_is_a_network_failure() -> None:
+def test_port_without_a_listener_is_a_network_failure() -> None:
     """Refused, at once."""
     with _noting() as (base_url, _):
         pass

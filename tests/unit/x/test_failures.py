@@ -152,7 +152,7 @@ def test_objection_to_anything_else_never_refuses_the_plan(status: int) -> None:
     ],
 )
 def test_answer_in_each_shape_is_quoted(body: bytes, said: str) -> None:
-    """A problem, a list of errors, a bare message, and the beginning of everything that is none of them."""
+    """A problem, a list of errors, a bare message, and the beginning of anything else."""
     assert _refusal(401, body).failure.detail.endswith(f"X says: {said}")
 
 

@@ -40,12 +40,12 @@ def _limit(*, remaining: str = "7", reset: object = _NOW_S + 300, limit: str = "
         ("Thu, 01 Jan 1960 00:00:00 GMT", None),
     ],
 )
-def test_date_is_read_in_each_form_or_is_none(text: str, date_us: int | None) -> None:
+def test_date_is_read_in_each_form_or_ignored(text: str, date_us: int | None) -> None:
     """In X's time, whatever the time zone of this host; never the wall clock."""
     assert _head(("Date", text)).date_us == date_us
 
 
-def test_date_that_is_missing_or_contradicts_itself_is_none() -> None:
+def test_date_that_is_missing_or_contradicts_itself_is_ignored() -> None:
     """Two edges that each add one do not agree; twice the same is one."""
     other = ("Date", "Mon, 27 Jun 2022 23:49:41 GMT")
     assert _head().date_us is None
@@ -59,7 +59,7 @@ def test_rate_limit_is_what_three_headers_say() -> None:
 
 
 @pytest.mark.parametrize("missing", ["limit", "remaining", "reset"])
-def test_rate_limit_that_is_not_all_there_is_none(missing: str) -> None:
+def test_incomplete_rate_limit_is_ignored(missing: str) -> None:
     """Half of it is of no use, nor is what is no number."""
     headers = [header for header in _limit() if missing not in header[0]]
     assert _head(_DATE, *headers).rate_limit is None
@@ -70,7 +70,7 @@ def test_rate_limit_that_is_not_all_there_is_none(missing: str) -> None:
     ("limit", "remaining"),
     [("0", "0"), ("-1", "1"), ("100", "-3"), ("9" * 9999, "1"), ("9" * 400, "1")],
 )
-def test_rate_limit_that_makes_no_sense_is_none(limit: str, remaining: str) -> None:
+def test_rate_limit_that_makes_no_sense_is_ignored(limit: str, remaining: str) -> None:
     """Nothing may be reckoned from it."""
     assert _head(_DATE, *_limit(limit=limit, remaining=remaining)).rate_limit is None
 
@@ -91,7 +91,7 @@ def test_reset_that_is_no_end_of_a_window_makes_the_rate_limit_unknown(reset_in_
 
 @pytest.mark.parametrize("name", ["limit", "remaining", "reset"])
 @pytest.mark.parametrize("digits", [16, 100, 400, 9999])
-def test_rate_limit_of_hundreds_of_digits_is_none(name: str, digits: int) -> None:
+def test_rate_limit_of_hundreds_of_digits_is_ignored(name: str, digits: int) -> None:
     """Some fit no float, some not even a number of the language."""
     headers = [header for header in _limit() if not header[0].endswith(name)]
     assert _head(_DATE, *headers, (f"x-rate-limit-{name}", "9" * digits)).rate_limit is None

@@ -122,7 +122,7 @@ def test_id_that_would_change_the_path_is_of_no_job_and_not_asked_for(job_id: st
     ],
 )
 def test_job_is_read_whatever_else_there_is_or_is_not(given: dict[str, object], expected: dict[str, object]) -> None:
-    """Only the id must be there; a time that is none says nothing."""
+    """Only the id is required; an invalid time is ignored."""
     with X(answer(200, _one(**given))) as x, batch_api(x) as api:
         job = Jobs(api).find(JOB_ID)
     assert job is not None
@@ -209,7 +209,7 @@ def test_job_that_x_does_not_find_is_unknown() -> None:
 
 @pytest.mark.parametrize("job_id", ["1/2", "..", "", "1?", "é", "1\r\nX: y", "9" * 65])
 def test_id_that_can_be_none_is_an_error(job_id: str) -> None:
-    """It stands in paths, and in a file."""
+    """It is used in paths, and in a file."""
     for call, body in (("create", _one(id=job_id)), ("all", {"data": [{"id": job_id}]})):
         assert str(error_of_call(call, answer(200, body))).startswith("X gave a job an invalid id")
 

@@ -107,7 +107,7 @@ def test_any_proxy_is_used_or_a_wrong_setting(value: str) -> None:
     "address", ["http://me:hush@xn--a:1", "http://me:hush\udcff@h:1", "http://me:hush@h:99999", "http://me:hush@h:0"]
 )
 def test_proxy_that_the_client_would_stumble_over_is_a_wrong_setting_without_its_password(address: str) -> None:
-    """A host that decodes to no name, a password that is no text, a port that is none."""
+    """A host that decodes to no name, a password that is not text, an invalid port."""
     found = _found("https://api.x.com", {"https": address})
     assert isinstance(found, SettingsError)
     assert "HTTPS_PROXY: " in str(found)

@@ -195,7 +195,7 @@ _NOT_ALLOWED = [
 @pytest.mark.slow
 @pytest.mark.parametrize("url", _NOT_ALLOWED, ids=range(len(_NOT_ALLOWED)))
 def test_url_anywhere_else_is_not_allowed(ids: Path, url: str) -> None:
-    """Nobody sees a request, and the error shows an origin at most."""
+    """No request is sent, and the error shows an origin at most."""
     with X(answer(200)) as other, X(answer(200)) as x, batch_api(x) as api:
         job = _job(url.format(port=x.port, other=other.port, path=_PATH))
         for transfer in _both(api, job, ids):
@@ -239,7 +239,7 @@ def test_redirect_of_a_transfer_is_not_followed(ids: Path, status: int, is_liste
 
 
 @pytest.mark.parametrize("origin", ["https://[::]]", "https://xn--a", "https://:443", "https://x:65536"])
-def test_origin_that_is_listed_and_is_none_is_a_wrong_setting(origin: str) -> None:
+def test_invalid_origin_in_the_list_is_a_wrong_setting(origin: str) -> None:
     """It is said before anything is asked of X."""
     with pytest.raises(SettingsError, match="CONNECTOR_X__TRANSFER_ORIGINS: "):
         BatchApi(settings_for("https://api.x.com", transfer_origins=[origin]))

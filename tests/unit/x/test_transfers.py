@@ -128,7 +128,7 @@ def test_upload_that_x_refuses_while_it_is_sent_is_refused(tmp_path: Path, end: 
     assert (error.status, str(error)) == (413, "HTTP 413: at most 128 MB")
 
 
-def test_upload_that_x_accepts_before_it_is_sent_is_none(tmp_path: Path) -> None:
+def test_upload_that_x_accepts_before_it_is_sent_fails(tmp_path: Path) -> None:
     """About ids that X does not have it says nothing, and that would look like clean ones."""
     error = _upload_error(_ids(tmp_path, 16 * _MIB), Partly(_MIB, lambda sock: sock.sendall(answer(200, {"data": {}}))))
     assert (error.status, str(error)) == (200, "X answered before the upload was complete")
@@ -209,7 +209,7 @@ def test_file_that_becomes_shorter_while_it_is_sent_is_no_upload(tmp_path: Path)
 
 
 def test_file_that_becomes_longer_while_it_is_sent_is_sent_as_it_was(tmp_path: Path) -> None:
-    """X is told its length before."""
+    """Its length is sent first."""
     ids = _ids(tmp_path, 8 * _MIB)
     with X(answer(200)) as x, batch_api(x) as api:
         Transfers(api).upload(job_at(x.base_url), ids, lambda _: os.truncate(ids, 9 * _MIB))

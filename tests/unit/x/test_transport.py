@@ -54,7 +54,7 @@ def _client(port: int, folder: Path | None) -> Iterator[XClient]:
 
 
 def _asking(client: XClient, wire: Wire, outcome: list[str]) -> threading.Thread:
-    """Return a thread that waits for an answer and notes why there is none."""
+    """Return a thread that waits for an answer and records why there is none."""
 
     def ask() -> None:
         with pytest.raises(ConnectFailedError) as caught:
@@ -111,7 +111,7 @@ def test_close_while_x_does_not_answer_ends_the_wait_at_once(tmp_path: Path, *, 
 
 
 def test_close_before_there_is_a_socket_ends_the_attempt_once_there_is_one() -> None:
-    """Whoever stops a reader need not know where it stands."""
+    """A reader can be stopped at any point."""
     with Peer(then_silent(sending())) as peer, _client(peer.port, None) as client:
         wire, outcome = Wire(), list[str]()
         wire.close()
@@ -174,7 +174,7 @@ def _limited(port: int, **given: str) -> Iterator[XClient]:
 
 
 def _failure_within(client: XClient, time_s: float) -> Failure:
-    """Return how an attempt fails, within so many seconds."""
+    """Return how an attempt fails, within a limit in seconds."""
     began_s = time.monotonic()
     with pytest.raises(ConnectFailedError) as caught:
         client.open(_TWEET_1, Live(0))

@@ -55,7 +55,7 @@ def _open(base_url: str, folder: Path | None = None, **given: Any) -> Iterator[C
 def test_https_proxy_tunnels_and_learns_neither_token_nor_request(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    """It is told the host only, whose name it looks up; its own credentials go to it."""
+    """It learns only the host, whose name it looks up; its own credentials go to it."""
     heads: list[bytes] = []
     with Peer(over_tls(folder, _WHOLE)) as x, Peer(tunnelling(heads, x.port)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:my%20word@127.0.0.1:{proxy.port}")
@@ -191,7 +191,7 @@ def test_name_that_dns_cannot_hold_is_a_network_failure() -> None:
 
 
 def test_proxy_at_a_port_that_cannot_be_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can ever listen there."""
+    """Nothing can ever listen there."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:99999")
     with pytest.raises(SettingsError, match="HTTPS_PROXY: "), _open("https://x.invalid"):
         pass
@@ -277,7 +277,7 @@ def test_ca_file_that_cannot_be_used_is_a_wrong_setting(tmp_path: Path, content:
 
 
 def test_ca_file_of_the_environment_that_is_not_there_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The HTTP library heeds it where the connector is given none."""
+    """The HTTP library applies it if the connector is given none."""
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
     with pytest.raises(SettingsError, match="SSL_CERT_FILE: cannot be used"):
         XClient(XSettings())

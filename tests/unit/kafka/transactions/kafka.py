@@ -299,7 +299,7 @@ class Producer:
                 self._step(until_s)
 
     def _ask_to_commit(self) -> _Answer | None:
-        """Return the answer, None where there is none."""
+        """Return the answer, None if there is none."""
         coordinated, epoch = self._id, self._epoch
         if self._kafka.is_bad_luck(0.03):
             self._kafka.hold_up(lambda: coordinated.commit(epoch))

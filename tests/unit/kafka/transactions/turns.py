@@ -112,7 +112,7 @@ class Turns:
         self.note(f"{process} stands still until {self._held_until_s[process]:.1f}")
 
     def play(self, turns: int) -> None:
-        """Give so many turns."""
+        """Play a number of turns."""
         for _ in range(turns):
             is_long = self.random.random() < 0.01
             self.now_s += self.random.choice(_LONG_STEPS_S if is_long else _STEPS_S)
@@ -168,7 +168,7 @@ class _Condition:
         return self._notified != before
 
     def notify(self) -> None:
-        """Wake whoever waits."""
+        """Wake all waiters."""
         self._notified += 1
 
 

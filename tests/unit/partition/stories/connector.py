@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """When the process dies: after so many deliveries of a connection."""
+    """When the process dies: after a number of messages of a connection."""
 
     after: int
 

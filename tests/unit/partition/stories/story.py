@@ -81,7 +81,7 @@ class Sight(StrEnum):
 class Story:
     """What happens.
 
-    Lies that show by what is known beside them, or only by what comes after them, are told after a sound beginning.
+    Lies that show by what is known beside them, or only by what comes after them, come after a sound beginning.
     """
 
     traits: Traits
@@ -92,7 +92,7 @@ class Story:
 
 @dataclass
 class Told:
-    """A story as it is told."""
+    """A story while it runs."""
 
     story: Story
     published: dict[int, int] = field(default_factory=dict)

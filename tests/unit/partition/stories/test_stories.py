@@ -34,7 +34,7 @@ from tests.unit.partition.stories.x import Lie
 pytestmark = pytest.mark.slow
 
 STORIES = int(os.environ.get("STORIES") or 300)
-"""How many are told in all; `make stories N=n` sets it."""
+"""How many run in all; `make stories N=n` sets it."""
 CORES = 2
 
 KINDS = {

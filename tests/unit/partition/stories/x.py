@@ -47,7 +47,7 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How X behaves on one connection. Numbers are of lines or seconds, 0 stands for never.
+    """How X behaves on one connection. Numbers are of lines or seconds, 0 means never.
 
     `lie_size` is how many lines come before a cut, and for how many seconds a replay overshoots. A line that came
     `repeat_age` lines before is repeated, one of the same connection unless it `repeats_of_before`.
