@@ -60,7 +60,7 @@ CREATE TABLE compliance.unknown_event (  -- types that a later version of this f
     arrived_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE TABLE compliance.refused_event (  -- what this database could not apply: somebody has to look at it
+CREATE TABLE compliance.refused_event (  -- what this database could not apply: a person has to look at it
     event      text NOT NULL,
     reason     text NOT NULL,
     arrived_at timestamptz NOT NULL DEFAULT now()
