@@ -15,7 +15,7 @@ from connector.commands.dead_letters import dead_letters
 from connector.commands.gaps import gaps
 from connector.commands.ledger import ledger
 from connector.commands.options import help_or_subcommand
-from connector.console import say, tell
+from connector.console import report, say
 from connector.errors import UNEXPECTED, ConnectorError
 from connector.signals import exit_on_sigterm
 from connector.terminal import traceback_lines
@@ -65,7 +65,7 @@ def _run() -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except ConnectorError as error:
-        return tell(error)
+        return report(error)
     except Exception as error:  # noqa: BLE001 - Python would show it with its words as they are, which may be anyone's
         say(*traceback_lines(error), err=True)
         return UNEXPECTED

@@ -47,7 +47,7 @@ def say_foreign(foreign: Sequence[str]) -> None:
         say(f"{records} not written by the connector, such as {foreign[0]}", err=True)
 
 
-def tell(error: ConnectorError) -> int:
+def report(error: ConnectorError) -> int:
     """Print the error on stderr, and return its exit code."""
     say_error("connector", error, err=True)
     return error.exit_code

@@ -122,7 +122,7 @@ def request(  # noqa: PLR0913 - what the options say of the run
 ) -> Request:
     """Return the request; ids from the holdings topic cover everything held.
 
-    Runs that publish have folders of their own: neither kind knows the state of the other.
+    Runs that publish have separate folders: neither kind knows the state of the other.
     """
     return Request(
         kind=JobType(kind),

@@ -57,7 +57,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class ShardState(msgspec.Struct):
-    """A shard and its `attempt`-th job, which is created, or about to be, under a name of its own.
+    """A shard and its `attempt`-th job, which is created, or about to be, under a unique name.
 
     `created_us` is when that job was created, in X's time. `published` of its answers are on the bus, those of the
     results with this `digest`.

@@ -120,13 +120,13 @@ def producer_config(
     `on_statistics` receives the producer's statistics, from within its calls.
     """
 
-    def tell(text: str) -> None:
+    def on_report(text: str) -> None:
         statistics = read_statistics(text)
         if statistics is not None:
             on_statistics(statistics)
 
     owned = {
-        "stats_cb": tell,
+        "stats_cb": on_report,
         "batch.size": min(_BATCH_BYTES, batch_limit_bytes // 2),
         "transactional.id": transactional_id,
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,

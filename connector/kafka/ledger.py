@@ -363,7 +363,7 @@ def _from_record(record: Mapping[str, Any]) -> LedgerEntry:
 
 
 def _mode(word: str) -> Mode:
-    """Return the mode of an entry. A later version marks what no earlier one may go on from with a mode of its own."""
+    """Return the mode of an entry. A later version uses a new mode if no earlier one may continue from the entry."""
     try:
         return Mode(word)
     except ValueError:

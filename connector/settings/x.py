@@ -58,8 +58,8 @@ class XSettings(SecretPair):
     transfer_origins: CommaSeparated = Field(
         ("https://storage.googleapis.com",),
         description=(
-            "Origins besides base_url that batch jobs may upload ids to and download results from, comma-separated. "
-            "The token never goes there."
+            "Origins, apart from base_url, that batch jobs may upload ids to and download results from, "
+            "comma-separated. The token never goes there."
         ),
     )
 

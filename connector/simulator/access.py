@@ -58,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What is left of an endpoint's requests in this window, after the request at hand."""
+    """What is left of an endpoint's requests in this window, after the current request."""
 
     limit: int
     remaining: int

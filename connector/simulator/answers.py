@@ -11,7 +11,7 @@ PROBLEMS = "https://api.twitter.com/2/problems"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A status other than 200, its JSON body and headers of its own; `kind` is a word for what was wrong."""
+    """A status other than 200, its JSON body and its own headers; `kind` names what was wrong."""
 
     kind: str
     status: int

@@ -16,7 +16,7 @@ _NO_TEXT = bytes(byte if byte in b"\r\n" else byte | 0x80 for byte in range(256)
 class BodyEncoder:
     """Turns writes of whole lines into the chunks of one response body; every write can be decoded at once.
 
-    `coding` None is plain. With `member_per_write` each write is a gzip member of its own, and the body a row of them.
+    `coding` None is plain. With `member_per_write` each write is a separate gzip member.
     """
 
     def __init__(

@@ -168,7 +168,7 @@ class EndlessLine(DeliveryFault, frozen=True, kw_only=True, tag="endless-line"):
 
 
 class Refuse(AnswerFault, frozen=True, kw_only=True, tag="refuse"):
-    """X refuses a stream request with `status` and its own words, or with the JSON `body`.
+    """X refuses a stream request with `status` and X's own text, or with the JSON `body`.
 
     A 429 is the spent budget unless `too_many_connections`. `retry_after_s` adds a `Retry-After`. `reset_in_s` puts
     `x-rate-limit-reset` that far from now, negative in the past; `reset_unit` writes it in seconds or milliseconds.
@@ -244,7 +244,7 @@ class HoldAnswer(AnswerFault, frozen=True, kw_only=True, tag="hold-answer"):
 class ForeignEncoding(AnswerFault, frozen=True, kw_only=True, tag="foreign-encoding"):
     """A stream comes with `Content-Encoding: encoding`, whatever the client accepts.
 
-    `gzip` and `x-gzip` are gzip, with `member_per_write` a member of its own for each write; `br` and `zstd` are bytes
+    `gzip` and `x-gzip` are gzip, with `member_per_write` a separate member for each write; `br` and `zstd` are bytes
     that are neither that nor text. `chunking` cuts this body differently from the others.
     """
 

@@ -92,7 +92,7 @@ class HttpConnection:
         )
 
     def body_pieces(self) -> Iterator[bytes]:
-        """Yield the body of the request at hand as it comes. Raises `ClientGoneError` when it does not come whole."""
+        """Yield the body of the current request as it comes. Raises `ClientGoneError` when it does not come whole."""
         if self._h11.they_are_waiting_for_100_continue:
             self._send(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
         self._socket.settimeout(None)
@@ -100,7 +100,7 @@ class HttpConnection:
             yield event.data
 
     def read_body(self) -> bytes:
-        """Return the whole body of the request at hand. Raises `ClientGoneError` when it does not come whole."""
+        """Return the whole body of the current request. Raises `ClientGoneError` when it does not come whole."""
         return b"".join(self.body_pieces())
 
     def _next_event(self) -> object:

@@ -94,16 +94,16 @@ class GroupWatch:
         self._succeed(group)
         judgement = judge(look, self._histories.get(group, History()), self._wall_us())
         self._histories[group] = judgement.history
-        self._tell(judgement)
+        self._log(judgement)
         return judgement.group
 
-    def _tell(self, judgement: Judgement) -> None:
-        tell: Mapping[GroupState, Callable[[str, list[str], int], None]] = {
+    def _log(self, judgement: Judgement) -> None:
+        log: Mapping[GroupState, Callable[[str, list[str], int], None]] = {
             GroupState.RESET: self._telemetry.group_reset,
             GroupState.OVERTAKEN: self._telemetry.group_overtaken,
         }
         for state, places in judgement.news.items():
-            tell[state](judgement.group.group, _topics(places), len(places))
+            log[state](judgement.group.group, _topics(places), len(places))
 
     def _fail(self, groups: Collection[str], error: Exception) -> None:
         if new := [group for group in groups if group not in self._unreadable]:

@@ -28,7 +28,7 @@ class ChunkMerger:
         self._is_in_head = True
         self._passes_on = False
         self._left = 0
-        """Bytes of the chunk at hand that are still to come."""
+        """Bytes of the current chunk that are still to come."""
         self._between = _LINE_END
         """The beginning of what is between two chunks; before the first one it is the line end of the head."""
         self._seen = len(_LINE_END)

@@ -67,7 +67,7 @@ def refusal(head: Head, body: bytes) -> ConnectFailedError:
         return ConnectFailedError(_too_many(head, problem, words or f"HTTP {head.status}: X gives no reason"))
     reason, curve = _judge(head.status, problem, has_body=bool(body))
     if reason is FailureReason.FOREIGN_ANSWER:
-        detail = f", and not in X's words: {_described(head, body)}"
+        detail = f", not in X's format: {_described(head, body)}"
     elif curve is Curve.CONFIGURATION:
         detail = f": {_ADVICE[reason]}{_redirect(head)}; X says: {words or 'nothing'}"
     else:

@@ -175,7 +175,7 @@ ANSWERS = (
         Row(
             f"{status[:3]}-{name}",
             f"{status[:3]} {what}",
-            "not X's words: ask for the same again, 5 s and doubling; show its type and how it begins",
+            "not from X: ask for the same again, 5 s and doubling; show its type and how it begins",
             answering_once(status, body, *headers),
             (HTTP_S,),
             (failed("foreign-answer"), answered(status[:3])),
@@ -218,7 +218,7 @@ ANSWERS = (
     Row(
         "other-4xx",
         "any other 4xx, in the short shape `{code, message}` for instance",
-        "try slowly; show X's words",
+        "try slowly; show what X says",
         answering_once("409 Conflict", {"code": 34, "message": "as X words it"}),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),

@@ -60,7 +60,7 @@ def _refuse_bearer(exchange: Exchange, transfer: Transfer) -> Reply | None:
 
 
 def _refuse_signed(exchange: Exchange, transfer: Transfer) -> Reply | None:
-    """Return the refusal of a request that has a token besides, or is not what was signed."""
+    """Return the refusal of a request that also has a token, or is not what was signed."""
     headers = exchange.request.headers
     if "authorization" in headers:
         return storage_problem(400, "InvalidArgument")

@@ -90,7 +90,7 @@ def test_answer_that_is_not_in_x_s_words_is_foreign_and_asked_again(status: int,
     error = _refusal(status, body, content_type="text/html")
     assert type(error) is ConnectFailedError
     assert (error.failure.reason, error.failure.curve) == ("foreign-answer", Curve.HTTP)
-    assert error.failure.detail.startswith(f"HTTP {status}, and not in X's words: Content-Type text/html, ")
+    assert error.failure.detail.startswith(f"HTTP {status}, not in X's format: Content-Type text/html, ")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import java.util.regex.Pattern;
 import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.TableEnvironment;
 
-/** Runs the statements of a file of SQL in a Flink of its own, and prints what they give. */
+/** Runs the statements of an SQL file in an embedded Flink, and prints their results. */
 public final class Sql {
     private static final Pattern VARIABLE = Pattern.compile("\\$\\{(\\w+)}");
 

@@ -36,7 +36,7 @@ public final class Reader {
         Map<String, Object> settings = Map.of(
                 "bootstrap.servers", required("KAFKA"),
                 "group.id", ENV.getOrDefault("GROUP", "example-java"),
-                "isolation.level", "read_committed", // Java reads what was rolled back, too, unless told
+                "isolation.level", "read_committed", // by default Java also reads what was rolled back
                 "auto.offset.reset", "earliest",
                 "enable.auto.commit", false);
         var values = new RegistryDeserializer(required("REGISTRY"));
