@@ -1,6 +1,6 @@
 """Owns what SIGTERM does to a process that has nothing to finish yet, or that has.
 
-Imports as little as possible: the process begins with it. How the service stops is in `app`.
+Imports as little as possible: the process begins with it. How the service stops is in `stopping`.
 """
 
 import os

@@ -91,12 +91,12 @@ def tail(  # noqa: PLR0913 - one for each option
         raise typer.BadParameter(f"unknown event type {', '.join(unknown)}; known are {', '.join(_READABLE)}")
     span = _span(start, end, from_beginning=from_beginning, to_end=to_end)
     _check_group(group, {"--key": key, "--from": start, "--to": end})
-    from connector.app import stopping_on_signals
     from connector.kafka.kept_position import KeptPosition, Resumption
     from connector.kafka.partitioner import partition_of
     from connector.kafka.reading import AvroReader, TopicReader
     from connector.kafka.registry import RegistryClient
     from connector.kafka.topics import TopicNames
+    from connector.stopping import stopping_on_signals
 
     settings = configure(Settings, config)
     names = TopicNames(settings.kafka.topic_prefix)

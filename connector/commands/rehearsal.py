@@ -50,10 +50,10 @@ def simulate(  # noqa: PLR0913 - each is an option of the command
 
     GET /control/ lists all endpoints and all faults with their fields, as docs/simulator.md does.
     """
-    from connector.app import stopping_on_signals
     from connector.simulator.config import SimulatorConfig
     from connector.simulator.manual import read_fault
     from connector.simulator.server import Simulator
+    from connector.stopping import stopping_on_signals
 
     if control_token == "":
         raise typer.BadParameter("must not be empty", param_hint="--control-token")

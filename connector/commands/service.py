@@ -37,7 +37,8 @@ def run(config: ConfigFile = None) -> None:
     SIGINT or SIGTERM before it ran, or a second time while it stopped.
     """
     end_at_once_on_sigterm()
-    from connector.app import Service, stopping_on_signals
+    from connector.app import Service
+    from connector.stopping import stopping_on_signals
 
     settings = configure(RunSettings, config, is_service=True)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)

@@ -13,7 +13,7 @@ from threading import Event
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from connector.app import Service, stopping_on_signals
+from connector.app import Service
 from connector.demo.accounts import Accounts
 from connector.demo.broker import running_broker
 from connector.demo.landing import Watcher, read_back
@@ -29,6 +29,7 @@ from connector.operations.provision import provision
 from connector.settings import HttpSettings, KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
+from connector.stopping import stopping_on_signals
 
 _SEED = 1
 NEXT = (

@@ -1,7 +1,6 @@
 """Transactions over a played producer: what each error means, and that nothing is taken for granted."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NoReturn
 
 import pytest
@@ -17,7 +16,6 @@ from connector.kafka.transaction import (
     Record,
     TransactionalWriter,
     UndeliveredError,
-    WriterFactory,
 )
 
 _ENTRY = Record("ledger", b"tweet/1", b"entry", None, 3)
@@ -354,31 +352,6 @@ def test_record_that_is_not_written_in_time_ends_the_writer(bench: _Bench) -> No
     bench.is_slow = True
     with pytest.raises(WriterLostError, match="not written in time"):
         bench.writer().write(_ENTRY)
-
-
-def test_id_whose_transaction_cannot_be_ended_gives_way_to_another() -> None:
-    """Whoever wrote to a partition that cannot be written to any more would wait for it with all the others."""
-    blocked = {"mine"}
-    made: list[str] = []
-
-    def make(properties: dict[str, str]) -> Any:  # noqa: ANN401 - plays as much of it as is asked for
-        made.append(properties["transactional.id"])
-        bench = _Bench()
-        if made[-1] in blocked:
-            bench.errors["init_transactions"] = [_error(KafkaError.CONCURRENT_TRANSACTIONS)]
-        return _Producer(bench)
-
-    make_writer = partial(TransactionalWriter, make_producer=make)
-    ids = iter(["other", "third", "fourth"])
-    factory = WriterFactory("mine", lambda its_id: {"transactional.id": its_id}, lambda: next(ids), make_writer)
-    factory.make()
-    factory.make()
-    assert made == ["mine", "other", "other"]
-    blocked |= {"other", "third"}
-    with pytest.raises(WriterLostError, match="CONCURRENT_TRANSACTIONS"):
-        factory.make()
-    factory.make()
-    assert made[3:] == ["other", "third", "other", "fourth"]
 
 
 @pytest.mark.parametrize("call", ["begin_transaction", "produce", "commit_transaction"])
