@@ -73,8 +73,8 @@ def tail(  # noqa: PLR0913 - one for each option
         typer.Option(
             "--group",
             metavar="NAME",
-            help="Keep the position in Kafka under this consumer group, and go on from it; for one tail at a time, and "
-            "for no consumer: it would miss what is printed.",
+            help="Keep the position in Kafka under this consumer group, and go on from it; for one tail at a time. "
+            "A group for which another program has committed offsets is refused.",
         ),
     ] = None,
 ) -> None:

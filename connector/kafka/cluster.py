@@ -201,7 +201,11 @@ class Cluster:
         return ConsumerGroup(members, described.is_simple_consumer_group)
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
-        """Return the offsets that a consumer group has committed, by topic and partition; none if there is no group.
+        """Return the offsets that a consumer group has committed, by topic and partition. Raises as `commits` does."""
+        return {(place.topic, place.partition): place.offset for place in self.commits(group)}
+
+    def commits(self, group: str) -> list[TopicPartition]:
+        """Return what a consumer group has committed, with its metadata; nothing if there is no group.
 
         Raises `NotProvisionedError` if the right to describe it is missing. Topics without that right are left out.
         """
@@ -212,7 +216,7 @@ class Cluster:
         _raise_if_hidden(errors, group)
         self._raise_unless(KafkaError.GROUP_ID_NOT_FOUND, errors)
         places = [place for answer in found.values() for place in answer.topic_partitions]
-        return {(place.topic, place.partition): place.offset for place in places if place.offset >= 0}
+        return [place for place in places if place.offset >= 0]
 
     def create(self, specs: Collection[TopicSpec]) -> None:
         """Create the topics, and return once they can be seen; one that is there already is left alone.

@@ -16,6 +16,8 @@ from connector.kafka.reading import Place, unavailable
 from connector.quoting import shown
 from connector.settings import KafkaSettings
 
+OWN = "x-compliance-connector"
+"""The metadata of an offset that was committed here."""
 _INTERVAL_S = 5.0
 _RENEWAL_S = 3600.0
 """How old a position may be in Kafka, which forgets one that was not committed for `offsets.retention.minutes`."""
@@ -31,6 +33,7 @@ class Resumption(NamedTuple):
 class KeptPosition(OwnsConsumer):
     """The position of a group that only one reader uses.
 
+    Offsets that another program committed are not taken over: with them, its next start would skip what was read here.
     Every method raises `NotProvisionedError` if a right is missing or consumers share the group's partitions, and
     `DependencyUnavailableError` when Kafka does not answer.
     """
@@ -56,10 +59,16 @@ class KeptPosition(OwnsConsumer):
         if found is not None and found.members:
             raise self._in_use()
         there = self._cluster.count_partitions(topics)
+        commits = self._cluster.commits(self._group)
+        if any(place.metadata != OWN for place in commits):
+            raise NotProvisionedError(
+                f"another program has committed offsets for the group {shown(self._group)}: "
+                "name a group that nothing else uses"
+            )
         committed = {
-            (topic, number): at
-            for (topic, number), at in self._cluster.committed(self._group).items()
-            if number < there.get(topic, 0)
+            (place.topic, place.partition): place.offset
+            for place in commits
+            if place.partition < there.get(place.topic, 0)
         }
         places = [TopicPartition(topic, number) for topic, number in committed]
         if not places:
@@ -88,7 +97,7 @@ class KeptPosition(OwnsConsumer):
         if not self._kept:
             self._renewed_at = self._kept_at
         changed = [
-            TopicPartition(topic or "", number or 0, at)
+            TopicPartition(topic or "", number or 0, at, OWN)
             for (topic, number), at in reached.items()
             if self._kept.get((topic, number)) != at
         ]

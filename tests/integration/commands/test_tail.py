@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from connector.events.catalog import StreamPartition
 from connector.kafka import kept_position
 from connector.kafka.cluster import Cluster
-from connector.kafka.kept_position import KeptPosition
+from connector.kafka.kept_position import OWN, KeptPosition
 from connector.settings import KafkaSettings
 from connector.simulator.server import Simulator
 from tests.integration.commands.command import run_command
@@ -122,12 +122,12 @@ def _behind(config: Config, group: str, topic: str) -> int:
 
 def _forget(config: Config, group: str, topic: str, partition: int) -> None:
     admin = AdminClient({"bootstrap.servers": config["kafka"]["bootstrap_servers"]})
-    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition, 0)])
+    wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition, 0, OWN)])
     admin.alter_consumer_group_offsets([wanted])[group].result(30)
 
 
 def test_tail_with_a_group_that_consumers_share_is_refused(config: Config, tmp_path: Path) -> None:
-    """Their positions are not tail's to move; the connector's own group is not either."""
+    """Their positions are not tail's to move, also while they are stopped; the connector's own group is not either."""
     servers, topic = config["kafka"]["bootstrap_servers"], f"{config['kafka']['topic_prefix']}.tweet.delete"
     run_command(tmp_path, ["provision"], config)
     with Consumer({"bootstrap.servers": servers, "group.id": "shared"}) as consumer:
@@ -135,6 +135,9 @@ def test_tail_with_a_group_that_consumers_share_is_refused(config: Config, tmp_p
         wait_until(lambda: consumer.poll(0.1) is None and bool(consumer.assignment()), "it has joined")
         refused = run_command(tmp_path, ["tail", "--group", "shared", "--to-end"], config, 78)
         assert "consumers share the partitions of the group shared" in refused.stderr
+        consumer.commit(offsets=[TopicPartition(topic, 0, 0)], asynchronous=False)
+    refused = run_command(tmp_path, ["tail", "--group", "shared", "--to-end"], config, 78)
+    assert "another program has committed offsets for the group shared: name a group" in refused.stderr
     own = f"{config['kafka']['topic_prefix']}.connector"
     assert "is the connector's own group" in run_command(tmp_path, ["tail", "--group", own], config, 64).stderr
 
