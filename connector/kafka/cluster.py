@@ -34,7 +34,7 @@ from confluent_kafka.admin import (
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.kafka.clients import CLIENT_ID, ClientProperties, admin_config, make
-from connector.kafka.outages import outage
+from connector.kafka.outages import NO_ANSWER, outage
 from connector.kafka.topics import TopicSpec
 from connector.quoting import shown
 from connector.settings import KafkaSettings, variable_name
@@ -299,16 +299,24 @@ class Cluster:
         This one may wait for a controller that is gone; it learns of another when its metadata is five minutes old
         (`topic.metadata.refresh.interval.ms`).
         """
-        for error in errors.values():
+        for name, error in errors.items():
             if error.code() != expected:
                 self._admin.poll(0)
                 self._admin = self._make_admin(self._properties)
                 why = outage(error.code(), shown(error.str()), self._last_error)
-                raise DependencyUnavailableError(f"Kafka at {self._servers} does not answer: {why}")
+                what = "does not answer" if error.code() in NO_ANSWER else f"answers with an error{_for(name)}"
+                raise DependencyUnavailableError(f"Kafka at {self._servers} {what}: {why}")
 
     def _remember(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name for it
             self._last_error = shown(error.str())
+
+
+def _for(name: object) -> str:
+    """Return what was asked for in words, if it can be named: a topic partition, a topic or a group."""
+    if isinstance(name, TopicPartition):
+        return f" for {name.topic} partition {name.partition}"
+    return f" for {shown(name)}" if isinstance(name, str) else ""
 
 
 def _member(described: MemberDescription, common_client_id: str) -> GroupMember:

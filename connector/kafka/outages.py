@@ -9,7 +9,7 @@ _BROKER = re.compile(r"^(?:\[thrd:[^\]]*\]: )?\S+/(?:bootstrap|\d+): ")
 _CONNECT = re.compile(r"^Connect to \S+ failed: ")
 _STATE = re.compile(r" \(after \d+ms in state .*\)$")
 _CAPITALISED = re.compile(r"[A-Z][a-z]")
-_SAYS_NOTHING: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001 - public names
+NO_ANSWER: Final = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN})  # noqa: SLF001 - public names
 """Codes that say that a request failed, not why: the connection's own error does."""
 
 
@@ -23,4 +23,4 @@ def outage(code: int, text: str, connection_error: str) -> str:
     """Return why a request failed with this code and text, by the connection's latest error if there is one."""
     if not connection_error:
         return cause(text)
-    return cause(connection_error) if code in _SAYS_NOTHING else f"{cause(text)} ({cause(connection_error)})"
+    return cause(connection_error) if code in NO_ANSWER else f"{cause(text)} ({cause(connection_error)})"

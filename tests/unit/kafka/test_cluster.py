@@ -90,6 +90,13 @@ def test_partition_that_has_just_been_made_is_asked_until_it_has_a_leader() -> N
     assert len(errors) == 1
 
 
+def test_error_that_a_broker_answers_with_names_the_partition() -> None:
+    """A damaged record on a broker's disk is no outage, and one partition of hundreds must be found."""
+    cluster = _cluster(_Ends(5, [KafkaError.UNKNOWN]))
+    with pytest.raises(DependencyUnavailableError, match="answers with an error for t partition 1: unknown"):
+        cluster.ends([TopicPartition("t", 1)])
+
+
 class _OneBrokerBehind:
     """Plays an admin client that asks two brokers, of which one does not know yet that topic `new` is there."""
 
