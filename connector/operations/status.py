@@ -38,6 +38,9 @@ class ReplicaPartition(msgspec.Struct, frozen=True):
 
     state: str
     last_error: str | None = None
+    last_error_at: str | None = None
+    last_end: str | None = None
+    last_end_at: str | None = None
     waits_for: str | None = None
     next_attempt: str | None = None
 
@@ -75,13 +78,21 @@ class PartitionState:
     trouble: str | None
     state: str | None = None
     last_error: str | None = None
+    last_error_at: str | None = None
+    last_end: str | None = None
+    last_end_at: str | None = None
     waits_for: str | None = None
     next_attempt: str | None = None
 
     @property
     def details(self) -> str:
         """Details from its owner, if it was asked and has any."""
-        said = {"waits for": self.waits_for, "next attempt": self.next_attempt, "last error": self.last_error}
+        said = {
+            "waits for": self.waits_for,
+            "next attempt": self.next_attempt,
+            f"connection ended at {self.last_end_at}": self.last_end,
+            f"last error at {self.last_error_at}": self.last_error,
+        }
         return "; ".join(f"{name}: {text}" for name, text in said.items() if text)
 
     def as_json(self) -> dict[str, Any]:
@@ -96,6 +107,9 @@ class PartitionState:
             "trouble": self.trouble,
             "state": self.state,
             "last_error": self.last_error,
+            "last_error_at": self.last_error_at,
+            "last_end": self.last_end,
+            "last_end_at": self.last_end_at,
             "waits_for": self.waits_for,
             "next_attempt": self.next_attempt,
         }
@@ -196,6 +210,9 @@ def judge(partition: StreamPartition, evidence: Evidence, at_us: int) -> Partiti
         trouble=_trouble(owner, covered, replica, at_us),
         state=said.get("state"),
         last_error=said.get("last_error"),
+        last_error_at=said.get("last_error_at"),
+        last_end=said.get("last_end"),
+        last_end_at=said.get("last_end_at"),
         waits_for=said.get("waits_for"),
         next_attempt=said.get("next_attempt"),
     )

@@ -47,13 +47,15 @@ class PartitionRow:
     trouble: str | None
     last_error: str | None
     last_error_ago_us: int | None
+    last_end: str | None
+    last_end_ago_us: int | None
     waits_for: str | None
     next_attempt_us: int | None
 
     @property
     def has_notes(self) -> bool:
         """Whether there are notes in addition to the figures."""
-        return bool(self.trouble or self.waits_for or self.next_attempt_us or self.last_error)
+        return bool(self.trouble or self.waits_for or self.next_attempt_us or self.last_error or self.last_end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +189,16 @@ def _row(
         written_ago_us=written_ago_us,
         trouble=trouble,
         last_error=status.last_error if is_recent or trouble else None,
-        last_error_ago_us=None if status.last_error_at_us is None else max(0, now_us - status.last_error_at_us),
+        last_error_ago_us=_ago_us(status.last_error_at_us, now_us),
+        last_end=status.last_end if trouble or status.plan is None else None,
+        last_end_ago_us=_ago_us(status.last_end_at_us, now_us),
         waits_for=status.waits_for,
         next_attempt_us=_next_attempt_us(status, now_us),
     )
+
+
+def _ago_us(at_us: int | None, now_us: int) -> int | None:
+    return None if at_us is None else max(0, now_us - at_us)
 
 
 def _next_attempt_us(status: PartitionStatus, now_us: int) -> int | None:

@@ -168,6 +168,7 @@ class PartitionTelemetry:
         if tail_bytes:
             self._metrics.truncated_tails.labels(*self._where).inc()
         self._status.plan = None
+        self._status.last_end, self._status.last_end_at_us = reason.value, self._wall()
         self._log.info("disconnected", reason=reason.value, tail_bytes=tail_bytes)
 
     def slice_ended(self, verdict: Verdict) -> None:

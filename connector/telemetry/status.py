@@ -77,6 +77,8 @@ class PartitionStatus:
     known_ids: int = 0
     last_error: str | None = None
     last_error_at_us: int | None = None
+    last_end: str | None = None
+    last_end_at_us: int | None = None
     waits_for: str | None = None
     next_attempt_us: int | None = None
     gaps_recorded: int = 0

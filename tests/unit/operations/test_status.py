@@ -27,11 +27,15 @@ _FRESH = Covered(_ONE, _NOW - _S, "live", _NOW)
 
 
 def _evidence(covered: Covered | None = _FRESH, *, is_owned: bool = True, state: str | None = None) -> Evidence:
-    replicas = (
-        ()
-        if state is None
-        else (Replica({"tweet/1": ReplicaPartition(state, "e", "w", "2027-01-15T08:00:09Z")}, {"tweet": 3}),)
-    )
+    said = {
+        "last_error": "e",
+        "last_error_at": "2027-01-15T07:00:00Z",
+        "last_end": "silent",
+        "last_end_at": "2027-01-15T07:30:00Z",
+        "waits_for": "w",
+        "next_attempt": "2027-01-15T08:00:09Z",
+    }
+    replicas = () if state is None else (Replica({"tweet/1": ReplicaPartition(state, **said)}, {"tweet": 3}),)
     return Evidence({_ONE: "a"} if is_owned else {}, {_ONE: covered} if covered else {}, (), replicas)
 
 
@@ -64,7 +68,8 @@ def test_words_of_a_replica_count_only_where_it_is_the_owner() -> None:
     owner, other = judge(_ONE, _evidence(state="running"), _NOW), judge(_ONE, _evidence(state="not-owned"), _NOW)
     assert (owner.state, owner.details) == (
         "running",
-        "waits for: w; next attempt: 2027-01-15T08:00:09Z; last error: e",
+        "waits for: w; next attempt: 2027-01-15T08:00:09Z; connection ended at 2027-01-15T07:30:00Z: silent; "
+        "last error at 2027-01-15T07:00:00Z: e",
     )
     assert (other.state, other.details) == (None, "")
     assert judge(_OTHER, _evidence(state="running"), _NOW).state is None
@@ -96,6 +101,9 @@ def test_json_has_instants_as_text_and_lengths_in_seconds() -> None:
         "trouble": None,
         "state": None,
         "last_error": None,
+        "last_error_at": None,
+        "last_end": None,
+        "last_end_at": None,
         "waits_for": None,
         "next_attempt": None,
     }

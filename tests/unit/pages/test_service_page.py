@@ -161,8 +161,12 @@ def test_partition_that_is_behind_says_what_it_waits_for_and_until_when() -> Non
     status = _status(Covered(_ONE, now_us - 6 * _MIN, "disconnected", now_us), Covered(_OTHER, now_us, "live", now_us))
     ours = status.partitions[_ONE]
     ours.waits_for, ours.next_attempt_us = "cooldown", now_us + _MIN
+    ours.last_end, ours.last_end_at_us = "network", now_us - _MIN
     page = _page(status)
-    said = f"</strong> Waits for cooldown. Next attempt to connect at {instant(now_us + _MIN)}. "
+    said = (
+        f"</strong> Waits for cooldown. Next attempt to connect at {instant(now_us + _MIN)}. "
+        "Last connection ended 1 min ago: network. "
+    )
     assert f'<td data-label="Notes"><strong class="loud">6 min behind.{said}' in " ".join(page.split())
     assert page.count('data-label="Notes"') == 1
     ours.next_attempt_us = now_us - 1

@@ -108,6 +108,14 @@ def test_plan_of_the_connection_is_shown_while_it_lasts(bench: Bench) -> None:
     ]
 
 
+def test_end_of_a_connection_is_shown_with_its_reason_and_time(bench: Bench) -> None:
+    """Attempts that X grants and cuts leave no error."""
+    bench.telemetry.disconnected(EndReason.NETWORK, 5)
+    shown = bench.status.as_json()
+    assert (shown["last_end"], shown["last_error"]) == ("network", None)
+    assert shown["last_end_at"] is not None
+
+
 def test_partition_that_waits_or_stopped_reads_nothing(bench: Bench) -> None:
     """What it was doing is over; how far it is covered stays true."""
     telemetry = bench.telemetry
