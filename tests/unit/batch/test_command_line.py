@@ -326,14 +326,14 @@ def test_jobs_are_listed_oldest_first_and_cancelled(operator: Operator) -> None:
     operator.arm(BatchForeignJob(name="night\x1b[2Jly", status="created", seconds=None))
     with _started(operator, *_run(operator)) as process:
         _said_until(process, "waiting: X allows one active tweets job, and there is")
-        (job,) = operator.sim.jobs.listed("tweets", None)
-        code, stdout, _ = _ran(operator, "list", "tweets")
-        assert (code, stdout.split()) == (os.EX_OK, [job.id, "created", stdout.split()[2], "night", "[2Jly"])
-        assert _ran(operator, "cancel", job.id) == (os.EX_OK, f"job {job.id} is cancelled, or had already ended\n", "")
-        assert _ran(operator, "cancel", job.id)[0] == os.EX_OK
-        code, stdout, stderr = _ran(operator, "cancel", "1")
-        assert (code, stdout) == (os.EX_CONFIG, "")
-        assert "holds no unfinished run 1; see: connector batch status" in stderr
+    (job,) = operator.sim.jobs.listed("tweets", None)
+    code, stdout, _ = _ran(operator, "list", "tweets")
+    assert (code, stdout.split()) == (os.EX_OK, [job.id, "created", stdout.split()[2], "night", "[2Jly"])
+    assert _ran(operator, "cancel", job.id) == (os.EX_OK, f"job {job.id} is cancelled, or had already ended\n", "")
+    assert _ran(operator, "cancel", job.id)[0] == os.EX_OK
+    code, stdout, stderr = _ran(operator, "cancel", "1")
+    assert (code, stdout) == (os.EX_CONFIG, "")
+    assert "holds no unfinished run 1; see: connector batch status" in stderr
     assert [state for _, state in operator.jobs()] == ["failed"]
     assert _ran(operator, *_run(operator))[0] == os.EX_OK
     _, stdout, _ = _ran(operator, "list", "tweets")

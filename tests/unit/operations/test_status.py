@@ -68,8 +68,10 @@ def test_words_of_a_replica_count_only_where_it_is_the_owner() -> None:
     owner, other = judge(_ONE, _evidence(state="running"), _NOW), judge(_ONE, _evidence(state="not-owned"), _NOW)
     assert (owner.state, owner.details) == (
         "running",
-        "waits for: w; next attempt: 2027-01-15T08:00:09Z; connection ended at 2027-01-15T07:30:00Z: silent; "
-        "last error at 2027-01-15T07:00:00Z: e",
+        (
+            "waits for: w; next attempt: 2027-01-15T08:00:09Z; connection ended at 2027-01-15T07:30:00Z: silent; "
+            "last error at 2027-01-15T07:00:00Z: e"
+        ),
     )
     assert (other.state, other.details) == (None, "")
     assert judge(_OTHER, _evidence(state="running"), _NOW).state is None
