@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from connector.kafka.consumer_groups import MOST_RECORDS, GroupReader, Unprocess
 from connector.settings import Settings
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.server import Simulator
-from connector.telemetry import exposition, group_states, group_watch
+from connector.telemetry import group_states, group_watch
+from connector.telemetry.exposition import Exposition
 from tests.rig import local_http
 from tests.rig.consumers import member, process, worker
 from tests.rig.process import wait_until
@@ -43,7 +45,7 @@ _STATE, _LAG, _AGE = "consumer_group_state", "consumer_group_lag_records", "cons
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the service look at groups twice a second, and take one that does not advance for two as stalled."""
     monkeypatch.setattr(group_watch, "LOOK_S", 0.5)
-    monkeypatch.setattr(exposition, "INTERVAL_S", 0.5)
+    monkeypatch.setattr(Exposition, "__init__", partialmethod(Exposition.__init__, interval_s=0.5))
     monkeypatch.setattr(group_states, "STALL_US", _STALL_S * 10**6)
 
 

@@ -20,7 +20,6 @@ from confluent_kafka.admin import (
 
 from connector.errors import DependencyUnavailableError, NotProvisionedError
 from connector.events.catalog import STREAMS
-from connector.kafka import cluster as cluster_module
 from connector.kafka.cluster import Cluster
 from connector.kafka.registry import RegistryClient
 from connector.kafka.schema_ids import SchemaIds
@@ -299,10 +298,9 @@ def test_provision_without_a_right_names_topics_and_right(
         provision(settings, Cluster(settings), registry_client, dry_run=False)
 
 
-def test_wrong_password_is_said_without_showing_it(guarded: KafkaCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_password_is_said_without_showing_it(guarded: KafkaCluster) -> None:
     """The broker's refusal is in the error, the password is not."""
-    monkeypatch.setattr(cluster_module, "_REQUEST_TIMEOUT_S", 3.0)
     settings = _as_user(guarded, "run", "hush-hush")
     with pytest.raises(DependencyUnavailableError, match="uthentication failed") as caught:
-        Cluster(settings).describe(["guarded-ledger"])
+        Cluster(settings, request_timeout_s=3.0).describe(["guarded-ledger"])
     assert "hush" not in str(caught.value)

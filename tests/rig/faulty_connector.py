@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from connector.coverage.messages import EndReason, LinesRead, Message, Opened
 from connector.coverage.plan import Live
 from connector.events.catalog import STREAM_PARTITIONS
 from connector.events.times import US_PER_S
-from connector.kafka import restore, transaction
+from connector.kafka import restore
 from connector.kafka.ledger import Mode
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Part, Record, TransactionalWriter
@@ -86,6 +87,11 @@ class _Producer(Producer):
         self.entries += topic.endswith("-ledger")
 
 
+def _produce_with(kind: type[_Producer]) -> None:
+    made = partialmethod(TransactionalWriter.__init__, make_producer=kind)
+    TransactionalWriter.__init__ = made  # type: ignore[method-assign,assignment] # wrapped, see the module's docstring
+
+
 def _after_receive(wire: Tripwire) -> None:
     take = Channel.take
 
@@ -128,7 +134,7 @@ def _mid_produce(wire: Tripwire) -> None:
             parts = [halved if part is struck else part for part in parts]
         return commit(self, parts)
 
-    transaction.Producer = _Producer  # type: ignore[attr-defined] # wrapped, see the module's docstring
+    _produce_with(_Producer)
     TransactionalWriter.commit = committing  # type: ignore[method-assign] # wrapped, see the module's docstring
 
 
@@ -142,7 +148,7 @@ def _at_commit(wire: Tripwire, *, is_before: bool, least_entries: int = 1) -> No
             if counts and not is_before:
                 wire.pass_by()
 
-    transaction.Producer = Committing  # type: ignore[attr-defined] # wrapped, see the module's docstring
+    _produce_with(Committing)
 
 
 def _in_restore(wire: Tripwire) -> None:
@@ -153,7 +159,8 @@ def _in_restore(wire: Tripwire) -> None:
                 wire.pass_by()
             return message
 
-    restore.Consumer = Reading  # type: ignore[attr-defined] # wrapped, see the module's docstring
+    made = partialmethod(restore.LedgerReader.__init__, make_consumer=Reading)
+    restore.LedgerReader.__init__ = made  # type: ignore[method-assign,assignment] # wrapped, see the module's docstring
 
 
 def _in_backfill(wire: Tripwire) -> None:
