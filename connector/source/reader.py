@@ -144,7 +144,7 @@ class Reader:
         return delay_s
 
     def _refused(self, failure: Failure, plan: Plan) -> float:
-        """After a first refusal ask for the same again, after a second at once for less.
+        """After a first refusal repeat the request; after a second ask for less at once.
 
         A plan that X could not grant at the time of its answer proves nothing about the contract: our clock was wrong.
         """

@@ -79,7 +79,7 @@ ANSWERS = (
     Row(
         "200-page",
         "200 with a web page: `Content-Type` is neither absent nor JSON",
-        "no stream: ask for the same again, 5 s and doubling; show its type and how it begins, keep nothing of it",
+        "no stream: repeat the request after 5 s, doubling; log its type and beginning, keep nothing of it",
         answering_once("200 OK", _PAGE, _TEXT_HTML),
         (HTTP_S,),
         (failed("not-a-stream"),),
@@ -116,7 +116,7 @@ ANSWERS = (
     Row(
         "400-backfill",
         "400 to `backfill_minutes` (`invalid-request`, `client-forbidden`): not in the contract",
-        "ask for the same again, after 5 s; when refused again, ask without: what backfill would have brought is a gap",
+        "repeat the request after 5 s; if refused again, ask without: what backfill would have brought is a gap",
         lambda: Simulated(backfill_refusal=400, events=AFTER, good=3),
         (HTTP_S, 0.0),
         (*[failed("http-400"), answered(400)] * 2, *refused_twice("backfill"), gap("backfill-refused")),
@@ -124,7 +124,7 @@ ANSWERS = (
     Row(
         "400-replay",
         "400 to `start_time` and `end_time`",
-        "ask for the same again, after 5 s; when refused again, ask for the most backfill there is: the rest is a gap",
+        "repeat the request after 5 s; if refused again, ask for the longest backfill: the rest is a gap",
         lambda: Simulated(replay_refusal=400, good=3),
         (HTTP_S, 0.0),
         (*[failed("http-400"), answered(400)] * 2, *refused_twice("replay"), gap("replay-refused")),
@@ -132,8 +132,8 @@ ANSWERS = (
     ),
     Row(
         "400",
-        "400 `invalid-request`, whatever is asked",
-        "ask for the same again, after 5 s, then for less at once, then slowly for everything again; say what to check",
+        "400 `invalid-request`, to any request",
+        "repeat the request after 5 s, then ask for less at once, then slowly for everything again; log what to check",
         refusing(400, times=3),
         (HTTP_S, 0.0, CONFIGURATION_S),
         (*[failed("http-400"), answered(400)] * 3, *refused_twice("backfill")),
@@ -141,7 +141,7 @@ ANSWERS = (
     Row(
         "401",
         "401, code 89: the token is wrong or was invalidated",
-        "try slowly, with the token as it then is; an exchanged one is exchanged again",
+        "retry slowly, with the token as it is then; an exchanged one is exchanged again",
         refusing(401),
         (CONFIGURATION_S,),
         (failed("http-401"), answered(401)),
@@ -157,8 +157,8 @@ ANSWERS = (
     ),
     Row(
         "403",
-        "403 `client-forbidden`, `not-authorized-for-resource`, whatever is asked: not in the contract, or no Project",
-        "ask for the same again, after 5 s, then for less at once, then slowly; say what to check",
+        "403 `client-forbidden`, `not-authorized-for-resource`, to any request: not in the contract, or no Project",
+        "repeat the request after 5 s, then ask for less at once, then slowly; log what to check",
         refusing(403, times=3),
         (HTTP_S, 0.0, CONFIGURATION_S),
         (*[failed("http-403"), answered(403)] * 3, *refused_twice("backfill")),
@@ -166,7 +166,7 @@ ANSWERS = (
     Row(
         "404",
         "404 `resource-not-found`: no such endpoint",
-        "try slowly; say what to check",
+        "retry slowly; log what to check",
         refusing(404),
         (CONFIGURATION_S,),
         (failed("http-404"), answered(404)),
@@ -175,7 +175,7 @@ ANSWERS = (
         Row(
             f"{status[:3]}-{name}",
             f"{status[:3]} {what}",
-            "not from X: ask for the same again, 5 s and doubling; show its type and how it begins",
+            "not from X: repeat the request after 5 s, doubling; log its type and beginning",
             answering_once(status, body, *headers),
             (HTTP_S,),
             (failed("foreign-answer"), answered(status[:3])),
@@ -191,7 +191,7 @@ ANSWERS = (
     Row(
         "403-provisioning",
         "403 `connection_issue`, `ProvisioningSubscription`: X is not ready yet",
-        "ask for the same again, 5 s and doubling",
+        "repeat the request after 5 s, doubling",
         answering_once(
             "403 Forbidden",
             {**problem("streaming-connection", 403), "connection_issue": "ProvisioningSubscription"},
@@ -218,7 +218,7 @@ ANSWERS = (
     Row(
         "other-4xx",
         "any other 4xx, in the short shape `{code, message}` for instance",
-        "try slowly; show what X says",
+        "retry slowly; log what X says",
         answering_once("409 Conflict", {"code": 34, "message": "as X words it"}),
         (CONFIGURATION_S,),
         (failed("http-other"), answered("other")),

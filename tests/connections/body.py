@@ -214,7 +214,7 @@ BODY = (
     Row(
         "no-mark-of-the-end-of-a-slice",
         "the same of a replay",
-        "that slice from its beginning, after a delay that grows: it cannot be known to be whole",
+        "that slice from its beginning, after a growing delay: it cannot be known to be whole",
         _unmarked_slice,
         (NETWORK_S,),
         (*_BROKEN, 'replay_slices_total{verdict="interrupted"}', *(*_CLOSED, WHOLE_SLICE) * 2),
@@ -223,7 +223,7 @@ BODY = (
     Row(
         "slice-breaks-off",
         "a replay breaks off",
-        "ask for half of that slice from its beginning, after a delay that grows; part of a slice proves nothing",
+        "request half of that slice from its beginning, after a growing delay; part of a slice proves nothing",
         lambda: Simulated(Drop(mode="replay", **WHERE), good=4),
         (NETWORK_S,),
         (
@@ -254,7 +254,7 @@ BODY = (
     Row(
         "dripping-line",
         "bytes trickle in, and no line ever ends",
-        "close after twice that time, without the time in which we keep X waiting",
+        "close after twice that time, not counting the time in which we keep X waiting",
         lambda: Bare(
             Peer(
                 dripping(head("200 OK", ("Transfer-Encoding", "chunked")) + events(1, 2), chunk(b"x"), pause_s=0.05),

@@ -37,7 +37,7 @@ LINES = (
     Row(
         "unknown-type",
         "an event of a type that the connector does not know",
-        "keep it in the dead-letter topic; log the type once",
+        "send it to the dead-letter topic; log the type once",
         _with_lines(line_of("archived", {"event_at": "2026-01-01T00:00:00Z", "tweet": _TWEET})),
         (),
         (_dead("unknown-type"), "unknown_types_total"),
@@ -90,7 +90,7 @@ LINES = (
     Row(
         "invalid-body",
         "a body that does not fit its type",
-        "keep it in the dead-letter topic",
+        "send it to the dead-letter topic",
         _with_lines(line_of("delete", {"event_at": "2026-01-01T00:00:00Z"})),
         (),
         (_dead("invalid-body"),),
@@ -106,7 +106,7 @@ LINES = (
     Row(
         "too-long",
         "a line longer than `CONNECTOR_X__LINE_LIMIT_BYTES`",
-        "keep its beginning in the dead-letter topic",
+        "send its beginning to the dead-letter topic",
         _with_lines(b"x" * 2000),
         (),
         (_dead("too-long"),),
@@ -116,7 +116,7 @@ LINES = (
         Row(
             f"nothing-but-{name}",
             f"a live connection that brings nothing but {what}",
-            "keep it in the dead-letter topic, once; a line without `data` proves nothing, so the delays grow",
+            "send it to the dead-letter topic, once; a line without `data` proves nothing, so the delays grow",
             _nothing_but(line),
             (NETWORK_S, 2 * NETWORK_S, 3 * NETWORK_S),
             (*[ended("closed")] * 3, _dead(reason)),

@@ -111,7 +111,7 @@ REPLAYS = (
     Row(
         "replay-ignoring-parameters",
         "a replay that brings what happens now, and does so again",
-        "publish nothing of it; ask for the same again, and then for the most backfill there is: the rest is a gap",
+        "publish nothing of it; repeat the request, then ask for the longest backfill: the rest is a gap",
         _ignoring_its_parameters,
         (NETWORK_S, 2 * NETWORK_S),
         (
