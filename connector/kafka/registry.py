@@ -96,7 +96,7 @@ class RegistryClient:
         """Register `schema` under `subject` and return its id.
 
         Raises `NotProvisionedError` when the registry refuses it, as incompatible with what is there for example, or
-        takes nothing new.
+        accepts nothing new.
         """
         with self._errors():
             try:
@@ -124,7 +124,7 @@ class RegistryClient:
     def set_compatibility(self, subject: str) -> bool:
         """Give `subject` the level `COMPATIBILITY`; False when it must be tried again once the subject has a schema.
 
-        Raises `NotProvisionedError` when the registry takes nothing new.
+        Raises `NotProvisionedError` when the registry accepts nothing new.
         """
         with self._errors():
             try:
@@ -166,7 +166,7 @@ class RegistryClient:
             return
         reason = f"its mode is {shown(mode)}" if mode not in {None, _WRITABLE} else "by its mode"
         raise NotProvisionedError(
-            f"subject {subject}: the registry takes nothing new, {reason}: {self._said(refusal)}",
+            f"subject {subject}: the registry accepts nothing new, {reason}: {self._said(refusal)}",
             f"Make it {_WRITABLE} (PUT {self._url}/mode, in Apicurio by its configuration) while this command runs, or "
             f"set {variable_name(('schema_registry', 'url'))} to the registry that this one is a copy of",
         ) from refusal
@@ -234,7 +234,7 @@ def _parse(schema_id: int, text: str | None) -> dict[str, Any]:
         parsed = parse_schema(declared)
     except Exception as error:  # a schema of others: fastavro raises whatever its content leads to
         raise NotProvisionedError(
-            f"schema id {schema_id} is not one to read records by: {shown(str(error))}"
+            f"schema id {schema_id} cannot be used to read records: {shown(str(error))}"
         ) from error
     if not isinstance(parsed, dict):
         raise NotProvisionedError(f"schema id {schema_id} is not the schema of a record")

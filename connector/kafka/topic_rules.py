@@ -82,7 +82,7 @@ def partitions_differ(actual: int, wanted: int) -> str:
     """Return what to say of a topic whose keys are spread over another number of partitions."""
     return (
         f"has {actual} partitions and should have {wanted}, kafka.partitions: with another number keys move to other "
-        "partitions. Where that is wanted, give all event topics the same number and set kafka.partitions to it"
+        "partitions. If that is wanted, give all event topics the same number and set kafka.partitions to it"
     )
 
 
@@ -104,7 +104,7 @@ def risk_of(state: TopicState) -> str | None:
     if state.replication >= _REPLICATED and state.config.get("min.insync.replicas") == "1":
         return (
             f"min.insync.replicas is 1 with {state.replication} replicas: a record that only one broker holds counts "
-            "as committed, and goes with that broker; set it to 2 with Kafka's own tools"
+            "as committed, and is lost with that broker; set it to 2 with Kafka's own tools"
         )
     return None
 
@@ -190,6 +190,6 @@ def _loses(state: TopicState, wanted: Mapping[str, str]) -> Iterator[str]:
 def _takes_too_little(state: TopicState) -> Iterator[str]:
     if max_message_bytes(state) < MESSAGE_MAX_BYTES:
         yield (
-            f"takes records of {max_message_bytes(state)} bytes only: "
+            f"accepts only records of up to {max_message_bytes(state)} bytes: "
             f"set its max.message.bytes to {MESSAGE_MAX_BYTES} with Kafka's own tools"
         )

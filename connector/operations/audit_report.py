@@ -50,7 +50,7 @@ def partition_report(audit: PartitionAudit, start_us: int) -> PartitionReport:
 def lines(report: AuditReport) -> Iterator[str]:
     """Yield the report as lines: the verdict first, then one for each stream partition and each finding."""
     count = sum(len(each.findings) for each in report.partitions) + bool(report.foreign)
-    verdict = "sound" if report.is_sound else f"does not fit: {counted(count, 'finding')}"
+    verdict = "sound" if report.is_sound else f"not sound: {counted(count, 'finding')}"
     yield f"{format_us(report.start_us)} to {format_us(report.end_us)} (Kafka's clock): {verdict}"
     for each in report.partitions:
         figures = each.figures
@@ -96,7 +96,7 @@ def _partition(report: PartitionReport) -> dict[str, Any]:
 
 def _verdict(report: PartitionReport) -> str:
     if report.findings:
-        return "does not fit"
+        return "not sound"
     return "sound" if report.figures.entries else "nothing to audit"
 
 

@@ -171,7 +171,7 @@ def test_registry_that_takes_nothing_new_says_so_with_the_fix(
     looked_up = (404, {"error_code": 40403 if call == "register" else 40408, "message": "not there"})
     with (
         _scripted(refusal, looked_up, *modes) as (client, _),
-        pytest.raises(NotProvisionedError, match=f"subject topic-value: .* takes nothing new, {reason}") as caught,
+        pytest.raises(NotProvisionedError, match=f"subject topic-value: .* accepts nothing new, {reason}") as caught,
     ):
         getattr(client, call)("topic-value", *([GAP] if call == "register" else []))
     assert caught.value.exit_code == 78

@@ -156,7 +156,7 @@ def test_verify_of_an_event_topic_with_a_lower_limit_returns_the_limit(registry:
 @pytest.mark.parametrize("topic", sorted(_OWN - {"p-schema-id"}))
 def test_verify_of_an_own_topic_with_a_lower_limit_is_refused(registry: RegistryClient, topic: str) -> None:
     """A dead letter or ledger entry that cannot be written would hold up its partition forever."""
-    with pytest.raises(NotProvisionedError, match=f"{topic} takes records of 1000 bytes only: .* to 2097152"):
+    with pytest.raises(NotProvisionedError, match=f"{topic} accepts only records of up to 1000 bytes: .* to 2097152"):
         verify(SETTINGS, ["tweet"], FakeCluster(with_config(topic, max_message_bytes="1000")), registry, _RECORDED)
 
 

@@ -67,9 +67,9 @@ def test_verify_batch_of_nothing_names_everything_and_the_command(empty_registry
         ),
         ("p-batch", "unclean.leader.election.enable", "true", "would lose records: unclean.leader.election.enable"),
         ("p-batch-ledger", "unclean.leader.election.enable", "true", "would lose records: unclean.leader.election"),
-        ("p-batch", "max.message.bytes", "1000", "takes records of 1000 bytes only"),
-        ("p-batch-ledger", "max.message.bytes", "1000", "takes records of 1000 bytes only"),
-        ("p-dead-letter", "max.message.bytes", "1000", "takes records of 1000 bytes only"),
+        ("p-batch", "max.message.bytes", "1000", "accepts only records of up to 1000 bytes"),
+        ("p-batch-ledger", "max.message.bytes", "1000", "accepts only records of up to 1000 bytes"),
+        ("p-dead-letter", "max.message.bytes", "1000", "accepts only records of up to 1000 bytes"),
     ],
 )
 def test_verify_batch_of_a_topic_that_would_break_a_promise_is_refused(

@@ -27,7 +27,7 @@ def test_sound_report_says_so_first() -> None:
 def test_findings_and_notes_have_a_line_each() -> None:
     """Below their stream partition; a note is no finding."""
     first, _, finding, note = lines(_report(("torn",), notes=("cut",)))
-    assert (first.endswith(": does not fit: 1 finding"), finding.strip(), note.strip()) == (True, "torn", "note: cut")
+    assert (first.endswith(": not sound: 1 finding"), finding.strip(), note.strip()) == (True, "torn", "note: cut")
 
 
 def test_table_shows_the_first_findings_and_counts_the_others() -> None:
@@ -59,7 +59,7 @@ def test_json_has_everything() -> None:
         "partitions": [
             {
                 "partition": "tweet/1",
-                "verdict": "does not fit",
+                "verdict": "not sound",
                 "entries": 3,
                 "entries_without_digests": 0,
                 "events": 40,
