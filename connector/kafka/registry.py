@@ -201,7 +201,7 @@ class RegistryClient:
         if error.http_status_code == HTTPStatus.UNAUTHORIZED:
             return SettingsError([f"{_SECTION}: {self._url} refuses the credentials: {said}"])
         if error.http_status_code == HTTPStatus.FORBIDDEN:
-            return SettingsError([f"{_SECTION}: {self._url} permits none of this to these credentials: {said}"])
+            return SettingsError([f"{_SECTION}: {self._url} forbids this to these credentials: {said}"])
         if (
             error.error_code in _NOT_FOUND
         ):  # of a write: Karapace says so of a subject that these credentials may not use
