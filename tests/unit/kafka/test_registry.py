@@ -249,7 +249,7 @@ def test_writer_schema_that_is_no_record_to_read_by_is_refused(text: str) -> Non
     with (
         _scripted((200, registered)) as (client, _),
         pytest.raises(
-            NotProvisionedError, match="schema id 5 (cannot be used to read records|is not the schema of a record)"
+            NotProvisionedError, match=r"schema id 5 (cannot be used to read records|is not the schema of a record)"
         ),
     ):
         client.writer_schema(5, "topic-value")
