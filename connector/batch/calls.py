@@ -6,6 +6,8 @@ from http import HTTPStatus
 from typing import Protocol, TypeVar
 
 from connector.batch.pace import Pace
+from connector.batch.results import Sort
+from connector.batch.sorting import sorted_lines
 from connector.x.batch_api import BatchApi, CallFailedError, Job, JobType
 from connector.x.jobs import Jobs
 
@@ -35,6 +37,7 @@ class Tools:
     api: BatchApi
     pace: Pace
     reporter: Reporter
+    sort: Sort = sorted_lines
 
 
 class Failures:

@@ -12,7 +12,6 @@ from connector.batch.accounting import Tally, join
 from connector.batch.calls import Calls, Failures, Tools
 from connector.batch.durations import Durations
 from connector.batch.results import Finding, NotWholeError, Results, read_results
-from connector.batch.sorting import sorted_lines
 from connector.batch.state import Keeper, Outcome, RunFolder, RunState, ShardState
 from connector.events.times import US_PER_S, format_us
 from connector.files import open_private
@@ -55,6 +54,7 @@ class ShardRun:
         self._transfers = Transfers(tools.api)
         self._pace = tools.pace
         self._reporter = tools.reporter
+        self._sort = tools.sort
         self._durations = Durations(folder.path.parent)
         self._speed_bytes_s: float | None = None
 
@@ -227,7 +227,7 @@ class ShardRun:
         checked_us = job.created_us or shard.created_us or self._state.started_us
         with (
             target.open("rb") as file,
-            read_results(file, self._folder.path, sorted_lines, secrets=self._api.sent_secrets) as results,
+            read_results(file, self._folder.path, self._sort, secrets=self._api.sent_secrets) as results,
         ):
             tally = self._write(shard, results)
             return _outcome(job.id, checked_us, results, tally)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import certifi
 import msgspec
@@ -26,12 +26,16 @@ from connector.batch.calls import Tools
 from connector.batch.command import Report, Request, run_batch
 from connector.batch.ids import FileIds
 from connector.batch.pace import Pace
+from connector.batch.sorting import sorted_lines
 from connector.quoting import forget_secrets
 from connector.settings import XSettings
 from connector.simulator import Simulator
 from connector.simulator.batch.faults import BatchFault
 from connector.simulator.world import LoggedRequest
 from connector.x.batch_api import BatchApi, JobType
+
+if TYPE_CHECKING:
+    from connector.batch.results import Sort
 
 HOUR_S = 3600.0
 TOKEN = "bearer-token-of-the-tests"
@@ -53,7 +57,7 @@ class Operator:
     """Runs batch jobs in a folder of its own about all that X knows, and a few ids that belong to nothing.
 
     Checks after each run, however it ends, that nothing it leaves or shows holds a secret. `on_point` is called
-    whenever the run says or shows something, waits, or has got an answer.
+    whenever the run says or shows something, waits, or has got an answer. `sort` sorts result lines.
     """
 
     def __init__(self, sim: Simulator, folder: Path, kind: JobType = JobType.TWEETS, **settings: object) -> None:
@@ -67,6 +71,7 @@ class Operator:
         self.shown: list[str] = []
         self.waits: list[float] = []
         self.on_point: Callable[[str], None] = lambda _: None
+        self.sort: Sort = sorted_lines
         self.settings = XSettings.model_validate(
             {"base_url": sim.base_url, "bearer_token": TOKEN, "ca_file": _one_certificate(folder)} | settings
         )
@@ -105,7 +110,7 @@ class Operator:
         pace = Pace(time_s, sleep=self._sleep, monotonic_s=lambda: self._now_s)
         try:
             with BatchApi(self.settings, self._answered) as api:
-                report = run_batch(request, Tools(api, pace, self))
+                report = run_batch(request, Tools(api, pace, self, self.sort))
         except BaseException as error:
             self.check_secrets(*traceback.format_exception(error), repr(error))
             raise

@@ -9,7 +9,6 @@ from typing import get_args
 
 import pytest
 
-from connector.batch import shard_run
 from connector.batch.accounting import UnaccountedError
 from connector.batch.sorting import sorted_lines
 from connector.simulator import Simulator, SimulatorConfig
@@ -207,7 +206,6 @@ def _swapping(rows: Iterable[bytes]) -> Iterator[bytes]:
 )
 def test_result_line_that_is_lost_between_download_and_join_is_missed(
     operator: Operator,
-    monkeypatch: pytest.MonkeyPatch,
     damage: Callable[[Iterable[bytes]], Iterator[bytes]],
     words: str,
 ) -> None:
@@ -216,10 +214,10 @@ def test_result_line_that_is_lost_between_download_and_join_is_missed(
     def damaged(lines: Iterable[bytes], folder: Path) -> Generator[bytes, None, None]:
         yield from damage(sorted_lines(lines, folder))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(shard_run, "sorted_lines", damaged)
-        with pytest.raises(UnaccountedError, match=words) as caught:
-            operator.run()
+    operator.sort = damaged
+    with pytest.raises(UnaccountedError, match=words) as caught:
+        operator.run()
+    operator.sort = sorted_lines
     assert (caught.value.exit_code, operator.output.exists()) == (os.EX_SOFTWARE, False)
     operator.check(operator.run())
     assert operator.calls() == PLAIN + Counter(get=1, download=1)
