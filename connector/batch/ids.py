@@ -17,7 +17,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from connector.batch.sorting import sorted_lines
+from connector.batch.sorting import MEMORY_BYTES, sorted_lines
 from connector.errors import ConnectorError
 from connector.files import replace_private
 from connector.quoting import shown
@@ -170,23 +170,25 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
 class FileIds:
     """The ids in a file or a pipe, one a line, plain or gzip.
 
-    A line that holds anything else is an error, unless `skip_invalid`; so is corrupt gzip.
+    A line that holds anything else is an error, unless `skip_invalid`; so is corrupt gzip. About `memory_bytes` of them
+    are held in memory.
     """
 
     source = IdSource.FILE
     unit = "lines"
 
-    def __init__(self, file: BinaryIO, *, skip_invalid: bool) -> None:
+    def __init__(self, file: BinaryIO, *, skip_invalid: bool, memory_bytes: int = MEMORY_BYTES) -> None:
         self.valid = 0
         self.invalid = 0
         self._file = file
         self._digest = sha256()
         self._skip_invalid = skip_invalid
+        self._memory_bytes = memory_bytes
         self._examples: list[str] = []
 
     def distinct(self, folder: Path, on_progress: Callable[[int], None]) -> Generator[bytes, None, None]:
         """Yield the ids, as in `Ids`; needs up to the size of the ids as text in `folder`."""
-        with closing(sorted_lines(self._read(on_progress), folder)) as ordered:
+        with closing(sorted_lines(self._read(on_progress), folder, self._memory_bytes)) as ordered:
             yield from map(itemgetter(0), groupby(ordered))
 
     def identity(self) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from sys import getsizeof
 from tempfile import TemporaryFile
 
+MEMORY_BYTES = 64 * 1024**2
+"""How much of what is sorted is held in memory."""
 _POINTER_BYTES = 8
 _SMALLEST_READ_BYTES = 4 * 1024
 _BYTES_A_BYTE_READ = 5
@@ -19,7 +21,7 @@ _BYTES_A_BYTE_READ = 5
 
 
 def sorted_lines(
-    lines: Iterable[bytes], folder: Path, memory_bytes: int = 64 * 1024**2
+    lines: Iterable[bytes], folder: Path, memory_bytes: int = MEMORY_BYTES
 ) -> Generator[bytes, None, None]:
     r"""Yield `lines`, none of which holds a `\n`, in byte order, duplicates included.
 

@@ -7,7 +7,6 @@ import re
 import stat
 import tracemalloc
 from collections.abc import Callable
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,9 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector.batch import ids
 from connector.batch.ids import LONGEST_LINE_BYTES, FileIds, InvalidIdsError, Prepared, Shard, prepare, split
-from connector.batch.sorting import sorted_lines
 from tests.unit.batch.disk import largest_file
 
 _IDS = st.integers(0, 30).map(b"%d".__mod__) | st.integers(0, 10**19 - 1).map(b"%d".__mod__)
@@ -212,17 +209,16 @@ def test_line_of_any_length_takes_bounded_memory(
 
 
 @pytest.mark.slow
-def test_memory_is_bounded_whatever_the_count_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_whatever_the_count_of_ids(tmp_path: Path) -> None:
     """Twenty times what is sorted in memory, written to many shards, takes little more."""
     memory_bytes = 256 * 1024
-    monkeypatch.setattr(ids, "sorted_lines", partial(sorted_lines, memory_bytes=memory_bytes))
     count = 80_000
     path = tmp_path / "given"
     path.write_bytes(b"".join(b"%019d\n" % (number * 7919 % count) for number in range(count)))
     tracemalloc.start()
     try:
         with path.open("rb") as source:
-            given_ids = FileIds(source, skip_invalid=False)
+            given_ids = FileIds(source, skip_invalid=False, memory_bytes=memory_bytes)
             found = prepare(given_ids, tmp_path, shard_limit_bytes=100_000, on_progress=_silent)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
