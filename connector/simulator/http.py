@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl
 
 import h11
 
-from connector.network import is_loopback
 from connector.simulator.faults import Ending
 
 _BLOCKED_S = 0.25
@@ -57,10 +56,10 @@ class HttpRequest:
 class HttpConnection:
     """HTTP/1.1 from the server's side on an accepted socket, which it then owns."""
 
-    def __init__(self, sock: socket.socket, peer: str, origin: Origin) -> None:
+    def __init__(self, sock: socket.socket, origin: Origin, *, is_local: bool) -> None:
         self._socket = sock
         self._origin = origin
-        self._is_local = is_loopback(peer)
+        self._is_local = is_local
         self._h11 = h11.Connection(h11.SERVER)
         self._has_body = True
         self._is_framed = True

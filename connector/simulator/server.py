@@ -8,9 +8,11 @@ X as the simulator plays it: X API v2 reference, compliance streams, label strea
 
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from connector.network import is_loopback
 from connector.simulator.config import SimulatorConfig
 from connector.simulator.http import ClientGoneError, HttpConnection, Origin
 from connector.simulator.routes import answer
@@ -23,8 +25,10 @@ _LOOPBACK = "127.0.0.1"
 class Simulator(World):
     """A simulated X that listens on `base_url` between `start` and `stop`, or inside a `with`."""
 
-    def __init__(self, config: SimulatorConfig | None = None) -> None:
+    def __init__(self, config: SimulatorConfig | None = None, is_local: Callable[[str], bool] = is_loopback) -> None:
+        """`is_local` says whether the address of a client is this machine's."""
         super().__init__(config or SimulatorConfig())
+        self._is_local = is_local
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._open: dict[HttpConnection, threading.Thread] = {}
@@ -95,7 +99,7 @@ class Simulator(World):
             except OSError:  # shut down by `stop`; or out of descriptors, which passes
                 self._stop.wait(_ACCEPT_PAUSE_S)
                 continue
-            self._begin_serving(HttpConnection(client, address[0], origin))
+            self._begin_serving(HttpConnection(client, origin, is_local=self._is_local(address[0])))
 
     def _begin_serving(self, http: HttpConnection) -> None:
         thread = threading.Thread(target=self._serve, args=(http,), name="simulator-serve", daemon=True)

@@ -200,13 +200,11 @@ def test_disarm_forgets_one_kind_or_all(sim: Simulator) -> None:
     assert _post(sim, "disarm").json()["armed"] == {}
 
 
-@pytest.fixture(name="elsewhere")
-def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every client seem to be another machine."""
-    monkeypatch.setattr("connector.simulator.http.is_loopback", lambda _: False)
+def _is_nowhere_near(_: str) -> bool:
+    """Take every client for another machine."""
+    return False
 
 
-@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("endpoint", [*ENDPOINTS, None])
 @pytest.mark.parametrize("authorization", [None, "Bearer simulator-token", "Bearer None", "Bearer"])
 def test_control_is_closed_to_other_machines_without_a_token_of_its_own(
@@ -215,21 +213,20 @@ def test_control_is_closed_to_other_machines_without_a_token_of_its_own(
     """The token of the streams is no secret; nothing is changed, or told of what there is."""
     method, path = (endpoint.method, endpoint.path) if endpoint else ("GET", "/control/nothing")
     headers = {} if authorization is None else {"authorization": authorization}
-    with Simulator() as sim:
+    with Simulator(is_local=_is_nowhere_near) as sim:
         answer = ask(sim, method, path, headers=headers)
         assert (answer.status_code, "--control-token" in answer.json()["error"]) == (403, True)
         assert get(sim, LIKE, partition=9).status_code == 400
         assert not sim.record()
 
 
-@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     ("authorization", "status"), [("Bearer open", 200), ("Bearer ope", 403), ("bearer open", 403), (None, 403)]
 )
 def test_control_with_a_token_is_open_to_who_has_it(authorization: str | None, status: int) -> None:
     """From another machine; the streams have theirs."""
     headers = {} if authorization is None else {"authorization": authorization}
-    with Simulator(SimulatorConfig(control_token="open")) as sim:
+    with Simulator(SimulatorConfig(control_token="open"), _is_nowhere_near) as sim:
         assert ask(sim, "GET", "/control/status", headers=headers).status_code == status
 
 
