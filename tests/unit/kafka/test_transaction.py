@@ -194,9 +194,10 @@ def test_error_at_any_call_ends_the_writer(bench: _Bench, call: str, error: Kafk
 
 def _pending(error: KafkaException) -> SystemError:
     """Return what a callback fails with that C calls while this error is pending."""
-    failed = SystemError("<method 'offset'> returned a result with an exception set")
-    failed.__cause__ = error
-    return failed
+    try:
+        raise SystemError("<method 'offset'> returned a result with an exception set") from error  # noqa: TRY301 - it has a cause
+    except SystemError as failed:
+        return failed
 
 
 @pytest.mark.parametrize("call", ["produce", "flush", "commit_transaction"])
