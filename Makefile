@@ -15,9 +15,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 IMAGE ?= $(NAME):$(WRITTEN)
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
-CORE := $(addprefix tests/unit/,coverage events partition source x/test_framing.py x/test_backoff.py) --ignore tests/unit/partition/stories
+CORE := $(addprefix tests/unit/,coverage events partition source x/test_framing.py x/test_backoff.py docs/test_seams.py docs/test_style.py) --ignore tests/unit/partition/stories
 PURE := connector/coverage/*,connector/events/*,connector/partition/*
 EXAMPLES = $(if $(SEED),--hypothesis-profile=new-examples --hypothesis-seed=$(SEED))
+INTEGRATION := $(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder tests/integration
 FAST = $(if $(ALL),,-m "not slow")
 
 # Tests start hundreds of processes and workers, which should not compile the same modules each time.
@@ -51,16 +52,18 @@ lint: $(VENV)/dev.stamp ## Check style, format, types and the direction of impor
 	$(call step,mypy,$(BIN)/mypy)
 	$(call step,lint-imports,$(BIN)/lint-imports --no-logo)
 
-check: lint ## Run lint, types and the tests of the pure core: what to run before each commit
+check: lint ## Run lint, types, the tests of the pure core and of the house rules: what to run before each commit
 	$(call step,fast tests,$(BIN)/python -m pytest -n 2 $(CORE))
 
 unit: curl $(VENV)/dev.stamp ## Run the fast unit tests, in half a minute; ALL=1 adds the slow ones, SEED=n draws new examples for the property-based ones
 	$(call step,unit tests,CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 3 $(FAST) $(EXAMPLES) tests/unit tests/connections)
 
-coverage: curl $(VENV)/dev.stamp ## Measure which branches the unit tests reach: all of the pure core, 90 % of everything; what needs Kafka is left to the others
+coverage: curl $(if $(ALL),java prometheus chromium postgres) $(VENV)/dev.stamp ## Measure which branches the unit tests reach: all of the pure core, 90 % of everything; ALL=1 adds the integration tests, for 95 %
 	$(call step,unit tests with coverage,$(BIN)/python -m pytest -n 3 --cov --cov-report= tests/unit tests/connections)
 	$(call step,coverage of the pure core,$(BIN)/coverage report --include=$(PURE) --fail-under=100)
-	$(call step,coverage,$(BIN)/coverage report --fail-under=90)
+	$(if $(ALL),$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java))
+	$(if $(ALL),$(call step,integration tests with coverage,$(INTEGRATION) --cov --cov-append --cov-report=))
+	$(call step,coverage,$(BIN)/coverage report --fail-under=$(if $(ALL),95,90))
 
 versions: curl ## Run the unit tests on every supported Python version that is found here, or on VERSIONS
 	$(call step,Python versions,scripts/test-versions $(VERSIONS))
@@ -70,7 +73,7 @@ stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies,
 
 integration: java prometheus chromium postgres $(VENV)/dev.stamp ## Run the tests on real Kafka and registry; LONG=1 runs the long ones, too
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,integration tests,LONG=$(LONG) $(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder tests/integration)
+	$(call step,integration tests,LONG=$(LONG) $(INTEGRATION))
 
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; `python -m tests.chart.generate` regenerates what is derived from it
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest -n 2 --dist loadfile tests/chart)
