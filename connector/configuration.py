@@ -312,11 +312,20 @@ def _unusable_proxies() -> Iterator[str]:
                 yield from error.problems
 
 
+_PLAIN = {
+    "missing": "is required",
+    "int_parsing": "is not a whole number",
+    "float_parsing": "is not a number",
+    "bool_parsing": "is neither true nor false",
+}
+"""Words for problems by pydantic's names of them."""
+
+
 def _path(problem: ErrorDetails) -> SettingPath:
     """Return where to correct a problem."""
     path = tuple(str(part) for part in problem["loc"])
     if isinstance(cause := problem.get("ctx", {}).get("error"), SettingValueError):
-        return *path[:-1], cause.setting
+        return *path[:-1], *cause.setting.split(".")
     return path
 
 
@@ -326,8 +335,8 @@ def _explain(kind: type[Settings], problem: ErrorDetails, name_of: Callable[[Set
     field = dict(describe_settings(kind)).get(path)
     if problem["type"] == "extra_forbidden":
         message = f"unknown setting{_meant(kind, path)}"
-    elif problem["type"] == "missing":
-        message = "is required"
+    elif problem["type"] in _PLAIN:
+        message = _PLAIN[problem["type"]]
     elif problem["type"] == "string_pattern_mismatch" and field and isinstance(field.json_schema_extra, dict):
         message = str(field.json_schema_extra[FORM])
     is_ours = problem["type"] == "value_error"

@@ -167,6 +167,8 @@ class KafkaSettings(Section):
                     if scheme.isidentifier()
                     else "give host:port alone, without a scheme"
                 )
+            if len(server.split()) > 1:
+                raise ValueError("separate brokers by commas")
         return servers
 
     @field_validator("sasl")
@@ -174,7 +176,7 @@ class KafkaSettings(Section):
     def _check_mechanism(cls, sasl: SaslSettings, info: ValidationInfo) -> SaslSettings:
         protocol = info.data.get("security_protocol", "")
         if protocol.startswith("SASL") and sasl.mechanism is None:
-            raise ValueError(f"sasl.mechanism is needed with security_protocol {protocol}")
+            raise SettingValueError("sasl.mechanism", f"is required with security_protocol {protocol}")
         return sasl
 
     @field_validator("tls")

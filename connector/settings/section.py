@@ -22,7 +22,7 @@ _SECRET_LIMIT_BYTES = 64 * 1024
 
 
 class SettingValueError(ValueError):
-    """A wrong value in another setting of the section than the one being checked."""
+    """A wrong value in another setting of the section than the one being checked; `setting` may be `section.name`."""
 
     def __init__(self, setting: str, problem: str) -> None:
         super().__init__(problem)

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.network import is_plain_http
-from connector.settings.section import FORM, CommaSeparated, SecretFile, SecretPair, is_given
+from connector.settings.section import FORM, CommaSeparated, SecretFile, SecretPair, SettingValueError, is_given
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 
@@ -75,7 +75,9 @@ class XSettings(SecretPair):
     def _check_encryption(cls, allow_plain_http: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - of pydantic
         base_url = info.data.get("base_url", "")
         if not allow_plain_http and is_plain_http(base_url):
-            raise ValueError("x.base_url is http:// on another machine: use https://, or set this for a test")
+            raise SettingValueError(
+                "base_url", "is http:// on another machine: use https://, or set x.allow_plain_http for a test"
+            )
         return allow_plain_http
 
     @field_validator("streams")
@@ -103,6 +105,9 @@ class XAccessSettings(XSettings):
         has_token, has_key, has_key_secret = (
             is_given(secret, values) for secret in ("bearer_token", "api_key", "api_key_secret")
         )
-        if has_token == (has_key or has_key_secret) or has_key != has_key_secret:
+        if has_key != has_key_secret and not has_token:
+            missing, given = ("api_key_secret", "api_key") if has_key else ("api_key", "api_key_secret")
+            raise SettingValueError(missing, f"is required with {given}")
+        if has_token == (has_key or has_key_secret):
             raise ValueError("give bearer_token (or bearer_token_file), or else both api_key and api_key_secret")
         return path

@@ -100,7 +100,8 @@ def try_secrets(settings: XSettings) -> None:
 
 
 def _secret(settings: XSettings, name: str) -> str:
-    return _checked(variable_name(("x", name)), (settings.secret(name) or "").strip())
+    source = name if getattr(settings, name) else f"{name}_file"
+    return _checked(variable_name(("x", source)), (settings.secret(name) or "").strip())
 
 
 def _checked(name: str, value: str) -> str:

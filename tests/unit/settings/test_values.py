@@ -95,7 +95,10 @@ def test_wrong_stream_and_missing_token_are_both_named(monkeypatch: pytest.Monke
             "CONNECTOR_X__BEARER_TOKEN_FILE: give bearer_token or bearer_token_file, not both",
         ),
         ({"CONNECTOR_KAFKA__MIN_INSYNC_REPLICAS": "4"}, "CONNECTOR_KAFKA__MIN_INSYNC_REPLICAS: must not be larger"),
-        ({"CONNECTOR_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"}, "CONNECTOR_KAFKA__SASL: sasl.mechanism is needed"),
+        (
+            {"CONNECTOR_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"},
+            "CONNECTOR_KAFKA__SASL__MECHANISM: is required with security_protocol SASL_SSL",
+        ),
         (
             {"CONNECTOR_KAFKA__SASL__MECHANISM": "PLAIN"},
             "CONNECTOR_KAFKA__SASL__PASSWORD_FILE: sasl.username and sasl.password",
@@ -122,8 +125,23 @@ def test_wrong_stream_and_missing_token_are_both_named(monkeypatch: pytest.Monke
         ),
         (
             {"CONNECTOR_X__BASE_URL": "http://x.example.com"},
-            "CONNECTOR_X__ALLOW_PLAIN_HTTP: x.base_url is http:// on another machine",
+            "CONNECTOR_X__BASE_URL: is http:// on another machine",
         ),
+        (
+            {"CONNECTOR_X__BEARER_TOKEN": "", "CONNECTOR_X__API_KEY": "k"},
+            "CONNECTOR_X__API_KEY_SECRET: is required with api_key",
+        ),
+        (
+            {"CONNECTOR_X__BEARER_TOKEN": "", "CONNECTOR_X__API_KEY_SECRET": "hush"},
+            "CONNECTOR_X__API_KEY: is required with api_key_secret",
+        ),
+        (
+            {"CONNECTOR_KAFKA__BOOTSTRAP_SERVERS": "one:9092 two:9092"},
+            "CONNECTOR_KAFKA__BOOTSTRAP_SERVERS: separate brokers by commas",
+        ),
+        ({"CONNECTOR_KAFKA__PARTITIONS": "three"}, "CONNECTOR_KAFKA__PARTITIONS: is not a whole number (Partitions of"),
+        ({"CONNECTOR_X__CONNECT_TIMEOUT_S": "long"}, "CONNECTOR_X__CONNECT_TIMEOUT_S: is not a number (Limit for"),
+        ({"CONNECTOR_X__GZIP": "perhaps"}, "CONNECTOR_X__GZIP: is neither true nor false (Ask X"),
         ({"CONNECTOR_X__STREAMS": " , "}, "CONNECTOR_X__STREAMS: name at least one of"),
         (
             {"CONNECTOR_KAFKA__BOOTSTRAP_SERVERS": " ,,"},

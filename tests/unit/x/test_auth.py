@@ -79,7 +79,7 @@ def test_secret_that_cannot_be_one_is_a_settings_error_that_names_it(tmp_path: P
         return _settings(**{form.format(name): file if form.endswith("file") else text})
 
     try_secrets(given(f"{_SECRET}-AAAA%2F%3D\n"))
-    with pytest.raises(SettingsError, match=f"CONNECTOR_X__{name.upper()}: empty, or holds ") as caught:
+    with pytest.raises(SettingsError, match=f"CONNECTOR_X__{form.format(name).upper()}: empty, or holds ") as caught:
         try_secrets(given(f"{_SECRET} AAAA"))
     assert "hush" not in _shown(caught.value)
 
