@@ -75,7 +75,7 @@ def run(  # noqa: PLR0913 - one for each option
             "--due",
             metavar="DURATION",
             parser=duration_us,
-            help="Do nothing if such a run began within this time and is done, unless a gap was recorded since.",
+            help="Skip the run if one that began within this time is done and no gap was recorded since.",
         ),
     ] = None,
     config: ConfigFile = None,

@@ -36,7 +36,9 @@ def coverage(
     end: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="TIME", help="End of the range, excluded; as --from, or now. Default: 5 minutes ago."
+            "--to",
+            metavar="TIME",
+            help="End of the range (exclusive), in the forms of --from, or now. Default: 5 minutes ago.",
         ),
     ] = None,
     group: Annotated[

@@ -53,7 +53,7 @@ def check(
     *,
     config: ConfigFile = None,
     online: Annotated[
-        bool, typer.Option("--online", help="Also check Kafka, the registry and X; disturbs no connection.")
+        bool, typer.Option("--online", help="Also check Kafka, the registry and X; interrupts no running connector.")
     ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:

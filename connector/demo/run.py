@@ -106,7 +106,11 @@ def _provision(settings: DemoSettings) -> None:
 def _perform(x: Simulator, settings: DemoSettings, view: View, stop: Event, seconds: float) -> Stage:
     """Let X emit for `seconds` and the service run until everything possible has arrived; return what has happened."""
     watcher, service = Watcher(settings), Service(settings)
-    with view, Worker("reader", watcher.run) as reading, Worker("service", service.run) as serving:
+
+    def serve(stop: Event) -> None:
+        service.run(stop, lambda port: view.say(f"Page http://{settings.http.host}:{port}/, until the demo ends"))
+
+    with view, Worker("reader", watcher.run) as reading, Worker("service", serve) as serving:
         stage = Stage(x, settings, service, watcher, view, stop, (reading, serving))
         stage.perform(seconds)
         return stage

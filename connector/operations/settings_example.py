@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 from connector.settings import Settings
 
 _GIVEN = {
-    ("x", "bearer_token_file"): "/run/secrets/x-bearer-token",
+    ("x", "bearer_token_file"): "/run/secrets/x-token",
     ("kafka", "bootstrap_servers"): "localhost:9092",
     ("schema_registry", "url"): "http://localhost:8081",
 }

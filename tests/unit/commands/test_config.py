@@ -161,7 +161,7 @@ def test_show_of_a_file_that_says_nothing_shows_the_problem_alone(tmp_path: Path
 
 def _example(token: Path) -> str:
     """Return the example, with another file for the token."""
-    return _printed("example").replace("/run/secrets/x-bearer-token", str(token))
+    return _printed("example").replace("/run/secrets/x-token", str(token))
 
 
 def test_check_accepts_the_example_once_the_token_is_there(tmp_path: Path) -> None:
