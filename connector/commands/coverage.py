@@ -38,7 +38,7 @@ def coverage(
         typer.Option(
             "--to",
             metavar="TIME",
-            help="End of the range (exclusive), in the forms of --from, or now. Default: 5 minutes ago.",
+            help="End of the range (exclusive), written as --from. Default: 5 minutes ago.",
         ),
     ] = None,
     group: Annotated[

@@ -47,9 +47,7 @@ FromOption = Annotated[
 ]
 ToOption = Annotated[
     str | None,
-    typer.Option(
-        "--to", metavar="TIME", help="End of the range (exclusive), in the forms of --from, or now. Default: now."
-    ),
+    typer.Option("--to", metavar="TIME", help="End of the range (exclusive), written as --from. Default: now."),
 ]
 
 
