@@ -34,7 +34,7 @@ def test_table_shows_the_first_findings_and_counts_the_others() -> None:
     """A topic that was deleted makes one for each ledger entry; JSON has them all."""
     findings = tuple(f"torn {number}" for number in range(1021))
     head, _, *shown, more = lines(_report(findings))
-    assert head.endswith(": does not fit: 1,021 findings")
+    assert head.endswith(": not sound: 1,021 findings")
     assert [line.strip() for line in shown] == list(findings[:20])
     assert more.strip() == "and 1,001 more: --output json has all"
     assert [*lines(_report(findings[:20]))][-1].strip() == "torn 19"
