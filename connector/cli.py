@@ -47,11 +47,12 @@ def main() -> NoReturn:
     _keep_secrets_in_memory()
     exit_on_sigterm()
     code = _run()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        code = code or UNEXPECTED
+    for output in (sys.stdout, sys.stderr):
+        try:
+            if output is not None:  # as it is if the descriptor was closed when Python started
+                output.flush()
+        except (OSError, ValueError):
+            code = code or UNEXPECTED
     os._exit(code)
 
 
@@ -60,8 +61,10 @@ def _run() -> int:
     try:
         app()
     except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else os.EX_OK
-        return os.EX_USAGE if code == _CLICK_USAGE_ERROR else code
+        if not isinstance(leaving.code, int | None):
+            say(str(leaving.code), err=True)
+            return UNEXPECTED
+        return os.EX_USAGE if leaving.code == _CLICK_USAGE_ERROR else leaving.code or os.EX_OK
     except KeyboardInterrupt:
         return _INTERRUPTED
     except ConnectorError as error:

@@ -130,6 +130,14 @@ def test_output_that_cannot_be_written_is_no_success() -> None:
 
 
 @pytest.mark.slow
+def test_closed_output_changes_no_exit_code() -> None:
+    """Python then has no object for it."""
+    for closed in (">&-", "2>&-"):
+        command = f'exec "$0" -m connector tail --nonsense {closed}'
+        assert subprocess.run(["/bin/sh", "-c", command, sys.executable], check=False).returncode == os.EX_USAGE  # noqa: S603 - our own program
+
+
+@pytest.mark.slow
 def test_unexpected_exception_is_shown_on_the_lines_of_its_traceback() -> None:
     """Its words may be X's, Kafka's or the registry's."""
     ended = subprocess.run(  # noqa: S603 - our own program
