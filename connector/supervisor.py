@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 
-from connector.errors import ConnectorError, HungError, OwnCorruptionError
+from connector.errors import HungError, OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.kafka.ownership import Membership, Owner
 from connector.partition.worker import PartitionWorker
@@ -104,7 +104,7 @@ class Supervisor:
                     self._check()
                     self._check_none_hangs()
                     self._check_not_all_corrupt()
-            except ConnectorError:
+            except BaseException:
                 self._release(list(self._workers), may_commit=False)
                 raise
             self._release(list(self._workers), may_commit=True)

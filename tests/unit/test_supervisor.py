@@ -226,6 +226,17 @@ def test_worker_that_gives_no_sign_of_life_ends_the_process(bench: _Bench) -> No
     assert bench.told == {_TWEETS[0]: ["start", "abandon"], _TWEETS[1]: ["start", "abandon"]}
 
 
+def test_unexpected_exception_of_the_group_releases_every_partition(bench: _Bench) -> None:
+    """Before the group is left, for which there is little time."""
+
+    def fail(_: object) -> None:
+        raise RuntimeError("odd")
+
+    with pytest.raises(RuntimeError, match="odd"):
+        bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0]]), fail)
+    assert bench.told == {_TWEETS[0]: ["start", "abandon"]}
+
+
 @pytest.mark.parametrize("hangs", [True, False])
 def test_released_partition_is_shown_as_such_whatever_its_threads_still_report(
     bench: _Bench,
