@@ -4,9 +4,10 @@ Takes from the environment `KAFKA` (brokers), `REGISTRY` (URL), `PREFIX` (defaul
 `example-python`), `EVENTS`, the types that it reads, separated by commas (default: `tweet.delete`), and `WAIT_S`, how
 long to wait for it (default: 60). The group must commit its position after its work.
 
-Prints JSON. Where `unread` is empty, the group has all that X put on the streams until `until` (null: it is not known),
-but for what is missing in `gaps`, and for dead letters, which are on no event topic: the operator knows those. `unread`
-are the topic partitions of which the group has not committed all.
+Prints JSON. If `unread` and `expired` are empty, the group has all that X put on the streams until `until` (null: it is
+not known), but for what is missing in `gaps`, and for dead letters, which are on no event topic: the operator knows
+those. `unread` are the topic partitions of which the group has not committed all, `expired` those of which Kafka
+removed events that it had not read. Ends with an error if a topic does not exist or may not be described.
 """
 
 import json
@@ -35,7 +36,7 @@ def main() -> None:
     coverage = newest_by_key(f"{PREFIX}-coverage", datetime.now(UTC) - timedelta(minutes=1))
     covered = {(each["stream"], each["stream_partition"]): each["covered_until"] for each in coverage}
     until = min(covered[each] for each in needed) if needed <= covered.keys() else None
-    unread = unread_by_group([f"{PREFIX}.{event}" for event in EVENTS])
+    unread, expired = not_read_by_group([f"{PREFIX}.{event}" for event in EVENTS])
     gaps = [
         gap
         for gap in newest_by_key(f"{PREFIX}-gap")
@@ -44,7 +45,7 @@ def main() -> None:
         and (gap["remaining"] is None or set(gap["remaining"]) & set(EVENTS))
         and (until is None or gap["gap_start"] < until)
     ]
-    print(json.dumps({"until": until, "gaps": gaps, "unread": unread}, default=datetime.isoformat))
+    print(json.dumps({"until": until, "gaps": gaps, "unread": unread, "expired": expired}, default=datetime.isoformat))
 
 
 def newest_by_key(topic: str, since: datetime | None = None) -> Collection[Record]:
@@ -76,26 +77,31 @@ def records(topic: str, since: datetime | None) -> Iterator[Message]:
                 raise KafkaException(error)
 
 
-def unread_by_group(topics: Collection[str]) -> list[str]:
-    """Return the topic partitions whose present end the group does not reach in time, open transactions included."""
+def not_read_by_group(topics: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the topic partitions whose present end the group does not reach in time, and those that lost events first.
+
+    The present end includes open transactions.
+    """
     with consumer_of(GROUP, {"isolation.level": "read_uncommitted"}) as consumer:
-        places = [
-            TopicPartition(topic, number)
-            for topic in topics
-            for number in consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
-        ]
+        places = [place for topic in topics for place in places_of(consumer, topic)]
         kept = [consumer.get_watermark_offsets(place, timeout=TIMEOUT_S) for place in places]
         deadline_s = time.monotonic() + WAIT_S
         while True:
             committed = consumer.committed(places, timeout=TIMEOUT_S)  # an offset below 0 where there is none
-            unread = [
-                f"{place.topic}/{place.partition}"
-                for place, (begin, end) in zip(committed, kept, strict=True)
-                if begin < end and place.offset < end
-            ]
+            found = [(f"{at.topic}/{at.partition}", at.offset, *its) for at, its in zip(committed, kept, strict=True)]
+            unread = [name for name, offset, begin, end in found if begin < end and offset < end]
+            expired = [name for name, offset, begin, _ in found if max(offset, 0) < begin]
             if not unread or time.monotonic() > deadline_s:
-                return unread
+                return unread, expired
             time.sleep(1)
+
+
+def places_of(consumer: Consumer, topic: str) -> list[TopicPartition]:
+    """Return all partitions of a topic."""
+    found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    if found.error is not None or not found.partitions:
+        raise SystemExit(f"{topic}: {found.error or 'it has no partitions'}")
+    return [TopicPartition(topic, number) for number in found.partitions]
 
 
 def consumer_of(group: str, settings: dict[str, Any]) -> Consumer:

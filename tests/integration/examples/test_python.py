@@ -1,6 +1,8 @@
 """The Python examples, against real services and the vectors."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -46,7 +48,7 @@ def test_group_is_up_to_date_once_it_has_read_everything(published: Published) -
     }
     run([sys.executable, "reader.py"], _FOLDER, environment)
     after = json.loads(run([sys.executable, "up_to_date.py"], _FOLDER, environment))
-    assert (after["unread"], after["gaps"]) == ([], [])
+    assert (after["unread"], after["expired"], after["gaps"]) == ([], [], [])
     first_ms = min(event["event_at"] for event in published.events.values())
     assert datetime.fromisoformat(after["until"]) > datetime.fromtimestamp(first_ms / 1000, UTC)
 
@@ -66,6 +68,16 @@ def test_up_to_date_names_the_gaps_that_concern_the_group(published: Published) 
     assert {gap["gap_id"] for gap in found} == {"open", "partly"}
     _write_gaps(published, {name: fields | {"state": "withdrawn"} for name, fields in gaps.items()})
     assert json.loads(run([sys.executable, "up_to_date.py"], _FOLDER, environment))["gaps"] == []
+
+
+def test_up_to_date_ends_with_an_error_for_a_topic_that_does_not_exist(published: Published) -> None:
+    """A misspelt type has nothing unread, which is no answer."""
+    environment = {**os.environ, **published.environment, "EVENTS": "tweet.deleted", "WAIT_S": "0"}
+    ended = subprocess.run(
+        [sys.executable, "up_to_date.py"], cwd=_FOLDER, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"{published.prefix}.tweet.deleted: " in ended.stderr
 
 
 def _write_gaps(published: Published, gaps: Mapping[str, Mapping[str, Any]]) -> None:
