@@ -186,9 +186,12 @@
 {{- $problems := list -}}
 {{- range $path, $value := dict
       "config" .Values.config
+      "kafka.bootstrapServers" .Values.kafka.bootstrapServers
       "kafka.properties" .Values.kafka.properties
       "kafka.sasl.username" .Values.kafka.sasl.username
-      "schemaRegistry.username" .Values.schemaRegistry.username -}}
+      "schemaRegistry.url" .Values.schemaRegistry.url
+      "schemaRegistry.username" .Values.schemaRegistry.username
+      "x.baseUrl" .Values.x.baseUrl -}}
 {{- range compact (splitList "\n" (include "connector.withLineBreak" (list $path $value))) -}}
 {{- $problems = append $problems (printf "- %s: holds U+0085, U+2028 or U+2029, a line break to YAML: leave it out" .) -}}
 {{- end -}}

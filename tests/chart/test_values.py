@@ -155,8 +155,13 @@ def test_line_break_that_yaml_alone_knows_is_refused_by_the_name_of_its_value(se
     text = f"a{separator}b"
     values: Manifest = {
         "config": {"x": {"streams": text}, "kafka": {"watched_groups": ["a", text]}},
-        "kafka": {"properties": {"client.rack": text}, "sasl": {"username": text}, "securityProtocol": "SASL_SSL"},
-        "schemaRegistry": {"username": text, "password": text},
+        "kafka": {
+            "bootstrapServers": text,
+            "properties": {"client.rack": text},
+            "sasl": {"username": text},
+            "securityProtocol": "SASL_SSL",
+        },
+        "schemaRegistry": {"url": f"http://{text}", "username": text, "password": text},
     }
     with pytest.raises(HelmError) as refused:
         render("defaults", values)
@@ -164,8 +169,10 @@ def test_line_break_that_yaml_alone_knows_is_refused_by_the_name_of_its_value(se
     assert sorted(named) == [
         "config.kafka.watched_groups.1",
         "config.x.streams",
+        "kafka.bootstrapServers",
         "kafka.properties.client.rack",
         "kafka.sasl.username",
+        "schemaRegistry.url",
         "schemaRegistry.username",
     ]
 
