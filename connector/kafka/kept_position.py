@@ -59,17 +59,13 @@ class KeptPosition(OwnsConsumer):
         if found is not None and found.members:
             raise self._in_use()
         there = self._cluster.count_partitions(topics)
-        commits = self._cluster.commits(self._group)
+        commits = [place for place in self._cluster.commits(self._group) if place.partition < there.get(place.topic, 0)]
         if any(place.metadata != OWN for place in commits):
             raise NotProvisionedError(
-                f"another program has committed offsets for the group {shown(self._group)}: "
-                "name a group that nothing else uses"
+                f"another program has committed offsets for the group {shown(self._group)}: name a group that nothing "
+                "else uses, or delete this one if nothing uses it any more"
             )
-        committed = {
-            (place.topic, place.partition): place.offset
-            for place in commits
-            if place.partition < there.get(place.topic, 0)
-        }
+        committed = {(place.topic, place.partition): place.offset for place in commits}
         places = [TopicPartition(topic, number) for topic, number in committed]
         if not places:
             return Resumption({}, ())
