@@ -37,6 +37,7 @@ class ReplicaPartition(msgspec.Struct, frozen=True):
     """A stream partition, according to a replica."""
 
     state: str
+    plan: str | None = None
     last_error: str | None = None
     last_error_at: str | None = None
     last_end: str | None = None
@@ -211,8 +212,8 @@ def judge(partition: StreamPartition, evidence: Evidence, at_us: int) -> Partiti
         state=said.get("state"),
         last_error=said.get("last_error"),
         last_error_at=said.get("last_error_at"),
-        last_end=said.get("last_end"),
-        last_end_at=said.get("last_end_at"),
+        last_end=None if "plan" in said else said.get("last_end"),
+        last_end_at=None if "plan" in said else said.get("last_end_at"),
         waits_for=said.get("waits_for"),
         next_attempt=said.get("next_attempt"),
     )

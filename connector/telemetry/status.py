@@ -113,7 +113,7 @@ class Statuses(Mapping[StreamPartition, PartitionStatus]):
     """The statuses of all stream partitions that this process may be given.
 
     Each is replaced by an empty one when the partition is assigned or released, so that late writes of an earlier
-    thread are not shown. Only the last error is kept, with its time.
+    thread are not shown. Only the last error and the last end of a connection are kept, with their times.
     """
 
     def __init__(self, partitions: Iterable[StreamPartition]) -> None:
@@ -123,7 +123,10 @@ class Statuses(Mapping[StreamPartition, PartitionStatus]):
         """Return a new status of the partition, which is shown from now on."""
         before = self._current[partition]
         self._current[partition] = PartitionStatus(
-            last_error=before.last_error, last_error_at_us=before.last_error_at_us
+            last_error=before.last_error,
+            last_error_at_us=before.last_error_at_us,
+            last_end=before.last_end,
+            last_end_at_us=before.last_end_at_us,
         )
         return self._current[partition]
 
