@@ -65,6 +65,7 @@ def test_error_of_a_callback_costs_an_idle_producer_and_nothing_else(bench: Benc
 def test_thread_that_has_died_is_noticed(bench: Bench) -> None:
     """Nothing can be committed any more: the process must end."""
     bench.group.check()
+    threads = [thread for thread in threading.enumerate() if thread.name == "group-commit"]
     bench.kafka.report_error = RuntimeError("cannot be told")
     bench.kafka.poll_error = RuntimeError("odd")
 
@@ -76,6 +77,8 @@ def test_thread_that_has_died_is_noticed(bench: Bench) -> None:
         return False
 
     wait_until(has_died, "it is noticed")
+    for thread in threads:  # pytest finds the exception of one that has ended
+        thread.join(PATIENCE_S)
 
 
 def test_group_that_was_closed_has_not_died(bench: Bench) -> None:
