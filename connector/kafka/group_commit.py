@@ -202,7 +202,7 @@ class GroupCommit:
 
     def _await_work(self) -> bool:
         """Wait until there is something to do and all parts that are due have arrived; return False when closed."""
-        while not self._has_work():
+        while not self._wait_for_work():
             self._poll()
         with self._changed:
             until_s = self._monotonic_s() + GATHER_S
@@ -210,8 +210,8 @@ class GroupCommit:
                 self._changed.wait(left_s)
             return not self._is_closed
 
-    def _has_work(self) -> bool:
-        """Return whether there is something to do, waiting for it a little."""
+    def _wait_for_work(self) -> bool:
+        """Wait a little for something to do; return whether there is."""
         with self._changed:
             if not (self._parts or self._openings or self._is_closed):
                 self._changed.wait(_IDLE_POLL_S)

@@ -64,7 +64,11 @@ class _Connection:
 
 
 class PartitionState:
-    """Applies messages in order and prepares the transactions that persist them."""
+    """Applies messages in order and prepares the transactions that persist them.
+
+    `covered_until_us` is committed; the next commit would move it to `_position_us`. Ids of a transaction stay known
+    until coverage passes its `covers_to_us`, the latest instant that its lines may be from.
+    """
 
     def __init__(
         self,
@@ -281,16 +285,13 @@ class PartitionState:
             if isinstance(decoded, Event):
                 date_us = decoded.event_at_ns // _NS_PER_US
                 is_dated = date_us <= latest_us  # a later date does not show when the event happened
-                if self._is_known(decoded.id):
+                if self._count_known(decoded.id):
                     if is_dated and decoded.id not in self._batch.ids:  # these came over this connection
                         session.repeated(date_us)
                 elif is_dated and (refusal := session.refuses(date_us)) is not None:
                     reason, connection.is_refused = reason or refusal, True
                     break
-                # The best clock may be as coarse as X's `Date`: nothing is read before it happened.
-                elif self._publish(
-                    decoded, line, date_us if best_us < date_us <= best_us + US_PER_S else best_us, delivered_by
-                ):
+                elif self._publish(decoded, line, _read_at_us(best_us, date_us), delivered_by):
                     new_us.append(date_us)
                 dates_us.append(date_us)
             elif isinstance(decoded, DeadLetter):
@@ -330,8 +331,8 @@ class PartitionState:
         limit_us = self._latest_date_us(read)
         self._known_dates.add(date_us for date_us in new_us if date_us <= limit_us)
 
-    def _is_known(self, id_: bytes) -> bool:
-        """Return whether a line is known; count it if so."""
+    def _count_known(self, id_: bytes) -> bool:
+        """Count a line that is known; return whether it is."""
         if id_ in self._batch.ids or id_ in self._known_ids:
             self._batch.received += 1
             self._batch.duplicate += 1
@@ -356,7 +357,7 @@ class PartitionState:
         return True
 
     def _dead_letter(self, letter: DeadLetter, at_us: int, session: LiveSession | ReplaySession) -> None:
-        is_known = self._is_known(letter.id)
+        is_known = self._count_known(letter.id)
         if letter.has_data:
             session.data()
         else:
@@ -372,6 +373,11 @@ class PartitionState:
             batch.unknown_types[letter.unknown_type] += 1
         batch.letter_ids.append(letter.id)
         batch.add(letter.id, self._records.dead_letter(letter, at_us))
+
+
+def _read_at_us(best_us: int, date_us: int) -> int:
+    """Return when an event was read: by the best clock, which may be as coarse as X's `Date`, not before its date."""
+    return date_us if best_us < date_us <= best_us + US_PER_S else best_us
 
 
 def _is_dated(entry: LedgerEntry) -> bool:
