@@ -228,7 +228,7 @@ def test_properties_that_are_secret_to_the_chart_are_those_of_the_service(tmp_pa
     assert len(names) > 500
     with pytest.raises(HelmError) as refused:
         render("defaults", {"kafka": {"properties": dict.fromkeys(names, "s")}})
-    found = re.findall(r"is the place for the property (\S+):", str(refused.value))
+    found = re.findall(r"must hold the property (\S+): set", str(refused.value))
     assert sorted(found) == sorted(filter(is_secret, names))
 
 
