@@ -1,6 +1,7 @@
 """The record and the emission: in order, on time, at the requested rate, whichever clients are connected."""
 
 import json
+import sys
 import threading
 import time
 
@@ -92,6 +93,7 @@ def test_rate_is_kept_without_anybody_connected() -> None:
         assert not eventually(lambda: len(sim.record()) > count, deadline_s=0.1)
 
 
+@pytest.mark.skipif(sys.gettrace() is not None, reason="a tracer takes more time than what is measured")
 @pytest.mark.slow
 def test_emit_costs_less_processor_time_than_thirty_thousand_a_second_allow() -> None:
     """The generator is no bottleneck for a load test."""
