@@ -16,7 +16,6 @@ from connector.events.times import US_PER_S
 _FOLDER = Path(".connector-batch")
 _ABANDON_S = 3600.0
 """How long `cancel` tries, in seconds."""
-_INTERRUPTED = 130
 
 batch = typer.Typer(
     help="Batch compliance: ask X which of the ids you hold to delete, fetch again or strip of location.",

@@ -1,15 +1,11 @@
 """What stands in for the world around a reader: clocks that move on command, and connections that follow a script."""
 
 import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Self
 
 import pytest
 
 from connector.events.times import US_PER_S
 from connector.x import clock
-from connector.x.errors import ConnectFailedError, Failure
 from connector.x.transport import Wire
 
 NOW_US = 1_800_000_000 * US_PER_S
@@ -50,44 +46,6 @@ def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     fake = FakeTime()
     monkeypatch.setattr(clock, "time", fake)
     return fake
-
-
-Step = bytes | Failure | Callable[[], None]
-
-
-class FakeConnection:
-    """Delivers a script: chunks, something to do in between, and a failure instead of a proper end."""
-
-    def __init__(self, date_us: int, script: Sequence[Step] = ()) -> None:
-        self.date_us = date_us
-        self.rate_limit = None
-        self._script = script
-        self.closed = threading.Event()
-        self.has_left = False
-
-    def chunks(self) -> Iterator[bytes]:
-        """Play the script; raises `ConnectFailedError`."""
-        for step in self._script:
-            if isinstance(step, Failure):
-                raise ConnectFailedError(step)
-            if isinstance(step, bytes):
-                yield step
-            else:
-                step()
-
-    def quoted(self, text: str) -> str:
-        """Return text from X unchanged: no token was sent."""
-        return text
-
-    def close(self) -> None:
-        """Record that the connection was closed."""
-        self.closed.set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.has_left = True
 
 
 def is_closed(wire: Wire) -> bool:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from connector import cli
 from tests.fakes.words import HOSTILE, SEEN
+from tests.unit.commands.printing import SETTINGS
 
 
 def _paths(group: TyperGroup, *path: str) -> Iterator[tuple[str, ...]]:
@@ -89,11 +90,6 @@ atexit.register(print, "the interpreter is taken apart")
 sys.argv = ["connector", "run"]
 cli.main()
 """
-_SETTINGS = {
-    "CONNECTOR_X__BEARER_TOKEN": "hush",
-    "CONNECTOR_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
-    "CONNECTOR_SCHEMA_REGISTRY__URL": "http://127.0.0.1:9",
-}
 
 
 @pytest.mark.slow
@@ -110,7 +106,7 @@ def test_process_ends_without_taking_the_interpreter_apart(ending: str, code: in
     """A thread of its own may still be in librdkafka, which crashes then; what was written is not lost."""
     ended = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", _PROGRAM.format(ending=ending)],
-        env={**os.environ, **_SETTINGS},
+        env={**os.environ, **SETTINGS},
         capture_output=True,
         text=True,
         timeout=30,
@@ -142,7 +138,7 @@ def test_unexpected_exception_is_shown_on_the_lines_of_its_traceback() -> None:
     """Its words may be X's, Kafka's or the registry's."""
     ended = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", _PROGRAM.format(ending=f"raise RuntimeError({HOSTILE!r})")],
-        env={**os.environ, **_SETTINGS},
+        env={**os.environ, **SETTINGS},
         capture_output=True,
         timeout=30,
         check=False,
@@ -160,7 +156,7 @@ def test_process_dumps_no_core_and_logs_no_tls_keys(tmp_path: Path) -> None:
     )
     ended = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", _PROGRAM.format(ending=look)],
-        env={**os.environ, **_SETTINGS, "SSLKEYLOGFILE": str(tmp_path / "keys")},
+        env={**os.environ, **SETTINGS, "SSLKEYLOGFILE": str(tmp_path / "keys")},
         capture_output=True,
         text=True,
         timeout=30,

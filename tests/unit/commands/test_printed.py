@@ -34,7 +34,7 @@ from connector.quoting import shown
 from connector.settings import KafkaSettings, RunSettings, SchemaRegistrySettings, XAccessSettings
 from tests.fakes.words import HOSTILE, SEEN
 from tests.rig.peer import Peer, answering
-from tests.unit.commands.printing import printed
+from tests.unit.commands.printing import SETTINGS, printed
 
 _SETTINGS_GIVEN = RunSettings(
     x=XAccessSettings(bearer_token="t"),
@@ -220,7 +220,7 @@ def test_manifests_keep_their_lines() -> None:
     """They are ours."""
     ended = subprocess.run(  # noqa: S603 - our own program
         [Path(sys.executable).with_name("connector"), "provision", "--manifests", "strimzi"],
-        env={**os.environ, **_SETTINGS},
+        env={**os.environ, **SETTINGS},
         capture_output=True,
         text=True,
         timeout=30,
@@ -236,28 +236,3 @@ def test_commands_print_in_one_way_alone(module: ModuleType) -> None:
     calls = [node for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Call)]
     names = {ast.unparse(call.func) for call in calls}
     assert not {"print", "sys.stdout.write", "sys.stderr.write", "typer.echo", "typer.secho", "click.echo"} & names
-
-
-_PROGRAM = """
-import atexit, sys
-from connector import app, cli
-from connector.errors import HungError
-
-class Service:
-    def __init__(self, settings):
-        pass
-
-    def run(self, stop):
-        print("at work")
-        {ending}
-
-app.Service = Service
-atexit.register(print, "the interpreter is taken apart")
-sys.argv = ["connector", "run"]
-cli.main()
-"""
-_SETTINGS = {
-    "CONNECTOR_X__BEARER_TOKEN": "hush",
-    "CONNECTOR_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
-    "CONNECTOR_SCHEMA_REGISTRY__URL": "http://127.0.0.1:9",
-}

@@ -189,12 +189,6 @@ def test_recovery_that_cannot_be_read_is_an_error(text: str) -> None:
         Recovery.from_text(text)
 
 
-def _behind(before: Asked) -> Asked:
-    """Return the slice that follows."""
-    end_us = before.end_us
-    return Asked(end_us - MINUTE_US, end_us + SLICE_US, end_us, is_refetch=False, answered_us=NOW_US)
-
-
 def test_empty_slice_vouches_for_nothing_and_is_in_doubt_with_the_one_before() -> None:
     """Of two falsely empty slices in a row only the second was found out: 756 events were missing, in no gap."""
     second = Asked(
