@@ -11,7 +11,8 @@ closed: closing aborts the transaction, which is wrong while the outcome of its 
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -126,33 +127,27 @@ class TransactionalWriter:
 
     def poll(self) -> None:
         """Run pending callbacks of the client; to be called now and then on an idle producer."""
-        try:
+        with _losing("poll"):
             self._producer.poll(0)
-        except (KafkaException, SystemError) as error:
-            raise _lost("poll", error) from error
 
     def write(self, record: Record) -> None:
         """Write a record and leave its transaction open: the next writer there finds its place taken."""
         deadline = self._monotonic() + DEADLINE_S
-        try:
+        with _losing("produce"):
             self._producer.begin_transaction()
             self._produce(record, deadline)
-        except (KafkaException, SystemError) as error:
-            raise _lost("produce", error) from error
         if not self._flush(deadline):
             raise UndeliveredError([])
 
     def _write(self, parts: Sequence[Part], deadline: float) -> dict[StreamPartition, int]:
         """Begin a transaction and produce; return a mapping that will hold the offsets of the written entries."""
         offsets: dict[StreamPartition, int] = {}
-        try:
+        with _losing("produce"):
             self._producer.begin_transaction()
             for part in parts:
                 for record in part.records:
                     self._produce(record, deadline)
                 self._produce(part.entry, deadline, _noting(part.partition, offsets))
-        except (KafkaException, SystemError) as error:
-            raise _lost("produce", error) from error
         return offsets
 
     def _produce(
@@ -188,10 +183,8 @@ class TransactionalWriter:
             raise MisplacedError(misplaced)
 
     def _flush(self, deadline: float) -> bool:
-        try:
+        with _losing("flush"):
             return self._producer.flush(max(0.1, deadline - self._monotonic())) == 0
-        except (KafkaException, SystemError) as error:
-            raise _lost("flush", error) from error
 
     def _resume(self, name: str, call: Callable[[float], None], end: float) -> None:
         """Call, and call again while the client reports that the same call may be resumed."""
@@ -262,6 +255,15 @@ def _error(error: BaseException) -> KafkaError:
         raise error
     cause: KafkaError = found.args[0]
     return cause
+
+
+@contextmanager
+def _losing(what: str) -> Iterator[None]:
+    """Raise what the client reports as a `WriterLostError`."""
+    try:
+        yield
+    except (KafkaException, SystemError) as error:
+        raise _lost(what, error) from error
 
 
 def _lost(what: str, error: BaseException) -> WriterLostError:
