@@ -66,10 +66,9 @@ class KeptPosition(OwnsConsumer):
                 "else uses, or delete this one if nothing uses it any more"
             )
         committed = {(place.topic, place.partition): place.offset for place in commits}
-        places = [TopicPartition(topic, number) for topic, number in committed]
-        if not places:
+        if not commits:
             return Resumption({}, ())
-        begins, ends = self._cluster.begins(places), self._cluster.ends(places)
+        begins, ends = self._cluster.begins(commits), self._cluster.ends(commits)
         outside = {place for place, at in committed.items() if not begins[place] <= at <= ends[place]}
         return Resumption(
             {place: begins[place] if place in outside else at for place, at in committed.items()},
