@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from connector.commands.consent import DryRunOption
-from connector.commands.options import Output, OutputOption, duration_us, help_or_subcommand
+from connector.commands.options import Output, OutputOption, duration_s, duration_us, help_or_subcommand
 from connector.console import ConfigFile
-from connector.events.times import US_PER_S
 
 _FOLDER = Path(".connector-batch")
 _ABANDON_S = 3600.0
@@ -98,7 +97,7 @@ def run(  # noqa: PLR0913 - one for each option
     from connector.batch import dry_run as dry
     from connector.batch import session
 
-    timeout_s = duration_us(timeout, "--timeout") / US_PER_S
+    timeout_s = duration_s(timeout, "--timeout")
     session.check_goal(results, publish=publish)
     session.check_files(source, results)
     _check_output(output, dry_run=dry_run)
@@ -140,7 +139,7 @@ def submit(  # noqa: PLR0913 - one for each option
     from connector.batch import dry_run as dry
     from connector.batch import session
 
-    timeout_s = duration_us(timeout, "--timeout") / US_PER_S
+    timeout_s = duration_s(timeout, "--timeout")
     _check_output(output, dry_run=dry_run)
     session.check_ids(source, from_topic=from_topic, covers_all=covers_all, publish=publish)
     settings = session.configured(config, publish=publish or from_topic)
@@ -175,7 +174,7 @@ def fetch(  # noqa: PLR0913 - one for each option
     from connector.batch import dry_run as dry
     from connector.batch import session
 
-    timeout_s = duration_us(timeout, "--timeout") / US_PER_S
+    timeout_s = duration_s(timeout, "--timeout")
     _check_output(output, dry_run=dry_run)
     session.check_goal(results, publish=publish)
     settings = session.configured(config, publish=publish)

@@ -57,6 +57,11 @@ def help_or_subcommand(context: typer.Context) -> None:
         say(*context.get_help().splitlines())
 
 
+def duration_s(text: str, option: str) -> float:
+    """Return a duration in seconds. Raises `typer.BadParameter`, which names the `option`."""
+    return duration_us(text, option) / US_PER_S
+
+
 def duration_us(text: str, option: str | None = None) -> int:
     """Return a duration such as `90s`, `90m`, `24h` or `7d`, in microseconds.
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
-from connector.commands.options import Output, OutputOption, duration_us
+from connector.commands.options import Output, OutputOption, duration_s
 from connector.console import ConfigFile, configure, say
 from connector.errors import DependencyUnavailableError, WrongServerError
-from connector.events.times import US_PER_S
 from connector.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def provision(  # noqa: PLR0913 - one for each option
         with RegistryClient(settings.schema_registry) as registry:
             return make(settings.kafka, Cluster(settings.kafka), registry, dry_run=dry_run)
 
-    show(patiently(attempt, duration_us(wait, "--wait") / US_PER_S), settings, output, dry_run=dry_run)
+    show(patiently(attempt, duration_s(wait, "--wait")), settings, output, dry_run=dry_run)
 
 
 def show(plan: "Plan", settings: Settings, output: Output, *, dry_run: bool) -> NoReturn:
