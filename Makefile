@@ -27,7 +27,7 @@ unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check lint unit coverage versions stories integration chart cluster-test deploy image-test monitoring faults \
+.PHONY: help demo test check lint unit coverage versions stories integration chart generate cluster-test deploy image-test monitoring faults \
   bench audit image base release check-tag image-push image-start image-sbom image-sign image-digest chart-push chart-sign \
   chart-digest format venv lock clean chromium curl go java jq postgres prometheus
 
@@ -75,8 +75,12 @@ integration: java prometheus chromium postgres $(VENV)/dev.stamp ## Run the test
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
 	$(call step,integration tests,LONG=$(LONG) $(INTEGRATION))
 
-chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart; `python -m tests.chart.generate` regenerates what is derived from it
+chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart
 	$(call step,chart tests,HELM=$(HELM) $(BIN)/python -m pytest -n 2 --dist loadfile tests/chart)
+
+generate: $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Write what docs and chart derive from the code: tables, AsyncAPI, the schema of the values, the chart's page
+	$(call step,tables of the docs,$(BIN)/python -m tests.unit.docs.tables)
+	$(call step,what derives from the chart,HELM=$(HELM) $(BIN)/python -m tests.chart.generate)
 
 cluster-test: $(HELM)-$(HELM_VERSION).stamp $(CLUSTER)/v$(KUBERNETES_VERSION).stamp $(VENV)/dev.stamp ## Install, scale, upgrade and roll back on a real API server; builds it the first time, about 6 minutes, with Go
 	$(call step,cluster tests,$(BIN)/python -m pytest -rs tests/cluster)
