@@ -266,7 +266,10 @@ class GroupCommit:
                 opening.set_result(None)
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
-        """Commit all parts at once; if that fails, resolve each alone; leave a producer for the next."""
+        """Commit all parts at once; if that fails, resolve each alone; leave a producer for the next.
+
+        None if all were lost meanwhile: it would fence a successor that has our transactional id.
+        """
         until_s = self._monotonic_s() + RESOLVE_S
         self._ensure_writer(until_s)
         began_s = self._monotonic_s()
@@ -277,7 +280,8 @@ class GroupCommit:
         else:
             for waiting in group:
                 waiting.done.set_result(Committed(waiting.part.place, duration_s))
-        self._ensure_writer(until_s)
+        if any(waiting.is_wanted() for waiting in group):
+            self._ensure_writer(until_s)
 
     def _clear_up(self, group: Sequence[_Waiting], error: Exception, began_s: float, until_s: float) -> None:
         """Answer the parts of a failed transaction; if others may own them by now, back off for a while."""

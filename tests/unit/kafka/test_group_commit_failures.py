@@ -7,6 +7,7 @@ import pytest
 
 from connector.errors import FencedError, WriterLostError
 from connector.kafka.group_commit import TRANSACTION_TIMEOUT_S, ReplacementCause
+from connector.kafka.transaction import Part, Record
 from tests.rig.process import wait_until
 from tests.unit.kafka.group import PATIENCE_S, A, B, Bench, C, Fate
 
@@ -165,6 +166,19 @@ def test_part_of_a_partition_that_was_lost_is_not_tried(bench: Bench, fate: Fate
     with pytest.raises(WriterLostError, match="no longer counts this process as the owner"):
         commits[1].result()
     assert bench.kafka.transactions[1:] == ([[B]] if fate is Fate.ABORTED else [])
+
+
+@pytest.mark.parametrize("fate", [Fate.COMMITTED, Fate.ANSWER_LOST, Fate.NOT_WRITTEN])
+def test_process_that_lost_what_it_committed_makes_no_producer(bench: Bench, fate: Fate) -> None:
+    """A pod that was paused and replaced: its successor has the same transactional id, and would be fenced."""
+    [lost] = bench.join(A)
+    bench.kafka.attempt_takes_s = 7.7
+    bench.kafka.fates = [fate]
+    bench.on_pause = lost.lose
+    wait([bench.start(lost, b"a")], PATIENCE_S)
+    with pytest.raises(WriterLostError):  # taken once the thread is done with the part before
+        bench.group.commit(Part(A, [], Record("ledger", b"k", b"b"), 2), lambda: False)
+    assert bench.kafka.made == 1
 
 
 def test_partition_may_be_lost_in_the_moment_after_a_long_transaction(bench: Bench) -> None:
