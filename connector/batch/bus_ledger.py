@@ -24,7 +24,7 @@ from connector.events.schemas import BATCH_LEDGER
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.clients import producer_config
 from connector.kafka.cluster import Cluster
-from connector.kafka.group_commit import SLOW_COMMIT_S
+from connector.kafka.current_writer import SLOW_COMMIT_S
 from connector.kafka.reading import TopicReader, entry_decoder
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import TopicNames

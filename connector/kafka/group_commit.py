@@ -13,12 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Protocol
 
-from connector.errors import ConnectorError, FencedError, HungError, WriterLostError
+from connector.errors import FencedError, HungError, WriterLostError
 from connector.events.catalog import StreamPartition
-from connector.kafka.clients import TRANSACTION_TIMEOUT_MS
+from connector.kafka.current_writer import CurrentWriter, ReplacementCause
 from connector.kafka.restore import Tail
 from connector.kafka.threads import THREADS, Threads
 from connector.kafka.transaction import (
@@ -36,31 +35,9 @@ RESOLVE_S = 20.0
 
 After that a stream partition restores, which resolves it in any case.
 """
-SLOW_COMMIT_S = 1.0
-"""A commit that took longer is followed by a new producer.
-
-librdkafka lacks KIP-890: a delayed end of this transaction must find an old epoch, not the next transaction. The end
-is sent a second time only after the producer's retry back-off, which is longer than this.
-"""
-TRANSACTION_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1000
-"""How long Kafka keeps an uncommitted transaction open; a new owner waits that long for its end."""
-_LONG_S = 5.0
-"""During a longer attempt the whole process may have been paused, and may have lost stream partitions."""
-_NEWS_S = 1.0
-"""How long to wait for the consumer group to report that, before the next attempt."""
-_RETRY_S = 0.5
-"""How long after a failure to make a producer the next one is tried."""
 _IDLE_POLL_S = 1.0
 """How often an idle producer is polled: its statistics queue up until then."""
 _CLOSED = "the process ends"
-
-
-class ReplacementCause(StrEnum):
-    """Why a producer was replaced: a closed set, public."""
-
-    SLOW_COMMIT = "slow-commit"
-    FAILED = "failed"
-    FENCED = "fenced"
 
 
 class ReadTail(Protocol):
@@ -102,14 +79,10 @@ class GroupCommit:
         threads: Threads = THREADS,
     ) -> None:
         self._threads = threads
-        self._pause = threads.pause
-        self._suspects = suspects
-        self._make_writer = make_writer
-        self._read_tail = read_tail
-        self._on_replaced = on_replaced
         self._monotonic_s = threads.monotonic_s
-        self._writer: TransactionalWriter | None = None
-        self._failure: tuple[type[WriterLostError], str] = WriterLostError, "there is no producer yet"
+        self._writer = CurrentWriter(make_writer, on_replaced, threads)
+        self._read_tail = read_tail
+        self._suspects = suspects
         self._changed = threads.condition()
         self._parts: deque[_Waiting] = deque()
         self._openings: list[Future[None]] = []
@@ -186,7 +159,7 @@ class GroupCommit:
     def _run(self) -> None:
         """Make a producer, which ends what an earlier run of the process left open, and commit until closed."""
         try:
-            self._make_writer_if_none()
+            self._writer.make()
             while self._await_work():
                 self._work()
         finally:
@@ -203,7 +176,7 @@ class GroupCommit:
     def _await_work(self) -> bool:
         """Wait until there is something to do and all parts that are due have arrived; return False when closed."""
         while not self._wait_for_work():
-            self._poll()
+            self._writer.poll()
         with self._changed:
             until_s = self._monotonic_s() + GATHER_S
             while not self._is_closed and self._is_someone_due() and (left_s := until_s - self._monotonic_s()) > 0:
@@ -216,14 +189,6 @@ class GroupCommit:
             if not (self._parts or self._openings or self._is_closed):
                 self._changed.wait(_IDLE_POLL_S)
             return bool(self._parts or self._openings or self._is_closed)
-
-    def _poll(self) -> None:
-        """Poll the idle producer for callbacks; one that fails at that is dropped."""
-        if self._writer is not None:
-            try:
-                self._writer.poll()
-            except Exception as error:  # noqa: BLE001 - whatever a callback raises, the thread must live
-                self._lose(_cause_of(error), error)
 
     def _is_someone_due(self) -> bool:
         """Whether a part is due by now; a long overdue one is not waited for."""
@@ -257,13 +222,14 @@ class GroupCommit:
 
     def _open(self, openings: Iterable[Future[None]]) -> None:
         if self._is_outdated:
-            self._writer, self._is_outdated = None, False
-        self._make_writer_if_none()
+            self._writer.drop()
+            self._is_outdated = False
+        self._writer.make()
         for opening in openings:
-            if self._writer is None:
-                opening.set_exception(self._lost())
-            else:
+            if self._writer.is_there:
                 opening.set_result(None)
+            else:
+                opening.set_exception(self._writer.loss())
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
         """Commit all parts at once; if that fails, resolve each alone; leave a producer for the next.
@@ -271,23 +237,26 @@ class GroupCommit:
         None if all were lost meanwhile: it would fence a successor that has our transactional id.
         """
         until_s = self._monotonic_s() + RESOLVE_S
-        self._ensure_writer(until_s)
+        self._make_writer(until_s)
         began_s = self._monotonic_s()
         try:
-            duration_s = self._attempt([waiting.part for waiting in group])
+            duration_s = self._writer.commit([waiting.part for waiting in group])
         except Exception as error:  # noqa: BLE001 - whatever it was, it may be the matter of one part
             self._clear_up(group, error.with_traceback(None), began_s, until_s)
         else:
             for waiting in group:
                 waiting.done.set_result(Committed(waiting.part.place, duration_s))
         if any(waiting.is_wanted() for waiting in group):
-            self._ensure_writer(until_s)
+            self._make_writer(until_s)
+
+    def _make_writer(self, until_s: float) -> None:
+        self._writer.make_until(until_s, lambda: self._is_closed)
 
     def _clear_up(self, group: Sequence[_Waiting], error: Exception, began_s: float, until_s: float) -> None:
         """Answer the parts of a failed transaction; if others may own them by now, back off for a while."""
-        if self._failure[0] is FencedError:
+        if self._writer.is_fenced:
             for waiting in group:
-                waiting.done.set_exception(self._lost())
+                waiting.done.set_exception(self._writer.loss())
         elif isinstance(error, MisplacedError):
             for waiting in group:
                 if (detail := error.misplaced.get(waiting.part.partition)) is not None:
@@ -303,31 +272,6 @@ class GroupCommit:
                 self._suspects.add(waiting.part.partition)
                 waiting.done.set_exception(UndeliveredError([waiting.part.partition]))
 
-    def _attempt(self, parts: Sequence[Part]) -> float:
-        """Commit these parts, and drop the producer if that fails or takes long.
-
-        An attempt has `DEADLINE_S`. One that took as long as Kafka keeps a transaction open was paused, with the whole
-        process, and its partitions may have other owners by now: it counts as fenced.
-        """
-        writer, began_s = self._writer, self._monotonic_s()
-        if writer is None:
-            raise self._lost()
-        try:
-            duration_s = writer.commit(parts)
-        except Exception as error:
-            if (stood_s := self._monotonic_s() - began_s) >= TRANSACTION_TIMEOUT_S:
-                fenced = FencedError(f"the process was paused for {stood_s:.0f} s during a transaction: {error}")
-                self._lose(ReplacementCause.FENCED, fenced)
-                raise fenced from None
-            self._lose(_cause_of(error), error)
-            raise
-        finally:
-            if self._monotonic_s() - began_s >= _LONG_S:
-                self._pause(_NEWS_S)
-        if duration_s > SLOW_COMMIT_S:
-            self._lose(ReplacementCause.SLOW_COMMIT, WriterLostError(f"a commit took {duration_s:.1f} s"))
-        return duration_s
-
     def _resolve(self, group: Iterable[_Waiting], began_s: float, until_s: float) -> None:
         """Find out whether each part was committed, and commit those that were not."""
         for waiting in group:
@@ -341,12 +285,12 @@ class GroupCommit:
 
     def _resolve_one(self, part: Part, until_s: float) -> int:
         """Return the offset of the entry of `part`, once it is committed."""
-        self._ensure_writer(until_s)
-        kind, text = self._failure
-        if kind is FencedError:
-            raise self._lost()
-        if self._writer is None or self._monotonic_s() >= until_s:
-            raise WriterLostError(f"the outcome of the transaction was not known within {RESOLVE_S:.0f} s: {text}")
+        self._make_writer(until_s)
+        if self._writer.is_fenced:
+            raise self._writer.loss()
+        if not self._writer.is_there or self._monotonic_s() >= until_s:
+            reason = self._writer.loss()
+            raise WriterLostError(f"the outcome of the transaction was not known within {RESOLVE_S:.0f} s: {reason}")
         tail = self._read_tail(part.partition, part.place, lambda: self._monotonic_s() >= until_s)
         if tail.entries:
             if tail.entries[0] == (part.place, part.entry.value):
@@ -355,7 +299,7 @@ class GroupCommit:
         if tail.end < part.place:
             raise WriterLostError(f"the ledger of {part.partition} is known up to {part.place}, but ends at {tail.end}")
         try:
-            self._attempt([replace(part, place=tail.end)])
+            self._writer.commit([replace(part, place=tail.end)])
         except MisplacedError as error:
             raise FencedError(str(error)) from error
         except FencedError:
@@ -364,36 +308,3 @@ class GroupCommit:
             self._suspects.add(part.partition)
             raise
         return tail.end
-
-    def _ensure_writer(self, until_s: float) -> None:
-        """Make a producer if there is none, trying until then; give up if another process has our id."""
-        while self._writer is None and self._failure[0] is not FencedError:
-            if self._is_closed or self._monotonic_s() >= until_s:
-                return
-            self._make_writer_if_none()
-            if self._writer is None:
-                self._pause(_RETRY_S)
-
-    def _make_writer_if_none(self) -> None:
-        """Make a producer if there is none; on failure set `_failure`."""
-        if self._writer is None:
-            try:
-                self._writer = self._make_writer()
-            except ConnectorError as error:
-                self._failure = WriterLostError, str(error)
-            except Exception as error:  # noqa: BLE001 - the waiting committer needs the outcome, whatever failed
-                self._failure = WriterLostError, f"{type(error).__name__}: {error}"
-
-    def _lose(self, cause: ReplacementCause, error: Exception) -> None:
-        """Drop the producer; of the error keep only kind and text, since its traceback would keep everything alive."""
-        self._writer = None
-        self._failure = FencedError if cause is ReplacementCause.FENCED else WriterLostError, str(error)
-        self._on_replaced(cause, str(error))
-
-    def _lost(self) -> WriterLostError:
-        kind, text = self._failure
-        return kind(text)
-
-
-def _cause_of(error: Exception) -> ReplacementCause:
-    return ReplacementCause.FENCED if isinstance(error, FencedError) else ReplacementCause.FAILED

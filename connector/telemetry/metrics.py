@@ -25,7 +25,7 @@ from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.messages import EndReason, Verdict
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS
 from connector.events.decode import Reason
-from connector.kafka.group_commit import ReplacementCause
+from connector.kafka.current_writer import ReplacementCause
 from connector.source.connect_limiter import WaitReason
 from connector.telemetry.delays import Delays
 from connector.telemetry.drift import OTHER, Names

@@ -7,7 +7,7 @@ import structlog
 from connector import __version__
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
-from connector.kafka.group_commit import ReplacementCause
+from connector.kafka.current_writer import ReplacementCause
 from connector.kafka.statistics import ProducerStatistics
 from connector.quoting import shown
 from connector.telemetry.drift import OTHER

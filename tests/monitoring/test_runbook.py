@@ -7,7 +7,7 @@ import pytest
 
 from connector.coverage.gap import Gap, GapCause, GapState
 from connector.coverage.messages import Verdict
-from connector.kafka.group_commit import ReplacementCause
+from connector.kafka.current_writer import ReplacementCause
 from connector.telemetry.metrics import RestartCause
 from connector.x.errors import FailureReason
 from tests.rig.log_events import log_events

@@ -11,7 +11,8 @@ from typing import cast
 from connector.errors import ConnectorError, WriterLostError
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.kafka.commits import PartitionWriter
-from connector.kafka.group_commit import GroupCommit, ReplacementCause
+from connector.kafka.current_writer import ReplacementCause
+from connector.kafka.group_commit import GroupCommit
 from connector.kafka.restore import Tail
 from connector.kafka.threads import Threads
 from connector.kafka.transaction import Committed, MisplacedError, Part, Record, TransactionalWriter

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from connector.kafka.clients import admin_config, group_consumer_config, producer_config, reader_config
-from connector.kafka.group_commit import SLOW_COMMIT_S
+from connector.kafka.current_writer import SLOW_COMMIT_S
 from connector.settings import KafkaSettings, SaslSettings, TlsSettings
 from tests.unit.kafka.client_properties import SETTINGS, of_all_clients
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from connector.errors import ConnectorError, DependencyUnavailableError, HungError, WriterLostError
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
-from connector.kafka.group_commit import RESOLVE_S, SLOW_COMMIT_S, ReplacementCause
+from connector.kafka.current_writer import SLOW_COMMIT_S, ReplacementCause
+from connector.kafka.group_commit import RESOLVE_S
 from connector.kafka.transaction import Record, UndeliveredError
 from tests.rig.process import wait_until
 from tests.unit.kafka.group import PATIENCE_S, A, B, Bench, C, Fate, Records

@@ -6,7 +6,7 @@ from concurrent.futures import wait
 import pytest
 
 from connector.errors import FencedError, WriterLostError
-from connector.kafka.group_commit import TRANSACTION_TIMEOUT_S, ReplacementCause
+from connector.kafka.current_writer import TRANSACTION_TIMEOUT_S, ReplacementCause
 from connector.kafka.transaction import Part, Record
 from tests.rig.process import wait_until
 from tests.unit.kafka.group import PATIENCE_S, A, B, Bench, C, Fate

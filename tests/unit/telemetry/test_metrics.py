@@ -13,7 +13,7 @@ from connector.coverage.messages import EndReason, Verdict
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.events.decode import Reason
 from connector.events.times import US_PER_S
-from connector.kafka.group_commit import ReplacementCause
+from connector.kafka.current_writer import ReplacementCause
 from connector.kafka.ledger import Mode
 from connector.kafka.statistics import ProducerStatistics
 from connector.source.connect_limiter import WaitReason

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from connector.events.catalog import STREAM_PARTITIONS, STREAMS, StreamPartition
 from connector.events.times import US_PER_S
-from connector.kafka.group_commit import ReplacementCause
+from connector.kafka.current_writer import ReplacementCause
 from connector.kafka.statistics import ProducerStatistics
 from connector.telemetry.drift import OTHER
 from connector.telemetry.gauges import NAMESPACE

@@ -23,7 +23,8 @@ from connector.errors import (
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.kafka import transaction
 from connector.kafka.commits import Commits, PartitionWriter
-from connector.kafka.group_commit import GroupCommit, ReplacementCause
+from connector.kafka.current_writer import ReplacementCause
+from connector.kafka.group_commit import GroupCommit
 from connector.kafka.restore import STABLE_DEADLINE_S, Tail
 from connector.kafka.transaction import Record, TransactionalWriter
 from tests.unit.kafka.transactions.kafka import Kafka, Producer, Where
