@@ -24,7 +24,7 @@ from connector.events.avro import AvroDecoder, split_prefix
 from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamPartition
 from connector.events.schemas import event_schema
 from connector.kafka.clients import reader_config
-from connector.kafka.ledger import decode_shipped, read_entry
+from connector.kafka.ledger_decoding import decode_shipped, read_entry
 from connector.kafka.topics import TopicNames
 from connector.settings import KafkaSettings, RunSettings
 from tests.rig.service import Probe

@@ -13,7 +13,7 @@ from benchmarks.usage import rss_bytes
 from benchmarks.watch import watch
 from connector.coverage.known_ids import KnownIds
 from connector.events.catalog import StreamPartition
-from connector.kafka.ledger import decode_shipped
+from connector.kafka.ledger_decoding import decode_shipped
 from connector.kafka.restore import LedgerReader
 from connector.settings import RunSettings
 from tests.rig.process import wait_until

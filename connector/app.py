@@ -24,7 +24,7 @@ from connector.kafka.clients import producer_config, try_properties
 from connector.kafka.cluster import Cluster
 from connector.kafka.commits import Commits
 from connector.kafka.group_commit import GroupCommit
-from connector.kafka.ledger import EntryDecoder
+from connector.kafka.ledger_decoding import EntryDecoder
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader, Tail
 from connector.kafka.schema_ids import SchemaIds

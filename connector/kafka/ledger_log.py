@@ -15,7 +15,8 @@ from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
 from connector.kafka.clients import ClientProperties, OwnsConsumer, make, reader_config
 from connector.kafka.cluster import Cluster
-from connector.kafka.ledger import LedgerEntry, read_entry
+from connector.kafka.ledger import LedgerEntry
+from connector.kafka.ledger_decoding import read_entry
 from connector.kafka.reading import SILENCE_S, ReadRecord, as_record, is_end, is_of_use, silent, take, unavailable
 from connector.kafka.topics import LEDGER_PARTITIONS, TopicNames
 from connector.settings import KafkaSettings

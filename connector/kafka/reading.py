@@ -28,7 +28,7 @@ from connector.events.schemas import LEDGER, AvroSchema
 from connector.events.times import format_us
 from connector.kafka.clients import OwnsConsumer, make, reader_config
 from connector.kafka.cluster import Cluster
-from connector.kafka.ledger import EntryDecoder
+from connector.kafka.ledger_decoding import EntryDecoder
 from connector.kafka.outages import cause
 from connector.kafka.registry import RegistryClient
 from connector.kafka.topics import subject

@@ -17,7 +17,8 @@ from connector.errors import DependencyUnavailableError, OwnCorruptionError
 from connector.events.catalog import StreamPartition
 from connector.kafka.clients import ClientProperties, admin_config, reader_config
 from connector.kafka.digests import entry_digest
-from connector.kafka.ledger import LedgerEntry, Mode, check_contiguous, read_entry
+from connector.kafka.ledger import LedgerEntry, Mode, check_contiguous
+from connector.kafka.ledger_decoding import read_entry
 from connector.kafka.reading import TopicReader
 from connector.kafka.topics import TopicNames
 from connector.quoting import shown

@@ -28,7 +28,8 @@ from connector.events.catalog import EVENT_TYPES, StreamPartition
 from connector.events.identity import pack_ids
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.clients import ClientProperties, producer_config, try_properties
-from connector.kafka.ledger import Counts, LedgerEntry, Mode, decode_shipped, first_entry, is_plausible
+from connector.kafka.ledger import Counts, LedgerEntry, Mode, first_entry, is_plausible
+from connector.kafka.ledger_decoding import decode_shipped
 from connector.kafka.ledger_log import LedgerLog
 from connector.kafka.reading import (
     AvroReader,

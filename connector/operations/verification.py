@@ -14,7 +14,8 @@ from connector.events.catalog import EVENT_TYPES, STREAM_PARTITIONS, StreamParti
 from connector.events.times import US_PER_S
 from connector.kafka.cluster import Cluster
 from connector.kafka.digests import entry_digest
-from connector.kafka.ledger import COVERAGE_RECORD, DEAD_LETTER, REPLAYED, read_entry
+from connector.kafka.ledger import COVERAGE_RECORD, DEAD_LETTER, REPLAYED
+from connector.kafka.ledger_decoding import read_entry
 from connector.kafka.reading import (
     AvroReader,
     ForeignRecordError,

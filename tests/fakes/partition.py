@@ -15,7 +15,8 @@ from connector.events.decode import LongLine
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.commits import PartitionWriter
 from connector.kafka.digests import entry_digest
-from connector.kafka.ledger import LedgerEntry, Writer, decode_shipped, first_entry, read_entry
+from connector.kafka.ledger import LedgerEntry, Writer, first_entry
+from connector.kafka.ledger_decoding import decode_shipped, read_entry
 from connector.kafka.restore import OffsetEntry
 from connector.kafka.topics import TopicNames
 from connector.kafka.transaction import Committed, Record

@@ -20,7 +20,8 @@ from connector.events.identity import unpack_ids
 from connector.events.times import US_PER_S, format_us
 from connector.kafka.clients import producer_config
 from connector.kafka.cluster import Cluster
-from connector.kafka.ledger import LedgerEntry, Mode, decode_shipped
+from connector.kafka.ledger import LedgerEntry, Mode
+from connector.kafka.ledger_decoding import decode_shipped
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader
 from connector.kafka.topics import TopicNames

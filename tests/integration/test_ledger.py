@@ -16,7 +16,8 @@ from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER, AvroSchema
 from connector.events.times import US_PER_S
 from connector.kafka.clients import producer_config
-from connector.kafka.ledger import Counts, EntryDecoder, Mode, decode_shipped
+from connector.kafka.ledger import Counts, Mode
+from connector.kafka.ledger_decoding import EntryDecoder, decode_shipped
 from connector.kafka.registry import RegistryClient
 from connector.kafka.restore import LedgerReader
 from connector.kafka.topics import TopicNames, subject

@@ -14,7 +14,8 @@ from connector.events.avro import AvroEncoder
 from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
 from connector.events.times import US_PER_S
-from connector.kafka.ledger import LedgerEntry, decode_shipped, first_entry
+from connector.kafka.ledger import LedgerEntry, first_entry
+from connector.kafka.ledger_decoding import decode_shipped
 from connector.kafka.ledger_log import LedgerLog
 from connector.settings import KafkaSettings, Settings
 from tests.rig.service import make_config, provisioned

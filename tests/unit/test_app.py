@@ -25,7 +25,7 @@ from connector.events.catalog import StreamPartition
 from connector.events.schemas import COVERAGE, LEDGER, AvroSchema
 from connector.events.times import US_PER_S
 from connector.kafka.cluster import Cluster
-from connector.kafka.ledger import read_entry
+from connector.kafka.ledger_decoding import read_entry
 from connector.kafka.registry import RegistryClient
 from connector.settings import (
     HttpSettings,

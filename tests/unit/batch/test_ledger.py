@@ -12,7 +12,7 @@ from connector.batch.ledger import BatchLedgerEntry, read_entry
 from connector.errors import DependencyUnavailableError, NotProvisionedError, OwnCorruptionError
 from connector.events.avro import AvroEncoder
 from connector.events.schemas import BATCH_LEDGER, LEDGER, AvroSchema
-from connector.kafka.ledger import EntryDecoder
+from connector.kafka.ledger_decoding import EntryDecoder
 from connector.kafka.topics import MESSAGE_MAX_BYTES
 from connector.x.batch_api import JobType
 from tests.fakes.x import NOW_US

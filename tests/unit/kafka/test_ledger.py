@@ -16,16 +16,8 @@ from connector.events.avro import AvroEncoder
 from connector.events.catalog import STREAM_PARTITIONS, StreamPartition
 from connector.events.identity import pack_ids
 from connector.events.schemas import LEDGER
-from connector.kafka.ledger import (
-    CLOCKS_APART_US,
-    Counts,
-    EntryDecoder,
-    LedgerEntry,
-    Mode,
-    check_contiguous,
-    first_entry,
-    read_entry,
-)
+from connector.kafka.ledger import CLOCKS_APART_US, Counts, LedgerEntry, Mode, check_contiguous, first_entry
+from connector.kafka.ledger_decoding import EntryDecoder, read_entry
 
 _PARTITION = StreamPartition("user", 3)
 _IDS = tuple(bytes([number]) * 16 for number in range(3))

@@ -13,7 +13,8 @@ from connector.events.catalog import StreamPartition
 from connector.events.schemas import LEDGER
 from connector.kafka.clients import ClientProperties
 from connector.kafka.digests import entry_digest
-from connector.kafka.ledger import CLOCKS_APART_US, EntryDecoder, LedgerEntry, Mode, first_entry
+from connector.kafka.ledger import CLOCKS_APART_US, LedgerEntry, Mode, first_entry
+from connector.kafka.ledger_decoding import EntryDecoder
 from connector.kafka.restore import STABLE_DEADLINE_S, LedgerReader, OffsetEntry, Restored, Tail
 from connector.settings import KafkaSettings
 

@@ -9,7 +9,8 @@ from connector.coverage.gap import Gap, GapCause, GapState, Suspicion
 from connector.events.catalog import StreamPartition
 from connector.events.decode import DeadLetter, Event, Reason, decode
 from connector.events.times import format_us
-from connector.kafka.ledger import Mode, decode_shipped, first_entry, read_entry
+from connector.kafka.ledger import Mode, first_entry
+from connector.kafka.ledger_decoding import decode_shipped, read_entry
 from connector.kafka.records import UnencodableError
 from tests.fakes.bodies import EVENT_AT, EVENT_AT_NS, SAMPLES, TWEET_DELETE, Sample, line_of
 from tests.fakes.partition import LIMITS, NAMES, PARTITION, builder, header_of, value_of

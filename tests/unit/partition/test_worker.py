@@ -18,7 +18,8 @@ from connector.errors import (
     WriterLostError,
 )
 from connector.events.catalog import StreamPartition
-from connector.kafka.ledger import decode_shipped, first_entry
+from connector.kafka.ledger import first_entry
+from connector.kafka.ledger_decoding import decode_shipped
 from connector.kafka.restore import LedgerReader, OffsetEntry, Restored
 from connector.kafka.transaction import Committed, Record
 from connector.partition.worker import CORRUPT_WAIT_S, HUNG_S, PartitionWorker, SharedResources

@@ -16,7 +16,8 @@ from connector.errors import NotProvisionedError, OwnCorruptionError
 from connector.events.avro import AvroDecoder, AvroEncoder, split_prefix
 from connector.events.catalog import EVENT_TYPES
 from connector.events.schemas import BATCH_LEDGER, GAP, LEDGER, AvroSchema
-from connector.kafka.ledger import OWN_KINDS, EntryDecoder, LedgerEntry, RecordSet, is_event, read_entry
+from connector.kafka.ledger import OWN_KINDS, LedgerEntry, RecordSet, is_event
+from connector.kafka.ledger_decoding import EntryDecoder, read_entry
 from connector.x.batch_api import JobType
 from tests.unit.state.snapshot import (
     FOLDER,

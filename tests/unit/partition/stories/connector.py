@@ -12,7 +12,8 @@ from connector.coverage.messages import Ended, EndReason, KeepAlive, LinesRead, 
 from connector.coverage.plan import Contract, Live, Plan, is_grantable, next_plan
 from connector.coverage.recovery import MINUTE_US
 from connector.events.times import US_PER_S
-from connector.kafka.ledger import decode_shipped, first_entry, read_entry
+from connector.kafka.ledger import first_entry
+from connector.kafka.ledger_decoding import decode_shipped, read_entry
 from connector.kafka.restore import OffsetEntry
 from connector.partition.batch import Transaction
 from connector.partition.state import PartitionState
