@@ -60,6 +60,14 @@ def test_log_events_that_are_looked_for_exist() -> None:
     assert asked <= {event.name for event in log_events()}
 
 
+def test_log_events_that_may_need_a_person_lead_somewhere() -> None:
+    """Each error and each warning is in the table of log events."""
+    _, _, table = PAGE.partition("\n## Log events\n")
+    first_cells = "".join(re.findall(r"^\| (`.+?) \|", table, re.MULTILINE))
+    known = {event.name for event in log_events() if event.level in {"error", "warning"}}
+    assert set(re.findall(r"`(\w+)`", first_cells)) == known
+
+
 def test_gap_causes_and_reasons_to_fail_are_all_there() -> None:
     """The tables leave no value out that the connector can give."""
     lost, suspected = section("ComplianceGapRecorded"), section("ComplianceGapSuspected")
