@@ -242,10 +242,11 @@ def test_only_records_count_and_no_more_are_read_than_a_bound(kafka: Kafka, conf
         assert (look().records, look().is_exact, len(foreign)) == (3, True, 3)
         write(MOST_RECORDS)
         write(20)
+        # A commit is answered before its marker is written, and behind the bound markers count.
+        wait_until(lambda: look() == look(), "looks agree")
         bound = look()
         assert not bound.is_exact
         assert MOST_RECORDS + 23 <= bound.records < MOST_RECORDS + 40
-        assert look() == bound
         assert len(foreign) == MOST_RECORDS
         assert bound.oldest_event_us is not None
         with _member(config, "one", _DELETES) as consumer:
