@@ -98,13 +98,25 @@ class BusLedger:
         state = None if self._last is None else unfinished(self._last)
         if self._last is not None and state is not None:
             self._await_silence_of(self._last)
-        try:
-            self._open()
-        except WriterLostError as error:
-            raise DependencyUnavailableError(f"Kafka did not accept a producer: {error}") from error
+        self._replace_runner()
         if state is not None:
             self.save(state)  # from now on other runners see this one
         return state
+
+    def _replace_runner(self) -> None:
+        """Make the first producer, which fences the previous runner's.
+
+        Tried as often as a commit: a broker that has just started answers before it has loaded its transactions.
+        """
+        for _ in range(_MOST_TRIES):
+            try:
+                self._open()
+            except WriterLostError as error:
+                problem = error
+            else:
+                return
+            self._sleep(_RETRY_S)
+        raise DependencyUnavailableError(f"Kafka did not accept a producer: {problem}") from problem
 
     def _await_silence_of(self, last: BatchLedgerEntry) -> None:
         """Wait until a runner is known to be gone: it writes an entry every 20 s, and this raises if it does."""

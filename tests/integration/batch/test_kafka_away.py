@@ -106,6 +106,17 @@ def test_kafka_away_at_the_start_ends_the_run_before_x_is_asked(stage: BatchStag
     stage.check()
 
 
+def test_kafka_that_leaves_the_first_producer_without_an_answer_is_asked_again(
+    stage: BatchStage, proxy: KafkaProxy
+) -> None:
+    """As a broker does that has just started and still loads its transactions."""
+    opening = proxy.hold(_INIT_PRODUCER_ID, f"{stage.prefix}.batch.tweets")
+    with stage.runner() as runner:
+        opening.await_caught()
+        assert runner.wait() == 0, runner.stderr
+    stage.check()
+
+
 def test_registry_unavailable_at_the_start_ends_the_run_before_x_is_asked(
     stage: BatchStage, proxy: KafkaProxy, door: TcpProxy
 ) -> None:
