@@ -41,7 +41,7 @@ from connector.simulator.playlist import Playlist
 from connector.simulator.record import Emitted
 from connector.simulator.world import World
 
-_POLL_S = 0.02
+_POLL_S = 0.05
 _LINES_PER_WRITE = 500
 _LINE_END = b"\r\n"
 _ENDLESS = b'{"data":{"delete":{"tweet":{"id":"'

@@ -18,7 +18,7 @@ from connector.simulator.record import Emitted, PartitionLog
 _SHARES = {"tweet": 0.80, "user": 0.13, "like": 0.06, "label": 0.01}
 """Each stream's share of the events."""
 
-_TICK_S = 0.01
+_TICK_S = 0.02
 _MOST_IN_ARREARS_S = 1.0
 _ONE_HOLD = 1000
 """Events emitted at most before others get their turn."""
