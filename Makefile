@@ -73,6 +73,7 @@ stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies,
 
 integration: java prometheus chromium postgres $(VENV)/dev.stamp ## Run the tests on real Kafka and registry; LONG=1 runs the long ones, too
 	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+	$(call step,Go example,! go -C examples/go list -m >/dev/null 2>&1 || go -C examples/go build -o /dev/null .)
 	$(call step,integration tests,LONG=$(LONG) $(INTEGRATION))
 
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart

@@ -108,8 +108,9 @@ def test_topic_missing_producing_creates_nothing(kafka: Kafka, prefix: str) -> N
     assert _produce_one(settings, f"{prefix}.missing", b"") == [KafkaError.UNKNOWN_TOPIC_OR_PART]
 
 
+@pytest.mark.long
 def test_three_brokers_leader_killed_commits_go_on_and_nothing_is_lost() -> None:
-    """With three brokers the death of a leader costs no committed record, and the broker comes back."""
+    """The death of a leader costs no committed record, and the broker comes back; fault scenarios rely on it."""
     with KafkaCluster(brokers=3) as cluster:
         _create_topic(
             cluster.bootstrap_servers, "t", num_partitions=1, replication_factor=3, config={"min.insync.replicas": "2"}
