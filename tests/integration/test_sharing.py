@@ -107,7 +107,7 @@ def test_replicas_share_what_there_is_to_do_evenly(config: Config, tmp_path: Pat
     The first one waits for a member whose session has not ended, and says so within 5 s.
     """
     with _Replicas(tmp_path, config, streams) as replicas:
-        replicas.start("z", session_timeout_ms=12_000)
+        replicas.start("z", session_timeout_ms=20_000)
         replicas.await_balance()
         replicas.stop("z")
         for name in "abcd":

@@ -78,6 +78,7 @@ def _topics(published: Published, name: str, partitions: int) -> Iterator[dict[s
     new = [NewTopic(topic, partitions, 1, config={"cleanup.policy": "compact"}) for topic in topics.values()]
     for creation in admin.create_topics(new).values():
         creation.result()
+    wait_until(lambda: admin.list_topics(timeout=_TIMEOUT_S).topics.keys() >= set(topics.values()), "they can be seen")
     yield topics
     for deletion in admin.delete_topics(list(topics.values())).values():
         deletion.result()
