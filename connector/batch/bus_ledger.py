@@ -106,17 +106,29 @@ class BusLedger:
     def _replace_runner(self) -> None:
         """Make the first producer, which fences the previous runner's.
 
-        Tried as often as a commit: a broker that has just started answers before it has loaded its transactions.
+        Tried as often as a commit: a broker that has just started answers before it has loaded its transactions. Until
+        there is a producer another runner may commit, so the state is compared with the ledger again once there is.
         """
-        for _ in range(_MOST_TRIES):
+        for tries_left in reversed(range(_MOST_TRIES)):
+            self._check_last()  # a new producer would fence another runner, so look before it is made
             try:
                 self._open()
             except WriterLostError as error:
-                problem = error
+                if not tries_left:
+                    raise DependencyUnavailableError(f"Kafka did not accept a producer: {error}") from error
+                self._report(f"Kafka did not accept a producer, trying again: {error}")
+                self._sleep(_RETRY_S)
             else:
+                self._check_last()
                 return
-            self._sleep(_RETRY_S)
-        raise DependencyUnavailableError(f"Kafka did not accept a producer: {problem}") from problem
+
+    def _check_last(self) -> None:
+        """Raise `AnotherRunnerError` if another runner has committed since the last entry was read."""
+        if (last := self._read()) != self._last:
+            raise self._taken_over_by(last)
+
+    def _taken_over_by(self, last: BatchLedgerEntry | None) -> AnotherRunnerError:
+        return AnotherRunnerError(f"{last.runner if last else 'another'} has taken over {self._kind.value} jobs")
 
     def _await_silence_of(self, last: BatchLedgerEntry) -> None:
         """Wait until a runner is known to be gone: it writes an entry every 20 s, and this raises if it does."""
@@ -213,16 +225,17 @@ class BusLedger:
         """Return the last committed entry: the previous one, or this one. Raises `AnotherRunnerError`."""
         last = self._read()
         if last not in {self._last, entry}:
-            raise AnotherRunnerError(f"{last.runner if last else 'another'} has taken over {self._kind.value} jobs")
+            raise self._taken_over_by(last)
         return last
 
     def _open(self) -> TransactionalWriter:
         """Return a new producer, after the end of the previous one's transaction; find the place of the next entry."""
         transactional_id = self._names.transactional_id(f"batch.{self._kind.value}")
-        self._writer = TransactionalWriter(producer_config(self._settings, transactional_id))
+        writer = TransactionalWriter(producer_config(self._settings, transactional_id))
         place = TopicPartition(self._names.batch_ledger, self._partition)
         self._place = Cluster(self._settings).ends([place])[self._names.batch_ledger, self._partition]
-        return self._writer
+        self._writer = writer
+        return writer
 
     def _read(self) -> BatchLedgerEntry | None:
         return last_entry(self._settings, self._kind, self._decode)

@@ -117,6 +117,24 @@ def test_kafka_that_leaves_the_first_producer_without_an_answer_is_asked_again(
     stage.check()
 
 
+def test_runner_that_another_one_overtakes_before_it_has_a_producer_publishes_nothing(
+    stage: BatchStage, proxy: KafkaProxy
+) -> None:
+    """What it read of the run before is out of date by then."""
+    kill_at(commit, stage, proxy).release()
+    opening = proxy.hold(_INIT_PRODUCER_ID, f"{stage.prefix}.batch.tweets")
+    with stage.runner() as slow:
+        opening.await_caught()
+        slow.signal(signal.SIGSTOP)
+        with stage.runner(folder="other") as quick:
+            assert quick.wait(120) == 0, quick.stderr
+        opening.let_go()
+        slow.signal(signal.SIGCONT)
+        assert slow.wait(60) == os.EX_TEMPFAIL, slow.stderr
+        assert f"/{quick.pid} has taken over tweets jobs" in slow.stderr
+    stage.check()
+
+
 def test_registry_unavailable_at_the_start_ends_the_run_before_x_is_asked(
     stage: BatchStage, proxy: KafkaProxy, door: TcpProxy
 ) -> None:
