@@ -148,6 +148,7 @@ class Supervisor:
         deadline = self._monotonic_s() + DRAIN_S
         for worker in workers:
             if not worker.join(max(0.0, deadline - self._monotonic_s())):
+                worker.stop(may_commit=False)  # an attempt that begins now would be beside the next owner's
                 self._telemetry.drain_incomplete(worker.partition)
             self._statuses.renew(worker.partition)
 

@@ -103,7 +103,7 @@ class PartitionWriter:
         """
         self.next_offset = offset
 
-    def is_due_at(self, due_at_s: float) -> None:
+    def announce(self, due_at_s: float) -> None:
         """Announce when the next commit is due, by the group's clock: others wait a moment for it then."""
         (self._own or self._common).expect(self._partition, due_at_s)
 

@@ -38,6 +38,7 @@ After that a stream partition restores, which resolves it in any case.
 _IDLE_POLL_S = 1.0
 """How often an idle producer is polled: its statistics queue up until then."""
 _CLOSED = "the process ends"
+_LOST = "the consumer group no longer counts this process as the owner"
 
 
 class ReadTail(Protocol):
@@ -59,7 +60,7 @@ class _Waiting:
         """Fail the part if another process may own its stream partition by now; return whether it may."""
         if self.is_wanted():
             return False
-        self.done.set_exception(WriterLostError("the consumer group no longer counts this process as the owner"))
+        self.done.set_exception(WriterLostError(_LOST))
         return True
 
 
@@ -232,12 +233,18 @@ class GroupCommit:
                 opening.set_exception(self._writer.loss())
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
-        """Commit all parts at once; if that fails, resolve each alone; leave a producer for the next.
-
-        None if all were lost meanwhile: it would fence a successor that has our transactional id.
-        """
+        """Commit all parts at once; if that fails, resolve each alone. Then make a producer for what is next."""
         until_s = self._monotonic_s() + RESOLVE_S
-        self._make_writer(until_s)
+        self._make_writer(until_s, group)
+        if group := [waiting for waiting in group if not waiting.refuse()]:
+            self._attempt(group, until_s)
+            self._make_writer(until_s, group)
+
+    def _make_writer(self, until_s: float, group: Sequence[_Waiting]) -> None:
+        """Make a producer if there is none, unless all parts are lost: it would fence who has our transactional id."""
+        self._writer.make_until(until_s, lambda: self._is_closed or not any(waiting.is_wanted() for waiting in group))
+
+    def _attempt(self, group: Sequence[_Waiting], until_s: float) -> None:
         began_s = self._monotonic_s()
         try:
             duration_s = self._writer.commit([waiting.part for waiting in group])
@@ -246,14 +253,9 @@ class GroupCommit:
         else:
             for waiting in group:
                 waiting.done.set_result(Committed(waiting.part.place, duration_s))
-        if any(waiting.is_wanted() for waiting in group):
-            self._make_writer(until_s)
-
-    def _make_writer(self, until_s: float) -> None:
-        self._writer.make_until(until_s, lambda: self._is_closed)
 
     def _clear_up(self, group: Sequence[_Waiting], error: Exception, began_s: float, until_s: float) -> None:
-        """Answer the parts of a failed transaction; if others may own them by now, back off for a while."""
+        """Answer each part of a failed transaction: fenced, out of place, the one that blocked it, or resolved."""
         if self._writer.is_fenced:
             for waiting in group:
                 waiting.done.set_exception(self._writer.loss())
@@ -275,19 +277,19 @@ class GroupCommit:
     def _resolve(self, group: Iterable[_Waiting], began_s: float, until_s: float) -> None:
         """Find out whether each part was committed, and commit those that were not."""
         for waiting in group:
-            if waiting.refuse():
-                continue
             try:
-                offset = self._resolve_one(waiting.part, until_s)
+                offset = self._resolve_one(waiting, until_s)
                 waiting.done.set_result(Committed(offset, self._monotonic_s() - began_s))
             except Exception as error:  # noqa: BLE001 - the waiting committer needs the outcome, whatever failed
                 waiting.done.set_exception(error)
 
-    def _resolve_one(self, part: Part, until_s: float) -> int:
-        """Return the offset of the entry of `part`, once it is committed."""
-        self._make_writer(until_s)
+    def _resolve_one(self, waiting: _Waiting, until_s: float) -> int:
+        """Return the offset of the entry of a part, once it is committed."""
+        part = waiting.part
+        self._make_writer(until_s, [waiting])
         if self._writer.is_fenced:
             raise self._writer.loss()
+        self._check_wanted(waiting)
         if not self._writer.is_there or self._monotonic_s() >= until_s:
             reason = self._writer.loss()
             raise WriterLostError(f"the outcome of the transaction was not known within {RESOLVE_S:.0f} s: {reason}")
@@ -298,6 +300,7 @@ class GroupCommit:
             raise FencedError(f"the ledger of {part.partition} has an entry of another writer from {part.place} on")
         if tail.end < part.place:
             raise WriterLostError(f"the ledger of {part.partition} is known up to {part.place}, but ends at {tail.end}")
+        self._check_wanted(waiting)
         try:
             self._writer.commit([replace(part, place=tail.end)])
         except MisplacedError as error:
@@ -308,3 +311,10 @@ class GroupCommit:
             self._suspects.add(part.partition)
             raise
         return tail.end
+
+    def _check_wanted(self, waiting: _Waiting) -> None:
+        """Raise `WriterLostError` if no attempt may begin any more: the process ends, or may not own the partition."""
+        if self._is_closed:
+            raise WriterLostError(_CLOSED)
+        if not waiting.is_wanted():
+            raise WriterLostError(_LOST)

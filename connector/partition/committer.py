@@ -101,7 +101,7 @@ class Committer:
 
     def _be_due(self, due_at_s: float) -> None:
         self._due_at_s = due_at_s
-        self._writer.is_due_at(due_at_s)
+        self._writer.announce(due_at_s)
 
     @property
     def _now_ms(self) -> int:

@@ -96,7 +96,7 @@ class FakeWriter:
         self.transactions.append((records, read_entry(entry.value, PARTITION, decode_shipped)))
         return Committed(len(self.transactions), self.duration_s)
 
-    def is_due_at(self, due_at_s: float) -> None:
+    def announce(self, due_at_s: float) -> None:
         """Note when the next commit was said to be due."""
         self.due_at_s.append(due_at_s)
 

@@ -184,10 +184,11 @@ def test_returning_partition_gets_a_new_worker(bench: _Bench) -> None:
 
 
 def test_workers_that_hang_delay_the_leaving_by_one_deadline_together(bench: _Bench) -> None:
-    """All are asked to stop before any is waited for."""
+    """All are asked to stop before any is waited for; none may commit once the next owner may."""
     bench.hangs = True
     bench.run(lambda _: bench.supervisor.assigned([_TWEETS[0], _TWEETS[1], _TWEETS[2], _TWEETS[3]]))
-    assert bench.order == ["stop"] * 4 + ["join"] * 4
+    assert bench.order == ["stop"] * 4 + ["join", "stop"] * 4
+    assert all(told == ["start", "stop", "abandon"] for told in bench.told.values())
     assert bench.waited_s <= DRAIN_S
 
 

@@ -65,6 +65,7 @@ class FakeKafka:
         self.now_s = 1000.0
         self.attempt_takes_s = 0.1
         self.hold: Callable[[], object] = list
+        self.on_read: Callable[[], object] = list
         self.polled = threading.Event()
         self.poll_error: Exception | None = None
         self.report_error: Exception | None = None
@@ -112,6 +113,7 @@ class FakeKafka:
         if self.tail_error is not None:
             raise self.tail_error
         assert not should_stop()
+        self.on_read()
         places = self.logs[partition].places
         found = [(offset, value) for offset, value in enumerate(places) if value is not None and offset >= place]
         return Tail(list[tuple[int, bytes | None]](found), len(places))
@@ -169,7 +171,7 @@ class Bench:
     def together(self, *writers: PartitionWriter) -> "list[Future[Committed]]":
         """Have entries `0`, `1` and so on committed in one transaction, or try to."""
         for writer in writers:
-            writer.is_due_at(self.kafka.now_s)
+            writer.announce(self.kafka.now_s)
         commits = [self.start(writer, b"%d" % number) for number, writer in enumerate(writers)]
         wait(commits, PATIENCE_S)
         assert len(self.kafka.transactions[0]) == len(writers)

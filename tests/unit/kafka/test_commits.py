@@ -43,8 +43,8 @@ def test_partition_that_failed_by_itself_has_a_producer_of_its_own_for_a_while(b
         bench.start(again, b"2").result(PATIENCE_S)
         assert not again.has_own_producer
         assert bench.kafka.made == made + 1, "its last marker is awaited before another producer writes behind it"
-        again.is_due_at(bench.kafka.now_s)
-        b.is_due_at(bench.kafka.now_s)
+        again.announce(bench.kafka.now_s)
+        b.announce(bench.kafka.now_s)
         both = [bench.start(again, b"3"), bench.start(b, b"c")]
         wait(both, PATIENCE_S)
         assert sorted(bench.kafka.transactions[-1]) == [A, B]

@@ -27,7 +27,7 @@ def test_parts_that_are_due_together_share_a_transaction(bench: Bench) -> None:
 def test_part_waits_for_none_that_is_due_later(bench: Bench) -> None:
     """As the end of a connection, which is committed at once."""
     a, b = bench.join(A, B)
-    b.is_due_at(bench.kafka.now_s + 0.001)
+    b.announce(bench.kafka.now_s + 0.001)
     assert bench.start(a, b"a").result(PATIENCE_S).ledger_offset == 0
     assert bench.kafka.transactions == [[A]]
 
@@ -35,7 +35,7 @@ def test_part_waits_for_none_that_is_due_later(bench: Bench) -> None:
 def test_part_waits_in_vain_for_a_moment_and_never_again(bench: Bench) -> None:
     """One that is due and does not come is then overdue, and holds up no other."""
     a, b = bench.join(A, B)
-    b.is_due_at(bench.kafka.now_s)
+    b.announce(bench.kafka.now_s)
     commit = bench.start(a, b"a")
     wait_until(lambda: bench.kafka.transactions == [] and not commit.done(), "the part waits")
     bench.kafka.now_s += GATHER_S
@@ -47,7 +47,7 @@ def test_part_waits_in_vain_for_a_moment_and_never_again(bench: Bench) -> None:
 def test_part_does_not_wait_for_who_has_left_or_been(bench: Bench, way: str) -> None:
     """An announcement is good for one commit."""
     a, b = bench.join(A, B)
-    b.is_due_at(bench.kafka.now_s)
+    b.announce(bench.kafka.now_s)
     if way == "leaves":
         b.leave()
     else:

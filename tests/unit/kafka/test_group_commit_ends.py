@@ -43,6 +43,14 @@ def test_producer_that_cannot_be_made_fails_all_that_need_one() -> None:
         assert bench.start(a, b"a").result(PATIENCE_S).ledger_offset == 0
 
 
+def test_producer_is_renewed_once(bench: Bench) -> None:
+    """Whoever joins after that is given the new one."""
+    bench.join(A)
+    bench.group.renew()
+    bench.join(A, B)
+    assert bench.kafka.made == 2
+
+
 @pytest.mark.slow
 def test_process_ends_what_it_left_open_before_it_is_given_anything(bench: Bench) -> None:
     """There is a producer from the start on, and one that is idle is polled."""
@@ -98,7 +106,7 @@ def test_parts_that_wait_for_a_producer_share_a_transaction(bench: Bench) -> Non
     assert bench.start(a, b"first").result(PATIENCE_S)
     bench.kafka.tail_error = DependencyUnavailableError("must not be asked")
     for writer in (a, b):
-        writer.is_due_at(bench.kafka.now_s)
+        writer.announce(bench.kafka.now_s)
     commits = [bench.start(a, b"a"), bench.start(b, b"b")]
     wait(commits, PATIENCE_S)
     assert [commit.exception() for commit in commits] == [None, None]

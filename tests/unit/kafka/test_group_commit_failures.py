@@ -1,14 +1,9 @@
 """Group commit when a transaction fails, is fenced, or its partition is lost."""
 
-import threading
-from concurrent.futures import wait
-
 import pytest
 
 from connector.errors import FencedError, WriterLostError
 from connector.kafka.current_writer import TRANSACTION_TIMEOUT_S, ReplacementCause
-from connector.kafka.transaction import Part, Record
-from tests.rig.process import wait_until
 from tests.unit.kafka.group import PATIENCE_S, A, B, Bench, C, Fate
 
 
@@ -140,59 +135,3 @@ def test_process_that_stood_still_while_it_resolves_leaves_the_field(bench: Benc
     commits = bench.together(a, b)
     assert [type(commit.exception()) for commit in commits] == [FencedError, FencedError]
     assert len(bench.kafka.transactions) == 2
-
-
-@pytest.mark.parametrize("fate", [Fate.COMMITTED, Fate.ABORTED])
-def test_part_of_a_partition_that_was_lost_is_not_tried(bench: Bench, fate: Fate) -> None:
-    """It waited for another transaction, or was in one that failed: its entry would take the next owner's place."""
-    lost, b = bench.join(A, B)
-    goes_on = threading.Event()
-    bench.kafka.hold = goes_on.wait
-    bench.kafka.fates = [fate]
-    if fate is Fate.ABORTED:
-        for writer in (lost, b):
-            writer.is_due_at(bench.kafka.now_s)
-        commits = [bench.start(b, b"b"), bench.start(lost, b"a")]
-        wait_until(lambda: bool(bench.kafka.transactions), "a transaction of both is under way")
-    else:
-        commits = [bench.start(b, b"b")]
-        wait_until(lambda: bool(bench.kafka.transactions), "a transaction is under way")
-        commits.append(bench.start(lost, b"a"))
-        wait_until(lambda: bench.group.waiting == 1, "the part waits")
-    lost.lose()
-    goes_on.set()
-    wait(commits, PATIENCE_S)
-    assert commits[0].exception() is None
-    with pytest.raises(WriterLostError, match="no longer counts this process as the owner"):
-        commits[1].result()
-    assert bench.kafka.transactions[1:] == ([[B]] if fate is Fate.ABORTED else [])
-
-
-@pytest.mark.parametrize("fate", [Fate.COMMITTED, Fate.ANSWER_LOST, Fate.NOT_WRITTEN])
-def test_process_that_lost_what_it_committed_makes_no_producer(bench: Bench, fate: Fate) -> None:
-    """A pod that was paused and replaced: its successor has the same transactional id, and would be fenced."""
-    [lost] = bench.join(A)
-    bench.kafka.attempt_takes_s = 7.7
-    bench.kafka.fates = [fate]
-    bench.on_pause = lost.lose
-    wait([bench.start(lost, b"a")], PATIENCE_S)
-    with pytest.raises(WriterLostError):  # taken once the thread is done with the part before
-        bench.group.commit(Part(A, [], Record("ledger", b"k", b"b"), 2), lambda: False)
-    assert bench.kafka.made == 1
-
-
-def test_partition_may_be_lost_in_the_moment_after_a_long_transaction(bench: Bench) -> None:
-    """A process that was paused learns of it only then; what waited is not tried."""
-    lost, b = bench.join(A, B)
-    bench.kafka.attempt_takes_s = 6.0
-    bench.on_pause = lost.lose
-    goes_on = threading.Event()
-    bench.kafka.hold = goes_on.wait
-    first = bench.start(b, b"b")
-    wait_until(lambda: bool(bench.kafka.transactions), "a transaction is under way")
-    second = bench.start(lost, b"a")
-    wait_until(lambda: bench.group.waiting == 1, "the part waits")
-    goes_on.set()
-    assert first.result(PATIENCE_S).ledger_offset == 0
-    with pytest.raises(WriterLostError, match="no longer counts this process as the owner"):
-        second.result(PATIENCE_S)

@@ -109,6 +109,14 @@ class _Process:
         self._conduct = conduct
         self._groups = 0
         self._known_end: dict[StreamPartition, int] = {}
+        self._writers: dict[StreamPartition, PartitionWriter] = {}
+
+    def own(self, partitions: tuple[StreamPartition, ...]) -> None:
+        """Believe to own these from now on; a thread that serves another one learns of it later than its writer."""
+        self.owned = partitions
+        for partition, writer in self._writers.items():
+            if partition not in partitions:
+                writer.lose()
 
     def run(self) -> None:
         """Begin, and go on until the run is over."""
@@ -155,12 +163,12 @@ class _Process:
 
     def _live(self, commits: Commits, partition: StreamPartition) -> None:
         """Restore, and commit while the partition is owned. Raises a `ConnectorError`."""
-        writer = commits.join(partition)
+        writer = self._writers[partition] = commits.join(partition)
         try:
             newest = self._restore(partition, writer)
             while partition in self.owned:
                 due_s = self._turns.now_s + _COMMIT_EVERY_S
-                writer.is_due_at(due_s)
+                writer.announce(due_s)
                 self._turns.wait(due_s)
                 newest = self._commit(partition, writer, newest)
         finally:
@@ -256,7 +264,7 @@ def _play_stages(kafka: Kafka, processes: list[_Process]) -> None:
     for _ in range(_STAGES):
         for process in processes:
             if is_moving:
-                process.owned = tuple(partition for partition in _PARTITIONS if turns.random.random() < 0.5)
+                process.own(tuple(partition for partition in _PARTITIONS if turns.random.random() < 0.5))
                 if turns.random.random() < 0.1:
                     turns.hold(process.name)
         if turns.random.random() < 0.05:
