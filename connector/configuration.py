@@ -64,7 +64,8 @@ class Reading(Generic[S]):
 def load_settings(kind: type[S], config_file: Path | None = None) -> S:
     """Read settings of `kind` from the environment and, below it, from the YAML file.
 
-    Raises `SettingsError` with every problem found, each with the setting and how to correct it.
+    Raises `SettingsError` with every wrong value or, if there is none, every wrong file that a value names; each with
+    the setting and how to correct it.
     """
     reading = read_settings(kind, config_file)
     if reading.problems or reading.settings is None:
@@ -331,7 +332,7 @@ def _path(problem: ErrorDetails) -> SettingPath:
 
 def _explain(kind: type[Settings], problem: ErrorDetails, name_of: Callable[[SettingPath], str]) -> str:
     path = _path(problem)
-    message = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     field = dict(describe_settings(kind)).get(path)
     if problem["type"] == "extra_forbidden":
         message = f"unknown setting{_meant(kind, path)}"

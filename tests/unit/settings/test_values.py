@@ -140,6 +140,7 @@ def test_wrong_stream_and_missing_token_are_both_named(monkeypatch: pytest.Monke
             "CONNECTOR_KAFKA__BOOTSTRAP_SERVERS: separate brokers by commas",
         ),
         ({"CONNECTOR_KAFKA__PARTITIONS": "three"}, "CONNECTOR_KAFKA__PARTITIONS: is not a whole number (Partitions of"),
+        ({"CONNECTOR_LOG__FORMAT": "xml"}, "CONNECTOR_LOG__FORMAT: must be 'json' or 'console' ("),
         ({"CONNECTOR_X__CONNECT_TIMEOUT_S": "long"}, "CONNECTOR_X__CONNECT_TIMEOUT_S: is not a number (Limit for"),
         ({"CONNECTOR_X__GZIP": "perhaps"}, "CONNECTOR_X__GZIP: is neither true nor false (Ask X"),
         ({"CONNECTOR_X__STREAMS": " , "}, "CONNECTOR_X__STREAMS: name at least one of"),
