@@ -33,9 +33,10 @@ def status(
 ) -> None:
     """Show all stream partitions of all replicas, from the consumer group, the coverage topic and the gap topic.
 
-    Exit codes: 0 every enabled stream partition is owned, and less than 4 minutes behind, or 2 if it is not connected;
-    1 some stream partition is not, or its record is dated over 5 minutes ahead; 64 an option is wrong; 69 Kafka or the
-    registry does not answer; 78 a setting, topic or permission is wrong or missing.
+    Exit codes: 0 every enabled stream partition has an owner, was updated in the last minute and is less than 4 minutes
+    behind (2 minutes while not connected); 1 some stream partition is not, or its record is dated over 5 minutes
+    ahead; 64 an option is wrong; 69 Kafka or the registry does not answer; 78 a setting, topic or permission is wrong
+    or missing.
     """
     from connector.operations.status import FleetReader
 
