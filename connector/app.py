@@ -65,7 +65,8 @@ T = TypeVar("T")
 
 _RETRY_S = 2.0
 _STOP_POLL_S = 0.2
-_LIVE_LIMIT_US = 30_000_000
+_LIVE_LIMIT_US = 30 * US_PER_S
+"""Without a sign of life from the main loop for this long /livez fails."""
 
 
 def look_up(settings: Settings) -> Provisioned:
@@ -321,8 +322,7 @@ def _confirm_schema_ids(settings: Settings) -> bool:
 def entry_decoder(settings: Settings, stop: threading.Event) -> EntryDecoder:
     """Return a decoder of ledger entries, which the shipped schema need not fit.
 
-    Raises `DependencyUnavailableError` once stopped: a stream partition that restores waits for a silent registry no
-    longer.
+    Raises `DependencyUnavailableError` once stopped, so that no restore goes on waiting for a silent registry.
     """
     ledger = TopicNames(settings.kafka.topic_prefix).ledger
 

@@ -58,7 +58,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """X granted `plan`. Its time may be later than in its answer by the travel time of that: `answer_us`."""
+    """X granted `plan`. X's time may be later than the `Date` of the answer by as much as that took: `answer_us`."""
 
     plan: Plan
     at: Reading

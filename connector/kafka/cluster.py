@@ -42,7 +42,7 @@ from connector.settings import KafkaSettings, variable_name
 K = TypeVar("K")
 
 _REQUEST_TIMEOUT_S = 5.0
-"""A wait here does not see a stop, which must be obeyed within 10 s."""
+"""A stop, which must be obeyed within 10 s, cannot interrupt these requests."""
 _CREATION_TIMEOUT_S = 30.0
 _CREATION_DEADLINE_S = 30.0
 _CREATION_POLL_S = 0.1
@@ -151,9 +151,9 @@ class Cluster:
         }
 
     def count_partitions(self, names: Collection[str], right: str = "Read") -> dict[str, int]:
-        """Return how many partitions those of the topics have that exist, for a caller that needs that right on them.
+        """Return the number of partitions of each of these topics that exists.
 
-        Raises `NotProvisionedError` if the right is missing, as far as can be known from here.
+        Raises `NotProvisionedError`, which names `right`, if the brokers show that it is missing.
         """
         return {name: len(topic.partitions) for name, topic in self._topics(names, right).items()}
 
@@ -166,7 +166,7 @@ class Cluster:
         return self._bounds(places, OffsetSpec.earliest(), "begins")
 
     def oldest(self, partitions: Mapping[str, int]) -> dict[str, list[Oldest]]:
-        """Return what is oldest in each partition of topics, by how many they have, open transactions or not."""
+        """Return the oldest record of each partition, open transactions or not; `partitions` counts them by topic."""
         places = [TopicPartition(topic, number) for topic, count in partitions.items() for number in range(count)]
         begins, first = self.begins(places), self._offsets(places, OffsetSpec.for_timestamp(0))
         found: dict[str, list[Oldest]] = {topic: [] for topic in partitions}

@@ -16,15 +16,16 @@ from connector.kafka.transaction import Part, TransactionalWriter
 SLOW_COMMIT_S = 1.0
 """A commit that took longer is followed by a new producer.
 
-librdkafka lacks KIP-890: a delayed end of this transaction must find an old epoch, not the next transaction. The end
-is sent a second time only after the producer's retry back-off, which is longer than this.
+librdkafka lacks KIP-890: a delayed request to end this transaction could end the next one of the same producer. A new
+producer raises the epoch, so that Kafka refuses the request. It is sent a second time only after the producer's retry
+back-off, which is longer than this.
 """
 TRANSACTION_TIMEOUT_S = TRANSACTION_TIMEOUT_MS / 1000
 """How long Kafka keeps an uncommitted transaction open; a new owner waits that long for its end."""
 _LONG_S = 5.0
 """During a longer attempt the whole process may have been paused, and may have lost stream partitions."""
 _NEWS_S = 1.0
-"""How long to wait for the consumer group to report that, before the next attempt."""
+"""How long to wait after a long attempt for the consumer group to report partitions that were lost."""
 _RETRY_S = 0.5
 """How long after a failure to make a producer the next one is tried."""
 
@@ -64,11 +65,11 @@ class CurrentWriter:
 
     @property
     def is_fenced(self) -> bool:
-        """Whether there is none because another process has our transactional id, or may have our partitions."""
+        """Whether there is no producer because another process has our transactional id, or may have our partitions."""
         return self._writer is None and self._is_fenced
 
     def loss(self) -> WriterLostError:
-        """Return why there is no producer, as a new error: a raised one would keep alive all that it passed."""
+        """Return why there is no producer, as a new error: one raised twice would keep its first traceback alive."""
         return FencedError(self._reason) if self._is_fenced else WriterLostError(self._reason)
 
     def make(self) -> None:
@@ -82,7 +83,7 @@ class CurrentWriter:
                 self._note(f"{type(error).__name__}: {error}")
 
     def make_until(self, until_s: float, should_stop: Callable[[], bool]) -> None:
-        """Make a producer if there is none, trying until then; give up if the last one was fenced."""
+        """Make a producer if there is none, trying until `until_s`; give up at once if the last one was fenced."""
         while self._writer is None and not self._is_fenced:
             if should_stop() or self._monotonic_s() >= until_s:
                 return
@@ -105,8 +106,8 @@ class CurrentWriter:
     def commit(self, parts: Sequence[Part]) -> float:
         """Commit these parts; drop the producer if that fails or takes long. Raises what `TransactionalWriter` raises.
 
-        An attempt has `DEADLINE_S`. One that took as long as Kafka keeps a transaction open was paused, with the whole
-        process, and its partitions may have other owners by now: it counts as fenced.
+        An attempt may take `transaction.DEADLINE_S`. One that took as long as Kafka keeps a transaction open was
+        paused, with the whole process, and its partitions may have other owners by now: it counts as fenced.
         """
         if self._writer is None:
             raise self.loss()

@@ -140,9 +140,9 @@ class GroupCommit:
             self._due_at_s[partition] = due_at_s
 
     def commit(self, part: Part, is_wanted: Callable[[], bool] = lambda: True) -> Committed:
-        """Commit a part together with others. Raises `WriterLostError`, and any error that prevents its resolution.
+        """Commit a part together with others. Raises `WriterLostError`, and any error of finding out what became of it.
 
-        No attempt begins once it is no longer wanted: it would take the place of the next owner's entry.
+        An attempt begins only while `is_wanted()`: a later one would take the place of the next owner's entry.
         """
         waiting = _Waiting(part, is_wanted, self._threads.future())
         with self._changed:
@@ -192,12 +192,12 @@ class GroupCommit:
             return bool(self._parts or self._openings or self._is_closed)
 
     def _is_someone_due(self) -> bool:
-        """Whether a part is due by now; a long overdue one is not waited for."""
+        """Whether a part is due by now; one that is overdue by `GATHER_S` is not waited for."""
         now_s = self._monotonic_s()
         return any(now_s - GATHER_S < due_s <= now_s for due_s in self._due_at_s.values())
 
     def _take(self) -> tuple[list[Future[None]], list[_Waiting]]:
-        """Take the waiting parts, at most one for each stream partition: that of an earlier owner may wait as well."""
+        """Take the waiting parts, at most one for each stream partition: that of an earlier worker may wait, too."""
         with self._changed:
             openings, self._openings = self._openings, []
             group: dict[StreamPartition, _Waiting] = {}

@@ -125,7 +125,7 @@ class TopicReader(OwnsConsumer):
 
     @property
     def reached(self) -> Mapping[Place, int]:
-        """The offset after the latest record that was yielded, or after what followed it, by topic and partition."""
+        """The offset after the latest record that was yielded, and after markers behind it, by topic and partition."""
         return self._reached
 
     def follow(self, should_stop: Callable[[], bool]) -> Iterator[ReadRecord]:

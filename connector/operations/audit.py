@@ -41,8 +41,8 @@ _AUDITED = OWN_KINDS | BY_NAME.keys() | {ANY_EVENT}
 class AuditRange:
     """The audited range: entries that Kafka dates from `start_us`, included, to `end_us`, excluded.
 
-    `kept_since_us` is, by kind of record, since when their topics still have all of them. No entry may be from long
-    after both its date and `now_us`.
+    `kept_since_us` is, by kind of record, since when its topics are still complete. No entry may be from long after
+    both its date and `now_us`.
     """
 
     start_us: int = 0
@@ -93,7 +93,8 @@ class Figures:
 
     `head` is the digest of its newest entry, to which all earlier ones are chained; `entries_by_id` had no digests of
     their records, and `unchecked` records are no longer kept. `unknown` records are of kinds that only a later version
-    writes and can read. `unaccounted` events are where a ledger was reset.
+    writes and can read. No entry accounts for the `unaccounted` events, since the
+    ledger was reset there.
     """
 
     entries: int = 0
@@ -113,7 +114,8 @@ class Figures:
 class PartitionAudit:
     """Receives what was read of one stream partition, the ledger first, and finds what does not fit.
 
-    Recent entries are passed last, before `findings` is called. `problems` is also for problems of a single record.
+    Entries that were committed during the reading are passed last, before `findings` is called. `problems` is also for
+    problems of a single record.
     """
 
     def __init__(self, partition: StreamPartition, audited: AuditRange) -> None:
@@ -365,7 +367,7 @@ class _IdWindow:
 
     def __init__(self) -> None:
         self._ids = KnownIds(0)
-        """Forgets by ledger offsets instead of instants: an entry has the oldest that its writer knew."""
+        """Forgets by ledger offset, not by instant: an entry has the oldest offset whose ids its writer still knew."""
 
     def add(self, entry: LedgerEntry, offset: int) -> list[bytes]:
         """Add an entry; return those of its ids that were known, and so must not have been published again."""

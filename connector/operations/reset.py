@@ -5,9 +5,9 @@ show how far coverage reached; the earlier of both counts, and from there to the
 ledger show the last sequence and the ids that must stay known. Reading them may take minutes, so they are read first;
 then the owner is stopped, and the records written meanwhile are read. An owner is stopped by taking the place of its
 next ledger entry with an entry that is never committed: it finds its own misplaced, and restarts from the ledger after
-some seconds. The new ledger is committed only where the old one ended before the second reading, and only if that is
-still refused: another reset may have been faster. If an owner was faster, everything is repeated, with less to read
-each time.
+some seconds. The new ledger is committed only where the old one ended before the second reading, and only if the
+old one is still refused: another reset may have been faster. If an owner was faster, everything is repeated, with less
+to read each time.
 Where to begin follows from the records' own dates: no local clock has to agree with those of brokers and replicas.
 Instants are microseconds since 1970.
 """
@@ -61,8 +61,8 @@ class Found:
     """What the topics hold about a stream partition.
 
     `covered_until_us` is from the coverage topic, None if it holds nothing, and `ledger` from the ledger; `gap_from_us`
-    is the start of the gap that an operator gave. Coverage long after both its date and `now_us` is foreign: with it no
-    gap would be recorded.
+    is the start of the gap that an operator gave. Coverage long after both its date and `now_us` is ignored as foreign:
+    it would leave no time to record as a gap.
     """
 
     partition: StreamPartition

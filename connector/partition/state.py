@@ -240,7 +240,7 @@ class PartitionState:
             self._connection = _Connection(opened, LiveSession(opened, opened.plan, before))
 
     def _hold_against_x(self, opened: Opened) -> None:
-        """Check what was restored against X's first answer: before it, a fast wall clock may have vouched for anything.
+        """Check what was restored against X's first answer: until then only a wall clock vouched, which may be fast.
 
         A slow `Date` from X rejects nothing that Kafka's timestamp vouches for.
         """
@@ -312,7 +312,7 @@ class PartitionState:
     def _keep_known(self, read: LinesRead, dates_us: Sequence[int], replayed: Replay | None) -> None:
         """Record how long the ids of these lines must stay known.
 
-        Until the later of the slice's end and the dates that came, since X may select by emission or by date. Here
+        That is until the later of the slice's end and the dates that came: X may select by emission or by date. Here
         dates are believed up to the wall clock: after a suspend, our idea of X's time is behind by more than any
         tolerance, and what is read on waking comes again during catch-up. No replay reaches back further than a day.
         """
@@ -383,8 +383,8 @@ def _read_at_us(best_us: int, date_us: int) -> int:
 def _is_dated(entry: LedgerEntry) -> bool:
     """Return whether coverage shows when the events of `entry` happened.
 
-    Rests on a live connection moving coverage by the dates of its events: one that published and did not move it
-    brought a backfill or stragglers, and dead letters have no date.
+    A live connection moves coverage only by the dates of its events: an entry that published some and did not move it
+    holds a backfill or stragglers. Dead letters have no date.
     """
     has_moved = entry.covered_until_us > entry.covered_until_before_us
     return entry.slice_us is None and has_moved and entry.counts.published > 0

@@ -90,7 +90,7 @@ class Reader:
         self._channel.hang_up(EndReason.STOPPED)
 
     def attempt(self) -> float:
-        """Ask X once and read to the end; return how many seconds to wait. Raises `ChannelClosedError`."""
+        """Ask X once and read to the end; return how many seconds to wait then. Raises `ChannelClosedError`."""
         try:
             progress = self._channel.drained()
             plan = self._next_plan(progress, self._clock.read())
