@@ -64,7 +64,7 @@ class LiveSession(Session):
         if last is not None and (not plan.backfill_minutes or last.end_us <= self._reach_us):
             self.recovery = replace(self.recovery, last_slice=None)
 
-    def repeated(self, date_us: int) -> None:
+    def note_repeated(self, date_us: int) -> None:
         """Record that a known event came again: the backfill is honoured, and the last slice was complete."""
         self._has_data = True
         self._count_repeated(date_us)
@@ -77,7 +77,7 @@ class LiveSession(Session):
         """Judge an unknown event: if it should be known, the slice that coverage ends with was incomplete."""
         return self._doubt_last_slice(date_us, self._reach_us)
 
-    def lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
+    def note_lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
         """Record the dates of events that came together.
 
         Rests on X's order, older generally before newer: what was emitted before the newest of them is here.
@@ -94,7 +94,7 @@ class LiveSession(Session):
             self._move(seen_us, at)
         return self._overdue(at)
 
-    def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
+    def note_keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
         """Record a keep-alive.
 
         Rests on X sending one when nothing waits to be sent: what was emitted before the reader began to wait is here.

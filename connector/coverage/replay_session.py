@@ -51,7 +51,7 @@ class ReplaySession(Session):
             rest = replace(refetch, start_us=plan.start_us)
             self.recovery = replace(self.recovery, refetch=rest)
 
-    def repeated(self, date_us: int) -> None:
+    def note_repeated(self, date_us: int) -> None:
         """Record that a known event came again."""
         self._has_data = self._has_events = True
         self._count_repeated(date_us)
@@ -60,7 +60,7 @@ class ReplaySession(Session):
         elif date_us > self._plan.end_us + OVERSHOOT_AT_FIRST_US:
             self._has_event_far_outside = True
 
-    def data(self) -> None:
+    def note_data(self) -> None:
         """Record an undecodable line with `data`: it has no date, but shows that the slice is not empty."""
         self._has_data = self._has_undated = True
 
@@ -82,13 +82,13 @@ class ReplaySession(Session):
         self._has_event_inside = True
         self._newest_inside_us = max(self._newest_inside_us, date_us)
 
-    def lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
+    def note_lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
         """Record the time of lines; in a replay only its end moves coverage, not dates."""
         self._has_data = self._has_data or bool(dates_us)
         self._line_at_us = at.monotonic_us
         return self._overdue(at)
 
-    def keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
+    def note_keep_alive(self, keep_alive: KeepAlive) -> EndReason | None:
         """Hang up a replay that brings nothing but keep-alives for two minutes: X does not close it."""
         self._has_keep_alive = True
         is_idle = keep_alive.at.monotonic_us - self._line_at_us > REPLAY_IDLE_US

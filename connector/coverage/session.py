@@ -76,11 +76,11 @@ class Session:
         if overlap is not None and overlap.start_us <= date_us < overlap.end_us:
             self._has_repeated = True
 
-    def data(self) -> None:
+    def note_data(self) -> None:
         """Record that a line with `data` came."""
         self._has_data = True
 
-    def foreign_line(self, *, is_known: bool) -> None:
+    def note_foreign_line(self, *, is_known: bool) -> None:
         """Record an unknown line without `data`: it is about the connection.
 
         If it is known from an earlier delivery, it belongs to the stream, provided that events came with it.
@@ -91,7 +91,7 @@ class Session:
     def learn_lateness(self, dates_us: Sequence[int], at: Reading) -> None:
         """Record the dates of new events that came together; in a replay they are no evidence."""
 
-    def message(self, message: SystemMessage) -> EndReason:
+    def note_message(self, message: SystemMessage) -> EndReason:
         """Hang up after a system message: X announces the end of the connection, but does not always close it."""
         self.system_message = self.system_message or message
         return EndReason.SYSTEM_MESSAGE

@@ -151,7 +151,7 @@ class PartitionState:
             case LinesRead() if connection is not None and not connection.is_refused:
                 connection.hang_up(self._apply_lines(message, connection))
             case KeepAlive() if connection is not None and not connection.is_refused:
-                connection.hang_up(connection.session.keep_alive(message))
+                connection.hang_up(connection.session.note_keep_alive(message))
         self._collect()
         return self._connection.end_reason if self._connection else None
 
@@ -287,7 +287,7 @@ class PartitionState:
                 is_dated = date_us <= latest_us  # a later date does not show when the event happened
                 if self._count_known(decoded.id):
                     if is_dated and decoded.id not in self._batch.ids:  # these came over this connection
-                        session.repeated(date_us)
+                        session.note_repeated(date_us)
                 elif is_dated and (refusal := session.refuses(date_us)) is not None:
                     reason, connection.is_refused = reason or refusal, True
                     break
@@ -299,14 +299,14 @@ class PartitionState:
             else:
                 self._batch.received += 1
                 self._batch.control += 1
-                reason = session.message(decoded)
+                reason = session.note_message(decoded)
         self._keep_known(read, dates_us, replayed)
         if new_us:
             self._arrived(read, new_us, is_live=replayed is None)
             session.learn_lateness(new_us, read.at)
         if connection.is_refused:
             return reason
-        held = session.lines(dates_us, read.at)
+        held = session.note_lines(dates_us, read.at)
         return reason or held
 
     def _keep_known(self, read: LinesRead, dates_us: Sequence[int], replayed: Replay | None) -> None:
@@ -359,9 +359,9 @@ class PartitionState:
     def _dead_letter(self, letter: DeadLetter, at_us: int, session: LiveSession | ReplaySession) -> None:
         is_known = self._count_known(letter.id)
         if letter.has_data:
-            session.data()
+            session.note_data()
         else:
-            session.foreign_line(is_known=is_known)
+            session.note_foreign_line(is_known=is_known)
         if not is_known:
             self._add_dead_letter(letter, at_us)
 

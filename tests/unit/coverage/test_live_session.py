@@ -18,16 +18,16 @@ from tests.unit.coverage.sessions import COVERED_US, CUT, at, coverage, live, pl
 def test_events_move_coverage_to_their_latest_date() -> None:
     """What X dated later may still be on its way."""
     session = plain()
-    session.lines([at(1), at(5)], reading(at(10)))
+    session.note_lines([at(1), at(5)], reading(at(10)))
     assert session.position_us == at(5)
-    session.lines([at(-100)], reading(at(11)))
+    session.note_lines([at(-100)], reading(at(11)))
     assert session.position_us == at(5)
 
 
 def test_events_dated_a_little_ahead_move_coverage_to_now() -> None:
     """A date ahead of us is no knowledge of the future."""
     session = plain()
-    session.lines([at(10) + FUTURE_TOLERANCE_US], reading(at(10)))
+    session.note_lines([at(10) + FUTURE_TOLERANCE_US], reading(at(10)))
     assert session.position_us == at(10)
 
 
@@ -35,9 +35,9 @@ def test_events_dated_a_little_ahead_move_coverage_to_now() -> None:
 def test_events_dated_ahead_of_x_s_time_leave_coverage(ahead_s: int) -> None:
     """A date that X's time does not allow says nothing; its neighbours do."""
     session = plain()
-    session.lines([at(10 + ahead_s)], reading(at(10)))
+    session.note_lines([at(10 + ahead_s)], reading(at(10)))
     assert session.position_us == NOW_US
-    session.lines([at(10 + ahead_s), at(9)], reading(at(10)))
+    session.note_lines([at(10 + ahead_s), at(9)], reading(at(10)))
     assert session.position_us == at(9)
 
 
@@ -45,25 +45,25 @@ def test_clock_behind_x_s_dates_does_not_freeze_coverage_of_a_busy_partition() -
     """A machine that paused for 8 s froze it forever: dates are judged by the latest that X's time can be."""
     session = plain()
     for second in range(2, 200, 2):
-        session.lines([at(second + 8)], reading(at(second), wall_us=at(second + 8)))
+        session.note_lines([at(second + 8)], reading(at(second), wall_us=at(second + 8)))
     assert session.position_us == at(198)
 
 
 def test_event_ahead_by_what_the_answer_was_on_its_way_moves_coverage() -> None:
     """X's `Date` was that old when it came."""
     session = live(Live(0), coverage(COVERED_US), NOW_US, answer_us=20 * US_PER_S)
-    session.lines([at(27.5)], reading(at(1)))
+    session.note_lines([at(27.5)], reading(at(1)))
     assert session.position_us == NOW_US
-    session.lines([at(25)], reading(at(1)))
+    session.note_lines([at(25)], reading(at(1)))
     assert session.position_us == at(1)
 
 
 def test_keep_alive_moves_coverage_to_the_beginning_of_the_wait() -> None:
     """Not to the keep-alive: X may have queued something meanwhile. One that came at once proves nothing of time."""
     session = plain()
-    session.keep_alive(keep_alive(at(20), None))
+    session.note_keep_alive(keep_alive(at(20), None))
     assert session.position_us == NOW_US
-    session.keep_alive(keep_alive(at(27), 20))
+    session.note_keep_alive(keep_alive(at(27), 20))
     assert session.position_us == at(7)
 
 
@@ -81,9 +81,9 @@ def test_short_connections_move_coverage() -> None:
     for second in range(0, 60, 5):
         session = live(Live(2), coverage(until_us, recovery, seen_until_us=seen_us), at(second))
         if seen_us:
-            session.repeated(seen_us)
-            session.lines([seen_us], reading(at(second)))
-        session.lines([at(second + 4)], reading(at(second + 4)))
+            session.note_repeated(seen_us)
+            session.note_lines([seen_us], reading(at(second)))
+        session.note_lines([at(second + 4)], reading(at(second + 4)))
         session.end(CUT)
         until_us, recovery, seen_us = session.position_us, session.recovery, session.seen_until_us
     assert until_us == at(54)
@@ -122,7 +122,7 @@ def test_event_as_late_as_others_casts_no_doubt() -> None:
 def test_last_slice_is_out_of_doubt_when_the_backfill_behind_it_is_over() -> None:
     """Stragglers come later."""
     session = live(Live(2), coverage(COVERED_US, _LAST), NOW_US)
-    session.keep_alive(keep_alive(at(70)))
+    session.note_keep_alive(keep_alive(at(70)))
     assert session.recovery.last_slice is None
     assert session.refuses(COVERED_US - MINUTE_US) is None
 
@@ -132,14 +132,14 @@ def test_last_slice_is_out_of_doubt_where_the_connection_brings_nothing_of_it(mi
     """Without a backfill it was doubted for ever: ids since then were kept, and a late event was blamed on it."""
     session = live(Live(minutes), coverage(COVERED_US, _LAST), COVERED_US + away_us)
     assert session.recovery.last_slice is None
-    session.lines([at(100)], reading(at(100)))
+    session.note_lines([at(100)], reading(at(100)))
     assert session.refuses(at(60)) is None
 
 
 def test_event_behind_the_last_slice_casts_no_doubt_on_it() -> None:
     """Short connections had moved coverage on: what came new there was blamed on a slice that had ended before."""
     session = live(Live(2), coverage(COVERED_US, _LAST, seen_until_us=NOW_US - US_PER_S), NOW_US)
-    session.repeated(NOW_US - US_PER_S)
+    session.note_repeated(NOW_US - US_PER_S)
     assert session.position_us == NOW_US - US_PER_S
     assert session.refuses(COVERED_US + 5 * US_PER_S) is None
 
@@ -147,7 +147,7 @@ def test_event_behind_the_last_slice_casts_no_doubt_on_it() -> None:
 def test_last_slice_is_out_of_doubt_when_the_held_range_became_a_gap() -> None:
     """Where X grants no replay the connection goes on, and nothing ended its doubt."""
     session = live(Live(5, GapCause.REPLAY_REFUSED), coverage(COVERED_US, _LAST), NOW_US)
-    session.lines([at(-60)], reading(NOW_US + HOLD_LIMIT_US))
+    session.note_lines([at(-60)], reading(NOW_US + HOLD_LIMIT_US))
     assert session.position_us == NOW_US + HOLD_LIMIT_US
     assert session.recovery.last_slice is None
 
@@ -190,20 +190,20 @@ def test_stragglers_say_nothing_of_lateness(late_us: int, *, is_learned: bool) -
 def test_connection_is_proved_by_a_keep_alive_or_a_line_with_data() -> None:
     """A 200 whose only line is an error of another kind reset the back-off: 49 connects in 12 s."""
     session = plain()
-    session.foreign_line(is_known=False)
+    session.note_foreign_line(is_known=False)
     assert not session.end(CUT).has_proved
-    session.data()
+    session.note_data()
     assert session.end(CUT).has_proved
     session = plain()
-    session.keep_alive(KeepAlive(Reading(0, 0, 0, 0, 0), None))
+    session.note_keep_alive(KeepAlive(Reading(0, 0, 0, 0, 0), None))
     assert session.end(CUT).has_proved
 
 
 def test_system_message_hangs_up_and_the_first_one_is_remembered() -> None:
     """X speaks of closing and does not always do it."""
     session = plain()
-    assert session.message(SystemMessage("SlowReader", "d")) is EndReason.SYSTEM_MESSAGE
-    session.message(SystemMessage("ForceDisconnect", ""))
+    assert session.note_message(SystemMessage("SlowReader", "d")) is EndReason.SYSTEM_MESSAGE
+    session.note_message(SystemMessage("ForceDisconnect", ""))
     assert session.end(CUT).system_message == SystemMessage("SlowReader", "d")
 
 

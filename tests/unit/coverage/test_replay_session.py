@@ -47,7 +47,7 @@ def test_slice_that_ends_properly_is_whole_and_moves_coverage_to_its_end() -> No
     """Also one in which nothing happened; its events move nothing before."""
     session = _session()
     assert session.refuses(_INSIDE_US) is None
-    session.lines([_INSIDE_US], reading())
+    session.note_lines([_INSIDE_US], reading())
     assert session.position_us == _C
     assert session.end(CLOSED) == LastConnection(has_proved=True, verdict=Verdict.WHOLE, system_message=None)
     assert session.position_us == _PLAN.end_us
@@ -66,7 +66,7 @@ def test_slice_that_is_cut_is_not_whole() -> None:
 def test_slice_with_a_system_message_is_not_whole() -> None:
     """Also where X then ends it properly."""
     session = _session()
-    session.message(SystemMessage("ForceDisconnect", ""))
+    session.note_message(SystemMessage("ForceDisconnect", ""))
     assert _verdict(session) is Verdict.INTERRUPTED
 
 
@@ -82,7 +82,7 @@ def test_slice_with_a_system_message_is_not_whole() -> None:
 def test_slice_with_a_line_outside_data_is_not_whole(*, is_known: bool, has_event: bool, verdict: Verdict) -> None:
     """A maintenance page took 37 of 40 events with it. A line that came before belongs to the stream, beside events."""
     session = _session()
-    session.foreign_line(is_known=is_known)
+    session.note_foreign_line(is_known=is_known)
     if has_event:
         session.refuses(_INSIDE_US)
     assert _verdict(session) is verdict
@@ -99,7 +99,7 @@ def test_replay_that_ignores_its_range_is_hung_up_and_moves_nothing() -> None:
 def test_replay_of_nothing_but_events_behind_its_end_ignores_its_range() -> None:
     """They are known, so that none of them was refused."""
     session = _session()
-    session.repeated(_PLAN.end_us + OVERSHOOT_AT_FIRST_US + 1)
+    session.note_repeated(_PLAN.end_us + OVERSHOOT_AT_FIRST_US + 1)
     assert _verdict(session) is Verdict.IGNORED
 
 
@@ -133,7 +133,7 @@ def test_slice_that_repeats_nothing_it_must_is_asked_for_once_more(known_us: int
 def test_slice_that_repeats_something_is_whole() -> None:
     """It shows that X delivers the overlap."""
     session = _session(known_us=(_IN_OVERLAP_US,))
-    session.repeated(_IN_OVERLAP_US)
+    session.note_repeated(_IN_OVERLAP_US)
     assert _verdict(session) is Verdict.WHOLE
 
 
@@ -141,11 +141,11 @@ def test_slice_that_ends_before_known_events_of_its_range_come_again_is_asked_fo
     """Live connections under a held coverage had brought them; a replay that ended before was believed."""
     known_us = (_IN_OVERLAP_US, _C + 10 * MINUTE_US)
     session = _session(known_us=known_us)
-    session.repeated(_IN_OVERLAP_US)
+    session.note_repeated(_IN_OVERLAP_US)
     assert _verdict(session) is Verdict.SUSPECTED
     session = _session(known_us=known_us)
-    session.repeated(_IN_OVERLAP_US)
-    session.repeated(_C + 10 * MINUTE_US)
+    session.note_repeated(_IN_OVERLAP_US)
+    session.note_repeated(_C + 10 * MINUTE_US)
     assert _verdict(session) is Verdict.WHOLE
 
 
@@ -153,7 +153,7 @@ def test_known_event_as_late_as_others_at_the_end_of_a_slice_need_not_come_again
     """X may have emitted it behind the end."""
     known_us = (_IN_OVERLAP_US, _PLAN.end_us - 100 * US_PER_S)
     session = _session(Recovery(lateness_us=120 * US_PER_S), known_us)
-    session.repeated(_IN_OVERLAP_US)
+    session.note_repeated(_IN_OVERLAP_US)
     assert _verdict(session) is Verdict.WHOLE
 
 
@@ -180,10 +180,10 @@ def test_empty_replay_after_that_is_a_gap_at_once_until_one_brings_something() -
 def test_replay_that_brings_only_keep_alives_is_hung_up_after_two_minutes() -> None:
     """One that X never closed made no progress for a day, and two of them stopped all catch-ups."""
     session = _session()
-    session.lines([_INSIDE_US], reading(NOW_US + MINUTE_US))
+    session.note_lines([_INSIDE_US], reading(NOW_US + MINUTE_US))
     idle_us = NOW_US + MINUTE_US + REPLAY_IDLE_US
-    assert session.keep_alive(keep_alive(idle_us)) is None
-    assert session.keep_alive(keep_alive(idle_us + 1)) is EndReason.REPLAY_IDLE
+    assert session.note_keep_alive(keep_alive(idle_us)) is None
+    assert session.note_keep_alive(keep_alive(idle_us + 1)) is EndReason.REPLAY_IDLE
     assert _verdict(session, _IDLE) is Verdict.SUSPECTED
     assert session.recovery.refetch == Refetch(_PLAN.start_us, _PLAN.end_us, Suspicion.REPLAY_NOT_CLOSED)
 
@@ -200,9 +200,9 @@ def test_replay_that_takes_as_long_as_the_time_it_covers_is_hung_up_and_shortene
     """It holds up those of others, and does not catch up."""
     session = _session()
     slow_us = NOW_US + SLICE_US
-    assert session.lines([_INSIDE_US], reading(slow_us)) is None
+    assert session.note_lines([_INSIDE_US], reading(slow_us)) is None
     session.refuses(_INSIDE_US)
-    assert session.lines([_INSIDE_US], reading(slow_us + 1)) is EndReason.REPLAY_SLOW
+    assert session.note_lines([_INSIDE_US], reading(slow_us + 1)) is EndReason.REPLAY_SLOW
     assert _verdict(session, replace(CUT, reason=EndReason.REPLAY_SLOW)) is Verdict.INTERRUPTED
     assert session.recovery.slice_us == SLICE_US // 2
 
@@ -216,7 +216,7 @@ def test_x_that_trickles_every_replay_is_caught_up_with_in_the_end() -> None:
         while reason is None:
             now_us += MINUTE_US
             session.refuses(plan.start_us)
-            reason = session.lines([plan.start_us], reading(now_us))
+            reason = session.note_lines([plan.start_us], reading(now_us))
         session.end(Ended(reason, is_proper=False, at_us=now_us))
         moved_us = now_us if session.position_us > covered_us else moved_us
         covered_us, recovery = session.position_us, session.recovery
@@ -288,11 +288,11 @@ def test_straggler_behind_a_slice_that_came_twice_is_no_measure_of_lateness() ->
 def test_replay_of_unreadable_lines_is_not_empty() -> None:
     """A type that X renamed: each slice was in doubt together with all before it, and no id was forgotten for a day."""
     session = _session(Recovery(last_slice=Range(_C - 600 * MINUTE_US, _C), settled_us=_C))
-    session.data()
+    session.note_data()
     assert _verdict(session) is Verdict.WHOLE
     assert session.recovery.last_slice == Range(_PLAN.start_us, _PLAN.end_us)
     distrusting = _session(Recovery(distrusts_replay=True))
-    distrusting.data()
+    distrusting.note_data()
     assert _verdict(distrusting) is Verdict.WHOLE
 
 
@@ -308,10 +308,10 @@ def test_event_that_came_twice_over_one_replay_confirms_nothing() -> None:
     """It lies behind coverage's end: what is known from before, and lies in the overlap, has not come again."""
     session = _session(known_us=(_IN_OVERLAP_US,))
     assert session.refuses(_INSIDE_US) is None
-    session.repeated(_INSIDE_US)
+    session.note_repeated(_INSIDE_US)
     assert _verdict(session) is Verdict.SUSPECTED
     confirmed = _session(known_us=(_IN_OVERLAP_US,))
-    confirmed.repeated(_IN_OVERLAP_US)
+    confirmed.note_repeated(_IN_OVERLAP_US)
     assert _verdict(confirmed) is Verdict.WHOLE
 
 
