@@ -1,6 +1,7 @@
 """Group commit: which parts share a transaction."""
 
 import threading
+import time
 from concurrent.futures import wait
 
 import pytest
@@ -84,3 +85,12 @@ def test_two_parts_of_one_partition_never_share_a_transaction(bench: Bench) -> N
     assert bench.kafka.transactions[1:] == [[A], [A]]
     assert sorted(str(type(commit.exception())) for commit in commits) == sorted([str(type(None)), str(FencedError)])
     assert len(bench.kafka.logs[A].committed) == 1
+
+
+def test_part_that_comes_to_an_idle_thread_is_committed_at_once(bench: Bench) -> None:
+    """And not when that thread would look by itself, once a second."""
+    [a] = bench.join(A)
+    began_s = time.monotonic()
+    for number in range(10):
+        assert bench.start(a, b"%d" % number).result(PATIENCE_S).ledger_offset == 2 * number
+    assert time.monotonic() - began_s < 4
