@@ -215,7 +215,7 @@ class Service:
         for topic, risk in provisioned.at_risk.items():
             self._telemetry.topic_at_risk(topic, risk)
         topic_watch = TopicWatch(partial(changed_partitions, settings.kafka, settings.x.streams, cluster))
-        decode_entry = entry_decoder(settings, stop).decode
+        decode_entry = service_entry_decoder(settings, stop).decode
         limits = TopicLimits(partial(read_limits, names, settings.x.streams, cluster))
         commits = _commits(settings.kafka, decode_entry, limits, self._telemetry)
 
@@ -319,7 +319,7 @@ def _confirm_schema_ids(settings: Settings) -> bool:
         return confirm_schema_ids(names, settings.x.streams, registry, recorded)
 
 
-def entry_decoder(settings: Settings, stop: threading.Event) -> EntryDecoder:
+def service_entry_decoder(settings: Settings, stop: threading.Event) -> EntryDecoder:
     """Return a decoder of ledger entries, which the shipped schema need not fit.
 
     Raises `DependencyUnavailableError` once stopped, so that no restore goes on waiting for a silent registry.

@@ -49,7 +49,7 @@ _UNCHECKED = {"enable.ssl.certificate.verification": "false", "ssl.endpoint.iden
 
 
 @dataclass(frozen=True, slots=True)
-class Reading(Generic[S]):
+class SettingsReading(Generic[S]):
     """What the sources give: every problem found, the settings that have one by their paths, and the file's content.
 
     `settings` is None if no settings can be made of it.
@@ -73,7 +73,7 @@ def load_settings(kind: type[S], config_file: Path | None = None) -> S:
     return reading.settings
 
 
-def read_settings(kind: type[S], config_file: Path | None = None) -> Reading[S]:
+def read_settings(kind: type[S], config_file: Path | None = None) -> SettingsReading[S]:
     """Read settings as `load_settings` does, however many problems there are."""
     settings: S | None = None
     content: Mapping[str, Any] = {}
@@ -104,7 +104,7 @@ def read_settings(kind: type[S], config_file: Path | None = None) -> Reading[S]:
     except RecursionError:
         problems.append(f"cannot be read: a value is {_TOO_DEEP}")
     problems += [f"{config_file}: {'.'.join(path)}: is a section: give its settings, not a value" for path in flat]
-    return Reading(settings, problems, wrong, content)
+    return SettingsReading(settings, problems, wrong, content)
 
 
 def with_content(kind: type[S], content: Mapping[str, Any]) -> type[S]:

@@ -1,10 +1,10 @@
 """Decides whether to read a connection that X granted."""
 
-from connector.coverage.messages import EndReason, Progress, Reading
+from connector.coverage.messages import ClockReading, EndReason, Progress
 from connector.coverage.plan import Contract, Plan, is_grantable, is_outdated
 
 
-def judge_grant(plan: Plan, progress: Progress, at: Reading, contract: Contract) -> EndReason | None:
+def judge_grant(plan: Plan, progress: Progress, at: ClockReading, contract: Contract) -> EndReason | None:
     """Return why to give up a connection at once, None to read it.
 
     Judged by the time of X's answer, `at`, since the plan was made by an earlier one. A slice that ends in X's future

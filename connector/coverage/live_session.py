@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
-from connector.coverage.messages import Ended, EndReason, KeepAlive, LastConnection, Opened, Reading
+from connector.coverage.messages import ClockReading, Ended, EndReason, KeepAlive, LastConnection, Opened
 from connector.coverage.plan import FIRST_OVERLAP_US, Live, unreached
 from connector.coverage.recovery import LATENESS_LIMIT_US, MINUTE_US
 from connector.coverage.session import LATENESS_US, Coverage, Session
@@ -33,7 +33,7 @@ class LiveSession(Session):
         self._expect(self._reach_us, min(before.until_us, at.earliest_us))
         self._seen_before_us = before.seen_until_us
 
-    def _open_gaps(self, plan: Live, at: Reading) -> None:
+    def _open_gaps(self, plan: Live, at: ClockReading) -> None:
         """Record a gap for what this connection does not reach; a range still in doubt can no longer be requested."""
         if gap := unreached(plan, self._owed_since_us(plan), at.estimate_us):
             self.gaps.append(gap)
@@ -77,7 +77,7 @@ class LiveSession(Session):
         """Judge an unknown event: if it should be known, the slice that coverage ends with was incomplete."""
         return self._doubt_last_slice(date_us, self._reach_us)
 
-    def note_lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
+    def note_lines(self, dates_us: Sequence[int], at: ClockReading) -> EndReason | None:
         """Record the dates of events that came together.
 
         Rests on X's order, older generally before newer: what was emitted before the newest of them is here.
@@ -106,7 +106,7 @@ class LiveSession(Session):
             self._move(keep_alive.waited_since_us, keep_alive.at)
         return self._overdue(keep_alive.at)
 
-    def _move(self, to_us: int, at: Reading) -> None:
+    def _move(self, to_us: int, at: ClockReading) -> None:
         if not self._is_held and to_us > self.position_us:
             self.position_us, self._moved_at_us = to_us, at.monotonic_us
 
@@ -117,7 +117,7 @@ class LiveSession(Session):
         """
         return self._reach_us - LATENESS_LIMIT_US <= date_us < self._connected_us
 
-    def learn_lateness(self, dates_us: Sequence[int], at: Reading) -> None:
+    def learn_lateness(self, dates_us: Sequence[int], at: ClockReading) -> None:
         """Learn how late events are emitted.
 
         Rests on new events that cannot be part of the backfill: one that comes again does not show when it was emitted.
@@ -147,7 +147,7 @@ class LiveSession(Session):
         if self._is_held and is_that_event and has_all:
             self.position_us = max(self.position_us, self._seen_before_us)
 
-    def _release(self, at: Reading) -> EndReason | None:
+    def _release(self, at: ClockReading) -> EndReason | None:
         """End the hold of the backfill after a quiet minute, once it is credible.
 
         Rests on a minute without an event of the backfill's range, and on something live that came behind it.
@@ -184,7 +184,7 @@ class LiveSession(Session):
         self._end_hold()
         return None
 
-    def _overdue(self, at: Reading) -> EndReason | None:
+    def _overdue(self, at: ClockReading) -> EndReason | None:
         """Hang up if coverage did not move for too long: a replay can vouch for what a live connection cannot.
 
         Rests on the bound alone, by X's time and by the monotonic clock: neither stragglers nor old dates nor a wrong

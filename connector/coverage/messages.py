@@ -40,7 +40,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ClockReading:
     """One look at the clocks: the bounds of X's time, and the monotonic clock.
 
     `earliest_us` is X's latest `Date`, truncated to a second, continued by the monotonic clock; `estimate_us` is that
@@ -61,7 +61,7 @@ class Opened:
     """X granted `plan`. X's time may be later than the `Date` of the answer by as much as that took: `answer_us`."""
 
     plan: Plan
-    at: Reading
+    at: ClockReading
     answer_us: int
 
 
@@ -70,14 +70,14 @@ class LinesRead:
     """Lines that were read together, without line ends."""
 
     lines: Sequence[bytes | LongLine]
-    at: Reading
+    at: ClockReading
 
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
     """A keep-alive; the reader had waited for it since `waited_since_us`, None if it had hardly waited."""
 
-    at: Reading
+    at: ClockReading
     waited_since_us: int | None
 
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from connector.coverage import recovery as after
 from connector.coverage.gap import Gap, GapCause, Suspicion
-from connector.coverage.messages import Ended, EndReason, KeepAlive, LastConnection, Opened, Reading, Verdict
+from connector.coverage.messages import ClockReading, Ended, EndReason, KeepAlive, LastConnection, Opened, Verdict
 from connector.coverage.plan import Replay, unreached
 from connector.coverage.recovery import MINUTE_US, Asked, Settled
 from connector.coverage.session import LATENESS_US, Coverage, Session
@@ -35,7 +35,7 @@ class ReplaySession(Session):
         self._has_event_far_outside = False
         self._has_undated = False
 
-    def _open_gaps(self, plan: Replay, at: Reading) -> None:
+    def _open_gaps(self, plan: Replay, at: ClockReading) -> None:
         """Record a gap for what this replay does not reach: beyond 24 hours, or the beginning of a range in doubt."""
         if gap := unreached(plan, self.position_us, at.estimate_us):
             self.gaps.append(gap)
@@ -82,7 +82,7 @@ class ReplaySession(Session):
         self._has_event_inside = True
         self._newest_inside_us = max(self._newest_inside_us, date_us)
 
-    def note_lines(self, dates_us: Sequence[int], at: Reading) -> EndReason | None:
+    def note_lines(self, dates_us: Sequence[int], at: ClockReading) -> EndReason | None:
         """Record the time of lines; in a replay only its end moves coverage, not dates."""
         self._has_data = self._has_data or bool(dates_us)
         self._line_at_us = at.monotonic_us
@@ -94,7 +94,7 @@ class ReplaySession(Session):
         is_idle = keep_alive.at.monotonic_us - self._line_at_us > REPLAY_IDLE_US
         return EndReason.REPLAY_IDLE if is_idle else self._overdue(keep_alive.at)
 
-    def _overdue(self, at: Reading) -> EndReason | None:
+    def _overdue(self, at: ClockReading) -> EndReason | None:
         """Hang up a replay that takes too long: it delays those of others, and a shorter one may succeed.
 
         Rests on its length alone: a slice that takes as long as the time it covers does not catch up.

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.known_dates import KnownDates
-from connector.coverage.messages import EndReason, Reading
+from connector.coverage.messages import ClockReading, EndReason
 from connector.coverage.recovery import LATENESS_LIMIT_US, Range, Recovery
 from connector.events.decode import SystemMessage
 from connector.events.times import US_PER_S
@@ -88,7 +88,7 @@ class Session:
         self._has_foreign_line = self._has_foreign_line or not is_known
         self._has_known_foreign_line = self._has_known_foreign_line or is_known
 
-    def learn_lateness(self, dates_us: Sequence[int], at: Reading) -> None:
+    def learn_lateness(self, dates_us: Sequence[int], at: ClockReading) -> None:
         """Record the dates of new events that came together; in a replay they are no evidence."""
 
     def note_message(self, message: SystemMessage) -> EndReason:
@@ -96,7 +96,7 @@ class Session:
         self.system_message = self.system_message or message
         return EndReason.SYSTEM_MESSAGE
 
-    def _latest_credible(self, dates_us: Sequence[int], at: Reading, answer_us: int) -> int | None:
+    def _latest_credible(self, dates_us: Sequence[int], at: ClockReading, answer_us: int) -> int | None:
         """Return the latest date that X's time allows.
 
         Rests on X dating events by its own clock, which is at most `latest_us` plus the travel time of the answer.

@@ -10,7 +10,7 @@ from connector.partition.batch import Transaction
 from connector.partition.state import PartitionState
 from connector.settings import PipelineSettings
 from connector.source.channel import Channel
-from connector.telemetry.partition import Committed, PartitionTelemetry
+from connector.telemetry.partition import CommitFigures, PartitionTelemetry
 from connector.x.clock import monotonic_us, wall_us
 
 _TICK_S = 1.0
@@ -114,7 +114,7 @@ class Committer:
     def _report(self, transaction: Transaction, duration_s: float) -> None:
         entry = transaction.entry
         self._telemetry.committed(
-            Committed(
+            CommitFigures(
                 received=entry.counts.received,
                 duplicate=entry.counts.duplicate,
                 control=entry.counts.control,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from connector.coverage.grant import judge_grant
-from connector.coverage.messages import Ended, EndReason, Opened, Progress, Reading, Verdict
+from connector.coverage.messages import ClockReading, Ended, EndReason, Opened, Progress, Verdict
 from connector.coverage.plan import Contract, Live, Plan, is_grantable, next_plan
 from connector.events.catalog import StreamPartition
 from connector.events.times import US_PER_S
@@ -107,7 +107,7 @@ class Reader:
             self._observer.failed(error)
             return self._back_off(_UNEXPECTED)
 
-    def _next_plan(self, progress: Progress, at: Reading) -> Plan:
+    def _next_plan(self, progress: Progress, at: ClockReading) -> Plan:
         return next_plan(progress.covered_until_us, progress.recovery, at.estimate_us, self._contract)
 
     def _connect(self, permit: Permit, plan: Plan, progress: Progress) -> float:

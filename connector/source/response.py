@@ -6,7 +6,7 @@ Owns the meaning of keep-alives and read times, and the watch for a body that br
 from collections.abc import Sequence
 from dataclasses import replace
 
-from connector.coverage.messages import EndReason, KeepAlive, LinesRead, Reading
+from connector.coverage.messages import ClockReading, EndReason, KeepAlive, LinesRead
 from connector.events.decode import LongLine
 from connector.events.times import US_PER_S
 from connector.quoting import Secrets
@@ -100,7 +100,7 @@ class ResponseReader:
             self._is_waiting = True
             began = self._clock.read()
 
-    def _waited_since_us(self, began: Reading, at: Reading) -> int | None:
+    def _waited_since_us(self, began: ClockReading, at: ClockReading) -> int | None:
         """Return since when the reader has waited, undisturbed, for a keep-alive; None if it has not."""
         has_waited = at.monotonic_us - began.monotonic_us >= MIN_WAIT_US and not self._framer.tail_bytes
         return began.earliest_us if has_waited and not self._stall_watch.was_stalled_since(began.monotonic_us) else None
@@ -118,7 +118,7 @@ class ResponseReader:
             self._observer.secrets_hidden(count)
         return hidden
 
-    def _hand_on(self, lines: Sequence[bytes | LongLine], at: Reading) -> None:
+    def _hand_on(self, lines: Sequence[bytes | LongLine], at: ClockReading) -> None:
         """Put lines into the channel in groups that a transaction can take whole."""
         group: list[bytes | LongLine] = []
         size_bytes = 0

@@ -36,7 +36,7 @@ _FOREIGN = frozenset({FailureReason.NOT_A_STREAM, FailureReason.FOREIGN_ANSWER})
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
+class CommitFigures:
     """The figures of one committed transaction; `committed_at_us` is the monotonic clock."""
 
     received: int
@@ -219,7 +219,7 @@ class PartitionTelemetry:
         """A transaction was prepared, with which coverage reaches `watermark_us` once it is committed."""
         self._status.watermark_us = watermark_us
 
-    def committed(self, transaction: Committed) -> None:
+    def committed(self, transaction: CommitFigures) -> None:
         """A transaction was committed."""
         self._count_lines(transaction)
         self._metrics.transactions.labels(*self._where).inc()
@@ -231,7 +231,7 @@ class PartitionTelemetry:
             status.last_event_us = transaction.arrivals[-1].at_us
             self._delays.add(transaction.arrivals, transaction.committed_at_us)
 
-    def _count_lines(self, transaction: Committed) -> None:
+    def _count_lines(self, transaction: CommitFigures) -> None:
         metrics, where = self._metrics, self._where
         metrics.received.labels(*where).inc(transaction.received)
         metrics.duplicates.labels(*where).inc(transaction.duplicate)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from connector.coverage.messages import Reading
+from connector.coverage.messages import ClockReading
 from connector.events.times import US_PER_S
 
 AGREEMENT_US = 60 * US_PER_S
@@ -67,17 +67,17 @@ class XClock:
             if not is_odd:
                 self._known = offset_us, taken_us
 
-    def read(self) -> Reading:
+    def read(self) -> ClockReading:
         """Read the clocks."""
         wall_us_, monotonic_us_ = self._wall(), self._monotonic()
         known = self._known
         if known is None:
-            return Reading(wall_us_, wall_us_, wall_us_, wall_us_, monotonic_us_, wall_us_)
+            return ClockReading(wall_us_, wall_us_, wall_us_, wall_us_, monotonic_us_, wall_us_)
         offset_us, taken_us = known
         earliest_us = offset_us + monotonic_us_
         estimate_us = earliest_us + US_PER_S
         is_wall_right = -US_PER_S <= wall_us_ - earliest_us < PRECISION_US + taken_us
-        return Reading(
+        return ClockReading(
             earliest_us,
             estimate_us,
             max(estimate_us, min(wall_us_, estimate_us + MAX_LEAD_US)),

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import fastavro
 
-from connector.coverage.messages import Ended, EndReason, KeepAlive, LinesRead, Message, Opened, Reading
+from connector.coverage.messages import ClockReading, Ended, EndReason, KeepAlive, LinesRead, Message, Opened
 from connector.coverage.plan import Live, Plan, Replay
 from connector.coverage.recovery import MINUTE_US
 from connector.events.avro import split_prefix, without_logical_types
@@ -160,10 +160,10 @@ def restored(ledger: Ledger) -> Ledger:
     return Ledger(state_of(restored=ledger.restored()), ledger.entries)
 
 
-def reading(at_us: int = NOW_US, wall_us: int | None = None) -> Reading:
+def reading(at_us: int = NOW_US, wall_us: int | None = None) -> ClockReading:
     """Return a look at clocks that agree, or at a wall clock that does not; the monotonic clock began in 1970."""
     latest_us = at_us + US_PER_S if wall_us is None else max(at_us + US_PER_S, wall_us)
-    return Reading(at_us, at_us + US_PER_S, latest_us, at_us, at_us)
+    return ClockReading(at_us, at_us + US_PER_S, latest_us, at_us, at_us)
 
 
 def opened(plan: Plan | None = None, at_us: int = NOW_US, answer_us: int = 0) -> Opened:

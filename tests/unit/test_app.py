@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 from structlog.testing import capture_logs
 
-from connector.app import Service, entry_decoder, online_checks, wait_for_dependencies
+from connector.app import Service, online_checks, service_entry_decoder, wait_for_dependencies
 from connector.demo.registry import DemoRegistry
 from connector.errors import (
     DependencyUnavailableError,
@@ -207,7 +207,7 @@ def test_stop_is_obeyed_at_once_while_a_restore_waits_for_a_silent_registry() ->
     stop, outcomes = threading.Event(), queue.Queue[str]()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         registry = SchemaRegistrySettings(url=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        decode = entry_decoder(_SETTINGS.model_copy(update={"schema_registry": registry}), stop).decode
+        decode = service_entry_decoder(_SETTINGS.model_copy(update={"schema_registry": registry}), stop).decode
 
         def restore() -> None:
             try:
@@ -246,6 +246,6 @@ def test_ledger_entry_by_a_schema_that_is_not_the_ledger_s_stops_the_partition(
         settings = _SETTINGS.model_copy(update={"schema_registry": registry})
         with RegistryClient(registry) as client:
             value = b"\0" + client.register(subject, schema).to_bytes(4, "big")
-        decode = entry_decoder(settings, threading.Event()).decode
+        decode = service_entry_decoder(settings, threading.Event()).decode
         with pytest.raises(OwnCorruptionError, match=f"user/3: an entry cannot be read: schema id 1 {refused}"):
             read_entry(value, StreamPartition("user", 3), decode)

@@ -4,7 +4,7 @@ import pytest
 
 from connector.coverage.gap import Gap, GapCause, Suspicion
 from connector.coverage.live_session import HOLD_LIMIT_US
-from connector.coverage.messages import EndReason, KeepAlive, Reading
+from connector.coverage.messages import ClockReading, EndReason, KeepAlive
 from connector.coverage.plan import Live
 from connector.coverage.recovery import LATENESS_LIMIT_US, MINUTE_US, NOTHING_LEARNED, Range, Recovery, Refetch
 from connector.coverage.session import FUTURE_TOLERANCE_US, LATENESS_US
@@ -195,7 +195,7 @@ def test_connection_is_proved_by_a_keep_alive_or_a_line_with_data() -> None:
     session.note_data()
     assert session.end(CUT).has_proved
     session = plain()
-    session.note_keep_alive(KeepAlive(Reading(0, 0, 0, 0, 0), None))
+    session.note_keep_alive(KeepAlive(ClockReading(0, 0, 0, 0, 0), None))
     assert session.end(CUT).has_proved
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from connector.events.catalog import StreamPartition
 from connector.telemetry.gauges import NAMESPACE
 from connector.telemetry.metrics import Metrics
-from connector.telemetry.partition import Committed, PartitionTelemetry
+from connector.telemetry.partition import CommitFigures, PartitionTelemetry
 from connector.telemetry.status import PartitionStatus
 
 _WHERE = {"stream": "user", "partition": "3"}
@@ -26,6 +26,6 @@ class Bench:
 
     def committed(self, **figures: Any) -> None:  # noqa: ANN401 - the figures of a transaction
         """Report a transaction."""
-        nothing: dict[str, Any] = {field.name: 0 for field in fields(Committed)}
+        nothing: dict[str, Any] = {field.name: 0 for field in fields(CommitFigures)}
         empty = {"published": Counter(), "dead_lettered": Counter(), "arrivals": (), "mode": "live"}
-        self.telemetry.committed(Committed(**{**nothing, **empty, **figures}))
+        self.telemetry.committed(CommitFigures(**{**nothing, **empty, **figures}))

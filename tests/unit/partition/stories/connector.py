@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from connector.coverage.grant import judge_grant
-from connector.coverage.messages import Ended, EndReason, KeepAlive, LinesRead, Opened, Progress, Reading, Verdict
+from connector.coverage.messages import ClockReading, Ended, EndReason, KeepAlive, LinesRead, Opened, Progress, Verdict
 from connector.coverage.plan import Contract, Live, Plan, is_grantable, next_plan
 from connector.coverage.recovery import MINUTE_US
 from connector.events.times import US_PER_S
@@ -157,7 +157,7 @@ class Connector:
             return self.backoff.failed(Curve.CONFIGURATION)
         return self.backoff.failed(Curve.HTTP) if self.contract.allows(plan) else 0.0
 
-    def _next_plan(self, progress: Progress, at: Reading) -> Plan:
+    def _next_plan(self, progress: Progress, at: ClockReading) -> Plan:
         return next_plan(progress.covered_until_us, progress.recovery, at.estimate_us, self.contract)
 
     def _read(self, plan: Plan, manner: Manner, commit_every: int, crash: Crash | None) -> bool:
@@ -217,5 +217,5 @@ class Connector:
 _RECORDS = builder()
 
 
-def _waited_since_us(began: Reading, at: Reading) -> int | None:
+def _waited_since_us(began: ClockReading, at: ClockReading) -> int | None:
     return began.earliest_us if at.monotonic_us - began.monotonic_us >= MIN_WAIT_US else None
