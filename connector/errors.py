@@ -53,7 +53,7 @@ class MissingExtraError(ConnectorError):
 
     def __init__(self, extra: str, cause: ImportError) -> None:
         super().__init__(
-            f"{cause}: the extra {extra} is not installed; in a checkout: pip install '.[{extra}]'; with a wheel: "
+            f"the extra {extra} is not installed ({cause}); in a checkout: pip install '.[{extra}]'; with a wheel: "
             f"pip install 'FILE.whl[{extra}]'; requirements/{extra}.txt locks what it needs",
             f"the image is without the extra {extra}: instead, run make {extra} or docker compose up in a checkout",
         )

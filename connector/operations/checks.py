@@ -9,6 +9,7 @@ from typing import Any
 from connector.configuration import risks
 from connector.errors import ConnectorError
 from connector.kafka.clients import try_properties
+from connector.pages import words
 from connector.settings import RunSettings
 from connector.x.auth import try_secrets
 from connector.x.client import try_client
@@ -68,4 +69,5 @@ def failed(error: ConnectorError) -> Check:
 def summary(checks: Sequence[Check]) -> str:
     """Return the number of checks by result."""
     counts = {result: sum(each.result is result for each in checks) for result in Result}
-    return f"{len(checks)} checks: {', '.join(f'{count} {result}' for result, count in counts.items() if count)}"
+    results = ", ".join(f"{count} {result}" for result, count in counts.items() if count)
+    return f"{words.counted(len(checks), 'check')}: {results}"

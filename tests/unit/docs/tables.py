@@ -192,7 +192,7 @@ def _limits_text(field: FieldInfo) -> str:
 
 
 def _default_text(default: object) -> str:
-    if default is None or default is PydanticUndefined:
+    if default is None or default is PydanticUndefined or default == ():
         return ""
     if isinstance(default, float):
         default = int(default) if default.is_integer() else default
