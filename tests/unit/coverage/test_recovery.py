@@ -148,6 +148,12 @@ def test_lateness_is_the_largest_of_the_last_hour() -> None:
     assert next_hour.late(10, NOW_US + 2 * LATENESS_KEPT_US).lateness_us == 100
 
 
+def test_lateness_is_not_forgotten_within_the_hour() -> None:
+    """However many events are less late."""
+    recovery = NOTHING_LEARNED.late(200, NOW_US).late(100, NOW_US + 1).late(50, NOW_US + 2)
+    assert (recovery.lateness_us, recovery.lateness_lately_us, recovery.lateness_since_us) == (200, 200, NOW_US)
+
+
 def test_lateness_seen_again_and_again_is_not_forgotten_for_a_smaller_one() -> None:
     """Once 290 s and 280 s every ten minutes: 12 s after an hour made events of the next drop vanish."""
     recovery = NOTHING_LEARNED.late(290, NOW_US)
