@@ -1,6 +1,7 @@
 """What operators change by command: a sound ledger is safe from them, and so is whatever they only try."""
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -274,12 +275,13 @@ def test_reset_takes_from_the_ledger_what_the_other_topics_no_longer_hold(
 
 
 def test_one_of_several_resets_at_a_time_is_carried_out(kafka: Kafka, committed: Config, tmp_path: Path) -> None:
-    """The others find the ledger sound again, and record no false gap."""
+    """The others find the ledger sound again, or give way to who keeps committing; none records a false gap."""
     LedgerDamage(kafka.bootstrap_servers, committed["kafka"]["topic_prefix"]).garble(_PLACE.ledger_partition)
     with ExitStack() as stack:
         commands = [stack.enter_context(ConnectorProcess(tmp_path, [*_RESET, "--yes"], committed)) for _ in range(3)]
         codes = sorted(command.wait() for command in commands)
-        assert codes == [0, 78, 78], [command.stderr for command in commands]
+        assert codes[0] == 0, [command.stderr for command in commands]
+        assert set(codes[1:]) <= {os.EX_SOFTWARE, os.EX_CONFIG}, [command.stderr for command in commands]
     assert _run(tmp_path, committed, "gaps", "--output=json")[1].count("ledger-reset") == 1
 
 
