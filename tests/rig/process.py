@@ -20,6 +20,9 @@ LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 60.0
 _POLL_INTERVAL_S = 0.05
+_RESTS = 3
+"""How many times as long as a question took it rests: six workers that ask all the time leave nothing to the asked."""
+_LONGEST_REST_S = 0.5
 _LOG_TAIL_CHARACTERS = 4000
 _WORKER, _WORKERS = (
     int(os.environ.get(name, default).removeprefix("gw"))
@@ -56,10 +59,13 @@ def wait_until(condition: Callable[[], bool], what: str | Callable[[], str], tim
     A function is asked only then, so that it can tell how far things have come.
     """
     deadline = time.monotonic() + timeout_s
+    asked = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        answered = time.monotonic()
+        if answered > deadline:
             raise RigError(f"not within {timeout_s:g} s: {what if isinstance(what, str) else what()}")
-        time.sleep(_POLL_INTERVAL_S)
+        time.sleep(min(max(_POLL_INTERVAL_S, _RESTS * (answered - asked)), _LONGEST_REST_S))
+        asked = time.monotonic()
 
 
 class Server:
