@@ -110,7 +110,7 @@ class BusLedger:
         there is a producer another runner may commit, so the state is compared with the ledger again once there is.
         """
         for tries_left in reversed(range(_MOST_TRIES)):
-            self._check_last()  # a new producer would fence another runner, so look before it is made
+            self._read_own()  # a new producer would fence another runner, so look before it is made
             try:
                 self._open()
             except WriterLostError as error:
@@ -119,16 +119,8 @@ class BusLedger:
                 self._report(f"Kafka did not accept a producer, trying again: {error}")
                 self._sleep(_RETRY_S)
             else:
-                self._check_last()
+                self._read_own()
                 return
-
-    def _check_last(self) -> None:
-        """Raise `AnotherRunnerError` if another runner has committed since the last entry was read."""
-        if (last := self._read()) != self._last:
-            raise self._taken_over_by(last)
-
-    def _taken_over_by(self, last: BatchLedgerEntry | None) -> AnotherRunnerError:
-        return AnotherRunnerError(f"{last.runner if last else 'another'} has taken over {self._kind.value} jobs")
 
     def _await_silence_of(self, last: BatchLedgerEntry) -> None:
         """Wait until a runner is known to be gone: it writes an entry every 20 s, and this raises if it does."""
@@ -221,11 +213,11 @@ class BusLedger:
         if duration_s <= SLOW_COMMIT_S:  # a delayed end of a slow transaction must find an old epoch
             self._writer = writer
 
-    def _read_own(self, entry: BatchLedgerEntry) -> BatchLedgerEntry | None:
-        """Return the last committed entry: the previous one, or this one. Raises `AnotherRunnerError`."""
+    def _read_own(self, *written: BatchLedgerEntry) -> BatchLedgerEntry | None:
+        """Return the last committed entry: the previous one, or one of `written`. Raises `AnotherRunnerError`."""
         last = self._read()
-        if last not in {self._last, entry}:
-            raise self._taken_over_by(last)
+        if last not in {self._last, *written}:
+            raise AnotherRunnerError(f"{last.runner if last else 'another'} has taken over {self._kind.value} jobs")
         return last
 
     def _open(self) -> TransactionalWriter:
