@@ -40,6 +40,12 @@ endef
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
+# What the integration tests run, built while nothing competes for the processor: a cold build takes longer than they wait.
+define integration-parts
+$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
+$(call step,Go example,! go -C examples/go list -m >/dev/null 2>&1 || go -C examples/go build -o /dev/null .)
+endef
+
 demo: $(VENV)/demo.stamp ## Run the whole path on this machine for DEMO_SECONDS (30): no Docker, no Java, no token
 	@$(BIN)/python -m connector demo
 
@@ -61,7 +67,7 @@ unit: curl $(VENV)/dev.stamp ## Run the fast unit tests, in half a minute; ALL=1
 coverage: curl $(if $(ALL),java prometheus chromium postgres) $(VENV)/dev.stamp ## Measure which branches the unit tests reach: all of the pure core, 90 % of everything; ALL=1 adds what the integration tests reach, 95 %
 	$(call step,unit tests with coverage,$(BIN)/python -m pytest -n 3 --cov --cov-report= tests/unit tests/connections)
 	$(call step,coverage of the pure core,$(BIN)/coverage report --include=$(PURE) --fail-under=100)
-	$(if $(ALL),$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java))
+	$(if $(ALL),$(integration-parts))
 	$(if $(ALL),$(call step,integration tests with coverage,$(INTEGRATION) --cov --cov-append --cov-report=))
 	$(call step,coverage,$(BIN)/coverage report --fail-under=$(if $(ALL),95,90))
 
@@ -72,8 +78,7 @@ stories: $(VENV)/dev.stamp ## Play N (20000) random histories of an X that lies,
 	$(call step,stories,STORIES=$(or $(N),20000) CONNECTOR_TEST_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile=new-examples tests/unit/partition/stories)
 
 integration: java prometheus chromium postgres $(VENV)/dev.stamp ## Run the tests on real Kafka and registry; LONG=1 runs the long ones, too
-	$(call step,Java parts of the test rig,$(BIN)/python -m tests.rig.java)
-	$(call step,Go example,! go -C examples/go list -m >/dev/null 2>&1 || go -C examples/go build -o /dev/null .)
+	$(integration-parts)
 	$(call step,integration tests,LONG=$(LONG) $(INTEGRATION))
 
 chart: prometheus $(HELM)-$(HELM_VERSION).stamp $(VENV)/dev.stamp ## Test the Helm chart
