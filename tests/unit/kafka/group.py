@@ -16,6 +16,7 @@ from connector.kafka.group_commit import GroupCommit
 from connector.kafka.restore import Tail
 from connector.kafka.threads import Threads
 from connector.kafka.transaction import Committed, MisplacedError, Part, Record, TransactionalWriter
+from tests.rig.process import wait_until
 
 PATIENCE_S = 10.0
 
@@ -175,6 +176,24 @@ class Bench:
         commits = [self.start(writer, b"%d" % number) for number, writer in enumerate(writers)]
         wait(commits, PATIENCE_S)
         assert len(self.kafka.transactions[0]) == len(writers)
+        return commits
+
+    def behind(
+        self,
+        first: tuple[PartitionWriter, bytes],
+        *others: tuple[PartitionWriter, bytes],
+        meanwhile: Callable[[], object] = list,
+    ) -> "list[Future[Committed]]":
+        """Hold the transaction of the first part until the others wait and `meanwhile` has been called."""
+        goes_on = threading.Event()
+        self.kafka.hold = goes_on.wait
+        commits = [self.start(*first)]
+        wait_until(lambda: bool(self.kafka.transactions), "a transaction is under way")
+        commits += [self.start(*each) for each in others]
+        wait_until(lambda: self.group.waiting == len(others), "the others wait")
+        meanwhile()
+        goes_on.set()
+        wait(commits, PATIENCE_S)
         return commits
 
     @property

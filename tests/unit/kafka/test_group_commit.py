@@ -1,8 +1,6 @@
 """Group commit: which parts share a transaction."""
 
-import threading
 import time
-from concurrent.futures import wait
 
 import pytest
 
@@ -59,29 +57,14 @@ def test_part_does_not_wait_for_who_has_left_or_been(bench: Bench, way: str) -> 
 def test_parts_that_come_during_a_transaction_share_the_next(bench: Bench) -> None:
     """None waits for more than the one in progress."""
     a, b, c = bench.join(A, B, C)
-    goes_on = threading.Event()
-    bench.kafka.hold = goes_on.wait
-    commits = [bench.start(a, b"a")]
-    wait_until(lambda: bool(bench.kafka.transactions), "a transaction is under way")
-    commits += [bench.start(b, b"b"), bench.start(c, b"c")]
-    waiting = bench.group
-    wait_until(lambda: waiting.waiting == 2, "two parts wait")
-    goes_on.set()
-    wait(commits, PATIENCE_S)
+    bench.behind((a, b"a"), (b, b"b"), (c, b"c"))
     assert [len(transaction) for transaction in bench.kafka.transactions] == [1, 2]
 
 
 def test_two_parts_of_one_partition_never_share_a_transaction(bench: Bench) -> None:
     """An owner that stopped too late and its successor: the place of the entry decides."""
     old, new, b = bench.join(A, A, B)
-    goes_on = threading.Event()
-    bench.kafka.hold = goes_on.wait
-    begun = bench.start(b, b"b")
-    wait_until(lambda: bool(bench.kafka.transactions), "a transaction is under way")
-    commits = [bench.start(old, b"old"), bench.start(new, b"new")]
-    wait_until(lambda: bench.group.waiting == 2, "both wait")
-    goes_on.set()
-    wait([begun, *commits], PATIENCE_S)
+    _, *commits = bench.behind((b, b"b"), (old, b"old"), (new, b"new"))
     assert bench.kafka.transactions[1:] == [[A], [A]]
     assert sorted(str(type(commit.exception())) for commit in commits) == sorted([str(type(None)), str(FencedError)])
     assert len(bench.kafka.logs[A].committed) == 1

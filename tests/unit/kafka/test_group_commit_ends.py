@@ -174,14 +174,7 @@ def test_part_that_waits_when_the_process_ends_gets_an_error() -> None:
     with ExitStack() as exits:
         bench = Bench(exits)
         a, b = bench.join(A, B)
-        goes_on = threading.Event()
-        bench.kafka.hold = goes_on.wait
-        first = bench.start(a, b"a")
-        wait_until(lambda: bool(bench.kafka.transactions), "a transaction is under way")
-        second = bench.start(b, b"b")
-        wait_until(lambda: bench.group.waiting == 1, "a part waits")
-        bench.group.close()
-        goes_on.set()
+        first, second = bench.behind((a, b"a"), (b, b"b"), meanwhile=bench.group.close)
         assert first.result(PATIENCE_S).ledger_offset == 0
         with pytest.raises(WriterLostError, match="the process ends"):
             second.result(PATIENCE_S)

@@ -1,6 +1,5 @@
 """Group commit: parts whose stream partition was lost, and a process that ends."""
 
-import threading
 from concurrent.futures import wait
 
 import pytest
@@ -15,30 +14,26 @@ _NO_ANSWER = DependencyUnavailableError("no answer")
 _LOST = "no longer counts this process as the owner"
 
 
-@pytest.mark.parametrize("fate", [Fate.COMMITTED, Fate.ABORTED])
-def test_part_of_a_partition_that_was_lost_is_not_tried(bench: Bench, fate: Fate) -> None:
-    """It waited for another transaction, or was in one that failed: its entry would take the next owner's place."""
+def test_part_that_is_lost_while_it_waits_for_another_transaction_is_not_tried(bench: Bench) -> None:
+    """Its entry would take the next owner's place."""
     lost, b = bench.join(A, B)
-    goes_on = threading.Event()
-    bench.kafka.hold = goes_on.wait
-    bench.kafka.fates = [fate]
-    if fate is Fate.ABORTED:
-        for writer in (lost, b):
-            writer.announce(bench.kafka.now_s)
-        commits = [bench.start(b, b"b"), bench.start(lost, b"a")]
-        wait_until(lambda: bool(bench.kafka.transactions), "a transaction of both is under way")
-    else:
-        commits = [bench.start(b, b"b")]
-        wait_until(lambda: bool(bench.kafka.transactions), "a transaction is under way")
-        commits.append(bench.start(lost, b"a"))
-        wait_until(lambda: bench.group.waiting == 1, "the part waits")
-    lost.lose()
-    goes_on.set()
-    wait(commits, PATIENCE_S)
-    assert commits[0].exception() is None
-    with pytest.raises(WriterLostError, match="no longer counts this process as the owner"):
-        commits[1].result()
-    assert bench.kafka.transactions[1:] == ([[B]] if fate is Fate.ABORTED else [])
+    first, second = bench.behind((b, b"b"), (lost, b"a"), meanwhile=lost.lose)
+    assert first.exception() is None
+    with pytest.raises(WriterLostError, match=_LOST):
+        second.result()
+    assert bench.kafka.transactions[1:] == []
+
+
+def test_part_that_is_lost_in_a_transaction_that_fails_is_not_tried_again(bench: Bench) -> None:
+    """The other one is."""
+    b, lost = bench.join(B, A)
+    bench.kafka.fates = [Fate.ABORTED]
+    bench.kafka.hold = lost.lose
+    first, second = bench.together(b, lost)
+    assert first.exception() is None
+    with pytest.raises(WriterLostError, match=_LOST):
+        second.result()
+    assert bench.kafka.transactions[1:] == [[B]]
 
 
 @pytest.mark.parametrize("fate", [Fate.COMMITTED, Fate.ANSWER_LOST, Fate.NOT_WRITTEN])
@@ -59,15 +54,9 @@ def test_partition_may_be_lost_in_the_moment_after_a_long_transaction(bench: Ben
     lost, b = bench.join(A, B)
     bench.kafka.attempt_takes_s = 6.0
     bench.on_pause = lost.lose
-    goes_on = threading.Event()
-    bench.kafka.hold = goes_on.wait
-    first = bench.start(b, b"b")
-    wait_until(lambda: bool(bench.kafka.transactions), "a transaction is under way")
-    second = bench.start(lost, b"a")
-    wait_until(lambda: bench.group.waiting == 1, "the part waits")
-    goes_on.set()
+    first, second = bench.behind((b, b"b"), (lost, b"a"))
     assert first.result(PATIENCE_S).ledger_offset == 0
-    with pytest.raises(WriterLostError, match="no longer counts this process as the owner"):
+    with pytest.raises(WriterLostError, match=_LOST):
         second.result(PATIENCE_S)
 
 
