@@ -92,7 +92,7 @@ class CurrentWriter:
                 self._pause(_RETRY_S)
 
     def drop(self) -> None:
-        """Let go of the producer, so that the next one ends what it has left open."""
+        """Drop the producer; the next one ends the transaction that it left open."""
         self._writer = None
 
     def poll(self) -> None:

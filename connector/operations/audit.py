@@ -93,8 +93,7 @@ class Figures:
 
     `head` is the digest of its newest entry, to which all earlier ones are chained; `entries_by_id` had no digests of
     their records, and `unchecked` records are no longer kept. `unknown` records are of kinds that only a later version
-    writes and can read. No entry accounts for the `unaccounted` events, since the
-    ledger was reset there.
+    writes and can read. No entry accounts for the `unaccounted` events, since the ledger was reset there.
     """
 
     entries: int = 0
