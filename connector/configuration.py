@@ -275,11 +275,11 @@ def _misspelt_variables(kind: type[Settings], environment: Mapping[str, str]) ->
         if not name.startswith(ENV_PREFIX) or name in known or name in sections:
             continue
         if right := by_single_underscore.get(name.replace("__", "_")):
-            problems.append(f"{name}: unknown variable; did you mean {right}?")
+            problems.append(f"{name}: unknown setting; did you mean {right}?")
         elif "__" in name and not name.startswith(tuple(f"{section}__" for section in sections)):
             alike = get_close_matches(name, known, n=1, cutoff=_ALIKE)
             hint = f"did you mean {alike[0]}?" if alike else f"sections are {', '.join(kind.model_fields)}"
-            problems.append(f"{name}: unknown variable; {hint}")
+            problems.append(f"{name}: unknown setting; {hint}")
     return problems
 
 
